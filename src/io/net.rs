@@ -1,0 +1,53 @@
+//! TCP as the servers see it.
+
+use std::{io, net::SocketAddr, os::fd::OwnedFd};
+
+/// A connection that was accepted and belongs to no executor yet: it owns its descriptor and may
+/// cross threads.
+#[derive(Debug)]
+pub struct Accepted {
+    pub descriptor: OwnedFd,
+    pub peer: SocketAddr,
+}
+
+#[allow(async_fn_in_trait)]
+pub trait Net: Clone + 'static {
+    type Stream: Stream;
+    type Listener: Listener;
+
+    /// Listens with SO_REUSEADDR and without SO_REUSEPORT: a port that is taken is an error.
+    fn listen(&self, address: SocketAddr) -> io::Result<Self::Listener>;
+
+    /// Takes a connection over; sets TCP_NODELAY.
+    fn adopt(&self, accepted: Accepted) -> io::Result<Self::Stream>;
+
+    /// Connects; sets TCP_NODELAY.
+    async fn connect(&self, address: SocketAddr) -> io::Result<Self::Stream>;
+}
+
+#[allow(async_fn_in_trait)]
+pub trait Listener: 'static {
+    fn local(&self) -> SocketAddr;
+
+    /// The next connection. Not safe to cancel: keep one loop that is never dropped half-way.
+    async fn accept(&self) -> io::Result<Accepted>;
+}
+
+/// One connection. One task may read while another writes.
+#[allow(async_fn_in_trait)]
+pub trait Stream: 'static {
+    fn peer(&self) -> SocketAddr;
+    fn local(&self) -> SocketAddr;
+
+    /// Reads at least one byte, or 0 at the end of the stream. Safe to cancel.
+    async fn read(&self, buffer: &mut [u8]) -> io::Result<usize>;
+
+    /// Writes what the socket takes now, without waiting; `WouldBlock` if nothing.
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize>;
+
+    /// Writes at least one byte, waiting for room. Safe to cancel.
+    async fn write(&self, bytes: &[u8]) -> io::Result<usize>;
+
+    /// Ends both directions: a waiting read sees the end, the peer sees FIN.
+    fn shutdown(&self);
+}
