@@ -5,6 +5,7 @@ pub mod checksum;
 pub mod hash;
 pub mod ids;
 pub mod limits;
+pub mod read_buffer;
 pub mod record;
 
 pub use ids::{Epoch, LogId, LogPosition, PhysicalOffset, QueueId, QueueOffset, ShardId};
