@@ -1,7 +1,9 @@
-//! Layer 0: the words that all other crates share: identifiers, checksums, hashes and limits.
-//! May depend on nothing of the workspace and does no input or output.
+//! Layer 0: the words that all other crates share: identifiers, checksums, hashes, limits and
+//! configuration.
+//! May depend on nothing of the workspace. Only `config` reads from outside, once at the start.
 
 pub mod checksum;
+pub mod config;
 pub mod hash;
 pub mod ids;
 pub mod limits;

@@ -1,0 +1,62 @@
+//! Keys of RocketMQ that mean something only to its Java servers. They are accepted so that a
+//! `broker.conf` in use starts, and reported so that nobody waits for their effect.
+
+/// Whether a list of this file names the key.
+pub(super) fn names(list: &str, key: &str) -> bool {
+    list.split_ascii_whitespace().any(|name| name == key)
+}
+
+/// Tuning of thread pools, memory mapping, page cache and lock strategies.
+pub(super) const NOT_NEEDED: &str = "
+    accessMessageInMemoryMaxRatio ackMessageThreadPoolNums ackThreadPoolQueueCapacity
+    adminBrokerThreadPoolNums adminBrokerThreadPoolQueueCapacity autoDeleteUnusedStats
+    bitMapLengthConsumeQueueExt brokerConfigPath channelNotActiveInterval checkCRCOnRecover
+    clientAsyncSemaphoreValue clientCallbackExecutorThreads clientChannelMaxIdleTimeSeconds
+    clientCloseSocketIfTimeout clientManagerThreadPoolQueueCapacity clientManageThreadPoolNums
+    clientOnewaySemaphoreValue clientPooledByteBufAllocatorEnable clientRequestThreadPoolNums
+    clientRequestThreadPoolQueueCapacity clientSocketRcvBufSize clientSocketSndBufSize
+    clientWorkerThreads clusterTest commercialBaseCount commercialBigCount commercialEnable
+    commercialTimerCount commercialTransCount commitCommitLogLeastPages
+    commitCommitLogThoroughInterval commitIntervalCommitLog configBlackList configStorePath
+    connectTimeoutMillis consumerManagerThreadPoolQueueCapacity consumerManageThreadPoolNums
+    debugLockEnable defaultThreadPoolNums defaultThreadPoolQueueCapacity
+    deleteConsumeQueueFilesInterval destroyMapedFileIntervalForcibly diskFallRecorded
+    duplicationEnable enableCalcFilterBitMap enableConsumeQueueExt enableDetailStat
+    enableRetryTopicV2 enableScheduleAsyncDeliver enableScheduleMessageStats
+    endTransactionPoolQueueCapacity endTransactionThreadPoolNums expectConsumerNumUseFilter
+    fastFailIfNoBufferInStorePool filterDataCleanTimeSpan filterServerNums
+    flushCommitLogLeastPages flushCommitLogThoroughInterval flushCommitLogTimed
+    flushConsumeQueueLeastPages flushConsumeQueueThoroughInterval
+    flushConsumerOffsetHistoryInterval flushDelayOffsetInterval flushIntervalCommitLog
+    flushIntervalConsumeQueue flushLeastPagesWhenWarmMapedFile heartbeatThreadPoolNums
+    heartbeatThreadPoolQueueCapacity highSpeedMode isEnableBatchPush isolateLogEnable
+    litePullMessageThreadPoolNums litePullThreadPoolQueueCapacity
+    loadBalanceProcessorThreadPoolNums loadBalanceThreadPoolQueueCapacity
+    mappedFileSizeConsumeQueue mappedFileSizeConsumeQueueExt mappedFileSizeTimerLog
+    maxDelayTime maxErrorRateOfBloomFilter maxHashSlotNum maxIndexNum maxMsgsNumBatch
+    messageIndexSafe messageStorePlugIn minInSyncReplicas osPageCacheBusyTimeOutMills
+    popFromRetryProbability popPollingSize processReplyMessageThreadPoolNums productEnvName
+    pullMessageThreadPoolNums pullThreadPoolQueueCapacity putMessageFutureThreadPoolNums
+    putMsgIndexHightWater putThreadPoolQueueCapacity queryMessageThreadPoolNums
+    queryThreadPoolQueueCapacity readOnlyCommitLogStorePaths recallMessageEnable
+    recoverThreadPoolNums redeleteHangedFileInterval replyThreadPoolQueueCapacity
+    reviveQueueNum rocketmqHome scheduleAsyncDeliverMaxPendingLimit
+    scheduleAsyncDeliverMaxResendNum2Blocked sendMessageThreadPoolNums
+    sendThreadPoolQueueCapacity serverAsyncSemaphoreValue serverCallbackExecutorThreads
+    serverOnewaySemaphoreValue serverPooledByteBufAllocatorEnable serverSelectorThreads
+    serverSocketBacklog serverSocketRcvBufSize serverSocketSndBufSize serverWorkerThreads
+    storePathDLedgerCommitLog totalReplicas transferMsgByHeap transientStorePoolEnable
+    transientStorePoolSize unRegisterBrokerQueueCapacity useEpollNativeSelector
+    useReentrantLockWhenPutMessage waitTimeMillsInAckQueue waitTimeMillsInHeartbeatQueue
+    waitTimeMillsInLitePullQueue waitTimeMillsInPullQueue waitTimeMillsInTransactionQueue
+    warmMapedFileEnable writeBufferHighWaterMark writeBufferLowWaterMark
+";
+
+/// Features of RocketMQ that are not served yet: switched on, they deserve a louder warning.
+pub(super) const NOT_SERVED: &str = "
+    allAckInSyncStateSet authenticationEnabled authorizationEnabled controllerAddr dLegerGroup
+    dLegerPeers dLegerSelfId enableControllerInNamesrv enableControllerMode
+    enableDLegerCommitLog enableLmq enableMixedMessageType enableMultiDispatch
+    enableSlaveActingMaster fetchNamesrvAddrByAddressServer maxLmqConsumeQueueNum
+    notifyMinBrokerIdChanged preferredLeaderId tlsEnable useTLS
+";

@@ -1,0 +1,287 @@
+//! The keys of a broker.
+
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    path::PathBuf,
+};
+
+use super::{
+    table::config_table,
+    value::{
+        AddressList, BrokerRole, CoreList, FlushDiskType, Limits, MetricsExporterType, expand_home,
+    },
+};
+use crate::limits::MESSAGE_BODY_BYTES_DEFAULT;
+
+const NAME: Limits = Limits::Length(1, 127);
+const ANY: Limits = Limits::Any;
+const PORT: Limits = Limits::Number(0, 65_535);
+const COUNT: Limits = Limits::Number(0, i64::MAX);
+const YEAR_MS: i64 = 365 * 24 * 3600 * 1000;
+const MIB: u64 = 1024 * 1024;
+
+fn home(rest: &str) -> PathBuf {
+    expand_home(rest, std::env::var_os("HOME").map(PathBuf::from).as_deref())
+}
+
+config_table! {
+    /// Everything that can be configured of a broker. Defaults are RocketMQ's except
+    /// `flushDiskType` and `enablePropertyFilter`. After
+    /// [`BrokerConfig::load`] no address, name or path is empty.
+    pub struct BrokerConfig {
+        "Identity and network" {
+            broker_cluster_name: String = "DefaultCluster".to_owned(),
+                "brokerClusterName", "", NAME, fixed, "Name of the cluster.";
+            broker_name: String = String::new(),
+                "brokerName", "", Limits::Length(0, 127), fixed,
+                "Name that a master and its slaves share. Default: the host's name.";
+            broker_id: i64 = 0,
+                "brokerId", "", COUNT, fixed, "0 for a master, above 0 for a slave.";
+            broker_role: BrokerRole = BrokerRole::AsyncMaster,
+                "brokerRole", "", ANY, fixed, "Whether sends wait for a slave, or this is a slave.";
+            namesrv_addr: AddressList = AddressList::default(),
+                "namesrvAddr", "", ANY, fixed,
+                "Name servers to register with. Default: the environment variable NAMESRV_ADDR.";
+            broker_ip1: String = String::new(),
+                "brokerIP1", "", Limits::Length(0, 255), fixed,
+                "Address told to clients. Default: the first one that is no loopback.";
+            broker_ip2: String = String::new(),
+                "brokerIP2", "", Limits::Length(0, 255), fixed,
+                "Address told to slaves. Default: brokerIP1.";
+            bind_address: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+                "bindAddress", "", ANY, fixed, "Address to listen on.";
+            listen_port: u16 = 10_911,
+                "listenPort", "", PORT, fixed, "Port for clients; 0 lets the system choose.";
+            vip_port_enable: bool = true,
+                "vipPortEnable", "", ANY, fixed,
+                "Also listen on listenPort - 2, where old clients and Java slaves connect.";
+            ha_listen_port: u16 = 0,
+                "haListenPort", "", PORT, fixed, "Port for slaves; 0 stands for listenPort + 1.";
+            ha_master_address: String = String::new(),
+                "haMasterAddress", "", Limits::Length(0, 255), fixed,
+                "host:port of the master of a slave. Default: the name server tells it.";
+            broker_permission: i32 = 6,
+                "brokerPermission", "", Limits::Number(0, 7), live, "2 write, 4 read, 6 both.";
+            register_name_server_period_ms: u64 = 30_000,
+                "registerNameServerPeriod", "ms", Limits::Number(1_000, 60_000), fixed,
+                "Time between two registrations with the name servers.";
+            register_broker_timeout_ms: u64 = 6_000,
+                "registerBrokerTimeoutMills", "ms", Limits::Number(100, 600_000), fixed,
+                "How long a name server may take to answer a registration.";
+            compressed_register: bool = false,
+                "compressedRegister", "", ANY, fixed, "Send registrations deflated.";
+            force_register: bool = true,
+                "forceRegister", "", ANY, fixed, "Register even if nothing changed.";
+            server_channel_max_idle_time_seconds: u64 = 120,
+                "serverChannelMaxIdleTimeSeconds", "s", Limits::Number(1, 86_400), fixed,
+                "Silence after which a connection is closed.";
+            region_id: String = "DefaultRegion".to_owned(),
+                "regionId", "", NAME, fixed, "Region told to clients for message trace.";
+        }
+        "Topics, groups and permissions" {
+            auto_create_topic_enable: bool = true,
+                "autoCreateTopicEnable", "", ANY, live, "Create a topic on the first send to it.";
+            auto_create_subscription_group: bool = true,
+                "autoCreateSubscriptionGroup", "", ANY, live, "Create a group on its first use.";
+            default_topic_queue_nums: u32 = 8,
+                "defaultTopicQueueNums", "", Limits::Number(1, 65_535), live,
+                "Queues of a topic created on first use, at most.";
+            cluster_topic_enable: bool = true,
+                "clusterTopicEnable", "", ANY, fixed, "Keep a topic named as the cluster.";
+            broker_topic_enable: bool = true,
+                "brokerTopicEnable", "", ANY, fixed, "Keep a topic named as the broker.";
+            trace_topic_enable: bool = false,
+                "traceTopicEnable", "", ANY, fixed, "Create the topic for message trace.";
+            msg_trace_topic_name: String = "RMQ_SYS_TRACE_TOPIC".to_owned(),
+                "msgTraceTopicName", "", NAME, fixed, "Topic for message trace.";
+            trace_on: bool = true,
+                "traceOn", "", ANY, live, "Tell producers and consumers that they may trace.";
+            enable_property_filter: bool = true,
+                "enablePropertyFilter", "", ANY, live, "Serve SQL92 subscriptions.";
+            filter_support_retry: bool = false,
+                "filterSupportRetry", "", ANY, fixed, "Filter retry topics by SQL92 too.";
+            reject_transaction_message: bool = false,
+                "rejectTransactionMessage", "", ANY, live, "Refuse transactional messages.";
+            transaction_time_out_ms: u64 = 6_000,
+                "transactionTimeOut", "ms", Limits::Number(0, YEAR_MS), live,
+                "Age at which an open transaction is checked first.";
+            transaction_check_interval_ms: u64 = 60_000,
+                "transactionCheckInterval", "ms", Limits::Number(100, YEAR_MS), live,
+                "Time between two checks of open transactions.";
+            transaction_check_max: u32 = 15,
+                "transactionCheckMax", "", Limits::Number(1, 10_000), live,
+                "Checks after which an open transaction is given up.";
+            store_reply_message_enable: bool = true,
+                "storeReplyMessageEnable", "", ANY, live, "Store replies of request-reply.";
+            notify_consumer_ids_changed_enable: bool = true,
+                "notifyConsumerIdsChangedEnable", "", ANY, live,
+                "Tell the members of a group at once when one comes or goes.";
+            long_polling_enable: bool = true,
+                "longPollingEnable", "", ANY, live, "Let a pull wait for messages.";
+            short_polling_time_ms: u64 = 1_000,
+                "shortPollingTimeMills", "ms", Limits::Number(1, 600_000), live,
+                "How long a pull waits when long polling is off.";
+            flush_consumer_offset_interval_ms: u64 = 5_000,
+                "flushConsumerOffsetInterval", "ms", Limits::Number(10, 600_000), fixed,
+                "Time between two writes of consumer offsets.";
+            slave_read_enable: bool = false,
+                "slaveReadEnable", "", ANY, live, "Send consumers that are far behind to a slave.";
+            disable_consume_if_consumer_read_slowly: bool = false,
+                "disableConsumeIfConsumerReadSlowly", "", ANY, live,
+                "Stop groups that fall behind by consumerFallbehindThreshold.";
+            consumer_fallbehind_threshold_bytes: u64 = 16 * 1024 * MIB,
+                "consumerFallbehindThreshold", "bytes", COUNT, live,
+                "See disableConsumeIfConsumerReadSlowly.";
+            broker_fast_failure_enable: bool = true,
+                "brokerFastFailureEnable", "", ANY, live,
+                "Answer SYSTEM_BUSY to sends that have waited too long.";
+            wait_time_in_send_queue_ms: u64 = 200,
+                "waitTimeMillsInSendQueue", "ms", Limits::Number(1, 600_000), live,
+                "How long a send may wait before it is answered SYSTEM_BUSY.";
+            start_accept_send_request_time_stamp: i64 = 0,
+                "startAcceptSendRequestTimeStamp", "ms since 1970", COUNT, live,
+                "Sends before this time are refused.";
+            lite_pull_message_enable: bool = true,
+                "litePullMessageEnable", "", ANY, live, "Serve LITE_PULL_MESSAGE (361).";
+            use_server_side_reset_offset: bool = true,
+                "useServerSideResetOffset", "", ANY, live, "Reset offsets on the broker (5.x).";
+            acl_enable: bool = false,
+                "aclEnable", "", ANY, fixed, "Check access keys and signatures of requests.";
+            admin_allow_remote: bool = false,
+                "adminAllowRemote", "", ANY, fixed,
+                "Take administration requests from other machines although there is no ACL.";
+        }
+        "Store" {
+            store_path_root_dir: PathBuf = home("~/store"),
+                "storePathRootDir", "", Limits::Length(1, 4096), fixed, "Directory of all data.";
+            store_path_commit_log: PathBuf = PathBuf::new(),
+                "storePathCommitLog", "", ANY, fixed,
+                "Directory of the commit logs. Default: commitlog under storePathRootDir.";
+            mapped_file_size_commit_log: u64 = 1024 * MIB,
+                "mappedFileSizeCommitLog", "bytes", Limits::Number(1 << 20, 1 << 32), fixed,
+                "Size of a commit log segment, rounded up to a multiple of 4096.";
+            flush_disk_type: FlushDiskType = FlushDiskType::SyncFlush,
+                "flushDiskType", "", ANY, fixed, "When a send is acknowledged.";
+            sync_flush_timeout_ms: u64 = 5_000,
+                "syncFlushTimeout", "ms", Limits::Number(1, 600_000), live,
+                "How long a send waits for the disk before FLUSH_DISK_TIMEOUT.";
+            slave_timeout_ms: u64 = 3_000,
+                "slaveTimeout", "ms", Limits::Number(1, 600_000), live,
+                "How long a send waits for a slave before FLUSH_SLAVE_TIMEOUT.";
+            file_reserved_time_hours: u64 = 72,
+                "fileReservedTime", "hours", Limits::Number(1, 24 * 3650), live,
+                "Age at which segments are deleted.";
+            delete_when: String = "04".to_owned(),
+                "deleteWhen", "", Limits::Length(1, 255), live,
+                "Hours of the day at which old segments are deleted, separated by ;.";
+            disk_max_used_space_ratio: u32 = 75,
+                "diskMaxUsedSpaceRatio", "%", Limits::Number(10, 95), live,
+                "Use of the file system at which old segments are deleted at any hour.";
+            clean_file_forcibly_enable: bool = true,
+                "cleanFileForciblyEnable", "", ANY, live,
+                "Delete segments before their time when the disk is nearly full.";
+            disk_space_clean_forcibly_ratio: u32 = 85,
+                "diskSpaceCleanForciblyRatio", "%", Limits::Number(10, 99), live,
+                "Use of the file system at which cleanFileForciblyEnable acts.";
+            disk_space_warning_level_ratio: u32 = 90,
+                "diskSpaceWarningLevelRatio", "%", Limits::Number(10, 99), live,
+                "Use of the file system at which sends are refused.";
+            delete_commit_log_files_interval_ms: u64 = 100,
+                "deleteCommitLogFilesInterval", "ms", Limits::Number(0, 600_000), live,
+                "Pause between the deletion of two segments.";
+            clean_resource_interval_ms: u64 = 10_000,
+                "cleanResourceInterval", "ms", Limits::Number(100, 3_600_000), fixed,
+                "Time between two looks for old segments.";
+            max_message_size: u32 = MESSAGE_BODY_BYTES_DEFAULT as u32,
+                "maxMessageSize", "bytes", Limits::Number(1, 15 * 1024 * 1024), live,
+                "Largest body of a message, or of a batch.";
+            max_transfer_bytes_in_memory: u32 = 256 * 1024,
+                "maxTransferBytesOnMessageInMemory", "bytes", Limits::Number(1, 15 << 20), live,
+                "Most that one pull brings from memory.";
+            max_transfer_bytes_in_disk: u32 = 64 * 1024,
+                "maxTransferBytesOnMessageInDisk", "bytes", Limits::Number(1, 15 << 20), live,
+                "Most that one pull brings from disk.";
+            max_transfer_count_in_memory: u32 = 32,
+                "maxTransferCountOnMessageInMemory", "messages", Limits::Number(1, 65_535), live,
+                "Most messages that one pull brings from memory.";
+            max_transfer_count_in_disk: u32 = 8,
+                "maxTransferCountOnMessageInDisk", "messages", Limits::Number(1, 65_535), live,
+                "Most messages that one pull brings from disk.";
+            default_query_max_num: u32 = 32,
+                "defaultQueryMaxNum", "messages", Limits::Number(1, 65_535), live,
+                "Most messages that a query by key brings.";
+            message_index_enable: bool = true,
+                "messageIndexEnable", "", ANY, fixed, "Index messages by key.";
+            message_delay_level: String =
+                "1s 5s 10s 30s 1m 2m 3m 4m 5m 6m 7m 8m 9m 10m 20m 30m 1h 2h".to_owned(),
+                "messageDelayLevel", "", Limits::Length(2, 1024), fixed,
+                "Delays of the levels 1, 2, ...: numbers with s, m, h or d.";
+            timer_wheel_enable: bool = true,
+                "timerWheelEnable", "", ANY, fixed, "Serve messages with a delivery time.";
+            timer_precision_ms: u64 = 1_000,
+                "timerPrecisionMs", "ms", Limits::Number(1, 60_000), fixed,
+                "How exactly delivery times are kept.";
+            timer_max_delay_seconds: u64 = 259_200,
+                "timerMaxDelaySec", "s", Limits::Number(1, 10 * 365 * 24 * 3600), live,
+                "Longest delay of a message with a delivery time.";
+            offset_check_in_slave: bool = false,
+                "offsetCheckInSlave", "", ANY, live, "Correct illegal pull offsets on a slave.";
+            ha_max_gap_not_in_sync_bytes: u64 = 256 * MIB,
+                "haMaxGapNotInSync", "bytes", COUNT, live,
+                "How far a slave may be behind and still count as in sync.";
+            ha_send_heartbeat_interval_ms: u64 = 5_000,
+                "haSendHeartbeatInterval", "ms", Limits::Number(10, 600_000), fixed,
+                "Time between two signs of life to a slave.";
+            ha_housekeeping_interval_ms: u64 = 20_000,
+                "haHousekeepingInterval", "ms", Limits::Number(10, 600_000), fixed,
+                "Silence after which the connection to a slave is closed.";
+            ha_transfer_batch_size_bytes: u32 = 32 * 1024,
+                "haTransferBatchSize", "bytes", Limits::Number(1_024, 15 << 20), fixed,
+                "Most that one transfer to a slave carries.";
+            in_sync_replicas: u32 = 1,
+                "inSyncReplicas", "", Limits::Number(1, 100), live,
+                "Replicas, this one included, that hold a message before SYNC_MASTER acknowledges.";
+        }
+        "RingMQ" {
+            cores: CoreList = CoreList::default(),
+                "cores", "", ANY, fixed, "CPUs to use, such as 0,1. Default: all allowed ones.";
+            shards: u16 = 0,
+                "shards", "", Limits::Number(0, 1_024), fixed,
+                "Executors, each on a core of its own; 0 stands for one per core.";
+            logs: u16 = 0,
+                "logs", "", Limits::Number(0, 1_024), fixed,
+                "Commit logs of a new store; 0 stands for one per shard. A store keeps its number.";
+            hot_tail_bytes: u64 = 64 * MIB,
+                "hotTailBytes", "bytes", Limits::Number(1 << 20, 1 << 40), fixed,
+                "Newest part of each log that is kept in memory.";
+            zero_ahead_bytes: u64 = 64 * MIB,
+                "zeroAheadBytes", "bytes", Limits::Number(0, 1 << 40), fixed,
+                "How far before the end of each log its file is kept filled with zeros.";
+            block_cache_bytes: u64 = 64 * MIB,
+                "blockCacheBytes", "bytes", Limits::Number(1 << 20, 1 << 40), fixed,
+                "Memory of each shard for reads from disk.";
+            spin_before_park_micros: u64 = 0,
+                "spinBeforeParkMicros", "us", Limits::Number(0, 10_000), fixed,
+                "How long an idle executor looks for work before it sleeps. Costs idle CPU.";
+            connections_max: u32 = 10_000,
+                "connectionsMax", "", Limits::Number(1, 1_000_000), fixed,
+                "Most connections at once; more are closed at once.";
+            per_connection_output_bytes_max: u64 = 32 * MIB,
+                "perConnectionOutputBytesMax", "bytes", Limits::Number(1 << 20, 1 << 34), fixed,
+                "Answers that may wait for a client that does not read, before it is cut off.";
+            per_connection_requests_max: u32 = 4_096,
+                "perConnectionRequestsMax", "", Limits::Number(1, 1_000_000), fixed,
+                "Requests of one connection under way; reading pauses at it.";
+            append_queue_bytes_max: u64 = 128 * MIB,
+                "appendQueueBytesMax", "bytes", Limits::Number(16 << 20, 1 << 40), fixed,
+                "Sends of one log that wait for the disk, before SYSTEM_BUSY.";
+            metrics_exporter_type: MetricsExporterType = MetricsExporterType::Disable,
+                "metricsExporterType", "", ANY, fixed, "Whether metrics are served.";
+            metrics_prom_exporter_port: u16 = 5_557,
+                "metricsPromExporterPort", "", PORT, fixed, "Port for Prometheus.";
+        }
+    }
+}
+
+/// Keys of RocketMQ under another name of this table.
+pub(super) const ALIASES: &[(&str, &str)] = &[("haSlaveFallbehindMax", "haMaxGapNotInSync")];

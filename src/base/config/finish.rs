@@ -1,0 +1,109 @@
+//! Defaults that depend on the machine or on other keys, and what must fit together.
+
+use std::path::Path;
+
+use super::{
+    BrokerConfig, BrokerRole, ConfigError, Loaded, Origin, Table,
+    address::{host_name, local_address},
+};
+
+/// Fills what was left empty and checks the keys against each other.
+pub(super) fn broker(
+    mut loaded: Loaded<BrokerConfig>,
+) -> Result<Loaded<BrokerConfig>, ConfigError> {
+    derive(&mut loaded);
+    let config = &mut loaded.config;
+    match config.broker_role {
+        BrokerRole::Slave if config.broker_id == 0 => {
+            return Err(conflict(
+                config,
+                "brokerRole",
+                "brokerId",
+                "give a slave an id above 0",
+            ));
+        }
+        BrokerRole::AsyncMaster | BrokerRole::SyncMaster if config.broker_id != 0 => {
+            let id = config.broker_id;
+            loaded.warnings.push(format!(
+                "brokerId = {id} is taken as 0 because brokerRole is a master, as RocketMQ does"
+            ));
+            config.broker_id = 0;
+            loaded.origins.insert("brokerId", Origin::Derived);
+        }
+        _ => {}
+    }
+    let config = &loaded.config;
+    if config.vip_port_enable && matches!(config.listen_port, 1 | 2) {
+        let remedy = "the second port would be listenPort - 2; choose a higher port";
+        return Err(conflict(config, "listenPort", "vipPortEnable", remedy));
+    }
+    if config.listen_port != 0 && config.ha_listen_port == config.listen_port {
+        return Err(conflict(
+            config,
+            "listenPort",
+            "haListenPort",
+            "choose two ports",
+        ));
+    }
+    if config.disk_space_clean_forcibly_ratio > config.disk_space_warning_level_ratio {
+        return Err(conflict(
+            config,
+            "diskSpaceCleanForciblyRatio",
+            "diskSpaceWarningLevelRatio",
+            "cleaning must start before sends are refused",
+        ));
+    }
+    let cores = u16::try_from(config.cores.0.len()).unwrap_or(u16::MAX);
+    if cores != 0 && config.shards > cores {
+        return Err(conflict(
+            config,
+            "shards",
+            "cores",
+            "each shard needs a core of its own",
+        ));
+    }
+    Ok(loaded)
+}
+
+fn derive(loaded: &mut Loaded<BrokerConfig>) {
+    let config = &mut loaded.config;
+    let mut derived = Vec::new();
+    if config.broker_name.is_empty() {
+        config.broker_name = host_name();
+        derived.push("brokerName");
+    }
+    if config.broker_ip1.is_empty() {
+        config.broker_ip1 = local_address().to_string();
+        derived.push("brokerIP1");
+    }
+    if config.broker_ip2.is_empty() {
+        config.broker_ip2.clone_from(&config.broker_ip1);
+        derived.push("brokerIP2");
+    }
+    if config.ha_listen_port == 0 && config.listen_port != 0 {
+        config.ha_listen_port = config.listen_port.saturating_add(1);
+        derived.push("haListenPort");
+    }
+    if config.store_path_commit_log == Path::new("") {
+        config.store_path_commit_log = config.store_path_root_dir.join("commitlog");
+        derived.push("storePathCommitLog");
+    }
+    for key in derived {
+        loaded.origins.insert(key, Origin::Derived);
+    }
+}
+
+fn conflict(
+    config: &BrokerConfig,
+    first_key: &'static str,
+    second_key: &'static str,
+    remedy: &'static str,
+) -> ConfigError {
+    ConfigError::Conflict {
+        first_key,
+        first: config.get(first_key).unwrap_or_default(),
+        second_key,
+        second: config.get(second_key).unwrap_or_default(),
+        remedy,
+    }
+}

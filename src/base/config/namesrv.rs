@@ -1,0 +1,83 @@
+//! The keys of a name server.
+
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    path::PathBuf,
+};
+
+use super::{
+    table::config_table,
+    value::{Limits, expand_home},
+};
+
+const ANY: Limits = Limits::Any;
+
+fn home(rest: &str) -> PathBuf {
+    expand_home(rest, std::env::var_os("HOME").map(PathBuf::from).as_deref())
+}
+
+config_table! {
+    /// Everything that can be configured of a name server.
+    pub struct NamesrvConfig {
+        "Network" {
+            bind_address: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+                "bindAddress", "", ANY, fixed, "Address to listen on.";
+            listen_port: u16 = 9_876,
+                "listenPort", "", Limits::Number(0, 65_535), fixed,
+                "Port for brokers and clients; 0 lets the system choose.";
+            server_channel_max_idle_time_seconds: u64 = 120,
+                "serverChannelMaxIdleTimeSeconds", "s", Limits::Number(1, 86_400), fixed,
+                "Silence after which a connection is closed.";
+            connections_max: u32 = 10_000,
+                "connectionsMax", "", Limits::Number(1, 1_000_000), fixed,
+                "Most connections at once; more are closed at once.";
+            admin_allow_remote: bool = false,
+                "adminAllowRemote", "", ANY, fixed,
+                "Take administration requests from other machines.";
+        }
+        "Routes" {
+            kv_config_path: PathBuf = home("~/namesrv/kvConfig.json"),
+                "kvConfigPath", "", Limits::Length(1, 4096), fixed,
+                "File of the KV configuration.";
+            order_message_enable: bool = false,
+                "orderMessageEnable", "", ANY, live, "Fill orderTopicConf into routes.";
+            return_order_topic_config_to_broker: bool = true,
+                "returnOrderTopicConfigToBroker", "", ANY, live,
+                "Answer registrations with the ORDER_TOPIC_CONFIG entries.";
+            support_acting_master: bool = false,
+                "supportActingMaster", "", ANY, live,
+                "Show the smallest broker id as master where no master is.";
+            delete_topic_with_broker_registration: bool = false,
+                "deleteTopicWithBrokerRegistration", "", ANY, live,
+                "Drop topics that a full registration of their broker no longer names.";
+            enable_topic_list: bool = true,
+                "enableTopicList", "", ANY, live, "Answer GET_TOPICS_BY_CLUSTER and unit lists.";
+            enable_all_topic_list: bool = true,
+                "enableAllTopicList", "", ANY, live,
+                "Answer GET_ALL_TOPIC_LIST_FROM_NAMESERVER.";
+            need_wait_for_service: bool = false,
+                "needWaitForService", "", ANY, live,
+                "Answer routes only after waitSecondsForService.";
+            wait_seconds_for_service: u64 = 45,
+                "waitSecondsForService", "s", Limits::Number(0, 3_600), live,
+                "Time after the start in which brokers register.";
+            scan_not_active_broker_interval_ms: u64 = 5_000,
+                "scanNotActiveBrokerInterval", "ms", Limits::Number(10, 600_000), fixed,
+                "Time between two looks for brokers that fell silent.";
+            broker_channel_expired_time_ms: u64 = 120_000,
+                "brokerChannelExpiredTime", "ms", Limits::Number(100, 3_600_000), live,
+                "Silence after which a broker that named no time of its own is dropped.";
+        }
+        "Limits" {
+            brokers_max: u32 = 10_000,
+                "brokersMax", "", Limits::Number(1, 1_000_000), fixed,
+                "Most broker addresses in the table.";
+            topics_max: u32 = 1_000_000,
+                "topicsMax", "", Limits::Number(1, 100_000_000), fixed,
+                "Most topics in the table.";
+            kv_entries_max: u32 = 100_000,
+                "kvEntriesMax", "", Limits::Number(1, 10_000_000), fixed,
+                "Most entries of the KV configuration.";
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! What to say about a key that the table does not have.
+
+use super::{Origin, Table, accepted};
+
+/// A warning for a key that is not in the table of `C`.
+pub(super) fn unknown<C: Table>(name: &str, value: &str, origin: &Origin) -> String {
+    if accepted::names(accepted::NOT_NEEDED, name) {
+        return format!("{origin}: {name} is accepted but has no effect: RingMQ does not need it");
+    }
+    if accepted::names(accepted::NOT_SERVED, name) {
+        let off = value.trim().eq_ignore_ascii_case("false") || value.trim().is_empty();
+        let state = if off {
+            "which is fine as it is off"
+        } else {
+            "so it has NO EFFECT"
+        };
+        return format!("{origin}: {name} belongs to a feature that RingMQ lacks, {state}");
+    }
+    let near = C::KEYS
+        .iter()
+        .map(|key| (distance(name, key.name), key.name))
+        .filter(|(distance, _)| *distance <= 2.max(name.len() / 4))
+        .min();
+    match near {
+        Some((_, near)) => {
+            format!("{origin}: unknown key {name:?} is ignored; did you mean {near}?")
+        }
+        None => format!("{origin}: unknown key {name:?} is ignored"),
+    }
+}
+
+/// Edits (insert, delete, replace one letter) between two words; a change of capitals is free.
+fn distance(a: &str, b: &str) -> usize {
+    let (a, b) = (a.to_ascii_lowercase(), b.to_ascii_lowercase());
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.bytes().enumerate() {
+        let mut diagonal = i;
+        let mut left = i + 1;
+        for (cell, y) in row.iter_mut().skip(1).zip(b.bytes()) {
+            let replaced = diagonal + usize::from(x != y);
+            diagonal = *cell;
+            left = replaced.min(diagonal + 1).min(left + 1);
+            *cell = left;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = i + 1;
+        }
+    }
+    row.last().copied().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::BrokerConfig;
+
+    #[test]
+    fn distance_counts_edits_and_not_capitals() {
+        assert_eq!(distance("listenPort", "listenport"), 0);
+        assert_eq!(distance("kitten", "sitting"), 3);
+        assert_eq!(distance("", "abc"), 3);
+    }
+
+    #[test]
+    fn unknown_keys_get_the_right_sentence() {
+        let warn = |name, value| unknown::<BrokerConfig>(name, value, &Origin::CommandLine);
+        assert!(warn("listenport", "1").contains("did you mean listenPort?"));
+        assert!(warn("brokerIp1", "1").contains("did you mean brokerIP1?"));
+        assert!(!warn("completelyDifferentThing", "1").contains("did you mean"));
+        assert!(warn("serverWorkerThreads", "8").contains("no effect"));
+        assert!(warn("enableDLegerCommitLog", "true").contains("NO EFFECT"));
+        assert!(warn("enableDLegerCommitLog", "false").contains("fine"));
+    }
+}

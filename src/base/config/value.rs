@@ -1,0 +1,387 @@
+//! What a configuration value can be: how it is read from text, printed, and limited.
+
+use std::{
+    fmt,
+    net::IpAddr,
+    path::{Path, PathBuf},
+};
+
+/// A type that a configuration key can have.
+pub trait Value: Sized {
+    /// What to write in an error: `a whole number`.
+    const KIND: &'static str;
+
+    /// Reads the text of a file; blanks around it are gone already. The error is a half sentence
+    /// such as `is not a whole number`.
+    fn parse(text: &str) -> Result<Self, String>;
+
+    /// The text that [`Value::parse`] reads back.
+    fn print(&self) -> String;
+
+    /// What [`Limits`] measure: the number itself, or the length of a text in bytes.
+    fn measure(&self) -> Option<i64>;
+}
+
+/// Smallest and largest allowed measure of a value, both inclusive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limits {
+    Any,
+    Number(i64, i64),
+    /// Bytes of the text.
+    Length(i64, i64),
+}
+
+impl Limits {
+    pub fn allow(self, measure: Option<i64>) -> bool {
+        match (self, measure) {
+            (Limits::Any, _) | (_, None) => true,
+            (Limits::Number(low, high) | Limits::Length(low, high), Some(measure)) => {
+                (low..=high).contains(&measure)
+            }
+        }
+    }
+}
+
+impl fmt::Display for Limits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Limits::Any => f.write_str("any"),
+            Limits::Number(low, i64::MAX) => write!(f, "at least {low}"),
+            Limits::Number(low, high) => write!(f, "{low} to {high}"),
+            Limits::Length(low, high) => write!(f, "{low} to {high} bytes of text"),
+        }
+    }
+}
+
+macro_rules! numbers {
+    ($($number:ty),*) => {$(
+        impl Value for $number {
+            const KIND: &'static str = "a whole number";
+
+            fn parse(text: &str) -> Result<Self, String> {
+                // As `Long.parseLong`: an optional sign and decimal digits.
+                let number: i64 = text.parse().map_err(|_| "is not a whole number".to_owned())?;
+                <$number>::try_from(number).map_err(|_| "is out of range".to_owned())
+            }
+
+            fn print(&self) -> String {
+                self.to_string()
+            }
+
+            fn measure(&self) -> Option<i64> {
+                Some(i64::try_from(*self).unwrap_or(i64::MAX))
+            }
+        }
+    )*};
+}
+
+numbers!(u16, u32, u64, i32, i64, usize);
+
+impl Value for bool {
+    const KIND: &'static str = "true or false";
+
+    /// Capitals do not matter, as in Java; but where Java takes everything else as `false`, this
+    /// refuses it.
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            _ if text.eq_ignore_ascii_case("true") => Ok(true),
+            _ if text.eq_ignore_ascii_case("false") => Ok(false),
+            _ => Err("is neither true nor false".to_owned()),
+        }
+    }
+
+    fn print(&self) -> String {
+        self.to_string()
+    }
+
+    fn measure(&self) -> Option<i64> {
+        None
+    }
+}
+
+impl Value for String {
+    const KIND: &'static str = "text";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        match text.chars().find(|c| c.is_control()) {
+            Some(_) => Err("contains a control character".to_owned()),
+            None => Ok(text.to_owned()),
+        }
+    }
+
+    fn print(&self) -> String {
+        self.clone()
+    }
+
+    fn measure(&self) -> Option<i64> {
+        i64::try_from(self.len()).ok()
+    }
+}
+
+impl Value for PathBuf {
+    const KIND: &'static str = "a path";
+
+    /// `~`, `${user.home}` and `${HOME}` at the start stand for the home directory.
+    fn parse(text: &str) -> Result<Self, String> {
+        let text = String::parse(text)?;
+        Ok(expand_home(
+            &text,
+            std::env::var_os("HOME").map(PathBuf::from).as_deref(),
+        ))
+    }
+
+    fn print(&self) -> String {
+        self.display().to_string()
+    }
+
+    fn measure(&self) -> Option<i64> {
+        i64::try_from(self.as_os_str().len()).ok()
+    }
+}
+
+/// Replaces a leading `~`, `${user.home}` or `${HOME}` by `home`, if that is known.
+pub fn expand_home(text: &str, home: Option<&Path>) -> PathBuf {
+    let rest = ["${user.home}", "${HOME}", "$HOME", "~"]
+        .into_iter()
+        .find_map(|name| text.strip_prefix(name))
+        .filter(|rest| rest.is_empty() || rest.starts_with('/'));
+    match (rest, home) {
+        (Some(rest), Some(home)) => home.join(rest.trim_start_matches('/')),
+        _ => PathBuf::from(text),
+    }
+}
+
+impl Value for IpAddr {
+    const KIND: &'static str = "an IP address";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        text.parse().map_err(|_| "is not an IP address".to_owned())
+    }
+
+    fn print(&self) -> String {
+        self.to_string()
+    }
+
+    fn measure(&self) -> Option<i64> {
+        None
+    }
+}
+
+/// `host:port;host:port`: name servers. A host may be a name; it is resolved when used.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AddressList(pub Vec<String>);
+
+impl Value for AddressList {
+    const KIND: &'static str = "host:port, several separated by ;";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let entries = text
+            .split([';', ','])
+            .map(str::trim)
+            .filter(|entry| !entry.is_empty());
+        entries
+            .map(|entry| {
+                let entry = entry.strip_prefix("http://").unwrap_or(entry);
+                let (host, port) = entry
+                    .rsplit_once(':')
+                    .ok_or_else(|| format!("has no port in {entry:?}; write host:port"))?;
+                let number: u16 = port
+                    .parse()
+                    .map_err(|_| format!("has a bad port in {entry:?}"))?;
+                if host.is_empty() || number == 0 {
+                    return Err(format!("has no host or port 0 in {entry:?}"));
+                }
+                Ok(entry.to_owned())
+            })
+            .collect::<Result<_, _>>()
+            .map(AddressList)
+    }
+
+    fn print(&self) -> String {
+        self.0.join(";")
+    }
+
+    fn measure(&self) -> Option<i64> {
+        i64::try_from(self.0.len()).ok()
+    }
+}
+
+/// CPU numbers such as `0,1` or `0-3,6`; empty means all that this process may use.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CoreList(pub Vec<usize>);
+
+/// Highest CPU number that a [`CoreList`] takes: the size of the kernel's `cpu_set_t`.
+const CORE_MAX: usize = 1023;
+
+impl Value for CoreList {
+    const KIND: &'static str = "CPU numbers such as 0,1 or 0-3; empty for all allowed";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let mut cores = Vec::new();
+        for part in text
+            .split(',')
+            .map(str::trim)
+            .filter(|part| !part.is_empty())
+        {
+            let (first, last) = part.split_once('-').unwrap_or((part, part));
+            let number = |text: &str| {
+                text.trim()
+                    .parse::<usize>()
+                    .ok()
+                    .filter(|core| *core <= CORE_MAX)
+            };
+            let (Some(first), Some(last)) = (number(first), number(last)) else {
+                return Err(format!(
+                    "has {part:?}, which is no CPU number up to {CORE_MAX}"
+                ));
+            };
+            if first > last {
+                return Err(format!("has the range {part:?} backwards"));
+            }
+            for core in first..=last {
+                if cores.contains(&core) {
+                    return Err(format!("names CPU {core} twice"));
+                }
+                cores.push(core);
+            }
+        }
+        Ok(CoreList(cores))
+    }
+
+    fn print(&self) -> String {
+        self.0
+            .iter()
+            .map(usize::to_string)
+            .collect::<Vec<_>>()
+            .join(",")
+    }
+
+    fn measure(&self) -> Option<i64> {
+        None
+    }
+}
+
+macro_rules! choice {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $name {
+            $($(#[$variant_doc])* $variant,)*
+        }
+
+        impl Value for $name {
+            const KIND: &'static str = concat!("one of:" $(, " ", $text)*);
+
+            fn parse(text: &str) -> Result<Self, String> {
+                $(if text.eq_ignore_ascii_case($text) {
+                    return Ok($name::$variant);
+                })*
+                Err("is not among the choices".to_owned())
+            }
+
+            fn print(&self) -> String {
+                match self {
+                    $($name::$variant => $text.to_owned(),)*
+                }
+            }
+
+            fn measure(&self) -> Option<i64> {
+                None
+            }
+        }
+    };
+}
+
+choice!(
+    /// When a send is acknowledged.
+    FlushDiskType {
+        /// After the message is on stable storage.
+        SyncFlush = "SYNC_FLUSH",
+        /// After the device has accepted the write: survives the process, not a power cut.
+        AsyncFlush = "ASYNC_FLUSH",
+    }
+);
+
+choice!(
+    /// Part that a broker plays within its name.
+    BrokerRole {
+        /// Acknowledges before slaves have the message.
+        AsyncMaster = "ASYNC_MASTER",
+        /// Acknowledges after a slave has the message.
+        SyncMaster = "SYNC_MASTER",
+        /// Copies a master; `brokerId` is above 0.
+        Slave = "SLAVE",
+    }
+);
+
+choice!(
+    /// Where metrics go.
+    MetricsExporterType {
+        /// Nowhere.
+        Disable = "DISABLE",
+        /// An HTTP port that Prometheus scrapes.
+        Prom = "PROM",
+    }
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_read_as_java_reads_them() {
+        assert_eq!(u16::parse("+10911"), Ok(10911));
+        assert_eq!(i64::parse("-1"), Ok(-1));
+        assert!(u32::parse("1024 * 1024").is_err());
+        assert!(u16::parse("70000").is_err());
+        assert!(u32::parse("0x10").is_err());
+    }
+
+    #[test]
+    fn booleans_ignore_case_and_refuse_the_rest() {
+        assert_eq!(bool::parse("TRUE"), Ok(true));
+        assert_eq!(bool::parse("False"), Ok(false));
+        assert!(bool::parse("yes").is_err());
+    }
+
+    #[test]
+    fn home_is_expanded_only_as_a_whole_first_part() {
+        let home = Path::new("/home/user");
+        for text in [
+            "~/store",
+            "${user.home}/store",
+            "${HOME}/store",
+            "$HOME/store",
+        ] {
+            assert_eq!(
+                expand_home(text, Some(home)),
+                PathBuf::from("/home/user/store")
+            );
+        }
+        assert_eq!(expand_home("~", Some(home)), PathBuf::from("/home/user"));
+        assert_eq!(
+            expand_home("~other/x", Some(home)),
+            PathBuf::from("~other/x")
+        );
+        assert_eq!(expand_home("~/x", None), PathBuf::from("~/x"));
+    }
+
+    #[test]
+    fn addresses_need_a_port() {
+        let list = AddressList::parse("10.0.0.1:9876; ns.example:9876;").expect("valid");
+        assert_eq!(list.0, ["10.0.0.1:9876", "ns.example:9876"]);
+        assert_eq!(list.print(), "10.0.0.1:9876;ns.example:9876");
+        assert!(AddressList::parse("10.0.0.1").is_err());
+        assert!(AddressList::parse("10.0.0.1:0").is_err());
+        assert_eq!(AddressList::parse(""), Ok(AddressList::default()));
+    }
+
+    #[test]
+    fn cores_are_lists_and_ranges() {
+        assert_eq!(CoreList::parse("0-2, 5"), Ok(CoreList(vec![0, 1, 2, 5])));
+        assert_eq!(CoreList::parse(""), Ok(CoreList::default()));
+        for bad in ["1,1", "2-1", "a", "1-", "99999"] {
+            assert!(CoreList::parse(bad).is_err(), "{bad}");
+        }
+    }
+}
