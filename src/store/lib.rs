@@ -1,1 +1,35 @@
-//! store
+//! Layer 1: messages on disk. A store is a directory with a [`Manifest`] and a fixed number of
+//! logs; a [`Log`] is a sequence of segment files that holds the messages of many queues in the
+//! order of their arrival, and the index of those queues in memory. A [`MetaLog`] keeps small
+//! records (topics, groups, offsets) in the same manner.
+//!
+//! May depend on `base` and `io`. Everything here lives on one executor and is not `Send`: a log is
+//! owned by one shard. No `RefCell` borrow is held across an await.
+//!
+//! Promises: an append is reported durable only when it is, at the log's level; nothing is visible
+//! to readers before; (queue, offset) names one message for ever; damaged bytes are never handed
+//! out and never cut silently; a failed write or sync fences the log. Files are described in
+//! `docs/FORMAT.md`.
+
+#![forbid(unsafe_code)]
+
+mod envelope;
+mod errors;
+mod event;
+mod index;
+mod log;
+mod manifest;
+mod meta;
+mod options;
+mod plan;
+pub mod recovery;
+
+pub use errors::{AppendError, LogError, OpenError, ReadError};
+pub use index::QueueHandle;
+pub use log::Log;
+pub use manifest::{Manifest, log_directory, open_manifest};
+pub use meta::MetaLog;
+pub use options::{FlushMode, LogOptions, Sink};
+pub use plan::{Appended, Boundary, Counters, Entry, ReadLimits, ReadPlan, ReadStatus};
+pub use recovery::{Recovery, table::Case};
+pub use ringmq_base::record::NewRecord;

@@ -1,0 +1,110 @@
+//! Values that reads are asked with and answered by.
+
+use ringmq_base::{LogPosition, PhysicalOffset};
+
+/// What a read may bring. Each is checked before a further message is added, so that the first
+/// message always comes, however large it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReadLimits {
+    /// Messages.
+    pub messages: usize,
+    /// Bytes of message records.
+    pub bytes: usize,
+    /// Index entries looked at, those that `keep` turned down included.
+    pub scan: usize,
+}
+
+/// The store statuses of RocketMQ that a read of one queue can have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadStatus {
+    Found,
+    /// `keep` turned down all that was scanned.
+    NoMatched,
+    /// The offset is the next one to be written.
+    OffsetOverflowOne,
+    /// The offset is beyond the next one to be written.
+    OffsetOverflowBadly,
+    OffsetTooSmall,
+    /// The queue never had a visible message.
+    QueueEmpty,
+}
+
+/// What a read found and where it is; bytes come from [`crate::Log::copy_resident`] or
+/// [`crate::Log::read_cold`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadPlan {
+    pub status: ReadStatus,
+    /// Where the reader goes on (`nextBeginOffset`).
+    pub next_offset: i64,
+    pub min: i64,
+    /// One past the last visible message.
+    pub max: i64,
+    /// The message records in queue order: position and size.
+    pub extents: Vec<(LogPosition, u32)>,
+    /// Sum of the sizes.
+    pub bytes: usize,
+    /// All extents were in the hot tail when planned.
+    pub in_memory: bool,
+}
+
+/// Where an append went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Appended {
+    pub queue_offset: i64,
+    /// Of the message record, behind its envelope.
+    pub physical: PhysicalOffset,
+    /// Bytes of the message record.
+    pub size: usize,
+    /// Milliseconds since 1970, never less than that of an earlier append.
+    pub store_timestamp: i64,
+}
+
+/// One entry of a queue, as a RocketMQ consume queue has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    pub physical: PhysicalOffset,
+    pub size: u32,
+    pub tags_code: i64,
+}
+
+/// Which offset a time between two messages stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Boundary {
+    /// RocketMQ 4: the nearer message, the earlier one if equally near; the last one for later
+    /// times.
+    Nearest49,
+    /// RocketMQ 5, default: the first message not older; one past the last if all are older.
+    Lower,
+    /// RocketMQ 5: the last message not newer; 0 if all are newer.
+    Upper,
+}
+
+/// Sums since the log was opened, and its state.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Messages appended and their bytes, envelopes included.
+    pub appends: u64,
+    pub append_bytes: u64,
+    /// Completed tail writes and their bytes, rewritten blocks and padding included.
+    pub writes: u64,
+    pub write_bytes: u64,
+    /// Tail writes by messages in them: up to 1, 4, 16, 64, 256, 1,024, 4,096, more.
+    pub batch_messages: [u64; 8],
+    /// Nanoseconds that tail writes took, sum and longest.
+    pub write_nanoseconds: u64,
+    pub write_nanoseconds_max: u64,
+    pub syncs: u64,
+    /// Bytes zero-filled ahead of the tail.
+    pub zeroed_bytes: u64,
+    /// Tail writes that had to wait for a zero-fill of the same range.
+    pub zero_waits: u64,
+    pub cold_reads: u64,
+    pub cold_read_bytes: u64,
+    /// Appends refused because too much waits for the disk, or because the disk is full.
+    pub refused_busy: u64,
+    pub refused_full: u64,
+    /// Why the log is fenced, if it is.
+    pub fenced: Option<String>,
+    /// The disk is full; appends are refused until space is back.
+    pub full: bool,
+}
