@@ -1,1 +1,10 @@
-//! namesrv
+//! Layer 3: the name server: which brokers there are and which topics they have. Brokers register
+//! every 30 seconds and on every change; clients ask for routes.
+//!
+//! May depend on `base`, `io` and `remoting`. Lives on one executor; nothing here is `Send`.
+//! Routes are kept in memory only: after a restart the brokers register again within 30 seconds.
+//! The KV configuration alone is kept in a file.
+
+#![forbid(unsafe_code)]
+
+pub mod route;
