@@ -10,6 +10,7 @@
 pub mod disk;
 pub mod net;
 pub mod runtime;
+pub mod sim;
 
 pub use disk::{BlockBuffer, Disk, DiskError, File, OpenMode};
 pub use net::{Accepted, Listener, Net, Stream};

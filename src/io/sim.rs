@@ -1,0 +1,128 @@
+//! A deterministic machine for tests: one thread, a virtual clock, a disk that loses, tears and
+//! fails writes, a network in memory. One seed decides every choice, so a failure is its seed.
+//!
+//! ```ignore
+//! let sim = Sim::new(seed);
+//! sim.disk().crash_after_operation(17);
+//! let stopped = sim.try_run(async |runtime| work(runtime).await);
+//! let image = sim.disk().power_cut(another_seed);
+//! Sim::with_disk(seed, &image).run(async |runtime| recover(runtime).await);
+//! ```
+//!
+//! # Modelled
+//!
+//! - Order: any runnable task may go next; operations of the disk take times of their own and
+//!   finish in any order.
+//! - Process death ([`Sim::crash`], [`SimDisk::kill`]): tasks and connections vanish; resolved
+//!   writes stay; of writes under way any subset of 512-byte sectors; metadata operations under way
+//!   happen or not.
+//! - Power cut ([`SimDisk::power_cut`]): besides, of every write that is not stable any subset of
+//!   sectors stays, each in any of its unstable versions or, on request, torn inside; lengths stay
+//!   at any state since the last sync; creations and removals without a synced directory stay or
+//!   not, each by itself. Renames are atomic, and durable when resolved. Syncing a file does not
+//!   make its name durable.
+//! - Failures at chosen operations ([`FaultRule`]): EIO, ENOSPC, short writes, stalls, all of which
+//!   may leave part of the write. After a failed sync the writes it covered never become stable by a
+//!   later sync: the kernel has marked them clean.
+//! - A full disk ([`SimDisk::set_capacity`]), crash points at every operation
+//!   ([`SimDisk::crash_after_operation`]), damaged bytes ([`SimDisk::flip_bit`] and others).
+//! - Network: delays, partial reads and writes, bounded buffers, refused connections, ends of
+//!   stream when either side goes away.
+//! - The wall clock jumps when told to ([`Sim::jump_wall_clock`]).
+//!
+//! # Not modelled
+//!
+//! - Writes that go to a wrong place, reads that return old bytes, a device that forgets what it
+//!   confirmed as stable (injure the image by hand for those).
+//! - Order guarantees of a real journal: images may be worse than any real file system's.
+//! - Directories that fail to appear: creating one is durable when it resolves. Holes and
+//!   fragmentation: a file takes the room up to the end of its last allocated byte.
+//! - Loss or partition of the network, resets, host names; threads; preemption inside a task;
+//!   shares ([`crate::Shares`]), which do not bias the choice of tasks.
+
+mod disk;
+mod disk_state;
+mod executor;
+mod faults;
+mod file_state;
+mod net;
+mod random;
+mod surgery;
+
+#[cfg(test)]
+mod disk_tests;
+#[cfg(test)]
+mod executor_tests;
+#[cfg(test)]
+mod power_tests;
+
+use std::{future::Future, rc::Rc, time::Duration};
+
+pub use disk::{SimBuffer, SimDisk, SimFile};
+pub use disk_state::PowerCut;
+pub use executor::{START_MS, Sim, Stopped};
+pub use faults::{Fault, FaultRule, Operation, OperationKind};
+pub use net::{SimListener, SimNet, SimStream};
+pub use random::Random;
+
+use crate::{Clock, Runtime, Shares, Spawn};
+use executor::Core;
+
+/// A handle to the executor of a [`Sim`].
+#[derive(Clone)]
+pub struct SimRuntime {
+    core: Rc<Core>,
+    disk: SimDisk,
+    net: SimNet,
+}
+
+impl SimRuntime {
+    fn new(core: Rc<Core>, disk: SimDisk) -> Self {
+        let net = SimNet::new(core.clone());
+        SimRuntime { core, disk, net }
+    }
+
+    /// A source of chance of the simulation's seed, for workloads.
+    pub fn random(&self) -> Random {
+        self.core.draw(Random::fork)
+    }
+}
+
+impl Clock for SimRuntime {
+    fn now_ms(&self) -> i64 {
+        self.core.wall_ms()
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.core.now()
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        self.core.sleep_until(self.core.now().saturating_add(duration)).await;
+    }
+}
+
+impl Spawn for SimRuntime {
+    fn spawn(&self, _shares: Shares, name: &'static str, task: impl Future<Output = ()> + 'static) {
+        self.core.spawn(name, Box::pin(task));
+    }
+
+    async fn yield_if_needed(&self) {
+        if self.core.draw(|random| random.chance(1, 4)) {
+            self.core.give_way().await;
+        }
+    }
+}
+
+impl Runtime for SimRuntime {
+    type Disk = SimDisk;
+    type Net = SimNet;
+
+    fn disk(&self) -> &SimDisk {
+        &self.disk
+    }
+
+    fn net(&self) -> &SimNet {
+        &self.net
+    }
+}
