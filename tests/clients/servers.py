@@ -1,0 +1,205 @@
+"""Starts and stops the servers that the client tests run against."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import time
+
+KINDS = ["standalone", "ringmq", "java"]
+START_SECONDS_MAX = 60
+STOP_SECONDS_MAX = 30
+GET_ROUTE = 105
+HOST = "127.0.0.1"
+
+
+class Unusable(Exception):
+    """The run cannot work; the text says why."""
+
+
+def free_ports(count):
+    """The first of so many adjacent free ports below the range that the kernel hands out itself."""
+    start = 20_000 + os.getpid() % 5_000
+    for base in range(start, 30_000, count):
+        held = []
+        try:
+            for port in range(base, base + count):
+                holder = socket.socket()
+                held.append(holder)
+                holder.bind((HOST, port))
+            return base
+        except OSError:
+            continue
+        finally:
+            for holder in held:
+                holder.close()
+    raise Unusable("no free ports between 20,000 and 30,000")
+
+
+def request(address, code, fields, timeout=2.0):
+    """One request in a connection of its own; returns the response code."""
+    host, port = address.split(":")
+    header = json.dumps({"code": code, "language": "OTHER", "version": 409, "opaque": 1, "flag": 0,
+                         "extFields": fields}).encode()
+    frame = struct.pack(">ii", 4 + len(header), len(header)) + header
+    with socket.create_connection((host, int(port)), timeout) as connection:
+        connection.sendall(frame)
+        reply = b""
+        while len(reply) < 8 or len(reply) < 4 + struct.unpack(">i", reply[:4])[0]:
+            piece = connection.recv(65536)
+            if not piece:
+                raise OSError("closed")
+            reply += piece
+    length = struct.unpack(">i", reply[4:8])[0] & 0xFFFFFF
+    return json.loads(reply[8:8 + length])["code"]
+
+
+class Server:
+    """Processes, in the order in which they were started."""
+
+    def __init__(self, namesrv):
+        self.namesrv = namesrv
+        self.processes = []
+        self.start_seconds = 0.0
+
+    def spawn(self, name, command, work):
+        log = open(os.path.join(work, f"{name}.log"), "wb")
+        environment = dict(os.environ, HOME=work)
+        environment.pop("NAMESRV_ADDR", None)
+        self.processes.append((name, log.name, subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, cwd=work,
+            env=environment)))
+        log.close()
+
+    def died(self):
+        """What became of a process that should run, or nothing."""
+        for name, log, process in self.processes:
+            if process.poll() is not None:
+                with open(log, errors="replace") as output:
+                    tail = " | ".join(output.read().splitlines()[-5:])
+                return f"{name} ended with exit code {process.returncode}: {tail}"
+        return None
+
+    def await_route(self):
+        """Asks the name server until it knows the topic that every broker has."""
+        began = time.monotonic()
+        while True:
+            problem = self.died()
+            if problem is None and time.monotonic() - began > START_SECONDS_MAX:
+                problem = f"no route after {START_SECONDS_MAX} s"
+            if problem:
+                self.stop()
+                raise Unusable(problem)
+            try:
+                if request(self.namesrv, GET_ROUTE, {"topic": "TBW102"}) == 0:
+                    self.start_seconds = time.monotonic() - began
+                    return
+            except OSError:
+                pass
+            time.sleep(0.01)
+
+    def stop(self):
+        """Ends the processes, the last first; returns what went wrong, or nothing."""
+        problem = None
+        for name, _, process in reversed(self.processes):
+            if process.poll() is not None:
+                continue
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(STOP_SECONDS_MAX)
+            except subprocess.TimeoutExpired:
+                problem = f"{name} did not end within {STOP_SECONDS_MAX} s of SIGTERM"
+                process.kill()
+                process.wait()
+        return problem
+
+
+def write(path, settings):
+    with open(path, "w") as file:
+        file.write("".join(f"{key}={value}\n" for key, value in settings.items()))
+    return path
+
+
+def broker_settings(work, port, shards, name="broker-a"):
+    settings = {"brokerClusterName": "DefaultCluster", "brokerName": name, "brokerId": 0,
+                "brokerIP1": HOST, "listenPort": port, "storePathRootDir": os.path.join(work, f"store-{name}")}
+    if shards:
+        settings["shards"] = shards
+    return settings
+
+
+def binary(root):
+    """The RingMQ binary: the one named by RINGMQ, or the release build."""
+    path = os.environ.get("RINGMQ", os.path.join(root, "target", "release", "ringmq"))
+    if not os.access(path, os.X_OK):
+        raise Unusable(f"no binary {path}: cargo build --release, or name one in RINGMQ")
+    return path
+
+
+def start_java(work, root, ports, brokers, maven):
+    here = os.path.join(root, "tests", "clients", "server")
+    target = os.path.join(root, "target", "clients", "server")
+    os.makedirs(target, exist_ok=True)
+    maven(here, ["process-resources"], os.path.join(target, "built"), [here])
+    java = shutil.which("java")
+    if java is None:
+        raise Unusable("java is not installed: apt-get install openjdk-17-jdk-headless")
+    command = [java, "-Xms1g", "-Xmx1g", "-XX:+UseG1GC", f"-Duser.home={work}",
+               "--add-opens", "java.base/java.nio=ALL-UNNAMED",
+               "--add-opens", "java.base/sun.nio.ch=ALL-UNNAMED", "-cp", f"{target}/lib/*"]
+    small = ["-Xms64m" if word == "-Xms1g" else "-Xmx256m" if word == "-Xmx1g" else word for word in command]
+    server = Server(f"{HOST}:{ports}")
+    namesrv = write(os.path.join(work, "namesrv.conf"), {"listenPort": ports})
+    home = f"-Drocketmq.home.dir={work}"
+    # the control logs with logback's own settings, which its distribution keeps beside the jars
+    for kind in ("namesrv", "broker"):
+        os.makedirs(os.path.join(work, "conf"), exist_ok=True)
+        with open(os.path.join(work, "conf", f"logback_{kind}.xml"), "w") as file:
+            file.write('<configuration><root level="WARN"/></configuration>\n')
+    server.spawn("namesrv", small[:-2] + [home] + small[-2:]
+                 + ["org.apache.rocketmq.namesrv.NamesrvStartup", "-c", namesrv], work)
+    for number, name in enumerate(brokers):
+        # a Java broker also takes the port two below, and the one above for its slaves
+        settings = broker_settings(work, ports + 4 + 5 * number, None, name)
+        settings.update({"mapedFileSizeCommitLog": 104857600, "enablePropertyFilter": "true",
+                         "maxIndexNum": 1000, "maxHashSlotNum": 4000, "diskMaxUsedSpaceRatio": 95})
+        conf = write(os.path.join(work, f"{name}.conf"), settings)
+        server.spawn(name, command[:-2] + [home] + command[-2:]
+                     + ["org.apache.rocketmq.broker.BrokerStartup", "-n", server.namesrv, "-c", conf], work)
+    return server
+
+
+def start_ringmq(work, root, ports, brokers, shards):
+    program = binary(root)
+    server = Server(f"{HOST}:{ports}")
+    namesrv = write(os.path.join(work, "namesrv.conf"),
+                    {"listenPort": ports, "kvConfigPath": os.path.join(work, "kvConfig.json")})
+    server.spawn("namesrv", [program, "namesrv", "-c", namesrv], work)
+    for number, name in enumerate(brokers):
+        conf = write(os.path.join(work, f"{name}.conf"),
+                     broker_settings(work, ports + 4 + 5 * number, shards, name))
+        server.spawn(name, [program, "broker", "-n", server.namesrv, "-c", conf], work)
+    return server
+
+
+def start_standalone(work, root, ports):
+    conf = write(os.path.join(work, "broker.conf"), broker_settings(work, ports + 4, None))
+    server = Server(f"{HOST}:{ports}")
+    server.spawn("standalone", [binary(root), "standalone", "--namesrv-port", str(ports), "-c", conf], work)
+    return server
+
+
+def start(kind, work, root, shards, maven, brokers=("broker-a",)):
+    """Starts a name server and brokers; returns when the name server tells a route."""
+    ports = free_ports(5 + 5 * len(brokers))
+    if kind == "java":
+        server = start_java(work, root, ports, brokers, maven)
+    elif kind == "ringmq":
+        server = start_ringmq(work, root, ports, brokers, shards)
+    else:
+        server = start_standalone(work, root, ports)
+    server.await_route()
+    return server
