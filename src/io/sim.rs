@@ -45,8 +45,11 @@ mod disk_state;
 mod executor;
 mod faults;
 mod file_state;
+mod images;
+mod names;
 mod net;
 mod random;
+mod request;
 mod surgery;
 
 #[cfg(test)]
@@ -59,7 +62,7 @@ mod power_tests;
 use std::{future::Future, rc::Rc, time::Duration};
 
 pub use disk::{SimBuffer, SimDisk, SimFile};
-pub use disk_state::PowerCut;
+pub use images::PowerCut;
 pub use executor::{START_MS, Sim, Stopped};
 pub use faults::{Fault, FaultRule, Operation, OperationKind};
 pub use net::{SimListener, SimNet, SimStream};

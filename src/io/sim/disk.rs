@@ -13,9 +13,11 @@ use std::{
 use ringmq_base::limits::BLOCK_BYTES;
 
 use super::{
-    disk_state::{DiskState, PowerCut, Reply, Request, Slot},
+    disk_state::DiskState,
     executor::{Alarm, Core},
     faults::{FaultRule, Operation},
+    images::PowerCut,
+    request::{Reply, Request, Slot},
 };
 use crate::{
     BlockBuffer, Disk, DiskError, File, OpenMode,

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, rc::Rc};
 
 use ringmq_base::limits::BLOCK_BYTES;
 
-use super::{disk_state::PowerCut, random::Random};
+use super::{images::PowerCut, random::Random};
 
 /// What a device writes at once or not at all, in bytes.
 pub(super) const SECTOR_BYTES: usize = 512;
@@ -282,6 +282,11 @@ impl FileState {
         for change in &mut self.lengths {
             change.lost |= change.sequence <= mark;
         }
+    }
+
+    /// Whether a power cut would change nothing.
+    pub(super) fn is_stable(&self) -> bool {
+        self.unstable.is_empty() && self.lengths.is_empty()
     }
 
     fn promote_lengths(&mut self, mark: u64) {

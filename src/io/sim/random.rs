@@ -11,7 +11,7 @@ impl Random {
         Random { state: seed }
     }
 
-    pub fn next(&mut self) -> u64 {
+    pub fn word(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9E37_79B9_7F4A_7C15);
         mix(self.state)
     }
@@ -20,7 +20,7 @@ impl Random {
     pub fn below(&mut self, bound: u64) -> u64 {
         assert!(bound > 0, "an empty range has no members");
         // The bias of the remainder is below 2^-30 for the small bounds of a simulation.
-        self.next() % bound
+        self.word() % bound
     }
 
     /// An index into something of `length` (at least 1) members.
@@ -35,7 +35,7 @@ impl Random {
 
     /// A generator of its own, so that one part's draws do not shift another's.
     pub fn fork(&mut self) -> Random {
-        Random::new(self.next())
+        Random::new(self.word())
     }
 }
 
@@ -54,7 +54,7 @@ mod tests {
     fn equal_seeds_draw_equal_numbers_and_others_do_not() {
         let draw = |seed| {
             let mut random = Random::new(seed);
-            (0..8).map(|_| random.next()).collect::<Vec<_>>()
+            (0..8).map(|_| random.word()).collect::<Vec<_>>()
         };
         assert_eq!(draw(7), draw(7));
         assert_ne!(draw(7), draw(8));
