@@ -40,6 +40,7 @@
 //! - Loss or partition of the network, resets, host names; threads; preemption inside a task;
 //!   shares ([`crate::Shares`]), which do not bias the choice of tasks.
 
+mod core;
 mod disk;
 mod disk_state;
 mod executor;
@@ -61,15 +62,16 @@ mod power_tests;
 
 use std::{future::Future, rc::Rc, time::Duration};
 
+pub use self::core::START_MS;
 pub use disk::{SimBuffer, SimDisk, SimFile};
 pub use images::PowerCut;
-pub use executor::{START_MS, Sim, Stopped};
+pub use executor::{Sim, Stopped};
 pub use faults::{Fault, FaultRule, Operation, OperationKind};
 pub use net::{SimListener, SimNet, SimStream};
 pub use random::Random;
 
 use crate::{Clock, Runtime, Shares, Spawn};
-use executor::Core;
+use self::core::Core;
 
 /// A handle to the executor of a [`Sim`].
 #[derive(Clone)]

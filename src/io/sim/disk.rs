@@ -13,8 +13,8 @@ use std::{
 use ringmq_base::limits::BLOCK_BYTES;
 
 use super::{
+    core::{Alarm, Core},
     disk_state::DiskState,
-    executor::{Alarm, Core},
     faults::{FaultRule, Operation},
     images::PowerCut,
     request::{Reply, Request, Slot},

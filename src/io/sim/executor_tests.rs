@@ -89,6 +89,21 @@ fn a_time_limit_ends_a_program_that_never_ends() {
 }
 
 #[test]
+fn a_task_that_never_waits_for_time_is_reported() {
+    let stopped = Sim::new(4).try_run(async |runtime| {
+        let own = runtime.clone();
+        runtime.spawn(Shares::Background, "spinner", async move {
+            loop {
+                own.yield_if_needed().await;
+            }
+        });
+        runtime.sleep(millis(1)).await;
+    });
+    let stopped = stopped.expect_err("time cannot move");
+    assert!(stopped.to_string().contains("spinner"), "{stopped}");
+}
+
+#[test]
 fn the_wall_clock_jumps_and_the_monotonic_one_does_not() {
     let sim = Sim::new(4);
     sim.jump_wall_clock(-5_000);

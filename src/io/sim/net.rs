@@ -16,7 +16,7 @@ use std::{
 };
 
 use super::{
-    executor::{Alarm, Core},
+    core::{Alarm, Core},
     random::Random,
 };
 use crate::{Accepted, Listener, Net, Stream};
