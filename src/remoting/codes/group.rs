@@ -1,0 +1,35 @@
+//! Groups of RocketMQ's own (`MixAll`).
+
+pub const DEFAULT_PRODUCER: &str = "DEFAULT_PRODUCER";
+pub const DEFAULT_CONSUMER: &str = "DEFAULT_CONSUMER";
+pub const TOOLS_CONSUMER: &str = "TOOLS_CONSUMER";
+pub const SCHEDULE_CONSUMER: &str = "SCHEDULE_CONSUMER";
+pub const FILTERSRV_CONSUMER: &str = "FILTERSRV_CONSUMER";
+pub const MONITOR_CONSUMER: &str = "__MONITOR_CONSUMER";
+pub const CLIENT_INNER_PRODUCER: &str = "CLIENT_INNER_PRODUCER";
+pub const SELF_TEST_PRODUCER: &str = "SELF_TEST_P_GROUP";
+pub const SELF_TEST_CONSUMER: &str = "SELF_TEST_C_GROUP";
+pub const ONS_HTTP_PROXY: &str = "CID_ONS-HTTP-PROXY";
+pub const ONSAPI_PERMISSION: &str = "CID_ONSAPI_PERMISSION";
+pub const ONSAPI_OWNER: &str = "CID_ONSAPI_OWNER";
+pub const ONSAPI_PULL: &str = "CID_ONSAPI_PULL";
+/// Consumer of the half messages.
+pub const SYS_TRANS: &str = "CID_RMQ_SYS_TRANS";
+pub const SYSTEM_PREFIX: &str = "CID_RMQ_SYS_";
+
+/// The groups that a Java broker creates at its start (`SubscriptionGroupManager.init`).
+pub const CREATED_AT_START: [&str; 8] = [
+    TOOLS_CONSUMER,
+    FILTERSRV_CONSUMER,
+    SELF_TEST_CONSUMER,
+    ONS_HTTP_PROXY,
+    ONSAPI_PULL,
+    ONSAPI_PERMISSION,
+    ONSAPI_OWNER,
+    SYS_TRANS,
+];
+
+/// Whether a group is RocketMQ's own (`MixAll.isSysConsumerGroup`).
+pub fn is_system_group(group: &str) -> bool {
+    group.starts_with(SYSTEM_PREFIX)
+}

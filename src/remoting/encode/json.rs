@@ -1,0 +1,85 @@
+//! JSON headers out.
+
+use super::{Head, VERSION, Value};
+
+/// Appends the header object. Without fields and in requests `extFields` is still an object:
+/// clients read it without a look whether it is there.
+pub(super) fn header<'a>(
+    out: &mut Vec<u8>,
+    head: &Head<'_>,
+    fields: impl ExactSizeIterator<Item = (&'a str, Value<'a>)>,
+) {
+    out.extend_from_slice(b"{\"code\":");
+    integer(out, head.code);
+    out.extend_from_slice(b",\"extFields\":{");
+    for (index, (name, value)) in fields.enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        string(out, name);
+        out.push(b':');
+        match value {
+            Value::Str(text) => string(out, text),
+            Value::Bool(true) => out.extend_from_slice(b"\"true\""),
+            Value::Bool(false) => out.extend_from_slice(b"\"false\""),
+            Value::Int(number) => {
+                out.push(b'"');
+                integer(out, number);
+                out.push(b'"');
+            }
+        }
+    }
+    out.extend_from_slice(b"},\"flag\":");
+    integer(out, head.flag);
+    out.extend_from_slice(b",\"language\":\"JAVA\",\"opaque\":");
+    integer(out, head.opaque);
+    if let Some(remark) = head.remark {
+        out.extend_from_slice(b",\"remark\":");
+        string(out, remark);
+    }
+    out.extend_from_slice(b",\"serializeTypeCurrentRPC\":\"JSON\",\"version\":");
+    integer(out, VERSION);
+    out.push(b'}');
+}
+
+pub(super) fn integer(out: &mut Vec<u8>, number: impl itoa::Integer) {
+    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+}
+
+pub(super) fn string(out: &mut Vec<u8>, text: &str) {
+    out.push(b'"');
+    escape(out, text);
+    out.push(b'"');
+}
+
+/// Appends what stands between the quotes of a string.
+pub(super) fn escape(out: &mut Vec<u8>, text: &str) {
+    let bytes = text.as_bytes();
+    let mut plain = 0;
+    for (at, &byte) in bytes.iter().enumerate() {
+        if byte >= 0x20 && byte != b'"' && byte != b'\\' {
+            continue;
+        }
+        out.extend_from_slice(bytes.get(plain..at).unwrap_or_default());
+        plain = at + 1;
+        match byte {
+            b'"' => out.extend_from_slice(b"\\\""),
+            b'\\' => out.extend_from_slice(b"\\\\"),
+            b'\n' => out.extend_from_slice(b"\\n"),
+            b'\r' => out.extend_from_slice(b"\\r"),
+            b'\t' => out.extend_from_slice(b"\\t"),
+            _ => {
+                let digit = |half: u8| {
+                    if half < 10 {
+                        b'0' + half
+                    } else {
+                        b'A' - 10 + half
+                    }
+                };
+                let [high, low] = [digit(byte >> 4), digit(byte & 0xF)];
+                out.extend_from_slice(&[b'\\', b'u', b'0', b'0', high, low]);
+            }
+        }
+    }
+    out.extend_from_slice(bytes.get(plain..).unwrap_or_default());
+}
