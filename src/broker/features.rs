@@ -1,0 +1,29 @@
+//! The broker's rules, without input, output or clock: plain structs that the shards own, and
+//! functions from a request and what the broker knows to a decision. Every time is `now`, in
+//! milliseconds since 1970, given by the caller.
+//!
+//! The words come first, down to [`topic`]; the features below them use only words, not each other.
+
+pub mod connection_id;
+pub mod delay_levels;
+pub mod filter;
+pub mod group;
+pub mod limits;
+pub mod message_properties;
+pub mod meta;
+pub mod refusal;
+pub mod subscription;
+pub mod topic;
+
+pub mod clients;
+pub mod delay;
+pub mod groups;
+pub mod locks;
+pub mod offsets;
+pub mod pull_check;
+pub mod send_back;
+pub mod send_check;
+pub mod topics;
+
+pub use connection_id::ConnectionId;
+pub use refusal::Refusal;

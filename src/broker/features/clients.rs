@@ -1,0 +1,386 @@
+//! Who is connected: producers and consumers by group and connection, from heartbeats.
+
+mod consumers;
+mod producers;
+
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
+
+use ringmq_remoting::language::Language;
+
+pub use super::subscription::{
+    ConsumeFromWhere, ConsumeType, GroupSubscriptions, MessageModel, Subscription,
+};
+use super::{
+    connection_id::ConnectionId,
+    limits::{CLIENT_ID_BYTES_MAX, GROUP_BYTES_MAX, GROUPS_PER_CONNECTION_MAX},
+    refusal::Refusal,
+};
+use consumers::ConsumerGroup;
+use producers::Producers;
+
+/// A client that is not heard of for longer is gone. Source: `CHANNEL_EXPIRED_TIMEOUT`.
+pub const CLIENT_EXPIRY_MS: i64 = 120_000;
+
+/// A client as its heartbeat shows it.
+#[derive(Clone, Copy, Debug)]
+pub struct Channel<'a> {
+    pub connection: ConnectionId,
+    pub client_id: &'a str,
+    pub address: SocketAddr,
+    pub language: Language,
+    pub version: i32,
+}
+
+/// A member of a producer or consumer group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Client {
+    pub connection: ConnectionId,
+    pub client_id: Arc<str>,
+    pub address: SocketAddr,
+    pub language: Language,
+    pub version: i32,
+    /// Milliseconds since 1970 of the last heartbeat.
+    pub last_update: i64,
+}
+
+impl Client {
+    fn new(channel: &Channel<'_>, now: i64) -> Client {
+        Client {
+            connection: channel.connection,
+            client_id: Arc::from(channel.client_id),
+            address: channel.address,
+            language: channel.language,
+            version: channel.version,
+            last_update: now,
+        }
+    }
+
+    fn is_expired(&self, now: i64) -> bool {
+        now - self.last_update > CLIENT_EXPIRY_MS
+    }
+}
+
+/// A consumer group of a heartbeat.
+#[derive(Clone, Debug)]
+pub struct ConsumerRegistration<'a> {
+    pub group: &'a str,
+    pub consume_type: ConsumeType,
+    pub message_model: MessageModel,
+    pub consume_from_where: ConsumeFromWhere,
+    pub unit_mode: bool,
+    pub subscriptions: Vec<Subscription>,
+    /// notifyConsumerIdsChangedEnable of the group's configuration.
+    pub notify: bool,
+}
+
+/// What the broker has to do about a change of clients.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClientEvent {
+    /// Tell these members to rebalance (request code 40, one-way).
+    GroupChanged {
+        group: Arc<str>,
+        notify: Vec<ConnectionId>,
+    },
+    /// Publish what the group subscribes to; `None`: it has no member left.
+    SubscriptionsChanged {
+        group: Arc<str>,
+        subscriptions: Option<Arc<GroupSubscriptions>>,
+    },
+    /// Make the retry topic of the group unless it is there. Comes with every heartbeat.
+    RetryTopicNeeded { group: Arc<str>, unit_mode: bool },
+    /// The client is gone: close its connection.
+    Expired(ConnectionId),
+}
+
+#[derive(Debug, Default)]
+struct Registered {
+    producer_groups: usize,
+    consumer_groups: usize,
+}
+
+impl Registered {
+    fn is_empty(&self) -> bool {
+        self.producer_groups + self.consumer_groups == 0
+    }
+}
+
+/// All clients of a broker.
+#[derive(Debug, Default)]
+pub struct ClientTable {
+    consumers: BTreeMap<Arc<str>, ConsumerGroup>,
+    producers: Producers,
+    /// How many groups each connection is in.
+    connections: BTreeMap<ConnectionId, Registered>,
+}
+
+impl ClientTable {
+    /// Notes a consumer group of a heartbeat.
+    ///
+    /// # Errors
+    /// If a name is too long or there is too much of something; nothing is noted then.
+    pub fn register_consumer(
+        &mut self,
+        channel: &Channel<'_>,
+        registration: ConsumerRegistration<'_>,
+        now: i64,
+    ) -> Result<Vec<ClientEvent>, Refusal> {
+        check_channel(channel, registration.group)?;
+        consumers::check_subscriptions(registration.group, &registration.subscriptions)?;
+        let known = self.consumers.get(registration.group);
+        if known.is_none_or(|group| !group.has(channel.connection)) {
+            let registered = self.connections.entry(channel.connection).or_default();
+            check_count(channel, registered)?;
+            registered.consumer_groups += 1;
+        }
+        let name: Arc<str> = Arc::from(registration.group);
+        let (unit_mode, notify) = (registration.unit_mode, registration.notify);
+        let mut events = vec![ClientEvent::RetryTopicNeeded {
+            group: name.clone(),
+            unit_mode,
+        }];
+        let new = self.consumers.entry(name.clone());
+        let group = new.or_insert_with(|| ConsumerGroup::new(&registration));
+        let change = group.register(channel, registration, now);
+        if change.published {
+            events.push(ClientEvent::SubscriptionsChanged {
+                group: name.clone(),
+                subscriptions: Some(group.subscriptions()),
+            });
+        }
+        if change.members && notify {
+            events.push(ClientEvent::GroupChanged {
+                group: name,
+                notify: group.connections(),
+            });
+        }
+        Ok(events)
+    }
+
+    /// Notes a producer group of a heartbeat.
+    ///
+    /// # Errors
+    /// If a name is too long or the connection is in too many groups.
+    pub fn register_producer(
+        &mut self,
+        channel: &Channel<'_>,
+        group: &str,
+        now: i64,
+    ) -> Result<(), Refusal> {
+        check_channel(channel, group)?;
+        if !self.producers.has(group, channel.connection) {
+            let registered = self.connections.entry(channel.connection).or_default();
+            check_count(channel, registered)?;
+            registered.producer_groups += 1;
+        }
+        self.producers.register(group, Client::new(channel, now));
+        Ok(())
+    }
+
+    /// Takes a consumer out of a group.
+    pub fn unregister_consumer(
+        &mut self,
+        connection: ConnectionId,
+        group: &str,
+    ) -> Vec<ClientEvent> {
+        let mut events = Vec::new();
+        if self.remove_consumer(connection, group, false, &mut events) {
+            self.count_down(connection, |registered| registered.consumer_groups -= 1);
+        }
+        events
+    }
+
+    /// Takes a producer out of a group.
+    pub fn unregister_producer(&mut self, connection: ConnectionId, group: &str) {
+        if self.producers.remove(group, connection) {
+            self.count_down(connection, |registered| registered.producer_groups -= 1);
+        }
+    }
+
+    /// A connection is closed: its client leaves all groups.
+    pub fn close(&mut self, connection: ConnectionId) -> Vec<ClientEvent> {
+        let mut events = Vec::new();
+        let Some(registered) = self.connections.remove(&connection) else {
+            return events;
+        };
+        if registered.producer_groups > 0 {
+            self.producers.close(connection);
+        }
+        if registered.consumer_groups > 0 {
+            let groups = self
+                .consumers
+                .iter()
+                .filter(|(_, group)| group.has(connection));
+            let groups: Vec<Arc<str>> = groups.map(|(name, _)| name.clone()).collect();
+            for group in groups {
+                self.remove_consumer(connection, &group, true, &mut events);
+            }
+        }
+        events
+    }
+
+    /// Takes out the clients that have sent no heartbeat for [`CLIENT_EXPIRY_MS`].
+    pub fn expire(&mut self, now: i64) -> Vec<ClientEvent> {
+        let consumers = self.consumers.values().flat_map(ConsumerGroup::members);
+        let expired = consumers.chain(self.producers.clients());
+        let expired = expired.filter(|client| client.is_expired(now));
+        let mut connections: Vec<_> = expired.map(|client| client.connection).collect();
+        connections.sort_unstable();
+        connections.dedup();
+        let mut events = Vec::new();
+        for connection in connections {
+            events.extend(self.close(connection));
+            events.push(ClientEvent::Expired(connection));
+        }
+        events
+    }
+
+    /// The members of a consumer group in the order of their connections; none if it has none.
+    pub fn consumers(&self, group: &str) -> impl Iterator<Item = &Client> {
+        self.consumers
+            .get(group)
+            .into_iter()
+            .flat_map(ConsumerGroup::members)
+    }
+
+    /// The distinct client ids of a consumer group, sorted, as all members must see them.
+    ///
+    /// # Errors
+    /// If the group has no member (request code 38).
+    pub fn consumer_ids(&self, group: &str) -> Result<Vec<Arc<str>>, Refusal> {
+        let mut ids: Vec<_> = self
+            .consumers(group)
+            .map(|client| client.client_id.clone())
+            .collect();
+        if ids.is_empty() {
+            return Err(Refusal::system_error(format!(
+                "no consumer for this group, {group}"
+            )));
+        }
+        // A client that has just connected anew is there twice until its old connection is closed;
+        // twice in the list it would be given queues that nobody consumes.
+        ids.sort_unstable();
+        ids.dedup();
+        Ok(ids)
+    }
+
+    pub fn subscriptions(&self, group: &str) -> Option<Arc<GroupSubscriptions>> {
+        self.consumers.get(group).map(ConsumerGroup::subscriptions)
+    }
+
+    /// The connection of a member of a consumer group; its newest, if it has several.
+    pub fn find_consumer(&self, group: &str, client_id: &str) -> Option<&Client> {
+        let members = self
+            .consumers(group)
+            .filter(|client| &*client.client_id == client_id);
+        members.max_by_key(|client| client.last_update)
+    }
+
+    /// Consumer groups with online members that subscribe to the topic, sorted.
+    pub fn groups_of_topic<'a>(&'a self, topic: &'a str) -> impl Iterator<Item = &'a Arc<str>> {
+        let groups = self.consumers.iter();
+        groups
+            .filter(move |(_, group)| group.subscribes(topic))
+            .map(|(name, _)| name)
+    }
+
+    /// All consumer groups with online members, sorted.
+    pub fn consumer_groups(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.consumers.keys()
+    }
+
+    /// The members of a producer group in the order of their connections; none if it has none.
+    pub fn producers(&self, group: &str) -> impl Iterator<Item = &Client> {
+        self.producers.members(group)
+    }
+
+    /// All producer groups with online members, sorted.
+    pub fn producer_groups(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.producers.groups()
+    }
+
+    /// The producer to ask for the state of a transaction of its group: each in turn.
+    pub fn pick_producer(&mut self, group: &str) -> Option<ConnectionId> {
+        self.producers.pick(group)
+    }
+
+    /// The producer connection of a client, whatever its group, for a reply to it.
+    pub fn find_producer(&self, client_id: &str) -> Option<ConnectionId> {
+        self.producers.find(client_id)
+    }
+
+    /// True if the consumer was in the group.
+    fn remove_consumer(
+        &mut self,
+        connection: ConnectionId,
+        name: &str,
+        always_notify: bool,
+        events: &mut Vec<ClientEvent>,
+    ) -> bool {
+        let Some((name, _)) = self.consumers.get_key_value(name) else {
+            return false;
+        };
+        let name = name.clone();
+        let group = self.consumers.get_mut(&name).expect("found above");
+        if !group.remove(connection) {
+            return false;
+        }
+        if group.is_empty() {
+            self.consumers.remove(&name);
+            events.push(ClientEvent::SubscriptionsChanged {
+                group: name,
+                subscriptions: None,
+            });
+        } else if always_notify || group.notifies() {
+            events.push(ClientEvent::GroupChanged {
+                group: name,
+                notify: group.connections(),
+            });
+        }
+        true
+    }
+
+    fn count_down(&mut self, connection: ConnectionId, change: impl FnOnce(&mut Registered)) {
+        if let Some(registered) = self.connections.get_mut(&connection) {
+            change(registered);
+            if registered.is_empty() {
+                self.connections.remove(&connection);
+            }
+        }
+    }
+}
+
+fn check_channel(channel: &Channel<'_>, group: &str) -> Result<(), Refusal> {
+    for (what, text, max) in [
+        ("group name", group, GROUP_BYTES_MAX),
+        ("client id", channel.client_id, CLIENT_ID_BYTES_MAX),
+    ] {
+        if text.len() > max {
+            let remark = format!(
+                "the {what} of a heartbeat has {} bytes, at most {max} fit",
+                text.len()
+            );
+            return Err(Refusal::system_error(remark));
+        }
+    }
+    if group.trim().is_empty() {
+        return Err(Refusal::system_error(
+            "the group name of a heartbeat is blank",
+        ));
+    }
+    Ok(())
+}
+
+fn check_count(channel: &Channel<'_>, registered: &Registered) -> Result<(), Refusal> {
+    if registered.producer_groups + registered.consumer_groups < GROUPS_PER_CONNECTION_MAX {
+        return Ok(());
+    }
+    let remark = format!(
+        "client {} is in {GROUPS_PER_CONNECTION_MAX} groups, the most one connection may be in; use \
+         another client instance (instanceName) for more",
+        channel.client_id
+    );
+    Err(Refusal::system_error(remark))
+}
+
+#[cfg(test)]
+mod tests;

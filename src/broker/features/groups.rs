@@ -1,0 +1,212 @@
+//! The subscription groups of a broker.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+pub use super::group::Group;
+use super::{
+    limits::{GROUP_BYTES_MAX, GROUPS_MAX},
+    meta::{DataVersion, MetaChange},
+    refusal::{FAQ, Refusal, code},
+};
+
+/// Groups of this prefix belong to the system and are always made on demand.
+const SYSTEM_GROUP_PREFIX: &str = "CID_RMQ_SYS_";
+
+/// Groups that every broker has.
+const BUILT_IN: [&str; 7] = [
+    "TOOLS_CONSUMER",
+    "FILTERSRV_CONSUMER",
+    "SELF_TEST_C_GROUP",
+    "CID_ONS-HTTP-PROXY",
+    "CID_ONSAPI_PULL",
+    "CID_ONSAPI_PERMISSION",
+    "CID_ONSAPI_OWNER",
+];
+
+/// The subscription groups of a broker. `plan_*` functions only decide;
+/// [`SubscriptionGroupTable::apply`] changes the table.
+#[derive(Debug)]
+pub struct SubscriptionGroupTable {
+    /// autoCreateSubscriptionGroup.
+    auto_create: bool,
+    groups: BTreeMap<Arc<str>, Arc<Group>>,
+    version: DataVersion,
+}
+
+impl SubscriptionGroupTable {
+    /// A table with the built-in groups; replay the persisted changes into it.
+    pub fn new(auto_create: bool) -> SubscriptionGroupTable {
+        let built_in = BUILT_IN.into_iter().map(|name| {
+            let group = Arc::new(Group::new(name));
+            (group.name.clone(), group)
+        });
+        let groups = built_in.collect();
+        SubscriptionGroupTable {
+            auto_create,
+            groups,
+            version: DataVersion::default(),
+        }
+    }
+
+    pub fn get(&self, group: &str) -> Option<&Arc<Group>> {
+        self.groups.get(group)
+    }
+
+    /// All groups in the order of their names.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Group>> {
+        self.groups.values()
+    }
+
+    pub fn len(&self) -> usize {
+        self.groups.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.groups.is_empty()
+    }
+
+    pub fn version(&self) -> DataVersion {
+        self.version
+    }
+
+    /// Makes a group that a client uses and that is not there. `None`: groups are not made on
+    /// demand, which the request answers with [`unknown_group`] or its own text.
+    ///
+    /// # Errors
+    /// If the name is not allowed or there are too many groups.
+    pub fn plan_auto_create(&self, group: &str, now: i64) -> Result<Option<MetaChange>, Refusal> {
+        if !self.auto_create && !group.starts_with(SYSTEM_GROUP_PREFIX) {
+            return Ok(None);
+        }
+        self.plan_update(Group::new(group), now).map(Some)
+    }
+
+    /// Makes or changes a group for an administrator.
+    ///
+    /// # Errors
+    /// If the name is not allowed or there are too many groups.
+    pub fn plan_update(&self, group: Group, now: i64) -> Result<MetaChange, Refusal> {
+        if group.name.trim().is_empty() || group.name.len() > GROUP_BYTES_MAX {
+            let remark = format!(
+                "the group name has {} bytes; the range is 1 to {GROUP_BYTES_MAX}",
+                group.name.len()
+            );
+            return Err(Refusal::new(code::SYSTEM_ERROR, remark));
+        }
+        if !self.groups.contains_key(&group.name) && self.groups.len() >= GROUPS_MAX {
+            let remark = format!(
+                "group[{}] is not created: the broker has {GROUPS_MAX} subscription groups, the \
+                 most it may have; delete unused groups (mqadmin deleteSubGroup)",
+                group.name
+            );
+            return Err(Refusal::new(code::SYSTEM_ERROR, remark));
+        }
+        Ok(MetaChange::GroupPut {
+            group,
+            version: self.version.next(now),
+        })
+    }
+
+    /// Deletes a group. `None`: there is no such group, which is no error.
+    pub fn plan_delete(&self, group: &str, now: i64) -> Option<MetaChange> {
+        let (name, _) = self.groups.get_key_value(group)?;
+        Some(MetaChange::GroupDelete {
+            group: name.clone(),
+            version: self.version.next(now),
+        })
+    }
+
+    /// Carries out a change of a group; other changes are none of this table's business.
+    pub fn apply(&mut self, change: &MetaChange) {
+        match change {
+            MetaChange::GroupPut { group, version } => {
+                self.version = *version;
+                self.groups
+                    .insert(group.name.clone(), Arc::new(group.clone()));
+            }
+            MetaChange::GroupDelete { group, version } => {
+                self.version = *version;
+                self.groups.remove(group);
+            }
+            _ => {}
+        }
+    }
+
+    /// The changes that make a new table equal to this one: first those of built-in groups that
+    /// were deleted.
+    pub fn snapshot(&self) -> impl Iterator<Item = MetaChange> {
+        let version = self.version;
+        let deleted = BUILT_IN
+            .into_iter()
+            .filter(|name| !self.groups.contains_key(*name));
+        let deleted = deleted.map(move |name| MetaChange::GroupDelete {
+            group: name.into(),
+            version,
+        });
+        let kept = self.groups.values();
+        deleted.chain(kept.map(move |group| MetaChange::GroupPut {
+            group: Group::clone(group),
+            version,
+        }))
+    }
+}
+
+/// The answer to a request that sends for a group that is not there.
+#[cold]
+pub fn unknown_group(group: &str) -> Refusal {
+    let remark = format!("subscription group not exist, {group} {FAQ}");
+    Refusal::new(code::SUBSCRIPTION_GROUP_NOT_EXIST, remark)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_broker_has_the_built_in_groups() {
+        let table = SubscriptionGroupTable::new(true);
+        let tools = table.get("TOOLS_CONSUMER").expect("built in");
+        assert_eq!((tools.retry_queues, tools.retry_max_times), (1, 16));
+        assert_eq!(
+            (tools.broker_id, tools.which_broker_when_consume_slowly),
+            (0, 1)
+        );
+        assert_eq!(table.len(), 7);
+    }
+
+    #[test]
+    fn groups_are_made_on_demand_unless_switched_off() {
+        let table = SubscriptionGroupTable::new(true);
+        assert!(table.plan_auto_create("g", 1).expect("allowed").is_some());
+        assert!(table.plan_auto_create(" ", 1).is_err());
+        assert!(table.plan_auto_create(&"g".repeat(256), 1).is_err());
+        let table = SubscriptionGroupTable::new(false);
+        assert_eq!(table.plan_auto_create("g", 1), Ok(None));
+        assert!(
+            table
+                .plan_auto_create("CID_RMQ_SYS_TRANS", 1)
+                .expect("allowed")
+                .is_some()
+        );
+        assert_eq!(unknown_group("g").code, 26);
+    }
+
+    #[test]
+    fn replaying_a_snapshot_gives_the_same_table() {
+        let mut table = SubscriptionGroupTable::new(true);
+        let group = Group {
+            retry_max_times: 3,
+            ..Group::new("g")
+        };
+        let change = table.plan_update(group, 5).expect("allowed");
+        table.apply(&change);
+        let change = table.plan_delete("FILTERSRV_CONSUMER", 6).expect("there");
+        table.apply(&change);
+        assert_eq!(table.plan_delete("nobody", 7), None);
+        let mut again = SubscriptionGroupTable::new(true);
+        table.snapshot().for_each(|change| again.apply(&change));
+        assert_eq!(again.groups, table.groups);
+        assert_eq!(again.version(), table.version());
+        assert_eq!(again.get("g").expect("kept").retry_max_times, 3);
+    }
+}

@@ -1,0 +1,36 @@
+//! Limits of the tables that clients fill, so that no client can fill the memory.
+
+/// Topics of a broker: 100,000 queues must fit (one queue each), with room for retry topics.
+pub const TOPICS_MAX: usize = 200_000;
+
+/// Queues of one topic: BenchmarkTest has 1,024; more than this is a typing error.
+pub const TOPIC_QUEUES_MAX: i32 = 65_536;
+
+/// Subscription groups of a broker; each has a retry topic as well.
+pub const GROUPS_MAX: usize = 100_000;
+
+/// Longest group name. Source: `Validators.CHARACTER_MAX_LENGTH`.
+pub const GROUP_BYTES_MAX: usize = 255;
+
+/// Longest client id: `ip@instance@unit`; far above what clients make of it.
+pub const CLIENT_ID_BYTES_MAX: usize = 1024;
+
+/// Producer and consumer groups of one connection; a client instance has a few.
+pub const GROUPS_PER_CONNECTION_MAX: usize = 4096;
+
+/// Topics that one consumer group subscribes to.
+pub const SUBSCRIPTIONS_PER_GROUP_MAX: usize = 4096;
+
+/// Bytes of one subscription expression.
+pub const SUBSCRIPTION_BYTES_MAX: usize = 64 * 1024;
+
+/// Consumer offsets of one table: 100,000 queues with a few groups each.
+pub const OFFSETS_MAX: usize = 4_000_000;
+
+/// Ordered consumption locks of a broker.
+pub const QUEUE_LOCKS_MAX: usize = 1_000_000;
+
+const _: () = assert!(
+    GROUPS_MAX < TOPICS_MAX,
+    "every group needs room for its retry topic"
+);

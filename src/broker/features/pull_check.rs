@@ -1,0 +1,295 @@
+//! What a pull (request codes 11 and 361) may read, with the codes and texts of the Java broker,
+//! and how long and how much. Nothing here allocates or formats for a pull that passes.
+
+use std::net::SocketAddr;
+
+use ringmq_remoting::codes::pull_flag;
+
+pub use super::filter::{Filter, TagFilter};
+use super::{
+    group::Group,
+    refusal::{FAQ, Refusal, code},
+    subscription::{GroupSubscriptions, MessageModel},
+    topic::{PERM_READ, Topic},
+};
+
+/// Groups of this prefix are always made on demand.
+const SYSTEM_GROUP_PREFIX: &str = "CID_RMQ_SYS_";
+
+/// A pull of messages in memory. Source: `maxTransferBytesOnMessageInMemory`.
+const MEMORY_BYTES_MAX: usize = 256 * 1024;
+/// A pull of messages on disk. Source: `maxTransferBytesOnMessageInDisk`.
+const DISK_BYTES_MAX: usize = 64 * 1024;
+/// Source: `pullBatchMaxMessageCount` of 5.x; clients ask for what they can take.
+const MESSAGES_MAX: usize = 160;
+/// Queue entries that one pull looks at. Source: 16,000 bytes of entries of 20.
+const SCAN_MIN: usize = 800;
+
+/// What a pull says, as its header has it.
+#[derive(Clone, Copy, Debug)]
+pub struct PullHeader<'a> {
+    pub group: &'a str,
+    pub topic: &'a str,
+    pub queue_id: i32,
+    pub sys_flag: i32,
+    pub subscription: Option<&'a str>,
+    pub expression_type: Option<&'a str>,
+    pub sub_version: i64,
+    pub consumer: SocketAddr,
+}
+
+/// What the broker knows that does not depend on the pull.
+#[derive(Clone, Copy, Debug)]
+pub struct PullFacts<'a> {
+    pub broker_permission: i32,
+    /// brokerIP1.
+    pub broker_ip: &'a str,
+    pub auto_create_group: bool,
+}
+
+/// What to do about a pull.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PullDecision {
+    Read(Filter),
+    /// The group is not there: make it and check again.
+    CreateGroup,
+}
+
+/// Checks a pull against the configurations of its group and topic and against the subscriptions
+/// of the group's online members.
+///
+/// # Errors
+/// The answer to the client.
+#[inline]
+pub fn check(
+    facts: &PullFacts<'_>,
+    header: &PullHeader<'_>,
+    group: Option<&Group>,
+    topic: Option<&Topic>,
+    subscriptions: Option<&GroupSubscriptions>,
+) -> Result<PullDecision, Refusal> {
+    if facts.broker_permission & PERM_READ == 0 {
+        return Err(broker_forbids(facts));
+    }
+    let Some(group) = group else {
+        if facts.auto_create_group || header.group.starts_with(SYSTEM_GROUP_PREFIX) {
+            return Ok(PullDecision::CreateGroup);
+        }
+        return Err(unknown_group(header.group));
+    };
+    if !group.consume_enable {
+        return Err(group_forbidden(header.group));
+    }
+    let topic = topic.ok_or_else(|| unknown_topic(header.topic))?;
+    if !topic.is_readable() {
+        return Err(topic_forbidden(header.topic));
+    }
+    if !(0..topic.read_queues).contains(&header.queue_id) {
+        return Err(illegal_queue(header, topic));
+    }
+    let filter = if header.sys_flag & pull_flag::SUBSCRIPTION != 0 {
+        Filter::parse(header.subscription, header.expression_type).map_err(|_| parse_failed())?
+    } else {
+        subscribed(header, group, subscriptions)?.clone()
+    };
+    match filter {
+        Filter::Unsupported(expression_type) => Err(unsupported_filter(&expression_type)),
+        filter => Ok(PullDecision::Read(filter)),
+    }
+}
+
+fn subscribed<'a>(
+    header: &PullHeader<'_>,
+    group: &Group,
+    subscriptions: Option<&'a GroupSubscriptions>,
+) -> Result<&'a Filter, Refusal> {
+    let subscriptions =
+        subscriptions.ok_or_else(|| not_subscribed("the consumer's group info not exist"))?;
+    let broadcasting = subscriptions.message_model == MessageModel::Broadcasting;
+    if broadcasting && !group.consume_broadcast_enable {
+        return Err(no_broadcast(header.group));
+    }
+    let subscription = subscriptions
+        .topics
+        .get(header.topic)
+        .ok_or_else(|| not_subscribed("the consumer's subscription not exist"))?;
+    if subscription.version < header.sub_version {
+        return Err(not_latest());
+    }
+    Ok(&subscription.filter)
+}
+
+/// How long a pull that finds nothing may wait, in milliseconds; `None`: it is answered at once.
+/// `short_polling_ms`: the time to wait when longPollingEnable is off.
+pub fn suspend_ms(sys_flag: i32, timeout_ms: i64, short_polling_ms: Option<i64>) -> Option<i64> {
+    let waits = sys_flag & pull_flag::SUSPEND != 0;
+    let time = short_polling_ms.unwrap_or(timeout_ms);
+    (waits && time > 0).then_some(time)
+}
+
+/// Whether the pull carries an offset to store. Do it once, not again when a kept pull wakes up.
+pub const fn has_commit(sys_flag: i32) -> bool {
+    sys_flag & pull_flag::COMMIT_OFFSET != 0
+}
+
+/// How much one pull may read. One message may always go, however large.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PullLimits {
+    pub messages: usize,
+    pub bytes: usize,
+    /// Queue entries to look at.
+    pub scan: usize,
+}
+
+/// The limits for a client that asks for `messages_max` and, from 5.x on, `bytes_max`.
+pub fn limits(messages_max: i32, bytes_max: Option<i32>, in_memory: bool) -> PullLimits {
+    let messages = usize::try_from(messages_max)
+        .unwrap_or(0)
+        .clamp(1, MESSAGES_MAX);
+    let cap = if in_memory {
+        MEMORY_BYTES_MAX
+    } else {
+        DISK_BYTES_MAX
+    };
+    let asked = bytes_max
+        .and_then(|bytes| usize::try_from(bytes).ok())
+        .filter(|bytes| *bytes > 0);
+    PullLimits {
+        messages,
+        bytes: asked.unwrap_or(cap).min(cap),
+        scan: SCAN_MIN.max(messages),
+    }
+}
+
+/// How reading a queue ended, in Java's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GetStatus {
+    Found,
+    NoMatchedMessage,
+    MessageWasRemoving,
+    OffsetFoundNull,
+    OffsetOverflowBadly,
+    OffsetOverflowOne,
+    OffsetTooSmall,
+    NoMatchedLogicQueue,
+    NoMessageInQueue,
+}
+
+impl GetStatus {
+    /// The remark of the answer.
+    pub const fn name(self) -> &'static str {
+        match self {
+            GetStatus::Found => "FOUND",
+            GetStatus::NoMatchedMessage => "NO_MATCHED_MESSAGE",
+            GetStatus::MessageWasRemoving => "MESSAGE_WAS_REMOVING",
+            GetStatus::OffsetFoundNull => "OFFSET_FOUND_NULL",
+            GetStatus::OffsetOverflowBadly => "OFFSET_OVERFLOW_BADLY",
+            GetStatus::OffsetOverflowOne => "OFFSET_OVERFLOW_ONE",
+            GetStatus::OffsetTooSmall => "OFFSET_TOO_SMALL",
+            GetStatus::NoMatchedLogicQueue => "NO_MATCHED_LOGIC_QUEUE",
+            GetStatus::NoMessageInQueue => "NO_MESSAGE_IN_QUEUE",
+        }
+    }
+
+    /// The response code of the answer to a pull from `offset`.
+    pub const fn response_code(self, offset: i64) -> i32 {
+        match self {
+            GetStatus::Found => code::SUCCESS,
+            GetStatus::NoMatchedMessage | GetStatus::MessageWasRemoving => {
+                code::PULL_RETRY_IMMEDIATELY
+            }
+            GetStatus::OffsetFoundNull | GetStatus::OffsetOverflowOne => code::PULL_NOT_FOUND,
+            GetStatus::OffsetOverflowBadly | GetStatus::OffsetTooSmall => code::PULL_OFFSET_MOVED,
+            GetStatus::NoMatchedLogicQueue | GetStatus::NoMessageInQueue => {
+                if offset == 0 {
+                    code::PULL_NOT_FOUND
+                } else {
+                    code::PULL_OFFSET_MOVED
+                }
+            }
+        }
+    }
+}
+
+/// The answer to a filter that the broker does not have, also to CHECK_CLIENT_CONFIG.
+#[cold]
+pub fn unsupported_filter(expression_type: &str) -> Refusal {
+    Refusal::system_error(format!(
+        "The broker does not support consumer to filter message by {expression_type}"
+    ))
+}
+
+#[cold]
+fn broker_forbids(facts: &PullFacts<'_>) -> Refusal {
+    let remark = format!(
+        "the broker[{}] pulling message is forbidden",
+        facts.broker_ip
+    );
+    Refusal::new(code::NO_PERMISSION, remark)
+}
+
+#[cold]
+fn unknown_group(group: &str) -> Refusal {
+    let remark = format!("subscription group [{group}] does not exist, {FAQ}");
+    Refusal::new(code::SUBSCRIPTION_GROUP_NOT_EXIST, remark)
+}
+
+#[cold]
+fn group_forbidden(group: &str) -> Refusal {
+    Refusal::new(
+        code::NO_PERMISSION,
+        format!("subscription group no permission, {group}"),
+    )
+}
+
+#[cold]
+fn unknown_topic(topic: &str) -> Refusal {
+    let remark = format!("topic[{topic}] not exist, apply first please! {FAQ}");
+    Refusal::new(code::TOPIC_NOT_EXIST, remark)
+}
+
+#[cold]
+fn topic_forbidden(topic: &str) -> Refusal {
+    Refusal::new(
+        code::NO_PERMISSION,
+        format!("the topic[{topic}] pulling message is forbidden"),
+    )
+}
+
+#[cold]
+fn illegal_queue(header: &PullHeader<'_>, topic: &Topic) -> Refusal {
+    Refusal::system_error(format!(
+        "queueId[{}] is illegal, topic:[{}] topicConfig.readQueueNums:[{}] consumer:[/{}]",
+        header.queue_id, header.topic, topic.read_queues, header.consumer
+    ))
+}
+
+#[cold]
+fn parse_failed() -> Refusal {
+    Refusal::new(
+        code::SUBSCRIPTION_PARSE_FAILED,
+        "parse the consumer's subscription failed",
+    )
+}
+
+#[cold]
+fn not_subscribed(what: &str) -> Refusal {
+    Refusal::new(code::SUBSCRIPTION_NOT_EXIST, format!("{what}{FAQ}"))
+}
+
+#[cold]
+fn no_broadcast(group: &str) -> Refusal {
+    let remark = format!("the consumer group[{group}] can not consume by broadcast way");
+    Refusal::new(code::NO_PERMISSION, remark)
+}
+
+#[cold]
+fn not_latest() -> Refusal {
+    Refusal::new(
+        code::SUBSCRIPTION_NOT_LATEST,
+        "the consumer's subscription not latest",
+    )
+}
+
+#[cfg(test)]
+mod tests;

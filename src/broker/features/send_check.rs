@@ -1,0 +1,401 @@
+//! What becomes of a send (request codes 10, 310 and 320): every check of the Java broker between
+//! the header and the commit log, in its order and with its texts.
+//!
+//! Nothing here allocates or formats for a message that passes.
+
+use std::net::SocketAddr;
+
+use ringmq_base::limits::{PROPERTIES_BYTES_MAX, TOPIC_BYTES_MAX};
+use ringmq_remoting::codes::sys_flag;
+
+use super::{
+    delay_levels::{DelayLevels, schedule_queue},
+    group::Group,
+    message_properties::{
+        self as properties, DELAY, Names, REAL_QUEUE_ID, REAL_TOPIC, Scan, bytes_of,
+    },
+    refusal::{FAQ, Refusal, code},
+    topic::{
+        DLQ_PREFIX, HALF_TOPIC, PERM_WRITE, SCHEDULE_TOPIC, Topic, TopicFilterType,
+        is_not_sendable, retry_group, validate_topic,
+    },
+};
+
+/// From this version on a client's maxReconsumeTimes counts. Source: `MQVersion.V3_4_9`.
+pub const VERSION_WITH_MAX_RECONSUME_TIMES: i32 = 121;
+
+/// Groups of this prefix are always made on demand.
+const SYSTEM_GROUP_PREFIX: &str = "CID_RMQ_SYS_";
+
+/// What a send says, as its header has it.
+#[derive(Clone, Copy, Debug)]
+pub struct SendRequest<'a> {
+    pub topic: &'a str,
+    /// Below 0: any queue.
+    pub queue_id: i32,
+    pub sys_flag: i32,
+    pub properties: &'a [u8],
+    pub body_bytes: usize,
+    pub reconsume_times: i32,
+    pub max_reconsume_times: Option<i32>,
+    pub batch: bool,
+    /// Version of the client.
+    pub version: i32,
+    pub producer: SocketAddr,
+}
+
+/// What the broker knows that does not depend on the message.
+#[derive(Clone, Copy, Debug)]
+pub struct SendFacts<'a> {
+    pub broker_permission: i32,
+    /// brokerIP1.
+    pub broker_ip: &'a str,
+    pub reject_transaction: bool,
+    /// maxMessageSize.
+    pub body_bytes_max: usize,
+    pub auto_create_group: bool,
+    /// `CLUSTER` with its value and both separators.
+    pub cluster_property: &'a [u8],
+    pub delay_levels: &'a DelayLevels,
+    /// Milliseconds since 1970.
+    pub now: i64,
+    /// A fresh random number.
+    pub random: u32,
+}
+
+/// What to do about a send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SendDecision<'a> {
+    Store(SendPlan<'a>),
+    /// The topic is not there: make it if the rules allow, and check again.
+    CreateTopic,
+    /// This group, whose retry topic the message goes to, is not there: make it and check again.
+    CreateGroup(&'a str),
+}
+
+/// Which topic a message is stored in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target<'a> {
+    /// The one it was sent to.
+    Requested,
+    /// The dead letter topic of this group.
+    DeadLetter(&'a str),
+    /// `SCHEDULE_TOPIC_XXXX`.
+    Schedule,
+    /// `RMQ_SYS_TRANS_HALF_TOPIC`.
+    Half,
+}
+
+/// How a message is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SendPlan<'a> {
+    pub target: Target<'a>,
+    /// The queue of the target.
+    pub queue_id: i32,
+    /// The queue that the reply names.
+    pub reply_queue_id: i32,
+    /// The message is for the dead letter topic of this group, now or when its delay is over: make
+    /// the topic (1 queue, readable and writable) unless it is there.
+    pub dead_letter: Option<&'a str>,
+    pub sys_flag: i32,
+    /// For the schedule topic the time to deliver, else the hash of the tag.
+    pub tags_code: i64,
+    /// Whether the producer waits for storage and replication.
+    pub waits_for_store: bool,
+    /// Bytes that [`SendPlan::write_properties`] writes.
+    pub properties_bytes: usize,
+    edit: Edit<'a>,
+}
+
+/// How the stored properties differ from those sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Edit<'a> {
+    scan: Scan<'a>,
+    dropped: Names,
+    /// A delay level to put in place of the one beyond the highest.
+    level: Option<i32>,
+    /// Prefix and rest of the real topic's name, and the real queue, if the target is another.
+    real: Option<([&'a str; 2], i32)>,
+}
+
+/// Checks a send. `topic` is the configuration of the topic sent to; `group` that of the group
+/// whose retry topic it is, and not looked at for other topics.
+///
+/// # Errors
+/// The answer to the client.
+#[inline]
+pub fn check<'a>(
+    facts: &SendFacts<'_>,
+    request: &SendRequest<'a>,
+    topic: Option<&Topic>,
+    group: Option<&Group>,
+) -> Result<SendDecision<'a>, Refusal> {
+    // Only topics that are not there, or that the broker guards, need their name looked at: what
+    // is there has a valid name, except for retry topics of long groups.
+    if facts.broker_permission & PERM_WRITE == 0 && topic.is_some_and(|topic| topic.order) {
+        return Err(broker_forbids(facts));
+    }
+    let retry = retry_group(request.topic);
+    if topic.is_none() || request.topic.len() > TOPIC_BYTES_MAX {
+        validate_topic(request.topic)?;
+    }
+    if is_not_sendable(request.topic) {
+        return Err(not_sendable(request.topic));
+    }
+    let Some(topic) = topic else {
+        return Ok(SendDecision::CreateTopic);
+    };
+    if request.queue_id >= topic.queues() {
+        return Err(illegal_queue(request, topic));
+    }
+    let reply_queue_id = match u32::try_from(topic.write_queues) {
+        _ if request.queue_id >= 0 => request.queue_id,
+        Ok(queues @ 1..) => i32::try_from(facts.random % queues).expect("below an i32"),
+        _ => return Err(no_write_queue(topic)),
+    };
+    let dead_letter = match retry {
+        None => None,
+        Some(name) => {
+            if request.batch {
+                return Err(batch_to_retry(request.topic));
+            }
+            match group {
+                Some(group) if is_exhausted(request, group) => Some(name),
+                Some(_) => None,
+                None if facts.auto_create_group || name.starts_with(SYSTEM_GROUP_PREFIX) => {
+                    return Ok(SendDecision::CreateGroup(name));
+                }
+                None => return Err(unknown_group(name)),
+            }
+        }
+    };
+    plan(facts, request, topic, reply_queue_id, dead_letter).map(SendDecision::Store)
+}
+
+fn plan<'a>(
+    facts: &SendFacts<'_>,
+    request: &SendRequest<'a>,
+    topic: &Topic,
+    reply_queue_id: i32,
+    dead_letter: Option<&'a str>,
+) -> Result<SendPlan<'a>, Refusal> {
+    let scan = Scan::of(request.properties);
+    let mut flags = request.sys_flag;
+    if topic.filter_type == TopicFilterType::MultiTag {
+        flags |= sys_flag::MULTI_TAGS;
+    }
+    let (target, queue_id) = match dead_letter {
+        Some(group) => (Target::DeadLetter(group), 0),
+        None => (Target::Requested, reply_queue_id),
+    };
+    let mut plan = SendPlan {
+        target,
+        queue_id,
+        reply_queue_id,
+        dead_letter,
+        sys_flag: flags,
+        tags_code: scan.tags_code(),
+        waits_for_store: scan.waits_for_store(),
+        properties_bytes: 0,
+        edit: Edit {
+            scan,
+            dropped: Names::WAIT.and(Names::CLUSTER),
+            level: None,
+            real: None,
+        },
+    };
+    if !request.batch {
+        if scan.transaction {
+            plan.hold_half(facts, request)?;
+        } else if let Some(delay) = scan.delay {
+            plan.delay(facts, request, delay)?;
+        }
+    }
+    plan.properties_bytes = plan.edited_bytes(request.properties, facts.cluster_property.len());
+    if plan.properties_bytes > PROPERTIES_BYTES_MAX || request.body_bytes > facts.body_bytes_max {
+        return Err(illegal_message(facts.body_bytes_max));
+    }
+    Ok(plan)
+}
+
+impl<'a> SendPlan<'a> {
+    /// The half of a transaction: kept aside, with its real place in its properties.
+    #[cold]
+    fn hold_half(
+        &mut self,
+        facts: &SendFacts<'_>,
+        request: &SendRequest<'a>,
+    ) -> Result<(), Refusal> {
+        if facts.reject_transaction {
+            let remark = format!(
+                "the broker[{}] sending transaction message is forbidden",
+                facts.broker_ip
+            );
+            return Err(Refusal::new(code::NO_PERMISSION, remark));
+        }
+        self.move_to(Target::Half, 0, request);
+        self.sys_flag = sys_flag::with_transaction_value(self.sys_flag, 0);
+        Ok(())
+    }
+
+    /// A delayed message: kept in the schedule topic, with its real place in its properties.
+    #[cold]
+    fn delay(
+        &mut self,
+        facts: &SendFacts<'_>,
+        request: &SendRequest<'a>,
+        delay: &[u8],
+    ) -> Result<(), Refusal> {
+        let asked = parse_level(delay)?;
+        let Some(level) = facts.delay_levels.effective(asked) else {
+            return Ok(());
+        };
+        let transaction = sys_flag::transaction_value(self.sys_flag);
+        if !matches!(transaction, 0 | sys_flag::TRANSACTION_COMMIT_TYPE) {
+            return Ok(());
+        }
+        self.move_to(Target::Schedule, schedule_queue(level), request);
+        self.tags_code = facts.delay_levels.deliver_time(level, facts.now);
+        if level != asked {
+            self.edit.level = Some(level);
+            self.edit.dropped = self.edit.dropped.and(Names::DELAY);
+        }
+        Ok(())
+    }
+
+    /// As in Java, WAIT stays among the properties of a message that waits elsewhere.
+    fn move_to(&mut self, target: Target<'a>, queue_id: i32, request: &SendRequest<'a>) {
+        let real = match self.target {
+            Target::DeadLetter(group) => [DLQ_PREFIX, group],
+            _ => ["", request.topic],
+        };
+        self.edit.real = Some((real, self.queue_id));
+        self.edit.dropped = Names::CLUSTER
+            .and(Names::REAL_TOPIC)
+            .and(Names::REAL_QUEUE_ID);
+        (self.target, self.queue_id) = (target, queue_id);
+    }
+
+    fn edited_bytes(&self, sent: &[u8], cluster_bytes: usize) -> usize {
+        let edit = &self.edit;
+        let kept = properties::bytes_without(sent, &edit.scan, edit.dropped);
+        let level = edit.level.map_or(0, |level| bytes_of(DELAY, digits(level)));
+        let real = edit.real.map_or(0, |(topic, queue)| {
+            let topic_bytes = topic.iter().map(|part| part.len()).sum();
+            bytes_of(REAL_TOPIC, topic_bytes) + bytes_of(REAL_QUEUE_ID, digits(queue))
+        });
+        kept + level + real + cluster_bytes
+    }
+
+    /// Appends the properties to store: `sent` are those of the request that was checked.
+    pub fn write_properties(&self, sent: &[u8], cluster_property: &[u8], out: &mut Vec<u8>) {
+        let edit = &self.edit;
+        properties::copy_without(sent, &edit.scan, edit.dropped, out);
+        out.extend_from_slice(cluster_property);
+        if let Some(level) = edit.level {
+            properties::put_number(DELAY.as_bytes(), level, out);
+        }
+        if let Some((topic, queue)) = edit.real {
+            properties::put_real(topic, queue, out);
+        }
+    }
+
+    /// The name of the topic that the message is stored in, unless it is the requested one or a
+    /// dead letter topic, whose name is made of the group's.
+    pub fn system_topic(&self) -> Option<&'static str> {
+        match self.target {
+            Target::Schedule => Some(SCHEDULE_TOPIC),
+            Target::Half => Some(HALF_TOPIC),
+            Target::Requested | Target::DeadLetter(_) => None,
+        }
+    }
+}
+
+fn digits(number: i32) -> usize {
+    itoa::Buffer::new().format(number).len()
+}
+
+/// A delay level as Java reads it: a failure is an exception there, so an error here.
+fn parse_level(delay: &[u8]) -> Result<i32, Refusal> {
+    let level = std::str::from_utf8(delay)
+        .ok()
+        .and_then(|text| text.parse().ok());
+    level.ok_or_else(|| {
+        let text = String::from_utf8_lossy(delay);
+        let remark = format!("the property DELAY is {text:?}; it must be a delay level, 1 or more");
+        Refusal::system_error(remark)
+    })
+}
+
+/// Whether a message sent to a retry topic has been consumed often enough. The header's limit
+/// means something for retry topics only.
+fn is_exhausted(request: &SendRequest<'_>, group: &Group) -> bool {
+    let asked = request.max_reconsume_times;
+    let asked = asked.filter(|_| request.version >= VERSION_WITH_MAX_RECONSUME_TIMES);
+    request.reconsume_times >= asked.unwrap_or(group.retry_max_times)
+}
+
+#[cold]
+fn broker_forbids(facts: &SendFacts<'_>) -> Refusal {
+    let remark = format!(
+        "the broker[{}] sending message is forbidden",
+        facts.broker_ip
+    );
+    Refusal::new(code::NO_PERMISSION, remark)
+}
+
+#[cold]
+fn not_sendable(topic: &str) -> Refusal {
+    let remark = format!("Sending message to topic[{topic}] is forbidden.");
+    Refusal::new(code::NO_PERMISSION, remark)
+}
+
+#[cold]
+fn illegal_queue(request: &SendRequest<'_>, topic: &Topic) -> Refusal {
+    Refusal::system_error(format!(
+        "request queueId[{}] is illegal, {} Producer: {}",
+        request.queue_id,
+        topic.describe(),
+        request.producer
+    ))
+}
+
+#[cold]
+fn no_write_queue(topic: &Topic) -> Refusal {
+    Refusal::system_error(format!(
+        "topic[{}] has no queue to write to; give it some (mqadmin updateTopic -w)",
+        topic.name
+    ))
+}
+
+#[cold]
+fn batch_to_retry(topic: &str) -> Refusal {
+    let remark = format!("batch request does not support retry group {topic}");
+    Refusal::new(code::MESSAGE_ILLEGAL, remark)
+}
+
+#[cold]
+fn unknown_group(group: &str) -> Refusal {
+    let remark = format!("subscription group not exist, {group} {FAQ}");
+    Refusal::new(code::SUBSCRIPTION_GROUP_NOT_EXIST, remark)
+}
+
+/// The answer to a message, or to the sum of a batch's records, that is too large.
+#[cold]
+pub fn illegal_message(body_bytes_max: usize) -> Refusal {
+    let remark = format!(
+        "the message is illegal, maybe msg body or properties length not matched. msg body length \
+         limit {body_bytes_max}B, msg properties length limit 32KB."
+    );
+    Refusal::new(code::MESSAGE_ILLEGAL, remark)
+}
+
+/// The answer to a send whose topic is not there and may not be made.
+#[cold]
+pub fn unknown_topic(topic: &str) -> Refusal {
+    let remark = format!("topic[{topic}] not exist, apply first please!{FAQ}");
+    Refusal::new(code::TOPIC_NOT_EXIST, remark)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,105 @@
+//! What consumers say of themselves in heartbeats.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use super::filter::Filter;
+
+macro_rules! names {
+    ($(#[$doc:meta])* $name:ident { $($variant:ident $text:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $name {
+            $($variant,)*
+        }
+
+        impl $name {
+            /// The name in JSON bodies.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $($name::$variant => $text,)*
+                }
+            }
+
+            pub fn from_name(name: &str) -> Option<$name> {
+                match name {
+                    $($text => Some($name::$variant),)*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+names!(
+    /// Whether the application pulls itself.
+    ConsumeType {
+        Actively "CONSUME_ACTIVELY",
+        Passively "CONSUME_PASSIVELY",
+        Pop "CONSUME_POP",
+    }
+);
+names!(
+    /// Whether every member gets every message.
+    MessageModel {
+        Broadcasting "BROADCASTING",
+        Clustering "CLUSTERING",
+    }
+);
+names!(
+    /// Where a group without an offset begins; the clients act on it.
+    ConsumeFromWhere {
+        LastOffset "CONSUME_FROM_LAST_OFFSET",
+        LastOffsetAndFromMinWhenBootFirst "CONSUME_FROM_LAST_OFFSET_AND_FROM_MIN_WHEN_BOOT_FIRST",
+        MinOffset "CONSUME_FROM_MIN_OFFSET",
+        MaxOffset "CONSUME_FROM_MAX_OFFSET",
+        FirstOffset "CONSUME_FROM_FIRST_OFFSET",
+        Timestamp "CONSUME_FROM_TIMESTAMP",
+    }
+);
+
+/// A group's interest in a topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subscription {
+    pub topic: Arc<str>,
+    /// The expression as the client wrote it.
+    pub text: String,
+    pub tags: Vec<String>,
+    pub codes: Vec<i32>,
+    /// Grows with every change of the expression.
+    pub version: i64,
+    pub expression_type: String,
+    pub class_filter_mode: bool,
+    pub filter: Filter,
+}
+
+impl Subscription {
+    /// A subscription as a heartbeat has it; the filter is made of it.
+    pub fn new(
+        topic: &str,
+        text: &str,
+        tags: Vec<String>,
+        codes: Vec<i32>,
+        version: i64,
+        expression_type: &str,
+    ) -> Subscription {
+        Subscription {
+            topic: Arc::from(topic),
+            text: text.to_owned(),
+            filter: Filter::of_heartbeat(text, expression_type, &codes),
+            tags,
+            codes,
+            version,
+            expression_type: expression_type.to_owned(),
+            class_filter_mode: false,
+        }
+    }
+}
+
+/// What the online members of a group want, as the last heartbeat of any of them says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupSubscriptions {
+    pub consume_type: ConsumeType,
+    pub message_model: MessageModel,
+    pub consume_from_where: ConsumeFromWhere,
+    pub topics: BTreeMap<Arc<str>, Subscription>,
+}

@@ -1,0 +1,258 @@
+//! A topic's configuration and the names that RocketMQ gives a meaning.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use ringmq_base::limits::TOPIC_BYTES_MAX;
+use serde::{Deserialize, Serialize};
+
+use super::refusal::{Refusal, code};
+
+pub const PERM_READ: i32 = 4;
+pub const PERM_WRITE: i32 = 2;
+pub const PERM_INHERIT: i32 = 1;
+
+/// Bits of [`Topic::sys_flag`].
+pub const SYS_FLAG_UNIT: i32 = 1;
+pub const SYS_FLAG_UNIT_SUB: i32 = 2;
+
+pub const AUTO_CREATE_TOPIC: &str = "TBW102";
+pub const SCHEDULE_TOPIC: &str = "SCHEDULE_TOPIC_XXXX";
+pub const BENCHMARK_TOPIC: &str = "BenchmarkTest";
+pub const HALF_TOPIC: &str = "RMQ_SYS_TRANS_HALF_TOPIC";
+pub const OPERATION_HALF_TOPIC: &str = "RMQ_SYS_TRANS_OP_HALF_TOPIC";
+pub const TRACE_TOPIC: &str = "RMQ_SYS_TRACE_TOPIC";
+pub const TRANSACTION_CHECK_MAX_TOPIC: &str = "TRANS_CHECK_MAX_TIME_TOPIC";
+pub const SELF_TEST_TOPIC: &str = "SELF_TEST_TOPIC";
+pub const OFFSET_MOVED_TOPIC: &str = "OFFSET_MOVED_EVENT";
+pub const REPLY_TOPIC_POSTFIX: &str = "REPLY_TOPIC";
+pub const SYSTEM_TOPIC_PREFIX: &str = "rmq_sys_";
+pub const RETRY_PREFIX: &str = "%RETRY%";
+pub const DLQ_PREFIX: &str = "%DLQ%";
+
+/// Topics that a client may not send to.
+const NOT_SENDABLE: [&str; 6] = [
+    SCHEDULE_TOPIC,
+    HALF_TOPIC,
+    OPERATION_HALF_TOPIC,
+    TRANSACTION_CHECK_MAX_TOPIC,
+    SELF_TEST_TOPIC,
+    OFFSET_MOVED_TOPIC,
+];
+
+/// Topics that belong to the system whatever the configuration.
+const SYSTEM: [&str; 9] = [
+    AUTO_CREATE_TOPIC,
+    SCHEDULE_TOPIC,
+    BENCHMARK_TOPIC,
+    HALF_TOPIC,
+    TRACE_TOPIC,
+    OPERATION_HALF_TOPIC,
+    TRANSACTION_CHECK_MAX_TOPIC,
+    SELF_TEST_TOPIC,
+    OFFSET_MOVED_TOPIC,
+];
+
+/// How many tags a message of the topic may carry.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TopicFilterType {
+    #[default]
+    #[serde(rename = "SINGLE_TAG")]
+    SingleTag,
+    #[serde(rename = "MULTI_TAG")]
+    MultiTag,
+}
+
+impl TopicFilterType {
+    pub const fn name(self) -> &'static str {
+        match self {
+            TopicFilterType::SingleTag => "SINGLE_TAG",
+            TopicFilterType::MultiTag => "MULTI_TAG",
+        }
+    }
+
+    /// The type of that name; `SINGLE_TAG` for any other, as nothing else was ever in use.
+    pub fn from_name(name: &str) -> TopicFilterType {
+        if name == "MULTI_TAG" {
+            TopicFilterType::MultiTag
+        } else {
+            TopicFilterType::SingleTag
+        }
+    }
+}
+
+/// Configuration of a topic, and on which log its queues live.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Topic {
+    #[serde(with = "arc_str")]
+    pub name: Arc<str>,
+    /// 0 to [`super::limits::TOPIC_QUEUES_MAX`].
+    pub read_queues: i32,
+    /// 0 to [`super::limits::TOPIC_QUEUES_MAX`].
+    pub write_queues: i32,
+    /// [`PERM_READ`], [`PERM_WRITE`], [`PERM_INHERIT`].
+    pub perm: i32,
+    #[serde(default)]
+    pub filter_type: TopicFilterType,
+    #[serde(default)]
+    pub sys_flag: i32,
+    #[serde(default)]
+    pub order: bool,
+    /// Attributes of RocketMQ 5, kept as they came.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub attributes: BTreeMap<String, String>,
+    /// Queue q lives on log `(first_log + q) % logs`, for ever.
+    pub first_log: u16,
+}
+
+impl Topic {
+    pub fn new(name: &str, queues: i32, perm: i32) -> Topic {
+        Topic {
+            name: Arc::from(name),
+            read_queues: queues,
+            write_queues: queues,
+            perm,
+            filter_type: TopicFilterType::SingleTag,
+            sys_flag: 0,
+            order: false,
+            attributes: BTreeMap::new(),
+            first_log: 0,
+        }
+    }
+
+    /// How many queues the topic has for anybody.
+    pub fn queues(&self) -> i32 {
+        self.read_queues.max(self.write_queues)
+    }
+
+    pub const fn is_readable(&self) -> bool {
+        self.perm & PERM_READ != 0
+    }
+
+    pub const fn is_writable(&self) -> bool {
+        self.perm & PERM_WRITE != 0
+    }
+
+    pub const fn is_inherited(&self) -> bool {
+        self.perm & PERM_INHERIT != 0
+    }
+
+    /// As Java's `TopicConfig.toString` prints it in remarks.
+    pub fn describe(&self) -> String {
+        let letter = |bit, letter| if self.perm & bit != 0 { letter } else { '-' };
+        format!(
+            "TopicConfig [topicName={}, readQueueNums={}, writeQueueNums={}, perm={}{}{}, \
+             topicFilterType={}, topicSysFlag={}, order={}]",
+            self.name,
+            self.read_queues,
+            self.write_queues,
+            letter(PERM_READ, 'R'),
+            letter(PERM_WRITE, 'W'),
+            letter(PERM_INHERIT, 'X'),
+            self.filter_type.name(),
+            self.sys_flag,
+            self.order
+        )
+    }
+}
+
+pub fn retry_topic(group: &str) -> String {
+    format!("{RETRY_PREFIX}{group}")
+}
+
+pub fn dlq_topic(group: &str) -> String {
+    format!("{DLQ_PREFIX}{group}")
+}
+
+/// The group of a `%RETRY%` topic.
+pub fn retry_group(topic: &str) -> Option<&str> {
+    topic.strip_prefix(RETRY_PREFIX)
+}
+
+/// Whether clients are kept from sending to the topic.
+pub fn is_not_sendable(topic: &str) -> bool {
+    NOT_SENDABLE.contains(&topic)
+}
+
+/// Whether the topic belongs to the system by its name alone; the names that follow from the
+/// configuration are known to the topic table.
+pub fn is_system_name(topic: &str) -> bool {
+    SYSTEM.contains(&topic) || topic.starts_with(SYSTEM_TOPIC_PREFIX)
+}
+
+/// Checks a topic name as Java's `TopicValidator.validateTopic` does.
+#[inline]
+pub fn validate_topic(topic: &str) -> Result<(), Refusal> {
+    let allowed =
+        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'%' | b'|' | b'_' | b'-');
+    if !topic.is_empty() && topic.len() <= TOPIC_BYTES_MAX && topic.bytes().all(allowed) {
+        return Ok(());
+    }
+    Err(invalid_topic(topic, allowed))
+}
+
+#[cold]
+fn invalid_topic(topic: &str, allowed: impl Fn(u8) -> bool) -> Refusal {
+    let remark = if topic.trim().is_empty() {
+        "The specified topic is blank."
+    } else if !topic.bytes().all(allowed) {
+        "The specified topic contains illegal characters, allowing only ^[%|a-zA-Z0-9_-]+$"
+    } else {
+        "The specified topic is longer than topic max length."
+    };
+    Refusal::new(code::SYSTEM_ERROR, remark)
+}
+
+/// `Arc<str>` as a JSON string.
+pub(super) mod arc_str {
+    use std::sync::Arc;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(text: &Arc<str>, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(text)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<str>, D::Error> {
+        String::deserialize(deserializer).map(Arc::from)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_checked_with_the_texts_of_java() {
+        for good in ["T", "%RETRY%g-1_x|y", &"x".repeat(127)] {
+            assert_eq!(validate_topic(good), Ok(()));
+        }
+        let remark = |topic| validate_topic(topic).expect_err("invalid").remark;
+        assert_eq!(remark(""), "The specified topic is blank.");
+        assert_eq!(remark(" \t"), "The specified topic is blank.");
+        assert!(remark("a b").starts_with("The specified topic contains illegal characters"));
+        assert!(remark("\u{4e2d}").starts_with("The specified topic contains illegal"));
+        assert!(remark(&"x".repeat(128)).ends_with("longer than topic max length."));
+    }
+
+    #[test]
+    fn a_topic_is_described_as_java_does() {
+        let topic = Topic::new("T", 8, 7);
+        assert_eq!(
+            topic.describe(),
+            "TopicConfig [topicName=T, readQueueNums=8, writeQueueNums=8, perm=RWX, \
+             topicFilterType=SINGLE_TAG, topicSysFlag=0, order=false]"
+        );
+    }
+
+    #[test]
+    fn a_topic_survives_json() {
+        let mut topic = Topic::new("T", 8, 6);
+        topic
+            .attributes
+            .insert("message.type".into(), "FIFO".into());
+        topic.first_log = 3;
+        let json = serde_json::to_string(&topic).expect("serializes");
+        assert_eq!(serde_json::from_str::<Topic>(&json).expect("reads"), topic);
+    }
+}

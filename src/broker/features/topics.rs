@@ -1,0 +1,332 @@
+//! The topics of a broker, and who may change them how.
+
+mod system;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+pub use super::topic::{Topic, TopicFilterType};
+use super::{
+    limits::{TOPIC_QUEUES_MAX, TOPICS_MAX},
+    meta::{DataVersion, MetaChange},
+    refusal::{Refusal, code},
+    topic::{
+        AUTO_CREATE_TOPIC, PERM_INHERIT, PERM_READ, PERM_WRITE, is_system_name, validate_topic,
+    },
+};
+
+/// What the table needs to know of the broker's configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicSettings {
+    /// Logs of the store, at least 1; never changes.
+    pub logs: u16,
+    pub broker_name: String,
+    pub cluster_name: String,
+    pub auto_create_topic: bool,
+    /// Queues of `TBW102`.
+    pub default_topic_queues: i32,
+    pub cluster_topic_enable: bool,
+    pub broker_topic_enable: bool,
+    pub trace_topic_enable: bool,
+    pub trace_topic: String,
+}
+
+impl Default for TopicSettings {
+    fn default() -> Self {
+        TopicSettings {
+            logs: 1,
+            broker_name: "DEFAULT_BROKER".into(),
+            cluster_name: "DefaultCluster".into(),
+            auto_create_topic: true,
+            default_topic_queues: 8,
+            cluster_topic_enable: true,
+            broker_topic_enable: true,
+            trace_topic_enable: false,
+            trace_topic: super::topic::TRACE_TOPIC.into(),
+        }
+    }
+}
+
+/// What an administrator asks of a topic (request code 17).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicUpdate<'a> {
+    pub topic: &'a str,
+    pub read_queues: i32,
+    pub write_queues: i32,
+    pub perm: i32,
+    pub filter_type: TopicFilterType,
+    pub sys_flag: i32,
+    pub order: bool,
+    pub attributes: BTreeMap<String, String>,
+}
+
+/// The topics of a broker. `plan_*` functions only decide; [`TopicTable::apply`] changes the table.
+/// Apply a planned change before planning the next, or both get the same version.
+#[derive(Debug)]
+pub struct TopicTable {
+    settings: TopicSettings,
+    /// System topics whose names follow from the configuration.
+    configured_system: BTreeSet<String>,
+    topics: BTreeMap<Arc<str>, Arc<Topic>>,
+    version: DataVersion,
+    /// The next first log of topics that clients make, and of those that the broker makes. Two
+    /// counters, because a retry topic follows each single-queue topic of a busy group, and would
+    /// push all of those onto every other log.
+    next_log: u16,
+    next_internal_log: u16,
+}
+
+impl TopicTable {
+    /// An empty table: replay the persisted changes into it, then apply
+    /// [`TopicTable::plan_system_topics`].
+    pub fn new(settings: TopicSettings) -> TopicTable {
+        assert!(settings.logs > 0, "a store has at least one log");
+        TopicTable {
+            configured_system: system::configured_names(&settings),
+            settings,
+            topics: BTreeMap::new(),
+            version: DataVersion::default(),
+            next_log: 0,
+            next_internal_log: 0,
+        }
+    }
+
+    pub fn get(&self, topic: &str) -> Option<&Arc<Topic>> {
+        self.topics.get(topic)
+    }
+
+    /// All topics in the order of their names.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Topic>> {
+        self.topics.values()
+    }
+
+    pub fn len(&self) -> usize {
+        self.topics.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.topics.is_empty()
+    }
+
+    pub fn version(&self) -> DataVersion {
+        self.version
+    }
+
+    pub fn is_system_topic(&self, topic: &str) -> bool {
+        is_system_name(topic) || self.configured_system.contains(topic)
+    }
+
+    /// Names of the system's topics, whether they exist or not (request code 304 to a broker).
+    pub fn system_topics(&self) -> BTreeSet<&str> {
+        let existing = self
+            .topics
+            .keys()
+            .map(|name| &**name)
+            .filter(|name| is_system_name(name));
+        self.configured_system
+            .iter()
+            .map(String::as_str)
+            .chain(existing)
+            .collect()
+    }
+
+    /// The system topics that are missing, one change each; apply them in turn.
+    pub fn plan_system_topics(&self, now: i64) -> Vec<MetaChange> {
+        system::plan(self, now)
+    }
+
+    /// Makes a topic that a client sends to and that is not there. `None`: the template does not
+    /// allow it (code 17, or a retry topic by [`TopicTable::plan_internal_topic`]).
+    ///
+    /// # Errors
+    /// If the broker has as many topics as it may have.
+    pub fn plan_auto_create(
+        &self,
+        topic: &str,
+        default_topic: &str,
+        client_queues: i32,
+        sys_flag: i32,
+        now: i64,
+    ) -> Result<Option<MetaChange>, Refusal> {
+        let Some(template) = self.topics.get(default_topic) else {
+            return Ok(None);
+        };
+        let forbidden = default_topic == AUTO_CREATE_TOPIC && !self.settings.auto_create_topic;
+        if !template.is_inherited() || forbidden {
+            return Ok(None);
+        }
+        let queues = client_queues.min(template.write_queues).max(0);
+        let mut new = Topic::new(topic, queues, template.perm & !PERM_INHERIT);
+        new.sys_flag = sys_flag;
+        new.filter_type = template.filter_type;
+        self.plan_new(new, now).map(Some)
+    }
+
+    /// Makes a `%RETRY%`, `%DLQ%` or other topic of the broker itself, readable and writable.
+    ///
+    /// # Errors
+    /// If the broker has as many topics as it may have.
+    pub fn plan_internal_topic(
+        &self,
+        topic: &str,
+        queues: i32,
+        sys_flag: i32,
+        now: i64,
+    ) -> Result<MetaChange, Refusal> {
+        let queues = queues.clamp(0, TOPIC_QUEUES_MAX);
+        let mut new = Topic::new(topic, queues, PERM_READ | PERM_WRITE);
+        new.sys_flag = sys_flag;
+        self.plan_new(new, now)
+    }
+
+    /// Makes or changes a topic for an administrator; its queues stay on their logs.
+    ///
+    /// # Errors
+    /// If the name is not allowed or is the system's, a number is out of range, or there are too
+    /// many topics.
+    pub fn plan_update(&self, update: TopicUpdate<'_>, now: i64) -> Result<MetaChange, Refusal> {
+        self.check_admin_name(update.topic)?;
+        for (what, queues) in [
+            ("readQueueNums", update.read_queues),
+            ("writeQueueNums", update.write_queues),
+        ] {
+            if !(0..=TOPIC_QUEUES_MAX).contains(&queues) {
+                let remark = format!(
+                    "{what}[{queues}] of topic[{}] is illegal: the range is 0 to \
+                     {TOPIC_QUEUES_MAX}; spread the load over more topics instead",
+                    update.topic
+                );
+                return Err(Refusal::new(code::SYSTEM_ERROR, remark));
+            }
+        }
+        let mut new = Topic::new(update.topic, 0, update.perm);
+        new.read_queues = update.read_queues;
+        new.write_queues = update.write_queues;
+        new.filter_type = update.filter_type;
+        new.sys_flag = update.sys_flag;
+        new.order = update.order;
+        new.attributes = update.attributes;
+        match self.topics.get(update.topic) {
+            Some(old) => {
+                new.first_log = old.first_log;
+                Ok(self.put(new, now))
+            }
+            None => self.plan_new(new, now),
+        }
+    }
+
+    /// Deletes a topic for an administrator. `None`: there is no such topic, which is no error.
+    ///
+    /// # Errors
+    /// If the name is not allowed or is the system's.
+    pub fn plan_delete(&self, topic: &str, now: i64) -> Result<Option<MetaChange>, Refusal> {
+        self.check_admin_name(topic)?;
+        let name = self
+            .topics
+            .get_key_value(topic)
+            .map(|(name, _)| name.clone());
+        let version = self.version.next(now);
+        Ok(name.map(|topic| MetaChange::TopicDelete { topic, version }))
+    }
+
+    /// Marks exactly the named topics as ordered, as a name server's reply to a registration says.
+    pub fn plan_order_topics(&self, ordered: &BTreeSet<&str>, now: i64) -> Vec<MetaChange> {
+        let changed = self
+            .topics
+            .values()
+            .filter(|topic| topic.order != ordered.contains(&*topic.name));
+        let mut version = self.version;
+        let mut changes = Vec::new();
+        for topic in changed {
+            version = version.next(now);
+            let topic = Topic {
+                order: !topic.order,
+                ..Topic::clone(topic)
+            };
+            changes.push(MetaChange::TopicPut { topic, version });
+        }
+        changes
+    }
+
+    /// Carries out a change of a topic; other changes are none of this table's business.
+    pub fn apply(&mut self, change: &MetaChange) {
+        match change {
+            MetaChange::TopicPut { topic, version } => {
+                self.version = *version;
+                let new = Arc::new(topic.clone());
+                if self.topics.insert(topic.name.clone(), new).is_none() {
+                    self.advance_log(topic);
+                }
+            }
+            MetaChange::TopicDelete { topic, version } => {
+                self.version = *version;
+                self.topics.remove(topic);
+            }
+            _ => {}
+        }
+    }
+
+    /// The changes that make an empty table equal to this one.
+    pub fn snapshot(&self) -> impl Iterator<Item = MetaChange> {
+        let version = self.version;
+        self.topics.values().map(move |topic| MetaChange::TopicPut {
+            topic: Topic::clone(topic),
+            version,
+        })
+    }
+
+    fn check_admin_name(&self, topic: &str) -> Result<(), Refusal> {
+        validate_topic(topic)?;
+        if self.is_system_topic(topic) {
+            let remark = format!("The topic[{topic}] is conflict with system topic.");
+            return Err(Refusal::new(code::SYSTEM_ERROR, remark));
+        }
+        Ok(())
+    }
+
+    fn plan_new(&self, mut topic: Topic, now: i64) -> Result<MetaChange, Refusal> {
+        if self.topics.len() >= TOPICS_MAX {
+            let remark = format!(
+                "topic[{}] is not created: the broker has {TOPICS_MAX} topics, the most it may \
+                 have; delete unused topics (mqadmin deleteTopic)",
+                topic.name
+            );
+            return Err(Refusal::new(code::SYSTEM_ERROR, remark));
+        }
+        topic.first_log = if self.is_internal(&topic.name) {
+            self.next_internal_log
+        } else {
+            self.next_log
+        };
+        Ok(self.put(topic, now))
+    }
+
+    fn put(&self, topic: Topic, now: i64) -> MetaChange {
+        MetaChange::TopicPut {
+            topic,
+            version: self.version.next(now),
+        }
+    }
+
+    fn is_internal(&self, topic: &str) -> bool {
+        topic.starts_with('%') || self.is_system_topic(topic)
+    }
+
+    /// The next topic starts where this one's queues end, so that all logs get as many.
+    fn advance_log(&mut self, topic: &Topic) {
+        let logs = u32::from(self.settings.logs);
+        let queues = u32::try_from(topic.queues()).unwrap_or(0).max(1);
+        let next = (u32::from(topic.first_log) + queues) % logs;
+        let next = u16::try_from(next).expect("a remainder by a u16");
+        if self.is_internal(&topic.name) {
+            self.next_internal_log = next;
+        } else {
+            self.next_log = next;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

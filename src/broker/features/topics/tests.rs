@@ -1,0 +1,179 @@
+use super::*;
+
+const NOW: i64 = 1_700_000_000_000;
+
+fn table(settings: TopicSettings) -> TopicTable {
+    let mut table = TopicTable::new(settings);
+    for change in table.plan_system_topics(NOW) {
+        table.apply(&change);
+    }
+    table
+}
+
+fn update(topic: &str, queues: i32) -> TopicUpdate<'_> {
+    TopicUpdate {
+        topic,
+        read_queues: queues,
+        write_queues: queues,
+        perm: 6,
+        filter_type: TopicFilterType::SingleTag,
+        sys_flag: 0,
+        order: false,
+        attributes: BTreeMap::new(),
+    }
+}
+
+fn put(table: &mut TopicTable, change: &MetaChange) -> Arc<Topic> {
+    table.apply(change);
+    let MetaChange::TopicPut { topic, .. } = change else {
+        panic!("a put")
+    };
+    table.get(&topic.name).expect("applied").clone()
+}
+
+#[test]
+fn a_new_broker_has_the_system_topics_of_java() {
+    let table = table(TopicSettings::default());
+    let facts = |name| {
+        table
+            .get(name)
+            .map(|topic| (topic.write_queues, topic.perm))
+    };
+    assert_eq!(facts("TBW102"), Some((8, 7)));
+    assert_eq!(facts("BenchmarkTest"), Some((1024, 6)));
+    assert_eq!(facts("DefaultCluster"), Some((16, 7)));
+    assert_eq!(facts("DEFAULT_BROKER"), Some((1, 7)));
+    assert_eq!(facts("SCHEDULE_TOPIC_XXXX"), Some((18, 6)));
+    assert_eq!(facts("DefaultCluster_REPLY_TOPIC"), Some((1, 6)));
+    assert_eq!(facts("RMQ_SYS_TRACE_TOPIC"), None);
+    assert!(table.plan_system_topics(NOW).is_empty());
+    assert!(table.is_system_topic("rmq_sys_anything"));
+    assert!(table.is_system_topic("DefaultCluster"));
+    assert!(table.system_topics().contains("SELF_TEST_TOPIC"));
+}
+
+#[test]
+fn an_unknown_topic_is_made_of_the_template_with_the_smaller_number_of_queues() {
+    let mut table = table(TopicSettings::default());
+    let change = table
+        .plan_auto_create("T", "TBW102", 4, 0, NOW)
+        .expect("room")
+        .expect("made");
+    let topic = put(&mut table, &change);
+    assert_eq!(
+        (topic.read_queues, topic.write_queues, topic.perm),
+        (4, 4, 6)
+    );
+    let change = table
+        .plan_auto_create("U", "TBW102", 99, 1, NOW)
+        .expect("room")
+        .expect("made");
+    let topic = put(&mut table, &change);
+    assert_eq!((topic.write_queues, topic.sys_flag), (8, 1));
+    assert_eq!(table.plan_auto_create("V", "T", 4, 0, NOW), Ok(None));
+    assert_eq!(table.plan_auto_create("V", "unknown", 4, 0, NOW), Ok(None));
+}
+
+#[test]
+fn without_auto_create_only_retry_topics_are_made() {
+    let mut with = table(TopicSettings::default());
+    let settings = TopicSettings {
+        auto_create_topic: false,
+        ..TopicSettings::default()
+    };
+    assert!(table(settings.clone()).get("TBW102").is_none());
+    with.settings = settings;
+    assert_eq!(with.plan_auto_create("T", "TBW102", 4, 0, NOW), Ok(None));
+    for change in with.plan_system_topics(NOW) {
+        assert_eq!(put(&mut with, &change).perm, 6);
+    }
+    assert!(with.plan_system_topics(NOW).is_empty());
+    let change = with
+        .plan_internal_topic("%RETRY%g", 1, 0, NOW)
+        .expect("room");
+    let topic = put(&mut with, &change);
+    assert_eq!((topic.write_queues, topic.perm), (1, 6));
+}
+
+#[test]
+fn administrators_may_not_touch_system_topics_nor_bad_names() {
+    let table = table(TopicSettings::default());
+    let remark = |name| {
+        table
+            .plan_update(update(name, 4), NOW)
+            .expect_err("refused")
+            .remark
+    };
+    assert_eq!(
+        remark("TBW102"),
+        "The topic[TBW102] is conflict with system topic."
+    );
+    assert!(remark("a b").contains("illegal characters"));
+    let refusal = table
+        .plan_delete("SCHEDULE_TOPIC_XXXX", NOW)
+        .expect_err("refused");
+    assert_eq!(refusal.code, code::SYSTEM_ERROR);
+    assert_eq!(table.plan_delete("not-there", NOW), Ok(None));
+    assert!(table.plan_update(update("T", -1), NOW).is_err());
+    assert!(
+        table
+            .plan_update(update("T", TOPIC_QUEUES_MAX + 1), NOW)
+            .is_err()
+    );
+}
+
+#[test]
+fn single_queue_topics_spread_over_the_logs_and_stay_there() {
+    let mut table = table(TopicSettings {
+        logs: 3,
+        ..TopicSettings::default()
+    });
+    let mut logs = Vec::new();
+    for name in ["a", "b", "c", "d"] {
+        let change = table.plan_update(update(name, 1), NOW).expect("allowed");
+        logs.push(put(&mut table, &change).first_log);
+        let change = table.plan_internal_topic(&format!("%RETRY%{name}"), 1, 0, NOW);
+        put(&mut table, &change.expect("room"));
+    }
+    assert_eq!(logs, [0, 1, 2, 0]);
+    let change = table.plan_update(update("c", 16), NOW).expect("allowed");
+    assert_eq!(put(&mut table, &change).first_log, 2);
+}
+
+#[test]
+fn replaying_a_snapshot_gives_the_same_table() {
+    let mut first = table(TopicSettings {
+        logs: 2,
+        ..TopicSettings::default()
+    });
+    for name in ["a", "b"] {
+        let change = first.plan_update(update(name, 1), NOW).expect("allowed");
+        first.apply(&change);
+    }
+    let change = first
+        .plan_delete("a", NOW + 1)
+        .expect("allowed")
+        .expect("there");
+    first.apply(&change);
+    assert!(first.get("a").is_none());
+    let mut second = TopicTable::new(first.settings.clone());
+    first.snapshot().for_each(|change| second.apply(&change));
+    assert_eq!(second.topics, first.topics);
+    assert_eq!(second.version(), first.version());
+}
+
+#[test]
+fn order_follows_the_name_server() {
+    let mut table = table(TopicSettings::default());
+    for name in ["a", "b"] {
+        let change = table.plan_update(update(name, 1), NOW).expect("allowed");
+        table.apply(&change);
+    }
+    for (ordered, changed) in [(["a"], 1), (["b"], 2), (["b"], 0)] {
+        let changes = table.plan_order_topics(&BTreeSet::from(ordered), NOW);
+        assert_eq!(changes.len(), changed);
+        changes.iter().for_each(|change| table.apply(change));
+    }
+    assert!(table.get("b").expect("there").order);
+    assert!(!table.get("a").expect("there").order);
+}
