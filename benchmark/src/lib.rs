@@ -7,18 +7,25 @@
 #![forbid(unsafe_code)]
 
 mod arguments;
-
-use std::process::ExitCode;
+mod clock;
+mod connection;
+mod consumer;
+mod control;
+mod live;
+mod plan;
+mod process;
+mod producer;
+mod pull;
+mod record;
+mod reply;
+mod report;
+mod run;
+mod schedule;
+mod slots;
+mod stamp;
+mod statistics;
+mod template;
+mod worker;
 
 pub use crate::arguments::{Arguments, CpuList, Mode, Options, Serialization, StartFrom};
-
-/// Runs the load and prints its summary.
-///
-/// # Errors
-/// When no broker can be reached, or the options cannot work. Failed requests are no error, they are
-/// counted; the exit code is 1 when no message went through or a check of `--verify` failed.
-pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let (Mode::Producer(options) | Mode::Consumer(options) | Mode::Both(options)) = &arguments.mode;
-    options.check()?;
-    anyhow::bail!("not there yet")
-}
+pub use crate::run::run;

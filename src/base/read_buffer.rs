@@ -5,17 +5,20 @@
 const BYTES_MIN: usize = 4 * 1024;
 /// Capacity up to which full reads double it. A larger frame grows it further, for that frame only.
 const BYTES_BULK: usize = 256 * 1024;
+/// Reads in a row that use less than a quarter of the capacity, after which it is given back.
+const QUIET_READS: u32 = 64;
 
 /// Bytes that were read and not yet consumed, and room for more.
 pub struct ReadBuffer {
     bytes: Vec<u8>,
     start: usize,
     end: usize,
+    quiet: u32,
 }
 
 impl Default for ReadBuffer {
     fn default() -> Self {
-        ReadBuffer { bytes: vec![0; BYTES_MIN], start: 0, end: 0 }
+        ReadBuffer { bytes: vec![0; BYTES_MIN], start: 0, end: 0, quiet: 0 }
     }
 }
 
@@ -32,6 +35,9 @@ impl ReadBuffer {
         if pending == 0 {
             self.start = 0;
             self.end = 0;
+            if self.quiet > QUIET_READS && self.bytes.len() > BYTES_MIN {
+                *self = ReadBuffer::default();
+            }
         }
         if self.start > 0 && (self.bytes.len() - self.end < BYTES_MIN || need > self.bytes.len()) {
             self.bytes.copy_within(self.start..self.end, 0);
@@ -51,6 +57,7 @@ impl ReadBuffer {
     pub fn filled(&mut self, count: usize) {
         assert!(count <= self.bytes.len() - self.end);
         self.end += count;
+        self.quiet = if count < self.bytes.len() / 4 { self.quiet + 1 } else { 0 };
         let room_used_up = self.end == self.bytes.len();
         if room_used_up && self.bytes.len() < BYTES_BULK {
             let doubled = (self.bytes.len() * 2).min(BYTES_BULK);
@@ -62,13 +69,6 @@ impl ReadBuffer {
     pub fn consume(&mut self, count: usize) {
         assert!(count <= self.end - self.start);
         self.start += count;
-    }
-
-    /// Gives memory back once nothing is pending; for connections that have gone quiet.
-    pub fn shrink(&mut self) {
-        if self.start == self.end && self.bytes.len() > BYTES_MIN {
-            *self = ReadBuffer::default();
-        }
     }
 
     /// Bytes of memory held.
@@ -113,7 +113,10 @@ mod tests {
         feed(&mut buffer, &[1; 100], 3_000_000);
         assert!(buffer.capacity() >= 3_000_000);
         buffer.consume(100);
-        buffer.shrink();
+        for _ in 0..=QUIET_READS + 1 {
+            feed(&mut buffer, &[1; 100], 4);
+            buffer.consume(100);
+        }
         assert_eq!(buffer.capacity(), BYTES_MIN);
     }
 }

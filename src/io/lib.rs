@@ -8,10 +8,17 @@
 //! `Send`; what crosses threads does so through [`mailbox`].
 
 pub mod disk;
+pub mod gate;
+pub mod launch;
+pub mod mailbox;
 pub mod net;
+pub mod ring;
 pub mod runtime;
+pub mod signal;
 pub mod sim;
 
 pub use disk::{BlockBuffer, Disk, DiskError, File, OpenMode};
+pub use launch::{allowed_cpus, launch};
+pub use mailbox::mailbox;
 pub use net::{Accepted, Listener, Net, Stream};
-pub use runtime::{Clock, Runtime, Shares, Spawn};
+pub use runtime::{Clock, Doorbell, Ringer, Runtime, Shares, Spawn};

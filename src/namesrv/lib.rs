@@ -7,4 +7,13 @@
 
 #![forbid(unsafe_code)]
 
+pub mod answer;
+mod body;
+pub mod handlers;
+mod json;
+pub mod kv;
 pub mod route;
+mod server;
+mod turn;
+
+pub use server::{ServeError, serve};

@@ -10,9 +10,13 @@
 pub mod codes;
 pub mod command;
 pub mod encode;
+mod fast;
 pub mod frame;
+pub mod headers;
 pub mod language;
 pub(crate) mod lexer;
 pub mod message_id;
+pub mod pull;
+pub mod send;
 
 pub use ringmq_base::record;

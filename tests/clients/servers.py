@@ -185,10 +185,13 @@ def start_ringmq(work, root, ports, brokers, shards):
     return server
 
 
-def start_standalone(work, root, ports):
-    conf = write(os.path.join(work, "broker.conf"), broker_settings(work, ports + 4, None))
+def start_standalone(work, root, ports, shards):
+    command = [binary(root), "standalone", "--store", os.path.join(work, "store"), "--namesrv-port", str(ports),
+               "--listen-port", str(ports + 4), "--advertise", HOST]
+    if shards:
+        command += ["--set", f"shards={shards}"]
     server = Server(f"{HOST}:{ports}")
-    server.spawn("standalone", [binary(root), "standalone", "--namesrv-port", str(ports), "-c", conf], work)
+    server.spawn("standalone", command, work)
     return server
 
 
@@ -200,6 +203,6 @@ def start(kind, work, root, shards, maven, brokers=("broker-a",)):
     elif kind == "ringmq":
         server = start_ringmq(work, root, ports, brokers, shards)
     else:
-        server = start_standalone(work, root, ports)
+        server = start_standalone(work, root, ports, shards)
     server.await_route()
     return server

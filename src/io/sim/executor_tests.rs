@@ -318,3 +318,31 @@ fn a_writer_waits_for_room_and_try_write_does_not() {
         assert!(runtime.monotonic() >= millis(50));
     });
 }
+
+#[test]
+fn a_mailbox_wakes_the_task_of_another_runtime() {
+    let sim = Sim::new(8);
+    let other = sim.runtime_on(&super::SimDisk::new(9));
+    let received = sim.run(async |runtime| {
+        let (sender, receiver) = crate::mailbox::<u32>(4);
+        let (back, replies) = crate::mailbox::<u32>(4);
+        let mut inbox = receiver.bind(&other).expect("a simulated bell needs nothing");
+        other.spawn(Shares::Foreground, "adder", async move {
+            loop {
+                let number = inbox.recv().await;
+                back.try_send(number + 1).ok().expect("one is under way at a time");
+            }
+        });
+        let mut replies = replies.bind(&runtime).expect("a simulated bell needs nothing");
+        let mut last = 0;
+        for _ in 0..1000 {
+            sender.try_send(last).ok().expect("one is under way at a time");
+            last = replies.recv().await;
+            if last % 100 == 0 {
+                runtime.sleep(millis(1)).await;
+            }
+        }
+        last
+    });
+    assert_eq!(received, 1000);
+}

@@ -54,10 +54,11 @@ impl RouteTable {
                 let (name, group) = self.brokers.get_key_value(name)?;
                 let mut broker = describe(name, group);
                 let lost = acting && group.enable_acting_master && !group.has_master();
-                if lost && data.perm & PERM_WRITE == 0 {
-                    if let Some((id, _)) = broker.addresses.first_mut() {
-                        *id = MASTER_ID;
-                    }
+                if lost
+                    && data.perm & PERM_WRITE == 0
+                    && let Some((id, _)) = broker.addresses.first_mut()
+                {
+                    *id = MASTER_ID;
                 }
                 Some(broker)
             })

@@ -255,7 +255,9 @@ impl RouteTable {
         wipe: bool,
     ) -> Vec<String> {
         let broker = registration.broker_name.as_str();
-        if self.rules.delete_topic_with_broker_registration && changed {
+        // One topic is the report of a change rather than all that there is.
+        let full = registration.topics.len() != 1;
+        if self.rules.delete_topic_with_broker_registration && changed && full {
             let named: BTreeSet<&str> = registration
                 .topics
                 .iter()
@@ -593,11 +595,25 @@ mod tests {
         table.register(&master("b", "m:1"), 0).expect("fits");
         let fewer = Registration {
             version: version(2),
-            topics: vec![topic("t", 8)],
+            topics: vec![topic("t", 8), topic("v", 8)],
             ..master("b", "m:1")
         };
         table.register(&fewer, 1).expect("fits");
         assert!(table.route("u").is_none());
-        assert_eq!(table.sizes().1, 1);
+        assert_eq!(table.sizes().1, 2);
+        let change = Registration {
+            topics: vec![topic("w", 8)],
+            ..master("b", "m:1")
+        };
+        table
+            .register(
+                &Registration {
+                    version: version(3),
+                    ..change
+                },
+                2,
+            )
+            .expect("fits");
+        assert_eq!(table.sizes().1, 3, "a change of one topic deletes nothing");
     }
 }

@@ -1,0 +1,295 @@
+//! Send frames that are encoded once; for each message only digits in place are rewritten.
+//!
+//! The header is what the official Java client of 4.9 sends: SEND_MESSAGE_V2 (310), or
+//! SEND_BATCH_MESSAGE (320), with UNIQ_KEY and WAIT among the properties. All varying parts have a
+//! fixed width. Numbers of JSON must not have leading zeros: the opaque always has ten digits
+//! (`slots.rs`), and the queue id has a template for each number of digits.
+
+use crate::arguments::Serialization;
+use crate::stamp::{Stamp, UNIQUE_PREFIX_DIGITS, UNIQUE_TAIL_DIGITS};
+
+/// Version that the frames carry, as the Java client 4.9.7 does: the ordinal of V4_9_7.
+pub const VERSION: u16 = 407;
+
+const SEND_MESSAGE_V2: u16 = 310;
+const SEND_BATCH_MESSAGE: u16 = 320;
+const OPAQUE_DIGITS: usize = 10;
+const BORN_DIGITS: usize = 13;
+
+/// What a template is made for.
+pub struct SendFrame<'a> {
+    /// Encoding of the header.
+    pub serialization: Serialization,
+    /// Producer group.
+    pub group: &'a str,
+    /// Topic.
+    pub topic: &'a str,
+    /// Broker name, sent as the client sends it.
+    pub broker: &'a str,
+    /// Queues of the topic if the broker has to create it.
+    pub default_queues: u32,
+    /// Digits of the queue ids that this template serves.
+    pub queue_digits: usize,
+    /// Body of each message.
+    pub body: &'a [u8],
+    /// Messages; more than one is a batch.
+    pub batch: usize,
+    /// Whether messages have KEYS.
+    pub keys: bool,
+    /// Number of different tags; 0 is none.
+    pub tags: u32,
+    /// First digits of every UNIQ_KEY.
+    pub unique_prefix: &'a [u8; UNIQUE_PREFIX_DIGITS],
+}
+
+/// An encoded frame and the places that vary.
+#[derive(Debug)]
+pub struct SendTemplate {
+    frame: Vec<u8>,
+    opaque: usize,
+    opaque_is_text: bool,
+    queue: usize,
+    queue_digits: usize,
+    born: usize,
+    messages: Vec<MessagePlaces>,
+    tags: u32,
+    tag_digits: usize,
+}
+
+#[derive(Debug, Default)]
+struct MessagePlaces {
+    unique: usize,
+    key: Option<usize>,
+    tag: Option<usize>,
+}
+
+impl SendTemplate {
+    /// Encodes the frame with zeros in the places that vary.
+    pub fn new(what: &SendFrame<'_>) -> SendTemplate {
+        let mut template = SendTemplate {
+            frame: Vec::with_capacity(512 + what.batch * (what.body.len() + 128)),
+            opaque: 0,
+            opaque_is_text: what.serialization == Serialization::Json,
+            queue: 0,
+            queue_digits: what.queue_digits,
+            born: 0,
+            messages: Vec::with_capacity(what.batch),
+            tags: what.tags,
+            tag_digits: decimal_digits(what.tags.saturating_sub(1)),
+        };
+        template.frame.extend_from_slice(&[0; 8]);
+        match what.serialization {
+            Serialization::Json => template.json_header(what),
+            Serialization::Rocketmq => template.binary_header(what),
+        }
+        let header_bytes = as_u32(template.frame.len() - 8);
+        if what.batch > 1 {
+            template.batch_body(what);
+        } else {
+            template.frame.extend_from_slice(what.body);
+        }
+        let length = as_u32(template.frame.len() - 4);
+        let kind = if template.opaque_is_text { 0 } else { 1 << 24 };
+        template.frame[..4].copy_from_slice(&length.to_be_bytes());
+        template.frame[4..8].copy_from_slice(&(kind | header_bytes).to_be_bytes());
+        template
+    }
+
+    /// Bytes of one frame.
+    pub fn frame_bytes(&self) -> usize {
+        self.frame.len()
+    }
+
+    /// Appends one frame. `queue` has the number of digits that the template was made for.
+    pub fn append(&self, output: &mut Vec<u8>, opaque: u32, queue: u32, stamp: &mut Stamp) {
+        let base = output.len();
+        output.extend_from_slice(&self.frame);
+        let frame = &mut output[base..];
+        let mut digits = itoa::Buffer::new();
+        if self.opaque_is_text {
+            let text = digits.format(opaque).as_bytes();
+            debug_assert_eq!(text.len(), OPAQUE_DIGITS);
+            frame[self.opaque..self.opaque + OPAQUE_DIGITS].copy_from_slice(text);
+        } else {
+            frame[self.opaque..self.opaque + 4].copy_from_slice(&opaque.to_be_bytes());
+        }
+        let text = digits.format(queue).as_bytes();
+        frame[self.queue..self.queue + self.queue_digits].copy_from_slice(text);
+        frame[self.born..self.born + BORN_DIGITS].copy_from_slice(stamp.born());
+        for places in &self.messages {
+            let tail = stamp.next_unique_tail();
+            frame[places.unique..places.unique + UNIQUE_TAIL_DIGITS].copy_from_slice(&tail);
+            if let Some(key) = places.key {
+                frame[key..key + UNIQUE_TAIL_DIGITS].copy_from_slice(&tail);
+            }
+            if let Some(tag) = places.tag {
+                let number = u32::from(stamp.counter()) % self.tags;
+                write_decimal(&mut frame[tag..tag + self.tag_digits], number);
+            }
+        }
+    }
+
+    fn json_header(&mut self, what: &SendFrame<'_>) {
+        let code = if what.batch > 1 {
+            SEND_BATCH_MESSAGE
+        } else {
+            SEND_MESSAGE_V2
+        };
+        self.text(&format!("{{\"code\":{code},\"extFields\":{{\"a\":\""));
+        self.json_text(what.group);
+        self.text("\",\"b\":\"");
+        self.json_text(what.topic);
+        self.text(&format!(
+            "\",\"c\":\"TBW102\",\"d\":\"{}\",\"e\":\"",
+            what.default_queues
+        ));
+        self.queue = self.zeros(what.queue_digits);
+        self.text("\",\"f\":\"0\",\"g\":\"");
+        self.born = self.zeros(BORN_DIGITS);
+        self.text("\",\"h\":\"0\",\"i\":\"");
+        if what.batch > 1 {
+            self.text("WAIT\\u0001true");
+        } else {
+            self.properties(what, "\\u0001", "\\u0002");
+        }
+        let batch = what.batch > 1;
+        self.text(&format!(
+            "\",\"j\":\"0\",\"k\":\"false\",\"m\":\"{batch}\",\"n\":\""
+        ));
+        self.json_text(what.broker);
+        self.text("\"},\"flag\":0,\"language\":\"JAVA\",\"opaque\":");
+        self.opaque = self.zeros(OPAQUE_DIGITS);
+        self.text(&format!(
+            ",\"serializeTypeCurrentRPC\":\"JSON\",\"version\":{VERSION}}}"
+        ));
+    }
+
+    fn binary_header(&mut self, what: &SendFrame<'_>) {
+        let code = if what.batch > 1 {
+            SEND_BATCH_MESSAGE
+        } else {
+            SEND_MESSAGE_V2
+        };
+        self.frame.extend_from_slice(&code.to_be_bytes());
+        self.frame.push(0);
+        self.frame.extend_from_slice(&VERSION.to_be_bytes());
+        self.opaque = self.frame.len();
+        // Opaque, flag and the length of the remark: all zero.
+        self.frame.extend_from_slice(&[0; 12]);
+        let length_at = self.frame.len();
+        self.frame.extend_from_slice(&[0; 4]);
+        self.entry("a", what.group);
+        self.entry("b", what.topic);
+        self.entry("c", "TBW102");
+        self.entry("d", &what.default_queues.to_string());
+        self.queue = self.entry("e", &"0".repeat(what.queue_digits));
+        self.entry("f", "0");
+        self.born = self.entry("g", &"0".repeat(BORN_DIGITS));
+        self.entry("h", "0");
+        if what.batch > 1 {
+            self.entry("i", "WAIT\u{1}true");
+        } else {
+            let value_at = self.entry("i", "");
+            self.properties(what, "\u{1}", "\u{2}");
+            let bytes = as_u32(self.frame.len() - value_at);
+            self.frame[value_at - 4..value_at].copy_from_slice(&bytes.to_be_bytes());
+        }
+        self.entry("j", "0");
+        self.entry("k", "false");
+        self.entry("m", if what.batch > 1 { "true" } else { "false" });
+        self.entry("n", what.broker);
+        let bytes = as_u32(self.frame.len() - length_at - 4);
+        self.frame[length_at..length_at + 4].copy_from_slice(&bytes.to_be_bytes());
+    }
+
+    fn batch_body(&mut self, what: &SendFrame<'_>) {
+        for _ in 0..what.batch {
+            let start = self.frame.len();
+            // Total size, magic, CRC and flag: the client leaves the last three zero.
+            self.frame.extend_from_slice(&[0; 16]);
+            self.frame
+                .extend_from_slice(&as_u32(what.body.len()).to_be_bytes());
+            self.frame.extend_from_slice(what.body);
+            let length_at = self.frame.len();
+            self.frame.extend_from_slice(&[0; 2]);
+            self.properties(what, "\u{1}", "\u{2}");
+            let properties = u16::try_from(self.frame.len() - length_at - 2)
+                .expect("the properties are some hundred bytes");
+            self.frame[length_at..length_at + 2].copy_from_slice(&properties.to_be_bytes());
+            let bytes = as_u32(self.frame.len() - start);
+            self.frame[start..start + 4].copy_from_slice(&bytes.to_be_bytes());
+        }
+    }
+
+    /// Property string of one message, the last separator left out as the 4.9 client does.
+    fn properties(&mut self, what: &SendFrame<'_>, name_end: &str, value_end: &str) {
+        let mut places = MessagePlaces::default();
+        if what.keys {
+            self.text("KEYS");
+            self.text(name_end);
+            places.key = Some(self.zeros(UNIQUE_TAIL_DIGITS));
+            self.text(value_end);
+        }
+        self.text("UNIQ_KEY");
+        self.text(name_end);
+        self.frame.extend_from_slice(what.unique_prefix);
+        places.unique = self.zeros(UNIQUE_TAIL_DIGITS);
+        self.text(value_end);
+        self.text("WAIT");
+        self.text(name_end);
+        self.text("true");
+        if what.tags > 0 {
+            self.text(value_end);
+            self.text("TAGS");
+            self.text(name_end);
+            self.text("tag");
+            places.tag = Some(self.zeros(self.tag_digits));
+        }
+        self.messages.push(places);
+    }
+
+    fn text(&mut self, text: &str) {
+        self.frame.extend_from_slice(text.as_bytes());
+    }
+
+    fn json_text(&mut self, text: &str) {
+        let quoted = serde_json::to_string(text).expect("a string is always JSON");
+        self.text(&quoted[1..quoted.len() - 1]);
+    }
+
+    fn zeros(&mut self, count: usize) -> usize {
+        let place = self.frame.len();
+        self.frame.resize(place + count, b'0');
+        place
+    }
+
+    /// Adds an entry of the binary header and says where its value begins.
+    fn entry(&mut self, key: &str, value: &str) -> usize {
+        let key_bytes = u16::try_from(key.len()).expect("keys have one letter");
+        self.frame.extend_from_slice(&key_bytes.to_be_bytes());
+        self.text(key);
+        self.frame
+            .extend_from_slice(&as_u32(value.len()).to_be_bytes());
+        let place = self.frame.len();
+        self.text(value);
+        place
+    }
+}
+
+/// Number of decimal digits.
+pub fn decimal_digits(number: u32) -> usize {
+    number
+        .checked_ilog10()
+        .map_or(1, |power| power as usize + 1)
+}
+
+fn write_decimal(place: &mut [u8], mut number: u32) {
+    for digit in place.iter_mut().rev() {
+        *digit = b'0' + u8::try_from(number % 10).expect("a remainder of ten is below ten");
+        number /= 10;
+    }
+}
+
+fn as_u32(bytes: usize) -> u32 {
+    u32::try_from(bytes).expect("frames are at most 16 MiB, the options were checked")
+}

@@ -1,0 +1,167 @@
+//! Listening, and the life of a connection. The control shard accepts and hands the sockets out in
+//! turn: clients open one connection a broker, too few for the kernel to spread evenly.
+
+use std::{net::SocketAddr, rc::Rc};
+
+use ringmq_base::{ShardId, read_buffer::ReadBuffer};
+use ringmq_io::{Accepted, Listener, Net, Runtime, Shares};
+use ringmq_remoting::frame::{self, Scan};
+
+use crate::{
+    dispatch::{From, Malformed, Next},
+    preparation::{Preparation, Prepared},
+    mesh::Message,
+    shard::{CONTROL, Shard, ShardConnection},
+};
+
+/// Binds the ports and starts accepting. The error is a sentence for the operator.
+pub fn listen<R: Runtime>(shard: &Rc<Shard<R>>) -> Result<(), String> {
+    let ports = std::iter::once(shard.facts.listen_port).chain(shard.facts.vip_port());
+    for (index, port) in ports.enumerate() {
+        let address = SocketAddr::new(shard.facts.bind_address, port);
+        let listener = shard.runtime.net().listen(address).map_err(|error| {
+            let what = if index == 0 { "listenPort" } else { "listenPort - 2, for VIP clients" };
+            format!("cannot listen on {address} ({what}): {error}; stop what uses the port or set \
+                 listenPort in the configuration")
+        })?;
+        let acceptor = shard.clone();
+        shard.runtime.spawn(Shares::Foreground, "accept", async move {
+            accept_all(&acceptor, &listener).await;
+        });
+    }
+    Ok(())
+}
+
+async fn accept_all<R: Runtime>(shard: &Rc<Shard<R>>, listener: &impl Listener) {
+    let mut next = 0;
+    loop {
+        match listener.accept().await {
+            Ok(accepted) => {
+                if shard.stopping.get() {
+                    return;
+                }
+                let target = ShardId((next % shard.router.shards()) as u16);
+                next += 1;
+                if target == shard.id {
+                    serve(shard, accepted);
+                } else {
+                    shard.router.post(target, Message::Connection(accepted));
+                    shard.router.flush();
+                }
+            }
+            Err(error) => {
+                // Out of descriptors, most likely: connections that end make room again.
+                tracing::warn!(%error, "cannot accept a connection");
+                shard.runtime.sleep(std::time::Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+/// Serves a connection on this shard until it ends.
+pub fn serve<R: Runtime>(shard: &Rc<Shard<R>>, accepted: Accepted) {
+    let peer = accepted.peer;
+    let stream = match shard.runtime.net().adopt(accepted) {
+        Ok(stream) => stream,
+        Err(error) => {
+            tracing::warn!(%peer, %error, "cannot take a connection over");
+            return;
+        }
+    };
+    let Some(connection) = shard.connections.add(stream, shard.runtime.monotonic()) else {
+        let limit = shard.facts.connections_max;
+        tracing::warn!(%peer, limit, "connection refused: connectionsMax is reached on this shard");
+        return;
+    };
+    let writer = connection.clone();
+    shard.runtime.spawn(Shares::Foreground, "connection output", async move {
+        writer.write_pending().await;
+    });
+    let (shard, runtime) = (shard.clone(), shard.runtime.clone());
+    runtime.spawn(Shares::Foreground, "connection input", async move {
+        read_all(&shard, &connection).await;
+        connection.close();
+        shard.connections.remove(connection.id);
+        if let Some(control) = shard.control.get() {
+            control.connection_closed(&shard, connection.id);
+        } else {
+            shard.router.post(CONTROL, Message::Closed(connection.id));
+        }
+        shard.flush();
+    });
+}
+
+async fn read_all<R: Runtime>(shard: &Rc<Shard<R>>, connection: &Rc<ShardConnection<R>>) {
+    let mut buffer = ReadBuffer::default();
+    let mut scratch = Vec::new();
+    let mut need = 4;
+    while !connection.is_closed() {
+        match connection.read(buffer.space(need)).await {
+            Ok(0) | Err(_) => return,
+            Ok(count) => buffer.filled(count),
+        }
+        connection.touch(shard.runtime.monotonic());
+        loop {
+            match take_frames(shard, connection, &mut buffer, &mut scratch) {
+                Ok(Turn::Drained { need: more }) => {
+                    need = more;
+                    break;
+                }
+                Ok(Turn::Wait { preparation, length }) => {
+                    shard.flush();
+                    if preparation.run(shard).await == Prepared::Refused {
+                        buffer.consume(length);
+                    }
+                }
+                Ok(Turn::Room(log)) => {
+                    shard.flush();
+                    if let Some(log) = shard.log(log) {
+                        log.room().await;
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(peer = %connection.peer, %error, "connection closed: bad frame");
+                    shard.flush();
+                    return;
+                }
+            }
+        }
+        shard.flush();
+        if connection.output_bytes() > shard.facts.output_bytes_max {
+            connection.drained().await;
+        }
+        shard.runtime.yield_if_needed().await;
+    }
+}
+
+enum Turn {
+    /// All complete frames are handled; the next one needs this many bytes, as far as known.
+    Drained { need: usize },
+    /// The first frame, of this length, has to be looked at again after this.
+    Wait { preparation: Preparation, length: usize },
+    Room(ringmq_base::LogId),
+}
+
+fn take_frames<R: Runtime>(
+    shard: &Rc<Shard<R>>,
+    connection: &ShardConnection<R>,
+    buffer: &mut ReadBuffer,
+    scratch: &mut Vec<u8>,
+) -> Result<Turn, Malformed> {
+    let from = From { connection: connection.id, peer: connection.peer };
+    loop {
+        let data = buffer.data();
+        let length = match frame::scan(data)? {
+            Scan::Incomplete { need } => return Ok(Turn::Drained { need }),
+            Scan::Complete { length } => length,
+        };
+        let frame = data.get(..length).expect("scan saw the whole frame");
+        match shard.dispatch(from, frame, scratch)? {
+            Next::Continue => buffer.consume(length),
+            Next::Wait(preparation) => {
+                return Ok(Turn::Wait { preparation, length });
+            }
+            Next::Room(log) => return Ok(Turn::Room(log)),
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! Questions between shards with one answer each: rare work such as creating a topic, reading a
+//! record by its physical offset, or storing a message on behalf of another shard.
+
+use std::{
+    cell::{Cell, RefCell},
+    net::SocketAddr,
+    sync::Arc,
+};
+
+use ahash::AHashMap;
+use ringmq_base::PhysicalOffset;
+use ringmq_io::signal::{Giver, Taker, oneshot};
+
+use crate::{
+    features::{meta::MetaChange, refusal::Refusal},
+    view::TopicView,
+};
+
+/// A message to store that does not come straight from a client's frame.
+#[derive(Clone, Debug)]
+pub struct StoredMessage {
+    pub topic: Arc<TopicView>,
+    pub queue_id: i32,
+    pub flag: i32,
+    pub sys_flag: i32,
+    pub born_timestamp: i64,
+    pub born_host: SocketAddr,
+    pub reconsume_times: i32,
+    pub tags_code: i64,
+    pub prepared_transaction_offset: i64,
+    pub properties: Vec<u8>,
+    pub body: Vec<u8>,
+}
+
+/// Where a [`StoredMessage`] went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Put {
+    pub queue_offset: i64,
+    pub physical: PhysicalOffset,
+}
+
+/// What one queue of a topic holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QueueBounds {
+    pub queue_id: i32,
+    pub min: i64,
+    pub max: i64,
+    /// Milliseconds since 1970 of the last message; 0 without one.
+    pub last_timestamp: i64,
+}
+
+/// A topic that a client sends to and that is not there.
+#[derive(Clone, Debug)]
+pub struct AutoCreate {
+    pub topic: String,
+    /// The template, `TBW102` as a rule.
+    pub default_topic: String,
+    pub queues: i32,
+    pub unit_mode: bool,
+}
+
+#[derive(Debug)]
+pub enum Ask {
+    /// To the control shard: the topic of a send, created if the rules allow it.
+    EnsureTopic(AutoCreate),
+    /// To the control shard: a consumer group, created if the rules allow it.
+    EnsureGroup(String),
+    /// To the control shard: a topic of the broker's own, with so many queues and a system flag.
+    EnsureInternalTopic { topic: String, queues: i32, sys_flag: i32 },
+    /// To the owner of the queue. Answered when durable.
+    Put(Box<StoredMessage>),
+    /// To the owner of the log.
+    Record(PhysicalOffset),
+    /// To every shard: the queues of a topic that it owns.
+    Bounds(Arc<TopicView>),
+    /// To every shard: consumer offsets that it owns, of one group or of all.
+    Offsets { group: Option<String> },
+    /// To every shard: forget these consumer offsets.
+    ForgetOffsets { topic: Option<String>, group: Option<String> },
+}
+
+#[derive(Debug)]
+pub enum Answer {
+    Topic(Result<Arc<TopicView>, Refusal>),
+    /// Whether the group is there now.
+    Group(Result<bool, Refusal>),
+    Put(Result<Put, Refusal>),
+    Record(Result<Option<Vec<u8>>, Refusal>),
+    Bounds(Vec<QueueBounds>),
+    Offsets(Vec<MetaChange>),
+    Done,
+}
+
+/// Questions of this shard that are not answered yet.
+#[derive(Default)]
+pub struct Asked {
+    next: Cell<u64>,
+    open: RefCell<AHashMap<u64, Giver<Answer>>>,
+}
+
+impl Asked {
+    pub fn open(&self) -> (u64, Taker<Answer>) {
+        let id = self.next.get();
+        self.next.set(id + 1);
+        let (sender, receiver) = oneshot();
+        self.open.borrow_mut().insert(id, sender);
+        (id, receiver)
+    }
+
+    pub fn close(&self, id: u64, answer: Answer) {
+        let asker = self.open.borrow_mut().remove(&id);
+        if let Some(asker) = asker {
+            asker.give(answer);
+        }
+    }
+}

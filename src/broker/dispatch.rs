@@ -1,0 +1,189 @@
+//! From a frame to whoever handles it. Sends and pulls are checked here, on the connection's
+//! shard, and go to the owner of their queue without a task of their own; everything else goes by
+//! the table of requests.
+
+use std::{net::SocketAddr, rc::Rc};
+
+use ringmq_base::ShardId;
+use ringmq_io::{Runtime, Shares};
+use ringmq_remoting::{
+    codes::{request, response},
+    command::{self, Header},
+    frame::{Frame, FrameError},
+};
+
+use crate::{
+    features::ConnectionId,
+    handlers::{pull_request, send::{self, Sent}},
+    preparation::Preparation,
+    mesh::{ForwardedFrame, Origin},
+    features::refusal::Refusal,
+    requests::{self, Access, Plane, Request},
+    shard::{CONTROL, Shard},
+};
+
+/// What the reader of the connection does next.
+pub enum Next {
+    /// Go on with the next frame.
+    Continue,
+    /// The frame needs something that takes time, such as a new topic; later frames of the
+    /// connection must not overtake it.
+    Wait(Preparation),
+    /// The log that the message is for has too much in memory: read no more until it has room.
+    Room(ringmq_base::LogId),
+}
+
+/// Why a connection is closed.
+#[derive(Debug, thiserror::Error)]
+pub enum Malformed {
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    #[error(transparent)]
+    Header(#[from] command::HeaderError),
+}
+
+/// The connection that a frame came from.
+#[derive(Clone, Copy)]
+pub struct From {
+    pub connection: ConnectionId,
+    pub peer: SocketAddr,
+}
+
+impl<R: Runtime> Shard<R> {
+    /// Handles one complete frame.
+    pub fn dispatch(
+        self: &Rc<Self>,
+        from: From,
+        bytes: &[u8],
+        scratch: &mut Vec<u8>,
+    ) -> Result<Next, Malformed> {
+        let frame = Frame::parse(bytes)?;
+        let peek = command::peek(&frame)?;
+        if peek.is_response() {
+            self.asked_of_clients_answered(from, &frame);
+            return Ok(Next::Continue);
+        }
+        let origin = Origin {
+            connection: from.connection,
+            opaque: peek.opaque,
+            serialization: frame.serialization,
+            oneway: peek.is_oneway(),
+        };
+        match peek.code {
+            request::SEND_MESSAGE | request::SEND_MESSAGE_V2 | request::SEND_BATCH_MESSAGE => {
+                Ok(match send::send(self, from, origin, &frame, scratch)? {
+                    Sent::Done => Next::Continue,
+                    Sent::Full(log) => Next::Room(log),
+                    Sent::NotYet(preparation) => Next::Wait(preparation),
+                })
+            }
+            request::PULL_MESSAGE | request::LITE_PULL_MESSAGE => {
+                Ok(match pull_request::pull(self, from, origin, &frame, scratch)? {
+                    None => Next::Continue,
+                    Some(preparation) => Next::Wait(preparation),
+                })
+            }
+            code => {
+                self.dispatch_by_table(from, origin, code, &frame, bytes)?;
+                Ok(Next::Continue)
+            }
+        }
+    }
+
+    fn dispatch_by_table(
+        self: &Rc<Self>,
+        from: From,
+        origin: Origin,
+        code: i32,
+        frame: &Frame<'_>,
+        bytes: &[u8],
+    ) -> Result<(), Malformed> {
+        let refusal = match requests::row(code) {
+            None => requests::unsupported(code),
+            Some(row) if frame.body.len() > row.body_bytes_max => Refusal::system_error(format!(
+                "request {} has a body of {} bytes, the limit is {}",
+                row.name,
+                frame.body.len(),
+                row.body_bytes_max
+            )),
+            Some(row) if row.access == Access::Admin && !self.may_administer(from.peer) => {
+                Refusal::new(
+                    response::NO_PERMISSION,
+                    format!(
+                        "request {} from {} refused: administration is allowed from loopback \
+                         addresses only; set adminAllowRemote=true in the broker's configuration \
+                         to allow it from everywhere",
+                        row.name,
+                        from.peer.ip()
+                    ),
+                )
+            }
+            Some(row) => {
+                let target = match row.plane {
+                    Plane::Here => self.id,
+                    Plane::Control => CONTROL,
+                    Plane::Queue => self.owner_of(&Header::decode(frame)?),
+                };
+                return self.hand_over(target, from, origin, bytes);
+            }
+        };
+        self.refuse(&origin, &refusal);
+        Ok(())
+    }
+
+    fn hand_over(
+        self: &Rc<Self>,
+        target: ShardId,
+        from: From,
+        origin: Origin,
+        bytes: &[u8],
+    ) -> Result<(), Malformed> {
+        let frame = ForwardedFrame { origin, peer: from.peer, frame: bytes.to_vec() };
+        if target == self.id {
+            self.handle_frame(frame);
+        } else if let Err(overloaded) = self.router.forward(target, frame) {
+            self.refuse(&origin, &overloaded.into());
+        }
+        Ok(())
+    }
+
+    /// Runs a request of the table on this shard, in a task of its own.
+    pub fn handle_frame(self: &Rc<Self>, forwarded: ForwardedFrame) {
+        let shard = self.clone();
+        self.runtime.spawn(Shares::Foreground, "request", async move {
+            let origin = forwarded.origin;
+            let handled = shard.run_request(&forwarded).await;
+            shard.reply(&origin, &handled);
+            shard.flush();
+        });
+    }
+
+    async fn run_request(self: &Rc<Self>, forwarded: &ForwardedFrame) -> requests::Handled {
+        let malformed = |error: Malformed| Refusal::system_error(error.to_string());
+        let frame = Frame::parse(&forwarded.frame).map_err(|error| malformed(error.into()))?;
+        let header = Header::decode(&frame).map_err(|error| malformed(error.into()))?;
+        let request =
+            Request { origin: forwarded.origin, peer: forwarded.peer, header, body: frame.body };
+        requests::handle(self, &request).await
+    }
+
+    /// The shard that owns the queue that a request names; this one if it names none that exists,
+    /// so that the handler says what is wrong.
+    fn owner_of(&self, header: &Header<'_>) -> ShardId {
+        let topic = header.fields.get("topic").and_then(|name| self.topic(name));
+        let queue_id = header.fields.get("queueId").and_then(|text| text.parse::<i32>().ok());
+        match (topic, queue_id) {
+            (Some(topic), Some(queue_id)) if queue_id >= 0 => self.queue_owner(&topic, queue_id),
+            _ => self.id,
+        }
+    }
+
+    fn may_administer(&self, peer: SocketAddr) -> bool {
+        self.facts.admin_allow_remote || peer.ip().to_canonical().is_loopback()
+    }
+
+    /// A client's answer to a request of the broker. Those that are sent today are one-way.
+    fn asked_of_clients_answered(&self, from: From, frame: &Frame<'_>) {
+        tracing::debug!(peer = %from.peer, bytes = frame.body.len(), "unexpected response");
+    }
+}

@@ -1,0 +1,97 @@
+//! What does not change while the broker runs, in the form that requests need it.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
+
+use ringmq_base::config::{BrokerConfig, FlushDiskType};
+
+use crate::features::delay::DelayLevels;
+
+#[derive(Debug)]
+pub struct Facts {
+    pub config: BrokerConfig,
+    pub name_servers: Vec<SocketAddr>,
+    /// The address that clients are told, and that is part of every offset message id.
+    pub store_host: SocketAddr,
+    pub bind_address: IpAddr,
+    pub listen_port: u16,
+    pub region: String,
+    pub trace_on: bool,
+    pub admin_allow_remote: bool,
+    /// Per shard.
+    pub connections_max: usize,
+    pub output_bytes_max: usize,
+    pub store_path: PathBuf,
+    pub flush_sync: bool,
+    pub segment_bytes: u64,
+    pub zero_ahead_bytes: u64,
+    pub hot_tail_bytes: usize,
+    pub offset_flush_interval: Duration,
+    pub delay_levels: DelayLevels,
+    /// `CLUSTER` with its value and separators, appended to the properties of every message.
+    pub cluster_property: Vec<u8>,
+    /// Milliseconds since 1970.
+    pub boot_timestamp: i64,
+}
+
+impl Facts {
+    /// The error is a sentence for the operator.
+    pub fn new(
+        config: BrokerConfig,
+        name_servers: Vec<SocketAddr>,
+        shards: usize,
+        boot_timestamp: i64,
+    ) -> Result<Facts, String> {
+        let ip: IpAddr = config.broker_ip1.parse().map_err(|_| {
+            format!(
+                "brokerIP1 = {:?} is not an IP address; set it to the address that clients reach",
+                config.broker_ip1
+            )
+        })?;
+        let delay_levels = DelayLevels::parse(&config.message_delay_level)
+            .map_err(|error| format!("messageDelayLevel: {error}"))?;
+        let cluster = &config.broker_cluster_name;
+        Ok(Facts {
+            name_servers,
+            store_host: SocketAddr::new(ip, config.listen_port),
+            bind_address: config.bind_address,
+            listen_port: config.listen_port,
+            region: config.region_id.clone(),
+            trace_on: config.trace_on,
+            admin_allow_remote: config.admin_allow_remote,
+            connections_max: (config.connections_max as usize).div_ceil(shards.max(1)),
+            output_bytes_max: limit(config.per_connection_output_bytes_max),
+            store_path: config.store_path_root_dir.clone(),
+            flush_sync: config.flush_disk_type == FlushDiskType::SyncFlush,
+            segment_bytes: config.mapped_file_size_commit_log,
+            zero_ahead_bytes: config.zero_ahead_bytes,
+            hot_tail_bytes: limit(config.hot_tail_bytes),
+            offset_flush_interval: Duration::from_millis(config.flush_consumer_offset_interval_ms),
+            delay_levels,
+            cluster_property: format!("CLUSTER\u{1}{cluster}\u{2}").into_bytes(),
+            boot_timestamp,
+            config,
+        })
+    }
+
+    /// The port for slaves.
+    pub fn ha_port(&self) -> u16 {
+        match self.config.ha_listen_port {
+            0 => self.listen_port.saturating_add(1),
+            port => port,
+        }
+    }
+
+    /// The port for clients with the VIP channel on, and for Java slaves.
+    pub fn vip_port(&self) -> Option<u16> {
+        let port = self.listen_port.checked_sub(2).filter(|port| *port > 0);
+        port.filter(|_| self.config.vip_port_enable)
+    }
+}
+
+fn limit(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
+}

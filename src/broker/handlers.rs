@@ -1,0 +1,24 @@
+//! Request handlers, one file a request family. The table in `requests.rs` names them.
+
+pub mod client;
+pub mod group;
+pub mod lock;
+pub mod message;
+pub mod offset;
+pub mod pull;
+pub mod pull_request;
+pub mod queue;
+pub mod runtime_info;
+pub mod send;
+pub mod send_back;
+pub mod topic;
+
+use ringmq_remoting::{codes::response, headers::HeaderFieldError};
+
+use crate::features::refusal::Refusal;
+
+impl From<HeaderFieldError> for Refusal {
+    fn from(error: HeaderFieldError) -> Self {
+        Refusal::new(response::SYSTEM_ERROR, error.to_string())
+    }
+}

@@ -1,0 +1,162 @@
+//! PULL_MESSAGE (11) and LITE_PULL_MESSAGE (361): checked on the connection's shard, which knows
+//! the client's subscription, and read on the shard that owns the queue.
+
+use std::{rc::Rc, sync::Arc, time::Duration};
+
+use ringmq_io::{Runtime, Shares};
+use ringmq_remoting::{codes::response, encode, encode::Value};
+use ringmq_store::{ReadLimits, ReadPlan, ReadStatus};
+
+use crate::{
+    features::pull_check::TagFilter,
+    mesh::Origin,
+    features::refusal::Refusal,
+    shard::{BrokerLog, Shard},
+    view::TopicView,
+};
+
+/// Source of the next limits: `maxTransferBytesOnMessageInMemory`, `maxTransferCountOn...` of the
+/// Java broker; the count is that of 5.x (`pullBatchMaxMessageCount`), because clients ask for what
+/// they can take.
+const PULL_BYTES_MAX: usize = 256 * 1024;
+const PULL_MESSAGES_MAX: usize = 160;
+/// Queue entries that one pull looks at: 16,000 bytes of 20-byte entries.
+const PULL_SCAN_MIN: usize = 800;
+
+/// A pull that has passed the checks.
+#[derive(Debug)]
+pub struct PullRequest {
+    pub origin: Origin,
+    pub topic: Arc<TopicView>,
+    pub queue_id: i32,
+    pub offset: i64,
+    pub messages_max: i32,
+    pub bytes_max: Option<i32>,
+    pub filter: TagFilter,
+    /// The group, and the consumer offset to store for it; once.
+    pub commit: Option<(Arc<str>, i64)>,
+    pub wait: Wait,
+}
+
+/// Whether a pull that finds nothing is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    No,
+    /// As long as the client allows; it has not been kept yet.
+    For(Duration),
+    /// Until this time of the owner's clock; it has been kept before.
+    Until(Duration),
+}
+
+impl<R: Runtime> Shard<R> {
+    /// Answers a pull now, or keeps it until there is something to answer. The queue is one of
+    /// this shard's.
+    pub fn pull(self: &Rc<Self>, mut request: PullRequest) {
+        if let Some((group, offset)) = request.commit.take() {
+            let topic = &request.topic.topic.name;
+            self.offsets.borrow_mut().commit(topic, &group, request.queue_id, offset);
+        }
+        let (log, queue) = self.queue(&request.topic, request.queue_id);
+        let messages = usize::try_from(request.messages_max).unwrap_or(0).clamp(1, PULL_MESSAGES_MAX);
+        let bytes = request.bytes_max.and_then(|bytes| usize::try_from(bytes).ok());
+        let limits = ReadLimits {
+            messages,
+            bytes: bytes.unwrap_or(PULL_BYTES_MAX).min(PULL_BYTES_MAX),
+            scan: PULL_SCAN_MIN.max(messages),
+        };
+        let filter = &request.filter;
+        let plan = log.plan_read(queue, request.offset, &limits, |code| filter.keep(code));
+        if plan.status == ReadStatus::Found {
+            self.answer_found(log, request, plan);
+            return;
+        }
+        let nothing_new = matches!(plan.status, ReadStatus::OffsetOverflowOne)
+            || (plan.status == ReadStatus::QueueEmpty && request.offset == 0);
+        // A kept pull whose filter lets nothing new through goes on waiting behind it.
+        let passed_over = plan.status == ReadStatus::NoMatched
+            && matches!(request.wait, Wait::Until(_))
+            && plan.next_offset == plan.max;
+        if nothing_new || passed_over {
+            let deadline = match request.wait {
+                Wait::No => None,
+                Wait::For(time) => Some(self.runtime.monotonic() + time),
+                Wait::Until(deadline) => Some(deadline),
+            };
+            if let Some(deadline) = deadline {
+                if passed_over {
+                    request.offset = plan.next_offset;
+                }
+                request.wait = Wait::Until(deadline);
+                log.watch(queue);
+                match self.waiting.hold((log.id(), queue), deadline, request) {
+                    Ok(()) => return,
+                    Err(back) => request = back,
+                }
+            }
+        }
+        self.answer_without_messages(&request, &plan, nothing_new);
+    }
+
+    fn answer_found(self: &Rc<Self>, log: &BrokerLog<R>, request: PullRequest, plan: ReadPlan) {
+        if plan.in_memory {
+            let mut copied = false;
+            self.write_reply(&request.origin, |out| {
+                let start = begin(out, &request.origin, response::SUCCESS, Some("FOUND"), &plan);
+                copied = log.copy_resident(&plan, out);
+                if copied {
+                    start.finish(out);
+                } else {
+                    start.cancel(out);
+                }
+            });
+            if copied {
+                return;
+            }
+        }
+        let (shard, log) = (self.clone(), log.clone());
+        self.runtime.spawn(Shares::ColdRead, "cold pull", async move {
+            let mut body = Vec::new();
+            match log.read_cold(&plan, &mut body).await {
+                Ok(()) => shard.write_reply(&request.origin, |out| {
+                    let start = begin(out, &request.origin, response::SUCCESS, Some("FOUND"), &plan);
+                    out.extend_from_slice(&body);
+                    start.finish(out);
+                }),
+                Err(error) => {
+                    tracing::error!(topic = %request.topic.topic.name, %error, "pull failed");
+                    shard.refuse(&request.origin, &Refusal::system_error(error.to_string()));
+                }
+            }
+            shard.flush();
+        });
+    }
+
+    fn answer_without_messages(&self, request: &PullRequest, plan: &ReadPlan, nothing_new: bool) {
+        let (code, remark) = match plan.status {
+            _ if nothing_new => (response::PULL_NOT_FOUND, "OFFSET_OVERFLOW_ONE"),
+            ReadStatus::NoMatched => (response::PULL_RETRY_IMMEDIATELY, "NO_MATCHED_MESSAGE"),
+            ReadStatus::OffsetTooSmall => (response::PULL_OFFSET_MOVED, "OFFSET_TOO_SMALL"),
+            ReadStatus::QueueEmpty => (response::PULL_OFFSET_MOVED, "NO_MESSAGE_IN_QUEUE"),
+            _ => (response::PULL_OFFSET_MOVED, "OFFSET_OVERFLOW_BADLY"),
+        };
+        self.write_reply(&request.origin, |out| {
+            begin(out, &request.origin, code, Some(remark), plan).finish(out);
+        });
+    }
+}
+
+fn begin(
+    out: &mut Vec<u8>,
+    origin: &Origin,
+    code: i32,
+    remark: Option<&str>,
+    plan: &ReadPlan,
+) -> encode::Start {
+    let fields = [
+        ("suggestWhichBrokerId", Value::Int(0)),
+        ("nextBeginOffset", Value::Int(plan.next_offset)),
+        ("minOffset", Value::Int(plan.min)),
+        ("maxOffset", Value::Int(plan.max)),
+    ];
+    encode::begin_response(out, origin.serialization, origin.opaque, code, remark, &fields)
+}

@@ -1,0 +1,96 @@
+//! What a queue holds: GET_MAX_OFFSET (30), GET_MIN_OFFSET (31), SEARCH_OFFSET_BY_TIMESTAMP (29),
+//! GET_EARLIEST_MSG_STORETIME (32). Handled by the owner of the queue; a queue that does not exist
+//! is an empty one, as in Java.
+
+use std::rc::Rc;
+
+use ringmq_base::record::Record;
+use ringmq_io::Runtime;
+use ringmq_remoting::headers::{
+    GetEarliestMsgStoretimeRequest, GetEarliestMsgStoretimeResponse, GetMaxOffsetRequest,
+    GetMinOffsetRequest, OffsetResponse, SearchOffsetRequest,
+};
+use ringmq_store::{Boundary, QueueHandle};
+
+use crate::{
+    features::refusal::Refusal,
+    requests::{Handled, Request, Response},
+    shard::{BrokerLog, Shard},
+};
+
+/// Version from which clients know the boundary type (5.0.0 and later).
+const BOUNDARY_VERSION: i32 = 413;
+
+impl<R: Runtime> Shard<R> {
+    /// A queue of this shard that its topic has.
+    pub fn existing_queue(
+        &self,
+        topic: &str,
+        queue_id: i32,
+    ) -> Option<(&BrokerLog<R>, QueueHandle)> {
+        let topic = self.topic(topic)?;
+        let exists = (0..topic.topic.queues()).contains(&queue_id);
+        (exists && self.queue_owner(&topic, queue_id) == self.id)
+            .then(|| self.queue(&topic, queue_id))
+    }
+}
+
+fn offset(offset: i64) -> Handled {
+    Ok(Response::with_fields(OffsetResponse { offset }.encode()))
+}
+
+pub async fn max_offset<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) -> Handled {
+    let wanted = GetMaxOffsetRequest::decode(&request.header.fields)?;
+    let found = shard.existing_queue(&wanted.topic, wanted.queue_id);
+    offset(found.map_or(0, |(log, queue)| log.bounds(queue).1))
+}
+
+pub async fn min_offset<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) -> Handled {
+    let wanted = GetMinOffsetRequest::decode(&request.header.fields)?;
+    let found = shard.existing_queue(&wanted.topic, wanted.queue_id);
+    offset(found.map_or(0, |(log, queue)| log.bounds(queue).0))
+}
+
+pub async fn search_by_time<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) -> Handled {
+    let wanted = SearchOffsetRequest::decode(&request.header.fields)?;
+    let Some((log, queue)) = shard.existing_queue(&wanted.topic, wanted.queue_id) else {
+        return offset(0);
+    };
+    let boundary = match wanted.boundary_type.as_deref() {
+        Some(name) if name.eq_ignore_ascii_case("UPPER") => Boundary::Upper,
+        Some(_) => Boundary::Lower,
+        None if request.header.version >= BOUNDARY_VERSION => Boundary::Lower,
+        None => Boundary::Nearest49,
+    };
+    let found = log.offset_by_time(queue, wanted.timestamp, boundary).await;
+    offset(found.map_err(|error| Refusal::system_error(error.to_string()))?)
+}
+
+pub async fn earliest_store_time<R: Runtime>(
+    shard: &Rc<Shard<R>>,
+    request: &Request<'_>,
+) -> Handled {
+    let wanted = GetEarliestMsgStoretimeRequest::decode(&request.header.fields)?;
+    let mut timestamp = -1;
+    if let Some((log, queue)) = shard.existing_queue(&wanted.topic, wanted.queue_id) {
+        let (min, max) = log.bounds(queue);
+        if min < max {
+            timestamp = store_timestamp(log, queue, min).await?.unwrap_or(-1);
+        }
+    }
+    Ok(Response::with_fields(GetEarliestMsgStoretimeResponse { timestamp }.encode()))
+}
+
+/// When the message at a queue offset was stored; `None` if there is none.
+pub async fn store_timestamp<R: Runtime>(
+    log: &BrokerLog<R>,
+    queue: QueueHandle,
+    offset: i64,
+) -> Result<Option<i64>, Refusal> {
+    let Some(entry) = log.entry(queue, offset) else { return Ok(None) };
+    let bytes = log.read_record(entry.physical).await;
+    let bytes = bytes.map_err(|error| Refusal::system_error(error.to_string()))?;
+    let record = bytes.as_deref().map(Record::decode).transpose();
+    let record = record.map_err(|error| Refusal::system_error(error.to_string()))?;
+    Ok(record.map(|record| record.store_timestamp))
+}

@@ -1,0 +1,165 @@
+//! Delivery of delayed messages: each level is a queue of SCHEDULE_TOPIC_XXXX whose entries carry
+//! the time of delivery; its owner moves what is due to the real queue, in order, and remembers
+//! how far it is. A message may be delivered again after a crash, never lost.
+
+use std::{cell::RefCell, rc::Rc, sync::Arc, time::Duration};
+
+use ahash::AHashMap;
+use futures_util::future::join_all;
+use ringmq_base::{LogId, record::Record};
+use ringmq_io::{Runtime, Shares, signal::Event};
+use ringmq_store::{Entry, QueueHandle};
+
+use crate::{
+    ask::{Answer, Ask, StoredMessage},
+    features::{
+        delay::{self, Due},
+        delay_levels::schedule_queue,
+        meta::MetaChange,
+        refusal::Refusal,
+        topic::SCHEDULE_TOPIC,
+    },
+    mesh::Message,
+    shard::{CONTROL, Shard},
+    view::TopicView,
+};
+
+/// Messages that are delivered side by side.
+const WINDOW: usize = 256;
+/// The wall clock may jump: a level that waits looks at it again after this time at the latest.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
+/// Pause after a message could not be delivered.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Tasks of this shard that wait for messages in a queue.
+#[derive(Default)]
+pub struct QueueWatchers {
+    by_queue: RefCell<AHashMap<(LogId, QueueHandle), Rc<Event>>>,
+}
+
+impl QueueWatchers {
+    fn watch(&self, log: LogId, queue: QueueHandle) -> Rc<Event> {
+        self.by_queue.borrow_mut().entry((log, queue)).or_default().clone()
+    }
+
+    /// Something new can be read from the queue.
+    pub fn wake(&self, log: LogId, queue: QueueHandle) {
+        if let Some(event) = self.by_queue.borrow().get(&(log, queue)) {
+            event.set();
+        }
+    }
+}
+
+/// Starts a task for each delay level whose queue this shard owns.
+pub fn start<R: Runtime>(shard: &Rc<Shard<R>>) {
+    let Some(topic) = shard.topic(SCHEDULE_TOPIC) else {
+        tracing::error!("no topic {SCHEDULE_TOPIC}: delayed messages are not delivered");
+        return;
+    };
+    for level in 1..=shard.facts.delay_levels.max() {
+        if shard.queue_owner(&topic, schedule_queue(level)) == shard.id {
+            let (level_of, topic) = (shard.clone(), topic.clone());
+            shard.runtime.spawn(Shares::Foreground, "delay level", async move {
+                deliver_level(&level_of, &topic, level).await;
+            });
+        }
+    }
+}
+
+async fn deliver_level<R: Runtime>(shard: &Rc<Shard<R>>, topic: &TopicView, level: i32) {
+    let (log, queue) = shard.queue(topic, schedule_queue(level));
+    let arrived = shard.watchers.watch(log.id(), queue);
+    let mut cursor = shard.delay_offsets.borrow().get(&level).copied().unwrap_or(0);
+    while !shard.stopping.get() {
+        cursor = cursor.max(log.bounds(queue).0);
+        let max_delay = shard.facts.delay_levels.delay_ms(level).unwrap_or(0);
+        let mut due = Vec::new();
+        let mut wait = None;
+        while due.len() < WINDOW {
+            let offset = cursor + due.len() as i64;
+            let Some(entry) = log.entry(queue, offset) else { break };
+            match delay::due(entry.tags_code, max_delay, shard.runtime.now_ms()) {
+                Due::Now => due.push(entry),
+                Due::In(ms) => {
+                    wait = Some(Duration::from_millis(ms));
+                    break;
+                }
+            }
+        }
+        if due.is_empty() {
+            if let Some(wait) = wait {
+                shard.runtime.sleep(wait.min(LOOK_AGAIN)).await;
+            } else {
+                log.watch(queue);
+                if log.entry(queue, cursor).is_none() {
+                    arrived.wait().await;
+                }
+            }
+            continue;
+        }
+        let outcomes = join_all(due.iter().map(|entry| deliver(shard, entry))).await;
+        let done = outcomes.iter().take_while(|outcome| outcome.is_ok()).count();
+        cursor += done as i64;
+        shard.delay_offsets.borrow_mut().insert(level, cursor);
+        shard.persist(vec![MetaChange::DelayOffset { level, offset: cursor }]);
+        if let Some(Err(refusal)) = outcomes.into_iter().nth(done) {
+            tracing::warn!(level, offset = cursor, %refusal, "delayed message not delivered yet");
+            shard.runtime.sleep(RETRY).await;
+        }
+    }
+}
+
+async fn deliver<R: Runtime>(shard: &Rc<Shard<R>>, entry: &Entry) -> Result<(), Refusal> {
+    let owner = shard.log(entry.physical.log());
+    let log = owner.ok_or_else(|| Refusal::system_error("the log belongs to another shard"))?;
+    let bytes = log.read_record(entry.physical).await;
+    let bytes = bytes.map_err(|error| Refusal::system_error(error.to_string()))?;
+    let bytes = bytes.ok_or_else(|| Refusal::system_error("the delayed message is gone"))?;
+    let record = Record::decode(&bytes);
+    let record = record.map_err(|error| Refusal::system_error(error.to_string()))?;
+    let Some(real) = delay::rebuild(&record) else {
+        tracing::error!(offset = entry.physical.get(), "delayed message without a real topic");
+        return Ok(());
+    };
+    let Some(topic) = shard.topic(&real.topic) else {
+        tracing::warn!(topic = %real.topic, "topic of a delayed message is gone: dropped");
+        return Ok(());
+    };
+    let message = StoredMessage {
+        topic: Arc::clone(&topic),
+        queue_id: real.queue_id.clamp(0, (topic.topic.queues() - 1).max(0)),
+        flag: record.flag,
+        sys_flag: real.sys_flag,
+        born_timestamp: record.born_timestamp,
+        born_host: record.born_host,
+        reconsume_times: record.reconsume_times,
+        tags_code: real.tags_code,
+        prepared_transaction_offset: record.prepared_transaction_offset,
+        properties: real.properties,
+        body: record.body.to_vec(),
+    };
+    shard.put_message(message).await.map(drop)
+}
+
+impl<R: Runtime> Shard<R> {
+    /// Stores a message wherever its queue lives; resolves when it is durable.
+    pub async fn put_message(
+        self: &Rc<Self>,
+        message: StoredMessage,
+    ) -> Result<crate::ask::Put, Refusal> {
+        let owner = self.queue_owner(&message.topic, message.queue_id);
+        match self.ask(owner, Ask::Put(Box::new(message))).await {
+            Answer::Put(put) => put,
+            other => unreachable!("a message was to be stored, the answer is {other:?}"),
+        }
+    }
+
+    /// Has changes persisted, at the control shard's leisure.
+    pub fn persist(self: &Rc<Self>, changes: Vec<MetaChange>) {
+        if let Some(control) = self.control.get() {
+            control.persist_later(changes);
+        } else {
+            self.router.post(CONTROL, Message::Persist(changes));
+        }
+    }
+}

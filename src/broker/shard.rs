@@ -1,0 +1,208 @@
+//! A shard: one executor with its connections, the logs and queues that it owns, and its copy of
+//! the shared view. Lives on one thread; other shards reach it through the router only.
+
+use std::{
+    cell::{Cell, OnceCell, RefCell},
+    collections::BTreeMap,
+    rc::Rc,
+    sync::Arc,
+};
+
+use ringmq_base::{LogId, ShardId};
+use ringmq_io::{Net, Runtime};
+use ringmq_remoting::encode;
+use ringmq_store::{Log, QueueHandle};
+
+use crate::{
+    acknowledge::LogSink,
+    ask::{Answer, Ask, Asked},
+    connection::Connection,
+    connections::Connections,
+    control::Control,
+    facts::Facts,
+    features::offsets::OffsetTable,
+    long_poll::LongPoll,
+    mesh::{Message, Origin},
+    features::refusal::Refusal,
+    requests::Handled,
+    router::Router,
+    schedule::QueueWatchers,
+    view::{Change, TopicView, View},
+};
+
+pub type BrokerLog<R> = Log<R, LogSink<R>>;
+pub type ShardConnection<R> = Connection<<<R as Runtime>::Net as Net>::Stream>;
+
+/// The shard that owns topics, groups, clients and locks.
+pub const CONTROL: ShardId = ShardId(0);
+
+pub struct Shard<R: Runtime> {
+    pub id: ShardId,
+    pub runtime: R,
+    pub facts: Arc<Facts>,
+    pub router: Router,
+    pub asked: Asked,
+    pub view: RefCell<View>,
+    pub offsets: RefCell<OffsetTable>,
+    pub connections: Connections<R>,
+    pub waiting: LongPoll,
+    pub watchers: QueueWatchers,
+    /// By delay level: the next message to deliver.
+    pub delay_offsets: RefCell<BTreeMap<i32, i64>>,
+    /// On the control shard only.
+    pub control: OnceCell<Rc<Control<R>>>,
+    pub stopping: Cell<bool>,
+    log_count: Cell<u16>,
+    /// By log id: the logs that this shard owns.
+    logs: OnceCell<Vec<Option<BrokerLog<R>>>>,
+    /// By topic id, then queue id: handles that were looked up before.
+    handles: RefCell<Vec<Vec<Option<QueueHandle>>>>,
+}
+
+impl<R: Runtime> Shard<R> {
+    pub fn new(runtime: R, facts: Arc<Facts>, router: Router) -> Rc<Self> {
+        let connections = Connections::new(router.id, facts.connections_max);
+        Rc::new(Shard {
+            id: router.id,
+            runtime,
+            facts,
+            router,
+            asked: Asked::default(),
+            view: RefCell::default(),
+            offsets: RefCell::default(),
+            connections,
+            waiting: LongPoll::default(),
+            watchers: QueueWatchers::default(),
+            delay_offsets: RefCell::default(),
+            control: OnceCell::new(),
+            stopping: Cell::new(false),
+            log_count: Cell::new(1),
+            logs: OnceCell::new(),
+            handles: RefCell::default(),
+        })
+    }
+
+    /// Takes the opened logs over; by log id, `None` for those of other shards.
+    pub fn set_logs(&self, logs: Vec<Option<BrokerLog<R>>>) {
+        self.log_count.set(logs.len() as u16);
+        assert!(self.logs.set(logs).is_ok(), "logs are opened once");
+    }
+
+    pub fn log_count(&self) -> u16 {
+        self.log_count.get()
+    }
+
+    /// The shard that a log runs on.
+    pub fn log_owner(&self, log: LogId) -> ShardId {
+        ShardId(log.get() % self.router.shards() as u16)
+    }
+
+    pub fn queue_owner(&self, topic: &TopicView, queue_id: i32) -> ShardId {
+        self.log_owner(topic.log(queue_id, self.log_count.get()))
+    }
+
+    pub fn log(&self, log: LogId) -> Option<&BrokerLog<R>> {
+        self.logs.get()?.get(log.index())?.as_ref()
+    }
+
+    pub fn own_logs(&self) -> impl Iterator<Item = &BrokerLog<R>> {
+        self.logs.get().into_iter().flatten().flatten()
+    }
+
+    /// The log and the handle of a queue that this shard owns. The queue id is within the topic.
+    pub fn queue(&self, topic: &TopicView, queue_id: i32) -> (&BrokerLog<R>, QueueHandle) {
+        let id = topic.log(queue_id, self.log_count.get());
+        let log = self.log(id).expect("requests reach the shard that owns the queue");
+        let queue = usize::try_from(queue_id).unwrap_or(0);
+        let mut handles = self.handles.borrow_mut();
+        let topic_index = topic.id as usize;
+        if handles.len() <= topic_index {
+            handles.resize(topic_index + 1, Vec::new());
+        }
+        let queues = &mut handles[topic_index];
+        if queues.len() <= queue {
+            queues.resize(queue + 1, None);
+        }
+        let handle = *queues[queue].get_or_insert_with(|| log.queue(&topic.topic.name, queue_id));
+        (log, handle)
+    }
+
+    pub fn topic(&self, name: &str) -> Option<Arc<TopicView>> {
+        self.view.borrow().topics.get(name).cloned()
+    }
+
+    pub fn apply(&self, change: Change) {
+        self.view.borrow_mut().apply(change);
+    }
+
+    /// Appends a reply to the connection it is for, here or by way of the router. Leaves with the
+    /// next [`Shard::flush`].
+    pub fn write_reply(&self, origin: &Origin, write: impl FnOnce(&mut Vec<u8>)) {
+        if origin.oneway {
+            return;
+        }
+        self.write_frame(origin.connection, write);
+    }
+
+    /// Appends any frame for a client's connection.
+    pub fn write_frame(
+        &self,
+        connection: crate::features::ConnectionId,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) {
+        if connection.shard == self.id.0 {
+            self.connections.write(connection, write);
+        } else {
+            self.router.reply_with(connection, write);
+        }
+    }
+
+    pub fn reply(&self, origin: &Origin, handled: &Handled) {
+        match handled {
+            Ok(response) => self.write_reply(origin, |out| {
+                let fields = response.fields.iter().map(|(name, field)| (*name, field.as_value()));
+                let fields: Vec<_> = fields.collect();
+                encode::response(
+                    out,
+                    origin.serialization,
+                    origin.opaque,
+                    response.code,
+                    response.remark.as_deref(),
+                    &fields,
+                    &response.body,
+                );
+            }),
+            Err(refusal) => self.refuse(origin, refusal),
+        }
+    }
+
+    pub fn refuse(&self, origin: &Origin, refusal: &Refusal) {
+        self.write_reply(origin, |out| {
+            let remark = Some(refusal.remark.as_str());
+            let Origin { serialization, opaque, .. } = *origin;
+            encode::response(out, serialization, opaque, refusal.code, remark, &[], &[]);
+        });
+    }
+
+    /// Sends what was collected: replies on own connections, batches to other shards.
+    pub fn flush(&self) {
+        self.connections.flush();
+        self.router.flush();
+    }
+
+    /// Asks another shard, or this one, and resolves with its answer.
+    pub async fn ask(self: &Rc<Self>, to: ShardId, ask: Ask) -> Answer {
+        if to == self.id {
+            return crate::answering::answer(self, ask).await;
+        }
+        let (id, receiver) = self.asked.open();
+        self.router.post(to, Message::Ask { from: self.id, id, ask: Box::new(ask) });
+        self.router.flush();
+        receiver.await.expect("open questions live as long as the shard")
+    }
+
+    /// Every shard, this one first.
+    pub fn everybody(&self) -> impl Iterator<Item = ShardId> + use<R> {
+        std::iter::once(self.id).chain(self.router.peers())
+    }
+}

@@ -1,0 +1,63 @@
+//! What a shard does with a message from another one.
+
+use std::rc::Rc;
+
+use ringmq_io::{Runtime, Shares};
+
+use crate::{accept, answering, handlers::send, mesh::Message, shard::Shard};
+
+impl<R: Runtime> Shard<R> {
+    /// Handles a message of either lane. Output is flushed by the caller.
+    pub fn take(self: &Rc<Self>, message: Message) {
+        match message {
+            Message::Sends(batch) => send::store_batch(self, &batch),
+            Message::Replies(batch) => {
+                let mut start = 0;
+                for (connection, end) in &batch.parts {
+                    let part = batch.bytes.get(start..*end).unwrap_or_default();
+                    self.connections.write(*connection, |out| out.extend_from_slice(part));
+                    start = *end;
+                }
+            }
+            Message::Pulls(pulls) => {
+                for pull in pulls {
+                    self.pull(pull);
+                }
+            }
+            Message::Frames(frames) => {
+                for frame in frames {
+                    self.handle_frame(frame);
+                }
+            }
+            Message::Change(change) => self.apply(change),
+            Message::Connection(accepted) => accept::serve(self, accepted),
+            Message::Answer { id, answer } => self.asked.close(id, *answer),
+            Message::Ask { from, id, ask } => {
+                let shard = self.clone();
+                self.runtime.spawn(Shares::Foreground, "answer", async move {
+                    let answer = Box::new(answering::answer(&shard, *ask).await);
+                    shard.router.answer(from, Message::Answer { id, answer });
+                    shard.flush();
+                });
+            }
+            Message::Persist(changes) => {
+                if let Some(control) = self.control.get() {
+                    control.persist_later(changes);
+                }
+            }
+            Message::Closed(connection) => {
+                if let Some(control) = self.control.get() {
+                    control.connection_closed(self, connection);
+                }
+            }
+            Message::Finished(shard) => {
+                if let Some(control) = self.control.get() {
+                    control.peer_finished(shard);
+                }
+            }
+            Message::Start(_) | Message::Ready { .. } | Message::Shutdown => {
+                tracing::error!(shard = self.id.0, "message of the start-up while serving");
+            }
+        }
+    }
+}

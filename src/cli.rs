@@ -1,0 +1,47 @@
+//! The commands of `ringmq`.
+
+mod broker;
+mod logging;
+mod namesrv;
+mod options;
+mod signals;
+mod standalone;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Message broker for Apache RocketMQ clients, on io_uring with one thread per core.
+#[derive(Parser)]
+#[command(name = "ringmq", version, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Name server and broker in one process: the quickest way to a first message.
+    Standalone(standalone::Options),
+    /// The name server alone.
+    Namesrv(namesrv::Options),
+    /// A broker alone, registered with name servers.
+    Broker(broker::Options),
+    /// Load tool: produces and consumes, reports messages a second and latency.
+    Bench(ringmq_benchmark::Arguments),
+    /// Version and build.
+    Version,
+}
+
+pub fn run() -> anyhow::Result<ExitCode> {
+    match Arguments::parse().command {
+        Command::Standalone(options) => standalone::run(options),
+        Command::Namesrv(options) => namesrv::run(options),
+        Command::Broker(options) => broker::run(options),
+        Command::Bench(arguments) => ringmq_benchmark::run(arguments),
+        Command::Version => {
+            println!("ringmq {}", env!("CARGO_PKG_VERSION"));
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! `ringmq broker`.
+
+use std::process::ExitCode;
+
+use anyhow::anyhow;
+use ringmq_base::config::{BrokerConfig, Loaded};
+use ringmq_io::{gate, launch};
+
+use super::{logging, options, signals::Stop};
+
+#[derive(clap::Args, Debug)]
+pub struct Options {
+    /// Name servers, host:port, several separated by ;.
+    #[arg(short = 'n', long = "namesrvAddr", value_name = "ADDRESSES")]
+    namesrv: Option<String>,
+    /// CPUs to use, such as 0,1 or 0-3; all that the process may use if not given.
+    #[arg(long, value_name = "LIST")]
+    cores: Option<String>,
+    #[command(flatten)]
+    configuration: options::Configuration,
+}
+
+pub fn run(options: Options) -> anyhow::Result<ExitCode> {
+    logging::start();
+    let stop = Stop::register()?;
+    let Options { namesrv, cores, configuration } = options;
+    let mut set = configuration.set;
+    set.extend(namesrv.map(|addresses| ("namesrvAddr".to_owned(), addresses)));
+    set.extend(cores.map(|list| ("cores".to_owned(), list)));
+    let loaded = BrokerConfig::load(configuration.file.as_deref(), &set)?;
+    if options::show(&loaded, configuration.print) {
+        return Ok(ExitCode::SUCCESS);
+    }
+    if loaded.config.namesrv_addr.0.is_empty() {
+        tracing::warn!("no name server: clients find this broker by its address only (-n)");
+    }
+    let broker = start(loaded)?;
+    stop.wait();
+    tracing::info!("stopping");
+    broker.stop();
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Checks the machine and starts the broker; the error is a sentence for the operator.
+pub fn start(loaded: Loaded<BrokerConfig>) -> anyhow::Result<ringmq_broker::Broker> {
+    let config = loaded.config;
+    let cpus = launch::allowed_cpus()?;
+    let cores = if config.cores.0.is_empty() { cpus.len() } else { config.cores.0.len() };
+    let shards = if config.shards == 0 { cores } else { usize::from(config.shards) };
+    let store = config.store_path_root_dir.clone();
+    gate::check(Some(&store), shards)?;
+    let broker = ringmq_broker::start(config, &cpus).map_err(|error| anyhow!("{error}"))?;
+    let facts = &broker.facts;
+    tracing::info!(
+        listens = %std::net::SocketAddr::new(facts.bind_address, facts.listen_port),
+        clients_are_told = %facts.store_host,
+        store = %facts.store_path.display(),
+        shards = broker.shards,
+        flush = if facts.flush_sync { "SYNC_FLUSH" } else { "ASYNC_FLUSH" },
+        "broker {} of cluster {} serves",
+        facts.config.broker_name,
+        facts.config.broker_cluster_name,
+    );
+    Ok(broker)
+}

@@ -1,0 +1,94 @@
+//! `ringmq standalone`: name server and broker in one process.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::anyhow;
+use ringmq_base::config::{BrokerConfig, NamesrvConfig};
+
+use super::{broker, logging, options, signals::Stop};
+
+#[derive(clap::Args, Debug)]
+pub struct Options {
+    /// Directory of all data.
+    #[arg(long, value_name = "DIR", default_value = "./data")]
+    store: PathBuf,
+    /// Port of the name server.
+    #[arg(long, value_name = "PORT", default_value_t = 9876)]
+    namesrv_port: u16,
+    /// Port of the broker.
+    #[arg(long, value_name = "PORT")]
+    listen_port: Option<u16>,
+    /// Address that clients are told; 127.0.0.1 lets only this machine in.
+    #[arg(long, value_name = "IP")]
+    advertise: Option<String>,
+    /// CPUs to use, such as 0,1 or 0-3; all that the process may use if not given.
+    #[arg(long, value_name = "LIST")]
+    cores: Option<String>,
+    #[command(flatten)]
+    configuration: options::Configuration,
+}
+
+pub fn run(options: Options) -> anyhow::Result<ExitCode> {
+    logging::start();
+    let stop = Stop::register()?;
+    let mut set = options.configuration.set;
+    let port = options.namesrv_port;
+    set.push(("namesrvAddr".to_owned(), format!("127.0.0.1:{port}")));
+    set.extend(options.listen_port.map(|port| ("listenPort".to_owned(), port.to_string())));
+    set.extend(options.advertise.map(|ip| ("brokerIP1".to_owned(), ip)));
+    set.extend(options.cores.map(|list| ("cores".to_owned(), list)));
+    let store = options.store.display().to_string();
+    let preset = [
+        ("storePathRootDir".to_owned(), store),
+        ("brokerName".to_owned(), "broker-a".to_owned()),
+    ];
+    let file = options.configuration.file.as_deref();
+    let loaded = BrokerConfig::load_with_preset(file, &preset, &set)?;
+    if options::show(&loaded, options.configuration.print) {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let bind = loaded.config.bind_address;
+    let namesrv = namesrv_config(port, &bind.to_string(), &loaded.config)?;
+    ringmq_io::gate::check(None, 1)?;
+    let namesrv = ringmq_namesrv::start(namesrv).map_err(|error| anyhow!("{error}"))?;
+    let broker = match broker::start(loaded) {
+        Ok(broker) => broker,
+        Err(error) => {
+            namesrv.stop();
+            return Err(error);
+        }
+    };
+    greet(&broker.facts, port);
+    stop.wait();
+    tracing::info!("stopping");
+    broker.stop();
+    namesrv.stop();
+    Ok(ExitCode::SUCCESS)
+}
+
+fn namesrv_config(port: u16, bind: &str, broker: &BrokerConfig) -> anyhow::Result<NamesrvConfig> {
+    let kv = broker.store_path_root_dir.join("namesrv").join("kvConfig.json");
+    let set = [
+        ("listenPort".to_owned(), port.to_string()),
+        ("bindAddress".to_owned(), bind.to_owned()),
+        ("kvConfigPath".to_owned(), kv.display().to_string()),
+    ];
+    Ok(NamesrvConfig::load(None, &set)?.config)
+}
+
+fn greet(facts: &ringmq_broker::facts::Facts, namesrv_port: u16) {
+    let store = facts.store_path.canonicalize().unwrap_or_else(|_| facts.store_path.clone());
+    let ip = facts.store_host.ip();
+    println!("RingMQ {} serves.", env!("CARGO_PKG_VERSION"));
+    println!();
+    println!("  name server       {}:{namesrv_port}", facts.bind_address);
+    println!("  broker            {}:{}", facts.bind_address, facts.listen_port);
+    println!("  clients are told  {} (--advertise IP changes it)", facts.store_host);
+    println!("  data              {}", store.display());
+    let flush = if facts.flush_sync { "on disk (SYNC_FLUSH)" } else { "by the device (ASYNC_FLUSH)" };
+    println!("  acknowledged when {flush}");
+    println!();
+    println!("Send a first message, from another terminal:");
+    println!("  ringmq bench both -n {ip}:{namesrv_port} -t TopicTest --duration 5");
+    println!("or with any RocketMQ client: name server address {ip}:{namesrv_port}.");
+}

@@ -1,0 +1,173 @@
+//! Starts the executors of a process: one thread a shard.
+
+use std::{
+    future::Future,
+    io,
+    sync::mpsc,
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use glommio::{LocalExecutor, LocalExecutorBuilder, Placement, PoolPlacement};
+use nix::{
+    sched::{CpuSet, sched_getaffinity},
+    unistd::Pid,
+};
+use ringmq_base::ShardId;
+
+use crate::ring::{RingRuntime, ending_process_on_panic};
+
+/// How executors run. The defaults were settled by measurement; see `docs/RUNTIME.md`.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Pins each thread to its CPU. Off for tests and for more shards than CPUs.
+    pub pinned: bool,
+    /// Entries of each of an executor's three rings.
+    pub ring_depth: usize,
+    /// How long a queue of tasks may run before others and finished I/O are looked at. Must be at
+    /// least [`Settings::PREEMPT_TIMER_MIN`].
+    pub preempt_timer: Duration,
+    /// The longest time for which an executor may sleep; costs idle CPU.
+    pub heartbeat: Duration,
+    /// Bytes of each executor's pool of buffers that are registered with the kernel.
+    pub io_memory: usize,
+    /// How long an idle executor looks for work before it sleeps. Saves tens of microseconds a wake
+    /// and burns the core; only for pinned executors with cores to themselves.
+    pub spin_before_park: Duration,
+}
+
+impl Settings {
+    /// glommio 0.9.0 forgets runnable tasks when the timer fires before it has run the first.
+    pub const PREEMPT_TIMER_MIN: Duration = Duration::from_millis(10);
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            pinned: true,
+            ring_depth: 1024,
+            preempt_timer: Duration::from_millis(100),
+            heartbeat: Duration::from_millis(20),
+            io_memory: 2 << 20,
+            spin_before_park: Duration::ZERO,
+        }
+    }
+}
+
+/// Why executors could not be started. [`crate::gate::check`] tells more about most reasons.
+#[derive(Debug, thiserror::Error)]
+pub enum LaunchError {
+    #[error("cannot start the thread of {shard}: {source}", shard = thread_name(*.shard))]
+    Thread { shard: ShardId, source: io::Error },
+    #[error("cannot start the executor of {shard} on CPU {cpu}: {source}", shard = thread_name(*.shard))]
+    Executor { shard: ShardId, cpu: usize, source: io::Error },
+}
+
+/// The threads of all shards.
+#[derive(Debug)]
+pub struct Handles<T> {
+    threads: Vec<JoinHandle<Option<T>>>,
+}
+
+impl<T> Handles<T> {
+    /// Waits until every shard's body has ended; gives their results in the order of the shards.
+    pub fn join(self) -> Vec<T> {
+        let results = self.threads.into_iter().map(|thread| match thread.join() {
+            Ok(result) => result.expect("a launched body runs"),
+            Err(panic) => std::panic::resume_unwind(panic),
+        });
+        results.collect()
+    }
+}
+
+/// The CPUs that this process may use, ascending. To be called before any thread is pinned: a
+/// pinned thread and its children see their own CPU only.
+pub fn allowed_cpus() -> io::Result<Vec<usize>> {
+    let set = sched_getaffinity(Pid::from_raw(0))?;
+    Ok((0..CpuSet::count()).filter(|cpu| set.is_set(*cpu).unwrap_or(false)).collect())
+}
+
+/// [`launch_with`] the default settings.
+pub fn launch<F, B, T>(cpus: &[usize], pinned: bool, body: B) -> Result<Handles<T>, LaunchError>
+where
+    B: Fn(ShardId, RingRuntime) -> F + Clone + Send + 'static,
+    F: Future<Output = T> + 'static,
+    T: Send + 'static,
+{
+    launch_with(cpus, &Settings { pinned, ..Settings::default() }, body)
+}
+
+/// Starts one executor for each entry of `cpus`, on a thread `shard-N`, and runs `body` there; an
+/// executor ends with its body. CPUs may repeat, with `pinned` off also be any number. No body runs
+/// unless all executors could be made. A panic ends the process, in a body as in any task.
+pub fn launch_with<F, B, T>(
+    cpus: &[usize],
+    settings: &Settings,
+    body: B,
+) -> Result<Handles<T>, LaunchError>
+where
+    B: Fn(ShardId, RingRuntime) -> F + Clone + Send + 'static,
+    F: Future<Output = T> + 'static,
+    T: Send + 'static,
+{
+    assert!(settings.preempt_timer >= Settings::PREEMPT_TIMER_MIN);
+    assert!(cpus.len() <= usize::from(u16::MAX), "shards are numbered by 16 bits");
+    let mut threads = Vec::with_capacity(cpus.len());
+    let mut starts = Vec::with_capacity(cpus.len());
+    for (shard, cpu) in (0..).map(ShardId).zip(cpus.iter().copied()) {
+        let (made, is_made) = mpsc::sync_channel(1);
+        let (start, may_start) = mpsc::sync_channel(1);
+        let (settings, body) = (settings.clone(), body.clone());
+        let run = move || {
+            let executor = match make_executor(cpu, &settings) {
+                Ok(executor) => executor,
+                Err(error) => {
+                    let _ = made.send(Err(error));
+                    return None;
+                }
+            };
+            let _ = made.send(Ok(()));
+            // Fails if another shard could not be made.
+            may_start.recv().ok()?;
+            Some(executor.run(ending_process_on_panic("main", async move {
+                let runtime = RingRuntime::start(settings.heartbeat).await;
+                body(shard, runtime).await
+            })))
+        };
+        let thread = thread::Builder::new()
+            .name(thread_name(shard))
+            .spawn(run)
+            .map_err(|source| LaunchError::Thread { shard, source })?;
+        is_made
+            .recv()
+            .unwrap_or_else(|_| Err(io::Error::other("the thread ended")))
+            .map_err(|source| LaunchError::Executor { shard, cpu, source })?;
+        threads.push(thread);
+        starts.push(start);
+    }
+    for start in starts {
+        let _ = start.send(());
+    }
+    Ok(Handles { threads })
+}
+
+fn thread_name(shard: ShardId) -> String {
+    format!("shard-{shard}")
+}
+
+fn make_executor(cpu: usize, settings: &Settings) -> io::Result<LocalExecutor> {
+    let placement = if settings.pinned { Placement::Fixed(cpu) } else { Placement::Unbound };
+    let builder = LocalExecutorBuilder::new(placement)
+        .ring_depth(settings.ring_depth)
+        .preempt_timer(settings.preempt_timer)
+        .io_memory(settings.io_memory)
+        // By default it would be pinned to the executor's CPU.
+        .blocking_thread_pool_placement(PoolPlacement::Unbound(1));
+    // Ignored by glommio for executors that are not pinned.
+    let builder = if settings.spin_before_park.is_zero() {
+        builder
+    } else {
+        builder.spin_before_park(settings.spin_before_park)
+    };
+    builder.make().map_err(Into::into)
+}

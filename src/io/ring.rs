@@ -1,0 +1,167 @@
+//! The runtime of production: io_uring by way of glommio, one executor a thread.
+//!
+//! The only module of the workspace that names glommio; `docs/RUNTIME.md` tells which of its
+//! properties the settings and work-arounds here answer to.
+
+mod disk;
+mod doorbell;
+mod file;
+mod net;
+
+use std::{
+    fmt, io,
+    panic::AssertUnwindSafe,
+    rc::Rc,
+    sync::OnceLock,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use futures_lite::FutureExt;
+use glommio::{GlommioError, Latency, TaskQueueHandle};
+
+pub use self::{
+    disk::RingDisk,
+    file::{RingBuffer, RingFile},
+    net::{RingListener, RingNet, RingStream},
+};
+use crate::runtime::{Clock, Doorbell, Runtime, Shares, Spawn};
+
+/// The exit code of a process that ended because a task panicked (EX_SOFTWARE).
+pub const PANIC_EXIT_CODE: i32 = 70;
+
+/// The handle of the executor of the current thread; see [`crate::launch`] for how to get one.
+#[derive(Clone)]
+pub struct RingRuntime {
+    shared: Rc<RuntimeParts>,
+}
+
+struct RuntimeParts {
+    foreground: TaskQueueHandle,
+    cold_read: TaskQueueHandle,
+    admin: TaskQueueHandle,
+    background: TaskQueueHandle,
+    disk: RingDisk,
+    net: RingNet,
+}
+
+impl fmt::Debug for RingRuntime {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("RingRuntime").finish_non_exhaustive()
+    }
+}
+
+impl RingRuntime {
+    /// Makes the executor of this thread ready: task queues, and a first sleep, which takes glommio
+    /// 30-50 ms and would otherwise delay the first client. `heartbeat` bounds how long a runnable
+    /// task can be forgotten (`docs/RUNTIME.md`).
+    ///
+    /// Panics outside of an executor.
+    pub(crate) async fn start(heartbeat: Duration) -> RingRuntime {
+        let queue = |shares, name| {
+            // Latency requirements would shorten the preempt timer, which must stay long.
+            glommio::executor().create_task_queue(
+                glommio::Shares::Static(shares),
+                Latency::NotImportant,
+                name,
+            )
+        };
+        let runtime = RingRuntime {
+            shared: Rc::new(RuntimeParts {
+                foreground: queue(1000, "foreground"),
+                cold_read: queue(300, "cold-read"),
+                admin: queue(100, "admin"),
+                background: queue(50, "background"),
+                disk: RingDisk::new(),
+                net: RingNet::new(),
+            }),
+        };
+        glommio::timer::sleep(Duration::from_micros(1)).await;
+        runtime.spawn(Shares::Foreground, "heartbeat", async move {
+            loop {
+                glommio::timer::sleep(heartbeat).await;
+            }
+        });
+        runtime
+    }
+}
+
+impl Clock for RingRuntime {
+    fn now_ms(&self) -> i64 {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    }
+
+    fn monotonic(&self) -> Duration {
+        static START: OnceLock<Instant> = OnceLock::new();
+        START.get_or_init(Instant::now).elapsed()
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        glommio::timer::sleep(duration).await;
+    }
+}
+
+impl Spawn for RingRuntime {
+    fn spawn(&self, shares: Shares, name: &'static str, task: impl Future<Output = ()> + 'static) {
+        let queue = match shares {
+            Shares::Foreground => self.shared.foreground,
+            Shares::ColdRead => self.shared.cold_read,
+            Shares::Admin => self.shared.admin,
+            Shares::Background => self.shared.background,
+        };
+        glommio::spawn_local_into(ending_process_on_panic(name, task), queue)
+            .expect("the queues of an executor live as long as it does")
+            .detach();
+    }
+
+    async fn yield_if_needed(&self) {
+        glommio::executor().yield_if_needed().await;
+    }
+}
+
+impl Runtime for RingRuntime {
+    type Disk = RingDisk;
+    type Net = RingNet;
+
+    fn disk(&self) -> &RingDisk {
+        &self.shared.disk
+    }
+
+    fn net(&self) -> &RingNet {
+        &self.shared.net
+    }
+
+    fn doorbell(&self) -> io::Result<Box<dyn Doorbell>> {
+        Ok(Box::new(doorbell::EventBell::new()?))
+    }
+}
+
+/// Runs the task; if it panics, says so and ends the process with [`PANIC_EXIT_CODE`].
+pub(crate) async fn ending_process_on_panic<T>(
+    name: &'static str,
+    task: impl Future<Output = T>,
+) -> T {
+    match AssertUnwindSafe(task).catch_unwind().await {
+        Ok(output) => output,
+        Err(payload) => {
+            let reason = payload
+                .downcast_ref::<&str>()
+                .copied()
+                .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+                .unwrap_or("a panic without a message");
+            tracing::error!(task = name, reason, "task panicked: ending the process");
+            eprintln!("ringmq: task {name} panicked, ending the process: {reason}");
+            // SAFETY: _exit has no preconditions. Nothing else may run: state that the panic left
+            // half-changed must not be served, and exit handlers could wait for other threads.
+            unsafe { libc::_exit(PANIC_EXIT_CODE) }
+        }
+    }
+}
+
+/// The error of the operating system inside, with its number where there is one.
+fn plain_error<T>(error: GlommioError<T>) -> io::Error {
+    match error {
+        GlommioError::EnhancedIoError { source, .. } => source,
+        other => other.into(),
+    }
+}

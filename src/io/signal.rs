@@ -1,0 +1,160 @@
+//! Wake-ups between tasks of one executor. Nothing here crosses threads; see [`crate::mailbox`].
+
+use std::{
+    cell::{Cell, RefCell},
+    future::{Future, poll_fn},
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll, Waker},
+};
+
+/// A condition that tasks wait for: it stays set until somebody clears it, so a wake-up that comes
+/// before the waiting is not lost.
+#[derive(Default)]
+pub struct Event {
+    set: Cell<bool>,
+    waiting: RefCell<Vec<Waker>>,
+}
+
+impl Event {
+    pub fn new() -> Self {
+        Event::default()
+    }
+
+    /// Sets the condition and wakes every waiting task. Cheap if it is set already.
+    pub fn set(&self) {
+        if !self.set.replace(true) {
+            // Taken out first: a waker may run code that comes back here.
+            for waker in self.waiting.take() {
+                waker.wake();
+            }
+        }
+    }
+
+    pub fn clear(&self) {
+        self.set.set(false);
+    }
+
+    pub fn is_set(&self) -> bool {
+        self.set.get()
+    }
+
+    /// Resolves once the condition is set, and leaves it set. Safe to cancel.
+    pub async fn wait(&self) {
+        poll_fn(|context| self.poll_set(context)).await;
+    }
+
+    /// Resolves once the condition is set, and clears it: of several tasks that wait like this one
+    /// goes on for each [`Event::set`]. Safe to cancel.
+    pub async fn take(&self) {
+        self.wait().await;
+        self.clear();
+    }
+
+    /// [`Event::wait`] for hand-written futures.
+    pub fn poll_set(&self, context: &mut Context<'_>) -> Poll<()> {
+        if self.set.get() {
+            return Poll::Ready(());
+        }
+        let mut waiting = self.waiting.borrow_mut();
+        if !waiting.iter().any(|waker| waker.will_wake(context.waker())) {
+            waiting.push(context.waker().clone());
+        }
+        Poll::Pending
+    }
+}
+
+/// A place for one value that one task leaves and another waits for.
+pub fn oneshot<T>() -> (Giver<T>, Taker<T>) {
+    let slot = Rc::new(Slot {
+        value: Cell::new(None),
+        gone: Cell::new(false),
+        waiting: Cell::new(None),
+    });
+    (Giver { slot: slot.clone() }, Taker { slot })
+}
+
+struct Slot<T> {
+    value: Cell<Option<T>>,
+    gone: Cell<bool>,
+    waiting: Cell<Option<Waker>>,
+}
+
+/// Leaves the value; see [`oneshot`].
+pub struct Giver<T> {
+    slot: Rc<Slot<T>>,
+}
+
+impl<T> Giver<T> {
+    /// Hands the value over. It is dropped if nobody waits any more.
+    pub fn give(self, value: T) {
+        self.slot.value.set(Some(value));
+    }
+}
+
+impl<T> Drop for Giver<T> {
+    fn drop(&mut self) {
+        self.slot.gone.set(true);
+        if let Some(waker) = self.slot.waiting.take() {
+            waker.wake();
+        }
+    }
+}
+
+/// Resolves to the value, or to `None` if the [`Giver`] was dropped without one.
+pub struct Taker<T> {
+    slot: Rc<Slot<T>>,
+}
+
+impl<T> Future for Taker<T> {
+    type Output = Option<T>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<T>> {
+        let value = self.slot.value.take();
+        if value.is_some() || self.slot.gone.get() {
+            return Poll::Ready(value);
+        }
+        self.slot.waiting.set(Some(context.waker().clone()));
+        Poll::Pending
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_lite::future::{block_on, poll_once, zip};
+
+    use super::*;
+
+    #[test]
+    fn an_event_set_before_the_wait_is_not_lost() {
+        block_on(async {
+            let event = Event::new();
+            event.set();
+            event.wait().await;
+            assert!(event.is_set(), "waiting leaves it set");
+            event.take().await;
+            assert!(poll_once(event.wait()).await.is_none());
+        });
+    }
+
+    #[test]
+    fn setting_wakes_every_waiting_task() {
+        block_on(async {
+            let event = Event::new();
+            let both = zip(event.wait(), event.wait());
+            zip(both, async { event.set() }).await;
+        });
+    }
+
+    #[test]
+    fn a_oneshot_gives_its_value_or_tells_that_none_comes() {
+        block_on(async {
+            let (giver, taker) = oneshot();
+            let (value, ()) = zip(taker, async { giver.give(7) }).await;
+            assert_eq!(value, Some(7));
+            let (giver, taker) = oneshot::<u8>();
+            drop(giver);
+            assert_eq!(taker.await, None);
+        });
+    }
+}

@@ -1,0 +1,252 @@
+//! The server: accepts connections, reads requests, answers them in order, and drops brokers whose
+//! connection ends or falls silent.
+
+mod connection;
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeMap,
+    future::Future,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    rc::Rc,
+    time::Duration,
+};
+
+use ringmq_base::config::NamesrvConfig;
+use ringmq_io::{Accepted, Listener, Net, Runtime, Shares, Stream};
+
+use crate::{
+    answer::Peer,
+    handlers::NameServer,
+    kv::{file::KvFileError, store::KvStore},
+    route::{ConnectionId, expire::Dropped},
+    turn::Flag,
+};
+
+/// How long connections may take to end after the shutdown.
+const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(3);
+/// Pause after a failed accept, most likely for want of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+type StreamOf<R> = <<R as Runtime>::Net as Net>::Stream;
+
+/// Why the server did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    #[error(transparent)]
+    Kv(#[from] KvFileError),
+}
+
+/// What all tasks of a server share.
+struct Shared<R: Runtime> {
+    runtime: R,
+    server: NameServer<R::Disk>,
+    started: Duration,
+    idle: Duration,
+    connections_max: usize,
+    connections: RefCell<BTreeMap<u64, Rc<StreamOf<R>>>>,
+    next_connection: Cell<u64>,
+    closing: Flag,
+    /// Set when the last connection has ended after `closing`.
+    drained: Flag,
+}
+
+/// Serves until `shutdown` resolves; then closes all connections and resolves when they have ended,
+/// after 3 seconds at the latest. Answers are sent as soon as they are known; changes of the KV
+/// configuration are on stable storage before their answer.
+pub async fn serve<R: Runtime>(
+    runtime: R,
+    config: NamesrvConfig,
+    listener: <R::Net as Net>::Listener,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), ServeError> {
+    let entries_max = usize::try_from(config.kv_entries_max).unwrap_or(usize::MAX);
+    let path = config.kv_config_path.clone();
+    let kv = KvStore::open(runtime.disk().clone(), path, entries_max).await?;
+    let address = listener.local();
+    let shared = Rc::new(Shared {
+        started: runtime.monotonic(),
+        idle: Duration::from_secs(config.server_channel_max_idle_time_seconds),
+        connections_max: usize::try_from(config.connections_max).unwrap_or(usize::MAX),
+        server: NameServer::new(config, kv),
+        runtime: runtime.clone(),
+        connections: RefCell::default(),
+        next_connection: Cell::new(1),
+        closing: Flag::default(),
+        drained: Flag::default(),
+    });
+    tracing::info!("name server listens on {address}");
+    let accept = Rc::clone(&shared).accept_loop(listener);
+    runtime.spawn(Shares::Foreground, "name server accept", accept);
+    runtime.spawn(
+        Shares::Admin,
+        "name server scan",
+        Rc::clone(&shared).scan_loop(),
+    );
+    shutdown.await;
+    shared.close(address).await;
+    Ok(())
+}
+
+impl<R: Runtime> Shared<R> {
+    fn now_ms(&self) -> u64 {
+        let elapsed = self.runtime.monotonic().saturating_sub(self.started);
+        u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Runs until the first connection after `closing`: [`Shared::close`] makes one.
+    async fn accept_loop(self: Rc<Self>, listener: <R::Net as Net>::Listener) {
+        loop {
+            let accepted = listener.accept().await;
+            if self.closing.is_set() {
+                return;
+            }
+            match accepted {
+                Ok(accepted) => self.admit(accepted),
+                Err(error) => {
+                    tracing::warn!("cannot accept a connection: {error}; next try in 100 ms");
+                    self.runtime.sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    fn admit(self: &Rc<Self>, accepted: Accepted) {
+        let address = accepted.peer;
+        let limit = self.connections_max;
+        if self.connections.borrow().len() >= limit {
+            tracing::warn!(
+                "connection from {address} closed: {limit} connections are open; raise \
+                 connectionsMax if they are wanted"
+            );
+            return;
+        }
+        let stream = match self.runtime.net().adopt(accepted) {
+            Ok(stream) => Rc::new(stream),
+            Err(error) => {
+                tracing::warn!("connection from {address} lost: {error}");
+                return;
+            }
+        };
+        let id = self.next_connection.get();
+        self.next_connection.set(id + 1);
+        let local = is_local(address.ip(), stream.local().ip());
+        let peer = Peer {
+            address,
+            local,
+            connection: ConnectionId(id),
+        };
+        self.connections.borrow_mut().insert(id, Rc::clone(&stream));
+        let task = Rc::clone(self).converse(stream, peer);
+        self.runtime
+            .spawn(Shares::Foreground, "name server connection", task);
+    }
+
+    /// One connection from its first to its last byte.
+    async fn converse(self: Rc<Self>, stream: Rc<StreamOf<R>>, peer: Peer) {
+        if let Err(ended) = connection::converse(&self, &*stream, peer).await {
+            let address = peer.address;
+            match ended {
+                connection::Ended::Malformed { .. } => tracing::warn!("{address} closed: {ended}"),
+                _ => tracing::debug!("{address} closed: {ended}"),
+            }
+        }
+        stream.shutdown();
+        let ConnectionId(id) = peer.connection;
+        self.connections.borrow_mut().remove(&id);
+        let now = self.now_ms();
+        let dropped = self
+            .server
+            .table()
+            .borrow_mut()
+            .connection_closed(peer.connection, now);
+        for broker in &dropped {
+            report(broker, "its connection has ended");
+        }
+        self.drained_if_empty();
+    }
+
+    /// Drops silent brokers until `closing`.
+    async fn scan_loop(self: Rc<Self>) {
+        while !self.closing.is_set() {
+            let interval = self.server.config().scan_not_active_broker_interval_ms;
+            let sleep = self.runtime.sleep(Duration::from_millis(interval));
+            futures_lite::future::or(sleep, self.closing.wait()).await;
+            let dropped = self.server.table().borrow_mut().expire(self.now_ms());
+            for broker in &dropped {
+                report(broker, "it was silent for too long");
+                let ConnectionId(id) = broker.connection;
+                if let Some(stream) = self.connections.borrow().get(&id) {
+                    stream.shutdown();
+                }
+            }
+        }
+    }
+
+    async fn close(&self, address: SocketAddr) {
+        self.closing.set();
+        for stream in self.connections.borrow().values() {
+            stream.shutdown();
+        }
+        self.drained_if_empty();
+        // A waiting accept must not be dropped: one more connection ends it.
+        if let Err(error) = self.runtime.net().connect(reachable(address)).await {
+            tracing::debug!("cannot end the accept loop: {error}");
+        }
+        let patience = self.runtime.sleep(SHUTDOWN_PATIENCE);
+        futures_lite::future::or(self.drained.wait(), patience).await;
+    }
+
+    fn drained_if_empty(&self) {
+        if self.closing.is_set() && self.connections.borrow().is_empty() {
+            self.drained.set();
+        }
+    }
+}
+
+/// A peer is on this machine if it comes from a loopback address, or from the very address of this
+/// machine that it connected to.
+fn is_local(peer: IpAddr, local: IpAddr) -> bool {
+    let (peer, local) = (peer.to_canonical(), local.to_canonical());
+    peer.is_loopback() || peer == local
+}
+
+/// Where a listener on all addresses can be reached.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
+fn report(broker: &Dropped, reason: &str) {
+    let Dropped {
+        cluster,
+        address,
+        broker_name,
+        silent_ms,
+        ..
+    } = broker;
+    let name = broker_name.as_deref().unwrap_or("(replaced)");
+    tracing::warn!(
+        "broker {name} {address} of cluster {cluster} is dropped: {reason}; last heard of \
+         {silent_ms} ms ago"
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_machine_is_known_by_loopback_and_by_its_own_address() {
+        let ip = |text: &str| -> IpAddr { text.parse().expect("an address") };
+        assert!(is_local(ip("127.0.0.1"), ip("127.0.0.1")));
+        assert!(is_local(ip("::1"), ip("::1")));
+        assert!(is_local(ip("::ffff:127.0.0.1"), ip("::")));
+        assert!(is_local(ip("10.0.0.1"), ip("10.0.0.1")));
+        assert!(!is_local(ip("10.0.0.2"), ip("10.0.0.1")));
+    }
+}

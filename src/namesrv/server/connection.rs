@@ -1,0 +1,158 @@
+//! One connection: frames in, answers out, in order.
+
+use std::io;
+
+use ringmq_base::{limits::FRAME_BYTES_MAX, read_buffer::ReadBuffer};
+use ringmq_io::{Runtime, Stream};
+use ringmq_remoting::{
+    codes::response,
+    command::{Header, HeaderError},
+    frame::{self, Frame, FrameError, Scan},
+};
+
+use super::Shared;
+use crate::answer::{Answer, Peer, Request};
+
+/// Answers that are gathered before they are written.
+const OUTPUT_BYTES: usize = 256 * 1024;
+/// Longest body of an answer: the frame's limit less room for its header.
+const BODY_BYTES_MAX: usize = FRAME_BYTES_MAX - 64 * 1024;
+
+/// Why a connection ended.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Ended {
+    #[error("malformed request: {problem}")]
+    Malformed { problem: String },
+    #[error("nothing came or went for {seconds} s")]
+    Idle { seconds: u64 },
+    #[error("{0}")]
+    Broken(#[from] io::Error),
+}
+
+impl From<FrameError> for Ended {
+    fn from(error: FrameError) -> Self {
+        Ended::Malformed {
+            problem: error.to_string(),
+        }
+    }
+}
+
+impl From<HeaderError> for Ended {
+    fn from(error: HeaderError) -> Self {
+        Ended::Malformed {
+            problem: error.to_string(),
+        }
+    }
+}
+
+/// Serves a connection until the peer ends it.
+pub(super) async fn converse<R: Runtime>(
+    shared: &Shared<R>,
+    stream: &impl Stream,
+    peer: Peer,
+) -> Result<(), Ended> {
+    let mut input = ReadBuffer::default();
+    let mut output = Vec::new();
+    loop {
+        let need = match frame::scan(input.data())? {
+            Scan::Incomplete { need } => need,
+            Scan::Complete { length } => {
+                let bytes = input.data().get(..length).unwrap_or_default();
+                serve_frame(shared, bytes, peer, &mut output).await?;
+                input.consume(length);
+                if output.len() >= OUTPUT_BYTES {
+                    flush(shared, stream, &mut output).await?;
+                }
+                shared.runtime.yield_if_needed().await;
+                continue;
+            }
+        };
+        flush(shared, stream, &mut output).await?;
+        input.shrink();
+        let read = stream.read(input.space(need));
+        match within_idle(shared, read).await? {
+            0 => return Ok(()),
+            count => input.filled(count),
+        }
+    }
+}
+
+async fn serve_frame<R: Runtime>(
+    shared: &Shared<R>,
+    bytes: &[u8],
+    peer: Peer,
+    output: &mut Vec<u8>,
+) -> Result<(), Ended> {
+    let frame = Frame::parse(bytes)?;
+    let header = Header::decode(&frame)?;
+    if header.is_response() {
+        // A name server asks nobody anything.
+        return Ok(());
+    }
+    let request = Request {
+        header: &header,
+        body: frame.body,
+        peer,
+        now_ms: shared.now_ms(),
+    };
+    let mut answer = shared.server.handle(&request).await;
+    if answer.code != response::SUCCESS {
+        let (code, remark) = (answer.code, answer.remark.as_deref().unwrap_or_default());
+        tracing::debug!(
+            "request {} of {}: {code} {remark}",
+            header.code,
+            peer.address
+        );
+    }
+    if header.is_oneway() {
+        return Ok(());
+    }
+    if answer.body.len() > BODY_BYTES_MAX {
+        answer = too_large(answer.body.len());
+    }
+    answer.encode(output, frame.serialization, header.opaque);
+    Ok(())
+}
+
+fn too_large(bytes: usize) -> Answer {
+    let remark = format!(
+        "the answer has {bytes} bytes, but a frame carries {BODY_BYTES_MAX}; ask for less, such \
+         as the topics of one cluster"
+    );
+    Answer::refuse(response::SYSTEM_ERROR, remark)
+}
+
+async fn flush<R: Runtime>(
+    shared: &Shared<R>,
+    stream: &impl Stream,
+    output: &mut Vec<u8>,
+) -> Result<(), Ended> {
+    let mut written = 0;
+    while let Some(rest) = output.get(written..).filter(|rest| !rest.is_empty()) {
+        match within_idle(shared, stream.write(rest)).await? {
+            0 => return Err(io::Error::from(io::ErrorKind::WriteZero).into()),
+            count => written += count,
+        }
+    }
+    output.clear();
+    if output.capacity() > OUTPUT_BYTES {
+        output.shrink_to(OUTPUT_BYTES);
+    }
+    Ok(())
+}
+
+/// The result of a read or write, or the end of patience.
+async fn within_idle<R: Runtime>(
+    shared: &Shared<R>,
+    operation: impl Future<Output = io::Result<usize>>,
+) -> Result<usize, Ended> {
+    let idle = shared.idle;
+    let operation = async { operation.await.map_err(Ended::Broken) };
+    let timeout = async {
+        shared.runtime.sleep(idle).await;
+        Err(Ended::Idle {
+            seconds: idle.as_secs(),
+        })
+    };
+    futures_lite::future::or(operation, timeout).await
+}

@@ -1,0 +1,48 @@
+//! Notes now and then how far the log is stable; syncs what ASYNC_FLUSH has written.
+
+use std::rc::Rc;
+
+use ringmq_io::{Clock as _, Runtime};
+
+use crate::{Sink, options::FlushMode, shared::Shared};
+
+/// Writes the mark at most once an interval, and only when the log has moved.
+pub async fn run_marks<R: Runtime, S: Sink>(shared: Rc<Shared<R, S>>) {
+    loop {
+        while shared.is_open() && shared.state.borrow().stable <= shared.mark.last().position {
+            shared.published.wait().await;
+        }
+        shared.runtime.sleep(shared.options.checkpoint_interval).await;
+        let Some(operation) = shared.begin() else { return };
+        let result = shared.write_mark(false).await;
+        drop(operation);
+        if let Err(error) = result {
+            shared.fence(&error);
+            return;
+        }
+    }
+}
+
+/// For [`FlushMode::Async`]: syncs at most once an interval.
+pub async fn run_syncs<R: Runtime, S: Sink>(shared: Rc<Shared<R, S>>) {
+    assert_eq!(shared.options.flush, FlushMode::Async);
+    loop {
+        while shared.is_open() && unsynced(&shared) == 0 {
+            shared.published.wait().await;
+        }
+        shared.runtime.sleep(shared.options.async_sync_interval).await;
+        let Some(operation) = shared.begin() else { return };
+        let result = shared.sync().await;
+        drop(operation);
+        if let Err(error) = result {
+            shared.fence(&error);
+            return;
+        }
+        shared.published.notify();
+    }
+}
+
+fn unsynced<R: Runtime, S: Sink>(shared: &Shared<R, S>) -> u64 {
+    let state = shared.state.borrow();
+    state.written - state.stable
+}

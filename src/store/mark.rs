@@ -1,0 +1,168 @@
+//! The durable mark: up to where a log was on stable storage when last noted. Two blocks are
+//! written in turn, so that one of them is always whole.
+
+use std::{cell::Cell, path::Path, rc::Rc};
+
+use ringmq_base::limits::BLOCK_BYTES;
+use ringmq_io::{BlockBuffer, Disk, File, OpenMode, Runtime};
+
+use crate::{
+    block::{BlockError, BlockReader, BlockWriter},
+    segment::FileOf,
+};
+
+pub const MAGIC: &[u8; 8] = b"RMQMARK\0";
+pub const VERSION: u32 = 1;
+pub const FILE_NAME: &str = "mark";
+pub const NEW_NAME: &str = "mark.new";
+const BLOCKS: u64 = 2;
+
+type DiskResult<T> = ringmq_io::disk::Result<T>;
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mark {
+    /// Counts marks; the greater one counts.
+    pub sequence: u64,
+    /// Everything before it was on stable storage.
+    pub position: u64,
+    /// Start of the first segment, or the generation of a metadata log.
+    pub first: u64,
+    pub epoch: u32,
+    /// The log was closed in order and ends at `position`.
+    pub clean: bool,
+    pub store_id: u128,
+    pub log: u32,
+}
+
+impl Mark {
+    pub fn write(&self, block: &mut [u8]) {
+        BlockWriter::new(block, MAGIC, VERSION)
+            .u64(self.sequence)
+            .u64(self.position)
+            .u64(self.first)
+            .u32(self.epoch)
+            .u32(u32::from(self.clean))
+            .u128(self.store_id)
+            .u32(self.log)
+            .seal();
+    }
+
+    pub fn read(block: &[u8]) -> Result<Mark, BlockError> {
+        let mut fields = BlockReader::new(block, MAGIC, VERSION)?;
+        Ok(Mark {
+            sequence: fields.u64(),
+            position: fields.u64(),
+            first: fields.u64(),
+            epoch: fields.u32(),
+            clean: fields.u32() != 0,
+            store_id: fields.u128(),
+            log: fields.u32(),
+        })
+    }
+
+    /// The newer one of the intact blocks of a mark file.
+    pub fn newest(bytes: &[u8]) -> Result<Mark, BlockError> {
+        let mut newest: Option<Mark> = None;
+        let mut error = BlockError::Short(bytes.len());
+        for block in bytes.chunks(BLOCK_BYTES).take(BLOCKS as usize) {
+            match Mark::read(block) {
+                Ok(mark) if newest.is_none_or(|other| other.sequence < mark.sequence) => {
+                    newest = Some(mark);
+                }
+                Ok(_) => {}
+                Err(newer @ BlockError::Newer(_)) => return Err(newer),
+                Err(other) => error = other,
+            }
+        }
+        newest.ok_or(error)
+    }
+}
+
+/// The open mark file. One write at a time.
+pub struct MarkFile<R: Runtime> {
+    file: Rc<FileOf<R>>,
+    disk: R::Disk,
+    last: Cell<Mark>,
+}
+
+impl<R: Runtime> MarkFile<R> {
+    /// The mark of `directory`; `None` if there is no file.
+    pub async fn load(
+        disk: &R::Disk,
+        directory: &Path,
+    ) -> DiskResult<Option<Result<Mark, BlockError>>> {
+        let file = match disk.open(&directory.join(FILE_NAME), OpenMode::Read).await {
+            Err(error) if error.source.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            other => other?,
+        };
+        let bytes = file.read(0, BLOCKS as usize * BLOCK_BYTES).await?;
+        let mark = Mark::newest(bytes.bytes());
+        file.close().await?;
+        Ok(Some(mark))
+    }
+
+    /// Creates the file with both blocks saying `mark`; durable when resolved.
+    pub async fn create(disk: &R::Disk, directory: &Path, mark: Mark) -> DiskResult<()> {
+        let new = directory.join(NEW_NAME);
+        match disk.remove(&new).await {
+            Err(error) if error.source.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let file = disk.create(&new, OpenMode::Write).await?;
+        let mut buffer = disk.buffer(BLOCKS as usize * BLOCK_BYTES);
+        for block in buffer.bytes_mut().chunks_mut(BLOCK_BYTES) {
+            mark.write(block);
+        }
+        file.write(&buffer, 0).await?;
+        file.sync().await?;
+        file.close().await?;
+        disk.rename_durably(&new, &directory.join(FILE_NAME)).await
+    }
+
+    /// Opens the file and writes `mark` to both blocks, one after the other; durable when resolved.
+    pub async fn begin(disk: &R::Disk, directory: &Path, mark: Mark) -> DiskResult<MarkFile<R>> {
+        let file = disk.open(&directory.join(FILE_NAME), OpenMode::WriteDurable).await?;
+        let file = MarkFile { file: Rc::new(file), disk: disk.clone(), last: Cell::new(mark) };
+        file.write(mark).await?;
+        file.write(mark).await?;
+        Ok(file)
+    }
+
+    /// Writes the mark with the next sequence number over the older block; durable when resolved.
+    pub async fn write(&self, mark: Mark) -> DiskResult<()> {
+        let last = self.last.get();
+        assert!(mark.position >= last.position, "the mark went back");
+        assert!(mark.epoch >= last.epoch);
+        let mark = Mark { sequence: last.sequence + 1, ..mark };
+        let mut block = self.disk.buffer(BLOCK_BYTES);
+        mark.write(block.bytes_mut());
+        self.file.write(&block, mark.sequence % BLOCKS * BLOCK_BYTES as u64).await?;
+        self.last.set(mark);
+        Ok(())
+    }
+
+    pub fn last(&self) -> Mark {
+        self.last.get()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newer_intact_block_counts() {
+        let mut bytes = vec![0; 2 * BLOCK_BYTES];
+        assert_eq!(Mark::newest(&bytes), Err(BlockError::Zeros));
+        let old = Mark { sequence: 4, position: 100, epoch: 2, ..Mark::default() };
+        let new = Mark { sequence: 5, position: 200, clean: true, ..old };
+        old.write(&mut bytes[..BLOCK_BYTES]);
+        new.write(&mut bytes[BLOCK_BYTES..]);
+        assert_eq!(Mark::newest(&bytes), Ok(new));
+        bytes[BLOCK_BYTES + 20] ^= 1;
+        assert_eq!(Mark::newest(&bytes), Ok(old));
+        bytes[20] ^= 1;
+        assert_eq!(Mark::newest(&bytes), Err(BlockError::Checksum));
+        assert_eq!(Mark::newest(&bytes[..100]), Err(BlockError::Short(100)));
+    }
+}

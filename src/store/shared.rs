@@ -1,0 +1,129 @@
+//! What the tasks of a log have in common.
+
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+};
+
+use ringmq_io::{DiskError, Runtime};
+
+use crate::{
+    LogError, LogOptions, Sink,
+    event::Event,
+    mark::{Mark, MarkFile},
+    segment::Segment,
+    state::{Phase, State},
+    zero::Zeroing,
+};
+
+pub struct Shared<R: Runtime, S: Sink> {
+    pub runtime: R,
+    pub options: LogOptions,
+    pub sink: S,
+    pub state: RefCell<State<S::Ticket>>,
+    /// In order of position; at least one.
+    pub segments: RefCell<Vec<Rc<Segment<R>>>>,
+    pub mark: MarkFile<R>,
+    pub zeroing: Zeroing,
+    /// Something was appended, or the phase changed.
+    pub appended: Event,
+    /// Something was written, or the phase changed.
+    pub published: Event,
+    /// The space task should look again.
+    pub space: Event,
+    /// Room for appends may be there again, or the phase changed.
+    pub room: Event,
+    /// A task ended an operation or itself.
+    pub idle: Event,
+    /// Operations of the background tasks on their way, and the flusher while it runs.
+    pub operations: Cell<usize>,
+}
+
+/// Counts an operation that closing the log has to wait for.
+pub struct Operation<'a, R: Runtime, S: Sink>(&'a Shared<R, S>);
+
+impl<R: Runtime, S: Sink> Drop for Operation<'_, R, S> {
+    fn drop(&mut self) {
+        self.0.operations.set(self.0.operations.get() - 1);
+        self.0.idle.notify();
+    }
+}
+
+impl<R: Runtime, S: Sink> Shared<R, S> {
+    /// The only way to give up: everything that waits is told, once.
+    pub fn fence(&self, error: &DiskError) {
+        let fenced = self.state.borrow_mut().fence(&error.to_string());
+        let Some((error, mut tickets)) = fenced else { return };
+        tracing::error!(log = %self.options.log, %error, "log fenced");
+        self.sink.failed(&error, &mut tickets);
+        self.phase_changed();
+    }
+
+    pub fn phase_changed(&self) {
+        for event in [&self.appended, &self.published, &self.space, &self.room, &self.idle] {
+            event.notify();
+        }
+        self.zeroing.changed.notify();
+    }
+
+    /// `None` when nothing new may be started.
+    pub fn begin(&self) -> Option<Operation<'_, R, S>> {
+        let open = self.state.borrow().is_open();
+        open.then(|| self.operation())
+    }
+
+    pub fn operation(&self) -> Operation<'_, R, S> {
+        self.operations.set(self.operations.get() + 1);
+        Operation(self)
+    }
+
+    pub fn is_open(&self) -> bool {
+        self.state.borrow().is_open()
+    }
+
+    pub fn segment_at(&self, position: u64) -> Option<Rc<Segment<R>>> {
+        let segments = self.segments.borrow();
+        let after = segments.partition_point(|segment| segment.start <= position);
+        let segment = segments.get(after.checked_sub(1)?)?;
+        (position < segment.end()).then(|| segment.clone())
+    }
+
+    pub fn fenced(&self) -> Option<LogError> {
+        match &self.state.borrow().phase {
+            Phase::Fenced(reason) => Some(LogError::Fenced { reason: reason.clone() }),
+            _ => None,
+        }
+    }
+
+    /// Notes what is stable.
+    pub async fn write_mark(&self, clean: bool) -> Result<(), DiskError> {
+        let mark = {
+            let state = self.state.borrow();
+            Mark {
+                position: state.stable,
+                first: state.first,
+                epoch: state.epoch,
+                clean,
+                ..self.mark.last()
+            }
+        };
+        self.mark.write(mark).await
+    }
+
+    /// Syncs what was written and not synced; `stable` follows.
+    pub async fn sync(&self) -> Result<(), DiskError> {
+        let written = self.state.borrow().written;
+        let dirty: Vec<_> =
+            self.segments.borrow().iter().filter(|segment| segment.dirty.take()).cloned().collect();
+        for segment in dirty {
+            let filler = segment.filler.borrow().clone();
+            if let Some(file) = filler {
+                ringmq_io::File::sync(&*file).await?;
+            }
+            self.state.borrow_mut().counters.syncs += 1;
+        }
+        let mut state = self.state.borrow_mut();
+        state.stable = state.stable.max(written);
+        Ok(())
+    }
+}

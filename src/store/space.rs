@@ -1,0 +1,117 @@
+//! Keeps allocated space ahead of the tail: grows the last segment step by step and creates the
+//! next one before it is needed. Appends go only into space that is allocated, so a full disk
+//! refuses appends and fails no write.
+
+use std::{rc::Rc, time::Duration};
+
+use ringmq_io::{Clock as _, Disk, DiskError, File, Runtime};
+
+use crate::{
+    Sink,
+    segment::{HEADER_BYTES, Segment},
+    shared::Shared,
+    state::{Full, Space},
+    zero::is_full,
+};
+
+/// First step of an empty log, small so that it starts at once.
+pub const FIRST_BYTES: u64 = 1 << 20;
+/// After the disk was found full: earliest next try.
+const RETRY: Duration = Duration::from_millis(100);
+
+enum Step {
+    Grow { space: Space, to: u64 },
+    Create { start: u64, allocate: u64 },
+}
+
+pub async fn run<R: Runtime, S: Sink>(shared: Rc<Shared<R, S>>) {
+    loop {
+        let Some(step) = next_step(&shared) else {
+            shared.space.wait().await;
+            if !shared.is_open() {
+                return;
+            }
+            continue;
+        };
+        let Some(operation) = shared.begin() else { return };
+        let result = take(&shared, &step).await;
+        drop(operation);
+        match result {
+            Ok(()) => {
+                shared.state.borrow_mut().full = None;
+                shared.state.borrow_mut().wants_space = false;
+                shared.room.notify();
+                shared.published.notify();
+            }
+            Err(error) if is_full(&error) => {
+                note_full(&shared, &step, &error).await;
+                shared.runtime.sleep(RETRY).await;
+                while shared.is_open() && !shared.state.borrow().wants_space {
+                    shared.space.wait().await;
+                }
+            }
+            Err(error) => shared.fence(&error),
+        }
+        if !shared.is_open() {
+            return;
+        }
+    }
+}
+
+fn next_step<R: Runtime, S: Sink>(shared: &Shared<R, S>) -> Option<Step> {
+    let state = shared.state.borrow();
+    let ahead = shared.options.zero_ahead_bytes;
+    let last = *state.spaces.back()?;
+    if state.space_ahead() >= ahead && !state.wants_space {
+        return None;
+    }
+    if last.allocated < last.end {
+        return Some(Step::Grow { space: last, to: last.end.min(last.allocated + ahead) });
+    }
+    if state.spaces.len() > 1 {
+        return None;
+    }
+    let allocate = shared.options.segment_bytes.min(HEADER_BYTES + ahead);
+    Some(Step::Create { start: last.end, allocate })
+}
+
+async fn take<R: Runtime, S: Sink>(shared: &Shared<R, S>, step: &Step) -> Result<(), DiskError> {
+    match *step {
+        Step::Grow { space, to } => {
+            let segment = shared.segment_at(space.start).expect("spaces are open segments");
+            let filler = segment.filler.borrow().clone();
+            let file = filler.expect("segments that appends may go to are open for writing");
+            file.allocate(space.allocated - space.start, to - space.allocated).await?;
+            let mut state = shared.state.borrow_mut();
+            let grown = state.spaces.iter_mut().find(|other| other.start == space.start);
+            // Appends may have left the segment meanwhile.
+            if let Some(grown) = grown {
+                grown.allocated = to;
+            }
+        }
+        Step::Create { start, allocate } => {
+            let (disk, options) = (shared.runtime.disk(), &shared.options);
+            let epoch = shared.state.borrow().epoch;
+            let segment = Segment::create(disk, options, epoch, start, allocate).await?;
+            segment.open_for_writing(disk, options.flush).await?;
+            let space = Space { start, end: segment.end(), allocated: start + allocate };
+            shared.segments.borrow_mut().push(Rc::new(segment));
+            shared.state.borrow_mut().spaces.push_back(space);
+        }
+    }
+    Ok(())
+}
+
+async fn note_full<R: Runtime, S: Sink>(shared: &Shared<R, S>, step: &Step, error: &DiskError) {
+    let (free, _) = shared.runtime.disk().space(&shared.options.directory).await.unwrap_or((0, 0));
+    let needed = match *step {
+        Step::Grow { space, to } => to - space.allocated,
+        Step::Create { allocate, .. } => allocate,
+    };
+    let mut state = shared.state.borrow_mut();
+    if state.full.is_none() {
+        tracing::warn!(log = %state.log, %error, free, "no space for the log, appends are refused");
+    }
+    state.full = Some(Full { needed, free, path: error.path.clone() });
+    state.wants_space = false;
+}

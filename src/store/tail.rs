@@ -1,0 +1,201 @@
+//! The end of a log in memory: where appends are encoded, what the flusher writes from, and what
+//! stays for readers.
+//!
+//! Chunks are in order of position and do not overlap. A record lies in one chunk and a chunk in
+//! one segment. What may still be written again (the block of the written end and all behind it) is
+//! always resident, so that no read from disk ever meets a write of the same block.
+
+use std::collections::VecDeque;
+
+use ringmq_base::limits::BLOCK_BYTES;
+
+const SPARE_CHUNKS_MAX: usize = 4;
+
+struct Chunk {
+    start: u64,
+    used: usize,
+    /// Messages appended to the log up to the end of this chunk.
+    messages: u64,
+    bytes: Box<[u8]>,
+}
+
+impl Chunk {
+    fn end(&self) -> u64 {
+        self.start + self.used as u64
+    }
+}
+
+/// One write of the flusher: `from..end` is new, `from` may be within a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Batch {
+    pub from: u64,
+    pub end: u64,
+    /// Messages in the log up to `end`, counted since it was opened.
+    pub messages: u64,
+}
+
+pub struct Tail {
+    chunks: VecDeque<Chunk>,
+    spare: Vec<Box<[u8]>>,
+    chunk_bytes: usize,
+    hot_bytes: usize,
+    resident_bytes: usize,
+    messages: u64,
+}
+
+/// The start of the block that holds `position`.
+pub fn block_floor(position: u64) -> u64 {
+    position - position % BLOCK_BYTES as u64
+}
+
+/// `position` or the start of the next block.
+pub fn block_ceiling(position: u64) -> u64 {
+    position.next_multiple_of(BLOCK_BYTES as u64)
+}
+
+impl Tail {
+    /// `resident` are the bytes of the last block of the log that were found on disk, from its
+    /// start `from` on.
+    pub fn new(chunk_bytes: usize, hot_bytes: usize, from: u64, resident: &[u8]) -> Tail {
+        assert!(from.is_multiple_of(BLOCK_BYTES as u64) && resident.len() < BLOCK_BYTES);
+        let mut tail = Tail {
+            chunks: VecDeque::new(),
+            spare: Vec::new(),
+            chunk_bytes,
+            hot_bytes,
+            resident_bytes: 0,
+            messages: 0,
+        };
+        tail.extend(from, resident.len()).copy_from_slice(resident);
+        tail
+    }
+
+    /// Adds `bytes` at `position`, which is the end of the last chunk or beyond it; the content is
+    /// left to the caller.
+    #[inline]
+    pub fn extend(&mut self, position: u64, bytes: usize) -> &mut [u8] {
+        let fits = self.chunks.back().is_some_and(|chunk| {
+            chunk.end() == position && chunk.used + bytes <= chunk.bytes.len()
+        });
+        if !fits {
+            self.add_chunk(position, bytes);
+        }
+        let chunk = self.chunks.back_mut().expect("a chunk was added when none fitted");
+        let at = chunk.used;
+        chunk.used += bytes;
+        &mut chunk.bytes[at..at + bytes]
+    }
+
+    #[inline]
+    pub fn count_message(&mut self) {
+        self.messages += 1;
+        if let Some(chunk) = self.chunks.back_mut() {
+            chunk.messages = self.messages;
+        }
+    }
+
+    #[cold]
+    fn add_chunk(&mut self, position: u64, bytes: usize) {
+        assert!(self.chunks.back().is_none_or(|chunk| chunk.end() <= position));
+        let spare = if bytes <= self.chunk_bytes { self.spare.pop() } else { None };
+        let memory = spare.unwrap_or_else(|| vec![0; bytes.max(self.chunk_bytes)].into());
+        self.resident_bytes += memory.len();
+        let messages = self.messages;
+        self.chunks.push_back(Chunk { start: position, used: 0, messages, bytes: memory });
+    }
+
+    /// What to write next after `written`: whole chunks of one segment, at least one, together at
+    /// most `bytes_max` with the block that `written` is in.
+    pub fn next_batch(&self, written: u64, bytes_max: usize) -> Option<Batch> {
+        let first = self.chunks.partition_point(|chunk| chunk.end() <= written);
+        let mut chunks = self.chunks.range(first..);
+        let chunk = chunks.next()?;
+        let from = chunk.start.max(written);
+        let mut batch = Batch { from, end: chunk.end(), messages: chunk.messages };
+        let limit = block_floor(from) + bytes_max as u64;
+        for chunk in chunks {
+            if chunk.start != batch.end || chunk.end() > limit {
+                break;
+            }
+            batch.end = chunk.end();
+            batch.messages = chunk.messages;
+        }
+        Some(batch)
+    }
+
+    /// Copies `from..from + out.len()`, all of it resident and of one segment.
+    pub fn copy(&self, from: u64, out: &mut [u8]) {
+        let mut at = 0;
+        while at < out.len() {
+            let position = from + at as u64;
+            let index = self.chunks.partition_point(|chunk| chunk.end() <= position);
+            let chunk = self.chunks.get(index).expect("the unwritten tail is resident");
+            let skip = position.checked_sub(chunk.start).expect("the tail has no gap") as usize;
+            let bytes = (chunk.used - skip).min(out.len() - at);
+            out[at..at + bytes].copy_from_slice(&chunk.bytes[skip..skip + bytes]);
+            at += bytes;
+        }
+    }
+
+    /// The bytes at `position` if they lie in one chunk.
+    pub fn get(&self, position: u64, bytes: usize) -> Option<&[u8]> {
+        let index = self.chunks.partition_point(|chunk| chunk.end() <= position);
+        let chunk = self.chunks.get(index)?;
+        let skip = usize::try_from(position.checked_sub(chunk.start)?).ok()?;
+        let end = skip.checked_add(bytes)?;
+        if end <= chunk.used { chunk.bytes.get(skip..end) } else { None }
+    }
+
+    /// Everything appended at this position or behind it is in memory.
+    pub fn resident_from(&self) -> u64 {
+        self.chunks.front().map_or(0, |chunk| chunk.start)
+    }
+
+    /// Gives memory back, but nothing that a write after `written` may touch.
+    pub fn evict(&mut self, written: u64) {
+        while self.resident_bytes > self.hot_bytes && self.chunks.len() > 1 {
+            let chunk = self.chunks.front().expect("there is more than one");
+            if chunk.end() > block_floor(written) {
+                return;
+            }
+            let chunk = self.chunks.pop_front().expect("there is more than one");
+            self.resident_bytes -= chunk.bytes.len();
+            if chunk.bytes.len() == self.chunk_bytes && self.spare.len() < SPARE_CHUNKS_MAX {
+                self.spare.push(chunk.bytes);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_are_whole_chunks_of_one_segment() {
+        let mut tail = Tail::new(4096, 1 << 20, 4096, &[7; 100]);
+        tail.extend(4196, 3900).fill(1);
+        tail.extend(8096, 1000).fill(2);
+        tail.extend(65536 + 4096, 10).fill(3);
+        assert_eq!(tail.next_batch(4196, 8192).map(|b| (b.from, b.end)), Some((4196, 9096)));
+        assert_eq!(tail.next_batch(4196, 4096).map(|b| (b.from, b.end)), Some((4196, 8096)));
+        assert_eq!(tail.next_batch(9096, 8192).map(|b| (b.from, b.end)), Some((69632, 69642)));
+        assert_eq!(tail.next_batch(69642, 8192), None);
+        let mut out = [0; 10];
+        tail.copy(8090, &mut out);
+        assert_eq!(out, [1, 1, 1, 1, 1, 1, 2, 2, 2, 2]);
+    }
+
+    #[test]
+    fn the_block_of_the_written_end_is_never_evicted() {
+        let mut tail = Tail::new(4096, 0, 4096, &[]);
+        for at in 0..10 {
+            tail.extend(4096 + at * 3000, 3000).fill(at as u8);
+        }
+        let written = 4096 + 5 * 3000 + 10;
+        tail.evict(written);
+        assert!(tail.resident_from() <= block_floor(written));
+        assert!(tail.get(block_floor(written), 8).is_some());
+        assert!(tail.get(4096, 8).is_none());
+    }
+}

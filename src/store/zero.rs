@@ -1,0 +1,168 @@
+//! Fills the space ahead of the tail with zeros, at low shares: a first write into merely allocated
+//! space costs the file system a journal commit each, a write over zeros does not.
+//!
+//! A zero write and a write of the tail never overlap in time: the flusher claims what it is about
+//! to write and waits for a zero write of the same range that is under way; no zero write begins
+//! before the end of what was ever claimed.
+
+use std::{cell::Cell, rc::Rc};
+
+use ringmq_base::limits::BLOCK_BYTES;
+use ringmq_io::{BlockBuffer, Clock as _, Disk, DiskError, File, Runtime, Spawn as _};
+
+use crate::{Sink, event::Event, shared::Shared, state::Space};
+
+const WRITE_BYTES: u64 = 1 << 20;
+/// How far ahead of the tail zeroing begins when the tail has overtaken it.
+const LEAD_BYTES: u64 = 1 << 20;
+
+#[derive(Default)]
+pub struct Zeroing {
+    /// The zero write under way.
+    in_flight: Cell<Option<(u64, u64)>>,
+    /// Nothing before it is ever zeroed again.
+    frontier: Cell<u64>,
+    /// A zero write ended, or the phase changed.
+    pub changed: Event,
+}
+
+impl Zeroing {
+    pub fn new(frontier: u64) -> Zeroing {
+        Zeroing { frontier: Cell::new(frontier), ..Zeroing::default() }
+    }
+
+    /// Resolves when `from..end` is the flusher's. True if it had to wait.
+    pub async fn claim(&self, from: u64, end: u64) -> bool {
+        self.frontier.set(self.frontier.get().max(end));
+        let mut waited = false;
+        while self.in_flight.get().is_some_and(|zero| zero.0 < end && from < zero.1) {
+            waited = true;
+            self.changed.wait().await;
+        }
+        waited
+    }
+
+    /// The next range to zero within the spaces, and where zeroing has got to after it.
+    fn next(&self, spaces: &[Space], position: u64, done: u64, ahead: u64) -> Option<(u64, u64)> {
+        let frontier = self.frontier.get();
+        let from = if done <= frontier { frontier + LEAD_BYTES } else { done };
+        let limit = position.max(frontier).saturating_add(ahead + LEAD_BYTES);
+        for space in spaces {
+            let from = from.max(space.start + BLOCK_BYTES as u64);
+            let end = space.allocated.min(from + WRITE_BYTES);
+            if from < end && from < limit {
+                return Some((from, end));
+            }
+        }
+        None
+    }
+}
+
+pub async fn run<R: Runtime, S: Sink>(shared: Rc<Shared<R, S>>) {
+    let mut done = 0;
+    let mut unsynced = 0;
+    let step = shared.options.zero_ahead_bytes / 4;
+    let Some(buffer) = shared.is_open().then(|| shared.runtime.disk().buffer(WRITE_BYTES as usize))
+    else {
+        return;
+    };
+    loop {
+        let range = {
+            let state = shared.state.borrow();
+            let spaces: Vec<Space> = state.spaces.iter().copied().collect();
+            let ahead = shared.options.zero_ahead_bytes;
+            shared.zeroing.next(&spaces, state.position, done, ahead)
+        };
+        let Some(operation) = shared.begin() else { return };
+        let result = match range {
+            Some((from, end)) => {
+                done = end;
+                unsynced += end - from;
+                fill(&shared, &buffer, from, end).await
+            }
+            None => Ok(()),
+        };
+        let result = match result {
+            Ok(()) if unsynced > 0 && (range.is_none() || unsynced >= step) => {
+                unsynced = 0;
+                sync(&shared, done).await
+            }
+            other => other,
+        };
+        drop(operation);
+        if let Err(error) = result {
+            shared.fence(&error);
+            return;
+        }
+        if range.is_none() {
+            shared.published.wait().await;
+        } else {
+            shared.runtime.yield_if_needed().await;
+        }
+    }
+}
+
+async fn fill<R: Runtime, S: Sink>(
+    shared: &Shared<R, S>,
+    buffer: &<R::Disk as Disk>::Buffer,
+    from: u64,
+    end: u64,
+) -> Result<(), DiskError> {
+    let Some(segment) = shared.segment_at(from) else { return Ok(()) };
+    let filler = segment.filler.borrow().clone();
+    let Some(file) = filler else { return Ok(()) };
+    let bytes = (end - from) as usize;
+    let zeroing = &shared.zeroing;
+    assert!(from >= zeroing.frontier.get() && zeroing.in_flight.get().is_none());
+    zeroing.in_flight.set(Some((from, end)));
+    let result = if bytes == buffer.bytes().len() {
+        file.write(buffer, from - segment.start).await
+    } else {
+        file.write(&shared.runtime.disk().buffer(bytes), from - segment.start).await
+    };
+    zeroing.in_flight.set(None);
+    zeroing.changed.notify();
+    match result {
+        // The space was allocated; zeroing it is only a help.
+        Err(error) if is_full(&error) => Ok(()),
+        Err(error) => Err(error),
+        Ok(()) => {
+            shared.state.borrow_mut().counters.zeroed_bytes += bytes as u64;
+            Ok(())
+        }
+    }
+}
+
+async fn sync<R: Runtime, S: Sink>(shared: &Shared<R, S>, done: u64) -> Result<(), DiskError> {
+    let Some(segment) = shared.segment_at(done - 1) else { return Ok(()) };
+    let filler = segment.filler.borrow().clone();
+    match filler {
+        Some(file) => file.sync().await,
+        None => Ok(()),
+    }
+}
+
+/// The disk, or the quota, has no space left.
+pub fn is_full(error: &DiskError) -> bool {
+    use std::io::ErrorKind;
+    matches!(error.source.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zeroing_keeps_ahead_of_what_was_claimed() {
+        let zeroing = Zeroing::new(8192);
+        let spaces = [Space { start: 0, end: 1 << 30, allocated: 64 << 20 }];
+        let ahead = 16 << 20;
+        let (from, end) = zeroing.next(&spaces, 8192, 0, ahead).expect("space");
+        assert_eq!((from, end), (8192 + LEAD_BYTES, 8192 + 2 * LEAD_BYTES));
+        assert_eq!(zeroing.next(&spaces, 8192, end, ahead), Some((end, end + WRITE_BYTES)));
+        zeroing.frontier.set(40 << 20);
+        assert_eq!(zeroing.next(&spaces, 8192, end, ahead).map(|next| next.0), Some(41 << 20));
+        zeroing.frontier.set(64 << 20);
+        assert_eq!(zeroing.next(&spaces, 64 << 20, end, ahead), None);
+    }
+}
