@@ -326,17 +326,26 @@ fn a_mailbox_wakes_the_task_of_another_runtime() {
     let received = sim.run(async |runtime| {
         let (sender, receiver) = crate::mailbox::<u32>(4);
         let (back, replies) = crate::mailbox::<u32>(4);
-        let mut inbox = receiver.bind(&other).expect("a simulated bell needs nothing");
+        let mut inbox = receiver
+            .bind(&other)
+            .expect("a simulated bell needs nothing");
         other.spawn(Shares::Foreground, "adder", async move {
             loop {
                 let number = inbox.recv().await;
-                back.try_send(number + 1).ok().expect("one is under way at a time");
+                back.try_send(number + 1)
+                    .ok()
+                    .expect("one is under way at a time");
             }
         });
-        let mut replies = replies.bind(&runtime).expect("a simulated bell needs nothing");
+        let mut replies = replies
+            .bind(&runtime)
+            .expect("a simulated bell needs nothing");
         let mut last = 0;
         for _ in 0..1000 {
-            sender.try_send(last).ok().expect("one is under way at a time");
+            sender
+                .try_send(last)
+                .ok()
+                .expect("one is under way at a time");
             last = replies.recv().await;
             if last % 100 == 0 {
                 runtime.sleep(millis(1)).await;
