@@ -60,7 +60,11 @@ pub enum LaunchError {
     #[error("cannot start the thread of {shard}: {source}", shard = thread_name(*.shard))]
     Thread { shard: ShardId, source: io::Error },
     #[error("cannot start the executor of {shard} on CPU {cpu}: {source}", shard = thread_name(*.shard))]
-    Executor { shard: ShardId, cpu: usize, source: io::Error },
+    Executor {
+        shard: ShardId,
+        cpu: usize,
+        source: io::Error,
+    },
 }
 
 /// The threads of all shards.
@@ -84,7 +88,9 @@ impl<T> Handles<T> {
 /// pinned thread and its children see their own CPU only.
 pub fn allowed_cpus() -> io::Result<Vec<usize>> {
     let set = sched_getaffinity(Pid::from_raw(0))?;
-    Ok((0..CpuSet::count()).filter(|cpu| set.is_set(*cpu).unwrap_or(false)).collect())
+    Ok((0..CpuSet::count())
+        .filter(|cpu| set.is_set(*cpu).unwrap_or(false))
+        .collect())
 }
 
 /// [`launch_with`] the default settings.
@@ -94,7 +100,14 @@ where
     F: Future<Output = T> + 'static,
     T: Send + 'static,
 {
-    launch_with(cpus, &Settings { pinned, ..Settings::default() }, body)
+    launch_with(
+        cpus,
+        &Settings {
+            pinned,
+            ..Settings::default()
+        },
+        body,
+    )
 }
 
 /// Starts one executor for each entry of `cpus`, on a thread `shard-N`, and runs `body` there; an
@@ -111,7 +124,10 @@ where
     T: Send + 'static,
 {
     assert!(settings.preempt_timer >= Settings::PREEMPT_TIMER_MIN);
-    assert!(cpus.len() <= usize::from(u16::MAX), "shards are numbered by 16 bits");
+    assert!(
+        cpus.len() <= usize::from(u16::MAX),
+        "shards are numbered by 16 bits"
+    );
     let mut threads = Vec::with_capacity(cpus.len());
     let mut starts = Vec::with_capacity(cpus.len());
     for (shard, cpu) in (0..).map(ShardId).zip(cpus.iter().copied()) {
@@ -156,7 +172,11 @@ fn thread_name(shard: ShardId) -> String {
 }
 
 fn make_executor(cpu: usize, settings: &Settings) -> io::Result<LocalExecutor> {
-    let placement = if settings.pinned { Placement::Fixed(cpu) } else { Placement::Unbound };
+    let placement = if settings.pinned {
+        Placement::Fixed(cpu)
+    } else {
+        Placement::Unbound
+    };
     let builder = LocalExecutorBuilder::new(placement)
         .ring_depth(settings.ring_depth)
         .preempt_timer(settings.preempt_timer)

@@ -38,11 +38,16 @@ enum Memory {
 
 impl RingBuffer {
     pub(super) fn zeroed(bytes: usize) -> RingBuffer {
-        assert!(bytes > 0 && bytes.is_multiple_of(BLOCK_BYTES), "{bytes} bytes are no blocks");
+        assert!(
+            bytes > 0 && bytes.is_multiple_of(BLOCK_BYTES),
+            "{bytes} bytes are no blocks"
+        );
         let mut memory = glommio::allocate_dma_buffer(bytes);
         assert!(memory.as_ptr().addr().is_multiple_of(BLOCK_BYTES));
         memory.as_bytes_mut().fill(0);
-        RingBuffer { memory: Memory::Own(Rc::new(memory)) }
+        RingBuffer {
+            memory: Memory::Own(Rc::new(memory)),
+        }
     }
 }
 
@@ -101,7 +106,10 @@ impl RingFile {
     }
 
     async fn read_once(&self, position: u64, bytes: usize) -> io::Result<ReadResult> {
-        self.file.read_at_aligned(position, bytes).await.map_err(plain_error)
+        self.file
+            .read_at_aligned(position, bytes)
+            .await
+            .map_err(plain_error)
     }
 
     /// Goes on after a read that was short before the end of the file, which the kernel may do but
@@ -123,11 +131,20 @@ impl RingFile {
             let end = position + filled as u64;
             if filled == bytes || end >= self.length_now()? {
                 whole.as_bytes_mut()[filled..].fill(0);
-                return Ok((RingBuffer { memory: Memory::Own(Rc::new(whole)) }, filled));
+                return Ok((
+                    RingBuffer {
+                        memory: Memory::Own(Rc::new(whole)),
+                    },
+                    filled,
+                ));
             }
             filled -= filled % BLOCK_BYTES;
-            part = self.read_once(position + filled as u64, bytes - filled).await?;
-            if part.len() < BLOCK_BYTES && position + ((filled + part.len()) as u64) < self.length_now()? {
+            part = self
+                .read_once(position + filled as u64, bytes - filled)
+                .await?;
+            if part.len() < BLOCK_BYTES
+                && position + ((filled + part.len()) as u64) < self.length_now()?
+            {
                 return Err(io::Error::new(
                     ErrorKind::UnexpectedEof,
                     "the device returned less than a block before the end of the file",
@@ -158,22 +175,27 @@ impl File for RingFile {
     type Buffer = RingBuffer;
 
     async fn length(&self) -> Result<u64> {
-        self.length_now().map_err(|source| self.failed("ask for the length of", source))
+        self.length_now()
+            .map_err(|source| self.failed("ask for the length of", source))
     }
 
     async fn read(&self, position: u64, bytes: usize) -> Result<ReadBytes<RingBuffer>> {
         assert_blocks(position, bytes);
-        let failed =
-            |source| self.failed(&format!("read {bytes} bytes at {position} of"), source);
+        let failed = |source| self.failed(&format!("read {bytes} bytes at {position} of"), source);
         let result = self.read_once(position, bytes).await.map_err(failed)?;
         let count = result.len();
-        let at_end = count == bytes
-            || position + count as u64 >= self.length_now().map_err(failed)?;
+        let at_end =
+            count == bytes || position + count as u64 >= self.length_now().map_err(failed)?;
         if at_end {
-            let buffer = RingBuffer { memory: Memory::Read(result) };
+            let buffer = RingBuffer {
+                memory: Memory::Read(result),
+            };
             return Ok(ReadBytes::new(buffer, count));
         }
-        let (buffer, count) = self.read_rest(position, bytes, result).await.map_err(failed)?;
+        let (buffer, count) = self
+            .read_rest(position, bytes, result)
+            .await
+            .map_err(failed)?;
         Ok(ReadBytes::new(buffer, count))
     }
 
@@ -183,8 +205,7 @@ impl File for RingFile {
         };
         let bytes = memory.len();
         assert_blocks(position, bytes);
-        let failed =
-            |source| self.failed(&format!("write {bytes} bytes at {position} of"), source);
+        let failed = |source| self.failed(&format!("write {bytes} bytes at {position} of"), source);
         let written = self
             .file
             .write_rc_at(memory.clone(), position)
@@ -213,7 +234,12 @@ impl File for RingFile {
         let (start, count) =
             range.ok_or_else(|| failed(io::Error::from(ErrorKind::FileTooLarge)))?;
         self.on_duplicate(move |file| {
-            Ok(fallocate(file.as_fd(), FallocateFlags::empty(), start, count)?)
+            Ok(fallocate(
+                file.as_fd(),
+                FallocateFlags::empty(),
+                start,
+                count,
+            )?)
         })
         .await
         .map_err(failed)
@@ -221,9 +247,11 @@ impl File for RingFile {
 
     async fn set_length(&self, bytes: u64) -> Result<()> {
         let failed = |source| self.failed(&format!("set to {bytes} bytes the length of"), source);
-        let length = i64::try_from(bytes)
-            .map_err(|_| failed(io::Error::from(ErrorKind::FileTooLarge)))?;
-        self.on_duplicate(move |file| Ok(ftruncate(file.as_fd(), length)?)).await.map_err(failed)
+        let length =
+            i64::try_from(bytes).map_err(|_| failed(io::Error::from(ErrorKind::FileTooLarge)))?;
+        self.on_duplicate(move |file| Ok(ftruncate(file.as_fd(), length)?))
+            .await
+            .map_err(failed)
     }
 
     async fn close(self) -> Result<()> {
