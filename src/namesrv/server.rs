@@ -2,6 +2,8 @@
 //! connection ends or falls silent.
 
 mod connection;
+#[cfg(test)]
+mod server_tests;
 
 use std::{
     cell::{Cell, RefCell},

@@ -68,7 +68,6 @@ pub(super) async fn converse<R: Runtime>(
             }
         };
         flush(shared, stream, &mut output).await?;
-        input.shrink();
         let read = stream.read(input.space(need));
         match within_idle(shared, read).await? {
             0 => return Ok(()),
