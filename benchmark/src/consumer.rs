@@ -3,9 +3,11 @@
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 
+use anyhow::ensure;
 use mio::{Events, Poll, Token};
 use serde_json::json;
 
+use crate::arguments::{DEPTH_MAX, Options};
 use crate::clock::nanoseconds;
 use crate::connection::{Connection, Received};
 use crate::plan::Plan;
@@ -111,6 +113,11 @@ impl Consumer {
                         expected: Some(*begin),
                     })
                     .collect();
+                ensure!(
+                    queues.len() <= DEPTH_MAX as usize,
+                    "{} queues on one connection, the limit is {DEPTH_MAX}: raise --connections",
+                    queues.len()
+                );
                 if !queues.is_empty() {
                     let id = shared.client_id("consumer", links.len());
                     links.push(Link::new(&broker.name, broker.address, queues, id));
@@ -285,7 +292,7 @@ impl Link {
                 self.tally.count(
                     queue,
                     reply.body,
-                    shared.options.verify,
+                    &shared.options,
                     wall_ms,
                     in_window,
                     recorder,
@@ -403,12 +410,14 @@ impl Tally {
         &mut self,
         queue: &mut Queue,
         body: &[u8],
-        verify: bool,
+        options: &Options,
         wall_ms: u64,
         in_window: bool,
         recorder: &mut Recorder,
     ) {
         let mut records = Records::new(body);
+        // A filter leaves gaps.
+        let in_order = options.expression == "*";
         // Neighbours mostly have the same age: they enter the histogram together.
         let (mut run_ms, mut run) = (0, 0);
         let (messages, bytes) = (self.messages, self.bytes);
@@ -426,12 +435,15 @@ impl Tally {
                 (run_ms, run) = (born_ms, 0);
             }
             run += u64::from(in_window);
-            if verify {
+            if options.verify {
                 if !record.is_intact() {
                     recorder
                         .corrupt(|| format!("CRC of the body at offset {}", record.queue_offset));
                 }
-                let expected = queue.expected.unwrap_or(record.queue_offset);
+                let expected = queue
+                    .expected
+                    .filter(|_| in_order)
+                    .unwrap_or(record.queue_offset);
                 if expected != record.queue_offset {
                     recorder.corrupt(|| {
                         format!("offset {} where {expected} comes next", record.queue_offset)

@@ -149,3 +149,49 @@ fn put_u32(frame: &mut [u8], place: usize, value: u32) {
 fn as_u32(bytes: usize) -> u32 {
     u32::try_from(bytes).expect("a pull frame has some hundred bytes")
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use ringmq_remoting::command::Header;
+    use ringmq_remoting::frame::Frame;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        options: Options,
+    }
+
+    #[test]
+    fn pull_frames_of_any_offset_decode() {
+        for serialization in ["json", "rocketmq"] {
+            let words = [
+                "bench",
+                "--serialization",
+                serialization,
+                "-B",
+                "5",
+                "-e",
+                "a || b",
+            ];
+            let options = Line::parse_from(words).options;
+            let template = PullTemplate::new(&options, "group", "Topic", 12);
+            for offset in [0, 7, i64::MAX] {
+                let mut output = Vec::new();
+                template.append(&mut output, 1_234_567_890, offset);
+                let frame = Frame::parse(&output).expect("a whole frame");
+                let header = Header::decode(&frame).expect("a header");
+                let field = |name: &str| header.fields.get(name).expect("the field is there");
+                assert_eq!((header.code, header.opaque), (11, 1_234_567_890));
+                assert_eq!((field("topic"), field("queueId")), ("Topic", "12"));
+                assert_eq!(field("queueOffset"), offset.to_string());
+                assert_eq!((field("sysFlag"), field("maxMsgNums")), ("6", "5"));
+                assert_eq!(field("subscription"), "a || b");
+                assert_eq!(header.fields.len(), 11);
+                assert!(frame.body.is_empty());
+            }
+        }
+    }
+}

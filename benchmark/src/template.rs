@@ -95,11 +95,6 @@ impl SendTemplate {
         template
     }
 
-    /// Bytes of one frame.
-    pub fn frame_bytes(&self) -> usize {
-        self.frame.len()
-    }
-
     /// Appends one frame. `queue` has the number of digits that the template was made for.
     pub fn append(&self, output: &mut Vec<u8>, opaque: u32, queue: u32, stamp: &mut Stamp) {
         let base = output.len();
@@ -292,4 +287,121 @@ fn write_decimal(place: &mut [u8], mut number: u32) {
 
 fn as_u32(bytes: usize) -> u32 {
     u32::try_from(bytes).expect("frames are at most 16 MiB, the options were checked")
+}
+
+#[cfg(test)]
+mod tests {
+    use ringmq_remoting::command::Header;
+    use ringmq_remoting::frame::Frame;
+
+    use super::*;
+    use crate::stamp::unique_prefix;
+
+    const NOW_MS: u64 = 1_795_219_200_123;
+
+    fn template(serialization: Serialization, batch: usize) -> SendTemplate {
+        SendTemplate::new(&SendFrame {
+            serialization,
+            group: "group \"quoted\"",
+            topic: "Topic",
+            broker: "broker-a",
+            default_queues: 4,
+            queue_digits: 2,
+            body: b"body",
+            batch,
+            keys: true,
+            tags: 12,
+            unique_prefix: &unique_prefix(77, 0, NOW_MS),
+        })
+    }
+
+    fn check_fields(header: &Header<'_>, batch: bool) {
+        let field = |name: &str| {
+            header
+                .fields
+                .get(name)
+                .expect("the field is there")
+                .to_owned()
+        };
+        assert_eq!(header.code, if batch { 320 } else { 310 });
+        assert_eq!((header.version, header.flag), (i32::from(VERSION), 0));
+        assert_eq!(field("a"), "group \"quoted\"");
+        assert_eq!(
+            (field("b"), field("c"), field("d")),
+            ("Topic".into(), "TBW102".into(), "4".into())
+        );
+        assert_eq!(
+            (field("e"), field("g")),
+            ("17".to_owned(), NOW_MS.to_string())
+        );
+        assert_eq!(
+            (field("m"), field("n")),
+            (batch.to_string(), "broker-a".to_owned())
+        );
+    }
+
+    #[test]
+    fn patched_frames_decode_to_what_was_put_in() {
+        for serialization in [Serialization::Json, Serialization::Rocketmq] {
+            let template = template(serialization, 1);
+            let mut stamp = Stamp::new(NOW_MS);
+            let mut output = b"before".to_vec();
+            let mut seen = Vec::new();
+            for opaque in [1_000_000_001, 2_000_000_002] {
+                let start = output.len();
+                template.append(&mut output, opaque, 17, &mut stamp);
+                let frame = Frame::parse(&output[start..]).expect("a whole frame");
+                let header = Header::decode(&frame).expect("a header");
+                assert_eq!(header.opaque as u32, opaque);
+                check_fields(&header, false);
+                assert_eq!(frame.body, b"body");
+                let properties = header.fields.get("i").expect("properties").to_owned();
+                assert!(properties.starts_with("KEYS\u{1}"), "{properties:?}");
+                assert!(
+                    properties.contains("\u{2}WAIT\u{1}true\u{2}TAGS\u{1}tag0"),
+                    "{properties:?}"
+                );
+                let at = properties.find("UNIQ_KEY\u{1}").expect("a unique key") + 9;
+                let unique = properties[at..at + 32].to_owned();
+                assert!(unique.chars().all(|digit| digit.is_ascii_hexdigit()));
+                seen.push(unique);
+            }
+            assert_ne!(seen[0], seen[1]);
+        }
+    }
+
+    #[test]
+    fn a_batch_has_all_messages_with_keys_of_their_own() {
+        let mut output = Vec::new();
+        template(Serialization::Json, 3).append(
+            &mut output,
+            1_000_000_000,
+            17,
+            &mut Stamp::new(NOW_MS),
+        );
+        let frame = Frame::parse(&output).expect("a whole frame");
+        check_fields(&Header::decode(&frame).expect("a header"), true);
+        let mut rest = frame.body;
+        let mut keys = Vec::new();
+        while let Some(bytes) = rest.first_chunk::<4>() {
+            let (message, after) = rest.split_at(u32::from_be_bytes(*bytes) as usize);
+            assert_eq!(&message[16..24], b"\0\0\0\x04body");
+            assert_eq!(
+                usize::from(u16::from_be_bytes([message[24], message[25]])),
+                message.len() - 26
+            );
+            keys.push(message[26..].to_vec());
+            rest = after;
+        }
+        assert!(keys.len() == 3 && keys[0] != keys[1] && keys[1] != keys[2]);
+    }
+
+    #[test]
+    fn digits_are_counted_and_written() {
+        let digits = [0, 9, 10, 99, 100, 65_535].map(decimal_digits);
+        assert_eq!(digits, [1, 1, 2, 2, 3, 5]);
+        let mut place = *b"xxxx";
+        write_decimal(&mut place, 42);
+        assert_eq!(&place, b"0042");
+    }
 }
