@@ -375,8 +375,8 @@ fn check_count(channel: &Channel<'_>, registered: &Registered) -> Result<(), Ref
         return Ok(());
     }
     let remark = format!(
-        "client {} is in {GROUPS_PER_CONNECTION_MAX} groups, the most one connection may be in; use \
-         another client instance (instanceName) for more",
+        "client {} is in {GROUPS_PER_CONNECTION_MAX} groups, the most one connection may be in; \
+         use another client instance (instanceName) for more",
         channel.client_id
     );
     Err(Refusal::system_error(remark))

@@ -138,7 +138,7 @@ impl TagFilter {
     pub fn keep(&self, tags_code: i64) -> bool {
         match self {
             TagFilter::All => true,
-            TagFilter::Codes(codes) => codes.as_slice().contains(&(tags_code as i32)),
+            TagFilter::Codes(codes) => codes.contains(tags_code as i32),
         }
     }
 }

@@ -4,19 +4,12 @@
 //! `name 0x01 value 0x02 name 0x01 value ...`; the last 0x02 may be missing. As in Java, a piece
 //! without a name or without a value is no property.
 
-pub const KEYS: &str = "KEYS";
-pub const TAGS: &str = "TAGS";
-pub const WAIT: &str = "WAIT";
-pub const DELAY: &str = "DELAY";
-pub const RETRY_TOPIC: &str = "RETRY_TOPIC";
-pub const REAL_TOPIC: &str = "REAL_TOPIC";
-pub const REAL_QUEUE_ID: &str = "REAL_QID";
-pub const ORIGIN_MESSAGE_ID: &str = "ORIGIN_MESSAGE_ID";
-pub const TRANSACTION_PREPARED: &str = "TRAN_MSG";
-pub const CLUSTER: &str = "CLUSTER";
-
-const NAME_END: u8 = 1;
-const PROPERTY_END: u8 = 2;
+pub use ringmq_remoting::codes::property::{
+    DELAY_TIME_LEVEL as DELAY, ORIGIN_MESSAGE_ID, REAL_QUEUE_ID, REAL_TOPIC, RETRY_TOPIC, WAIT,
+};
+use ringmq_remoting::codes::property::{
+    NAME_VALUE_SEPARATOR as NAME_END, SEPARATOR as PROPERTY_END,
+};
 
 /// Properties that the broker replaces or takes out, as bits of a set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -234,7 +227,7 @@ mod tests {
         assert_eq!(scan.tags_code(), 97);
         assert!(!scan.waits_for_store() && Scan::of(b"").waits_for_store());
         assert!(Scan::of(b"TRAN_MSG\x01True").transaction);
-        assert_eq!(text(ALL, KEYS), Some("k"));
+        assert_eq!(text(ALL, "KEYS"), Some("k"));
         assert_eq!(text(ALL, "NONE"), None);
     }
 

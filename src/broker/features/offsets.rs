@@ -343,7 +343,7 @@ mod tests {
             topic: None,
             group: Some("g".into()),
         });
-        assert_eq!(table.topics_of_group("g"), [Arc::from(""); 0]);
+        assert!(table.topics_of_group("g").is_empty());
         assert_eq!(table.groups_of_topic("u"), [Arc::from("h")]);
         table.apply(&MetaChange::OffsetsDelete {
             topic: None,

@@ -17,7 +17,7 @@ use super::{
     refusal::{FAQ, Refusal, code},
     topic::{
         DLQ_PREFIX, HALF_TOPIC, PERM_WRITE, SCHEDULE_TOPIC, Topic, TopicFilterType,
-        is_not_sendable, retry_group, validate_topic,
+        is_not_allowed_send_topic, retry_group, validate_topic,
     },
 };
 
@@ -139,7 +139,7 @@ pub fn check<'a>(
     if topic.is_none() || request.topic.len() > TOPIC_BYTES_MAX {
         validate_topic(request.topic)?;
     }
-    if is_not_sendable(request.topic) {
+    if is_not_allowed_send_topic(request.topic) {
         return Err(not_sendable(request.topic));
     }
     let Some(topic) = topic else {

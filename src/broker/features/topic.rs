@@ -2,55 +2,25 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use ringmq_base::limits::TOPIC_BYTES_MAX;
+use ringmq_remoting::codes::perm;
 use serde::{Deserialize, Serialize};
 
-use super::refusal::{Refusal, code};
+use super::refusal::Refusal;
 
-pub const PERM_READ: i32 = 4;
-pub const PERM_WRITE: i32 = 2;
-pub const PERM_INHERIT: i32 = 1;
+pub use ringmq_remoting::codes::{
+    perm::{INHERIT as PERM_INHERIT, READ as PERM_READ, WRITE as PERM_WRITE},
+    topic::{
+        AUTO_CREATE_TOPIC_KEY as AUTO_CREATE_TOPIC, BENCHMARK as BENCHMARK_TOPIC, DLQ_PREFIX,
+        OFFSET_MOVED_EVENT as OFFSET_MOVED_TOPIC, RETRY_PREFIX, SCHEDULE as SCHEDULE_TOPIC,
+        SELF_TEST as SELF_TEST_TOPIC, TRACE as TRACE_TOPIC, TRANS_HALF as HALF_TOPIC,
+        TRANS_OP_HALF as OPERATION_HALF_TOPIC, dlq_topic, is_not_allowed_send_topic,
+        is_system_topic as is_system_name, reply_topic, retry_topic,
+    },
+};
 
 /// Bits of [`Topic::sys_flag`].
 pub const SYS_FLAG_UNIT: i32 = 1;
 pub const SYS_FLAG_UNIT_SUB: i32 = 2;
-
-pub const AUTO_CREATE_TOPIC: &str = "TBW102";
-pub const SCHEDULE_TOPIC: &str = "SCHEDULE_TOPIC_XXXX";
-pub const BENCHMARK_TOPIC: &str = "BenchmarkTest";
-pub const HALF_TOPIC: &str = "RMQ_SYS_TRANS_HALF_TOPIC";
-pub const OPERATION_HALF_TOPIC: &str = "RMQ_SYS_TRANS_OP_HALF_TOPIC";
-pub const TRACE_TOPIC: &str = "RMQ_SYS_TRACE_TOPIC";
-pub const TRANSACTION_CHECK_MAX_TOPIC: &str = "TRANS_CHECK_MAX_TIME_TOPIC";
-pub const SELF_TEST_TOPIC: &str = "SELF_TEST_TOPIC";
-pub const OFFSET_MOVED_TOPIC: &str = "OFFSET_MOVED_EVENT";
-pub const REPLY_TOPIC_POSTFIX: &str = "REPLY_TOPIC";
-pub const SYSTEM_TOPIC_PREFIX: &str = "rmq_sys_";
-pub const RETRY_PREFIX: &str = "%RETRY%";
-pub const DLQ_PREFIX: &str = "%DLQ%";
-
-/// Topics that a client may not send to.
-const NOT_SENDABLE: [&str; 6] = [
-    SCHEDULE_TOPIC,
-    HALF_TOPIC,
-    OPERATION_HALF_TOPIC,
-    TRANSACTION_CHECK_MAX_TOPIC,
-    SELF_TEST_TOPIC,
-    OFFSET_MOVED_TOPIC,
-];
-
-/// Topics that belong to the system whatever the configuration.
-const SYSTEM: [&str; 9] = [
-    AUTO_CREATE_TOPIC,
-    SCHEDULE_TOPIC,
-    BENCHMARK_TOPIC,
-    HALF_TOPIC,
-    TRACE_TOPIC,
-    OPERATION_HALF_TOPIC,
-    TRANSACTION_CHECK_MAX_TOPIC,
-    SELF_TEST_TOPIC,
-    OFFSET_MOVED_TOPIC,
-];
 
 /// How many tags a message of the topic may carry.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -139,16 +109,13 @@ impl Topic {
 
     /// As Java's `TopicConfig.toString` prints it in remarks.
     pub fn describe(&self) -> String {
-        let letter = |bit, letter| if self.perm & bit != 0 { letter } else { '-' };
         format!(
-            "TopicConfig [topicName={}, readQueueNums={}, writeQueueNums={}, perm={}{}{}, \
+            "TopicConfig [topicName={}, readQueueNums={}, writeQueueNums={}, perm={}, \
              topicFilterType={}, topicSysFlag={}, order={}]",
             self.name,
             self.read_queues,
             self.write_queues,
-            letter(PERM_READ, 'R'),
-            letter(PERM_WRITE, 'W'),
-            letter(PERM_INHERIT, 'X'),
+            perm::text(self.perm),
             self.filter_type.name(),
             self.sys_flag,
             self.order
@@ -156,51 +123,18 @@ impl Topic {
     }
 }
 
-pub fn retry_topic(group: &str) -> String {
-    format!("{RETRY_PREFIX}{group}")
-}
-
-pub fn dlq_topic(group: &str) -> String {
-    format!("{DLQ_PREFIX}{group}")
-}
-
 /// The group of a `%RETRY%` topic.
 pub fn retry_group(topic: &str) -> Option<&str> {
     topic.strip_prefix(RETRY_PREFIX)
 }
 
-/// Whether clients are kept from sending to the topic.
-pub fn is_not_sendable(topic: &str) -> bool {
-    NOT_SENDABLE.contains(&topic)
-}
-
-/// Whether the topic belongs to the system by its name alone; the names that follow from the
-/// configuration are known to the topic table.
-pub fn is_system_name(topic: &str) -> bool {
-    SYSTEM.contains(&topic) || topic.starts_with(SYSTEM_TOPIC_PREFIX)
-}
-
 /// Checks a topic name as Java's `TopicValidator.validateTopic` does.
-#[inline]
+///
+/// # Errors
+/// The answer to the client.
 pub fn validate_topic(topic: &str) -> Result<(), Refusal> {
-    let allowed =
-        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'%' | b'|' | b'_' | b'-');
-    if !topic.is_empty() && topic.len() <= TOPIC_BYTES_MAX && topic.bytes().all(allowed) {
-        return Ok(());
-    }
-    Err(invalid_topic(topic, allowed))
-}
-
-#[cold]
-fn invalid_topic(topic: &str, allowed: impl Fn(u8) -> bool) -> Refusal {
-    let remark = if topic.trim().is_empty() {
-        "The specified topic is blank."
-    } else if !topic.bytes().all(allowed) {
-        "The specified topic contains illegal characters, allowing only ^[%|a-zA-Z0-9_-]+$"
-    } else {
-        "The specified topic is longer than topic max length."
-    };
-    Refusal::new(code::SYSTEM_ERROR, remark)
+    let valid = ringmq_remoting::codes::topic::validate_topic(topic);
+    valid.map_err(|error| Refusal::system_error(error.to_string()))
 }
 
 /// `Arc<str>` as a JSON string.

@@ -7,6 +7,8 @@ use std::{
     sync::Arc,
 };
 
+use ringmq_remoting::codes::topic::SYSTEM;
+
 pub use super::topic::{Topic, TopicFilterType};
 use super::{
     limits::{TOPIC_QUEUES_MAX, TOPICS_MAX},
@@ -120,15 +122,10 @@ impl TopicTable {
 
     /// Names of the system's topics, whether they exist or not (request code 304 to a broker).
     pub fn system_topics(&self) -> BTreeSet<&str> {
-        let existing = self
-            .topics
-            .keys()
-            .map(|name| &**name)
-            .filter(|name| is_system_name(name));
         self.configured_system
             .iter()
             .map(String::as_str)
-            .chain(existing)
+            .chain(SYSTEM)
             .collect()
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{
     super::topic::{
         AUTO_CREATE_TOPIC, BENCHMARK_TOPIC, HALF_TOPIC, OFFSET_MOVED_TOPIC, OPERATION_HALF_TOPIC,
-        PERM_INHERIT, PERM_READ, PERM_WRITE, REPLY_TOPIC_POSTFIX, SCHEDULE_TOPIC, SELF_TEST_TOPIC,
+        PERM_INHERIT, PERM_READ, PERM_WRITE, SCHEDULE_TOPIC, SELF_TEST_TOPIC, reply_topic,
     },
     MetaChange, Topic, TopicSettings, TopicTable,
 };
@@ -22,7 +22,7 @@ pub(super) fn configured_names(settings: &TopicSettings) -> BTreeSet<String> {
     let mut names = BTreeSet::from([
         settings.cluster_name.clone(),
         settings.broker_name.clone(),
-        format!("{}_{REPLY_TOPIC_POSTFIX}", settings.cluster_name),
+        reply_topic(&settings.cluster_name),
     ]);
     if settings.trace_topic_enable {
         names.insert(settings.trace_topic.clone());
@@ -34,7 +34,6 @@ fn wanted(settings: &TopicSettings) -> Vec<Topic> {
     let template = |enabled| PERM_INHERIT | if enabled { READ_WRITE } else { 0 };
     let cluster_perm = template(settings.cluster_topic_enable);
     let broker_perm = template(settings.broker_topic_enable);
-    let reply_topic = format!("{}_{REPLY_TOPIC_POSTFIX}", settings.cluster_name);
     let mut topics = vec![
         Topic::new(SELF_TEST_TOPIC, 1, READ_WRITE),
         Topic::new(BENCHMARK_TOPIC, 1024, READ_WRITE),
@@ -42,7 +41,7 @@ fn wanted(settings: &TopicSettings) -> Vec<Topic> {
         Topic::new(&settings.broker_name, 1, broker_perm),
         Topic::new(OFFSET_MOVED_TOPIC, 1, READ_WRITE),
         Topic::new(SCHEDULE_TOPIC, SCHEDULE_QUEUES, READ_WRITE),
-        Topic::new(&reply_topic, 1, READ_WRITE),
+        Topic::new(&reply_topic(&settings.cluster_name), 1, READ_WRITE),
         Topic::new(HALF_TOPIC, 1, READ_WRITE),
         Topic::new(OPERATION_HALF_TOPIC, 1, READ_WRITE),
     ];
