@@ -431,6 +431,32 @@ mod tests {
     }
 
     #[test]
+    fn the_samples_name_real_keys_with_their_defaults() {
+        fn check<C: Table>(sample: &str, examples: &[&str]) {
+            for line in sample.lines().filter(|line| line.contains(" =")) {
+                let Some(text) = line.strip_prefix('#').or(Some(line)) else {
+                    continue;
+                };
+                let entry = properties::parse(text).pop().expect("a key");
+                let mut config = C::default();
+                let set = config.set(&entry.key, &entry.value);
+                set.unwrap_or_else(|error| panic!("{line}: {error}"));
+                if line.starts_with('#') && !examples.contains(&entry.key.as_str()) {
+                    assert_eq!(
+                        config.get(&entry.key),
+                        C::default().get(&entry.key),
+                        "{line}"
+                    );
+                }
+            }
+        }
+        let broker = include_str!("../../conf/broker.conf");
+        check::<BrokerConfig>(broker, &["namesrvAddr", "brokerIP1"]);
+        check::<NamesrvConfig>(include_str!("../../conf/namesrv.conf"), &[]);
+        assert!(load(broker).expect("valid").warnings.is_empty());
+    }
+
+    #[test]
     fn no_path_address_or_switch_of_security_can_be_changed_at_run_time() {
         let broker = BrokerConfig::KEYS.iter();
         for key in broker.chain(NamesrvConfig::KEYS).filter(|key| key.live) {

@@ -74,7 +74,7 @@ config_table! {
                 "Most broker addresses in the table.";
             topics_max: u32 = 1_000_000,
                 "topicsMax", "", Limits::Number(1, 100_000_000), fixed,
-                "Most topics in the table.";
+                "Most entries in the table; a topic counts once for each of its brokers.";
             kv_entries_max: u32 = 100_000,
                 "kvEntriesMax", "", Limits::Number(1, 10_000_000), fixed,
                 "Most entries of the KV configuration.";
