@@ -2,6 +2,8 @@
 
 mod broker;
 mod configuration;
+#[cfg(test)]
+mod handler_tests;
 mod kv;
 mod permission;
 mod route;
