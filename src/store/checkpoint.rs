@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use ringmq_io::{Clock as _, Runtime};
+use ringmq_io::{DiskError, File, Runtime};
 
 use crate::{Sink, options::FlushMode, shared::Shared};
 
@@ -12,15 +12,46 @@ pub async fn run_marks<R: Runtime, S: Sink>(shared: Rc<Shared<R, S>>) {
         while shared.is_open() && shared.state.borrow().stable <= shared.mark.last().position {
             shared.published.wait().await;
         }
-        shared.runtime.sleep(shared.options.checkpoint_interval).await;
-        let Some(operation) = shared.begin() else { return };
-        let result = shared.write_mark(false).await;
+        shared
+            .runtime
+            .sleep(shared.options.checkpoint_interval)
+            .await;
+        let Some(operation) = shared.begin() else {
+            return;
+        };
+        let mut result = shared.write_mark(false).await;
+        if result.is_ok() {
+            result = release_writers(&shared).await;
+        }
         drop(operation);
         if let Err(error) = result {
             shared.fence(&error);
             return;
         }
     }
+}
+
+/// Closes the handles that only writing needs, of segments that are complete and stable.
+async fn release_writers<R: Runtime, S: Sink>(shared: &Shared<R, S>) -> Result<(), DiskError> {
+    let stable = shared.state.borrow().stable;
+    let complete: Vec<_> = {
+        let segments = shared.segments.borrow();
+        segments
+            .iter()
+            .filter(|segment| segment.end() <= stable)
+            .cloned()
+            .collect()
+    };
+    for segment in complete {
+        let (writer, filler) = (segment.writer.take(), segment.filler.take());
+        for file in [writer, filler].into_iter().flatten() {
+            // Whoever still holds the other handle of the same file closes it.
+            if let Ok(file) = Rc::try_unwrap(file) {
+                file.close().await?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// For [`FlushMode::Async`]: syncs at most once an interval.
@@ -30,8 +61,13 @@ pub async fn run_syncs<R: Runtime, S: Sink>(shared: Rc<Shared<R, S>>) {
         while shared.is_open() && unsynced(&shared) == 0 {
             shared.published.wait().await;
         }
-        shared.runtime.sleep(shared.options.async_sync_interval).await;
-        let Some(operation) = shared.begin() else { return };
+        shared
+            .runtime
+            .sleep(shared.options.async_sync_interval)
+            .await;
+        let Some(operation) = shared.begin() else {
+            return;
+        };
         let result = shared.sync().await;
         drop(operation);
         if let Err(error) = result {

@@ -52,17 +52,22 @@ pub struct Envelope {
 }
 
 /// Why bytes are not an envelope with an intact record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Reject {
-    /// Eight zero bytes or fewer than an envelope.
+    /// Eight zero bytes, or no byte at all.
+    #[error("zeros")]
     Nothing,
     /// Not the magic, or a length beyond the limit.
+    #[error("no record")]
     Foreign,
     /// A version or kind that this program does not know, under a valid checksum.
+    #[error("a record of version or kind {0}, which this program does not know")]
     Newer(u8),
     /// More bytes are needed: that many in all.
+    #[error("a record that is cut off, {0} bytes long")]
     Short(usize),
     /// The checksum does not fit the bytes or the position.
+    #[error("a wrong checksum")]
     Checksum,
 }
 

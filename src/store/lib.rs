@@ -13,16 +13,27 @@
 
 #![forbid(unsafe_code)]
 
+mod block;
+mod checkpoint;
 mod envelope;
 mod errors;
 mod event;
+mod flusher;
 mod index;
 mod log;
 mod manifest;
+mod mark;
 mod meta;
 mod options;
 mod plan;
+mod read;
 pub mod recovery;
+mod segment;
+mod shared;
+mod space;
+mod state;
+mod tail;
+mod zero;
 
 pub use errors::{AppendError, LogError, OpenError, ReadError};
 pub use index::QueueHandle;

@@ -1,18 +1,30 @@
-//! One commit log with its queues.
+//! One commit log with its queues: the public face.
 
-use std::{marker::PhantomData, rc::Rc};
+use std::{collections::VecDeque, rc::Rc};
 
-use ringmq_base::{PhysicalOffset, record::NewRecord};
-use ringmq_io::Runtime;
+use ringmq_base::{LogPosition, PhysicalOffset, record::NewRecord};
+use ringmq_io::{Disk as _, Runtime, Shares};
 
 use crate::{
-    AppendError, Appended, Boundary, Counters, Entry, LogError, LogOptions, OpenError, QueueHandle,
-    ReadError, ReadLimits, ReadPlan, Recovery, Sink,
+    AppendError, Appended, Counters, LogError, LogOptions, OpenError, QueueHandle, Recovery, Sink,
+    checkpoint, flusher,
+    mark::MarkFile,
+    options::FlushMode,
+    recovery::{Recovered, recover},
+    segment::HEADER_BYTES,
+    shared::Shared,
+    space,
+    state::{Phase, Space, State},
+    tail::{Tail, block_ceiling, block_floor},
+    zero::{self, Zeroing},
 };
+
+/// Unit of the memory of the hot tail, unless batches are smaller.
+const CHUNK_BYTES: usize = 1 << 20;
 
 /// A commit log. Clones are the same log.
 pub struct Log<R: Runtime, S: Sink> {
-    shared: Rc<(PhantomData<R>, S)>,
+    pub(crate) shared: Rc<Shared<R, S>>,
 }
 
 impl<R: Runtime, S: Sink> Clone for Log<R, S> {
@@ -23,36 +35,74 @@ impl<R: Runtime, S: Sink> Clone for Log<R, S> {
     }
 }
 
-#[allow(unused_variables)]
 impl<R: Runtime, S: Sink> Log<R, S> {
-    /// Opens or creates the log. Scans the segments, spawns the tasks that write.
+    /// Opens or creates the log: scans the segments, makes durable that this opening has begun,
+    /// spawns the tasks that write. When it resolves, everything found is on stable storage and
+    /// visible, and appends are taken. After an error nothing has been changed, unless it came
+    /// from the disk.
     pub async fn open(
         runtime: R,
         options: LogOptions,
         sink: S,
     ) -> Result<(Self, Recovery), OpenError> {
-        unreachable!("being written")
+        options.check()?;
+        runtime.disk().create_directory(&options.directory).await?;
+        let recovered = recover(&runtime, &options).await?;
+        let report = recovered.report.clone();
+        let log = Log {
+            shared: Rc::new(assemble(runtime, options, sink, recovered)),
+        };
+        log.spawn_tasks();
+        Ok((log, report))
+    }
+
+    fn spawn_tasks(&self) {
+        let runtime = &self.shared.runtime;
+        let shared = || self.shared.clone();
+        // The flusher counts as an operation from now on, so that a log closed at once waits for it.
+        self.shared.operations.set(1);
+        runtime.spawn(Shares::Foreground, "log flusher", flusher::run(shared()));
+        runtime.spawn(Shares::Foreground, "log space", space::run(shared()));
+        runtime.spawn(Shares::Background, "log zeroing", zero::run(shared()));
+        runtime.spawn(
+            Shares::Background,
+            "log marks",
+            checkpoint::run_marks(shared()),
+        );
+        if self.shared.options.flush == FlushMode::Async {
+            runtime.spawn(
+                Shares::Background,
+                "log syncs",
+                checkpoint::run_syncs(shared()),
+            );
+        }
     }
 
     /// What the log reports to.
     pub fn sink(&self) -> &S {
-        &self.shared.1
+        &self.shared.sink
     }
 
     /// The queue, created empty if there is none. A queue without messages is not remembered over
     /// a restart.
     pub fn queue(&self, topic: &str, queue_id: i32) -> QueueHandle {
-        unreachable!("being written")
+        self.shared
+            .state
+            .borrow_mut()
+            .index
+            .find_or_create(topic, queue_id, 0)
     }
 
     pub fn find_queue(&self, topic: &str, queue_id: i32) -> Option<QueueHandle> {
-        unreachable!("being written")
+        self.shared.state.borrow().index.find(topic, queue_id)
     }
 
     /// Encodes the record into the tail. Neither durable nor visible yet: the ticket comes back
     /// through the [`Sink`] when it is. `ticket` is called once, after the append, and must not
-    /// append; `None` for messages that nobody waits for. `record` must be for the queue's topic
-    /// and queue id.
+    /// append; `None` for messages that nobody waits for.
+    ///
+    /// # Panics
+    /// If `record` is not for the queue's topic and queue id.
     pub fn append(
         &self,
         queue: QueueHandle,
@@ -60,91 +110,169 @@ impl<R: Runtime, S: Sink> Log<R, S> {
         tags_code: i64,
         ticket: impl FnOnce(&Appended) -> Option<S::Ticket>,
     ) -> Result<Appended, AppendError> {
-        unreachable!("being written")
+        let shared = &self.shared;
+        let now_ms = shared.runtime.now_ms();
+        let (appended, end) = {
+            let mut state = shared.state.borrow_mut();
+            match state.append(queue, record, tags_code, now_ms) {
+                Ok(appended) => (appended, state.position),
+                Err(error) => {
+                    let wants_space = state.wants_space;
+                    drop(state);
+                    if wants_space {
+                        shared.space.notify();
+                    }
+                    return Err(error);
+                }
+            }
+        };
+        if let Some(ticket) = ticket(&appended) {
+            let mut state = shared.state.borrow_mut();
+            assert!(state.position == end, "the ticket function appended");
+            state.tickets.push_back((end, ticket));
+        }
+        shared.appended.notify();
+        Ok(appended)
     }
 
     /// Bytes appended and not yet written.
     pub fn backlog_bytes(&self) -> usize {
-        unreachable!("being written")
+        self.shared.state.borrow().backlog
     }
 
-    /// Resolves when the backlog is under half of its limit and the next append has a place to go,
-    /// or when the log is fenced or closing.
+    /// Resolves when the backlog is under half of its limit and the next append has a place to go
+    /// or will be told why not; or when the log is fenced or closing. Safe to cancel.
     pub async fn room(&self) {
-        unreachable!("being written")
+        loop {
+            {
+                let state = self.shared.state.borrow();
+                let waits = state.backlog * 2 > state.backlog_max || state.wants_space;
+                if !waits || !state.is_open() {
+                    return;
+                }
+            }
+            self.shared.room.wait().await;
+        }
     }
 
-    /// First offset and one past the last visible one.
-    pub fn bounds(&self, queue: QueueHandle) -> (i64, i64) {
-        unreachable!("being written")
-    }
-
-    /// Finds out what a read from `from` brings. `keep` sees the tags code of each entry.
-    pub fn plan_read(
-        &self,
-        queue: QueueHandle,
-        from: i64,
-        limits: &ReadLimits,
-        keep: impl FnMut(i64) -> bool,
-    ) -> ReadPlan {
-        unreachable!("being written")
-    }
-
-    /// Appends the planned records to `out` if all are in memory; else leaves it unchanged.
-    pub fn copy_resident(&self, plan: &ReadPlan, out: &mut Vec<u8>) -> bool {
-        unreachable!("being written")
-    }
-
-    /// Appends the planned records to `out`, from disk where they are not in memory. After an error
-    /// `out` is unchanged.
-    pub async fn read_cold(&self, plan: &ReadPlan, out: &mut Vec<u8>) -> Result<(), ReadError> {
-        unreachable!("being written")
-    }
-
-    /// The visible record that starts there; `None` if none does.
-    pub async fn read_record(
-        &self,
-        physical: PhysicalOffset,
-    ) -> Result<Option<Vec<u8>>, ReadError> {
-        unreachable!("being written")
-    }
-
-    /// A visible entry.
-    pub fn entry(&self, queue: QueueHandle, offset: i64) -> Option<Entry> {
-        unreachable!("being written")
-    }
-
-    /// The offset that a store time stands for.
-    pub async fn offset_by_time(
-        &self,
-        queue: QueueHandle,
-        timestamp_ms: i64,
-        boundary: Boundary,
-    ) -> Result<i64, ReadError> {
-        unreachable!("being written")
-    }
-
-    /// [`Sink::arrived`] once, when a message that is not visible now becomes visible.
+    /// [`Sink::arrived`] once, when a message that is not visible now becomes visible. Calling it
+    /// again before that changes nothing.
     pub fn watch(&self, queue: QueueHandle) {
-        unreachable!("being written")
+        self.shared.state.borrow_mut().watch(queue);
     }
 
     /// All queues: topic, queue id, handle.
     pub fn queues(&self) -> Vec<(String, i32, QueueHandle)> {
-        unreachable!("being written")
+        let state = self.shared.state.borrow();
+        let queues = state.index.all();
+        queues
+            .map(|(handle, queue)| (queue.topic.to_string(), queue.queue_id, handle))
+            .collect()
     }
 
     /// Positions of the first byte kept and of the end of what is visible, as physical offsets.
     pub fn position_range(&self) -> (PhysicalOffset, PhysicalOffset) {
-        unreachable!("being written")
+        let state = self.shared.state.borrow();
+        let offset = |position| PhysicalOffset::new(state.log, LogPosition(position));
+        (offset(state.first), offset(state.written))
     }
 
     pub fn counters(&self) -> Counters {
-        unreachable!("being written")
+        let state = self.shared.state.borrow();
+        let fenced = match &state.phase {
+            Phase::Fenced(reason) => Some(reason.to_string()),
+            _ => None,
+        };
+        Counters {
+            fenced,
+            full: state.full.is_some(),
+            ..state.counters.clone()
+        }
     }
 
     /// Writes and syncs everything appended, then the clean mark. Appends are refused from now on.
+    /// When it resolves, no operation of this log is under way; fails if the log is fenced.
     pub async fn close(self) -> Result<(), LogError> {
-        unreachable!("being written")
+        let shared = &self.shared;
+        {
+            let mut state = shared.state.borrow_mut();
+            if state.is_open() {
+                state.phase = Phase::Closing;
+            }
+        }
+        shared.phase_changed();
+        while shared.operations.get() > 0 {
+            shared.idle.wait().await;
+        }
+        if let Some(error) = shared.fenced() {
+            return Err(error);
+        }
+        let mut result = shared.sync().await;
+        if result.is_ok() {
+            result = shared.write_mark(true).await;
+        }
+        result.map_err(|error| {
+            shared.fence(&error);
+            shared.fenced().expect("the log was just fenced")
+        })
+    }
+}
+
+fn assemble<R: Runtime, S: Sink>(
+    runtime: R,
+    options: LogOptions,
+    sink: S,
+    recovered: Recovered<R>,
+) -> Shared<R, S> {
+    let end = recovered.report.end;
+    let chunk_bytes = CHUNK_BYTES.min(options.batch_bytes_max);
+    let tail = Tail::new(
+        chunk_bytes,
+        options.hot_tail_bytes,
+        block_floor(end),
+        &recovered.resident,
+    );
+    let spaces: VecDeque<Space> = recovered.spaces.into();
+    assert!(spaces.front().is_some_and(|space| {
+        space.start + HEADER_BYTES <= end && end <= space.allocated && space.allocated <= space.end
+    }));
+    let state = State {
+        log: options.log,
+        epoch: recovered.report.epoch,
+        phase: Phase::Open,
+        tail,
+        index: recovered.index,
+        tickets: VecDeque::new(),
+        arriving: Vec::new(),
+        spaces,
+        full: None,
+        wants_space: false,
+        first: recovered.report.first,
+        stable: end,
+        written: end,
+        position: end,
+        backlog: 0,
+        backlog_max: options.backlog_bytes_max,
+        record_max: options.record_bytes_max(),
+        last_timestamp: recovered.last_timestamp,
+        written_messages: 0,
+        counters: Counters::default(),
+    };
+    let mark: MarkFile<R> = recovered.mark;
+    assert_eq!(mark.last().position, end);
+    Shared {
+        runtime,
+        options,
+        sink,
+        state: state.into(),
+        segments: recovered.segments.into(),
+        mark,
+        zeroing: Zeroing::new(block_ceiling(end)),
+        appended: Default::default(),
+        published: Default::default(),
+        space: Default::default(),
+        room: Default::default(),
+        idle: Default::default(),
+        operations: Default::default(),
     }
 }

@@ -1,17 +1,17 @@
 //! The facts of a store directory that never change: file `MANIFEST`, one block.
 
 use std::{
-    hash::BuildHasher,
     io::ErrorKind,
     path::{Path, PathBuf},
 };
 
 use ringmq_base::{LogId, limits::BLOCK_BYTES};
-use ringmq_io::{BlockBuffer, Disk, File, OpenMode, Runtime};
+use ringmq_io::{Disk, File as _, OpenMode, Runtime};
 
 use crate::{
     OpenError,
     block::{BlockError, BlockReader, BlockWriter},
+    mark::create_durably,
     segment,
 };
 
@@ -54,7 +54,11 @@ pub async fn open_manifest<R: Runtime>(
             refuse_foreign(disk, root).await?;
             if logs_if_new == 0 || logs_if_new > LogId::MAX.get() {
                 let value = u64::from(logs_if_new);
-                return Err(OpenError::Option { option: "logs", value, must: "1 to 32,767" });
+                return Err(OpenError::Option {
+                    option: "logs",
+                    value,
+                    must: "1 to 32,767",
+                });
             }
             create(runtime, root, logs_if_new).await
         }
@@ -73,9 +77,18 @@ impl Manifest {
         let mut fields = match BlockReader::new(block, MAGIC, FORMAT) {
             Ok(fields) => fields,
             Err(BlockError::Newer(found)) => {
-                return Err(OpenError::NewerFormat { path, found, supported: FORMAT });
+                return Err(OpenError::NewerFormat {
+                    path,
+                    found,
+                    supported: FORMAT,
+                });
             }
-            Err(error) => return Err(OpenError::Manifest { path, found: error.to_string() }),
+            Err(error) => {
+                return Err(OpenError::Manifest {
+                    path,
+                    found: error.to_string(),
+                });
+            }
         };
         let logs = fields.u32();
         let manifest = Manifest {
@@ -85,14 +98,20 @@ impl Manifest {
             created_ms: fields.u64().cast_signed(),
         };
         if manifest.logs == 0 || manifest.logs > LogId::MAX.get() {
-            return Err(OpenError::Manifest { path, found: format!("{logs} logs") });
+            return Err(OpenError::Manifest {
+                path,
+                found: format!("{logs} logs"),
+            });
         }
         Ok(manifest)
     }
 }
 
 async fn refuse_foreign<D: Disk>(disk: &D, root: &Path) -> Result<(), OpenError> {
-    let foreign = |path: &Path, found: String| OpenError::Foreign { path: path.into(), found };
+    let foreign = |path: &Path, found: String| OpenError::Foreign {
+        path: path.into(),
+        found,
+    };
     for (name, _) in disk.list(root).await? {
         if name != "lock" && name != NEW_NAME {
             return Err(foreign(root, format!("the file {name}")));
@@ -103,8 +122,14 @@ async fn refuse_foreign<D: Disk>(disk: &D, root: &Path) -> Result<(), OpenError>
         Err(error) if error.source.kind() == ErrorKind::NotFound => return Ok(()),
         other => other?,
     };
-    match files.into_iter().find(|(name, _)| segment::parse_name(name).is_some()) {
-        Some((name, _)) => Err(foreign(root, format!("no MANIFEST, but the segment {name}"))),
+    match files
+        .into_iter()
+        .find(|(name, _)| segment::parse_name(name).is_some())
+    {
+        Some((name, _)) => Err(foreign(
+            root,
+            format!("no MANIFEST, but the segment {name}"),
+        )),
         None => Ok(()),
     }
 }
@@ -114,22 +139,19 @@ async fn create<R: Runtime>(runtime: &R, root: &Path, logs: u16) -> Result<Manif
     let created_ms = runtime.now_ms();
     let draw = || ahash::RandomState::new().hash_one(created_ms);
     let store_id = u128::from(draw()) << 64 | u128::from(draw());
-    let manifest = Manifest { format: FORMAT, logs, store_id, created_ms };
-    let new = root.join(NEW_NAME);
-    match disk.remove(&new).await {
-        Err(error) if error.source.kind() != ErrorKind::NotFound => return Err(error.into()),
-        _ => {}
-    }
-    let file = disk.create(&new, OpenMode::Write).await?;
-    let mut block = disk.buffer(BLOCK_BYTES);
-    BlockWriter::new(block.bytes_mut(), MAGIC, FORMAT)
+    let manifest = Manifest {
+        format: FORMAT,
+        logs,
+        store_id,
+        created_ms,
+    };
+    let mut block = vec![0; BLOCK_BYTES];
+    BlockWriter::new(&mut block, MAGIC, FORMAT)
         .u32(u32::from(logs))
         .u128(store_id)
         .u64(created_ms.cast_unsigned())
         .seal();
-    file.write(&block, 0).await?;
-    file.sync().await?;
-    file.close().await?;
-    disk.rename_durably(&new, &root.join(FILE_NAME)).await?;
+    let (new, path) = (root.join(NEW_NAME), root.join(FILE_NAME));
+    create_durably(disk, &new, &path, &block, BLOCK_BYTES as u64).await?;
     Ok(manifest)
 }

@@ -1,7 +1,7 @@
 //! The durable mark: up to where a log was on stable storage when last noted. Two blocks are
 //! written in turn, so that one of them is always whole.
 
-use std::{cell::Cell, path::Path, rc::Rc};
+use std::{cell::Cell, io::ErrorKind, path::Path};
 
 use ringmq_base::limits::BLOCK_BYTES;
 use ringmq_io::{BlockBuffer, Disk, File, OpenMode, Runtime};
@@ -78,51 +78,80 @@ impl Mark {
     }
 }
 
+/// The mark of `directory`; `None` if there is no file.
+pub async fn load<D: Disk>(
+    disk: &D,
+    directory: &Path,
+) -> DiskResult<Option<Result<Mark, BlockError>>> {
+    let file = match disk.open(&directory.join(FILE_NAME), OpenMode::Read).await {
+        Err(error) if error.source.kind() == ErrorKind::NotFound => return Ok(None),
+        other => other?,
+    };
+    let bytes = file.read(0, BLOCKS as usize * BLOCK_BYTES).await?;
+    let mark = Mark::newest(bytes.bytes());
+    file.close().await?;
+    Ok(Some(mark))
+}
+
+/// Creates the file with both blocks saying `mark`; durable when resolved.
+pub async fn create<D: Disk>(disk: &D, directory: &Path, mark: Mark) -> DiskResult<()> {
+    let mut blocks = vec![0; BLOCKS as usize * BLOCK_BYTES];
+    blocks
+        .chunks_mut(BLOCK_BYTES)
+        .for_each(|block| mark.write(block));
+    let room = blocks.len() as u64;
+    create_durably(
+        disk,
+        &directory.join(NEW_NAME),
+        &directory.join(FILE_NAME),
+        &blocks,
+        room,
+    )
+    .await
+}
+
+/// Creates `path` with `content` and so many bytes of space by way of `new`, over what is left of
+/// an earlier try. When it resolves, the file is complete and durable under its name; before,
+/// nothing has that name.
+pub async fn create_durably<D: Disk>(
+    disk: &D,
+    new: &Path,
+    path: &Path,
+    content: &[u8],
+    allocate: u64,
+) -> DiskResult<()> {
+    match disk.remove(new).await {
+        Err(error) if error.source.kind() != ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let file = disk.create(new, OpenMode::Write).await?;
+    let mut buffer = disk.buffer(content.len());
+    buffer.bytes_mut().copy_from_slice(content);
+    file.allocate(0, allocate).await?;
+    file.write(&buffer, 0).await?;
+    file.sync().await?;
+    file.close().await?;
+    disk.rename_durably(new, path).await
+}
+
 /// The open mark file. One write at a time.
 pub struct MarkFile<R: Runtime> {
-    file: Rc<FileOf<R>>,
+    file: FileOf<R>,
     disk: R::Disk,
     last: Cell<Mark>,
 }
 
 impl<R: Runtime> MarkFile<R> {
-    /// The mark of `directory`; `None` if there is no file.
-    pub async fn load(
-        disk: &R::Disk,
-        directory: &Path,
-    ) -> DiskResult<Option<Result<Mark, BlockError>>> {
-        let file = match disk.open(&directory.join(FILE_NAME), OpenMode::Read).await {
-            Err(error) if error.source.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            other => other?,
-        };
-        let bytes = file.read(0, BLOCKS as usize * BLOCK_BYTES).await?;
-        let mark = Mark::newest(bytes.bytes());
-        file.close().await?;
-        Ok(Some(mark))
-    }
-
-    /// Creates the file with both blocks saying `mark`; durable when resolved.
-    pub async fn create(disk: &R::Disk, directory: &Path, mark: Mark) -> DiskResult<()> {
-        let new = directory.join(NEW_NAME);
-        match disk.remove(&new).await {
-            Err(error) if error.source.kind() != std::io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let file = disk.create(&new, OpenMode::Write).await?;
-        let mut buffer = disk.buffer(BLOCKS as usize * BLOCK_BYTES);
-        for block in buffer.bytes_mut().chunks_mut(BLOCK_BYTES) {
-            mark.write(block);
-        }
-        file.write(&buffer, 0).await?;
-        file.sync().await?;
-        file.close().await?;
-        disk.rename_durably(&new, &directory.join(FILE_NAME)).await
-    }
-
     /// Opens the file and writes `mark` to both blocks, one after the other; durable when resolved.
     pub async fn begin(disk: &R::Disk, directory: &Path, mark: Mark) -> DiskResult<MarkFile<R>> {
-        let file = disk.open(&directory.join(FILE_NAME), OpenMode::WriteDurable).await?;
-        let file = MarkFile { file: Rc::new(file), disk: disk.clone(), last: Cell::new(mark) };
+        let file = disk
+            .open(&directory.join(FILE_NAME), OpenMode::WriteDurable)
+            .await?;
+        let file = MarkFile {
+            file,
+            disk: disk.clone(),
+            last: Cell::new(mark),
+        };
         file.write(mark).await?;
         file.write(mark).await?;
         Ok(file)
@@ -133,10 +162,15 @@ impl<R: Runtime> MarkFile<R> {
         let last = self.last.get();
         assert!(mark.position >= last.position, "the mark went back");
         assert!(mark.epoch >= last.epoch);
-        let mark = Mark { sequence: last.sequence + 1, ..mark };
+        let mark = Mark {
+            sequence: last.sequence + 1,
+            ..mark
+        };
         let mut block = self.disk.buffer(BLOCK_BYTES);
         mark.write(block.bytes_mut());
-        self.file.write(&block, mark.sequence % BLOCKS * BLOCK_BYTES as u64).await?;
+        self.file
+            .write(&block, mark.sequence % BLOCKS * BLOCK_BYTES as u64)
+            .await?;
         self.last.set(mark);
         Ok(())
     }
@@ -154,8 +188,18 @@ mod tests {
     fn the_newer_intact_block_counts() {
         let mut bytes = vec![0; 2 * BLOCK_BYTES];
         assert_eq!(Mark::newest(&bytes), Err(BlockError::Zeros));
-        let old = Mark { sequence: 4, position: 100, epoch: 2, ..Mark::default() };
-        let new = Mark { sequence: 5, position: 200, clean: true, ..old };
+        let old = Mark {
+            sequence: 4,
+            position: 100,
+            epoch: 2,
+            ..Mark::default()
+        };
+        let new = Mark {
+            sequence: 5,
+            position: 200,
+            clean: true,
+            ..old
+        };
         old.write(&mut bytes[..BLOCK_BYTES]);
         new.write(&mut bytes[BLOCK_BYTES..]);
         assert_eq!(Mark::newest(&bytes), Ok(new));

@@ -1,10 +1,33 @@
-//! Finding the end of a log again.
+//! Finding the end of a log again: every record of every segment is checked, the queues are rebuilt
+//! from them, and the place where valid records end is judged by the [`table`].
+//!
+//! A record counts if its checksum fits its position, its epoch is not smaller than that of its
+//! predecessor, and, behind the durable mark, not smaller than that of the mark. Nothing is changed
+//! before the verdict. What was found is synced before it is shown to anybody, and the new epoch is
+//! noted before anything is appended.
 
+mod scan;
 pub mod table;
+mod window;
 
-use std::time::Duration;
+use std::{io::ErrorKind, path::PathBuf, rc::Rc, time::Duration};
 
+use ringmq_base::limits::BLOCK_BYTES;
+use ringmq_io::{Disk, File, Runtime};
+
+use crate::{
+    LogOptions, OpenError,
+    block::BlockError,
+    index::Index,
+    mark::{Mark, MarkFile, NEW_NAME},
+    segment::{self, HEADER_BYTES, Header, Segment, log_word, parse_name},
+    space::FIRST_BYTES,
+    state::Space,
+    tail::block_floor,
+};
+use scan::{End, scan};
 use table::Case;
+use window::Window;
 
 /// What opening a log found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,9 +39,289 @@ pub struct Recovery {
     /// First position of the log and where the next append goes.
     pub first: u64,
     pub end: u64,
-    /// What the durable mark said.
+    /// Up to where the mark said that the log was on stable storage.
     pub mark: u64,
     /// Opening number that appends carry from now on.
     pub epoch: u32,
     pub duration: Duration,
+}
+
+/// A log ready to go on.
+pub struct Recovered<R: Runtime> {
+    pub report: Recovery,
+    pub index: Index,
+    pub segments: Vec<Rc<Segment<R>>>,
+    /// The segment of the end and those behind it.
+    pub spaces: Vec<Space>,
+    /// The bytes before the end in its block.
+    pub resident: Vec<u8>,
+    pub last_timestamp: i64,
+    pub mark: MarkFile<R>,
+}
+
+/// A segment file before it is trusted.
+struct Candidate<R: Runtime> {
+    segment: Segment<R>,
+    file_bytes: u64,
+}
+
+pub async fn recover<R: Runtime>(
+    runtime: &R,
+    options: &LogOptions,
+) -> Result<Recovered<R>, OpenError> {
+    let began = runtime.monotonic();
+    let disk = runtime.disk();
+    let (mark, new) = match load(disk, options).await? {
+        Some(mark) => (mark, false),
+        None => (create(disk, options).await?, true),
+    };
+    let candidates = open_segments::<R>(disk, options, &mark).await?;
+    let End {
+        case,
+        position,
+        index,
+        last_epoch,
+        last_timestamp,
+        records,
+        bytes,
+    } = scan(runtime, &candidates, &mark).await?;
+    let case = if new { Case::New } else { case };
+
+    // From here on the log is accepted: what was found becomes stable, then the epoch counts.
+    let tail = candidates
+        .iter()
+        .rposition(|one| one.segment.start + HEADER_BYTES <= position);
+    let tail = tail.expect("the end is in a segment");
+    for candidate in candidates
+        .iter()
+        .filter(|one| one.segment.end() > mark.position)
+    {
+        candidate
+            .segment
+            .open_for_writing(disk, options.flush)
+            .await?;
+        let filler = candidate.segment.filler.borrow().clone();
+        filler.expect("it was just opened").sync().await?;
+    }
+    let report = Recovery {
+        case,
+        records,
+        bytes,
+        first: mark.first,
+        end: position,
+        mark: mark.position,
+        epoch: mark.epoch.max(last_epoch) + 1,
+        duration: Duration::ZERO,
+    };
+    let resident = {
+        let segment = &candidates[tail].segment;
+        let mut window = Window::new(segment, block_floor(position));
+        let need = (position - block_floor(position)) as usize;
+        let found = window.at(block_floor(position), need).await?;
+        found.get(..need).unwrap_or_default().to_vec()
+    };
+    let next = Mark {
+        position,
+        epoch: report.epoch,
+        clean: false,
+        ..mark
+    };
+    let mark_file = MarkFile::begin(disk, &options.directory, next).await?;
+    remove_leftovers(disk, options).await?;
+    let spaces = candidates[tail..].iter().map(|one| {
+        let (start, end) = (one.segment.start, one.segment.end());
+        Space {
+            start,
+            end,
+            allocated: start + block_floor(one.file_bytes).min(end - start),
+        }
+    });
+    let spaces: Vec<Space> = spaces.collect();
+    let segments = candidates
+        .into_iter()
+        .map(|one| Rc::new(one.segment))
+        .collect();
+    let report = Recovery {
+        duration: runtime.monotonic().saturating_sub(began),
+        ..report
+    };
+    tracing::info!(
+        log = %options.log, case = case.label(), records, bytes, end = position,
+        mark = mark.position, epoch = report.epoch, milliseconds = report.duration.as_millis(),
+        "log opened"
+    );
+    Ok(Recovered {
+        report,
+        index,
+        segments,
+        spaces,
+        resident,
+        last_timestamp,
+        mark: mark_file,
+    })
+}
+
+/// A refusal that names a whole file.
+fn refuse(case: Case, path: PathBuf, found: impl Into<String>) -> OpenError {
+    OpenError::Refused {
+        case,
+        path,
+        from: 0,
+        to: 0,
+        found: found.into(),
+    }
+}
+
+fn refuse_block(damaged: Case, path: PathBuf, error: BlockError) -> OpenError {
+    let case = match error {
+        BlockError::Newer(_) => Case::NewerFormat,
+        _ => damaged,
+    };
+    refuse(case, path, error.to_string())
+}
+
+/// The mark of an existing log; `None` if the log was never completely created.
+async fn load<D: Disk>(disk: &D, options: &LogOptions) -> Result<Option<Mark>, OpenError> {
+    let path = options.directory.join(crate::mark::FILE_NAME);
+    let starts = list_segments(disk, options).await?;
+    let mark = match crate::mark::load(disk, &options.directory).await? {
+        None if starts.is_empty() => return Ok(None),
+        None => {
+            return Err(refuse(
+                Case::MissingMark,
+                path,
+                "no mark beside the segments",
+            ));
+        }
+        Some(Err(error)) => return Err(refuse_block(Case::DamagedMark, path, error)),
+        Some(Ok(mark)) => mark,
+    };
+    if mark.store_id != options.store_id || mark.log != log_word(options.log) {
+        let found = format!(
+            "the mark of log {} of store {:032x}",
+            mark.log, mark.store_id
+        );
+        return Err(refuse(Case::ForeignSegment, path, found));
+    }
+    if starts.is_empty() && mark.position <= mark.first + HEADER_BYTES {
+        return Ok(None);
+    }
+    Ok(Some(mark))
+}
+
+/// Creates what a log begins with; a start that was cut off before is repeated.
+async fn create<D: Disk>(disk: &D, options: &LogOptions) -> Result<Mark, OpenError> {
+    let mark = match crate::mark::load(disk, &options.directory).await? {
+        Some(Ok(mark)) => mark,
+        _ => {
+            let (store_id, log) = (options.store_id, log_word(options.log));
+            let mark = Mark {
+                store_id,
+                log,
+                ..Mark::default()
+            };
+            crate::mark::create(disk, &options.directory, mark).await?;
+            mark
+        }
+    };
+    let allocate = options.segment_bytes.min(HEADER_BYTES + FIRST_BYTES);
+    let epoch = mark.epoch + 1;
+    segment::create(disk, options, epoch, mark.first, allocate).await?;
+    Ok(mark)
+}
+
+async fn list_segments<D: Disk>(disk: &D, options: &LogOptions) -> Result<Vec<u64>, OpenError> {
+    let files = disk.list(&options.directory).await?;
+    let mut starts: Vec<u64> = files
+        .iter()
+        .filter_map(|(name, _)| parse_name(name))
+        .collect();
+    starts.sort_unstable();
+    Ok(starts)
+}
+
+/// Opens the segments and checks headers and succession.
+async fn open_segments<R: Runtime>(
+    disk: &R::Disk,
+    options: &LogOptions,
+    mark: &Mark,
+) -> Result<Vec<Candidate<R>>, OpenError> {
+    let mut candidates: Vec<Candidate<R>> = Vec::new();
+    let mut expected = mark.first;
+    for start in list_segments(disk, options).await? {
+        let path = options.directory.join(segment::file_name(start));
+        let header = read_header(disk, options, path.clone(), start).await?;
+        if start != expected {
+            let found = format!("no segment {}", segment::file_name(expected));
+            return Err(refuse(Case::MissingSegment, path, found));
+        }
+        expected = start + header.bytes;
+        let segment = Segment::<R>::open(disk, path, &header).await?;
+        let file_bytes = segment.reader.length().await?;
+        candidates.push(Candidate {
+            segment,
+            file_bytes,
+        });
+    }
+    if candidates.is_empty() || expected < mark.position {
+        let path = options.directory.join(segment::file_name(expected));
+        let found = format!("no such file, the mark is at {}", mark.position);
+        return Err(refuse(Case::MissingSegment, path, found));
+    }
+    Ok(candidates)
+}
+
+async fn read_header<D: Disk>(
+    disk: &D,
+    options: &LogOptions,
+    path: PathBuf,
+    start: u64,
+) -> Result<Header, OpenError> {
+    let file = disk.open(&path, ringmq_io::OpenMode::Read).await?;
+    let block = file.read(0, BLOCK_BYTES).await?;
+    let header = Header::read(block.bytes());
+    file.close().await?;
+    let header = match header {
+        Ok(header) => header,
+        Err(error) => return Err(refuse_block(Case::DamagedHeader, path, error)),
+    };
+    if header.log != log_word(options.log)
+        || header.store_id != options.store_id
+        || header.start != start
+    {
+        let Header {
+            log,
+            store_id,
+            start,
+            ..
+        } = header;
+        let found = format!("segment {start} of log {log} of store {store_id:032x}");
+        return Err(refuse(Case::ForeignSegment, path, found));
+    }
+    let sound = header.bytes.is_multiple_of(BLOCK_BYTES as u64)
+        && header.bytes > HEADER_BYTES
+        && start.is_multiple_of(BLOCK_BYTES as u64)
+        && start
+            .checked_add(header.bytes)
+            .is_some_and(|end| end < 1 << 48);
+    if !sound {
+        let found = format!("a segment of {} bytes at {start}", header.bytes);
+        return Err(refuse(Case::DamagedHeader, path, found));
+    }
+    Ok(header)
+}
+
+/// Files whose creation was cut off.
+async fn remove_leftovers<D: Disk>(disk: &D, options: &LogOptions) -> Result<(), OpenError> {
+    for (name, _) in disk.list(&options.directory).await? {
+        if name == NEW_NAME || name.ends_with(segment::NEW_SUFFIX) {
+            match disk.remove(&options.directory.join(name)).await {
+                Err(error) if error.source.kind() != ErrorKind::NotFound => {
+                    return Err(error.into());
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(())
 }

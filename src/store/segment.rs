@@ -3,15 +3,16 @@
 
 use std::{
     cell::{Cell, RefCell},
-    path::{Path, PathBuf},
+    path::PathBuf,
     rc::Rc,
 };
 
 use ringmq_base::{LogId, limits::BLOCK_BYTES};
-use ringmq_io::{BlockBuffer, Disk, File, OpenMode, Runtime};
+use ringmq_io::{Disk, OpenMode, Runtime};
 
 use crate::{
     block::{BlockError, BlockReader, BlockWriter},
+    mark::create_durably,
     options::{FlushMode, LogOptions},
 };
 
@@ -119,50 +120,30 @@ impl<R: Runtime> Segment<R> {
             dirty: Cell::new(false),
         })
     }
+}
 
-    /// Creates the segment with its first `allocate` bytes allocated. When it resolves, the file
-    /// is complete and durable under its name; before, nothing has that name.
-    pub async fn create(
-        disk: &R::Disk,
-        options: &LogOptions,
-        epoch: u32,
-        start: u64,
-        allocate: u64,
-    ) -> DiskResult<Segment<R>> {
-        let header = Header {
-            log: u32::from(options.log.get()),
-            epoch,
-            store_id: options.store_id,
-            start,
-            bytes: options.segment_bytes,
-        };
-        let path = options.directory.join(file_name(start));
-        let new = options.directory.join(format!("{start:020}{NEW_SUFFIX}"));
-        let result = Self::build(disk, &header, &new, &path, allocate).await;
-        if result.is_err() {
-            // What is left is removed here if the disk allows, else at the next start.
-            let _ = disk.remove(&new).await;
-        }
-        result?;
-        Self::open(disk, path, &header).await
-    }
-
-    async fn build(
-        disk: &R::Disk,
-        header: &Header,
-        new: &Path,
-        path: &Path,
-        allocate: u64,
-    ) -> DiskResult<()> {
-        let file = disk.create(new, OpenMode::Write).await?;
-        let mut block = disk.buffer(BLOCK_BYTES);
-        header.write(block.bytes_mut());
-        file.allocate(0, allocate).await?;
-        file.write(&block, 0).await?;
-        file.sync().await?;
-        file.close().await?;
-        disk.rename_durably(new, path).await
-    }
+/// Creates a segment with its first `allocate` bytes allocated. When it resolves, the file is
+/// complete and durable under its name; before, nothing has that name.
+pub async fn create<D: Disk>(
+    disk: &D,
+    options: &LogOptions,
+    epoch: u32,
+    start: u64,
+    allocate: u64,
+) -> DiskResult<(PathBuf, Header)> {
+    let header = Header {
+        log: log_word(options.log),
+        epoch,
+        store_id: options.store_id,
+        start,
+        bytes: options.segment_bytes,
+    };
+    let mut block = vec![0; BLOCK_BYTES];
+    header.write(&mut block);
+    let path = options.directory.join(file_name(start));
+    let new = options.directory.join(format!("{start:020}{NEW_SUFFIX}"));
+    create_durably(disk, &new, &path, &block, allocate).await?;
+    Ok((path, header))
 }
 
 /// The segment's log id as a word of the header.
@@ -176,7 +157,13 @@ mod tests {
 
     #[test]
     fn headers_and_names_round_trip() {
-        let header = Header { log: 3, epoch: 9, store_id: 1 << 90, start: 1 << 30, bytes: 1 << 20 };
+        let header = Header {
+            log: 3,
+            epoch: 9,
+            store_id: 1 << 90,
+            start: 1 << 30,
+            bytes: 1 << 20,
+        };
         let mut block = vec![0; BLOCK_BYTES];
         header.write(&mut block);
         assert_eq!(Header::read(&block), Ok(header));

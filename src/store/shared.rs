@@ -42,6 +42,14 @@ pub struct Shared<R: Runtime, S: Sink> {
 /// Counts an operation that closing the log has to wait for.
 pub struct Operation<'a, R: Runtime, S: Sink>(&'a Shared<R, S>);
 
+impl<'a, R: Runtime, S: Sink> Operation<'a, R, S> {
+    /// Ends, when dropped, an operation that was counted before.
+    pub fn adopt(shared: &'a Shared<R, S>) -> Self {
+        assert!(shared.operations.get() > 0);
+        Operation(shared)
+    }
+}
+
 impl<R: Runtime, S: Sink> Drop for Operation<'_, R, S> {
     fn drop(&mut self) {
         self.0.operations.set(self.0.operations.get() - 1);
@@ -53,28 +61,35 @@ impl<R: Runtime, S: Sink> Shared<R, S> {
     /// The only way to give up: everything that waits is told, once.
     pub fn fence(&self, error: &DiskError) {
         let fenced = self.state.borrow_mut().fence(&error.to_string());
-        let Some((error, mut tickets)) = fenced else { return };
+        let Some((error, mut tickets)) = fenced else {
+            return;
+        };
         tracing::error!(log = %self.options.log, %error, "log fenced");
         self.sink.failed(&error, &mut tickets);
         self.phase_changed();
     }
 
     pub fn phase_changed(&self) {
-        for event in [&self.appended, &self.published, &self.space, &self.room, &self.idle] {
+        for event in [
+            &self.appended,
+            &self.published,
+            &self.space,
+            &self.room,
+            &self.idle,
+        ] {
             event.notify();
         }
         self.zeroing.changed.notify();
+        self.zeroing.wake.notify();
     }
 
     /// `None` when nothing new may be started.
     pub fn begin(&self) -> Option<Operation<'_, R, S>> {
         let open = self.state.borrow().is_open();
-        open.then(|| self.operation())
-    }
-
-    pub fn operation(&self) -> Operation<'_, R, S> {
-        self.operations.set(self.operations.get() + 1);
-        Operation(self)
+        open.then(|| {
+            self.operations.set(self.operations.get() + 1);
+            Operation(self)
+        })
     }
 
     pub fn is_open(&self) -> bool {
@@ -90,7 +105,9 @@ impl<R: Runtime, S: Sink> Shared<R, S> {
 
     pub fn fenced(&self) -> Option<LogError> {
         match &self.state.borrow().phase {
-            Phase::Fenced(reason) => Some(LogError::Fenced { reason: reason.clone() }),
+            Phase::Fenced(reason) => Some(LogError::Fenced {
+                reason: reason.clone(),
+            }),
             _ => None,
         }
     }
@@ -113,8 +130,13 @@ impl<R: Runtime, S: Sink> Shared<R, S> {
     /// Syncs what was written and not synced; `stable` follows.
     pub async fn sync(&self) -> Result<(), DiskError> {
         let written = self.state.borrow().written;
-        let dirty: Vec<_> =
-            self.segments.borrow().iter().filter(|segment| segment.dirty.take()).cloned().collect();
+        let dirty: Vec<_> = self
+            .segments
+            .borrow()
+            .iter()
+            .filter(|segment| segment.dirty.take())
+            .cloned()
+            .collect();
         for segment in dirty {
             let filler = segment.filler.borrow().clone();
             if let Some(file) = filler {

@@ -4,11 +4,11 @@
 
 use std::{rc::Rc, time::Duration};
 
-use ringmq_io::{Clock as _, Disk, DiskError, File, Runtime};
+use ringmq_io::{Disk as _, DiskError, File as _, Runtime};
 
 use crate::{
     Sink,
-    segment::{HEADER_BYTES, Segment},
+    segment::{self, HEADER_BYTES, Segment},
     shared::Shared,
     state::{Full, Space},
     zero::is_full,
@@ -33,7 +33,9 @@ pub async fn run<R: Runtime, S: Sink>(shared: Rc<Shared<R, S>>) {
             }
             continue;
         };
-        let Some(operation) = shared.begin() else { return };
+        let Some(operation) = shared.begin() else {
+            return;
+        };
         let result = take(&shared, &step).await;
         drop(operation);
         match result {
@@ -41,7 +43,7 @@ pub async fn run<R: Runtime, S: Sink>(shared: Rc<Shared<R, S>>) {
                 shared.state.borrow_mut().full = None;
                 shared.state.borrow_mut().wants_space = false;
                 shared.room.notify();
-                shared.published.notify();
+                shared.zeroing.wake.notify();
             }
             Err(error) if is_full(&error) => {
                 note_full(&shared, &step, &error).await;
@@ -65,25 +67,48 @@ fn next_step<R: Runtime, S: Sink>(shared: &Shared<R, S>) -> Option<Step> {
     if state.space_ahead() >= ahead && !state.wants_space {
         return None;
     }
-    if last.allocated < last.end {
-        return Some(Step::Grow { space: last, to: last.end.min(last.allocated + ahead) });
+    // Of a disk that was found full, less is asked.
+    let ahead = if state.full.is_some() {
+        ahead.min(FIRST_BYTES)
+    } else {
+        ahead
+    };
+    if let Some(space) = state
+        .spaces
+        .iter()
+        .copied()
+        .find(|space| space.allocated < space.end)
+    {
+        return Some(Step::Grow {
+            space,
+            to: space.end.min(space.allocated + ahead),
+        });
     }
     if state.spaces.len() > 1 {
         return None;
     }
     let allocate = shared.options.segment_bytes.min(HEADER_BYTES + ahead);
-    Some(Step::Create { start: last.end, allocate })
+    Some(Step::Create {
+        start: last.end,
+        allocate,
+    })
 }
 
 async fn take<R: Runtime, S: Sink>(shared: &Shared<R, S>, step: &Step) -> Result<(), DiskError> {
     match *step {
         Step::Grow { space, to } => {
-            let segment = shared.segment_at(space.start).expect("spaces are open segments");
+            let segment = shared
+                .segment_at(space.start)
+                .expect("spaces are open segments");
             let filler = segment.filler.borrow().clone();
             let file = filler.expect("segments that appends may go to are open for writing");
-            file.allocate(space.allocated - space.start, to - space.allocated).await?;
+            file.allocate(space.allocated - space.start, to - space.allocated)
+                .await?;
             let mut state = shared.state.borrow_mut();
-            let grown = state.spaces.iter_mut().find(|other| other.start == space.start);
+            let grown = state
+                .spaces
+                .iter_mut()
+                .find(|other| other.start == space.start);
             // Appends may have left the segment meanwhile.
             if let Some(grown) = grown {
                 grown.allocated = to;
@@ -92,9 +117,14 @@ async fn take<R: Runtime, S: Sink>(shared: &Shared<R, S>, step: &Step) -> Result
         Step::Create { start, allocate } => {
             let (disk, options) = (shared.runtime.disk(), &shared.options);
             let epoch = shared.state.borrow().epoch;
-            let segment = Segment::create(disk, options, epoch, start, allocate).await?;
+            let (path, header) = segment::create(disk, options, epoch, start, allocate).await?;
+            let segment = Segment::open(disk, path, &header).await?;
             segment.open_for_writing(disk, options.flush).await?;
-            let space = Space { start, end: segment.end(), allocated: start + allocate };
+            let space = Space {
+                start,
+                end: segment.end(),
+                allocated: start + allocate,
+            };
             shared.segments.borrow_mut().push(Rc::new(segment));
             shared.state.borrow_mut().spaces.push_back(space);
         }
@@ -103,7 +133,12 @@ async fn take<R: Runtime, S: Sink>(shared: &Shared<R, S>, step: &Step) -> Result
 }
 
 async fn note_full<R: Runtime, S: Sink>(shared: &Shared<R, S>, step: &Step, error: &DiskError) {
-    let (free, _) = shared.runtime.disk().space(&shared.options.directory).await.unwrap_or((0, 0));
+    let (free, _) = shared
+        .runtime
+        .disk()
+        .space(&shared.options.directory)
+        .await
+        .unwrap_or((0, 0));
     let needed = match *step {
         Step::Grow { space, to } => to - space.allocated,
         Step::Create { allocate, .. } => allocate,
@@ -112,6 +147,12 @@ async fn note_full<R: Runtime, S: Sink>(shared: &Shared<R, S>, step: &Step, erro
     if state.full.is_none() {
         tracing::warn!(log = %state.log, %error, free, "no space for the log, appends are refused");
     }
-    state.full = Some(Full { needed, free, path: error.path.clone() });
+    state.full = Some(Full {
+        needed,
+        free,
+        path: error.path.clone(),
+    });
     state.wants_space = false;
+    drop(state);
+    shared.room.notify();
 }

@@ -80,7 +80,10 @@ impl Tail {
         if !fits {
             self.add_chunk(position, bytes);
         }
-        let chunk = self.chunks.back_mut().expect("a chunk was added when none fitted");
+        let chunk = self
+            .chunks
+            .back_mut()
+            .expect("a chunk was added when none fitted");
         let at = chunk.used;
         chunk.used += bytes;
         &mut chunk.bytes[at..at + bytes]
@@ -96,12 +99,25 @@ impl Tail {
 
     #[cold]
     fn add_chunk(&mut self, position: u64, bytes: usize) {
-        assert!(self.chunks.back().is_none_or(|chunk| chunk.end() <= position));
-        let spare = if bytes <= self.chunk_bytes { self.spare.pop() } else { None };
+        assert!(
+            self.chunks
+                .back()
+                .is_none_or(|chunk| chunk.end() <= position)
+        );
+        let spare = if bytes <= self.chunk_bytes {
+            self.spare.pop()
+        } else {
+            None
+        };
         let memory = spare.unwrap_or_else(|| vec![0; bytes.max(self.chunk_bytes)].into());
         self.resident_bytes += memory.len();
         let messages = self.messages;
-        self.chunks.push_back(Chunk { start: position, used: 0, messages, bytes: memory });
+        self.chunks.push_back(Chunk {
+            start: position,
+            used: 0,
+            messages,
+            bytes: memory,
+        });
     }
 
     /// What to write next after `written`: whole chunks of one segment, at least one, together at
@@ -111,7 +127,11 @@ impl Tail {
         let mut chunks = self.chunks.range(first..);
         let chunk = chunks.next()?;
         let from = chunk.start.max(written);
-        let mut batch = Batch { from, end: chunk.end(), messages: chunk.messages };
+        let mut batch = Batch {
+            from,
+            end: chunk.end(),
+            messages: chunk.messages,
+        };
         let limit = block_floor(from) + bytes_max as u64;
         for chunk in chunks {
             if chunk.start != batch.end || chunk.end() > limit {
@@ -123,18 +143,25 @@ impl Tail {
         Some(batch)
     }
 
-    /// Copies `from..from + out.len()`, all of it resident and of one segment.
-    pub fn copy(&self, from: u64, out: &mut [u8]) {
+    /// Copies `from..from + out.len()`. False if not all of it is resident.
+    #[must_use]
+    pub fn copy(&self, from: u64, out: &mut [u8]) -> bool {
         let mut at = 0;
         while at < out.len() {
             let position = from + at as u64;
             let index = self.chunks.partition_point(|chunk| chunk.end() <= position);
-            let chunk = self.chunks.get(index).expect("the unwritten tail is resident");
-            let skip = position.checked_sub(chunk.start).expect("the tail has no gap") as usize;
+            let Some(chunk) = self.chunks.get(index) else {
+                return false;
+            };
+            let Some(skip) = position.checked_sub(chunk.start) else {
+                return false;
+            };
+            let skip = skip as usize;
             let bytes = (chunk.used - skip).min(out.len() - at);
             out[at..at + bytes].copy_from_slice(&chunk.bytes[skip..skip + bytes]);
             at += bytes;
         }
+        true
     }
 
     /// The bytes at `position` if they lie in one chunk.
@@ -143,7 +170,11 @@ impl Tail {
         let chunk = self.chunks.get(index)?;
         let skip = usize::try_from(position.checked_sub(chunk.start)?).ok()?;
         let end = skip.checked_add(bytes)?;
-        if end <= chunk.used { chunk.bytes.get(skip..end) } else { None }
+        if end <= chunk.used {
+            chunk.bytes.get(skip..end)
+        } else {
+            None
+        }
     }
 
     /// Everything appended at this position or behind it is in memory.
@@ -177,12 +208,22 @@ mod tests {
         tail.extend(4196, 3900).fill(1);
         tail.extend(8096, 1000).fill(2);
         tail.extend(65536 + 4096, 10).fill(3);
-        assert_eq!(tail.next_batch(4196, 8192).map(|b| (b.from, b.end)), Some((4196, 9096)));
-        assert_eq!(tail.next_batch(4196, 4096).map(|b| (b.from, b.end)), Some((4196, 8096)));
-        assert_eq!(tail.next_batch(9096, 8192).map(|b| (b.from, b.end)), Some((69632, 69642)));
+        assert_eq!(
+            tail.next_batch(4196, 8192).map(|b| (b.from, b.end)),
+            Some((4196, 9096))
+        );
+        assert_eq!(
+            tail.next_batch(4196, 4096).map(|b| (b.from, b.end)),
+            Some((4196, 8096))
+        );
+        assert_eq!(
+            tail.next_batch(9096, 8192).map(|b| (b.from, b.end)),
+            Some((69632, 69642))
+        );
         assert_eq!(tail.next_batch(69642, 8192), None);
         let mut out = [0; 10];
-        tail.copy(8090, &mut out);
+        assert!(tail.copy(8090, &mut out));
+        assert!(!tail.copy(9090, &mut out));
         assert_eq!(out, [1, 1, 1, 1, 1, 1, 2, 2, 2, 2]);
     }
 

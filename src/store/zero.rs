@@ -8,7 +8,7 @@
 use std::{cell::Cell, rc::Rc};
 
 use ringmq_base::limits::BLOCK_BYTES;
-use ringmq_io::{BlockBuffer, Clock as _, Disk, DiskError, File, Runtime, Spawn as _};
+use ringmq_io::{BlockBuffer, Disk, DiskError, File, Runtime};
 
 use crate::{Sink, event::Event, shared::Shared, state::Space};
 
@@ -24,28 +24,50 @@ pub struct Zeroing {
     frontier: Cell<u64>,
     /// A zero write ended, or the phase changed.
     pub changed: Event,
+    /// There may be something to zero again.
+    pub wake: Event,
+    /// Written position from which on there may be.
+    wake_at: Cell<u64>,
 }
 
 impl Zeroing {
     pub fn new(frontier: u64) -> Zeroing {
-        Zeroing { frontier: Cell::new(frontier), ..Zeroing::default() }
+        Zeroing {
+            frontier: Cell::new(frontier),
+            ..Zeroing::default()
+        }
     }
 
     /// Resolves when `from..end` is the flusher's. True if it had to wait.
     pub async fn claim(&self, from: u64, end: u64) -> bool {
         self.frontier.set(self.frontier.get().max(end));
         let mut waited = false;
-        while self.in_flight.get().is_some_and(|zero| zero.0 < end && from < zero.1) {
+        while self
+            .in_flight
+            .get()
+            .is_some_and(|zero| zero.0 < end && from < zero.1)
+        {
             waited = true;
             self.changed.wait().await;
         }
         waited
     }
 
+    /// Tells the task that the log is written up to there.
+    pub fn advance(&self, written: u64) {
+        if written >= self.wake_at.get() {
+            self.wake.notify();
+        }
+    }
+
     /// The next range to zero within the spaces, and where zeroing has got to after it.
     fn next(&self, spaces: &[Space], position: u64, done: u64, ahead: u64) -> Option<(u64, u64)> {
         let frontier = self.frontier.get();
-        let from = if done <= frontier { frontier + LEAD_BYTES } else { done };
+        let from = if done <= frontier {
+            frontier + LEAD_BYTES
+        } else {
+            done
+        };
         let limit = position.max(frontier).saturating_add(ahead + LEAD_BYTES);
         for space in spaces {
             let from = from.max(space.start + BLOCK_BYTES as u64);
@@ -62,7 +84,9 @@ pub async fn run<R: Runtime, S: Sink>(shared: Rc<Shared<R, S>>) {
     let mut done = 0;
     let mut unsynced = 0;
     let step = shared.options.zero_ahead_bytes / 4;
-    let Some(buffer) = shared.is_open().then(|| shared.runtime.disk().buffer(WRITE_BYTES as usize))
+    let Some(buffer) = shared
+        .is_open()
+        .then(|| shared.runtime.disk().buffer(WRITE_BYTES as usize))
     else {
         return;
     };
@@ -73,7 +97,9 @@ pub async fn run<R: Runtime, S: Sink>(shared: Rc<Shared<R, S>>) {
             let ahead = shared.options.zero_ahead_bytes;
             shared.zeroing.next(&spaces, state.position, done, ahead)
         };
-        let Some(operation) = shared.begin() else { return };
+        let Some(operation) = shared.begin() else {
+            return;
+        };
         let result = match range {
             Some((from, end)) => {
                 done = end;
@@ -95,7 +121,9 @@ pub async fn run<R: Runtime, S: Sink>(shared: Rc<Shared<R, S>>) {
             return;
         }
         if range.is_none() {
-            shared.published.wait().await;
+            let position = shared.state.borrow().position;
+            shared.zeroing.wake_at.set(position + WRITE_BYTES);
+            shared.zeroing.wake.wait().await;
         } else {
             shared.runtime.yield_if_needed().await;
         }
@@ -108,7 +136,9 @@ async fn fill<R: Runtime, S: Sink>(
     from: u64,
     end: u64,
 ) -> Result<(), DiskError> {
-    let Some(segment) = shared.segment_at(from) else { return Ok(()) };
+    let Some(segment) = shared.segment_at(from) else {
+        return Ok(());
+    };
     let filler = segment.filler.borrow().clone();
     let Some(file) = filler else { return Ok(()) };
     let bytes = (end - from) as usize;
@@ -118,7 +148,8 @@ async fn fill<R: Runtime, S: Sink>(
     let result = if bytes == buffer.bytes().len() {
         file.write(buffer, from - segment.start).await
     } else {
-        file.write(&shared.runtime.disk().buffer(bytes), from - segment.start).await
+        file.write(&shared.runtime.disk().buffer(bytes), from - segment.start)
+            .await
     };
     zeroing.in_flight.set(None);
     zeroing.changed.notify();
@@ -134,7 +165,9 @@ async fn fill<R: Runtime, S: Sink>(
 }
 
 async fn sync<R: Runtime, S: Sink>(shared: &Shared<R, S>, done: u64) -> Result<(), DiskError> {
-    let Some(segment) = shared.segment_at(done - 1) else { return Ok(()) };
+    let Some(segment) = shared.segment_at(done - 1) else {
+        return Ok(());
+    };
     let filler = segment.filler.borrow().clone();
     match filler {
         Some(file) => file.sync().await,
@@ -145,7 +178,10 @@ async fn sync<R: Runtime, S: Sink>(shared: &Shared<R, S>, done: u64) -> Result<(
 /// The disk, or the quota, has no space left.
 pub fn is_full(error: &DiskError) -> bool {
     use std::io::ErrorKind;
-    matches!(error.source.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
+    matches!(
+        error.source.kind(),
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded
+    )
 }
 
 #[cfg(test)]
@@ -155,13 +191,23 @@ mod tests {
     #[test]
     fn zeroing_keeps_ahead_of_what_was_claimed() {
         let zeroing = Zeroing::new(8192);
-        let spaces = [Space { start: 0, end: 1 << 30, allocated: 64 << 20 }];
+        let spaces = [Space {
+            start: 0,
+            end: 1 << 30,
+            allocated: 64 << 20,
+        }];
         let ahead = 16 << 20;
         let (from, end) = zeroing.next(&spaces, 8192, 0, ahead).expect("space");
         assert_eq!((from, end), (8192 + LEAD_BYTES, 8192 + 2 * LEAD_BYTES));
-        assert_eq!(zeroing.next(&spaces, 8192, end, ahead), Some((end, end + WRITE_BYTES)));
+        assert_eq!(
+            zeroing.next(&spaces, 8192, end, ahead),
+            Some((end, end + WRITE_BYTES))
+        );
         zeroing.frontier.set(40 << 20);
-        assert_eq!(zeroing.next(&spaces, 8192, end, ahead).map(|next| next.0), Some(41 << 20));
+        assert_eq!(
+            zeroing.next(&spaces, 8192, end, ahead).map(|next| next.0),
+            Some(41 << 20)
+        );
         zeroing.frontier.set(64 << 20);
         assert_eq!(zeroing.next(&spaces, 64 << 20, end, ahead), None);
     }

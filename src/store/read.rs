@@ -1,0 +1,359 @@
+//! Reading messages: from memory where they are resident, else from the segments, with every
+//! checksum checked. Only what is visible is ever read.
+
+use ringmq_base::{LogPosition, PhysicalOffset, limits::BLOCK_BYTES, record::Record};
+use ringmq_io::{File as _, Runtime};
+
+use crate::{
+    Boundary, Entry, Log, QueueHandle, ReadError, ReadLimits, ReadPlan, ReadStatus, Sink,
+    envelope::{self, Envelope, Kind, Reject},
+    index::Location,
+    segment::{HEADER_BYTES, Segment},
+    tail::{block_ceiling, block_floor},
+};
+
+/// Largest read from a file.
+const READ_BYTES_MAX: u64 = 1 << 20;
+/// Records closer than this are read in one go.
+const MERGE_GAP_BYTES: u64 = 32 << 10;
+const ENVELOPE: u64 = envelope::BYTES as u64;
+
+impl<R: Runtime, S: Sink> Log<R, S> {
+    /// First offset and one past the last visible one.
+    pub fn bounds(&self, queue: QueueHandle) -> (i64, i64) {
+        let mut state = self.shared.state.borrow_mut();
+        let max = state.max(queue);
+        (state.index.queue(queue).min(), max)
+    }
+
+    /// A visible entry.
+    pub fn entry(&self, queue: QueueHandle, offset: i64) -> Option<Entry> {
+        let mut state = self.shared.state.borrow_mut();
+        let log = state.log;
+        state.visible_entry(queue, offset).map(|found| Entry {
+            physical: PhysicalOffset::new(log, LogPosition(found.position)),
+            size: found.size,
+            tags_code: found.tags_code,
+        })
+    }
+
+    /// Finds out what a read from `from` brings. `keep` sees the tags code of each entry and must
+    /// not use the log.
+    pub fn plan_read(
+        &self,
+        queue: QueueHandle,
+        from: i64,
+        limits: &ReadLimits,
+        mut keep: impl FnMut(i64) -> bool,
+    ) -> ReadPlan {
+        let mut state = self.shared.state.borrow_mut();
+        let resident_from = state.tail.resident_from();
+        let max = state.max(queue);
+        let entries = state.index.queue(queue);
+        let min = entries.min();
+        let mut plan = ReadPlan {
+            status: ReadStatus::NoMatched,
+            next_offset: from,
+            min,
+            max,
+            extents: Vec::new(),
+            bytes: 0,
+            in_memory: true,
+        };
+        let outside = if max == 0 {
+            Some((ReadStatus::QueueEmpty, 0))
+        } else if from < min {
+            Some((ReadStatus::OffsetTooSmall, min))
+        } else if from == max {
+            Some((ReadStatus::OffsetOverflowOne, from))
+        } else if from > max {
+            Some((ReadStatus::OffsetOverflowBadly, max))
+        } else {
+            None
+        };
+        if let Some((status, next_offset)) = outside {
+            return ReadPlan {
+                status,
+                next_offset,
+                ..plan
+            };
+        }
+        let end = max.min(from.saturating_add_unsigned(limits.scan.max(1) as u64));
+        while plan.next_offset < end {
+            let found = entries.get(plan.next_offset).expect("between min and max");
+            let size = found.size as usize;
+            let full = plan.extents.len() >= limits.messages || plan.bytes + size > limits.bytes;
+            if full && !plan.extents.is_empty() {
+                break;
+            }
+            plan.next_offset += 1;
+            if keep(found.tags_code) {
+                plan.in_memory &= found.position >= resident_from + ENVELOPE;
+                plan.extents.push((LogPosition(found.position), found.size));
+                plan.bytes += size;
+                plan.status = ReadStatus::Found;
+            }
+        }
+        plan
+    }
+
+    /// Appends the planned records to `out` if all are in memory; else leaves it unchanged and the
+    /// answer is false.
+    pub fn copy_resident(&self, plan: &ReadPlan, out: &mut Vec<u8>) -> bool {
+        let state = self.shared.state.borrow();
+        let before = out.len();
+        out.reserve(plan.bytes);
+        for (position, size) in &plan.extents {
+            match state.tail.get(position.0, *size as usize) {
+                Some(bytes) => out.extend_from_slice(bytes),
+                None => {
+                    out.truncate(before);
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    /// Appends the planned records to `out`, from disk where they are not in memory. After an error
+    /// `out` is unchanged.
+    pub async fn read_cold(&self, plan: &ReadPlan, out: &mut Vec<u8>) -> Result<(), ReadError> {
+        let before = out.len();
+        let result = self.read_extents(&plan.extents, out).await;
+        if result.is_err() {
+            out.truncate(before);
+        }
+        result
+    }
+
+    async fn read_extents(
+        &self,
+        extents: &[(LogPosition, u32)],
+        out: &mut Vec<u8>,
+    ) -> Result<(), ReadError> {
+        let mut rest = extents;
+        while let Some(first) = rest.first() {
+            let from = first.0.0 - ENVELOPE;
+            let mut end = first.0.0 + u64::from(first.1);
+            let segment_end = self.segment(from, end)?.end();
+            let joins = |end: &mut u64, (position, size): &(LogPosition, u32)| {
+                let next = position.0 + u64::from(*size);
+                let near = position.0.saturating_sub(*end) <= MERGE_GAP_BYTES;
+                let joins = near && next - from <= READ_BYTES_MAX && next <= segment_end;
+                if joins {
+                    *end = next;
+                }
+                joins
+            };
+            let count = 1 + rest[1..]
+                .iter()
+                .take_while(|extent| joins(&mut end, extent))
+                .count();
+            let (group, others) = rest.split_at(count);
+            rest = others;
+            let bytes = self.load(from, end).await?;
+            for (position, size) in group {
+                let skip = (position.0 - ENVELOPE - from) as usize;
+                let record = bytes.get(skip..skip + envelope::BYTES + *size as usize);
+                let record = record.unwrap_or_default();
+                self.check(record, position.0, *size)?;
+                out.extend_from_slice(record.get(envelope::BYTES..).unwrap_or_default());
+            }
+        }
+        Ok(())
+    }
+
+    /// The visible record that starts there, checked; `None` if none does. Takes the same time for
+    /// any offset.
+    pub async fn read_record(
+        &self,
+        physical: PhysicalOffset,
+    ) -> Result<Option<Vec<u8>>, ReadError> {
+        let position = physical.position().0;
+        let written = {
+            let state = self.shared.state.borrow();
+            let least = state.first + HEADER_BYTES + ENVELOPE;
+            let aligned = position.is_multiple_of(envelope::ALIGNMENT as u64);
+            if physical.log() != state.log || position < least || !aligned {
+                return Ok(None);
+            }
+            state.written
+        };
+        if position >= written {
+            return Ok(None);
+        }
+        let from = position - ENVELOPE;
+        let Ok(segment) = self.segment(from, position) else {
+            return Ok(None);
+        };
+        if from < segment.start + HEADER_BYTES {
+            return Ok(None);
+        }
+        let limit = written.min(segment.end());
+        let mut bytes = self.load(from, position).await?;
+        if let Err(Reject::Short(need)) = Envelope::open(&bytes, from) {
+            let end = from + need as u64;
+            if end > limit {
+                return Ok(None);
+            }
+            bytes = self.load(from, end).await?;
+        }
+        let opened = Envelope::open(&bytes, from);
+        let payload = bytes.get(envelope::BYTES..).unwrap_or_default();
+        let claims = |record: &Record<'_>| record.physical_offset == physical.get();
+        let record = Record::decode(payload).ok().filter(claims);
+        match (opened, record) {
+            (Ok(envelope), Some(record)) if envelope.kind == Kind::Message => {
+                // The body of a message may imitate a record; the index has the last word.
+                let mut state = self.shared.state.borrow_mut();
+                let queue = state.index.find(record.topic, record.queue_id);
+                let found = queue.and_then(|queue| state.visible_entry(queue, record.queue_offset));
+                let genuine = found.is_some_and(|found| found.position == position);
+                Ok(genuine.then(|| payload.to_vec()))
+            }
+            (Err(Reject::Checksum), Some(_)) => Err(self.damaged(
+                &segment,
+                from,
+                from + bytes.len() as u64,
+                "a wrong checksum",
+            )),
+            _ => Ok(None),
+        }
+    }
+
+    /// The offset that a store time stands for; 0 for a queue without messages.
+    pub async fn offset_by_time(
+        &self,
+        queue: QueueHandle,
+        timestamp_ms: i64,
+        boundary: Boundary,
+    ) -> Result<i64, ReadError> {
+        let (min, max) = self.bounds(queue);
+        if min >= max {
+            return Ok(0);
+        }
+        // The first offset in min..=max whose message is not older, or newer for the upper bound.
+        let (mut low, mut high) = (min, max);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let time = self.store_time(queue, middle).await?;
+            let before = match boundary {
+                Boundary::Upper => time <= timestamp_ms,
+                Boundary::Lower | Boundary::Nearest49 => time < timestamp_ms,
+            };
+            if before {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        match boundary {
+            Boundary::Lower => Ok(low),
+            Boundary::Upper if low == min => Ok(0),
+            Boundary::Upper => Ok(low - 1),
+            Boundary::Nearest49 if low == min => Ok(min),
+            Boundary::Nearest49 if low == max => Ok(max - 1),
+            Boundary::Nearest49 => {
+                let left = timestamp_ms.saturating_sub(self.store_time(queue, low - 1).await?);
+                let right = self
+                    .store_time(queue, low)
+                    .await?
+                    .saturating_sub(timestamp_ms);
+                Ok(if left <= right { low - 1 } else { low })
+            }
+        }
+    }
+
+    async fn store_time(&self, queue: QueueHandle, offset: i64) -> Result<i64, ReadError> {
+        let found = self.shared.state.borrow_mut().visible_entry(queue, offset);
+        let Location { position, size, .. } = found.expect("visible entries stay");
+        let from = position - ENVELOPE;
+        let bytes = self.load(from, position + u64::from(size)).await?;
+        self.check(&bytes, position, size)?;
+        let payload = bytes.get(envelope::BYTES..).unwrap_or_default();
+        Record::decode(payload)
+            .map(|record| record.store_timestamp)
+            .map_err(|error| ReadError::Damaged {
+                path: self.shared.options.directory.clone(),
+                from,
+                to: from + bytes.len() as u64,
+                found: error.to_string(),
+            })
+    }
+
+    /// Checks an envelope with its record at `position`.
+    fn check(&self, bytes: &[u8], position: u64, size: u32) -> Result<(), ReadError> {
+        let from = position - ENVELOPE;
+        let found = match Envelope::open(bytes, from) {
+            Ok(Envelope {
+                kind: Kind::Message,
+                length,
+                ..
+            }) if length == size => return Ok(()),
+            Ok(_) => "another record".to_string(),
+            Err(reject) => reject.to_string(),
+        };
+        let to = position + u64::from(size);
+        let segment = self.segment(from, to)?;
+        Err(self.damaged(&segment, from, to, &found))
+    }
+
+    fn damaged(&self, segment: &Segment<R>, from: u64, to: u64, found: &str) -> ReadError {
+        tracing::error!(path = %segment.path.display(), from, to, found, "damaged message");
+        ReadError::Damaged {
+            path: segment.path.clone(),
+            from,
+            to,
+            found: found.into(),
+        }
+    }
+
+    fn segment(&self, from: u64, to: u64) -> Result<std::rc::Rc<Segment<R>>, ReadError> {
+        self.shared
+            .segment_at(from)
+            .ok_or(ReadError::Removed { from, to })
+    }
+
+    /// The bytes `from..end` of one segment, all of them written. Unchecked.
+    async fn load(&self, from: u64, end: u64) -> Result<Vec<u8>, ReadError> {
+        assert!(from < end);
+        let segment = self.segment(from, end)?;
+        let mut bytes = vec![0; (end - from) as usize];
+        // The resident part is copied before anything is awaited. Blocks before it are final.
+        let cold_end = {
+            let state = self.shared.state.borrow();
+            assert!(end <= state.written && end <= segment.end());
+            let hot = state.tail.resident_from().clamp(from, end);
+            let warm = bytes.get_mut((hot - from) as usize..).unwrap_or_default();
+            // What is not there lies behind the end of a segment; it stays zero and is no record.
+            let _ = state.tail.copy(hot, warm);
+            hot
+        };
+        let mut at = block_floor(from);
+        let until = block_ceiling(cold_end);
+        while from < cold_end && at < until {
+            let count = (until - at).min(READ_BYTES_MAX) as usize;
+            let read = segment.reader.read(at - segment.start, count).await?;
+            if read.bytes().len() < count {
+                let to = at + count as u64;
+                return Err(self.damaged(&segment, at, to, "the end of the file"));
+            }
+            let begin = from.max(at);
+            let stop = cold_end.min(at + count as u64);
+            let source = read
+                .bytes()
+                .get((begin - at) as usize..(stop - at) as usize);
+            let target = bytes.get_mut((begin - from) as usize..(stop - from) as usize);
+            if let (Some(source), Some(target)) = (source, target) {
+                target.copy_from_slice(source);
+            }
+            let mut state = self.shared.state.borrow_mut();
+            state.counters.cold_reads += 1;
+            state.counters.cold_read_bytes += count as u64;
+            at += count as u64;
+        }
+        Ok(bytes)
+    }
+}
+
+const _: () = assert!(READ_BYTES_MAX.is_multiple_of(BLOCK_BYTES as u64));
