@@ -120,6 +120,18 @@ pub async fn create_durably<D: Disk>(
     content: &[u8],
     allocate: u64,
 ) -> DiskResult<()> {
+    create_complete(disk, new, content, allocate).await?;
+    disk.rename_durably(new, path).await
+}
+
+/// Creates the file `new` with `content`, synced but without a durable name. Nothing is left of it
+/// after an error, if the disk allows.
+pub async fn create_complete<D: Disk>(
+    disk: &D,
+    new: &Path,
+    content: &[u8],
+    allocate: u64,
+) -> DiskResult<()> {
     match disk.remove(new).await {
         Err(error) if error.source.kind() != ErrorKind::NotFound => return Err(error),
         _ => {}
@@ -127,11 +139,18 @@ pub async fn create_durably<D: Disk>(
     let file = disk.create(new, OpenMode::Write).await?;
     let mut buffer = disk.buffer(content.len());
     buffer.bytes_mut().copy_from_slice(content);
-    file.allocate(0, allocate).await?;
-    file.write(&buffer, 0).await?;
-    file.sync().await?;
-    file.close().await?;
-    disk.rename_durably(new, path).await
+    let filled = async {
+        file.allocate(0, allocate).await?;
+        file.write(&buffer, 0).await?;
+        file.sync().await
+    };
+    let filled = filled.await;
+    let closed = file.close().await;
+    let result = filled.and(closed);
+    if result.is_err() {
+        let _ = disk.remove(new).await;
+    }
+    result
 }
 
 /// The open mark file. One write at a time.
@@ -160,7 +179,10 @@ impl<R: Runtime> MarkFile<R> {
     /// Writes the mark with the next sequence number over the older block; durable when resolved.
     pub async fn write(&self, mark: Mark) -> DiskResult<()> {
         let last = self.last.get();
-        assert!(mark.position >= last.position, "the mark went back");
+        assert!(
+            mark.first > last.first || mark.position >= last.position,
+            "the mark went back"
+        );
         assert!(mark.epoch >= last.epoch);
         let mark = Mark {
             sequence: last.sequence + 1,

@@ -1,14 +1,34 @@
-//! The metadata log.
+//! The metadata log: small checked records for topics, groups and offsets.
+//!
+//! One file at a time, `meta-<generation>.log`: a header block, then records with the envelope of
+//! the commit log (kind 3), positions counted from the start of the file. [`MetaLog::rewrite`]
+//! makes the next generation complete under another name, renames it and removes the old one. A
+//! mark as of the commit log, its `first` being the generation, is kept beside it.
 
-use std::{marker::PhantomData, path::Path, rc::Rc};
+mod file;
+mod open;
 
-use ringmq_io::Runtime;
+use std::{
+    cell::{Cell, RefCell},
+    collections::VecDeque,
+    future::poll_fn,
+    path::{Path, PathBuf},
+    rc::Rc,
+    sync::Arc,
+    task::{Poll, Waker},
+};
 
-use crate::{LogError, OpenError};
+use ringmq_io::{Disk as _, Runtime, Shares};
+
+use crate::{LogError, OpenError, envelope, event::Event, mark::MarkFile};
+use file::MetaFile;
+
+/// Largest record.
+pub const RECORD_BYTES_MAX: usize = envelope::PAYLOAD_BYTES_MAX;
 
 /// A log of small records with snapshots. Clones are the same log.
 pub struct MetaLog<R: Runtime> {
-    shared: Rc<PhantomData<R>>,
+    shared: Rc<Shared<R>>,
 }
 
 impl<R: Runtime> Clone for MetaLog<R> {
@@ -19,33 +39,169 @@ impl<R: Runtime> Clone for MetaLog<R> {
     }
 }
 
+pub(crate) struct Shared<R: Runtime> {
+    runtime: R,
+    directory: PathBuf,
+    commands: RefCell<VecDeque<Command>>,
+    changed: Event,
+    bytes: Cell<u64>,
+    fenced: RefCell<Option<Arc<str>>>,
+    closing: Cell<bool>,
+}
+
+enum Work {
+    Append,
+    Rewrite,
+    Close,
+}
+
+struct Command {
+    work: Work,
+    records: Vec<Vec<u8>>,
+    answer: Rc<Answer>,
+}
+
+/// How a command ended, for the task that waits for it.
+#[derive(Default)]
+struct Answer {
+    result: RefCell<Option<Result<(), LogError>>>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Answer {
+    fn set(&self, result: Result<(), LogError>) {
+        self.result.replace(Some(result));
+        let waker = self.waker.take();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    async fn wait(&self) -> Result<(), LogError> {
+        poll_fn(|context| match self.result.take() {
+            Some(result) => Poll::Ready(result),
+            None => {
+                self.waker.replace(Some(context.waker().clone()));
+                Poll::Pending
+            }
+        })
+        .await
+    }
+}
+
 impl<R: Runtime> MetaLog<R> {
-    /// Opens the log in `directory`, or creates it; brings all records in order.
+    /// Opens the log in `directory`, or creates it; brings all records in order. When it resolves,
+    /// they are on stable storage. A torn tail is cut, damage is refused.
     pub async fn open(runtime: R, directory: &Path) -> Result<(Self, Vec<Vec<u8>>), OpenError> {
-        let _ = (runtime, directory);
-        unreachable!("being written")
+        runtime.disk().create_directory(directory).await?;
+        let (file, mark, records) = open::open(&runtime, directory).await?;
+        let shared = Rc::new(Shared {
+            runtime: runtime.clone(),
+            directory: directory.into(),
+            commands: RefCell::default(),
+            changed: Event::default(),
+            bytes: Cell::new(file.end()),
+            fenced: RefCell::default(),
+            closing: Cell::new(false),
+        });
+        runtime.spawn(
+            Shares::Foreground,
+            "metadata log",
+            run(shared.clone(), file, mark),
+        );
+        Ok((MetaLog { shared }, records))
     }
 
-    /// Durable, all of them and in this order, when resolved. Calls under way at the same time
-    /// share a write.
+    /// Durable, all of them and in this order, when resolved; after an error other than `Full` or
+    /// `TooLarge` they may or may not be there after the next start. Calls under way at the same
+    /// time share a write. Goes on if the future is dropped.
     pub async fn append(&self, records: &[&[u8]]) -> Result<(), LogError> {
-        let _ = records;
-        unreachable!("being written")
+        self.command(Work::Append, records).await
     }
 
-    /// Replaces all earlier records by these; atomic and durable when resolved.
+    /// Replaces all records appended before this call by these; atomic and durable when resolved.
+    /// Goes on if the future is dropped.
     pub async fn rewrite(&self, records: &[&[u8]]) -> Result<(), LogError> {
-        let _ = records;
-        unreachable!("being written")
+        self.command(Work::Rewrite, records).await
     }
 
     /// Bytes of the current file, for deciding when to rewrite.
     pub fn bytes(&self) -> u64 {
-        unreachable!("being written")
+        self.shared.bytes.get()
     }
 
-    /// Writes the clean mark. Nothing may be appended afterwards.
+    /// Writes what was appended, then the clean mark. Nothing may be appended afterwards.
     pub async fn close(self) -> Result<(), LogError> {
-        unreachable!("being written")
+        self.command(Work::Close, &[]).await
+    }
+
+    async fn command(&self, work: Work, records: &[&[u8]]) -> Result<(), LogError> {
+        let shared = &self.shared;
+        if let Some(reason) = shared.fenced.borrow().clone() {
+            return Err(LogError::Fenced { reason });
+        }
+        if shared.closing.get() {
+            return Err(LogError::ShuttingDown);
+        }
+        if let Some(large) = records
+            .iter()
+            .find(|record| record.len() > RECORD_BYTES_MAX)
+        {
+            return Err(LogError::TooLarge {
+                size: large.len(),
+                limit: RECORD_BYTES_MAX,
+            });
+        }
+        shared.closing.set(matches!(work, Work::Close));
+        let answer = Rc::new(Answer::default());
+        let records = records.iter().map(|record| record.to_vec()).collect();
+        shared.commands.borrow_mut().push_back(Command {
+            work,
+            records,
+            answer: answer.clone(),
+        });
+        shared.changed.notify();
+        answer.wait().await
+    }
+}
+
+async fn run<R: Runtime>(shared: Rc<Shared<R>>, mut file: MetaFile<R>, mark: MarkFile<R>) {
+    loop {
+        let first = shared.commands.borrow_mut().pop_front();
+        let Some(first) = first else {
+            shared.changed.wait().await;
+            continue;
+        };
+        let closes = matches!(first.work, Work::Close);
+        let mut group = vec![first];
+        if matches!(group[0].work, Work::Append) {
+            let mut commands = shared.commands.borrow_mut();
+            while let Some(next) = commands.pop_front_if(|next| matches!(next.work, Work::Append)) {
+                group.push(next);
+            }
+        }
+        let records = || group.iter().flat_map(|command| &command.records);
+        let result = match group[0].work {
+            Work::Append => file.append(&mark, records()).await,
+            Work::Rewrite => {
+                let (runtime, directory) = (&shared.runtime, &shared.directory);
+                file.rewrite(runtime, directory, &mark, records()).await
+            }
+            Work::Close => file.note(&mark, true).await,
+        };
+        shared.bytes.set(file.end());
+        if let Err(LogError::Fenced { reason }) = &result {
+            let directory = shared.directory.display();
+            tracing::error!(%directory, %reason, "metadata log fenced");
+            shared.fenced.replace(Some(reason.clone()));
+            group.extend(shared.commands.take());
+        }
+        let failed = result.is_err();
+        for command in group {
+            command.answer.set(result.clone());
+        }
+        if closes || (failed && shared.fenced.borrow().is_some()) {
+            return;
+        }
     }
 }
