@@ -5,6 +5,7 @@ mod binary;
 mod json;
 mod send_ok;
 
+pub(crate) use json::string as json_string;
 pub use send_ok::{SendOk, send_ok};
 
 use crate::command::{FLAG_ONEWAY, FLAG_RESPONSE};

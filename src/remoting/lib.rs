@@ -7,10 +7,12 @@
 
 #![forbid(unsafe_code)]
 
+pub mod body;
 pub mod codes;
 pub mod command;
 pub mod encode;
 mod fast;
+pub mod fastjson;
 pub mod frame;
 pub mod headers;
 pub mod language;

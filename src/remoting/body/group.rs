@@ -1,0 +1,102 @@
+//! Bodies about consumer groups and their settings.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::DataVersion;
+
+/// The settings of a consumer group.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct SubscriptionGroupConfig {
+    pub group_name: String,
+    pub consume_enable: bool,
+    pub consume_from_min_enable: bool,
+    pub consume_broadcast_enable: bool,
+    pub consume_message_orderly: bool,
+    pub retry_queue_nums: i32,
+    pub retry_max_times: i32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group_retry_policy: Option<serde_json::Value>,
+    pub broker_id: i64,
+    pub which_broker_when_consume_slowly: i64,
+    pub notify_consumer_ids_changed_enable: bool,
+    pub group_sys_flag: i32,
+    pub consume_timeout_minute: i32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subscription_data_set: Option<Vec<SimpleSubscriptionData>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attributes: Option<BTreeMap<String, String>>,
+}
+
+impl Default for SubscriptionGroupConfig {
+    /// As Java has it.
+    fn default() -> Self {
+        SubscriptionGroupConfig {
+            group_name: String::new(),
+            consume_enable: true,
+            consume_from_min_enable: true,
+            consume_broadcast_enable: true,
+            consume_message_orderly: false,
+            retry_queue_nums: 1,
+            retry_max_times: 16,
+            group_retry_policy: None,
+            broker_id: 0,
+            which_broker_when_consume_slowly: 1,
+            notify_consumer_ids_changed_enable: true,
+            group_sys_flag: 0,
+            consume_timeout_minute: 15,
+            subscription_data_set: None,
+            attributes: None,
+        }
+    }
+}
+
+/// A subscription that an administrator gives to a group.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct SimpleSubscriptionData {
+    pub topic: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expression_type: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expression: Option<String>,
+    pub version: i64,
+}
+
+/// All groups of a broker: the answer to GET_ALL_SUBSCRIPTIONGROUP_CONFIG.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct SubscriptionGroupWrapper {
+    pub subscription_group_table: BTreeMap<String, SubscriptionGroupConfig>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub forbidden_table: Option<BTreeMap<String, BTreeMap<String, i32>>>,
+    pub data_version: DataVersion,
+}
+
+/// UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct SubscriptionGroupList {
+    pub group_config_list: Vec<SubscriptionGroupConfig>,
+}
+
+/// The groups that consume a topic.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct GroupList {
+    pub group_list: std::collections::BTreeSet<String>,
+}
+
+/// The answer to UPDATE_AND_GET_GROUP_FORBIDDEN.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct GroupForbidden {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub topic: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub readable: Option<bool>,
+}

@@ -1,0 +1,175 @@
+//! The body of REGISTER_BROKER: JSON, or a zlib stream of this (all integers big-endian):
+//!
+//! ```text
+//! length i32, data version as JSON | topic count i32, (length i32, topic as text)*
+//! length i32, list of filter servers as JSON | RocketMQ 5: count i32, (length i32, JSON)*
+//! ```
+//!
+//! A topic as text is `name readQueues writeQueues perm filterType` with spaces between, and in
+//! RocketMQ 5 the attributes as JSON behind, when there are any.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+
+use flate2::Compression;
+use flate2::read::ZlibDecoder;
+use flate2::write::ZlibEncoder;
+use serde::{Deserialize, Serialize};
+
+use super::{DataVersion, TopicConfig, TopicConfigSerializeWrapper};
+use crate::fastjson::{self, BodyError};
+
+/// Most bytes that a compressed body may grow to: some 500,000 topics.
+pub const DECOMPRESSED_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// What a broker tells a name server.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RegisterBrokerBody {
+    pub topic_config_serialize_wrapper: TopicConfigSerializeWrapper,
+    pub filter_server_list: Vec<String>,
+}
+
+/// Why a body of REGISTER_BROKER cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum RegisterError {
+    #[error("register {0}")]
+    Body(#[from] BodyError),
+    #[error("compressed register body: {0}")]
+    Compression(#[from] std::io::Error),
+    #[error("compressed register body grows beyond {limit} bytes: the broker has too many topics")]
+    Long { limit: usize },
+    #[error("compressed register body ends within {field}")]
+    Short { field: &'static str },
+}
+
+impl RegisterBrokerBody {
+    /// Reads either form.
+    pub fn decode(bytes: &[u8], compressed: bool) -> Result<RegisterBrokerBody, RegisterError> {
+        if !compressed {
+            return Ok(fastjson::from_slice(bytes)?);
+        }
+        let mut content = Vec::new();
+        let limit = DECOMPRESSED_BYTES_MAX;
+        let mut decoder = ZlibDecoder::new(bytes).take(limit as u64 + 1);
+        decoder.read_to_end(&mut content)?;
+        if content.len() > limit {
+            return Err(RegisterError::Long { limit });
+        }
+        decode_content(&content)
+    }
+
+    /// Writes either form.
+    ///
+    /// # Panics
+    /// If a part is beyond 4 GiB.
+    pub fn encode(&self, compressed: bool) -> Vec<u8> {
+        if !compressed {
+            return fastjson::to_vec(self);
+        }
+        let wrapper = &self.topic_config_serialize_wrapper;
+        let mut content = Vec::new();
+        put(&mut content, &fastjson::to_vec(&wrapper.data_version));
+        let count = u32::try_from(wrapper.topic_config_table.len()).expect("fewer than 4 billion");
+        content.extend_from_slice(&count.to_be_bytes());
+        for topic in wrapper.topic_config_table.values() {
+            put(&mut content, topic.to_text().as_bytes());
+        }
+        put(&mut content, &fastjson::to_vec(&self.filter_server_list));
+        let mut encoder = ZlibEncoder::new(Vec::new(), Compression::best());
+        encoder.write_all(&content).expect("memory takes all");
+        encoder.finish().expect("memory takes all")
+    }
+}
+
+fn put(out: &mut Vec<u8>, part: &[u8]) {
+    out.extend_from_slice(
+        &u32::try_from(part.len())
+            .expect("a short part")
+            .to_be_bytes(),
+    );
+    out.extend_from_slice(part);
+}
+
+fn decode_content(content: &[u8]) -> Result<RegisterBrokerBody, RegisterError> {
+    let mut rest = content;
+    let data_version = take(&mut rest, "data version")?;
+    let data_version: DataVersion = fastjson::from_slice(data_version)?;
+    let count = take_count(&mut rest, "topic count")?;
+    let mut topic_config_table = BTreeMap::new();
+    for _ in 0..count {
+        let text = String::from_utf8_lossy(take(&mut rest, "topic")?);
+        if let Some(topic) = TopicConfig::from_text(&text) {
+            topic_config_table.insert(topic.topic_name.clone(), topic);
+        }
+    }
+    let filter_server_list = fastjson::from_slice(take(&mut rest, "filter servers")?);
+    Ok(RegisterBrokerBody {
+        topic_config_serialize_wrapper: TopicConfigSerializeWrapper {
+            topic_config_table,
+            data_version,
+        },
+        filter_server_list: filter_server_list.unwrap_or_default(),
+    })
+}
+
+fn take_count(rest: &mut &[u8], field: &'static str) -> Result<usize, RegisterError> {
+    let short = RegisterError::Short { field };
+    let Some((count, behind)) = rest.split_first_chunk::<4>() else {
+        return Err(short);
+    };
+    *rest = behind;
+    usize::try_from(i32::from_be_bytes(*count)).map_err(|_| short)
+}
+
+fn take<'a>(rest: &mut &'a [u8], field: &'static str) -> Result<&'a [u8], RegisterError> {
+    let length = take_count(rest, field)?;
+    let (part, behind) = rest
+        .split_at_checked(length)
+        .ok_or(RegisterError::Short { field })?;
+    *rest = behind;
+    Ok(part)
+}
+
+impl TopicConfig {
+    /// The text of a topic in compressed bodies.
+    pub fn to_text(&self) -> String {
+        let TopicConfig {
+            topic_name,
+            read_queue_nums,
+            write_queue_nums,
+            perm,
+            ..
+        } = self;
+        let filter_type = &self.topic_filter_type;
+        let mut text =
+            format!("{topic_name} {read_queue_nums} {write_queue_nums} {perm} {filter_type}");
+        if let Some(attributes) = self.attributes.as_ref().filter(|map| !map.is_empty()) {
+            text.push(' ');
+            text.push_str(&String::from_utf8_lossy(&fastjson::to_vec(attributes)));
+        }
+        text
+    }
+
+    /// Reads a topic's text; None when it has not the parts that both versions of RocketMQ write.
+    pub fn from_text(text: &str) -> Option<TopicConfig> {
+        let mut parts = text.splitn(6, ' ');
+        let topic_name = parts.next()?.to_owned();
+        let read_queue_nums = parts.next()?.parse().ok()?;
+        let write_queue_nums = parts.next()?.parse().ok()?;
+        let perm = parts.next()?.parse().ok()?;
+        let topic_filter_type = parts.next()?.to_owned();
+        let attributes = parts
+            .next()
+            .and_then(|json| fastjson::from_slice(json.as_bytes()).ok());
+        Some(TopicConfig {
+            topic_name,
+            read_queue_nums,
+            write_queue_nums,
+            perm,
+            topic_filter_type,
+            attributes,
+            ..TopicConfig::default()
+        })
+    }
+}
