@@ -1,1 +1,201 @@
+//! The check before the first executor: does this machine let RingMQ run? glommio would panic, end
+//! the process or fail much later without a reason; here every obstacle is one sentence with the
+//! remedy.
 
+mod facts;
+
+use std::path::{Path, PathBuf};
+
+pub use self::facts::{DirectoryFacts, Facts, UringProbe};
+
+/// glommio refuses to make an executor below this limit of locked memory.
+const MEMLOCK_BYTES_MIN: u64 = 512 * 1024;
+
+/// The oldest kernel whose io_uring has all that glommio uses.
+const KERNEL_MIN: (u32, u32) = (5, 8);
+
+/// Descriptors that a broker needs besides one for each connection.
+const DESCRIPTORS_MIN: u64 = 1024;
+
+/// What the check found, for the log and `ringmq doctor`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    pub kernel: (u32, u32),
+    /// CPUs that the process may use, ascending.
+    pub cpus: Vec<usize>,
+    /// Limits in force now, raised as far as allowed.
+    pub memlock_bytes: u64,
+    pub descriptors: u64,
+    /// There are fewer CPUs than shards: pinning would put two shards on one.
+    pub shares_cpus: bool,
+}
+
+/// Why RingMQ cannot run here. `Display` is one sentence for the operator.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum GateError {
+    #[error(
+        "RingMQ needs Linux {min}.{minor_min} or newer for io_uring, this is {major}.{minor}: upgrade the kernel",
+        min = KERNEL_MIN.0, minor_min = KERNEL_MIN.1
+    )]
+    KernelTooOld { major: u32, minor: u32 },
+    #[error(
+        "io_uring is disabled on this machine (kernel.io_uring_disabled = {setting}): run \
+         `sysctl -w kernel.io_uring_disabled=0`"
+    )]
+    DisabledBySysctl { setting: u32 },
+    #[error(
+        "io_uring is blocked by a seccomp filter (error {errno}), as containers have by default: \
+         start the container with `--security-opt seccomp=unconfined` or a profile that allows \
+         io_uring_setup, io_uring_enter and io_uring_register"
+    )]
+    BlockedBySeccomp { errno: i32 },
+    #[error(
+        "this kernel was built without io_uring (error ENOSYS): use one with CONFIG_IO_URING=y"
+    )]
+    NotInKernel,
+    #[error(
+        "io_uring was refused with error {errno} (permission): look for a security module \
+         (`ausearch -m avc`, `dmesg`) that denies io_uring to this process"
+    )]
+    Refused { errno: i32 },
+    #[error(
+        "there is not enough lockable memory for io_uring (limit {limit} bytes): raise it with \
+         `docker run --ulimit memlock=-1`, `LimitMEMLOCK=infinity` in the systemd unit, or \
+         `ulimit -l unlimited`"
+    )]
+    NoLockableMemory { limit: u64 },
+    #[error(
+        "the limit of locked memory is {limit} bytes and {min} are needed: raise it with `docker \
+         run --ulimit memlock=-1`, `LimitMEMLOCK=infinity` in the systemd unit, or `ulimit -l \
+         unlimited`", min = MEMLOCK_BYTES_MIN
+    )]
+    MemlockTooLow { limit: u64 },
+    #[error("io_uring does not work here (error {errno}): run `ringmq doctor` and report this")]
+    UringBroken { errno: i32 },
+    #[error(
+        "the limit of open files is {limit} and at least {min} are needed: raise it with `docker \
+         run --ulimit nofile=65536`, `LimitNOFILE=65536` in the systemd unit, or `ulimit -n 65536`",
+        min = DESCRIPTORS_MIN
+    )]
+    TooFewDescriptors { limit: u64 },
+    #[error("the number of shards is 0: set it to the number of CPUs to use, or leave it out")]
+    NoShards,
+    #[error(
+        "this process may use no CPU that it could find out: check `taskset -p` and the cpuset of \
+         the container"
+    )]
+    NoCpus,
+    #[error(
+        "cannot use the directory {path}: {reason} (error {errno}): create it and give it to the \
+         user that runs RingMQ", path = path.display()
+    )]
+    Directory {
+        path: PathBuf,
+        reason: &'static str,
+        errno: i32,
+    },
+    #[error(
+        "the directory {path} is on a {kind} file system, which loses what it holds or cannot do \
+         O_DIRECT: put it on a disk with ext4 or XFS (a container needs a volume)",
+        path = path.display()
+    )]
+    VolatileFileSystem { path: PathBuf, kind: &'static str },
+    #[error(
+        "the file system of {path} does not support O_DIRECT (error {errno}), which RingMQ needs: \
+         put it on a disk with ext4 or XFS (a container needs a volume)", path = path.display()
+    )]
+    NoDirectIo { path: PathBuf, errno: i32 },
+}
+
+/// Finds out whether `shards` executors can run here and keep their data in `directory`, which must
+/// exist. Raises the soft limits of locked memory and open files to the hard ones. To be called
+/// before any thread is pinned.
+pub fn check(directory: Option<&Path>, shards: usize) -> Result<Report, GateError> {
+    facts::raise_limits();
+    decide(&facts::collect(directory, shards))
+}
+
+/// The verdict on the facts: the first obstacle, in the order in which they must be removed.
+pub fn decide(facts: &Facts) -> Result<Report, GateError> {
+    let (major, minor) = facts.kernel;
+    if facts.kernel < KERNEL_MIN {
+        return Err(GateError::KernelTooOld { major, minor });
+    }
+    decide_limits(facts)?;
+    decide_uring(facts)?;
+    if facts.shards == 0 {
+        return Err(GateError::NoShards);
+    }
+    if facts.cpus.is_empty() {
+        return Err(GateError::NoCpus);
+    }
+    if let Some((path, directory)) = &facts.directory {
+        decide_directory(path, directory)?;
+    }
+    Ok(Report {
+        kernel: facts.kernel,
+        cpus: facts.cpus.clone(),
+        memlock_bytes: facts.memlock_bytes,
+        descriptors: facts.descriptors,
+        shares_cpus: facts.cpus.len() < facts.shards,
+    })
+}
+
+fn decide_limits(facts: &Facts) -> Result<(), GateError> {
+    if facts.memlock_bytes < MEMLOCK_BYTES_MIN {
+        return Err(GateError::MemlockTooLow {
+            limit: facts.memlock_bytes,
+        });
+    }
+    if facts.descriptors < DESCRIPTORS_MIN {
+        return Err(GateError::TooFewDescriptors {
+            limit: facts.descriptors,
+        });
+    }
+    Ok(())
+}
+
+fn decide_uring(facts: &Facts) -> Result<(), GateError> {
+    let UringProbe::Failed(errno) = facts.uring else {
+        return Ok(());
+    };
+    Err(match errno {
+        libc::EPERM | libc::EACCES if facts.uring_disabled > 0 => GateError::DisabledBySysctl {
+            setting: facts.uring_disabled,
+        },
+        libc::EPERM | libc::EACCES | libc::ENOSYS if facts.seccomp_filter => {
+            GateError::BlockedBySeccomp { errno }
+        }
+        libc::EPERM | libc::EACCES => GateError::Refused { errno },
+        libc::ENOSYS => GateError::NotInKernel,
+        libc::ENOMEM => GateError::NoLockableMemory {
+            limit: facts.memlock_bytes,
+        },
+        libc::EMFILE | libc::ENFILE => GateError::TooFewDescriptors {
+            limit: facts.descriptors,
+        },
+        _ => GateError::UringBroken { errno },
+    })
+}
+
+fn decide_directory(path: &Path, facts: &DirectoryFacts) -> Result<(), GateError> {
+    let path = path.to_owned();
+    match *facts {
+        DirectoryFacts::Usable => Ok(()),
+        DirectoryFacts::Missing(errno) => Err(GateError::Directory {
+            path,
+            reason: "it is not a directory",
+            errno,
+        }),
+        DirectoryFacts::NotWritable(errno) => Err(GateError::Directory {
+            path,
+            reason: "no file can be created in it",
+            errno,
+        }),
+        DirectoryFacts::Volatile(kind) => Err(GateError::VolatileFileSystem { path, kind }),
+        DirectoryFacts::NoDirectIo(errno) => Err(GateError::NoDirectIo { path, errno }),
+    }
+}
+
+#[cfg(test)]
+mod tests;

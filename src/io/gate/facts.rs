@@ -1,0 +1,181 @@
+//! What the gate looks at. Nothing is judged here.
+
+use std::{
+    fs,
+    io::{self, Write},
+    os::{
+        fd::{AsFd, FromRawFd, OwnedFd},
+        unix::fs::OpenOptionsExt,
+    },
+    path::{Path, PathBuf},
+};
+
+use nix::{
+    fcntl::{FcntlArg, OFlag, fcntl},
+    sys::{
+        resource::{Resource, getrlimit, setrlimit},
+        statfs::{FsType, TMPFS_MAGIC, statfs},
+        utsname::uname,
+    },
+};
+use ringmq_base::limits::BLOCK_BYTES;
+
+use crate::launch::allowed_cpus;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// Major and minor version of the running kernel.
+    pub kernel: (u32, u32),
+    pub uring: UringProbe,
+    /// `kernel.io_uring_disabled`: 0 allows all, 1 a group, 2 nobody.
+    pub uring_disabled: u32,
+    /// System calls of this process are filtered.
+    pub seccomp_filter: bool,
+    /// Soft limits after raising.
+    pub memlock_bytes: u64,
+    pub descriptors: u64,
+    pub cpus: Vec<usize>,
+    pub shards: usize,
+    pub directory: Option<(PathBuf, DirectoryFacts)>,
+}
+
+/// What `io_uring_setup` said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UringProbe {
+    Works,
+    /// The error number.
+    Failed(i32),
+}
+
+/// What trying to use the directory showed; error numbers inside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DirectoryFacts {
+    Usable,
+    Missing(i32),
+    NotWritable(i32),
+    /// The name of a file system in memory.
+    Volatile(&'static str),
+    NoDirectIo(i32),
+}
+
+const RAMFS_MAGIC: FsType = FsType(0x8584_58f6);
+
+/// Raises the soft limits to the hard ones; a refusal shows in the facts.
+pub fn raise_limits() {
+    for resource in [Resource::RLIMIT_MEMLOCK, Resource::RLIMIT_NOFILE] {
+        if let Ok((soft, hard)) = getrlimit(resource)
+            && soft < hard
+        {
+            let _ = setrlimit(resource, hard, hard);
+        }
+    }
+}
+
+pub fn collect(directory: Option<&Path>, shards: usize) -> Facts {
+    let limit = |resource| getrlimit(resource).map_or(0, |(soft, _)| soft);
+    Facts {
+        kernel: kernel_version(),
+        uring: probe_uring(),
+        uring_disabled: read_number("/proc/sys/kernel/io_uring_disabled").unwrap_or(0),
+        seccomp_filter: fs::read_to_string("/proc/self/status")
+            .is_ok_and(|status| has_seccomp_filter(&status)),
+        memlock_bytes: limit(Resource::RLIMIT_MEMLOCK),
+        descriptors: limit(Resource::RLIMIT_NOFILE),
+        cpus: allowed_cpus().unwrap_or_default(),
+        shards,
+        directory: directory.map(|path| (path.to_owned(), probe_directory(path))),
+    }
+}
+
+fn kernel_version() -> (u32, u32) {
+    let name = uname();
+    name.ok()
+        .and_then(|name| parse_version(name.release().to_str()?))
+        .unwrap_or((0, 0))
+}
+
+pub(super) fn parse_version(release: &str) -> Option<(u32, u32)> {
+    let mut parts = release.split(|character: char| !character.is_ascii_digit());
+    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+}
+
+pub(super) fn has_seccomp_filter(status: &str) -> bool {
+    let mode = status
+        .lines()
+        .find_map(|line| line.strip_prefix("Seccomp:"));
+    mode.is_some_and(|mode| mode.trim() != "0")
+}
+
+fn read_number(path: &str) -> Option<u32> {
+    fs::read_to_string(path).ok()?.trim().parse().ok()
+}
+
+/// Makes a small ring and closes it.
+fn probe_uring() -> UringProbe {
+    /// Bytes of `struct io_uring_params`.
+    const PARAMETER_BYTES: usize = 120;
+    let mut parameters = [0_u64; PARAMETER_BYTES / 8];
+    // SAFETY: the call writes at most the size of io_uring_params to the array, and keeps no
+    // pointer to it; zeros are valid parameters.
+    let result = unsafe { libc::syscall(libc::SYS_io_uring_setup, 8, parameters.as_mut_ptr()) };
+    match i32::try_from(result) {
+        Ok(descriptor) if descriptor >= 0 => {
+            // SAFETY: the kernel has just made this descriptor for us alone.
+            drop(unsafe { OwnedFd::from_raw_fd(descriptor) });
+            UringProbe::Works
+        }
+        _ => UringProbe::Failed(errno(&io::Error::last_os_error())),
+    }
+}
+
+fn errno(error: &io::Error) -> i32 {
+    error.raw_os_error().unwrap_or(0)
+}
+
+fn probe_directory(path: &Path) -> DirectoryFacts {
+    match fs::metadata(path) {
+        Ok(metadata) if metadata.is_dir() => {}
+        Ok(_) => return DirectoryFacts::Missing(libc::ENOTDIR),
+        Err(error) => return DirectoryFacts::Missing(errno(&error)),
+    }
+    match statfs(path).map(|file_system| file_system.filesystem_type()) {
+        Ok(TMPFS_MAGIC) => return DirectoryFacts::Volatile("tmpfs"),
+        Ok(RAMFS_MAGIC) => return DirectoryFacts::Volatile("ramfs"),
+        _ => {}
+    }
+    let probe = path.join(format!(".ringmq-gate-{}", std::process::id()));
+    let facts = probe_file(&probe);
+    let _ = fs::remove_file(&probe);
+    facts
+}
+
+/// Creates a file, turns O_DIRECT on as glommio does, and reads a block that way.
+fn probe_file(path: &Path) -> DirectoryFacts {
+    let mut options = fs::OpenOptions::new();
+    options
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600);
+    let written = options.open(path).and_then(|mut file| {
+        file.write_all(&[0; BLOCK_BYTES])?;
+        file.sync_all()?;
+        Ok(file)
+    });
+    let file = match written {
+        Ok(file) => file,
+        Err(error) => return DirectoryFacts::NotWritable(errno(&error)),
+    };
+    let flags = OFlag::O_RDWR | OFlag::O_DIRECT;
+    if let Err(error) = fcntl(file.as_fd(), FcntlArg::F_SETFL(flags)) {
+        return DirectoryFacts::NoDirectIo(error as i32);
+    }
+    #[repr(C, align(4096))]
+    struct Block([u8; BLOCK_BYTES]);
+    let mut block = Box::new(Block([0; BLOCK_BYTES]));
+    match std::os::unix::fs::FileExt::read_at(&file, &mut block.0, 0) {
+        Ok(_) => DirectoryFacts::Usable,
+        Err(error) => DirectoryFacts::NoDirectIo(errno(&error)),
+    }
+}

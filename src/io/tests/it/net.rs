@@ -1,0 +1,257 @@
+use std::{
+    io::{ErrorKind, Read, Write},
+    net::SocketAddr,
+    os::fd::AsRawFd,
+    rc::Rc,
+    sync::mpsc,
+    thread,
+    time::Duration,
+};
+
+use ringmq_io::{
+    Accepted, Clock, Listener, Net, Runtime, Shares, Spawn, Stream,
+    mailbox::{Receiver, mailbox},
+    ring::{RingRuntime, RingStream},
+    signal::oneshot,
+};
+use std::sync::{Arc, Mutex};
+
+use crate::support::{on_executor, on_executors};
+
+fn anywhere() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 0))
+}
+
+async fn write_all(stream: &RingStream, mut bytes: &[u8]) {
+    while !bytes.is_empty() {
+        let written = stream.write(bytes).await.expect("the peer reads");
+        bytes = &bytes[written..];
+    }
+}
+
+async fn pair(runtime: &RingRuntime) -> (RingStream, RingStream) {
+    let listener = runtime.net().listen(anywhere()).expect("listen");
+    let (giver, taker) = oneshot();
+    let address = listener.local();
+    let net = runtime.net().clone();
+    runtime.spawn(Shares::Foreground, "accept", async move {
+        giver.give(
+            net.adopt(listener.accept().await.expect("accept"))
+                .expect("adopt"),
+        );
+    });
+    let client = runtime.net().connect(address).await.expect("connect");
+    (client, taker.await.expect("it was accepted"))
+}
+
+/// More than the socket buffers hold goes both ways at once, so neither direction may wait for the
+/// other.
+#[test]
+fn one_task_reads_while_another_writes() {
+    const BYTES: usize = 16 << 20;
+    on_executor(|runtime| async move {
+        let (client, server) = pair(&runtime).await;
+        assert_eq!(client.local(), server.peer());
+        assert_eq!(client.peer(), server.local());
+        runtime.spawn(Shares::Foreground, "echo", async move {
+            let mut buffer = vec![0; 65_536];
+            loop {
+                let count = server.read(&mut buffer).await.expect("read");
+                if count == 0 {
+                    return;
+                }
+                write_all(&server, &buffer[..count]).await;
+            }
+        });
+        let client = Rc::new(client);
+        let writer = client.clone();
+        runtime.spawn(Shares::Foreground, "writer", async move {
+            let mut chunk = vec![0_u8; 100_000];
+            let mut sent = 0;
+            while sent < BYTES {
+                let count = chunk.len().min(BYTES - sent);
+                for (index, byte) in chunk[..count].iter_mut().enumerate() {
+                    *byte = ((sent + index) % 251) as u8;
+                }
+                write_all(&writer, &chunk[..count]).await;
+                sent += count;
+            }
+        });
+        let mut buffer = vec![0; 65_536];
+        let mut got = 0;
+        while got < BYTES {
+            let count = client.read(&mut buffer).await.expect("read");
+            assert!(count > 0, "the echo ended after {got} bytes");
+            for (index, byte) in buffer[..count].iter().enumerate() {
+                assert_eq!(usize::from(*byte), (got + index) % 251);
+            }
+            got += count;
+        }
+    });
+}
+
+#[test]
+fn a_write_that_does_not_wait_says_when_there_is_no_room() {
+    on_executor(|runtime| async move {
+        let (client, server) = pair(&runtime).await;
+        let chunk = vec![1; 1 << 20];
+        let mut sent = 0;
+        let error = loop {
+            match client.try_write(&chunk) {
+                Ok(count) => sent += count,
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.kind(), ErrorKind::WouldBlock);
+        let (giver, taker) = oneshot();
+        runtime.spawn(Shares::Foreground, "reader", async move {
+            let mut buffer = vec![0; 1 << 20];
+            let mut got = 0;
+            while got < sent + 1 {
+                got += server.read(&mut buffer).await.expect("read");
+            }
+            giver.give(got);
+        });
+        assert_eq!(
+            client.write(&[1]).await.expect("there is room in the end"),
+            1
+        );
+        assert_eq!(taker.await, Some(sent + 1));
+    });
+}
+
+#[test]
+fn shutdown_ends_a_waiting_read_on_both_sides() {
+    on_executor(|runtime| async move {
+        let (client, server) = pair(&runtime).await;
+        let client = Rc::new(client);
+        let reader = client.clone();
+        let (giver, taker) = oneshot();
+        runtime.spawn(Shares::Foreground, "reader", async move {
+            giver.give(reader.read(&mut [0; 8]).await);
+        });
+        runtime.sleep(Duration::from_millis(5)).await;
+        client.shutdown();
+        assert_eq!(
+            taker
+                .await
+                .expect("it ended")
+                .expect("with the end of the stream"),
+            0
+        );
+        assert_eq!(
+            server
+                .read(&mut [0; 8])
+                .await
+                .expect("the peer sees the end"),
+            0
+        );
+    });
+}
+
+#[test]
+fn dropping_a_stream_ends_the_connection_while_a_plain_client_waits() {
+    let (tell, address) = mpsc::channel();
+    let client = thread::spawn(move || {
+        let address: SocketAddr = address.recv().expect("the server tells");
+        let mut client = std::net::TcpStream::connect(address).expect("connect");
+        client.write_all(b"x").expect("write");
+        client.read(&mut [0; 8]).expect("the end")
+    });
+    let tell = Arc::new(Mutex::new(Some(tell)));
+    on_executor(move |runtime| {
+        let tell = tell.lock().expect("no panic").take().expect("one body");
+        async move {
+            let listener = runtime.net().listen(anywhere()).expect("listen");
+            tell.send(listener.local()).expect("the client waits");
+            let accepted = listener.accept().await.expect("accept");
+            let flags = nix::fcntl::fcntl(&accepted.descriptor, nix::fcntl::FcntlArg::F_GETFD);
+            assert_eq!(flags.expect("flags"), nix::libc::FD_CLOEXEC);
+            let stream = runtime.net().adopt(accepted).expect("adopt");
+            assert_eq!(stream.read(&mut [0; 8]).await.expect("read"), 1);
+            drop(stream);
+        }
+    });
+    assert_eq!(client.join().expect("the client does not panic"), 0);
+}
+
+#[test]
+fn a_port_that_is_taken_is_an_error() {
+    on_executor(|runtime| async move {
+        let listener = runtime.net().listen(anywhere()).expect("listen");
+        let error = runtime
+            .net()
+            .listen(listener.local())
+            .expect_err("it is taken");
+        assert_eq!(error.kind(), ErrorKind::AddrInUse);
+        let free = listener.local();
+        drop(listener);
+        runtime
+            .net()
+            .listen(free)
+            .expect("it can be had again at once");
+    });
+}
+
+#[test]
+fn a_refused_connection_is_an_error() {
+    on_executor(|runtime| async move {
+        let listener = runtime.net().listen(anywhere()).expect("listen");
+        let address = listener.local();
+        drop(listener);
+        runtime.sleep(Duration::from_millis(5)).await;
+        let error = runtime
+            .net()
+            .connect(address)
+            .await
+            .expect_err("nobody listens");
+        assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
+    });
+}
+
+/// Shard 0 accepts, shard 1 serves: the connection crosses in a mailbox.
+#[test]
+fn an_accepted_connection_crosses_threads() {
+    const CLIENTS: usize = 20;
+    let (sender, receiver) = mailbox::<Accepted>(CLIENTS);
+    let receiver: Arc<Mutex<Option<Receiver<Accepted>>>> = Arc::new(Mutex::new(Some(receiver)));
+    on_executors(2, move |shard, runtime| {
+        let sender = sender.clone();
+        let receiver = receiver.clone();
+        async move {
+            if shard.index() == 1 {
+                let receiver = receiver
+                    .lock()
+                    .expect("no panic")
+                    .take()
+                    .expect("one takes it");
+                let mut inbox = receiver.bind(&runtime).expect("bind");
+                for _ in 0..CLIENTS {
+                    let accepted = inbox.recv().await;
+                    assert!(accepted.descriptor.as_raw_fd() > 2);
+                    let stream = runtime.net().adopt(accepted).expect("adopt");
+                    let mut byte = [0];
+                    assert_eq!(stream.read(&mut byte).await.expect("read"), 1);
+                    write_all(&stream, &[byte[0] + 1]).await;
+                }
+                return;
+            }
+            let listener = runtime.net().listen(anywhere()).expect("listen");
+            let address = listener.local();
+            runtime.spawn(Shares::Foreground, "accept", async move {
+                loop {
+                    sender
+                        .try_send(listener.accept().await.expect("accept"))
+                        .expect("room");
+                }
+            });
+            for number in 0..CLIENTS {
+                let client = runtime.net().connect(address).await.expect("connect");
+                write_all(&client, &[number as u8]).await;
+                let mut byte = [0];
+                assert_eq!(client.read(&mut byte).await.expect("read"), 1);
+                assert_eq!(usize::from(byte[0]), number + 1);
+            }
+        }
+    });
+}
