@@ -167,7 +167,10 @@ pub fn begin_response(
 }
 
 fn cut_remark(remark: &str) -> &str {
-    let end = remark.floor_char_boundary(REMARK_BYTES_MAX);
+    let mut end = remark.len().min(REMARK_BYTES_MAX);
+    while !remark.is_char_boundary(end) {
+        end -= 1;
+    }
     remark.get(..end).unwrap_or(remark)
 }
 

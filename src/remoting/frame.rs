@@ -111,14 +111,16 @@ impl<'a> Frame<'a> {
         let incomplete = |need| FrameError::Incomplete { need, have };
         let prefix = bytes
             .first_chunk::<PREFIX_BYTES>()
-            .ok_or(incomplete(PREFIX_BYTES))?;
+            .ok_or_else(|| incomplete(PREFIX_BYTES))?;
         let [a, b, c, d, ..] = *prefix;
         let total = check_length(u32::from_be_bytes([a, b, c, d]))?;
         let (serialization, header_length) = check_word(prefix, total)?;
-        let content = bytes.get(PREFIX_BYTES..total).ok_or(incomplete(total))?;
+        let content = bytes
+            .get(PREFIX_BYTES..total)
+            .ok_or_else(|| incomplete(total))?;
         let (header, body) = content
             .split_at_checked(header_length)
-            .ok_or(incomplete(total))?;
+            .ok_or_else(|| incomplete(total))?;
         Ok(Frame {
             serialization,
             header,

@@ -7,6 +7,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod batch;
 pub mod body;
 pub mod codes;
 pub mod command;
@@ -14,11 +15,15 @@ pub mod encode;
 mod fast;
 pub mod fastjson;
 pub mod frame;
+#[cfg(test)]
+mod fuzz;
 pub mod headers;
 pub mod language;
 pub(crate) mod lexer;
 pub mod message_id;
+pub mod properties;
 pub mod pull;
 pub mod send;
+pub mod subscription;
 
 pub use ringmq_base::record;
