@@ -6,6 +6,7 @@ pub mod store;
 
 use std::collections::BTreeMap;
 
+use ringmq_remoting::fastjson;
 use serde::{Deserialize, Serialize};
 
 /// Namespace whose keys are topics and whose values are `broker:queues;broker:queues`.
@@ -35,11 +36,11 @@ pub enum KvError {
     NotStored { problem: String },
 }
 
-/// The file's shape. Values may be null in files of Java.
+/// The file's shape. Values may be numbers or booleans in files that people wrote.
 #[derive(Deserialize)]
 struct Loaded {
     #[serde(rename = "configTable", default)]
-    config_table: Option<BTreeMap<String, Option<BTreeMap<String, Option<serde_json::Value>>>>>,
+    config_table: BTreeMap<String, BTreeMap<String, serde_json::Value>>,
 }
 
 #[derive(Serialize)]
@@ -134,14 +135,14 @@ impl KvTable {
         if text.is_empty() {
             return Ok(KvTable::default());
         }
-        let loaded: Loaded = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+        let loaded: Loaded = fastjson::from_slice(text).map_err(|error| error.to_string())?;
         let mut table = KvTable::default();
-        for (namespace, entries) in loaded.config_table.unwrap_or_default() {
-            for (key, value) in entries.unwrap_or_default() {
+        for (namespace, entries) in loaded.config_table {
+            for (key, value) in entries {
                 let value = match value {
-                    None => continue,
-                    Some(serde_json::Value::String(text)) => text,
-                    Some(other) => other.to_string(),
+                    serde_json::Value::Null => continue,
+                    serde_json::Value::String(text) => text,
+                    other => other.to_string(),
                 };
                 table
                     .namespaces

@@ -2,13 +2,15 @@
 //! a name server. Pure: no clock, no network, no disk. Times are milliseconds on any clock that
 //! never goes back.
 //!
-//! A broker *name* is a group: a master (id 0) and its slaves. An *address* belongs to one id of one
-//! name; it is alive while its connection stands and it was heard of within its time.
+//! A broker *name* is a group: a master (id 0) and its slaves. An *address* belongs to one id of
+//! one name; it is alive while its connection stands and it was heard of within its time.
 
 pub mod expire;
 pub mod lookup;
 pub mod perm;
 pub mod register;
+#[cfg(test)]
+mod register_tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -84,7 +84,7 @@ pub fn assign<T: super::value::Value>(
     Ok(())
 }
 
-/// `config_table! { doc, name { section { field: type = default, "key", unit, limits, live, "doc"; } } }`
+/// The rows of a section: `field: type = default, "key", "unit", limits, live|fixed, "doc";`.
 macro_rules! config_table {
     (@live live) => { true };
     (@live fixed) => { false };
