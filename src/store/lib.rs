@@ -33,6 +33,8 @@ mod shared;
 mod space;
 mod state;
 mod tail;
+#[cfg(test)]
+mod testing;
 mod zero;
 
 pub use errors::{AppendError, LogError, OpenError, ReadError};

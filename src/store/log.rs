@@ -259,6 +259,7 @@ fn assemble<R: Runtime, S: Sink>(
         counters: Counters::default(),
     };
     let mark: MarkFile<R> = recovered.mark;
+    let zeroing = Zeroing::new(block_ceiling(end), options.zero_ahead_bytes);
     assert_eq!(mark.last().position, end);
     Shared {
         runtime,
@@ -267,7 +268,7 @@ fn assemble<R: Runtime, S: Sink>(
         state: state.into(),
         segments: recovered.segments.into(),
         mark,
-        zeroing: Zeroing::new(block_ceiling(end)),
+        zeroing,
         appended: Default::default(),
         published: Default::default(),
         space: Default::default(),

@@ -10,14 +10,15 @@ use std::{cell::Cell, rc::Rc};
 use ringmq_base::limits::BLOCK_BYTES;
 use ringmq_io::{BlockBuffer, Disk, DiskError, File, Runtime};
 
-use crate::{Sink, event::Event, shared::Shared, state::Space};
+use crate::{Sink, event::Event, shared::Shared, state::Space, tail::block_ceiling};
 
-const WRITE_BYTES: u64 = 1 << 20;
-/// How far ahead of the tail zeroing begins when the tail has overtaken it.
-const LEAD_BYTES: u64 = 1 << 20;
+const WRITE_BYTES_MAX: u64 = 1 << 20;
 
 #[derive(Default)]
 pub struct Zeroing {
+    /// Size of a zero write, and how far ahead of the tail zeroing begins again when the tail has
+    /// overtaken it.
+    step: u64,
     /// The zero write under way.
     in_flight: Cell<Option<(u64, u64)>>,
     /// Nothing before it is ever zeroed again.
@@ -31,8 +32,11 @@ pub struct Zeroing {
 }
 
 impl Zeroing {
-    pub fn new(frontier: u64) -> Zeroing {
+    /// Zeroes behind `frontier` only, and about `ahead` bytes ahead of the tail.
+    pub fn new(frontier: u64, ahead: u64) -> Zeroing {
+        let step = block_ceiling(ahead / 4).clamp(BLOCK_BYTES as u64, WRITE_BYTES_MAX);
         Zeroing {
+            step,
             frontier: Cell::new(frontier),
             ..Zeroing::default()
         }
@@ -64,14 +68,14 @@ impl Zeroing {
     fn next(&self, spaces: &[Space], position: u64, done: u64, ahead: u64) -> Option<(u64, u64)> {
         let frontier = self.frontier.get();
         let from = if done <= frontier {
-            frontier + LEAD_BYTES
+            frontier + self.step
         } else {
             done
         };
-        let limit = position.max(frontier).saturating_add(ahead + LEAD_BYTES);
+        let limit = position.max(frontier).saturating_add(ahead + self.step);
         for space in spaces {
             let from = from.max(space.start + BLOCK_BYTES as u64);
-            let end = space.allocated.min(from + WRITE_BYTES);
+            let end = space.allocated.min(from + self.step);
             if from < end && from < limit {
                 return Some((from, end));
             }
@@ -86,7 +90,7 @@ pub async fn run<R: Runtime, S: Sink>(shared: Rc<Shared<R, S>>) {
     let step = shared.options.zero_ahead_bytes / 4;
     let Some(buffer) = shared
         .is_open()
-        .then(|| shared.runtime.disk().buffer(WRITE_BYTES as usize))
+        .then(|| shared.runtime.disk().buffer(shared.zeroing.step as usize))
     else {
         return;
     };
@@ -122,7 +126,7 @@ pub async fn run<R: Runtime, S: Sink>(shared: Rc<Shared<R, S>>) {
         }
         if range.is_none() {
             let position = shared.state.borrow().position;
-            shared.zeroing.wake_at.set(position + WRITE_BYTES);
+            shared.zeroing.wake_at.set(position + shared.zeroing.step);
             shared.zeroing.wake.wait().await;
         } else {
             shared.runtime.yield_if_needed().await;
@@ -190,7 +194,8 @@ mod tests {
 
     #[test]
     fn zeroing_keeps_ahead_of_what_was_claimed() {
-        let zeroing = Zeroing::new(8192);
+        const STEP: u64 = WRITE_BYTES_MAX;
+        let zeroing = Zeroing::new(8192, 16 << 20);
         let spaces = [Space {
             start: 0,
             end: 1 << 30,
@@ -198,10 +203,10 @@ mod tests {
         }];
         let ahead = 16 << 20;
         let (from, end) = zeroing.next(&spaces, 8192, 0, ahead).expect("space");
-        assert_eq!((from, end), (8192 + LEAD_BYTES, 8192 + 2 * LEAD_BYTES));
+        assert_eq!((from, end), (8192 + STEP, 8192 + 2 * STEP));
         assert_eq!(
             zeroing.next(&spaces, 8192, end, ahead),
-            Some((end, end + WRITE_BYTES))
+            Some((end, end + STEP))
         );
         zeroing.frontier.set(40 << 20);
         assert_eq!(
