@@ -34,6 +34,15 @@ impl Names {
         self.0 & other.0 != 0
     }
 
+    /// The bit's number of a single name.
+    const fn index(self) -> Option<usize> {
+        if self.0 == 0 {
+            None
+        } else {
+            Some(self.0.trailing_zeros() as usize)
+        }
+    }
+
     #[inline]
     fn of(name: &[u8]) -> Names {
         match name {
@@ -52,16 +61,19 @@ impl Names {
 /// The properties of a string in their order; pieces that Java skips are skipped.
 #[derive(Clone, Debug)]
 pub struct Properties<'a> {
-    rest: &'a [u8],
+    bytes: &'a [u8],
+    at: usize,
 }
 
 impl<'a> Properties<'a> {
     pub const fn new(properties: &'a [u8]) -> Properties<'a> {
-        Properties { rest: properties }
+        Properties {
+            bytes: properties,
+            at: 0,
+        }
     }
 }
 
-/// One property, and the bytes it takes including its end mark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Property<'a> {
     pub name: &'a [u8],
@@ -73,25 +85,39 @@ impl<'a> Iterator for Properties<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<Property<'a>> {
-        while !self.rest.is_empty() {
-            let end = find(self.rest, PROPERTY_END).unwrap_or(self.rest.len());
-            let (piece, rest) = self.rest.split_at(end);
-            self.rest = rest.get(1..).unwrap_or_default();
-            if let Some(at) = find(piece, NAME_END) {
-                let (name, value) = piece.split_at(at);
-                let value = value.get(1..).unwrap_or_default();
-                if !name.is_empty() && !value.is_empty() {
-                    return Some(Property { name, value });
-                }
+        while let Some(rest) = self.bytes.get(self.at..).filter(|rest| !rest.is_empty()) {
+            let end = find(rest, PROPERTY_END).unwrap_or(rest.len());
+            let (piece, _) = rest.split_at(end);
+            self.at += end + 1;
+            let Some(name_end) = find(piece, NAME_END) else {
+                continue;
+            };
+            let (name, value) = piece.split_at(name_end);
+            let value = value.get(1..).unwrap_or_default();
+            if !name.is_empty() && !value.is_empty() {
+                return Some(Property { name, value });
             }
         }
         None
     }
 }
 
+/// Position of the first such byte, eight at a time: properties are a few dozen bytes, too short for
+/// a call to `memchr` to pay.
 #[inline]
 fn find(bytes: &[u8], wanted: u8) -> Option<usize> {
-    bytes.iter().position(|byte| *byte == wanted)
+    const LOW: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    let (chunks, rest) = bytes.as_chunks::<8>();
+    for (index, chunk) in chunks.iter().enumerate() {
+        let differs = u64::from_le_bytes(*chunk) ^ (LOW * u64::from(wanted));
+        let equal = differs.wrapping_sub(LOW) & !differs & HIGH;
+        if equal != 0 {
+            return Some(index * 8 + equal.trailing_zeros() as usize / 8);
+        }
+    }
+    let at = rest.iter().position(|byte| *byte == wanted)?;
+    Some(chunks.len() * 8 + at)
 }
 
 /// The value of a property; of the last one if it is there twice, as in a Java map.
@@ -105,35 +131,70 @@ pub fn text<'a>(properties: &'a [u8], name: &str) -> Option<&'a str> {
     std::str::from_utf8(value(properties, name)?).ok()
 }
 
-/// What a property string says to the broker.
+/// From where to where a property takes its bytes, its end mark included, even a missing one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Span {
+    start: u16,
+    end: u16,
+}
+
+/// What a property string says to the broker, and where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Scan<'a> {
     pub present: Names,
     pub tags: Option<&'a [u8]>,
-    pub delay: Option<&'a [u8]>,
-    pub wait: Option<&'a [u8]>,
-    pub retry_topic: Option<&'a [u8]>,
-    pub origin_message_id: Option<&'a [u8]>,
-    /// `TRAN_MSG` is `true` in any case.
+    /// `TRAN_MSG` is `true`, in capitals or not.
     pub transaction: bool,
+    /// The producer waits until the message is on stable storage and replicated.
+    pub waits_for_store: bool,
+    /// Not every property of [`Names`] is in `spans`: one is there twice, or the string is long.
+    irregular: bool,
+    /// Where the properties of [`Names`] are, by index.
+    spans: [Span; 7],
 }
 
 impl<'a> Scan<'a> {
+    #[inline]
     pub fn of(properties: &'a [u8]) -> Scan<'a> {
-        let mut scan = Scan::default();
-        for Property { name, value } in Properties::new(properties) {
-            scan.present = scan.present.and(Names::of(name));
+        let mut scan = Scan {
+            present: Names::NONE,
+            tags: None,
+            transaction: false,
+            waits_for_store: true,
+            irregular: false,
+            spans: [Span::default(); 7],
+        };
+        let mut all = Properties::new(properties);
+        while let Some(Property { name, value }) = all.next() {
             match name {
                 b"TAGS" => scan.tags = Some(value),
-                b"DELAY" => scan.delay = Some(value),
-                b"WAIT" => scan.wait = Some(value),
-                b"RETRY_TOPIC" => scan.retry_topic = Some(value),
-                b"ORIGIN_MESSAGE_ID" => scan.origin_message_id = Some(value),
                 b"TRAN_MSG" => scan.transaction = value.eq_ignore_ascii_case(b"true"),
-                _ => {}
+                _ => {
+                    let known = Names::of(name);
+                    if known == Names::WAIT {
+                        scan.waits_for_store = value.eq_ignore_ascii_case(b"true");
+                    }
+                    if let Some(index) = known.index() {
+                        let start = all.at - (name.len() + value.len() + 2);
+                        scan.note(known, index, start, all.at);
+                    }
+                }
             }
         }
         scan
+    }
+
+    fn note(&mut self, known: Names, index: usize, start: usize, end: usize) {
+        self.irregular |= self.present.intersects(known);
+        self.present = self.present.and(known);
+        match (
+            self.spans.get_mut(index),
+            u16::try_from(start),
+            u16::try_from(end),
+        ) {
+            (Some(span), Ok(start), Ok(end)) => *span = Span { start, end },
+            _ => self.irregular = true,
+        }
     }
 
     /// The hash of the tag, sign-extended; 0 without one.
@@ -141,46 +202,86 @@ impl<'a> Scan<'a> {
         let tags = self.tags.and_then(|tags| std::str::from_utf8(tags).ok());
         ringmq_base::hash::tags_code(tags)
     }
-
-    /// Whether the producer waits until the message is on stable storage and replicated.
-    pub fn waits_for_store(&self) -> bool {
-        self.wait
-            .is_none_or(|wait| wait.eq_ignore_ascii_case(b"true"))
-    }
 }
 
 /// Appends `properties` without those named in `dropped`, and with an end mark behind the last one
 /// that is left. `scan` is that of `properties`.
 pub fn copy_without(properties: &[u8], scan: &Scan<'_>, dropped: Names, out: &mut Vec<u8>) {
-    if properties.is_empty() {
-        return;
-    }
-    if !scan.present.intersects(dropped) {
-        out.extend_from_slice(properties);
-        if properties.last() != Some(&PROPERTY_END) {
-            out.push(PROPERTY_END);
-        }
-        return;
-    }
-    for Property { name, value } in Properties::new(properties) {
-        if !Names::of(name).intersects(dropped) {
+    if scan.irregular {
+        for Property { name, value } in kept(properties, dropped) {
             put(name, value, out);
         }
+        return;
+    }
+    let mut copied = 0;
+    let mut spans = scan.dropped_spans(dropped);
+    spans.sort();
+    for span in spans.as_slice() {
+        let until = usize::from(span.start);
+        out.extend_from_slice(properties.get(copied..until).unwrap_or_default());
+        copied = usize::from(span.end);
+    }
+    let rest = properties.get(copied..).unwrap_or_default();
+    out.extend_from_slice(rest);
+    if rest.last().is_some_and(|last| *last != PROPERTY_END) {
+        out.push(PROPERTY_END);
     }
 }
 
 /// Bytes that [`copy_without`] appends.
 pub fn bytes_without(properties: &[u8], scan: &Scan<'_>, dropped: Names) -> usize {
-    if properties.is_empty() {
-        return 0;
+    if scan.irregular {
+        let kept = kept(properties, dropped);
+        return kept
+            .map(|property| property.name.len() + property.value.len() + 2)
+            .sum();
     }
-    if !scan.present.intersects(dropped) {
-        return properties.len() + usize::from(properties.last() != Some(&PROPERTY_END));
+    let unmarked = properties.last().is_some_and(|last| *last != PROPERTY_END);
+    let spans = scan.dropped_spans(dropped);
+    let gone: usize = spans
+        .as_slice()
+        .iter()
+        .map(|span| usize::from(span.end - span.start))
+        .sum();
+    properties.len() + usize::from(unmarked) - gone
+}
+
+fn kept(properties: &[u8], dropped: Names) -> impl Iterator<Item = Property<'_>> {
+    Properties::new(properties)
+        .filter(move |property| !Names::of(property.name).intersects(dropped))
+}
+
+/// A few spans without an allocation.
+#[derive(Default)]
+struct Spans {
+    spans: [Span; 7],
+    count: usize,
+}
+
+impl Spans {
+    fn as_slice(&self) -> &[Span] {
+        self.spans.get(..self.count).unwrap_or_default()
     }
-    let kept = Properties::new(properties)
-        .filter(|property| !Names::of(property.name).intersects(dropped));
-    kept.map(|property| property.name.len() + property.value.len() + 2)
-        .sum()
+
+    fn sort(&mut self) {
+        if let Some(spans) = self.spans.get_mut(..self.count) {
+            spans.sort_unstable_by_key(|span| span.start);
+        }
+    }
+}
+
+impl Scan<'_> {
+    #[inline]
+    fn dropped_spans(&self, dropped: Names) -> Spans {
+        let mut found = Spans::default();
+        let mut left = self.present.0 & dropped.0;
+        while let Some(index) = Names(left).index() {
+            left &= left - 1;
+            found.spans[found.count] = self.spans[index];
+            found.count += 1;
+        }
+        found
+    }
 }
 
 /// Appends where a message belongs that waits in a topic of the broker. The topic's name comes in
@@ -223,9 +324,9 @@ mod tests {
     fn one_pass_finds_what_the_broker_needs() {
         let scan = Scan::of(ALL);
         assert_eq!(scan.tags, Some(b"a".as_slice()));
-        assert_eq!(scan.delay, Some(b"3".as_slice()));
+        assert_eq!(value(ALL, DELAY), Some(b"3".as_slice()));
         assert_eq!(scan.tags_code(), 97);
-        assert!(!scan.waits_for_store() && Scan::of(b"").waits_for_store());
+        assert!(!scan.waits_for_store && Scan::of(b"").waits_for_store);
         assert!(Scan::of(b"TRAN_MSG\x01True").transaction);
         assert_eq!(text(ALL, "KEYS"), Some("k"));
         assert_eq!(text(ALL, "NONE"), None);
@@ -258,11 +359,52 @@ mod tests {
             copy(Names::WAIT),
             b"TAGS\x01a\x02DELAY\x013\x02KEYS\x01k\x02"
         );
+        assert_eq!(
+            copy(Names::WAIT.and(Names::DELAY)),
+            b"TAGS\x01a\x02KEYS\x01k\x02"
+        );
         let mut out = Vec::new();
         put_number(b"REAL_QID", 7, &mut out);
         assert_eq!(
             (out.len(), out.as_slice()),
             (bytes_of("REAL_QID", 1), &b"REAL_QID\x017\x02"[..])
         );
+    }
+
+    #[test]
+    fn copies_have_the_size_foretold_whatever_is_dropped() {
+        let strings: [&[u8]; 7] = [
+            ALL,
+            b"",
+            b"WAIT\x01true",
+            b"WAIT\x01true\x02",
+            b"A\x01b\x02WAIT\x01true",
+            b"WAIT\x011\x02A\x01b\x02WAIT\x012\x02CLUSTER\x01c",
+            b"REAL_QID\x011\x02REAL_TOPIC\x01t\x02ORIGIN_MESSAGE_ID\x01i\x02RETRY_TOPIC\x01r",
+        ];
+        for properties in strings {
+            for dropped in (0..128).map(Names) {
+                let scan = Scan::of(properties);
+                let mut out = Vec::new();
+                copy_without(properties, &scan, dropped, &mut out);
+                assert_eq!(out.len(), bytes_without(properties, &scan, dropped));
+                let left: Vec<_> = Properties::new(&out).collect();
+                assert_eq!(left, kept(properties, dropped).collect::<Vec<_>>());
+                assert!(out.is_empty() || out.ends_with(&[PROPERTY_END]));
+            }
+        }
+    }
+
+    #[test]
+    fn a_byte_is_found_wherever_it_is() {
+        for length in 0..40 {
+            let mut bytes = vec![0x81; length];
+            assert_eq!(find(&bytes, 1), None);
+            for at in (0..length).rev() {
+                bytes[at] = 1;
+                assert_eq!(find(&bytes, 1), Some(at));
+                assert_eq!(find(&bytes, 2), None);
+            }
+        }
     }
 }

@@ -25,8 +25,6 @@ pub enum Commit {
     WentBack {
         from: i64,
     },
-    /// Not stored: the table is full. [`full`] is the answer.
-    Full,
 }
 
 /// Consumer offsets by topic, group and queue. A commit to a known queue allocates nothing.
@@ -40,7 +38,16 @@ pub struct OffsetTable {
 
 impl OffsetTable {
     /// Stores an offset as it is, even if it goes back.
-    pub fn commit(&mut self, topic: &str, group: &str, queue_id: i32, offset: i64) -> Commit {
+    ///
+    /// # Errors
+    /// If the table is full.
+    pub fn commit(
+        &mut self,
+        topic: &str,
+        group: &str,
+        queue_id: i32,
+        offset: i64,
+    ) -> Result<Commit, Refusal> {
         if let Some(queues) = self
             .topics
             .get_mut(topic)
@@ -54,14 +61,14 @@ impl OffsetTable {
                 }
                 queues.dirty.push(queue_id);
             }
-            return if offset < from {
+            return Ok(if offset < from {
                 Commit::WentBack { from }
             } else {
                 Commit::Stored
-            };
+            });
         }
         if self.count >= OFFSETS_MAX {
-            return Commit::Full;
+            return Err(full(topic, group));
         }
         let queues = self.entry(topic, group);
         queues.offsets.insert(queue_id, offset);
@@ -71,7 +78,7 @@ impl OffsetTable {
         if first {
             self.dirty.push((Arc::from(topic), Arc::from(group)));
         }
-        Commit::Stored
+        Ok(Commit::Stored)
     }
 
     /// The offset of a group in a queue; `None` if there is none or it is negative.
@@ -244,9 +251,8 @@ impl OffsetTable {
     }
 }
 
-/// The answer to a commit that found the table full.
 #[cold]
-pub fn full(topic: &str, group: &str) -> Refusal {
+fn full(topic: &str, group: &str) -> Refusal {
     let remark = format!(
         "the offset of group[{group}] in topic[{topic}] is not stored: the broker has \
          {OFFSETS_MAX} consumer offsets, the most it may have; delete unused groups with their \
@@ -295,18 +301,21 @@ mod tests {
     fn only_what_changed_is_persisted_and_only_once() {
         let mut table = OffsetTable::default();
         for (queue, offset) in [(1, 5), (0, 7), (1, 6)] {
-            assert_eq!(table.commit("t", "g", queue, offset), Commit::Stored);
+            assert_eq!(table.commit("t", "g", queue, offset), Ok(Commit::Stored));
         }
-        table.commit("a", "g", 0, 1);
+        table.commit("a", "g", 0, 1).expect("room");
         let all = [
             offsets("a", "g", &[(0, 1)]),
             offsets("t", "g", &[(0, 7), (1, 6)]),
         ];
         assert_eq!(table.take_dirty(), all);
         assert_eq!(table.take_dirty(), []);
-        assert_eq!(table.commit("t", "g", 1, 6), Commit::Stored);
+        assert_eq!(table.commit("t", "g", 1, 6), Ok(Commit::Stored));
         assert_eq!(table.take_dirty(), []);
-        assert_eq!(table.commit("t", "g", 1, 2), Commit::WentBack { from: 6 });
+        assert_eq!(
+            table.commit("t", "g", 1, 2),
+            Ok(Commit::WentBack { from: 6 })
+        );
         assert_eq!(table.take_dirty(), [offsets("t", "g", &[(1, 2)])]);
         assert_eq!(table.len(), 3);
     }
@@ -314,8 +323,8 @@ mod tests {
     #[test]
     fn a_snapshot_restores_the_table() {
         let mut table = OffsetTable::default();
-        table.commit("t", "g", 0, 7);
-        table.commit("%RETRY%g", "g", 0, -1);
+        table.commit("t", "g", 0, 7).expect("room");
+        table.commit("%RETRY%g", "g", 0, -1).expect("room");
         let mut again = OffsetTable::default();
         table
             .snapshot()
@@ -332,7 +341,7 @@ mod tests {
     fn offsets_go_with_their_topic_or_group() {
         let mut table = OffsetTable::default();
         for (topic, group) in [("t", "g"), ("t", "h"), ("u", "g"), ("u", "h")] {
-            table.commit(topic, group, 0, 1);
+            table.commit(topic, group, 0, 1).expect("room");
         }
         table.apply(&MetaChange::OffsetsDelete {
             topic: Some("t".into()),
@@ -350,7 +359,7 @@ mod tests {
             group: None,
         });
         assert_eq!(table.len(), 1);
-        table.commit("t", "g", 0, 9);
+        table.commit("t", "g", 0, 9).expect("room");
         let dirty = table.take_dirty();
         assert_eq!(
             dirty,
@@ -361,7 +370,7 @@ mod tests {
     #[test]
     fn a_group_starts_from_the_offsets_of_another() {
         let mut table = OffsetTable::default();
-        table.commit("t", "from", 2, 9);
+        table.commit("t", "from", 2, 9).expect("room");
         let change = table.plan_clone("t", "from", "to").expect("there");
         table.apply(&change);
         assert_eq!(table.query("t", "to", 2), Some(9));

@@ -166,13 +166,13 @@ impl SendBack<'_> {
             dropped = dropped.and(Names::REAL_TOPIC).and(Names::REAL_QUEUE_ID);
         }
         properties::copy_without(record.properties, &scan, dropped, out);
-        if scan.retry_topic.is_none() {
+        if !scan.present.intersects(Names::RETRY_TOPIC) {
             properties::put(RETRY_TOPIC.as_bytes(), record.topic.as_bytes(), out);
         }
         properties::put(WAIT.as_bytes(), b"false", out);
         properties::put_number(DELAY.as_bytes(), self.delay_property, out);
         let name = ORIGIN_MESSAGE_ID.as_bytes();
-        match scan.origin_message_id {
+        match properties::value(record.properties, ORIGIN_MESSAGE_ID) {
             Some(origin) if !origin.trim_ascii().is_empty() => properties::put(name, origin, out),
             _ => properties::put(name, message_id().as_bytes(), out),
         }

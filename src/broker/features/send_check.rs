@@ -195,7 +195,7 @@ fn plan<'a>(
         dead_letter,
         sys_flag: flags,
         tags_code: scan.tags_code(),
-        waits_for_store: scan.waits_for_store(),
+        waits_for_store: scan.waits_for_store,
         properties_bytes: 0,
         edit: Edit {
             scan,
@@ -207,8 +207,8 @@ fn plan<'a>(
     if !request.batch {
         if scan.transaction {
             plan.hold_half(facts, request)?;
-        } else if let Some(delay) = scan.delay {
-            plan.delay(facts, request, delay)?;
+        } else if scan.present.intersects(Names::DELAY) {
+            plan.delay(facts, request)?;
         }
     }
     plan.properties_bytes = plan.edited_bytes(request.properties, facts.cluster_property.len());
@@ -240,13 +240,8 @@ impl<'a> SendPlan<'a> {
 
     /// A delayed message: kept in the schedule topic, with its real place in its properties.
     #[cold]
-    fn delay(
-        &mut self,
-        facts: &SendFacts<'_>,
-        request: &SendRequest<'a>,
-        delay: &[u8],
-    ) -> Result<(), Refusal> {
-        let asked = parse_level(delay)?;
+    fn delay(&mut self, facts: &SendFacts<'_>, request: &SendRequest<'a>) -> Result<(), Refusal> {
+        let asked = parse_level(properties::value(request.properties, DELAY).unwrap_or_default())?;
         let Some(level) = facts.delay_levels.effective(asked) else {
             return Ok(());
         };
