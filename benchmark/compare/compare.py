@@ -346,7 +346,7 @@ def parse(arguments):
     parser.add_argument("--java-version", default="4.9.7")
     parser.add_argument("--server-cores", default="0")
     parser.add_argument("--tool-cores", default="1")
-    parser.add_argument("--patience", type=float, default=60, help="seconds for a server to start")
+    parser.add_argument("--patience", type=float, default=180, help="seconds for a server to start")
     parser.add_argument("--output", default=str(WORK / "result"), help="writes OUTPUT.json and OUTPUT.md")
     parser.add_argument("--keep", action="store_true", help="keep stores and logs")
     parser.add_argument("--verbose", action="store_true", help="show what the load tool prints")

@@ -426,8 +426,8 @@ impl Tally {
             let stored_ms = wall_ms.saturating_sub(record.stored_ms);
             self.messages += 1;
             self.bytes += record.body.len() as u64;
-            self.born_ms += born_ms;
-            self.stored_ms += stored_ms;
+            self.born_ms = self.born_ms.wrapping_add(born_ms);
+            self.stored_ms = self.stored_ms.wrapping_add(stored_ms);
             self.born_ms_max = self.born_ms_max.max(born_ms);
             self.stored_ms_max = self.stored_ms_max.max(stored_ms);
             if born_ms != run_ms {
@@ -468,13 +468,13 @@ impl Tally {
         Counters::add(&counters.bytes, sums.bytes);
         Counters::add(&counters.answered, sums.answered);
         Counters::add(&counters.response_failed, sums.failed);
-        Counters::add(&counters.latency_ns, sums.born_ms * 1_000_000);
-        Counters::add(&counters.stored_ns, sums.stored_ms * 1_000_000);
+        Counters::add(&counters.latency_us, sums.born_ms.wrapping_mul(1000));
+        Counters::add(&counters.stored_us, sums.stored_ms.wrapping_mul(1000));
         counters
-            .latency_ns_max
-            .fetch_max(sums.born_ms_max * 1_000_000, Ordering::Relaxed);
+            .latency_us_max
+            .fetch_max(sums.born_ms_max.saturating_mul(1000), Ordering::Relaxed);
         counters
-            .stored_ns_max
-            .fetch_max(sums.stored_ms_max * 1_000_000, Ordering::Relaxed);
+            .stored_us_max
+            .fetch_max(sums.stored_ms_max.saturating_mul(1000), Ordering::Relaxed);
     }
 }

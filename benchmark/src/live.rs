@@ -16,8 +16,8 @@ pub struct Live {
     is_producer: bool,
     counters: Vec<Arc<Counters>>,
     snapshots: VecDeque<Snapshot>,
-    latency_ns_max: u64,
-    stored_ns_max: u64,
+    latency_us_max: u64,
+    stored_us_max: u64,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -26,8 +26,8 @@ struct Snapshot {
     messages: u64,
     bytes: u64,
     answered: u64,
-    latency_ns: u64,
-    stored_ns: u64,
+    latency_us: u64,
+    stored_us: u64,
     send_failed: u64,
     response_failed: u64,
 }
@@ -39,8 +39,8 @@ impl Live {
             is_producer,
             counters,
             snapshots: VecDeque::new(),
-            latency_ns_max: 0,
-            stored_ns_max: 0,
+            latency_us_max: 0,
+            stored_us_max: 0,
         }
     }
 
@@ -57,16 +57,16 @@ impl Live {
             messages: sum(|counters| &counters.messages),
             bytes: sum(|counters| &counters.bytes),
             answered: sum(|counters| &counters.answered),
-            latency_ns: sum(|counters| &counters.latency_ns),
-            stored_ns: sum(|counters| &counters.stored_ns),
+            latency_us: sum(|counters| &counters.latency_us),
+            stored_us: sum(|counters| &counters.stored_us),
             send_failed: sum(|counters| &counters.send_failed),
             response_failed: sum(|counters| &counters.response_failed),
         };
         for counters in &self.counters {
-            let longest = counters.latency_ns_max.swap(0, Ordering::Relaxed);
-            self.latency_ns_max = self.latency_ns_max.max(longest);
-            let longest = counters.stored_ns_max.swap(0, Ordering::Relaxed);
-            self.stored_ns_max = self.stored_ns_max.max(longest);
+            let longest = counters.latency_us_max.swap(0, Ordering::Relaxed);
+            self.latency_us_max = self.latency_us_max.max(longest);
+            let longest = counters.stored_us_max.swap(0, Ordering::Relaxed);
+            self.stored_us_max = self.stored_us_max.max(longest);
         }
         self.snapshots.push_back(snapshot);
         if self.snapshots.len() > LOOK_BACK {
@@ -85,7 +85,7 @@ impl Live {
         } else {
             messages as u64
         };
-        let mean_us = (last.latency_ns - before.latency_ns) as f64 / 1000.0 / units.max(1) as f64;
+        let mean_us = last.latency_us.wrapping_sub(before.latency_us) as f64 / units.max(1) as f64;
         Some(format!(
             "{} {:6.1} s {:>10.0} msg/s {:>8.1} MB/s  mean {mean_us:.0} us  failed {}",
             if self.is_producer {
@@ -112,20 +112,20 @@ impl Live {
             return Some(format!("Current Time: {} {figures}", human_time(wall_ms)));
         }
         let messages = last.messages - first.messages;
-        let mean_ms = |first_ns: u64, last_ns: u64| {
-            (last_ns - first_ns) as f64 / 1e6 / messages.max(1) as f64
+        let mean_ms = |first_us: u64, last_us: u64| {
+            last_us.wrapping_sub(first_us) as f64 / 1e3 / messages.max(1) as f64
         };
         let line = format!(
             "Current Time: {wall_ms} TPS: {} FAIL: {} AVG(B2C) RT(ms): {:7.3} \
              AVG(S2C) RT(ms): {:7.3} MAX(B2C) RT(ms): {} MAX(S2C) RT(ms): {}",
             (messages as f64 / seconds_between(&first, &last)) as u64,
             last.response_failed - first.response_failed,
-            mean_ms(first.latency_ns, last.latency_ns),
-            mean_ms(first.stored_ns, last.stored_ns),
-            self.latency_ns_max / 1_000_000,
-            self.stored_ns_max / 1_000_000,
+            mean_ms(first.latency_us, last.latency_us),
+            mean_ms(first.stored_us, last.stored_us),
+            self.latency_us_max / 1000,
+            self.stored_us_max / 1000,
         );
-        (self.latency_ns_max, self.stored_ns_max) = (0, 0);
+        (self.latency_us_max, self.stored_us_max) = (0, 0);
         Some(line)
     }
 
@@ -147,8 +147,8 @@ impl Live {
         format!(
             "Send TPS: {} Max RT(ms): {} Average RT(ms): {:7.3} Send Failed: {} Response Failed: {}",
             ((last.messages - first.messages) as f64 / seconds_between(first, last)) as u64,
-            self.latency_ns_max / 1_000_000,
-            (last.latency_ns - first.latency_ns) as f64 / 1e6 / answered.max(1) as f64,
+            self.latency_us_max / 1000,
+            last.latency_us.wrapping_sub(first.latency_us) as f64 / 1e3 / answered.max(1) as f64,
             last.send_failed,
             last.response_failed,
         )
@@ -180,11 +180,9 @@ mod tests {
             Counters::add(&counters.messages, 500);
             Counters::add(&counters.answered, 500);
             Counters::add(&counters.bytes, 64_000);
-            Counters::add(&counters.latency_ns, 500 * 1_500_000);
-            Counters::add(&counters.stored_ns, 500 * 1_000_000);
-            counters
-                .latency_ns_max
-                .fetch_max(12_000_000, Ordering::Relaxed);
+            Counters::add(&counters.latency_us, 500 * 1500);
+            Counters::add(&counters.stored_us, 500 * 1000);
+            counters.latency_us_max.fetch_max(12_000, Ordering::Relaxed);
         }
         Counters::add(&counters.response_failed, 3);
         live.look(12_000_000_000);

@@ -345,11 +345,11 @@ impl Link {
             Counters::add(&counters.answered, answered);
             Counters::add(&counters.messages, messages);
             Counters::add(&counters.bytes, bytes);
-            Counters::add(&counters.latency_ns, sum_ns);
+            Counters::add(&counters.latency_us, sum_ns / 1000);
             Counters::add(&counters.response_failed, refused);
             counters
-                .latency_ns_max
-                .fetch_max(max_ns, std::sync::atomic::Ordering::Relaxed);
+                .latency_us_max
+                .fetch_max(max_ns / 1000, std::sync::atomic::Ordering::Relaxed);
             if received == Received::All && !until_closed {
                 return Ok(());
             }

@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 
 use crate::arguments::{Arguments, Mode, Options, StartFrom};
 use crate::clock::{Clock, Window};
@@ -69,7 +69,8 @@ struct Run {
     stop: Arc<AtomicBool>,
     kinds: Vec<Kind>,
     ended: Receiver<(usize, anyhow::Result<Recorder>)>,
-    ends: Sender<(usize, anyhow::Result<Recorder>)>,
+    /// Taken when the threads run, so that only they hold senders.
+    ends: Option<Sender<(usize, anyhow::Result<Recorder>)>>,
     server: Option<(ProcessSample, ProcessSample)>,
 }
 
@@ -115,7 +116,7 @@ impl Run {
             stop,
             kinds: Vec::new(),
             ended,
-            ends,
+            ends: Some(ends),
             server: None,
         })
     }
@@ -180,6 +181,7 @@ impl Run {
     /// Connects everything, then starts the clock and the threads.
     fn start(&mut self) -> anyhow::Result<()> {
         self.clock = Clock::start();
+        let all_ends = self.ends.take().context("a run starts once")?;
         let mut number = 0;
         for kind in 0..self.kinds.len() {
             let mut counters = Vec::new();
@@ -189,7 +191,7 @@ impl Run {
                 counters.push(shared.counters.clone());
                 let plan = self.kinds[kind].plan.clone();
                 let begin = self.kinds[kind].begin.clone();
-                let ends = self.ends.clone();
+                let ends = all_ends.clone();
                 number += 1;
                 thread::Builder::new()
                     .name(format!("{}-{thread}", self.kinds[kind].name()))
@@ -238,7 +240,9 @@ impl Run {
                         self.look(second);
                     }
                 }
-                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Disconnected) => {
+                    bail!("a thread of the tool ended by a panic, its message is above")
+                }
             }
         }
         self.sample_server(u64::MAX);

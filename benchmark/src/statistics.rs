@@ -24,14 +24,14 @@ pub struct Counters {
     pub bytes: AtomicU64,
     /// Requests that were answered with success.
     pub answered: AtomicU64,
-    /// Sum of their latencies; for consumers of the messages' times from birth. Nanoseconds.
-    pub latency_ns: AtomicU64,
-    /// Longest of them since the last look. Nanoseconds.
-    pub latency_ns_max: AtomicU64,
-    /// Consumers: sum of the times since the broker stored the messages. Nanoseconds.
-    pub stored_ns: AtomicU64,
-    /// Consumers: longest of them since the last look. Nanoseconds.
-    pub stored_ns_max: AtomicU64,
+    /// Sum of their latencies; for consumers of the messages' times from birth. Microseconds: a backlog may be days old.
+    pub latency_us: AtomicU64,
+    /// Longest of them since the last look. Microseconds.
+    pub latency_us_max: AtomicU64,
+    /// Consumers: sum of the times since the broker stored the messages. Microseconds.
+    pub stored_us: AtomicU64,
+    /// Consumers: longest of them since the last look. Microseconds.
+    pub stored_us_max: AtomicU64,
     /// Requests that could not be sent or got no answer.
     pub send_failed: AtomicU64,
     /// Requests that were answered with an error.
