@@ -4,7 +4,7 @@
 use crate::command::binary::{self, Reader};
 use crate::command::restore_code;
 use crate::frame::{Frame, Serialization};
-use crate::lexer::unescape;
+use crate::lexer::unescape_one;
 
 /// What stands beside the fields of a header.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,10 +42,10 @@ impl<'a> Piece<'a> {
     }
 
     /// Some(None) when absent; None when not a number.
-    pub fn number<T: std::str::FromStr>(self, scratch: &'a [u8]) -> Option<Option<T>> {
-        match self {
-            Piece::Absent => Some(None),
-            piece => Some(Some(piece.text(scratch)?.parse().ok()?)),
+    pub fn number<T: TryFrom<i64>>(self, scratch: &'a [u8]) -> Option<Option<T>> {
+        match self.bytes(scratch) {
+            None => Some(None),
+            Some(bytes) => Some(Some(T::try_from(decimal(bytes)?).ok()?)),
         }
     }
 
@@ -59,17 +59,50 @@ impl<'a> Piece<'a> {
     }
 }
 
+/// The number that digits, with or without a minus, stand for.
+#[inline]
+fn decimal(bytes: &[u8]) -> Option<i64> {
+    let (negative, digits) = match bytes.split_first()? {
+        (b'-', digits) => (true, digits),
+        _ => (false, bytes),
+    };
+    if digits.is_empty() || digits.len() > 18 {
+        return std::str::from_utf8(bytes).ok()?.parse().ok();
+    }
+    let mut value = 0_i64;
+    for &digit in digits {
+        let digit = digit.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        // At most 18 digits: no overflow.
+        value = value.wrapping_mul(10).wrapping_add(i64::from(digit));
+    }
+    Some(if negative {
+        value.wrapping_neg()
+    } else {
+        value
+    })
+}
+
 /// Calls `field` with name and value of every field, the last of several with one name last.
-/// `scratch` is where unescaped values go, and is cleared first.
+/// `scratch` is where unescaped values go.
 #[inline]
 pub(crate) fn scan<'a>(
     frame: &Frame<'a>,
     scratch: &mut Vec<u8>,
     field: impl FnMut(&'a [u8], Piece<'a>),
 ) -> Option<Top> {
-    scratch.clear();
     match frame.serialization {
-        Serialization::Json => json(frame.header, scratch, field),
+        Serialization::Json => {
+            let cursor = Cursor {
+                bytes: frame.header,
+                at: 0,
+                scratch,
+                used: 0,
+            };
+            cursor.header(field)
+        }
         Serialization::RocketMq => binary(frame.header, field),
     }
 }
@@ -93,40 +126,93 @@ fn binary<'a>(bytes: &'a [u8], mut field: impl FnMut(&'a [u8], Piece<'a>)) -> Op
     })
 }
 
-fn json<'a>(
-    bytes: &'a [u8],
-    scratch: &mut Vec<u8>,
-    mut field: impl FnMut(&'a [u8], Piece<'a>),
-) -> Option<Top> {
-    let mut top = Top::default();
-    let mut cursor = Cursor { bytes, at: 0 };
-    cursor.expect(b'{')?;
-    loop {
-        let name = cursor.name()?;
-        match name {
-            b"code" => top.code = cursor.number()?,
-            b"opaque" => top.opaque = cursor.number()?,
-            b"flag" => top.flag = cursor.number()?,
-            b"version" => top.version = cursor.number()?,
-            b"extFields" => cursor.fields(scratch, &mut field)?,
-            _ => cursor.skip()?,
-        }
-        match cursor.take()? {
-            b',' => {}
-            b'}' => break,
-            _ => return None,
+/// Where the first quote or backslash of eight bytes is; 8 when there is none.
+#[inline]
+fn mark_in(chunk: [u8; 8]) -> usize {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGHS: u64 = 0x8080_8080_8080_8080;
+    // A byte of `matches` has its high bit set where `word` has the byte looked for. Borrows make
+    // this wrong only above the first match.
+    let matches = |word: u64, byte: u8| {
+        let zeroed = word ^ ONES.wrapping_mul(u64::from(byte));
+        zeroed.wrapping_sub(ONES) & !zeroed & HIGHS
+    };
+    let word = u64::from_le_bytes(chunk);
+    let found = matches(word, b'"') | matches(word, b'\\');
+    (found.trailing_zeros() / 8) as usize
+}
+
+/// Where the first quote or backslash is.
+#[inline]
+fn find_mark(bytes: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    while let Some(chunk) = bytes.get(at..)?.first_chunk::<8>() {
+        let mark = mark_in(*chunk);
+        at += mark;
+        if mark < 8 {
+            return Some(at);
         }
     }
-    cursor.space();
-    (cursor.at == bytes.len()).then_some(top)
+    let rest = bytes.get(at..)?;
+    rest.iter()
+        .position(|&byte| byte == b'"' || byte == b'\\')
+        .map(|found| at + found)
 }
 
-struct Cursor<'a> {
+struct Cursor<'a, 's> {
     bytes: &'a [u8],
     at: usize,
+    /// As long as the longest header so far; its content does not matter.
+    scratch: &'s mut Vec<u8>,
+    /// How much of `scratch` is taken.
+    used: usize,
 }
 
-impl<'a> Cursor<'a> {
+impl<'a> Cursor<'a, '_> {
+    #[inline]
+    fn header(mut self, mut field: impl FnMut(&'a [u8], Piece<'a>)) -> Option<Top> {
+        let mut top = Top::default();
+        self.expect(b'{')?;
+        loop {
+            match self.name()? {
+                b"code" => top.code = self.number()?,
+                b"opaque" => top.opaque = self.number()?,
+                b"flag" => top.flag = self.number()?,
+                b"version" => top.version = self.number()?,
+                b"extFields" => self.fields(&mut field)?,
+                _ => self.skip()?,
+            }
+            match self.take()? {
+                b',' => {}
+                b'}' => break,
+                _ => return None,
+            }
+        }
+        self.space();
+        (self.at == self.bytes.len()).then_some(top)
+    }
+
+    #[inline]
+    fn fields(&mut self, field: &mut impl FnMut(&'a [u8], Piece<'a>)) -> Option<()> {
+        self.expect(b'{')?;
+        self.space();
+        if self.bytes.get(self.at) == Some(&b'}') {
+            self.at += 1;
+            return Some(());
+        }
+        loop {
+            let name = self.name()?;
+            self.expect(b'"')?;
+            let value = self.text()?;
+            field(name, value);
+            match self.take()? {
+                b',' => {}
+                b'}' => return Some(()),
+                _ => return None,
+            }
+        }
+    }
+
     #[inline]
     fn space(&mut self) {
         while matches!(self.bytes.get(self.at), Some(b' ' | b'\n')) {
@@ -153,40 +239,70 @@ impl<'a> Cursor<'a> {
     fn name(&mut self) -> Option<&'a [u8]> {
         self.expect(b'"')?;
         let rest = self.bytes.get(self.at..)?;
-        let end = rest
-            .iter()
-            .position(|&byte| byte == b'"' || byte == b'\\')?;
-        let name = rest.get(..end)?;
+        let end = find_mark(rest)?;
         self.at += end;
         self.expect(b'"')?;
         self.expect(b':')?;
-        Some(name)
+        rest.get(..end)
     }
 
-    /// What is between the quotes, the first of which is taken already.
+    /// A string, of which the first quote is taken already.
     #[inline]
-    fn text(&mut self) -> Option<(&'a [u8], bool)> {
+    fn text(&mut self) -> Option<Piece<'a>> {
         let rest = self.bytes.get(self.at..)?;
-        let mut end = 0;
-        let mut escaped = false;
-        loop {
-            // Most strings are short: a plain loop beats a call there.
-            let near = rest.get(end..)?;
-            let step = match near.iter().take(24).position(|&b| b == b'"' || b == b'\\') {
-                Some(step) => step,
-                None => memchr::memchr2(b'"', b'\\', near)?,
-            };
-            end += step;
-            if rest.get(end) == Some(&b'"') {
-                break;
-            }
-            escaped = true;
-            end += 2;
+        let end = find_mark(rest)?;
+        if rest.get(end) == Some(&b'"') {
+            self.at += end + 1;
+            return Some(Piece::Plain(rest.get(..end)?));
         }
-        self.at += end + 1;
-        Some((rest.get(..end)?, escaped))
+        self.text_with_escapes()
     }
 
+    /// Copies the string into the scratch buffer, eight bytes at a time.
+    fn text_with_escapes(&mut self) -> Option<Piece<'a>> {
+        let room = self.bytes.len() + 8;
+        if self.scratch.len() < room {
+            self.scratch.resize(room, 0);
+        }
+        let out = self.scratch.as_mut_slice();
+        let (start, mut to) = (self.used, self.used);
+        loop {
+            let rest = self.bytes.get(self.at..)?;
+            let length = match rest.first_chunk::<8>() {
+                Some(chunk) => {
+                    *out.get_mut(to..)?.first_chunk_mut()? = *chunk;
+                    mark_in(*chunk)
+                }
+                None => {
+                    let end = find_mark(rest)?;
+                    out.get_mut(to..to + end)?.copy_from_slice(rest.get(..end)?);
+                    end
+                }
+            };
+            to += length;
+            self.at += length;
+            match rest.get(length) {
+                Some(b'"') => break,
+                Some(b'\\') => {
+                    let escape = rest.get(length..)?;
+                    let (character, bytes) = match escape.first_chunk::<6>() {
+                        Some(b"\\u0001") => ('\u{1}', 6),
+                        Some(b"\\u0002") => ('\u{2}', 6),
+                        _ => unescape_one(escape, self.at).ok()?,
+                    };
+                    let place = out.get_mut(to..).filter(|place| place.len() >= 4)?;
+                    to += character.encode_utf8(place).len();
+                    self.at += bytes;
+                }
+                _ => {}
+            }
+        }
+        self.at += 1;
+        self.used = to;
+        Some(Piece::Unescaped { start, end: to })
+    }
+
+    #[inline]
     fn number(&mut self) -> Option<i32> {
         self.space();
         let rest = self.bytes.get(self.at..)?;
@@ -194,14 +310,16 @@ impl<'a> Cursor<'a> {
             .iter()
             .position(|byte| !(byte.is_ascii_digit() || *byte == b'-'))?;
         self.at += end;
-        std::str::from_utf8(rest.get(..end)?).ok()?.parse().ok()
+        decimal(rest.get(..end)?)?.try_into().ok()
     }
 
     /// Skips a string, number or word.
     fn skip(&mut self) -> Option<()> {
         if self.take()? == b'"' {
-            let (_, escaped) = self.text()?;
-            return (!escaped).then_some(());
+            let rest = self.bytes.get(self.at..)?;
+            let end = find_mark(rest)?;
+            self.at += end + 1;
+            return (rest.get(end) == Some(&b'"')).then_some(());
         }
         let rest = self.bytes.get(self.at - 1..)?;
         let end = rest
@@ -212,41 +330,5 @@ impl<'a> Cursor<'a> {
         }
         self.at += end - 1;
         Some(())
-    }
-
-    fn fields(
-        &mut self,
-        scratch: &mut Vec<u8>,
-        field: &mut impl FnMut(&'a [u8], Piece<'a>),
-    ) -> Option<()> {
-        self.expect(b'{')?;
-        self.space();
-        if self.bytes.get(self.at) == Some(&b'}') {
-            self.at += 1;
-            return Some(());
-        }
-        loop {
-            let name = self.name()?;
-            self.expect(b'"')?;
-            let (text, escaped) = self.text()?;
-            if escaped {
-                let start = scratch.len();
-                unescape(text, 0, scratch).ok()?;
-                field(
-                    name,
-                    Piece::Unescaped {
-                        start,
-                        end: scratch.len(),
-                    },
-                );
-            } else {
-                field(name, Piece::Plain(text));
-            }
-            match self.take()? {
-                b',' => {}
-                b'}' => return Some(()),
-                _ => return None,
-            }
-        }
     }
 }

@@ -220,44 +220,39 @@ impl<'a> Lexer<'a> {
 }
 
 /// Appends the text that `bytes` stand for. `at` is where they start, for errors.
-pub(crate) fn unescape(bytes: &[u8], at: usize, out: &mut Vec<u8>) -> Result<(), JsonError> {
+fn unescape(bytes: &[u8], at: usize, out: &mut Vec<u8>) -> Result<(), JsonError> {
     let mut rest = bytes;
     while let Some(found) = memchr::memchr(b'\\', rest) {
         let (plain, escape) = rest.split_at(found);
         out.extend_from_slice(plain);
-        let position = at + bytes.len() - escape.len();
-        let Some(&letter) = escape.get(1) else {
-            return Err(JsonError::End { at: position });
-        };
-        let (character, length) = match letter {
-            b'u' => unescape_unicode(escape).ok_or(JsonError::Escape {
-                at: position,
-                escape: 'u',
-            })?,
-            b'x' => {
-                let code = hex(escape.get(2..4).unwrap_or_default(), 2);
-                let code = code.ok_or(JsonError::Escape {
-                    at: position,
-                    escape: 'x',
-                })?;
-                (
-                    char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER),
-                    4,
-                )
-            }
-            _ => {
-                let error = JsonError::Escape {
-                    at: position,
-                    escape: char::from(letter),
-                };
-                (char::from(unescape_letter(letter).ok_or(error)?), 2)
-            }
-        };
+        let (character, length) = unescape_one(escape, at + bytes.len() - escape.len())?;
         out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
         rest = escape.get(length..).unwrap_or_default();
     }
     out.extend_from_slice(rest);
     Ok(())
+}
+
+/// The character that the escape at the start of `escape` stands for, and how many bytes it takes.
+pub(crate) fn unescape_one(escape: &[u8], at: usize) -> Result<(char, usize), JsonError> {
+    let Some(&letter) = escape.get(1) else {
+        return Err(JsonError::End { at });
+    };
+    let error = JsonError::Escape {
+        at,
+        escape: char::from(letter),
+    };
+    match letter {
+        b'u' => unescape_unicode(escape).ok_or(error),
+        b'x' => {
+            let code = hex(escape.get(2..4).unwrap_or_default(), 2).ok_or(error)?;
+            Ok((
+                char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER),
+                4,
+            ))
+        }
+        _ => Ok((char::from(unescape_letter(letter).ok_or(error)?), 2)),
+    }
 }
 
 fn unescape_letter(letter: u8) -> Option<u8> {

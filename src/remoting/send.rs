@@ -79,18 +79,23 @@ fn long_names(code: i32) -> Option<bool> {
 /// `scratch`, which holds what had escapes. None means: decode the [`Header`] and ask
 /// [`SendHeader::from_header`].
 pub fn decode_fast<'a>(frame: &Frame<'a>, scratch: &'a mut Vec<u8>) -> Option<SendHeader<'a>> {
-    let mut long = [Piece::Absent; FIELDS];
-    let mut short = [Piece::Absent; FIELDS];
+    let mut pieces = [Piece::Absent; FIELDS];
+    let (mut long, mut short) = (false, false);
     let top = fast::scan(frame, scratch, |name, value| {
-        let place = match name {
-            [letter] => short.get_mut(usize::from(letter.wrapping_sub(b'a'))),
-            name => long_index(name).and_then(|index| long.get_mut(index)),
+        let index = if let [letter] = name {
+            short = true;
+            Some(usize::from(letter.wrapping_sub(b'a')))
+        } else {
+            long_index(name).inspect(|_| long = true)
         };
-        if let Some(place) = place {
+        if let Some(place) = index.and_then(|index| pieces.get_mut(index)) {
             *place = value;
         }
     })?;
-    let pieces = if long_names(top.code)? { long } else { short };
+    // Names of the other form mean nothing; none is known to mix them.
+    if if long_names(top.code)? { short } else { long } {
+        return None;
+    }
     let scratch: &'a [u8] = scratch;
     let [a, b, c, d, e, f, g, h, i, j, k, l, m] = pieces;
     Some(SendHeader {
