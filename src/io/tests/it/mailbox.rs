@@ -55,17 +55,16 @@ fn two_executors_answer_each_other_without_waiting_for_the_heartbeat() {
     let taken = on_executors(2, move |shard, runtime| {
         let (to_first, to_second, ends) = (to_first.clone(), to_second.clone(), ends.clone());
         async move {
-            let mut ends = ends.lock().expect("no panic");
-            let end = if shard.index() == 0 {
-                ends.0.take()
-            } else {
-                ends.1.take()
+            let end = {
+                let mut ends = ends.lock().expect("no panic");
+                if shard.index() == 0 {
+                    ends.0.take()
+                } else {
+                    ends.1.take()
+                }
             };
-            drop(ends);
-            let mut inbox = end
-                .expect("each takes its own")
-                .bind(&runtime)
-                .expect("bind");
+            let end = end.expect("each takes its own");
+            let mut inbox = end.bind(&runtime).expect("bind");
             let start = Instant::now();
             if shard.index() == 0 {
                 runtime.sleep(Duration::from_millis(1)).await;
