@@ -85,8 +85,7 @@ func tags(c *testContext) {
 	for number := 0; number < 60; number++ {
 		tag := []string{"a", "b", "c", "d"}[number%4]
 		body := fmt.Sprintf("tag %s %d", tag, number)
-		_, err := c.producer().SendSync(context.Background(), message(c.topic(), body).WithTag(tag))
-		check(err, "send")
+		c.sendSync(message(c.topic(), body).WithTag(tag))
 		bodies[tag] = append(bodies[tag], body)
 		bodies["*"] = append(bodies["*"], body)
 	}
@@ -146,7 +145,7 @@ func offsetPersist(c *testContext) {
 }
 
 func orderly(c *testContext) {
-	broker := c.broker()
+	broker := c.createTopic()
 	in := &inbox{}
 	var refused atomic.Bool
 	c.pushWith(c.group(""), "*", func(_ context.Context, messages ...*primitive.MessageExt) (consumer.ConsumeResult, error) {
@@ -160,8 +159,7 @@ func orderly(c *testContext) {
 	for number := 0; number < 100; number++ {
 		named := message(c.topic(), fmt.Sprintf("order %d", number))
 		named.Queue = &primitive.MessageQueue{Topic: c.topic(), BrokerName: broker, QueueId: number % 4}
-		_, err := c.producer().SendSync(context.Background(), named)
-		check(err, "send")
+		c.sendSync(named)
 	}
 	in.awaitCount(100, patience)
 	time.Sleep(300 * time.Millisecond)
@@ -185,8 +183,7 @@ func retryLater(c *testContext) {
 		}
 		return consumer.ConsumeSuccess, nil
 	})
-	_, err := c.producer().SendSync(context.Background(), message(c.topic(), "bad").WithTag("tag").WithKeys([]string{"key"}))
-	check(err, "send")
+	c.sendSync(message(c.topic(), "bad").WithTag("tag").WithKeys([]string{"key"}))
 	in.awaitCount(2, 60*time.Second)
 	got := in.all()
 	same("bad", string(got[1].message.Body), "body of the retry")
@@ -219,15 +216,14 @@ func poll(c *testContext) {
 }
 
 func pullEnds(c *testContext) {
-	broker := c.broker()
+	broker := c.createTopic()
 	queue := c.queues(broker)[0]
 	for number := 0; number < 10; number++ {
 		named := message(c.topic(), fmt.Sprint("pull ", number))
 		named.Queue = queue
-		_, err := c.producer().SendSync(context.Background(), named)
-		check(err, "send")
+		c.sendSync(named)
 	}
-	end := int64(len(c.drain(queue)))
+	end := int64(len(c.drain(queue, 11)))
 	result, err := c.pull().PullFrom(context.Background(), queue, end-3, 2)
 	check(err, "pull")
 	same(2, len(result.GetMessageExts()), "messages")

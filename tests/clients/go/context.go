@@ -98,11 +98,37 @@ func (s selector) Select(message *primitive.Message, queues []*primitive.Message
 	return s.next.Select(message, queues, brokers)
 }
 
-// createTopic lets the broker create the scenario's topic, of 4 queues, with a first message.
+// createTopic lets the broker create the scenario's topic, of 4 queues, with a first message, and puts
+// one into each queue: the client waits long in a pull of an empty one. Returns the broker's name.
 func (c *testContext) createTopic() string {
-	_, err := c.producer().SendSync(context.Background(), message(c.topic(), "first"))
-	check(err, "first message")
-	return c.topic()
+	result := c.firstMessage(nil)
+	for _, queue := range c.queues(result.MessageQueue.BrokerName) {
+		if queue.QueueId != result.MessageQueue.QueueId {
+			c.firstMessage(queue)
+		}
+	}
+	return result.MessageQueue.BrokerName
+}
+
+func (c *testContext) firstMessage(queue *primitive.MessageQueue) *primitive.SendResult {
+	first := message(c.topic(), "first")
+	first.Queue = queue
+	return c.sendSync(first)
+}
+
+// sendSync sends again while the broker answers that it is busy, as a Java one does that has just
+// started; nothing of a refused message is stored.
+func (c *testContext) sendSync(messages ...*primitive.Message) *primitive.SendResult {
+	for attempt := 0; ; attempt++ {
+		result, err := c.producer().SendSync(context.Background(), messages...)
+		if err != nil && attempt < 20 && strings.Contains(err.Error(), "CODE: 2,") {
+			time.Sleep(300 * time.Millisecond)
+			continue
+		}
+		check(err, "send")
+		same(primitive.SendOK, result.Status, "status")
+		return result
+	}
 }
 
 // pull consumes nothing by itself; it is for looking at queues.
@@ -123,15 +149,15 @@ func (c *testContext) pull() rocketmq.PullConsumer {
 	return c.pulls
 }
 
-// drain returns all messages of a queue in order and checks that offsets have no gaps.
-func (c *testContext) drain(queue *primitive.MessageQueue) []*primitive.MessageExt {
+// drain returns the messages of a queue, which is not empty, once there are at least so many, and
+// checks that offsets have no gaps.
+func (c *testContext) drain(queue *primitive.MessageQueue, count int) []*primitive.MessageExt {
 	var found []*primitive.MessageExt
+	deadline := time.Now().Add(15 * time.Second)
 	for {
 		result, err := c.pull().PullFrom(context.Background(), queue, int64(len(found)), 32)
 		check(err, "pull")
-		if result.Status != primitive.PullFound {
-			return found
-		}
+		same(primitive.PullFound, result.Status, "status of a pull")
 		for _, each := range result.GetMessageExts() {
 			same(int64(len(found)), each.QueueOffset, "queue offset")
 			same(queue.QueueId, each.Queue.QueueId, "queue id")
@@ -139,6 +165,15 @@ func (c *testContext) drain(queue *primitive.MessageQueue) []*primitive.MessageE
 			found = append(found, each)
 		}
 		same(int64(len(found)), result.NextBeginOffset, "next begin offset")
+		// a pull at the end would be held for 20 s
+		if result.NextBeginOffset >= result.MaxOffset {
+			if len(found) >= count || time.Now().After(deadline) {
+				return found
+			}
+			// not all is visible yet
+			found = nil
+			time.Sleep(20 * time.Millisecond)
+		}
 	}
 }
 
@@ -150,18 +185,11 @@ func (c *testContext) queues(broker string) []*primitive.MessageQueue {
 	return queues
 }
 
-// broker asks for the name of the broker by a message; it creates the topic as well.
-func (c *testContext) broker() string {
-	result, err := c.producer().SendSync(context.Background(), message(c.topic(), "first"))
-	check(err, "first message")
-	return result.MessageQueue.BrokerName
-}
-
 // bodies of all queues of the topic, sorted; the first message of createTopic is left out.
 func (c *testContext) bodies(broker string) []string {
 	var found []string
 	for _, queue := range c.queues(broker) {
-		for _, each := range c.drain(queue) {
+		for _, each := range c.drain(queue, 1) {
 			if body := string(each.Body); body != "first" {
 				found = append(found, body)
 			}

@@ -1,0 +1,259 @@
+//! A blocking client of the remoting protocol.
+
+use std::collections::HashMap;
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use ringmq_base::record::Record;
+use ringmq_remoting::codes::{pull_flag, request, response};
+use ringmq_remoting::command::Header;
+use ringmq_remoting::encode;
+use ringmq_remoting::frame::{Frame, Serialization};
+
+const REPLY_TIMEOUT: Duration = Duration::from_secs(20);
+pub const GROUP: &str = "it_group";
+
+#[derive(Clone, Debug)]
+pub struct Reply {
+    pub code: i32,
+    pub opaque: i32,
+    pub remark: String,
+    pub fields: HashMap<String, String>,
+    pub body: Vec<u8>,
+}
+
+impl Reply {
+    pub fn number(&self, field: &str) -> i64 {
+        let text = self.fields.get(field);
+        let text = text.unwrap_or_else(|| panic!("reply without {field}: {self:?}"));
+        text.parse()
+            .unwrap_or_else(|_| panic!("{field} is no number: {self:?}"))
+    }
+
+    pub fn expect(self, code: i32) -> Reply {
+        assert_eq!(self.code, code, "response code, remark {:?}", self.remark);
+        self
+    }
+}
+
+/// A stored message, as a pull shows it.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    pub queue_offset: i64,
+    pub queue_id: i32,
+    pub topic: String,
+    pub body: Vec<u8>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Pulled {
+    pub code: i32,
+    pub next: i64,
+    pub min: i64,
+    pub messages: Vec<Stored>,
+}
+
+pub struct Client {
+    stream: TcpStream,
+    opaque: i32,
+    input: Vec<u8>,
+}
+
+impl Client {
+    pub fn connect(address: SocketAddr) -> io::Result<Client> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(REPLY_TIMEOUT))?;
+        stream.set_write_timeout(Some(REPLY_TIMEOUT))?;
+        Ok(Client {
+            stream,
+            opaque: 0,
+            input: Vec::new(),
+        })
+    }
+
+    pub fn stream(&mut self) -> &mut TcpStream {
+        &mut self.stream
+    }
+
+    pub fn set_timeout(&mut self, timeout: Duration) {
+        self.stream
+            .set_read_timeout(Some(timeout))
+            .expect("a timeout above 0");
+    }
+
+    /// Sends a request and returns its opaque, without waiting for the reply.
+    pub fn start(
+        &mut self,
+        code: i32,
+        oneway: bool,
+        fields: &[(&str, &str)],
+        body: &[u8],
+    ) -> io::Result<i32> {
+        self.opaque += 1;
+        let mut out = Vec::with_capacity(512 + body.len());
+        let json = Serialization::Json;
+        encode::request(&mut out, json, code, self.opaque, oneway, fields, body);
+        self.stream.write_all(&out)?;
+        Ok(self.opaque)
+    }
+
+    /// The next reply, whichever request it answers. Requests of the broker are passed over.
+    pub fn reply(&mut self) -> io::Result<Reply> {
+        loop {
+            let bytes = self.frame()?;
+            let bad = |error: &dyn std::fmt::Display| {
+                io::Error::new(io::ErrorKind::InvalidData, error.to_string())
+            };
+            let frame = Frame::parse(&bytes).map_err(|error| bad(&error))?;
+            let header = Header::decode(&frame).map_err(|error| bad(&error))?;
+            if !header.is_response() {
+                continue;
+            }
+            let own = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+            return Ok(Reply {
+                code: header.code,
+                opaque: header.opaque,
+                remark: header.remark.as_deref().unwrap_or_default().to_owned(),
+                fields: header.fields.iter().map(own).collect(),
+                body: frame.body.to_vec(),
+            });
+        }
+    }
+
+    fn frame(&mut self) -> io::Result<Vec<u8>> {
+        loop {
+            if let Some(length) = self.input.first_chunk::<4>() {
+                let total = 4 + usize::try_from(u32::from_be_bytes(*length)).expect("64 bits");
+                if self.input.len() >= total {
+                    let rest = self.input.split_off(total);
+                    return Ok(std::mem::replace(&mut self.input, rest));
+                }
+            }
+            let mut chunk = [0; 65_536];
+            match self.stream.read(&mut chunk)? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                count => self.input.extend_from_slice(&chunk[..count]),
+            }
+        }
+    }
+
+    /// A request and its reply; for connections without other requests in flight.
+    pub fn call(&mut self, code: i32, fields: &[(&str, &str)], body: &[u8]) -> io::Result<Reply> {
+        let opaque = self.start(code, false, fields, body)?;
+        let reply = self.reply()?;
+        assert_eq!(reply.opaque, opaque, "opaque of the reply");
+        Ok(reply)
+    }
+
+    pub fn create_topic(&mut self, topic: &str, queues: u32) -> io::Result<Reply> {
+        let queues = queues.to_string();
+        let fields = [
+            ("topic", topic),
+            ("defaultTopic", "TBW102"),
+            ("readQueueNums", queues.as_str()),
+            ("writeQueueNums", queues.as_str()),
+            ("perm", "6"),
+            ("topicFilterType", "SINGLE_TAG"),
+            ("topicSysFlag", "0"),
+            ("order", "false"),
+        ];
+        self.call(request::UPDATE_AND_CREATE_TOPIC, &fields, b"")
+    }
+
+    pub fn start_send(&mut self, topic: &str, queue: i32, body: &[u8]) -> io::Result<i32> {
+        let queue = queue.to_string();
+        let fields = [
+            ("a", "it_producer"),
+            ("b", topic),
+            ("c", "TBW102"),
+            ("d", "4"),
+            ("e", queue.as_str()),
+            ("f", "0"),
+            ("g", "1700000000000"),
+            ("h", "0"),
+            ("i", "UNIQ_KEY\u{1}7F0000010001\u{2}WAIT\u{1}true\u{2}"),
+            ("j", "0"),
+            ("k", "false"),
+            ("l", "0"),
+            ("m", "false"),
+        ];
+        self.start(request::SEND_MESSAGE_V2, false, &fields, body)
+    }
+
+    pub fn send(&mut self, topic: &str, queue: i32, body: &[u8]) -> io::Result<Reply> {
+        let opaque = self.start_send(topic, queue, body)?;
+        let reply = self.reply()?;
+        assert_eq!(reply.opaque, opaque, "opaque of the reply");
+        Ok(reply)
+    }
+
+    /// Pulls without waiting for messages; a refusal is an error of the kind `Other`.
+    pub fn pull(&mut self, topic: &str, queue: i32, offset: i64, max: u32) -> io::Result<Pulled> {
+        let (queue, offset, max) = (queue.to_string(), offset.to_string(), max.to_string());
+        let flag = pull_flag::SUBSCRIPTION.to_string();
+        let fields = [
+            ("consumerGroup", GROUP),
+            ("topic", topic),
+            ("queueId", queue.as_str()),
+            ("queueOffset", offset.as_str()),
+            ("maxMsgNums", max.as_str()),
+            ("sysFlag", flag.as_str()),
+            ("commitOffset", "0"),
+            ("suspendTimeoutMillis", "0"),
+            ("subscription", "*"),
+            ("subVersion", "0"),
+            ("expressionType", "TAG"),
+        ];
+        let reply = self.call(request::PULL_MESSAGE, &fields, b"")?;
+        let known = [
+            response::SUCCESS,
+            response::PULL_NOT_FOUND,
+            response::PULL_RETRY_IMMEDIATELY,
+            response::PULL_OFFSET_MOVED,
+        ];
+        if !known.contains(&reply.code) {
+            let text = format!(
+                "pull of {topic} refused with {}: {}",
+                reply.code, reply.remark
+            );
+            return Err(io::Error::other(text));
+        }
+        Ok(Pulled {
+            code: reply.code,
+            next: reply.number("nextBeginOffset"),
+            min: reply.number("minOffset"),
+            messages: records(&reply.body),
+        })
+    }
+
+    pub fn max_offset(&mut self, topic: &str, queue: i32) -> io::Result<i64> {
+        let queue = queue.to_string();
+        let fields = [("topic", topic), ("queueId", queue.as_str())];
+        let reply = self.call(request::GET_MAX_OFFSET, &fields, b"")?;
+        Ok(reply.expect(response::SUCCESS).number("offset"))
+    }
+}
+
+/// Takes a pull's body apart; every record must be whole and intact.
+fn records(body: &[u8]) -> Vec<Stored> {
+    let mut rest = body;
+    let mut found = Vec::new();
+    while !rest.is_empty() {
+        let record = Record::decode(rest).expect("a record that can be decoded");
+        assert!(
+            record.body_is_intact(),
+            "CRC of the body at offset {}",
+            record.queue_offset
+        );
+        found.push(Stored {
+            queue_offset: record.queue_offset,
+            queue_id: record.queue_id,
+            topic: record.topic.to_owned(),
+            body: record.body.to_vec(),
+        });
+        rest = &rest[record.size..];
+    }
+    found
+}

@@ -1,0 +1,17 @@
+//! Tests of the binary from outside: over sockets, signals and files, as its users meet it.
+//!
+//! `RINGMQ_IT_BINARY` names another binary to test. Every store lies below the target directory,
+//! on a real file system.
+
+#![forbid(unsafe_code)]
+
+mod checker;
+mod client;
+mod garbage;
+mod kill9;
+mod process;
+mod random;
+mod server;
+mod start_stop;
+mod stores;
+mod tidy;

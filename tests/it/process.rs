@@ -1,0 +1,119 @@
+//! A child process: output in a file, signals, and what it costs.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+pub struct Process {
+    child: Child,
+    pub log: PathBuf,
+}
+
+/// The binary under test.
+pub fn binary() -> PathBuf {
+    match std::env::var_os("RINGMQ_IT_BINARY") {
+        Some(path) => path.into(),
+        None => env!("CARGO_BIN_EXE_ringmq").into(),
+    }
+}
+
+/// A directory of its own on the file system of the target directory.
+pub fn directory(name: &str) -> tempfile::TempDir {
+    let base = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    fs::create_dir_all(base).expect("the target directory can be written");
+    let prefix = format!("{name}-");
+    tempfile::Builder::new()
+        .prefix(&prefix)
+        .tempdir_in(base)
+        .expect("a new directory")
+}
+
+impl Process {
+    pub fn start(arguments: &[&str], log: PathBuf) -> Process {
+        let output = File::create(&log).expect("the log can be created");
+        let child = Command::new(binary())
+            .args(arguments)
+            .env_remove("NAMESRV_ADDR")
+            .env_remove("ROCKETMQ_HOME")
+            .stdin(Stdio::null())
+            .stdout(output.try_clone().expect("a second descriptor"))
+            .stderr(output)
+            .spawn()
+            .expect("the binary can be started");
+        Process { child, log }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn output(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.child.id()).expect("pids are positive");
+        kill(Pid::from_raw(pid), signal).expect("the process is ours");
+    }
+
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("our own child")
+    }
+
+    /// Ends it without warning and waits until it is gone.
+    pub fn kill9(&mut self) {
+        self.child.kill().expect("our own child");
+        self.child.wait().expect("our own child");
+    }
+
+    /// Waits until it ends by itself; panics with its output if it does not.
+    pub fn wait(&mut self, timeout: Duration) -> ExitStatus {
+        let deadline = Instant::now() + timeout;
+        loop {
+            if let Some(status) = self.ended() {
+                return status;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "still runs after {timeout:?}; output:\n{}",
+                self.output()
+            );
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// Resident bytes.
+    pub fn resident_bytes(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.pid());
+        let status = fs::read_to_string(path).expect("the process runs");
+        let line = status
+            .lines()
+            .find(|line| line.starts_with("VmRSS:"))
+            .expect("VmRSS");
+        let number = line.split_whitespace().nth(1).expect("a number");
+        number.parse::<u64>().expect("kilobytes") * 1024
+    }
+
+    /// User and system time in clock ticks of 10 ms.
+    pub fn cpu_ticks(&self) -> u64 {
+        let path = format!("/proc/{}/stat", self.pid());
+        let stat = fs::read_to_string(path).expect("the process runs");
+        let (_, behind_name) = stat.rsplit_once(')').expect("the name in parentheses");
+        let fields: Vec<&str> = behind_name.split_whitespace().collect();
+        let number = |index: usize| fields[index].parse::<u64>().expect("ticks");
+        number(11) + number(12)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if let Ok(None) = self.child.try_wait() {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! A broker without a name server, on a port of its own.
+
+use std::fmt::Write;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use ringmq_remoting::codes::{request, response};
+
+use crate::client::Client;
+use crate::process::Process;
+
+/// Longest wait for the first answer; a debug build on a busy machine recovers slowly.
+const START_TIMEOUT: Duration = Duration::from_secs(60);
+
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub shards: u32,
+    pub sync_flush: bool,
+    /// Further keys.
+    pub extra: Vec<(&'static str, String)>,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            shards: 1,
+            sync_flush: false,
+            extra: Vec::new(),
+        }
+    }
+}
+
+pub struct Server {
+    pub process: Process,
+    pub address: SocketAddr,
+}
+
+/// A port that was free a moment ago, below the range that the kernel gives to clients.
+pub fn free_port() -> u16 {
+    use std::sync::atomic::{AtomicU16, Ordering};
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let start = u16::try_from(std::process::id() % 500).expect("below 500") * 20;
+    loop {
+        // a Java broker takes the port two below and one above as well
+        let port = 12_000 + (start + NEXT.fetch_add(5, Ordering::Relaxed)) % 18_000;
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return port;
+        }
+    }
+}
+
+/// Writes a configuration file into `directory` and returns its path.
+pub fn configure(directory: &Path, port: u16, settings: &Settings) -> String {
+    let flush = if settings.sync_flush {
+        "SYNC_FLUSH"
+    } else {
+        "ASYNC_FLUSH"
+    };
+    let mut text = format!(
+        "brokerClusterName=DefaultCluster\nbrokerName=broker-a\nbrokerId=0\n\
+         brokerIP1=127.0.0.1\nlistenPort={port}\nflushDiskType={flush}\nshards={}\n\
+         storePathRootDir={}\n",
+        settings.shards,
+        directory.join("store").display(),
+    );
+    for (key, value) in &settings.extra {
+        writeln!(text, "{key}={value}").expect("a string takes all");
+    }
+    let path = directory.join(format!("broker-{port}.conf"));
+    std::fs::write(&path, text).expect("the directory can be written");
+    path.to_str().expect("the path is UTF-8").to_owned()
+}
+
+impl Server {
+    /// Starts a broker on the store below `directory` and waits until it answers.
+    pub fn start(directory: &Path, settings: &Settings) -> Server {
+        let mut server = Server::spawn(directory, settings);
+        server.await_answer();
+        server
+    }
+
+    /// Starts it and returns at once.
+    pub fn spawn(directory: &Path, settings: &Settings) -> Server {
+        let port = free_port();
+        let file = configure(directory, port, settings);
+        let log = directory.join(format!("broker-{port}.log"));
+        let process = Process::start(&["broker", "-c", &file], log);
+        Server {
+            process,
+            address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
+        }
+    }
+
+    /// Asks until it answers; returns how long that took.
+    pub fn await_answer(&mut self) -> Duration {
+        let began = Instant::now();
+        while !answers(self.address) {
+            if let Some(status) = self.process.ended() {
+                panic!(
+                    "the broker ended, {status}; its output:\n{}",
+                    self.process.output()
+                );
+            }
+            assert!(
+                began.elapsed() < START_TIMEOUT,
+                "no answer within {START_TIMEOUT:?}; output:\n{}",
+                self.process.output()
+            );
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        began.elapsed()
+    }
+
+    pub fn client(&self) -> Client {
+        Client::connect(self.address).expect("the broker listens")
+    }
+}
+
+/// Whether a broker answers there: every one has this topic.
+fn answers(address: SocketAddr) -> bool {
+    let Ok(mut client) = Client::connect(address) else {
+        return false;
+    };
+    let fields = [("topic", "TBW102"), ("queueId", "0")];
+    match client.call(request::GET_MAX_OFFSET, &fields, b"") {
+        Ok(reply) => reply.code == response::SUCCESS,
+        Err(_) => false,
+    }
+}

@@ -1,0 +1,290 @@
+//! How the servers start, what they cost idle, how they stop, and what they say when they cannot.
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use ringmq_remoting::codes::{request, response};
+
+use crate::client::Client;
+use crate::process::{self, Process};
+use crate::server::{Server, Settings, configure, free_port};
+
+/// What the design asks of a release build on a quiet machine.
+const FIRST_ANSWER_GOAL: Duration = Duration::from_millis(100);
+/// What fails the test, also for a debug build on a busy one.
+const FIRST_ANSWER_MAX: Duration = Duration::from_secs(1);
+const STOP_TIMEOUT: Duration = Duration::from_secs(20);
+const IDLE_CPU_PERCENT_MAX: f64 = 5.0;
+
+struct Standalone {
+    process: Process,
+    namesrv: SocketAddr,
+    broker: SocketAddr,
+}
+
+fn standalone(directory: &Path) -> Standalone {
+    let (namesrv, broker) = (free_port(), free_port());
+    let store = directory.join("store");
+    let arguments = [
+        "standalone",
+        "--store",
+        store.to_str().expect("UTF-8"),
+        "--namesrv-port",
+        &namesrv.to_string(),
+        "--listen-port",
+        &broker.to_string(),
+        "--advertise",
+        "127.0.0.1",
+        "--cores",
+        "0",
+    ];
+    let address = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    Standalone {
+        process: Process::start(&arguments, directory.join("standalone.log")),
+        namesrv: address(namesrv),
+        broker: address(broker),
+    }
+}
+
+/// Asks over and over, as a client does that waits for its server.
+fn await_send(address: SocketAddr, process: &mut Process) {
+    let fields = [("topic", "TBW102"), ("queueId", "0")];
+    loop {
+        if let Ok(mut client) = Client::connect(address)
+            && let Ok(reply) = client.call(request::GET_MAX_OFFSET, &fields, b"")
+            && reply.code == response::SUCCESS
+        {
+            return;
+        }
+        assert!(process.ended().is_none(), "ended:\n{}", process.output());
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn a_standalone_server_answers_at_once_costs_little_and_stops_on_sigterm() {
+    let directory = process::directory("standalone");
+    let began = Instant::now();
+    let mut server = standalone(directory.path());
+    await_send(server.broker, &mut server.process);
+    let first = began.elapsed();
+    println!("first answer after {first:?}; the goal for a release build is {FIRST_ANSWER_GOAL:?}");
+    assert!(first < FIRST_ANSWER_MAX, "first answer after {first:?}");
+
+    let mut names = Client::connect(server.namesrv).expect("the name server listens");
+    let deadline = Instant::now() + Duration::from_secs(5);
+    loop {
+        let fields = [("topic", "TBW102")];
+        let code = request::GET_ROUTEINFO_BY_TOPIC;
+        let reply = names.call(code, &fields, b"").expect("an answer");
+        if reply.code == response::SUCCESS {
+            let body = String::from_utf8(reply.body).expect("a route is text");
+            assert!(body.contains(&server.broker.to_string()), "route: {body}");
+            break;
+        }
+        assert!(Instant::now() < deadline, "no route: {reply:?}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+
+    idle_costs_little(&server.process);
+    let began = Instant::now();
+    server.process.signal(Signal::SIGTERM);
+    let status = server.process.wait(STOP_TIMEOUT);
+    println!("stopped after {:?}", began.elapsed());
+    assert_eq!(
+        status.code(),
+        Some(0),
+        "output:\n{}",
+        server.process.output()
+    );
+}
+
+fn idle_costs_little(process: &Process) {
+    let window = Duration::from_secs(2);
+    let before = process.cpu_ticks();
+    std::thread::sleep(window);
+    let ticks = process.cpu_ticks() - before;
+    let milliseconds = u32::try_from(ticks * 10).expect("small");
+    let percent = f64::from(milliseconds) / 10.0 / window.as_secs_f64();
+    let resident = process.resident_bytes() / (1 << 20);
+    println!("idle: {percent:.1} % of a core (10 ms ticks), {resident} MiB resident");
+    assert!(
+        percent <= IDLE_CPU_PERCENT_MAX,
+        "idle: {percent:.1} % of a core"
+    );
+    assert!(resident < 400, "{resident} MiB resident");
+}
+
+#[test]
+fn what_was_sent_before_sigterm_is_there_after_it() {
+    let directory = process::directory("sigterm");
+    let settings = Settings {
+        shards: 2,
+        ..Settings::default()
+    };
+    let mut server = Server::start(directory.path(), &settings);
+    let mut client = server.client();
+    client
+        .create_topic("stop", 4)
+        .expect("the broker serves")
+        .expect(0);
+    for number in 0..40 {
+        let body = format!("message {number}");
+        client
+            .send("stop", number % 4, body.as_bytes())
+            .expect("an answer")
+            .expect(0);
+    }
+    server.process.signal(Signal::SIGTERM);
+    assert_eq!(
+        server.process.wait(STOP_TIMEOUT).code(),
+        Some(0),
+        "{}",
+        server.process.output()
+    );
+
+    let server = Server::start(directory.path(), &settings);
+    let mut client = server.client();
+    for queue in 0..4 {
+        let pulled = client.pull("stop", queue, 0, 32).expect("an answer");
+        let bodies: Vec<_> = pulled
+            .messages
+            .iter()
+            .map(|message| message.body.clone())
+            .collect();
+        let expected: Vec<_> = (0..10)
+            .map(|round| format!("message {}", round * 4 + queue).into_bytes())
+            .collect();
+        assert_eq!(bodies, expected, "queue {queue}");
+        let reply = client
+            .send("stop", queue, b"next")
+            .expect("an answer")
+            .expect(0);
+        assert_eq!(
+            reply.number("queueOffset"),
+            10,
+            "the next offset of queue {queue}"
+        );
+    }
+}
+
+/// Runs a command that must fail with one sentence; returns its output.
+fn refused(directory: &Path, arguments: &[&str], codes: &[i32]) -> String {
+    let mut process = Process::start(arguments, directory.join("refused.log"));
+    let status = process.wait(STOP_TIMEOUT);
+    let output = process.output();
+    let code = status.code();
+    assert!(
+        code.is_some_and(|code| codes.contains(&code)),
+        "{arguments:?}: {status}\n{output}"
+    );
+    assert!(!output.contains("panicked"), "{arguments:?}:\n{output}");
+    assert!(
+        !output.contains("RUST_BACKTRACE"),
+        "{arguments:?}:\n{output}"
+    );
+    output
+}
+
+/// Log lines aside, what is said is one line that begins with the program's name.
+fn one_sentence(output: &str, mentions: &[&str]) {
+    let lines: Vec<_> = output
+        .lines()
+        .filter(|line| line.starts_with("ringmq: "))
+        .collect();
+    assert_eq!(
+        lines.len(),
+        1,
+        "one line that begins with `ringmq: ` in:\n{output}"
+    );
+    for word in mentions {
+        assert!(
+            lines[0].contains(word),
+            "{word:?} is not mentioned: {}",
+            lines[0]
+        );
+    }
+}
+
+#[test]
+fn a_taken_port_is_told_in_one_sentence() {
+    let directory = process::directory("port");
+    let port = free_port();
+    let _holder = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).expect("a free port");
+    let settings = Settings {
+        extra: vec![("bindAddress", "127.0.0.1".to_owned())],
+        ..Settings::default()
+    };
+    let file = configure(directory.path(), port, &settings);
+    let output = refused(directory.path(), &["broker", "-c", &file], &[1]);
+    one_sentence(&output, &[&port.to_string()]);
+    let names = directory.path().join("namesrv.conf");
+    let text = format!("listenPort={port}\nbindAddress=127.0.0.1\n");
+    fs::write(&names, text).expect("the directory can be written");
+    let arguments = ["namesrv", "-c", names.to_str().expect("UTF-8")];
+    one_sentence(
+        &refused(directory.path(), &arguments, &[1]),
+        &[&port.to_string()],
+    );
+}
+
+#[test]
+fn a_store_that_cannot_be_made_is_told_in_one_sentence() {
+    let directory = process::directory("unwritable");
+    // a file where the directory should be: refused to the superuser as well
+    fs::write(directory.path().join("store"), b"a file").expect("the directory can be written");
+    let file = configure(directory.path(), free_port(), &Settings::default());
+    let output = refused(directory.path(), &["broker", "-c", &file], &[1]);
+    one_sentence(&output, &["store"]);
+}
+
+#[test]
+fn bad_settings_are_told_in_one_sentence() {
+    let directory = process::directory("settings");
+    let cases = [
+        ("listenPort", "seventy", vec!["listenPort", "seventy"]),
+        ("listenPort", "70000", vec!["listenPort", "70000"]),
+        (
+            "flushDiskType",
+            "SOMETIMES",
+            vec!["flushDiskType", "SOMETIMES"],
+        ),
+        ("shards", "-1", vec!["shards", "-1"]),
+    ];
+    for (key, value, mentions) in cases {
+        let settings = Settings {
+            extra: vec![(key, value.to_owned())],
+            ..Settings::default()
+        };
+        let file = configure(directory.path(), free_port(), &settings);
+        one_sentence(
+            &refused(directory.path(), &["broker", "-c", &file], &[1]),
+            &mentions,
+        );
+    }
+    let missing = directory.path().join("missing.conf");
+    let arguments = ["broker", "-c", missing.to_str().expect("UTF-8")];
+    one_sentence(
+        &refused(directory.path(), &arguments, &[1]),
+        &["missing.conf"],
+    );
+}
+
+#[test]
+fn wrong_flags_are_refused_with_the_usage() {
+    let directory = process::directory("flags");
+    for arguments in [
+        ["broker", "--no-such-flag"].as_slice(),
+        &["no-such-command"],
+        &["standalone", "--listen-port", "seventy"],
+    ] {
+        let output = refused(directory.path(), arguments, &[1, 2]);
+        assert!(
+            output.contains("Usage") || output.contains("--help"),
+            "{arguments:?}:\n{output}"
+        );
+    }
+}

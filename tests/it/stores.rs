@@ -1,0 +1,254 @@
+//! Stores that may or may not be opened: made with other settings, in use, foreign, newer, damaged.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ringmq_base::checksum::crc32c;
+
+use crate::process::{self, Process};
+use crate::server::{Server, Settings, configure, free_port};
+
+const END_TIMEOUT: Duration = Duration::from_secs(30);
+const MESSAGES: i32 = 64;
+const QUEUES: i32 = 4;
+
+/// Fills a store and stops its broker.
+fn fill(directory: &Path, shards: u32) {
+    let settings = Settings {
+        shards,
+        ..Settings::default()
+    };
+    let mut server = Server::start(directory, &settings);
+    let mut client = server.client();
+    client
+        .create_topic("store", QUEUES.unsigned_abs())
+        .expect("the broker serves")
+        .expect(0);
+    for number in 0..MESSAGES {
+        let body = number.to_string();
+        client
+            .send("store", number % QUEUES, body.as_bytes())
+            .expect("an answer")
+            .expect(0);
+    }
+    server.process.signal(nix::sys::signal::Signal::SIGTERM);
+    let status = server.process.wait(END_TIMEOUT);
+    assert_eq!(status.code(), Some(0), "{}", server.process.output());
+}
+
+fn check(server: &Server) {
+    let mut client = server.client();
+    for queue in 0..QUEUES {
+        let pulled = client.pull("store", queue, 0, 32).expect("an answer");
+        assert_eq!(pulled.messages.len(), 16, "messages of queue {queue}");
+        for (round, message) in (0..).zip(pulled.messages) {
+            assert_eq!(
+                message.body,
+                (round * QUEUES + queue).to_string().into_bytes()
+            );
+        }
+    }
+}
+
+/// A broker on this store must end with one sentence, and leave the store as it is.
+fn refused(directory: &Path, mentions: &str) {
+    let before = listing(&directory.join("store"));
+    let file = configure(directory, free_port(), &Settings::default());
+    let mut process = Process::start(&["broker", "-c", &file], directory.join("refused.log"));
+    let status = process.wait(END_TIMEOUT);
+    let output = process.output();
+    assert_eq!(status.code(), Some(1), "{output}");
+    assert!(!output.contains("panicked"), "{output}");
+    let sentences: Vec<_> = output
+        .lines()
+        .filter(|line| line.starts_with("ringmq: "))
+        .collect();
+    assert_eq!(sentences.len(), 1, "one sentence in:\n{output}");
+    assert!(
+        sentences[0].contains(mentions),
+        "{mentions:?} is not mentioned: {}",
+        sentences[0]
+    );
+    assert_eq!(
+        listing(&directory.join("store")),
+        before,
+        "the store was changed"
+    );
+}
+
+/// Files below a directory with their sizes and checksums; the lock file does not count.
+fn listing(directory: &Path) -> Vec<(PathBuf, usize, u32)> {
+    let mut found = Vec::new();
+    let mut directories = vec![directory.to_owned()];
+    while let Some(next) = directories.pop() {
+        for entry in fs::read_dir(next).expect("a directory") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                directories.push(path);
+            } else if path.file_name().is_some_and(|name| name != "lock") {
+                let bytes = fs::read(&path).expect("a readable file");
+                found.push((path, bytes.len(), crc32c(&bytes)));
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn a_store_of_two_shards_opens_with_one_and_with_three() {
+    let directory = process::directory("shards");
+    fill(directory.path(), 2);
+    for shards in [1, 3, 2] {
+        let settings = Settings {
+            shards,
+            ..Settings::default()
+        };
+        let server = Server::start(directory.path(), &settings);
+        check(&server);
+    }
+}
+
+#[test]
+fn a_store_in_use_is_refused() {
+    let directory = process::directory("in-use");
+    let server = Server::start(directory.path(), &Settings::default());
+    let file = configure(directory.path(), free_port(), &Settings::default());
+    let log = directory.path().join("second.log");
+    let mut second = Process::start(&["broker", "-c", &file], log);
+    assert_eq!(
+        second.wait(END_TIMEOUT).code(),
+        Some(1),
+        "{}",
+        second.output()
+    );
+    assert!(second.output().contains("ringmq: "), "{}", second.output());
+    server
+        .client()
+        .create_topic("still", 1)
+        .expect("the first one serves")
+        .expect(0);
+}
+
+#[test]
+fn a_foreign_directory_is_refused_and_left_alone() {
+    let directory = process::directory("foreign");
+    let store = directory.path().join("store");
+    fs::create_dir_all(store.join("commitlog")).expect("the directory can be written");
+    fs::write(
+        store.join("commitlog/00000000000000000000"),
+        b"of another broker",
+    )
+    .expect("write");
+    fs::write(store.join("abort"), b"").expect("write");
+    refused(directory.path(), "store");
+}
+
+#[test]
+fn a_newer_store_is_refused_and_left_alone() {
+    let directory = process::directory("newer");
+    fill(directory.path(), 1);
+    let path = directory.path().join("store/MANIFEST");
+    let mut block = fs::read(&path).expect("the manifest");
+    // magic 8 bytes, version u32, CRC32C u32 over all other bytes, all little-endian
+    block[8..12].copy_from_slice(&99_u32.to_le_bytes());
+    let crc = crc32c(&[&block[..12], &block[16..]].concat());
+    block[12..16].copy_from_slice(&crc.to_le_bytes());
+    fs::write(&path, block).expect("write");
+    refused(directory.path(), "99");
+}
+
+#[test]
+fn a_damaged_manifest_is_refused_and_left_alone() {
+    let directory = process::directory("damaged");
+    fill(directory.path(), 1);
+    let path = directory.path().join("store/MANIFEST");
+    let mut block = fs::read(&path).expect("the manifest");
+    block[20] ^= 0x40;
+    fs::write(&path, block).expect("write");
+    refused(directory.path(), "MANIFEST");
+}
+
+#[test]
+fn damage_in_acknowledged_messages_is_refused_and_left_alone() {
+    let directory = process::directory("damage");
+    fill(directory.path(), 1);
+    let logs = listing(&directory.path().join("store"));
+    let needle = b"\x05store";
+    let mut damaged = 0;
+    for (path, ..) in logs {
+        let mut bytes = fs::read(&path).expect("a readable file");
+        let places: Vec<usize> = memory_find(&bytes, needle)
+            .into_iter()
+            .filter(|place| *place > 4096)
+            .collect();
+        // somewhere in the middle, so that intact records stand behind it
+        if places.len() >= 32 {
+            bytes[places[places.len() / 2]] ^= 0x01;
+            fs::write(&path, bytes).expect("write");
+            damaged += 1;
+        }
+    }
+    assert_eq!(damaged, 1, "the segment with the messages was found");
+    serves_no_wrong_bytes(directory.path());
+}
+
+/// Either it refuses to open with one sentence, or it opens and answers no pull with wrong bytes.
+fn serves_no_wrong_bytes(directory: &Path) {
+    let mut server = Server::spawn(directory, &Settings::default());
+    let file = directory.join("store");
+    let deadline = std::time::Instant::now() + END_TIMEOUT;
+    loop {
+        if let Some(status) = server.process.ended() {
+            let output = server.process.output();
+            assert_eq!(status.code(), Some(1), "{output}");
+            assert!(
+                output.contains("ringmq: ") && !output.contains("panicked"),
+                "{output}"
+            );
+            return;
+        }
+        if std::net::TcpStream::connect(server.address).is_ok() {
+            break;
+        }
+        assert!(
+            std::time::Instant::now() < deadline,
+            "neither serves nor ends: {file:?}"
+        );
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    server.await_answer();
+    let mut client = server.client();
+    let mut served = 0;
+    for queue in 0..QUEUES {
+        for offset in 0..16 {
+            let code = match client.pull("store", queue, offset, 1) {
+                Ok(pulled) => {
+                    for message in &pulled.messages {
+                        let number = message.queue_offset * i64::from(QUEUES) + i64::from(queue);
+                        assert_eq!(message.body, number.to_string().into_bytes());
+                        assert_eq!(message.topic, "store");
+                        served += 1;
+                    }
+                    pulled.code
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::Other => {
+                    println!("queue {queue} offset {offset}: {error}");
+                    continue;
+                }
+                Err(error) => panic!("queue {queue} offset {offset}: {error}"),
+            };
+            println!("queue {queue} offset {offset}: code {code}");
+        }
+    }
+    assert!(served < MESSAGES, "the damage was not noticed");
+}
+
+fn memory_find(bytes: &[u8], needle: &[u8]) -> Vec<usize> {
+    let windows = bytes.windows(needle.len()).enumerate();
+    windows
+        .filter(|(_, window)| *window == needle)
+        .map(|(place, _)| place)
+        .collect()
+}
