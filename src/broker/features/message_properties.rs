@@ -102,8 +102,8 @@ impl<'a> Iterator for Properties<'a> {
     }
 }
 
-/// Position of the first such byte, eight at a time: properties are a few dozen bytes, too short for
-/// a call to `memchr` to pay.
+/// Position of the first such byte, eight at a time: properties are a few dozen bytes, too short
+/// for a call to `memchr` to pay.
 #[inline]
 fn find(bytes: &[u8], wanted: u8) -> Option<usize> {
     const LOW: u64 = 0x0101_0101_0101_0101;
