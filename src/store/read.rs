@@ -1,7 +1,7 @@
 //! Reading messages: from memory where they are resident, else from the segments, with every
 //! checksum checked. Only what is visible is ever read.
 
-use ringmq_base::{LogPosition, PhysicalOffset, limits::BLOCK_BYTES, record::Record};
+use ringmq_base::{LogPosition, PhysicalOffset, limits::BLOCK_BYTES, record, record::Record};
 use ringmq_io::{File as _, Runtime};
 
 use crate::{
@@ -16,6 +16,8 @@ use crate::{
 const READ_BYTES_MAX: u64 = 1 << 20;
 /// Records closer than this are read in one go.
 const MERGE_GAP_BYTES: u64 = 32 << 10;
+/// Of a record, up to the end of its physical offset.
+const RECORD_HEAD_BYTES: usize = record::at::SYS_FLAG;
 const ENVELOPE: u64 = envelope::BYTES as u64;
 
 impl<R: Runtime, S: Sink> Log<R, S> {
@@ -190,19 +192,18 @@ impl<R: Runtime, S: Sink> Log<R, S> {
             return Ok(None);
         }
         let limit = written.min(segment.end());
-        let mut bytes = self.load(from, position).await?;
+        let mut bytes = self
+            .load(from, limit.min(position + RECORD_HEAD_BYTES as u64))
+            .await?;
+        let claims = bytes.get(envelope::BYTES + record::at::PHYSICAL_OFFSET..)
+            == Some(physical.get().to_be_bytes().as_slice());
         if let Err(Reject::Short(need)) = Envelope::open(&bytes, from) {
-            let end = from + need as u64;
-            if end > limit {
-                return Ok(None);
-            }
+            let end = limit.min(from + need as u64);
             bytes = self.load(from, end).await?;
         }
         let opened = Envelope::open(&bytes, from);
         let payload = bytes.get(envelope::BYTES..).unwrap_or_default();
-        let claims = |record: &Record<'_>| record.physical_offset == physical.get();
-        let record = Record::decode(payload).ok().filter(claims);
-        match (opened, record) {
+        match (opened, Record::decode(payload).ok()) {
             (Ok(envelope), Some(record)) if envelope.kind == Kind::Message => {
                 // The body of a message may imitate a record; the index has the last word.
                 let mut state = self.shared.state.borrow_mut();
@@ -211,12 +212,11 @@ impl<R: Runtime, S: Sink> Log<R, S> {
                 let genuine = found.is_some_and(|found| found.position == position);
                 Ok(genuine.then(|| payload.to_vec()))
             }
-            (Err(Reject::Checksum), Some(_)) => Err(self.damaged(
-                &segment,
-                from,
-                from + bytes.len() as u64,
-                "a wrong checksum",
-            )),
+            // It says that it stands here, so somebody may well ask for it.
+            (Err(reject), _) if claims => {
+                let to = from + bytes.len() as u64;
+                Err(self.damaged(&segment, from, to, &reject.to_string()))
+            }
             _ => Ok(None),
         }
     }

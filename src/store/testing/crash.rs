@@ -68,7 +68,7 @@ fn every_operation(flush: FlushMode, crash: Crash) {
     let name = format!("{flush:?} {crash:?}");
     for operation in 1.. {
         println!("{name}: seed 11, crash after operation {operation}");
-        if crash_at(11, flush, crash, operation, 60) {
+        if crash_at(11, flush, crash, operation, 250) {
             assert!(operation > 100, "the workload is too small");
             return;
         }
@@ -99,7 +99,7 @@ fn a_power_cut_at_every_operation_leaves_async_flush_whole() {
 fn crashes_at_random_moments_break_no_promise() {
     let images: u64 = std::env::var("STORE_IMAGES")
         .ok()
-        .map_or(400, |n| n.parse().expect("n"));
+        .map_or(150, |n| n.parse().expect("n"));
     for seed in 100..100 + images {
         let flush = if seed % 3 == 0 {
             FlushMode::Async

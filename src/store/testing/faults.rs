@@ -14,7 +14,7 @@ fn fail_at(seed: u64, flush: FlushMode, operation: u64, fault: Fault) -> bool {
         let Ok((log, _)) = open(&runtime, options(flush), &oracle).await else {
             return;
         };
-        workload(&runtime, &log, &oracle, 60).await;
+        workload(&runtime, &log, &oracle, 250).await;
         let fenced = log.counters().fenced.is_some();
         assert_eq!(fenced, oracle.borrow().fenced);
         if fenced {
