@@ -45,18 +45,20 @@ pub struct Options {
     #[arg(short = 's', long, alias = "message-size", default_value_t = 128)]
     pub size: u32,
     /// Connections to each broker, over all threads.
-    #[arg(short = 'c', long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=60_000))]
+    #[arg(short = 'c', long, default_value_t = 1,
+          value_parser = clap::value_parser!(u32).range(1..=60_000))]
     pub connections: u32,
     /// Requests in flight on each connection.
     #[arg(short = 'd', long, default_value_t = 1,
           value_parser = clap::value_parser!(u32).range(1..=i64::from(DEPTH_MAX)))]
     pub depth: u32,
-    /// So many synchronous senders over one connection, as RocketMQ's benchmark has them: the same as
-    /// `--connections 1 --depth N`.
+    /// So many synchronous senders over one connection, as RocketMQ's benchmark has them: the same
+    /// as `--connections 1 --depth N`.
     #[arg(short = 'w', long, alias = "thread-count", conflicts_with_all = ["connections", "depth"],
           value_parser = clap::value_parser!(u32).range(1..=i64::from(DEPTH_MAX)))]
     pub workers: Option<u32>,
-    /// Queues of a topic on each broker: how many are created, and how many of those there are used.
+    /// Queues of a topic on each broker: how many are created, and how many of those there are
+    /// used.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=65_535))]
     pub queues: Option<u32>,
     /// Number of topics.
@@ -108,7 +110,8 @@ pub struct Options {
           default_value_t = false, action = clap::ArgAction::Set)]
     pub keys: bool,
     /// Most messages of one pull.
-    #[arg(short = 'B', long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(short = 'B', long, default_value_t = 32,
+          value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub pull_batch: u32,
     /// Where the consumer begins in each queue.
     #[arg(long, value_enum, default_value_t = StartFrom::Max)]
@@ -190,7 +193,8 @@ impl Options {
         let bytes = u64::from(self.size) * u64::from(self.batch);
         ensure!(
             bytes <= 16_000_000,
-            "a request of {} messages of {} bytes does not fit a frame of 16 MiB: lower --batch or --size",
+            "a request of {} messages of {} bytes does not fit a frame of 16 MiB: \
+             lower --batch or --size",
             self.batch,
             self.size
         );

@@ -132,7 +132,8 @@ impl Control {
         }
         ensure!(
             !plan.brokers.is_empty(),
-            "the route of topic {:?} has no master with a queue that allows this: see mqadmin topicRoute",
+            "the route of topic {:?} has no master with a queue that allows this: \
+             see mqadmin topicRoute",
             options.topic
         );
         plan.topics = topics;
@@ -173,7 +174,8 @@ impl Control {
     fn create(&mut self, topics: &[String], queues: u32) -> anyhow::Result<()> {
         let Some(route) = self.route(AUTO_CREATE_TOPIC)? else {
             bail!(
-                "--create-topics finds brokers by the route of {AUTO_CREATE_TOPIC}, and there is none"
+                "--create-topics finds brokers by the route of {AUTO_CREATE_TOPIC}, \
+                 and there is none"
             )
         };
         let queues = queues.to_string();
@@ -344,8 +346,10 @@ mod tests {
 
     #[test]
     fn a_route_of_a_java_name_server_is_understood() {
-        let text = r#"{"brokerDatas":[{"brokerAddrs":{"0":"127.0.0.1:10911"},"brokerName":"broker-a",
-            "cluster":"DefaultCluster"}],"filterServerTable":{},"queueDatas":[{"brokerName":"broker-a",
+        let text = r#"{"brokerDatas":[{"brokerAddrs":{"0":"127.0.0.1:10911"},
+            "brokerName":"broker-a",
+            "cluster":"DefaultCluster"}],"filterServerTable":{},
+            "queueDatas":[{"brokerName":"broker-a",
             "perm":6,"readQueueNums":8,"topicSysFlag":0,"writeQueueNums":4}]}"#;
         let route: Route = serde_json::from_str(text).expect("a route");
         assert_eq!(route.master("broker-a").as_deref(), Some("127.0.0.1:10911"));

@@ -145,7 +145,8 @@ impl Live {
     fn producer_figures(&self, first: &Snapshot, last: &Snapshot) -> String {
         let answered = last.answered - first.answered;
         format!(
-            "Send TPS: {} Max RT(ms): {} Average RT(ms): {:7.3} Send Failed: {} Response Failed: {}",
+            "Send TPS: {} Max RT(ms): {} Average RT(ms): {:7.3} \
+             Send Failed: {} Response Failed: {}",
             ((last.messages - first.messages) as f64 / seconds_between(first, last)) as u64,
             self.latency_us_max / 1000,
             last.latency_us.wrapping_sub(first.latency_us) as f64 / 1e3 / answered.max(1) as f64,

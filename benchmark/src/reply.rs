@@ -146,7 +146,10 @@ mod tests {
 
     #[test]
     fn the_answer_of_a_java_broker_is_read() {
-        let header = br#"{"code":0,"extFields":{"queueId":"1","nextBeginOffset":"77","maxOffset":"-1"},"flag":1,"language":"JAVA","opaque":1000000007,"serializeTypeCurrentRPC":"JSON","version":407}"#;
+        let header = br#"{"code":0,"extFields":{"queueId":"1",
+            "nextBeginOffset":"77","maxOffset":"-1"},
+            "flag":1,"language":"JAVA","opaque":1000000007,
+            "serializeTypeCurrentRPC":"JSON","version":407}"#;
         let frame = frame(0, header, b"body");
         let reply = Scanner::new().scan(&frame).expect("a reply");
         assert_eq!(

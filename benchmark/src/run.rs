@@ -29,8 +29,8 @@ const ROCKETMQ_LINE_SECONDS: u64 = 10;
 /// Runs the load and prints its summary.
 ///
 /// # Errors
-/// When no broker can be reached, or the options cannot work. Failed requests are no error, they are
-/// counted; the exit code is 1 when no message went through or what was pulled was damaged.
+/// When no broker can be reached, or the options cannot work. Failed requests are no error, they
+/// are counted; the exit code is 1 when no message went through or what was pulled was damaged.
 pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let (options, is_producer, is_consumer) = match arguments.mode {
         Mode::Producer(options) => (options, true, false),

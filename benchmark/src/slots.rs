@@ -54,7 +54,8 @@ impl Slots {
         self.slots.len() - self.free.len()
     }
 
-    /// Takes a slot for a request that is sent at `sent_ns` and was due at `started_ns`: its opaque.
+    /// Takes a slot for a request that is sent at `sent_ns` and was due at `started_ns`: its
+    /// opaque.
     pub fn take(&mut self, started_ns: u64, sent_ns: u64) -> Option<u32> {
         let index = self.free.pop()?;
         let slot = &mut self.slots[usize::from(index)];

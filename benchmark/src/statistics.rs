@@ -24,7 +24,8 @@ pub struct Counters {
     pub bytes: AtomicU64,
     /// Requests that were answered with success.
     pub answered: AtomicU64,
-    /// Sum of their latencies; for consumers of the messages' times from birth. Microseconds: a backlog may be days old.
+    /// Sum of their latencies; for consumers of the messages' times from birth.
+    /// Microseconds: a backlog may be days old.
     pub latency_us: AtomicU64,
     /// Longest of them since the last look. Microseconds.
     pub latency_us_max: AtomicU64,
@@ -53,8 +54,8 @@ impl Counters {
 pub struct Recorder {
     /// Latencies in nanoseconds.
     pub latency: Histogram<u64>,
-    /// Consumers: from the message's birth to its receipt, in nanoseconds, with the resolution of the
-    /// timestamps, one millisecond.
+    /// Consumers: from the message's birth to its receipt, in nanoseconds, with the resolution
+    /// of the timestamps, one millisecond.
     pub end_to_end: Histogram<u64>,
     /// Messages in the measured time.
     pub messages: u64,
