@@ -20,7 +20,7 @@ struct Line {
 }
 
 const PULL_RECORDS: i64 = 32;
-/// What the Java broker answers to a send, from behind the opaque's digits to the next answer's.
+/// Header of what the Java broker answers to a send.
 const SEND_OK: &str = concat!(
     r#"{"code":0,"extFields":{"MSG_REGION":"DefaultRegion","TRACE_ON":"true","#,
     r#""msgId":"7F00000100002A9F0000000000000000","queueId":"1","queueOffset":"1"},"flag":1,"#,
