@@ -176,9 +176,9 @@ async fn run<R: Runtime>(shared: Rc<Shared<R>>, mut file: MetaFile<R>, mark: Mar
         let mut group = vec![first];
         if matches!(group[0].work, Work::Append) {
             let mut commands = shared.commands.borrow_mut();
-            while let Some(next) = commands.pop_front_if(|next| matches!(next.work, Work::Append)) {
-                group.push(next);
-            }
+            let others = |next: &Command| !matches!(next.work, Work::Append);
+            let appends = commands.iter().position(others).unwrap_or(commands.len());
+            group.extend(commands.drain(..appends));
         }
         let records = || group.iter().flat_map(|command| &command.records);
         let result = match group[0].work {

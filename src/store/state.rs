@@ -183,10 +183,9 @@ impl<T> State<T> {
     #[inline]
     fn place(&mut self, stride: usize) -> Result<(), AppendError> {
         let need = (stride + envelope::BYTES) as u64;
-        if let Some(space) = self.spaces.front() {
-            if self.position + need <= space.allocated {
-                return Ok(());
-            }
+        let space = self.spaces.front();
+        if space.is_some_and(|space| self.position + need <= space.allocated) {
+            return Ok(());
         }
         self.place_in_next(need)
     }
@@ -264,10 +263,13 @@ impl<T> State<T> {
             tickets,
             arrived: Vec::new(),
         };
-        while let Some((end, ticket)) = self.tickets.pop_front_if(|(end, _)| *end <= batch.end) {
-            assert!(end <= self.written, "acknowledged before it was written");
-            published.tickets.push(ticket);
-        }
+        let due = self.tickets.partition_point(|(end, _)| *end <= batch.end);
+        published
+            .tickets
+            .extend(self.tickets.drain(..due).map(|(end, ticket)| {
+                assert!(end <= self.written, "acknowledged before it was written");
+                ticket
+            }));
         if !self.arriving.is_empty() {
             let arrived = &mut published.arrived;
             self.arriving.retain(|(end, queue)| {
