@@ -1,5 +1,6 @@
 package clients;
 
+import java.lang.reflect.InvocationTargetException;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -65,6 +66,9 @@ public final class Main {
             work.cancel(true);
         } catch (Exception e) {
             failure = e.getCause() == null ? e : e.getCause();
+        }
+        if (failure instanceof InvocationTargetException) {
+            failure = failure.getCause();
         }
         // closing may wait for the broker; what it takes is not part of the scenario
         long millis = (System.nanoTime() - began) / 1_000_000;
