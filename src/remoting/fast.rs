@@ -127,7 +127,7 @@ fn binary<'a>(bytes: &'a [u8], mut field: impl FnMut(&'a [u8], Piece<'a>)) -> Op
 }
 
 /// Where the first quote or backslash of eight bytes is; 8 when there is none.
-#[inline]
+#[inline(always)]
 fn mark_in(chunk: [u8; 8]) -> usize {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGHS: u64 = 0x8080_8080_8080_8080;
@@ -143,7 +143,7 @@ fn mark_in(chunk: [u8; 8]) -> usize {
 }
 
 /// Where the first quote or backslash is.
-#[inline]
+#[inline(always)]
 fn find_mark(bytes: &[u8]) -> Option<usize> {
     let mut at = 0;
     while let Some(chunk) = bytes.get(at..)?.first_chunk::<8>() {
@@ -192,7 +192,7 @@ impl<'a> Cursor<'a, '_> {
         (self.at == self.bytes.len()).then_some(top)
     }
 
-    #[inline]
+    #[inline(always)]
     fn fields(&mut self, field: &mut impl FnMut(&'a [u8], Piece<'a>)) -> Option<()> {
         self.expect(b'{')?;
         self.space();
@@ -213,7 +213,7 @@ impl<'a> Cursor<'a, '_> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn space(&mut self) {
         while matches!(self.bytes.get(self.at), Some(b' ' | b'\n')) {
             self.at += 1;
@@ -221,7 +221,7 @@ impl<'a> Cursor<'a, '_> {
     }
 
     /// The next byte that is not space.
-    #[inline]
+    #[inline(always)]
     fn take(&mut self) -> Option<u8> {
         self.space();
         let byte = *self.bytes.get(self.at)?;
@@ -229,14 +229,22 @@ impl<'a> Cursor<'a, '_> {
         Some(byte)
     }
 
-    #[inline]
+    #[inline(always)]
     fn expect(&mut self, byte: u8) -> Option<()> {
         (self.take()? == byte).then_some(())
     }
 
     /// A name in quotes and the colon behind it.
-    #[inline]
+    #[inline(always)]
     fn name(&mut self) -> Option<&'a [u8]> {
+        // The names of V2 headers have one letter.
+        let rest = self.bytes.get(self.at..)?;
+        if let Some([b'"', letter, b'"', b':']) = rest.first_chunk::<4>()
+            && letter.is_ascii_lowercase()
+        {
+            self.at += 4;
+            return Some(std::slice::from_ref(letter));
+        }
         self.expect(b'"')?;
         let rest = self.bytes.get(self.at..)?;
         let end = find_mark(rest)?;
@@ -247,7 +255,7 @@ impl<'a> Cursor<'a, '_> {
     }
 
     /// A string, of which the first quote is taken already.
-    #[inline]
+    #[inline(always)]
     fn text(&mut self) -> Option<Piece<'a>> {
         let rest = self.bytes.get(self.at..)?;
         let end = find_mark(rest)?;
@@ -302,7 +310,7 @@ impl<'a> Cursor<'a, '_> {
         Some(Piece::Unescaped { start, end: to })
     }
 
-    #[inline]
+    #[inline(always)]
     fn number(&mut self) -> Option<i32> {
         self.space();
         let rest = self.bytes.get(self.at..)?;
