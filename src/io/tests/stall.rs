@@ -81,6 +81,15 @@ const MODES: [Mode; 5] = [
 
 static PROGRESS: AtomicU64 = AtomicU64::new(0);
 
+/// The longest time in microseconds by which a sleep of the current mode was late: of a plain
+/// thread, which tells of a busy machine, and of the executors.
+static THREAD_LATE: AtomicU64 = AtomicU64::new(0);
+static EXECUTOR_LATE: AtomicU64 = AtomicU64::new(0);
+
+/// Round trips that take longer than this, and ten times longer than the machine was late, count as
+/// stuck for a while.
+const ROUND_TRIP_MAX: Duration = Duration::from_millis(500);
+
 type Times = Rc<RefCell<Histogram<u64>>>;
 
 #[test]
@@ -105,9 +114,12 @@ fn no_round_trip_is_ever_stuck() {
         *current.lock().expect("nobody panics with it") = mode.name;
         let start = Instant::now();
         let times = run(mode, total * mode.per_mille / 1000);
+        let thread_late = THREAD_LATE.swap(0, Ordering::Relaxed);
+        let executor_late = EXECUTOR_LATE.swap(0, Ordering::Relaxed);
         let micros = |nanos: u64| nanos as f64 / 1000.0;
         println!(
-            "{:15} n {:9} in {:5.1} s; us p50 {:.1} p99 {:.1} p99.9 {:.1} max {:.1}; over 15 ms: {}",
+            "{:15} n {:9} in {:5.1} s; us p50 {:.1} p99 {:.1} p99.9 {:.1} max {:.1}; over 15 ms: {}; \
+             late us: thread {thread_late}, executor {executor_late}",
             mode.name,
             times.len(),
             start.elapsed().as_secs_f64(),
@@ -117,33 +129,71 @@ fn no_round_trip_is_ever_stuck() {
             micros(times.max()),
             times.count_between(15_000_000, u64::MAX / 2),
         );
+        let limit = ROUND_TRIP_MAX.max(Duration::from_micros(thread_late) * 10);
+        assert!(
+            Duration::from_nanos(times.max()) < limit,
+            "a round trip was stuck for a while"
+        );
     }
     done.store(true, Ordering::Relaxed);
     watchdog.join().expect("the watchdog ends");
 }
 
-/// Ends the process if there is no progress.
+const TICK: Duration = Duration::from_millis(20);
+
+fn note_late(longest: &AtomicU64, asleep: Instant) {
+    let late = asleep.elapsed().saturating_sub(TICK).as_micros();
+    longest.fetch_max(
+        u64::try_from(late).expect("no sleep takes ages"),
+        Ordering::Relaxed,
+    );
+}
+
+/// Tells where the threads are when nothing moves for a moment; ends the process if that lasts.
 fn watch(current: &Mutex<&'static str>, done: &AtomicBool) {
-    let (mut last, mut since) = (u64::MAX, Instant::now());
+    let (mut last, mut since, mut told) = (u64::MAX, Instant::now(), 0);
     while !done.load(Ordering::Relaxed) {
-        thread::sleep(Duration::from_millis(100));
+        let asleep = Instant::now();
+        thread::sleep(TICK);
+        note_late(&THREAD_LATE, asleep);
         let progress = PROGRESS.load(Ordering::Relaxed);
         if progress != last {
-            (last, since) = (progress, Instant::now());
-        } else if since.elapsed() > PATIENCE {
+            (last, since, told) = (progress, Instant::now(), 0);
+            continue;
+        }
+        let standing = since.elapsed();
+        if standing > Duration::from_millis(300 << told) {
+            told += 1;
             let mode = *current.lock().expect("nobody panics with it");
-            eprintln!("stuck in mode {mode} after {progress} round trips in all; threads:");
-            for task in std::fs::read_dir("/proc/self/task")
-                .into_iter()
-                .flatten()
-                .flatten()
-            {
-                let read = |name| std::fs::read_to_string(task.path().join(name));
-                let part = |name| read(name).unwrap_or_default().trim().to_owned();
-                eprintln!("  {} {} {}", part("comm"), part("wchan"), part("syscall"));
-            }
+            eprintln!("mode {mode}: no progress for {standing:?} after {progress} round trips");
+            print_threads();
+        }
+        if standing > PATIENCE {
             process::exit(3);
         }
+    }
+}
+
+/// State, place in the kernel, system call, and nanoseconds running and waiting for a CPU.
+fn print_threads() {
+    for task in std::fs::read_dir("/proc/self/task")
+        .into_iter()
+        .flatten()
+        .flatten()
+    {
+        let read = |name| std::fs::read_to_string(task.path().join(name)).unwrap_or_default();
+        let state = read("stat")
+            .rsplit(") ")
+            .next()
+            .and_then(|rest| rest.chars().next());
+        eprintln!(
+            "  {:12} state {} wchan {} syscall {} schedstat {}",
+            read("comm").trim(),
+            state.unwrap_or('?'),
+            read("wchan").trim(),
+            read("syscall").trim(),
+            read("schedstat").trim(),
+        );
     }
 }
 
@@ -169,6 +219,14 @@ fn run(mode: &Mode, round_trips: u64) -> Histogram<u64> {
     let handles = launch(&cpus, pinned, move |shard, runtime| {
         let (mailboxes, tell) = (mailboxes.clone(), tell.clone());
         async move {
+            let ticking = runtime.clone();
+            runtime.spawn(Shares::Foreground, "tick", async move {
+                loop {
+                    let asleep = Instant::now();
+                    ticking.sleep(TICK).await;
+                    note_late(&EXECUTOR_LATE, asleep);
+                }
+            });
             if loaded {
                 load(&runtime, shard.index());
             }
