@@ -57,7 +57,10 @@ pub enum LogError {
          restart the broker when the device is sound"
     )]
     Fenced { reason: Arc<str> },
-    #[error("{path} cannot grow by {needed} bytes, {free} are free; free some space", path = path.display())]
+    #[error(
+        "{path} cannot grow by {needed} bytes, {free} are free; free some space",
+        path = path.display()
+    )]
     Full {
         needed: u64,
         free: u64,
@@ -75,7 +78,10 @@ pub enum AppendError {
     #[error("{backlog} bytes wait for the disk, the limit is {limit}; send again after a moment")]
     Busy { backlog: usize, limit: usize },
     /// Clears by itself when there is space again.
-    #[error("{path} cannot grow by {needed} bytes, {free} are free; free some space", path = path.display())]
+    #[error(
+        "{path} cannot grow by {needed} bytes, {free} are free; free some space",
+        path = path.display()
+    )]
     Full {
         needed: u64,
         free: u64,

@@ -59,7 +59,7 @@ impl<R: Runtime, S: Sink> Log<R, S> {
     fn spawn_tasks(&self) {
         let runtime = &self.shared.runtime;
         let shared = || self.shared.clone();
-        // The flusher counts as an operation from now on, so that a log closed at once waits for it.
+        // The flusher counts as an operation from now on: a log closed at once waits for it.
         self.shared.operations.set(1);
         runtime.spawn(Shares::Foreground, "log flusher", flusher::run(shared()));
         runtime.spawn(Shares::Foreground, "log space", space::run(shared()));

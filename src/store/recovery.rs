@@ -23,7 +23,7 @@ use crate::{
     segment::{self, HEADER_BYTES, Header, Segment, log_word, parse_name},
     space::FIRST_BYTES,
     state::Space,
-    tail::block_floor,
+    tail::{block_ceiling, block_floor},
 };
 use scan::{End, scan};
 use table::Case;
@@ -76,87 +76,97 @@ pub async fn recover<R: Runtime>(
         None => (create(disk, options).await?, true),
     };
     let candidates = open_segments::<R>(disk, options, &mark).await?;
-    let End {
+    let mut end = scan(runtime, &candidates, &mark).await?;
+    if new {
+        end.case = Case::New;
+    }
+    let mut recovered = accept(disk, options, candidates, end, &mark).await?;
+    recovered.report.duration = runtime.monotonic().saturating_sub(began);
+    let Recovery {
         case,
-        position,
-        index,
-        last_epoch,
-        last_timestamp,
         records,
         bytes,
-    } = scan(runtime, &candidates, &mark).await?;
-    let case = if new { Case::New } else { case };
+        end,
+        epoch,
+        duration,
+        ..
+    } = recovered.report;
+    tracing::info!(
+        log = %options.log, case = case.label(), records, bytes, end, mark = mark.position, epoch,
+        milliseconds = duration.as_millis(), "log opened"
+    );
+    Ok(recovered)
+}
 
-    // From here on the log is accepted: what was found becomes stable, then the epoch counts.
+/// From here on the log is changed: what was found becomes stable, then the epoch counts.
+async fn accept<R: Runtime>(
+    disk: &R::Disk,
+    options: &LogOptions,
+    candidates: Vec<Candidate<R>>,
+    end: End,
+    mark: &Mark,
+) -> Result<Recovered<R>, OpenError> {
+    let position = end.position;
+    for Candidate { segment, .. } in &candidates {
+        if segment.end() > mark.position {
+            segment.open_for_writing(disk, options.flush).await?;
+            let filler = segment.filler.borrow().clone();
+            filler.expect("it was just opened").sync().await?;
+        }
+    }
+    let before_end = |one: &Candidate<R>| one.segment.start + HEADER_BYTES <= position;
     let tail = candidates
         .iter()
-        .rposition(|one| one.segment.start + HEADER_BYTES <= position);
-    let tail = tail.expect("the end is in a segment");
-    for candidate in candidates
-        .iter()
-        .filter(|one| one.segment.end() > mark.position)
-    {
-        candidate
-            .segment
-            .open_for_writing(disk, options.flush)
-            .await?;
-        let filler = candidate.segment.filler.borrow().clone();
-        filler.expect("it was just opened").sync().await?;
-    }
-    let report = Recovery {
-        case,
-        records,
-        bytes,
-        first: mark.first,
-        end: position,
-        mark: mark.position,
-        epoch: mark.epoch.max(last_epoch) + 1,
-        duration: Duration::ZERO,
-    };
+        .rposition(before_end)
+        .expect("the end is in a segment");
     let resident = {
-        let segment = &candidates[tail].segment;
-        let mut window = Window::new(segment, block_floor(position));
+        let mut window = Window::new(&candidates[tail].segment, block_floor(position));
         let need = (position - block_floor(position)) as usize;
         let found = window.at(block_floor(position), need).await?;
         found.get(..need).unwrap_or_default().to_vec()
     };
+    let epoch = mark.epoch.max(end.last_epoch) + 1;
     let next = Mark {
         position,
-        epoch: report.epoch,
+        epoch,
         clean: false,
-        ..mark
+        ..*mark
     };
     let mark_file = MarkFile::begin(disk, &options.directory, next).await?;
     remove_leftovers(disk, options).await?;
     let spaces = candidates[tail..].iter().map(|one| {
         let (start, end) = (one.segment.start, one.segment.end());
+        // A file may have been cut within the block of the last record.
+        let used = block_ceiling(position)
+            .saturating_sub(start)
+            .min(end - start);
+        let allocated = start + block_floor(one.file_bytes).clamp(used, end - start);
         Space {
             start,
             end,
-            allocated: start + block_floor(one.file_bytes).min(end - start),
+            allocated,
         }
     });
-    let spaces: Vec<Space> = spaces.collect();
-    let segments = candidates
-        .into_iter()
-        .map(|one| Rc::new(one.segment))
-        .collect();
-    let report = Recovery {
-        duration: runtime.monotonic().saturating_sub(began),
-        ..report
-    };
-    tracing::info!(
-        log = %options.log, case = case.label(), records, bytes, end = position,
-        mark = mark.position, epoch = report.epoch, milliseconds = report.duration.as_millis(),
-        "log opened"
-    );
+    let spaces = spaces.collect();
     Ok(Recovered {
-        report,
-        index,
-        segments,
+        report: Recovery {
+            case: end.case,
+            records: end.records,
+            bytes: end.bytes,
+            first: mark.first,
+            end: position,
+            mark: mark.position,
+            epoch,
+            duration: Duration::ZERO,
+        },
+        index: end.index,
+        segments: candidates
+            .into_iter()
+            .map(|one| Rc::new(one.segment))
+            .collect(),
         spaces,
         resident,
-        last_timestamp,
+        last_timestamp: end.last_timestamp,
         mark: mark_file,
     })
 }

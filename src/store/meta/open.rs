@@ -35,29 +35,8 @@ pub async fn open<R: Runtime>(runtime: &R, directory: &Path) -> Result<Opened<R>
     }
     let file = disk.open(&path, OpenMode::WriteDurable).await?;
     let bytes = read_all(&file).await?;
-    let header = match MetaHeader::read(bytes.get(..HEADER_BYTES as usize).unwrap_or(&bytes)) {
-        Ok(header) if header.generation == generation => header,
-        Ok(header) => {
-            let found = format!("generation {}", header.generation);
-            return Err(refuse(Case::ForeignSegment, 0, HEADER_BYTES, found));
-        }
-        Err(error @ BlockError::Newer(_)) => {
-            return Err(refuse(
-                Case::NewerFormat,
-                0,
-                HEADER_BYTES,
-                error.to_string(),
-            ));
-        }
-        Err(error) => {
-            return Err(refuse(
-                Case::DamagedHeader,
-                0,
-                HEADER_BYTES,
-                error.to_string(),
-            ));
-        }
-    };
+    let header = read_header(&bytes, generation)
+        .map_err(|(case, found)| refuse(case, 0, HEADER_BYTES, found))?;
     let marked = if mark.first == generation {
         mark.position
     } else {
@@ -99,6 +78,18 @@ pub async fn open<R: Runtime>(runtime: &R, directory: &Path) -> Result<Opened<R>
         marked_at: runtime.monotonic(),
     };
     Ok((file, mark, scan.records))
+}
+
+fn read_header(bytes: &[u8], generation: u64) -> Result<MetaHeader, (Case, String)> {
+    match MetaHeader::read(bytes.get(..HEADER_BYTES as usize).unwrap_or(bytes)) {
+        Ok(header) if header.generation == generation => Ok(header),
+        Ok(header) => Err((
+            Case::ForeignSegment,
+            format!("generation {}", header.generation),
+        )),
+        Err(error @ BlockError::Newer(_)) => Err((Case::NewerFormat, error.to_string())),
+        Err(error) => Err((Case::DamagedHeader, error.to_string())),
+    }
 }
 
 /// The mark; creates mark and first generation if there is nothing yet.
