@@ -2,6 +2,7 @@
 
 mod broker;
 mod logging;
+mod name_server;
 mod namesrv;
 mod options;
 mod signals;

@@ -4,14 +4,18 @@
 pub fn java_string_hash(text: &str) -> i32 {
     let step = |hash: i32, unit: i32| hash.wrapping_mul(31).wrapping_add(unit);
     if text.is_ascii() {
-        return text.bytes().fold(0, |hash, byte| step(hash, i32::from(byte)));
+        return text
+            .bytes()
+            .fold(0, |hash, byte| step(hash, i32::from(byte)));
     }
-    text.encode_utf16().fold(0, |hash, unit| step(hash, i32::from(unit)))
+    text.encode_utf16()
+        .fold(0, |hash, unit| step(hash, i32::from(unit)))
 }
 
 /// The `tagsCode` of a consume queue entry: the hash of the tag, sign-extended; 0 without a tag.
 pub fn tags_code(tag: Option<&str>) -> i64 {
-    tag.filter(|tag| !tag.is_empty()).map_or(0, |tag| i64::from(java_string_hash(tag)))
+    tag.filter(|tag| !tag.is_empty())
+        .map_or(0, |tag| i64::from(java_string_hash(tag)))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Listening, and the life of a connection. The control shard accepts and hands the sockets out in
 //! turn: clients open one connection a broker, too few for the kernel to spread evenly.
 
-use std::{net::SocketAddr, rc::Rc};
+use std::{net::SocketAddr, panic::AssertUnwindSafe, rc::Rc};
 
 use ringmq_base::{ShardId, read_buffer::ReadBuffer};
 use ringmq_io::{Accepted, Listener, Net, Runtime, Shares};
@@ -9,8 +9,8 @@ use ringmq_remoting::frame::{self, Scan};
 
 use crate::{
     dispatch::{From, Malformed, Next},
-    preparation::{Preparation, Prepared},
     mesh::Message,
+    preparation::{Preparation, Prepared},
     shard::{CONTROL, Shard, ShardConnection},
 };
 
@@ -20,14 +20,22 @@ pub fn listen<R: Runtime>(shard: &Rc<Shard<R>>) -> Result<(), String> {
     for (index, port) in ports.enumerate() {
         let address = SocketAddr::new(shard.facts.bind_address, port);
         let listener = shard.runtime.net().listen(address).map_err(|error| {
-            let what = if index == 0 { "listenPort" } else { "listenPort - 2, for VIP clients" };
-            format!("cannot listen on {address} ({what}): {error}; stop what uses the port or set \
-                 listenPort in the configuration")
+            let what = if index == 0 {
+                "listenPort"
+            } else {
+                "listenPort - 2, for VIP clients"
+            };
+            format!(
+                "cannot listen on {address} ({what}): {error}; stop what uses the port or set \
+                 listenPort in the configuration"
+            )
         })?;
         let acceptor = shard.clone();
-        shard.runtime.spawn(Shares::Foreground, "accept", async move {
-            accept_all(&acceptor, &listener).await;
-        });
+        shard
+            .runtime
+            .spawn(Shares::Foreground, "accept", async move {
+                accept_all(&acceptor, &listener).await;
+            });
     }
     Ok(())
 }
@@ -52,7 +60,10 @@ async fn accept_all<R: Runtime>(shard: &Rc<Shard<R>>, listener: &impl Listener) 
             Err(error) => {
                 // Out of descriptors, most likely: connections that end make room again.
                 tracing::warn!(%error, "cannot accept a connection");
-                shard.runtime.sleep(std::time::Duration::from_millis(100)).await;
+                shard
+                    .runtime
+                    .sleep(std::time::Duration::from_millis(100))
+                    .await;
             }
         }
     }
@@ -74,9 +85,11 @@ pub fn serve<R: Runtime>(shard: &Rc<Shard<R>>, accepted: Accepted) {
         return;
     };
     let writer = connection.clone();
-    shard.runtime.spawn(Shares::Foreground, "connection output", async move {
-        writer.write_pending().await;
-    });
+    shard
+        .runtime
+        .spawn(Shares::Foreground, "connection output", async move {
+            writer.write_pending().await;
+        });
     let (shard, runtime) = (shard.clone(), shard.runtime.clone());
     runtime.spawn(Shares::Foreground, "connection input", async move {
         read_all(&shard, &connection).await;
@@ -101,13 +114,17 @@ async fn read_all<R: Runtime>(shard: &Rc<Shard<R>>, connection: &Rc<ShardConnect
             Ok(count) => buffer.filled(count),
         }
         connection.touch(shard.runtime.monotonic());
+        shard.turn_ms.set(shard.runtime.now_ms());
         loop {
             match take_frames(shard, connection, &mut buffer, &mut scratch) {
                 Ok(Turn::Drained { need: more }) => {
                     need = more;
                     break;
                 }
-                Ok(Turn::Wait { preparation, length }) => {
+                Ok(Turn::Wait {
+                    preparation,
+                    length,
+                }) => {
                     shard.flush();
                     if preparation.run(shard).await == Prepared::Refused {
                         buffer.consume(length);
@@ -136,9 +153,14 @@ async fn read_all<R: Runtime>(shard: &Rc<Shard<R>>, connection: &Rc<ShardConnect
 
 enum Turn {
     /// All complete frames are handled; the next one needs this many bytes, as far as known.
-    Drained { need: usize },
+    Drained {
+        need: usize,
+    },
     /// The first frame, of this length, has to be looked at again after this.
-    Wait { preparation: Preparation, length: usize },
+    Wait {
+        preparation: Preparation,
+        length: usize,
+    },
     Room(ringmq_base::LogId),
 }
 
@@ -148,7 +170,10 @@ fn take_frames<R: Runtime>(
     buffer: &mut ReadBuffer,
     scratch: &mut Vec<u8>,
 ) -> Result<Turn, Malformed> {
-    let from = From { connection: connection.id, peer: connection.peer };
+    let from = From {
+        connection: connection.id,
+        peer: connection.peer,
+    };
     loop {
         let data = buffer.data();
         let length = match frame::scan(data)? {
@@ -156,10 +181,16 @@ fn take_frames<R: Runtime>(
             Scan::Complete { length } => length,
         };
         let frame = data.get(..length).expect("scan saw the whole frame");
-        match shard.dispatch(from, frame, scratch)? {
+        // A panic costs this connection only; what it borrowed is released by unwinding.
+        let dispatch = || shard.dispatch(from, frame, scratch);
+        let next = std::panic::catch_unwind(AssertUnwindSafe(dispatch));
+        match next.map_err(|_| Malformed::Panicked)?? {
             Next::Continue => buffer.consume(length),
             Next::Wait(preparation) => {
-                return Ok(Turn::Wait { preparation, length });
+                return Ok(Turn::Wait {
+                    preparation,
+                    length,
+                });
             }
             Next::Room(log) => return Ok(Turn::Room(log)),
         }

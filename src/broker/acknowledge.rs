@@ -8,10 +8,11 @@ use ringmq_io::{Runtime, signal::Giver};
 use ringmq_remoting::{
     codes::response,
     encode::{self, SendOk},
+    message_id::message_id,
 };
 use ringmq_store::{LogError, QueueHandle, Sink};
 
-use crate::{ask::Put, mesh::Origin, features::refusal::Refusal, shard::Shard};
+use crate::{ask::Put, features::refusal::Refusal, mesh::Origin, shard::Shard};
 
 /// What waits for a message to become durable.
 pub enum Ticket {
@@ -33,12 +34,15 @@ pub struct ClientTicket {
 /// The store's view of a shard.
 pub struct LogSink<R: Runtime> {
     shard: Weak<Shard<R>>,
-    log: LogId,
+    pub log: LogId,
 }
 
 impl<R: Runtime> LogSink<R> {
     pub fn new(shard: &Rc<Shard<R>>, log: LogId) -> Self {
-        LogSink { shard: Rc::downgrade(shard), log }
+        LogSink {
+            shard: Rc::downgrade(shard),
+            log,
+        }
     }
 }
 
@@ -89,9 +93,11 @@ impl<R: Runtime> Sink for LogSink<R> {
 
 fn send_ok<R: Runtime>(shard: &Shard<R>, ticket: &ClientTicket) {
     let facts = &shard.facts;
-    let last = encode::message_id(facts.store_host, ticket.physical.get());
+    let last = message_id(facts.store_host, ticket.physical.get());
     let joined = ticket.batch.as_ref().map(|others| {
-        let ids = others.iter().map(|other| encode::message_id(facts.store_host, other.get()));
+        let ids = others
+            .iter()
+            .map(|other| message_id(facts.store_host, other.get()));
         let mut joined = Vec::with_capacity((others.len() + 1) * 33);
         for id in ids {
             joined.extend_from_slice(id.as_bytes());
@@ -108,6 +114,12 @@ fn send_ok<R: Runtime>(shard: &Shard<R>, ticket: &ClientTicket) {
         region: &facts.region,
         trace_on: facts.trace_on,
     };
-    let Origin { serialization, opaque, .. } = ticket.origin;
-    shard.write_reply(&ticket.origin, |out| encode::send_ok(out, serialization, opaque, &ok));
+    let Origin {
+        serialization,
+        opaque,
+        ..
+    } = ticket.origin;
+    shard.write_reply(&ticket.origin, |out| {
+        encode::send_ok(out, serialization, opaque, &ok)
+    });
 }

@@ -45,7 +45,11 @@ impl<R: Runtime> Connections<R> {
         self.generation.set(generation);
         let entry = open.vacant_entry();
         let slot = u32::try_from(entry.key()).ok()?;
-        let id = ConnectionId { shard: self.shard.0, slot, generation };
+        let id = ConnectionId {
+            shard: self.shard.0,
+            slot,
+            generation,
+        };
         let connection = Rc::new(ShardConnection::<R>::new(id, stream, now));
         entry.insert(connection.clone());
         Some(connection)
@@ -95,6 +99,13 @@ impl<R: Runtime> Connections<R> {
                 tracing::info!(peer = %connection.peer, "connection closed: idle for too long");
                 connection.close();
             }
+        }
+    }
+
+    pub fn close(&self, id: ConnectionId) {
+        let open = self.open.borrow();
+        if let Some(connection) = open.get(id.slot as usize).filter(|found| found.id == id) {
+            connection.close();
         }
     }
 

@@ -12,7 +12,8 @@ use std::{
 use ahash::AHashMap;
 use ringmq_base::ShardId;
 use ringmq_io::{Runtime, Shares, signal::Event};
-use ringmq_store::MetaLog;
+use ringmq_remoting::body::MessageQueue;
+use ringmq_store::{Manifest, MetaLog};
 
 use crate::{
     ask::AutoCreate,
@@ -38,19 +39,11 @@ const REWRITE_FACTOR: u64 = 8;
 /// Size below which rewriting is not worth it.
 const REWRITE_BYTES_MIN: u64 = 8 * 1024 * 1024;
 
-/// A queue as clients name it when they lock it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct LockedQueue {
-    pub topic: String,
-    pub broker_name: String,
-    pub queue_id: i32,
-}
-
 pub struct Tables {
     pub topics: TopicTable,
     pub groups: SubscriptionGroupTable,
     pub clients: ClientTable,
-    pub locks: QueueLocks<LockedQueue>,
+    pub locks: QueueLocks<MessageQueue>,
 }
 
 /// Consumer offsets as last persisted, by (topic, group) and queue.
@@ -80,7 +73,8 @@ impl<R: Runtime> Control<R> {
     /// Opens the store's metadata and tells the other shards what to start from. The error is a
     /// sentence for the operator.
     pub async fn open(shard: &Rc<Shard<R>>) -> Result<Start, String> {
-        let (logs, meta, records) = open_store(shard).await?;
+        let (manifest, meta, records) = open_store(shard).await?;
+        let logs = manifest.logs;
         let config = &shard.facts.config;
         let settings = TopicSettings {
             logs,
@@ -126,9 +120,9 @@ impl<R: Runtime> Control<R> {
             control.note(&change);
         }
         control.add_system_topics(shard.runtime.now_ms()).await?;
-        let start = control.start_of(logs, shard.id, shard);
+        let start = control.start_of(&manifest, shard.id, shard);
         for peer in shard.router.peers() {
-            let start = Box::new(control.start_of(logs, peer, shard));
+            let start = Box::new(control.start_of(&manifest, peer, shard));
             shard.router.post(peer, Message::Start(start));
         }
         shard.router.flush();
@@ -144,13 +138,20 @@ impl<R: Runtime> Control<R> {
         self.write(&changes).await.map_err(|refusal| refusal.remark)
     }
 
-    fn start_of(&self, logs: u16, to: ShardId, shard: &Shard<R>) -> Start {
+    fn start_of(&self, manifest: &Manifest, to: ShardId, shard: &Shard<R>) -> Start {
+        let logs = manifest.logs;
         let tables = self.tables.borrow();
         let topics = tables.topics.iter().map(|topic| {
-            let view = TopicView { id: self.topic_id(&topic.name), topic: (**topic).clone() };
+            let view = TopicView {
+                id: self.topic_id(&topic.name),
+                topic: (**topic).clone(),
+            };
             Change::Topic(Arc::new(view))
         });
-        let groups = tables.groups.iter().map(|group| Change::Group(group.clone()));
+        let groups = tables
+            .groups
+            .iter()
+            .map(|group| Change::Group(group.clone()));
         let permission = Change::Permission(shard.facts.config.broker_permission);
         let changes: Vec<_> = topics.chain(groups).chain([permission]).collect();
         let shards = shard.router.shards() as u16;
@@ -162,20 +163,33 @@ impl<R: Runtime> Control<R> {
         };
         let mut offsets = Vec::new();
         for ((topic, group), queues) in &*self.offsets.borrow() {
-            let queues = queues.iter().filter(|(queue, _)| owner(topic, **queue) == to);
+            let queues = queues
+                .iter()
+                .filter(|(queue, _)| owner(topic, **queue) == to);
             let own: Vec<_> = queues.map(|(queue, offset)| (*queue, *offset)).collect();
             if !own.is_empty() {
                 let (topic, group) = (topic.clone(), group.clone());
-                offsets.push(MetaChange::Offsets { topic, group, offsets: own });
+                offsets.push(MetaChange::Offsets {
+                    topic,
+                    group,
+                    offsets: own,
+                });
             }
         }
         let delays = self.delay_offsets.borrow();
-        let delays = delays.iter().map(|(level, offset)| MetaChange::DelayOffset {
-            level: *level,
-            offset: *offset,
-        });
+        let delays = delays
+            .iter()
+            .map(|(level, offset)| MetaChange::DelayOffset {
+                level: *level,
+                offset: *offset,
+            });
         offsets.extend(delays);
-        Start { logs, changes, offsets }
+        Start {
+            logs,
+            store_id: manifest.store_id,
+            changes,
+            offsets,
+        }
     }
 
     /// Carries a change out in the tables, without telling anybody.
@@ -185,7 +199,11 @@ impl<R: Runtime> Control<R> {
         tables.groups.apply(change);
         let mut all = self.offsets.borrow_mut();
         match change {
-            MetaChange::Offsets { topic, group, offsets } => {
+            MetaChange::Offsets {
+                topic,
+                group,
+                offsets,
+            } => {
                 let queues = all.entry((topic.clone(), group.clone())).or_default();
                 queues.extend(offsets.iter().copied());
             }
@@ -247,7 +265,10 @@ impl<R: Runtime> Control<R> {
         Some(match change {
             MetaChange::TopicPut { topic, .. } => {
                 let id = self.topic_id(&topic.name);
-                Change::Topic(Arc::new(TopicView { id, topic: topic.clone() }))
+                Change::Topic(Arc::new(TopicView {
+                    id,
+                    topic: topic.clone(),
+                }))
             }
             MetaChange::TopicDelete { topic, .. } => {
                 // A topic of the same name may live on other logs: it gets another id.
@@ -262,7 +283,9 @@ impl<R: Runtime> Control<R> {
 
     /// Tells all shards, this one at once, the others before any reply that is sent after it.
     pub fn publish(&self, change: Change) {
-        let Some(shard) = self.shard.upgrade() else { return };
+        let Some(shard) = self.shard.upgrade() else {
+            return;
+        };
         for peer in shard.router.peers() {
             shard.router.answer(peer, Message::Change(change.clone()));
         }
@@ -312,12 +335,22 @@ impl<R: Runtime> Control<R> {
             records.extend(tables.groups.snapshot().map(|change| encode(&change)));
         }
         for ((topic, group), queues) in &*self.offsets.borrow() {
-            let offsets = queues.iter().map(|(queue, offset)| (*queue, *offset)).collect();
+            let offsets = queues
+                .iter()
+                .map(|(queue, offset)| (*queue, *offset))
+                .collect();
             let (topic, group) = (topic.clone(), group.clone());
-            records.push(encode(&MetaChange::Offsets { topic, group, offsets }));
+            records.push(encode(&MetaChange::Offsets {
+                topic,
+                group,
+                offsets,
+            }));
         }
         for (level, offset) in &*self.delay_offsets.borrow() {
-            records.push(encode(&MetaChange::DelayOffset { level: *level, offset: *offset }));
+            records.push(encode(&MetaChange::DelayOffset {
+                level: *level,
+                offset: *offset,
+            }));
         }
         let slices: Vec<&[u8]> = records.iter().map(Vec::as_slice).collect();
         match self.meta.rewrite(&slices).await {
@@ -342,6 +375,7 @@ impl<R: Runtime> Control<R> {
                 let now = expiring.runtime.now_ms();
                 let events = control.tables.borrow_mut().clients.expire(now);
                 control.client_events(&expiring, events);
+                control.tables.borrow_mut().locks.sweep(now);
                 expiring.flush();
             }
         });
@@ -356,11 +390,20 @@ impl<R: Runtime> Control<R> {
         }
         let now = shard.runtime.now_ms();
         let retry = wanted.topic.starts_with(topic::RETRY_PREFIX);
-        let unit = if retry { topic::SYS_FLAG_UNIT_SUB } else { topic::SYS_FLAG_UNIT };
+        let unit = if retry {
+            topic::SYS_FLAG_UNIT_SUB
+        } else {
+            topic::SYS_FLAG_UNIT
+        };
         let sys_flag = if wanted.unit_mode { unit } else { 0 };
         let change = {
             let topics = &self.tables.borrow().topics;
-            let AutoCreate { topic, default_topic, queues, .. } = wanted;
+            let AutoCreate {
+                topic,
+                default_topic,
+                queues,
+                ..
+            } = wanted;
             match topics.plan_auto_create(topic, default_topic, *queues, sys_flag, now)? {
                 Some(change) => change,
                 None if retry => topics.plan_internal_topic(topic, 1, sys_flag, now)?,
@@ -388,8 +431,11 @@ impl<R: Runtime> Control<R> {
             return self.published(&shard, name).await;
         }
         let now = shard.runtime.now_ms();
-        let change =
-            self.tables.borrow().topics.plan_internal_topic(name, queues, sys_flag, now)?;
+        let change = self
+            .tables
+            .borrow()
+            .topics
+            .plan_internal_topic(name, queues, sys_flag, now)?;
         self.commit(change).await?;
         shard.topic(name).ok_or_else(stopping)
     }
@@ -446,12 +492,15 @@ fn encode(change: &MetaChange) -> Vec<u8> {
 }
 
 fn stopping() -> Refusal {
-    Refusal::new(code::SERVICE_NOT_AVAILABLE, "service not available now. the broker is stopping")
+    Refusal::new(
+        code::SERVICE_NOT_AVAILABLE,
+        "service not available now. the broker is stopping",
+    )
 }
 
 async fn open_store<R: Runtime>(
     shard: &Rc<Shard<R>>,
-) -> Result<(u16, MetaLog<R>, Vec<Vec<u8>>), String> {
+) -> Result<(Manifest, MetaLog<R>, Vec<Vec<u8>>), String> {
     let root = &shard.facts.store_path;
     let wanted = match shard.facts.config.logs {
         0 => shard.router.shards() as u16,
@@ -461,5 +510,5 @@ async fn open_store<R: Runtime>(
     let manifest = manifest.map_err(|error| error.to_string())?;
     let opened = MetaLog::open(shard.runtime.clone(), &root.join("meta")).await;
     let (meta, records) = opened.map_err(|error| error.to_string())?;
-    Ok((manifest.logs, meta, records))
+    Ok((manifest, meta, records))
 }

@@ -2,8 +2,9 @@
 //! shard, and go to the owner of their queue without a task of their own; everything else goes by
 //! the table of requests.
 
-use std::{net::SocketAddr, rc::Rc};
+use std::{net::SocketAddr, panic::AssertUnwindSafe, rc::Rc};
 
+use futures_util::FutureExt;
 use ringmq_base::ShardId;
 use ringmq_io::{Runtime, Shares};
 use ringmq_remoting::{
@@ -14,10 +15,13 @@ use ringmq_remoting::{
 
 use crate::{
     features::ConnectionId,
-    handlers::{pull_request, send::{self, Sent}},
-    preparation::Preparation,
-    mesh::{ForwardedFrame, Origin},
     features::refusal::Refusal,
+    handlers::{
+        pull_request,
+        send::{self, Sent},
+    },
+    mesh::{ForwardedFrame, Origin},
+    preparation::Preparation,
     requests::{self, Access, Plane, Request},
     shard::{CONTROL, Shard},
 };
@@ -40,6 +44,8 @@ pub enum Malformed {
     Frame(#[from] FrameError),
     #[error(transparent)]
     Header(#[from] command::HeaderError),
+    #[error("internal error: handling the frame panicked")]
+    Panicked,
 }
 
 /// The connection that a frame came from.
@@ -77,12 +83,12 @@ impl<R: Runtime> Shard<R> {
                     Sent::NotYet(preparation) => Next::Wait(preparation),
                 })
             }
-            request::PULL_MESSAGE | request::LITE_PULL_MESSAGE => {
-                Ok(match pull_request::pull(self, from, origin, &frame, scratch)? {
+            request::PULL_MESSAGE | request::LITE_PULL_MESSAGE => Ok(
+                match pull_request::pull(self, from, origin, &frame, scratch)? {
                     None => Next::Continue,
                     Some(preparation) => Next::Wait(preparation),
-                })
-            }
+                },
+            ),
             code => {
                 self.dispatch_by_table(from, origin, code, &frame, bytes)?;
                 Ok(Next::Continue)
@@ -138,7 +144,11 @@ impl<R: Runtime> Shard<R> {
         origin: Origin,
         bytes: &[u8],
     ) -> Result<(), Malformed> {
-        let frame = ForwardedFrame { origin, peer: from.peer, frame: bytes.to_vec() };
+        let frame = ForwardedFrame {
+            origin,
+            peer: from.peer,
+            frame: bytes.to_vec(),
+        };
         if target == self.id {
             self.handle_frame(frame);
         } else if let Err(overloaded) = self.router.forward(target, frame) {
@@ -150,20 +160,36 @@ impl<R: Runtime> Shard<R> {
     /// Runs a request of the table on this shard, in a task of its own.
     pub fn handle_frame(self: &Rc<Self>, forwarded: ForwardedFrame) {
         let shard = self.clone();
-        self.runtime.spawn(Shares::Foreground, "request", async move {
-            let origin = forwarded.origin;
-            let handled = shard.run_request(&forwarded).await;
-            shard.reply(&origin, &handled);
-            shard.flush();
-        });
+        self.runtime
+            .spawn(Shares::Foreground, "request", async move {
+                let origin = forwarded.origin;
+                let handled = shard.run_guarded(&forwarded).await;
+                shard.reply(&origin, &handled);
+                shard.flush();
+            });
+    }
+
+    /// Runs a request; a panic in its handler costs this request only.
+    async fn run_guarded(self: &Rc<Self>, forwarded: &ForwardedFrame) -> requests::Handled {
+        let run = AssertUnwindSafe(self.run_request(forwarded)).catch_unwind();
+        run.await.unwrap_or_else(|_| {
+            tracing::error!(peer = %forwarded.peer, "a request's handler panicked");
+            Err(Refusal::system_error(
+                "internal error: the request's handler failed",
+            ))
+        })
     }
 
     async fn run_request(self: &Rc<Self>, forwarded: &ForwardedFrame) -> requests::Handled {
         let malformed = |error: Malformed| Refusal::system_error(error.to_string());
         let frame = Frame::parse(&forwarded.frame).map_err(|error| malformed(error.into()))?;
         let header = Header::decode(&frame).map_err(|error| malformed(error.into()))?;
-        let request =
-            Request { origin: forwarded.origin, peer: forwarded.peer, header, body: frame.body };
+        let request = Request {
+            origin: forwarded.origin,
+            peer: forwarded.peer,
+            header,
+            body: frame.body,
+        };
         requests::handle(self, &request).await
     }
 
@@ -171,9 +197,14 @@ impl<R: Runtime> Shard<R> {
     /// so that the handler says what is wrong.
     fn owner_of(&self, header: &Header<'_>) -> ShardId {
         let topic = header.fields.get("topic").and_then(|name| self.topic(name));
-        let queue_id = header.fields.get("queueId").and_then(|text| text.parse::<i32>().ok());
+        let queue_id = header
+            .fields
+            .get("queueId")
+            .and_then(|text| text.parse::<i32>().ok());
         match (topic, queue_id) {
-            (Some(topic), Some(queue_id)) if queue_id >= 0 => self.queue_owner(&topic, queue_id),
+            (Some(topic), Some(queue_id)) if queue_id >= 0 => {
+                self.queue_owner(&topic.topic, queue_id)
+            }
             _ => self.id,
         }
     }

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use ringmq_base::config::{BrokerConfig, FlushDiskType};
+use ringmq_base::config::{BrokerConfig, BrokerRole, FlushDiskType};
 
 use crate::features::delay::DelayLevels;
 
@@ -29,6 +29,10 @@ pub struct Facts {
     pub segment_bytes: u64,
     pub zero_ahead_bytes: u64,
     pub hot_tail_bytes: usize,
+    /// Appended messages of one log that wait for the disk, in bytes.
+    pub backlog_bytes_max: usize,
+    /// How far behind the end of a log a message counts as recent.
+    pub young_bytes: u64,
     pub offset_flush_interval: Duration,
     pub delay_levels: DelayLevels,
     /// `CLUSTER` with its value and separators, appended to the properties of every message.
@@ -45,6 +49,7 @@ impl Facts {
         shards: usize,
         boot_timestamp: i64,
     ) -> Result<Facts, String> {
+        refuse_unserved(&config)?;
         let ip: IpAddr = config.broker_ip1.parse().map_err(|_| {
             format!(
                 "brokerIP1 = {:?} is not an IP address; set it to the address that clients reach",
@@ -69,6 +74,8 @@ impl Facts {
             segment_bytes: config.mapped_file_size_commit_log,
             zero_ahead_bytes: config.zero_ahead_bytes,
             hot_tail_bytes: limit(config.hot_tail_bytes),
+            backlog_bytes_max: limit(config.append_queue_bytes_max),
+            young_bytes: memory_bytes() / 10 * 4,
             offset_flush_interval: Duration::from_millis(config.flush_consumer_offset_interval_ms),
             delay_levels,
             cluster_property: format!("CLUSTER\u{1}{cluster}\u{2}").into_bytes(),
@@ -92,6 +99,47 @@ impl Facts {
     }
 }
 
+/// Keys whose promise this version cannot keep stop the start, rather than be ignored.
+fn refuse_unserved(config: &BrokerConfig) -> Result<(), String> {
+    let unserved = [
+        (
+            config.acl_enable,
+            "aclEnable = true",
+            "access control is not there yet",
+        ),
+        (
+            config.broker_role != BrokerRole::AsyncMaster,
+            "brokerRole other than ASYNC_MASTER",
+            "replication is not there yet",
+        ),
+        (
+            config.broker_id != 0,
+            "brokerId other than 0",
+            "slaves are not there yet",
+        ),
+    ];
+    match unserved.iter().find(|(asked, ..)| *asked) {
+        Some((_, key, why)) => Err(format!(
+            "{key}: {why}; take the key out of the configuration"
+        )),
+        None => Ok(()),
+    }
+}
+
 fn limit(bytes: u64) -> usize {
     usize::try_from(bytes).unwrap_or(usize::MAX)
+}
+
+/// The machine's memory; 1 GiB if it cannot be found out.
+fn memory_bytes() -> u64 {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+    let kib = line.and_then(|line| {
+        line.trim()
+            .trim_end_matches("kB")
+            .trim()
+            .parse::<u64>()
+            .ok()
+    });
+    kib.map_or(1 << 30, |kib| kib.saturating_mul(1024))
 }

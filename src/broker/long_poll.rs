@@ -13,7 +13,10 @@ use ringmq_base::LogId;
 use ringmq_io::{Runtime, signal::Event};
 use ringmq_store::QueueHandle;
 
-use crate::{handlers::pull::{PullRequest, Wait}, shard::Shard};
+use crate::{
+    handlers::pull::{PullRequest, Wait},
+    shard::Shard,
+};
 
 /// Pulls that may wait on one shard; each holds a few hundred bytes.
 const WAITING_MAX: usize = 200_000;
@@ -49,13 +52,20 @@ impl LongPoll {
             self.changed.set();
         }
         let mut by_queue = self.by_queue.borrow_mut();
-        by_queue.entry(place).or_default().push((id, deadline, request));
+        by_queue
+            .entry(place)
+            .or_default()
+            .push((id, deadline, request));
         Ok(())
     }
 
     /// Takes all pulls that wait for a queue.
     pub fn take(&self, place: Place) -> Vec<PullRequest> {
-        let waiting = self.by_queue.borrow_mut().remove(&place).unwrap_or_default();
+        let waiting = self
+            .by_queue
+            .borrow_mut()
+            .remove(&place)
+            .unwrap_or_default();
         let mut deadlines = self.deadlines.borrow_mut();
         waiting
             .into_iter()
@@ -77,7 +87,9 @@ impl LongPoll {
                 break;
             }
             let place = entry.remove();
-            let Some(waiting) = by_queue.get_mut(&place) else { continue };
+            let Some(waiting) = by_queue.get_mut(&place) else {
+                continue;
+            };
             if let Some(at) = waiting.iter().position(|(other, ..)| *other == id) {
                 expired.push(waiting.swap_remove(at).2);
             }
@@ -97,7 +109,10 @@ impl LongPoll {
     }
 
     fn first_deadline(&self) -> Option<Duration> {
-        self.deadlines.borrow().first_key_value().map(|((deadline, _), _)| *deadline)
+        self.deadlines
+            .borrow()
+            .first_key_value()
+            .map(|((deadline, _), _)| *deadline)
     }
 }
 

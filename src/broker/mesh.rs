@@ -31,6 +31,8 @@ pub struct SendItem {
     pub origin: Origin,
     pub topic: u16,
     pub queue_id: i32,
+    /// The queue that the reply names: that of the request, wherever the message goes first.
+    pub reply_queue_id: i32,
     pub flag: i32,
     pub sys_flag: i32,
     pub born_timestamp: i64,
@@ -39,6 +41,18 @@ pub struct SendItem {
     pub tags_code: i64,
     pub properties_bytes: u32,
     pub body_bytes: u32,
+    pub part: Part,
+}
+
+/// How a message is acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// For itself.
+    Whole,
+    /// With the last message of its batch.
+    Member,
+    /// For its whole batch.
+    Last,
 }
 
 /// Checked messages for the queues of one shard, from one turn of another.
@@ -75,16 +89,28 @@ pub enum Message {
     Pulls(Vec<PullRequest>),
     Frames(Vec<ForwardedFrame>),
     Replies(Box<FrameBatch>),
-    Ask { from: ShardId, id: u64, ask: Box<Ask> },
-    Answer { id: u64, answer: Box<Answer> },
+    Ask {
+        from: ShardId,
+        id: u64,
+        ask: Box<Ask>,
+    },
+    Answer {
+        id: u64,
+        answer: Box<Answer>,
+    },
     /// A change of the shared view, from the control shard, in order.
     Change(Change),
     /// Changes that the control shard shall persist, such as consumer offsets.
     Persist(Vec<MetaChange>),
+    /// End this connection.
+    Close(ConnectionId),
     /// A connection is gone; for the control shard.
     Closed(ConnectionId),
     /// A shard has opened its logs, or the sentence why it could not.
-    Ready { from: ShardId, result: Result<(), String> },
+    Ready {
+        from: ShardId,
+        result: Result<(), String>,
+    },
     /// A shard has written everything and ends.
     Finished(ShardId),
     /// Stop taking requests, write everything, end.
@@ -94,6 +120,7 @@ pub enum Message {
 /// The state of the store that a shard starts from.
 pub struct Start {
     pub logs: u16,
+    pub store_id: u128,
     pub changes: Vec<Change>,
     /// Consumer offsets of the queues that this shard owns.
     pub offsets: Vec<MetaChange>,

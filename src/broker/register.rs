@@ -103,9 +103,8 @@ impl Registrar {
     pub async fn settled<R: Runtime>(&self, runtime: &R) {
         let target = self.changes.get();
         let known = || {
-            let behind = |server: &Rc<Server>| {
-                server.connected.get() && server.known.get() < target
-            };
+            let behind =
+                |server: &Rc<Server>| server.connected.get() && server.known.get() < target;
             !self.servers.iter().any(behind)
         };
         let all = async {
@@ -139,7 +138,11 @@ impl Registrar {
 }
 
 async fn keep_registered<R: Runtime>(shard: &Rc<Shard<R>>, server: &Server) {
-    let control = shard.control.get().expect("registration runs on the control shard").clone();
+    let control = shard
+        .control
+        .get()
+        .expect("registration runs on the control shard")
+        .clone();
     let registrar = &control.registrar;
     let mut pause = RETRY.0;
     while !registrar.stopping.get() {
@@ -190,7 +193,7 @@ async fn registered<R: Runtime>(
         let since = if full { None } else { Some(server.known.get()) };
         let body = body(shard, since).to_string().into_bytes();
         let mut fields = identity(&shard.facts);
-        let crc = ringmq_base::checksum::crc32(&body).to_string();
+        let crc = ringmq_base::checksum::body_crc(&body).to_string();
         let ha = format!("{}:{}", shard.facts.store_host.ip(), shard.facts.ha_port());
         fields.extend([("haServerAddr", ha), ("compressed", "false".to_owned())]);
         fields.push(("bodyCrc32", crc));
@@ -208,7 +211,10 @@ async fn registered<R: Runtime>(
             continue;
         }
         let period = Duration::from_millis(shard.facts.config.register_name_server_period_ms);
-        full = session.idle(period, &server.wanted).await.map_err(|error| (error, succeeded))?;
+        full = session
+            .idle(period, &server.wanted)
+            .await
+            .map_err(|error| (error, succeeded))?;
     }
 }
 
@@ -230,16 +236,22 @@ fn body<R: Runtime>(shard: &Shard<R>, since: Option<u64>) -> serde_json::Value {
     let newer = |name: &str, since: u64| changed.get(name).is_some_and(|count| *count > since);
     let mut since = since;
     if let Some(count) = since {
-        let gone = changed.iter().any(|(name, at)| *at > count && tables.topics.get(name).is_none());
+        let gone = changed
+            .iter()
+            .any(|(name, at)| *at > count && tables.topics.get(name).is_none());
         // A single topic is refused by 5.x name servers from a broker that they do not know.
         if gone {
             since = None;
         }
     }
     let permission = shard.view.borrow().permission;
-    let topics = tables.topics.iter().filter(|topic| since.is_none_or(|at| newer(&topic.name, at)));
-    let table: serde_json::Map<String, serde_json::Value> =
-        topics.map(|topic| (topic.name.to_string(), topic_config(topic, permission))).collect();
+    let topics = tables
+        .topics
+        .iter()
+        .filter(|topic| since.is_none_or(|at| newer(&topic.name, at)));
+    let table: serde_json::Map<String, serde_json::Value> = topics
+        .map(|topic| (topic.name.to_string(), topic_config(topic, permission)))
+        .collect();
     let version = tables.topics.version();
     json!({
         "topicConfigSerializeWrapper": {
@@ -289,7 +301,13 @@ impl<R: Runtime> Session<R> {
         let runtime = shard.runtime.clone();
         let connect = async { Ok(runtime.net().connect(address).await?) };
         let stream = limited(&runtime, timeout, connect).await?;
-        Ok(Session { runtime: runtime.clone(), stream, buffer: ReadBuffer::default(), opaque: 0, timeout })
+        Ok(Session {
+            runtime: runtime.clone(),
+            stream,
+            buffer: ReadBuffer::default(),
+            opaque: 0,
+            timeout,
+        })
     }
 
     async fn call(
@@ -299,9 +317,20 @@ impl<R: Runtime> Session<R> {
         body: &[u8],
     ) -> Result<(), RegisterError> {
         self.opaque = self.opaque.wrapping_add(1);
-        let fields: Vec<_> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let fields: Vec<_> = fields
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()))
+            .collect();
         let mut out = Vec::new();
-        encode::request(&mut out, Serialization::Json, code, self.opaque, false, &fields, body);
+        encode::request(
+            &mut out,
+            Serialization::Json,
+            code,
+            self.opaque,
+            false,
+            &fields,
+            body,
+        );
         let (runtime, timeout) = (self.runtime.clone(), self.timeout);
         limited(&runtime, timeout, self.exchange(&out)).await
     }
@@ -315,7 +344,8 @@ impl<R: Runtime> Session<R> {
             }
         }
         loop {
-            let malformed = |error: &dyn std::fmt::Display| RegisterError::Malformed(error.to_string());
+            let malformed =
+                |error: &dyn std::fmt::Display| RegisterError::Malformed(error.to_string());
             match frame::scan(self.buffer.data()).map_err(|error| malformed(&error))? {
                 Scan::Incomplete { need } => self.fill(need).await?,
                 Scan::Complete { length } => {

@@ -10,7 +10,7 @@ use ringmq_remoting::{
     encode::Value,
 };
 
-use crate::{handlers::*, mesh::Origin, features::refusal::Refusal, shard::Shard};
+use crate::{features::refusal::Refusal, handlers::*, mesh::Origin, shard::Shard};
 
 /// Where a request is handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,7 +94,10 @@ impl Response {
             };
             (*name, field)
         });
-        Response { fields: fields.collect(), ..Response::default() }
+        Response {
+            fields: fields.collect(),
+            ..Response::default()
+        }
     }
 
     /// Success with a JSON body.
@@ -105,7 +108,10 @@ impl Response {
     }
 
     pub fn with_body(body: Vec<u8>) -> Self {
-        Response { body, ..Response::default() }
+        Response {
+            body,
+            ..Response::default()
+        }
     }
 }
 

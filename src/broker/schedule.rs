@@ -13,7 +13,7 @@ use ringmq_store::{Entry, QueueHandle};
 use crate::{
     ask::{Answer, Ask, StoredMessage},
     features::{
-        delay::{self, Due},
+        delay::{self, DelayStep},
         delay_levels::schedule_queue,
         meta::MetaChange,
         refusal::Refusal,
@@ -39,7 +39,11 @@ pub struct QueueWatchers {
 
 impl QueueWatchers {
     fn watch(&self, log: LogId, queue: QueueHandle) -> Rc<Event> {
-        self.by_queue.borrow_mut().entry((log, queue)).or_default().clone()
+        self.by_queue
+            .borrow_mut()
+            .entry((log, queue))
+            .or_default()
+            .clone()
     }
 
     /// Something new can be read from the queue.
@@ -57,31 +61,41 @@ pub fn start<R: Runtime>(shard: &Rc<Shard<R>>) {
         return;
     };
     for level in 1..=shard.facts.delay_levels.max() {
-        if shard.queue_owner(&topic, schedule_queue(level)) == shard.id {
+        if shard.queue_owner(&topic.topic, schedule_queue(level)) == shard.id {
             let (level_of, topic) = (shard.clone(), topic.clone());
-            shard.runtime.spawn(Shares::Foreground, "delay level", async move {
-                deliver_level(&level_of, &topic, level).await;
-            });
+            shard
+                .runtime
+                .spawn(Shares::Foreground, "delay level", async move {
+                    deliver_level(&level_of, &topic, level).await;
+                });
         }
     }
 }
 
 async fn deliver_level<R: Runtime>(shard: &Rc<Shard<R>>, topic: &TopicView, level: i32) {
     let (log, queue) = shard.queue(topic, schedule_queue(level));
-    let arrived = shard.watchers.watch(log.id(), queue);
-    let mut cursor = shard.delay_offsets.borrow().get(&level).copied().unwrap_or(0);
+    let arrived = shard.watchers.watch(log.sink().log, queue);
+    let levels = &shard.facts.delay_levels;
+    let mut cursor = shard
+        .delay_offsets
+        .borrow()
+        .get(&level)
+        .copied()
+        .unwrap_or(0);
     while !shard.stopping.get() {
-        cursor = cursor.max(log.bounds(queue).0);
-        let max_delay = shard.facts.delay_levels.delay_ms(level).unwrap_or(0);
+        let (min, max) = log.bounds(queue);
+        cursor = delay::corrected_offset(cursor, min, max);
         let mut due = Vec::new();
         let mut wait = None;
         while due.len() < WINDOW {
             let offset = cursor + due.len() as i64;
-            let Some(entry) = log.entry(queue, offset) else { break };
-            match delay::due(entry.tags_code, max_delay, shard.runtime.now_ms()) {
-                Due::Now => due.push(entry),
-                Due::In(ms) => {
-                    wait = Some(Duration::from_millis(ms));
+            let Some(entry) = log.entry(queue, offset) else {
+                break;
+            };
+            match delay::step(levels, level, entry.tags_code, shard.runtime.now_ms()) {
+                DelayStep::Deliver => due.push(entry),
+                DelayStep::Wait(ms) => {
+                    wait = Some(Duration::from_millis(u64::try_from(ms).unwrap_or(1)));
                     break;
                 }
             }
@@ -98,10 +112,16 @@ async fn deliver_level<R: Runtime>(shard: &Rc<Shard<R>>, topic: &TopicView, leve
             continue;
         }
         let outcomes = join_all(due.iter().map(|entry| deliver(shard, entry))).await;
-        let done = outcomes.iter().take_while(|outcome| outcome.is_ok()).count();
+        let done = outcomes
+            .iter()
+            .take_while(|outcome| outcome.is_ok())
+            .count();
         cursor += done as i64;
         shard.delay_offsets.borrow_mut().insert(level, cursor);
-        shard.persist(vec![MetaChange::DelayOffset { level, offset: cursor }]);
+        shard.persist(vec![MetaChange::DelayOffset {
+            level,
+            offset: cursor,
+        }]);
         if let Some(Err(refusal)) = outcomes.into_iter().nth(done) {
             tracing::warn!(level, offset = cursor, %refusal, "delayed message not delivered yet");
             shard.runtime.sleep(RETRY).await;
@@ -117,11 +137,14 @@ async fn deliver<R: Runtime>(shard: &Rc<Shard<R>>, entry: &Entry) -> Result<(), 
     let bytes = bytes.ok_or_else(|| Refusal::system_error("the delayed message is gone"))?;
     let record = Record::decode(&bytes);
     let record = record.map_err(|error| Refusal::system_error(error.to_string()))?;
-    let Some(real) = delay::rebuild(&record) else {
-        tracing::error!(offset = entry.physical.get(), "delayed message without a real topic");
-        return Ok(());
+    let real = match delay::due_message(&record) {
+        Ok(real) => real,
+        Err(error) => {
+            tracing::error!(offset = entry.physical.get(), %error, "delayed message passed over");
+            return Ok(());
+        }
     };
-    let Some(topic) = shard.topic(&real.topic) else {
+    let Some(topic) = shard.topic(real.topic) else {
         tracing::warn!(topic = %real.topic, "topic of a delayed message is gone: dropped");
         return Ok(());
     };
@@ -129,13 +152,13 @@ async fn deliver<R: Runtime>(shard: &Rc<Shard<R>>, entry: &Entry) -> Result<(), 
         topic: Arc::clone(&topic),
         queue_id: real.queue_id.clamp(0, (topic.topic.queues() - 1).max(0)),
         flag: record.flag,
-        sys_flag: real.sys_flag,
+        sys_flag: record.sys_flag,
         born_timestamp: record.born_timestamp,
         born_host: record.born_host,
         reconsume_times: record.reconsume_times,
         tags_code: real.tags_code,
         prepared_transaction_offset: record.prepared_transaction_offset,
-        properties: real.properties,
+        properties: real.properties.to_vec(),
         body: record.body.to_vec(),
     };
     shard.put_message(message).await.map(drop)
@@ -147,7 +170,7 @@ impl<R: Runtime> Shard<R> {
         self: &Rc<Self>,
         message: StoredMessage,
     ) -> Result<crate::ask::Put, Refusal> {
-        let owner = self.queue_owner(&message.topic, message.queue_id);
+        let owner = self.queue_owner(&message.topic.topic, message.queue_id);
         match self.ask(owner, Ask::Put(Box::new(message))).await {
             Answer::Put(put) => put,
             other => unreachable!("a message was to be stored, the answer is {other:?}"),

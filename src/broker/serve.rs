@@ -15,9 +15,15 @@ use ringmq_io::{
 use ringmq_store::{FlushMode, Log, LogOptions, log_directory};
 
 use crate::{
-    accept, acknowledge::LogSink, control::Control, facts::Facts,
-    features::meta::MetaChange, mesh::{Message, Start},
-    router::{Lanes, Router}, schedule, shard::{CONTROL, Shard},
+    accept,
+    acknowledge::LogSink,
+    control::Control,
+    facts::Facts,
+    features::meta::MetaChange,
+    mesh::{Message, Start},
+    router::{Lanes, Router},
+    schedule,
+    shard::{CONTROL, Shard},
 };
 
 /// Connections that have sent nothing for this long are closed.
@@ -63,7 +69,13 @@ async fn run_or_fail<R: Runtime>(runtime: R, seat: Seat) -> Result<(), String> {
     let opened = open_logs(&shard, &start).await;
     if seat.id != CONTROL {
         let result = opened.clone();
-        shard.router.post(CONTROL, Message::Ready { from: seat.id, result });
+        shard.router.post(
+            CONTROL,
+            Message::Ready {
+                from: seat.id,
+                result,
+            },
+        );
         shard.router.flush();
     }
     if let Err(error) = opened {
@@ -77,7 +89,11 @@ async fn run_or_fail<R: Runtime>(runtime: R, seat: Seat) -> Result<(), String> {
     spawn_services(&shard);
     spawn_lane(&shard, replies);
     if seat.id == CONTROL {
-        let control = shard.control.get().expect("the control shard has it").clone();
+        let control = shard
+            .control
+            .get()
+            .expect("the control shard has it")
+            .clone();
         control.start_services(&shard);
         if let Err(error) = accept::listen(&shard) {
             shard.shutdown_peers();
@@ -98,26 +114,31 @@ async fn open_logs<R: Runtime>(shard: &Rc<Shard<R>>, start: &Start) -> Result<()
             logs.push(None);
             continue;
         }
-        let options = log_options(&shard.facts, id);
+        let options = log_options(&shard.facts, id, start.store_id);
         let sink = LogSink::new(shard, id);
         let opened = Log::open(shard.runtime.clone(), options, sink).await;
         let (log, recovery) = opened.map_err(|error| error.to_string())?;
-        tracing::info!(shard = shard.id.0, log = number, %recovery, "log opened");
+        tracing::info!(shard = shard.id.0, log = number, ?recovery, "log opened");
         logs.push(Some(log));
     }
     shard.set_logs(logs);
     Ok(())
 }
 
-fn log_options(facts: &Facts, id: LogId) -> LogOptions {
+fn log_options(facts: &Facts, id: LogId, store_id: u128) -> LogOptions {
     let root: &Path = &facts.store_path;
-    let flush = if facts.flush_sync { FlushMode::Sync } else { FlushMode::Async };
+    let flush = if facts.flush_sync {
+        FlushMode::Sync
+    } else {
+        FlushMode::Async
+    };
     LogOptions {
         flush,
         segment_bytes: facts.segment_bytes,
         zero_ahead_bytes: facts.zero_ahead_bytes,
         hot_tail_bytes: facts.hot_tail_bytes,
-        ..LogOptions::new(log_directory(root, id), id)
+        backlog_bytes_max: facts.backlog_bytes_max,
+        ..LogOptions::new(log_directory(root, id), id, store_id)
     }
 }
 
@@ -142,7 +163,9 @@ async fn wait_for_peers<R: Runtime>(
     while missing > 0 {
         match requests.recv().await {
             Message::Ready { result: Ok(()), .. } => missing -= 1,
-            Message::Ready { result: Err(error), .. } => {
+            Message::Ready {
+                result: Err(error), ..
+            } => {
                 shard.shutdown_peers();
                 return Err(error);
             }
@@ -185,8 +208,16 @@ fn spawn_lane<R: Runtime>(shard: &Rc<Shard<R>>, mut lane: Inbox<Message>) {
 
 fn spawn_services<R: Runtime>(shard: &Rc<Shard<R>>) {
     let runtime = shard.runtime.clone();
-    runtime.spawn(Shares::Foreground, "long polls", shard.clone().expire_waiting());
-    runtime.spawn(Shares::Admin, "consumer offsets", persist_offsets(shard.clone()));
+    runtime.spawn(
+        Shares::Foreground,
+        "long polls",
+        shard.clone().expire_waiting(),
+    );
+    runtime.spawn(
+        Shares::Admin,
+        "consumer offsets",
+        persist_offsets(shard.clone()),
+    );
     runtime.spawn(Shares::Admin, "idle connections", close_idle(shard.clone()));
     runtime.spawn(Shares::Foreground, "full lanes", retry_lanes(shard.clone()));
     schedule::start(shard);

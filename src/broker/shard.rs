@@ -20,14 +20,15 @@ use crate::{
     connections::Connections,
     control::Control,
     facts::Facts,
-    features::offsets::OffsetTable,
+    features::{
+        ConnectionId, offsets::OffsetTable, refusal::Refusal, send_check::SendFacts, topics::Topic,
+    },
     long_poll::LongPoll,
     mesh::{Message, Origin},
-    features::refusal::Refusal,
     requests::Handled,
     router::Router,
     schedule::QueueWatchers,
-    view::{Change, TopicView, View},
+    view::{Change, TopicView, View, log_of},
 };
 
 pub type BrokerLog<R> = Log<R, LogSink<R>>;
@@ -52,6 +53,11 @@ pub struct Shard<R: Runtime> {
     /// On the control shard only.
     pub control: OnceCell<Rc<Control<R>>>,
     pub stopping: Cell<bool>,
+    /// Room to edit the properties of a message in.
+    pub properties: Cell<Vec<u8>>,
+    random: Cell<u32>,
+    /// Wall clock of the current turn, in milliseconds.
+    pub turn_ms: Cell<i64>,
     log_count: Cell<u16>,
     /// By log id: the logs that this shard owns.
     logs: OnceCell<Vec<Option<BrokerLog<R>>>>,
@@ -61,6 +67,7 @@ pub struct Shard<R: Runtime> {
 
 impl<R: Runtime> Shard<R> {
     pub fn new(runtime: R, facts: Arc<Facts>, router: Router) -> Rc<Self> {
+        let router_id = router.id;
         let connections = Connections::new(router.id, facts.connections_max);
         Rc::new(Shard {
             id: router.id,
@@ -76,6 +83,9 @@ impl<R: Runtime> Shard<R> {
             delay_offsets: RefCell::default(),
             control: OnceCell::new(),
             stopping: Cell::new(false),
+            properties: Cell::default(),
+            random: Cell::new(0x9E37_79B9 ^ u32::from(router_id.0)),
+            turn_ms: Cell::new(0),
             log_count: Cell::new(1),
             logs: OnceCell::new(),
             handles: RefCell::default(),
@@ -97,8 +107,8 @@ impl<R: Runtime> Shard<R> {
         ShardId(log.get() % self.router.shards() as u16)
     }
 
-    pub fn queue_owner(&self, topic: &TopicView, queue_id: i32) -> ShardId {
-        self.log_owner(topic.log(queue_id, self.log_count.get()))
+    pub fn queue_owner(&self, topic: &Topic, queue_id: i32) -> ShardId {
+        self.log_owner(log_of(topic, queue_id, self.log_count.get()))
     }
 
     pub fn log(&self, log: LogId) -> Option<&BrokerLog<R>> {
@@ -112,7 +122,9 @@ impl<R: Runtime> Shard<R> {
     /// The log and the handle of a queue that this shard owns. The queue id is within the topic.
     pub fn queue(&self, topic: &TopicView, queue_id: i32) -> (&BrokerLog<R>, QueueHandle) {
         let id = topic.log(queue_id, self.log_count.get());
-        let log = self.log(id).expect("requests reach the shard that owns the queue");
+        let log = self
+            .log(id)
+            .expect("requests reach the shard that owns the queue");
         let queue = usize::try_from(queue_id).unwrap_or(0);
         let mut handles = self.handles.borrow_mut();
         let topic_index = topic.id as usize;
@@ -125,6 +137,33 @@ impl<R: Runtime> Shard<R> {
         }
         let handle = *queues[queue].get_or_insert_with(|| log.queue(&topic.topic.name, queue_id));
         (log, handle)
+    }
+
+    /// A number that spreads messages over queues; nothing secret.
+    pub fn random(&self) -> u32 {
+        let mut next = self.random.get();
+        next ^= next << 13;
+        next ^= next >> 17;
+        next ^= next << 5;
+        self.random.set(next);
+        next
+    }
+
+    /// What a send is checked against.
+    pub fn send_facts<'a>(&'a self, view: &View) -> SendFacts<'a> {
+        let config = &self.facts.config;
+        SendFacts {
+            broker_permission: view.permission,
+            broker_ip: &config.broker_ip1,
+            // There is nothing yet that would commit or check a transaction.
+            reject_transaction: true,
+            body_bytes_max: config.max_message_size as usize,
+            auto_create_group: config.auto_create_subscription_group,
+            cluster_property: &self.facts.cluster_property,
+            delay_levels: &self.facts.delay_levels,
+            now: self.turn_ms.get(),
+            random: self.random(),
+        }
     }
 
     pub fn topic(&self, name: &str) -> Option<Arc<TopicView>> {
@@ -145,11 +184,7 @@ impl<R: Runtime> Shard<R> {
     }
 
     /// Appends any frame for a client's connection.
-    pub fn write_frame(
-        &self,
-        connection: crate::features::ConnectionId,
-        write: impl FnOnce(&mut Vec<u8>),
-    ) {
+    pub fn write_frame(&self, connection: ConnectionId, write: impl FnOnce(&mut Vec<u8>)) {
         if connection.shard == self.id.0 {
             self.connections.write(connection, write);
         } else {
@@ -160,7 +195,10 @@ impl<R: Runtime> Shard<R> {
     pub fn reply(&self, origin: &Origin, handled: &Handled) {
         match handled {
             Ok(response) => self.write_reply(origin, |out| {
-                let fields = response.fields.iter().map(|(name, field)| (*name, field.as_value()));
+                let fields = response
+                    .fields
+                    .iter()
+                    .map(|(name, field)| (*name, field.as_value()));
                 let fields: Vec<_> = fields.collect();
                 encode::response(
                     out,
@@ -179,9 +217,54 @@ impl<R: Runtime> Shard<R> {
     pub fn refuse(&self, origin: &Origin, refusal: &Refusal) {
         self.write_reply(origin, |out| {
             let remark = Some(refusal.remark.as_str());
-            let Origin { serialization, opaque, .. } = *origin;
+            let Origin {
+                serialization,
+                opaque,
+                ..
+            } = *origin;
             encode::response(out, serialization, opaque, refusal.code, remark, &[], &[]);
         });
+    }
+
+    /// Topics, groups and clients; requests that need them are handled by the control shard.
+    pub fn control(&self) -> &Rc<Control<R>> {
+        self.control
+            .get()
+            .expect("requests of the control plane reach the control shard")
+    }
+
+    /// Ends a client's connection, on whatever shard it is.
+    pub fn close_connection(&self, connection: ConnectionId) {
+        if connection.shard == self.id.0 {
+            self.connections.close(connection);
+        } else {
+            self.router
+                .post(ShardId(connection.shard), Message::Close(connection));
+        }
+    }
+
+    /// When the message at an offset of any queue was stored, in milliseconds; 0 if it is not there.
+    pub async fn stored_at(
+        self: &Rc<Self>,
+        topic: &Arc<TopicView>,
+        queue_id: i32,
+        offset: i64,
+    ) -> i64 {
+        if offset < 0 {
+            return 0;
+        }
+        let ask = Ask::StoredAt {
+            topic: topic.clone(),
+            queue_id,
+            offset,
+        };
+        match self
+            .ask(self.queue_owner(&topic.topic, queue_id), ask)
+            .await
+        {
+            Answer::Timestamp(timestamp) => timestamp.unwrap_or(0),
+            _ => 0,
+        }
     }
 
     /// Sends what was collected: replies on own connections, batches to other shards.
@@ -196,9 +279,18 @@ impl<R: Runtime> Shard<R> {
             return crate::answering::answer(self, ask).await;
         }
         let (id, receiver) = self.asked.open();
-        self.router.post(to, Message::Ask { from: self.id, id, ask: Box::new(ask) });
+        self.router.post(
+            to,
+            Message::Ask {
+                from: self.id,
+                id,
+                ask: Box::new(ask),
+            },
+        );
         self.router.flush();
-        receiver.await.expect("open questions live as long as the shard")
+        receiver
+            .await
+            .expect("open questions live as long as the shard")
     }
 
     /// Every shard, this one first.

@@ -15,7 +15,8 @@ impl<R: Runtime> Shard<R> {
                 let mut start = 0;
                 for (connection, end) in &batch.parts {
                     let part = batch.bytes.get(start..*end).unwrap_or_default();
-                    self.connections.write(*connection, |out| out.extend_from_slice(part));
+                    self.connections
+                        .write(*connection, |out| out.extend_from_slice(part));
                     start = *end;
                 }
             }
@@ -34,17 +35,19 @@ impl<R: Runtime> Shard<R> {
             Message::Answer { id, answer } => self.asked.close(id, *answer),
             Message::Ask { from, id, ask } => {
                 let shard = self.clone();
-                self.runtime.spawn(Shares::Foreground, "answer", async move {
-                    let answer = Box::new(answering::answer(&shard, *ask).await);
-                    shard.router.answer(from, Message::Answer { id, answer });
-                    shard.flush();
-                });
+                self.runtime
+                    .spawn(Shares::Foreground, "answer", async move {
+                        let answer = Box::new(answering::answer(&shard, *ask).await);
+                        shard.router.answer(from, Message::Answer { id, answer });
+                        shard.flush();
+                    });
             }
             Message::Persist(changes) => {
                 if let Some(control) = self.control.get() {
                     control.persist_later(changes);
                 }
             }
+            Message::Close(connection) => self.connections.close(connection),
             Message::Closed(connection) => {
                 if let Some(control) = self.control.get() {
                     control.connection_closed(self, connection);

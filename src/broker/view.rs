@@ -17,10 +17,17 @@ pub struct TopicView {
 }
 
 impl TopicView {
-    /// The log that owns a queue, for ever. `logs` is the store's number of logs.
+    /// The log that owns a queue, see [`log_of`].
     pub fn log(&self, queue_id: i32, logs: u16) -> LogId {
+        log_of(&self.topic, queue_id, logs)
+    }
+}
+
+/// The log that owns a queue, for ever. `logs` is the store's number of logs.
+pub fn log_of(topic: &Topic, queue_id: i32, logs: u16) -> LogId {
+    {
         let queue = u32::try_from(queue_id).unwrap_or(0);
-        let log = (u32::from(self.topic.first_log) + queue) % u32::from(logs);
+        let log = (u32::from(topic.first_log) + queue) % u32::from(logs);
         LogId::new(log as u16).expect("a remainder by a valid number of logs")
     }
 }

@@ -4,7 +4,10 @@ use std::process::ExitCode;
 
 use anyhow::anyhow;
 use ringmq_base::config::{BrokerConfig, Loaded};
-use ringmq_io::{gate, launch};
+use ringmq_io::{
+    gate, launch,
+    lock::{DirectoryLock, lock_directory},
+};
 
 use super::{logging, options, signals::Stop};
 
@@ -23,7 +26,11 @@ pub struct Options {
 pub fn run(options: Options) -> anyhow::Result<ExitCode> {
     logging::start();
     let stop = Stop::register()?;
-    let Options { namesrv, cores, configuration } = options;
+    let Options {
+        namesrv,
+        cores,
+        configuration,
+    } = options;
     let mut set = configuration.set;
     set.extend(namesrv.map(|addresses| ("namesrvAddr".to_owned(), addresses)));
     set.extend(cores.map(|list| ("cores".to_owned(), list)));
@@ -34,7 +41,7 @@ pub fn run(options: Options) -> anyhow::Result<ExitCode> {
     if loaded.config.namesrv_addr.0.is_empty() {
         tracing::warn!("no name server: clients find this broker by its address only (-n)");
     }
-    let broker = start(loaded)?;
+    let (broker, _lock) = start(loaded)?;
     stop.wait();
     tracing::info!("stopping");
     broker.stop();
@@ -42,12 +49,23 @@ pub fn run(options: Options) -> anyhow::Result<ExitCode> {
 }
 
 /// Checks the machine and starts the broker; the error is a sentence for the operator.
-pub fn start(loaded: Loaded<BrokerConfig>) -> anyhow::Result<ringmq_broker::Broker> {
+pub fn start(
+    loaded: Loaded<BrokerConfig>,
+) -> anyhow::Result<(ringmq_broker::Broker, DirectoryLock)> {
     let config = loaded.config;
     let cpus = launch::allowed_cpus()?;
-    let cores = if config.cores.0.is_empty() { cpus.len() } else { config.cores.0.len() };
-    let shards = if config.shards == 0 { cores } else { usize::from(config.shards) };
+    let cores = if config.cores.0.is_empty() {
+        cpus.len()
+    } else {
+        config.cores.0.len()
+    };
+    let shards = if config.shards == 0 {
+        cores
+    } else {
+        usize::from(config.shards)
+    };
     let store = config.store_path_root_dir.clone();
+    let lock = lock_directory(&store)?;
     gate::check(Some(&store), shards)?;
     let broker = ringmq_broker::start(config, &cpus).map_err(|error| anyhow!("{error}"))?;
     let facts = &broker.facts;
@@ -61,5 +79,5 @@ pub fn start(loaded: Loaded<BrokerConfig>) -> anyhow::Result<ringmq_broker::Brok
         facts.config.broker_name,
         facts.config.broker_cluster_name,
     );
-    Ok(broker)
+    Ok((broker, lock))
 }

@@ -1,11 +1,10 @@
 //! `ringmq namesrv`.
 
-use std::{net::SocketAddr, process::ExitCode};
+use std::process::ExitCode;
 
-use anyhow::anyhow;
 use ringmq_base::config::NamesrvConfig;
 
-use super::{logging, options, signals::Stop};
+use super::{logging, name_server, options, signals::Stop};
 
 #[derive(clap::Args, Debug)]
 pub struct Options {
@@ -21,10 +20,8 @@ pub fn run(options: Options) -> anyhow::Result<ExitCode> {
     if options::show(&loaded, configuration.print) {
         return Ok(ExitCode::SUCCESS);
     }
-    let address = SocketAddr::new(loaded.config.bind_address, loaded.config.listen_port);
     ringmq_io::gate::check(None, 1)?;
-    let server = ringmq_namesrv::start(loaded.config).map_err(|error| anyhow!("{error}"))?;
-    tracing::info!(%address, "name server listens");
+    let (server, _) = name_server::start(loaded.config)?;
     stop.wait();
     server.stop();
     Ok(ExitCode::SUCCESS)

@@ -2,10 +2,9 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-use anyhow::anyhow;
 use ringmq_base::config::{BrokerConfig, NamesrvConfig};
 
-use super::{broker, logging, options, signals::Stop};
+use super::{broker, logging, name_server, options, signals::Stop};
 
 #[derive(clap::Args, Debug)]
 pub struct Options {
@@ -34,7 +33,11 @@ pub fn run(options: Options) -> anyhow::Result<ExitCode> {
     let mut set = options.configuration.set;
     let port = options.namesrv_port;
     set.push(("namesrvAddr".to_owned(), format!("127.0.0.1:{port}")));
-    set.extend(options.listen_port.map(|port| ("listenPort".to_owned(), port.to_string())));
+    set.extend(
+        options
+            .listen_port
+            .map(|port| ("listenPort".to_owned(), port.to_string())),
+    );
     set.extend(options.advertise.map(|ip| ("brokerIP1".to_owned(), ip)));
     set.extend(options.cores.map(|list| ("cores".to_owned(), list)));
     let store = options.store.display().to_string();
@@ -50,9 +53,9 @@ pub fn run(options: Options) -> anyhow::Result<ExitCode> {
     let bind = loaded.config.bind_address;
     let namesrv = namesrv_config(port, &bind.to_string(), &loaded.config)?;
     ringmq_io::gate::check(None, 1)?;
-    let namesrv = ringmq_namesrv::start(namesrv).map_err(|error| anyhow!("{error}"))?;
-    let broker = match broker::start(loaded) {
-        Ok(broker) => broker,
+    let (namesrv, _) = name_server::start(namesrv)?;
+    let (broker, _lock) = match broker::start(loaded) {
+        Ok(started) => started,
         Err(error) => {
             namesrv.stop();
             return Err(error);
@@ -67,7 +70,10 @@ pub fn run(options: Options) -> anyhow::Result<ExitCode> {
 }
 
 fn namesrv_config(port: u16, bind: &str, broker: &BrokerConfig) -> anyhow::Result<NamesrvConfig> {
-    let kv = broker.store_path_root_dir.join("namesrv").join("kvConfig.json");
+    let kv = broker
+        .store_path_root_dir
+        .join("namesrv")
+        .join("kvConfig.json");
     let set = [
         ("listenPort".to_owned(), port.to_string()),
         ("bindAddress".to_owned(), bind.to_owned()),
@@ -77,15 +83,28 @@ fn namesrv_config(port: u16, bind: &str, broker: &BrokerConfig) -> anyhow::Resul
 }
 
 fn greet(facts: &ringmq_broker::facts::Facts, namesrv_port: u16) {
-    let store = facts.store_path.canonicalize().unwrap_or_else(|_| facts.store_path.clone());
+    let store = facts
+        .store_path
+        .canonicalize()
+        .unwrap_or_else(|_| facts.store_path.clone());
     let ip = facts.store_host.ip();
     println!("RingMQ {} serves.", env!("CARGO_PKG_VERSION"));
     println!();
     println!("  name server       {}:{namesrv_port}", facts.bind_address);
-    println!("  broker            {}:{}", facts.bind_address, facts.listen_port);
-    println!("  clients are told  {} (--advertise IP changes it)", facts.store_host);
+    println!(
+        "  broker            {}:{}",
+        facts.bind_address, facts.listen_port
+    );
+    println!(
+        "  clients are told  {} (--advertise IP changes it)",
+        facts.store_host
+    );
     println!("  data              {}", store.display());
-    let flush = if facts.flush_sync { "on disk (SYNC_FLUSH)" } else { "by the device (ASYNC_FLUSH)" };
+    let flush = if facts.flush_sync {
+        "on disk (SYNC_FLUSH)"
+    } else {
+        "by the device (ASYNC_FLUSH)"
+    };
     println!("  acknowledged when {flush}");
     println!();
     println!("Send a first message, from another terminal:");

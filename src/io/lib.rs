@@ -10,6 +10,7 @@
 pub mod disk;
 pub mod gate;
 pub mod launch;
+pub mod lock;
 pub mod mailbox;
 pub mod net;
 pub mod ring;

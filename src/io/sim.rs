@@ -64,14 +64,14 @@ use std::{future::Future, rc::Rc, time::Duration};
 
 pub use self::core::START_MS;
 pub use disk::{SimBuffer, SimDisk, SimFile};
-pub use images::PowerCut;
 pub use executor::{Sim, Stopped};
 pub use faults::{Fault, FaultRule, Operation, OperationKind};
+pub use images::PowerCut;
 pub use net::{SimListener, SimNet, SimStream};
 pub use random::Random;
 
-use crate::{Clock, Runtime, Shares, Spawn};
 use self::core::Core;
+use crate::{Clock, Runtime, Shares, Spawn};
 
 /// A handle to the executor of a [`Sim`].
 #[derive(Clone)]
@@ -103,7 +103,9 @@ impl Clock for SimRuntime {
     }
 
     async fn sleep(&self, duration: Duration) {
-        self.core.sleep_until(self.core.now().saturating_add(duration)).await;
+        self.core
+            .sleep_until(self.core.now().saturating_add(duration))
+            .await;
     }
 }
 

@@ -26,7 +26,7 @@ fn home(rest: &str) -> PathBuf {
 
 config_table! {
     /// Everything that can be configured of a broker. Defaults are RocketMQ's except
-    /// `flushDiskType` and `enablePropertyFilter`. After
+    /// `flushDiskType`. After
     /// [`BrokerConfig::load`] no address, name or path is empty.
     pub struct BrokerConfig {
         "Identity and network" {
@@ -96,7 +96,7 @@ config_table! {
                 "msgTraceTopicName", "", NAME, fixed, "Topic for message trace.";
             trace_on: bool = true,
                 "traceOn", "", ANY, live, "Tell producers and consumers that they may trace.";
-            enable_property_filter: bool = true,
+            enable_property_filter: bool = false,
                 "enablePropertyFilter", "", ANY, live, "Serve SQL92 subscriptions.";
             filter_support_retry: bool = false,
                 "filterSupportRetry", "", ANY, fixed, "Filter retry topics by SQL92 too.";

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use ringmq_base::PhysicalOffset;
 use ringmq_io::Runtime;
-use ringmq_remoting::headers::ViewMessageRequest;
+use ringmq_remoting::headers::consume::ViewMessageRequestHeader;
 
 use crate::{
     ask::{Answer, Ask},
@@ -14,7 +14,7 @@ use crate::{
 };
 
 pub async fn view_by_id<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) -> Handled {
-    let wanted = ViewMessageRequest::decode(&request.header.fields)?;
+    let wanted = ViewMessageRequestHeader::decode(&request.header.fields)?;
     match shard.record_at(wanted.offset).await? {
         Some(record) => Ok(Response::with_body(record)),
         None => Err(Refusal::system_error(format!(
@@ -27,7 +27,9 @@ pub async fn view_by_id<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>)
 impl<R: Runtime> Shard<R> {
     /// The record at a physical offset of any log; `None` if none starts there.
     pub async fn record_at(self: &Rc<Self>, offset: i64) -> Result<Option<Vec<u8>>, Refusal> {
-        let Some(physical) = PhysicalOffset::from_wire(offset) else { return Ok(None) };
+        let Some(physical) = PhysicalOffset::from_wire(offset) else {
+            return Ok(None);
+        };
         if physical.log().get() >= self.log_count() {
             return Ok(None);
         }

@@ -4,32 +4,67 @@
 use std::rc::Rc;
 
 use ringmq_io::Runtime;
-use ringmq_remoting::headers::{
-    QueryConsumerOffsetRequest, QueryConsumerOffsetResponse, UpdateConsumerOffsetRequest,
+use ringmq_remoting::headers::consume::{
+    OffsetResponseHeader, QueryConsumerOffsetRequestHeader, UpdateConsumerOffsetRequestHeader,
 };
 
 use crate::{
-    features::offsets::answer_query,
+    features::{
+        offsets::{Commit, answer_query},
+        refusal::Refusal,
+    },
     requests::{Handled, Request, Response},
     shard::Shard,
 };
 
 pub async fn query<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) -> Handled {
-    let wanted = QueryConsumerOffsetRequest::decode(&request.header.fields)?;
+    let wanted = QueryConsumerOffsetRequestHeader::decode(&request.header.fields)?;
     let stored =
-        shard.offsets.borrow().query(&wanted.topic, &wanted.consumer_group, wanted.queue_id);
+        shard
+            .offsets
+            .borrow()
+            .query(&wanted.topic, &wanted.consumer_group, wanted.queue_id);
     let found = shard.existing_queue(&wanted.topic, wanted.queue_id);
     let (min, young) = found.map_or((0, true), |(log, queue)| {
         let (min, _) = log.bounds(queue);
-        (min, log.is_resident(queue, 0))
+        (min, shard.is_young(log, queue))
     });
     let offset = answer_query(stored, min, young, wanted.set_zero_if_not_found)?;
-    Ok(Response::with_fields(QueryConsumerOffsetResponse { offset }.encode()))
+    Ok(Response::with_fields(
+        &OffsetResponseHeader { offset }.encode(),
+    ))
 }
 
 pub async fn update<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) -> Handled {
-    let wanted = UpdateConsumerOffsetRequest::decode(&request.header.fields)?;
+    let wanted = UpdateConsumerOffsetRequestHeader::decode(&request.header.fields)?;
     let (topic, group) = (&wanted.topic, &wanted.consumer_group);
     shard.commit_offset(topic, group, wanted.queue_id, wanted.commit_offset)?;
     Ok(Response::ok())
+}
+
+impl<R: Runtime> Shard<R> {
+    /// Stores a consumer offset of a queue of this shard, as it is.
+    pub fn commit_offset(
+        &self,
+        topic: &str,
+        group: &str,
+        queue_id: i32,
+        offset: i64,
+    ) -> Result<(), Refusal> {
+        let outcome = self
+            .offsets
+            .borrow_mut()
+            .commit(topic, group, queue_id, offset)?;
+        if let Commit::WentBack { from } = outcome {
+            tracing::debug!(
+                topic,
+                group,
+                queue_id,
+                from,
+                offset,
+                "consumer offset went back"
+            );
+        }
+        Ok(())
+    }
 }

@@ -8,9 +8,9 @@ use ringmq_remoting::{codes::response, encode, encode::Value};
 use ringmq_store::{ReadLimits, ReadPlan, ReadStatus};
 
 use crate::{
-    features::pull_check::TagFilter,
-    mesh::Origin,
+    features::filter::Filter,
     features::refusal::Refusal,
+    mesh::Origin,
     shard::{BrokerLog, Shard},
     view::TopicView,
 };
@@ -32,7 +32,7 @@ pub struct PullRequest {
     pub offset: i64,
     pub messages_max: i32,
     pub bytes_max: Option<i32>,
-    pub filter: TagFilter,
+    pub filter: Filter,
     /// The group, and the consumer offset to store for it; once.
     pub commit: Option<(Arc<str>, i64)>,
     pub wait: Wait,
@@ -54,11 +54,17 @@ impl<R: Runtime> Shard<R> {
     pub fn pull(self: &Rc<Self>, mut request: PullRequest) {
         if let Some((group, offset)) = request.commit.take() {
             let topic = &request.topic.topic.name;
-            self.offsets.borrow_mut().commit(topic, &group, request.queue_id, offset);
+            if let Err(refusal) = self.commit_offset(topic, &group, request.queue_id, offset) {
+                tracing::warn!(%refusal, "consumer offset of a pull not stored");
+            }
         }
         let (log, queue) = self.queue(&request.topic, request.queue_id);
-        let messages = usize::try_from(request.messages_max).unwrap_or(0).clamp(1, PULL_MESSAGES_MAX);
-        let bytes = request.bytes_max.and_then(|bytes| usize::try_from(bytes).ok());
+        let messages = usize::try_from(request.messages_max)
+            .unwrap_or(0)
+            .clamp(1, PULL_MESSAGES_MAX);
+        let bytes = request
+            .bytes_max
+            .and_then(|bytes| usize::try_from(bytes).ok());
         let limits = ReadLimits {
             messages,
             bytes: bytes.unwrap_or(PULL_BYTES_MAX).min(PULL_BYTES_MAX),
@@ -88,7 +94,10 @@ impl<R: Runtime> Shard<R> {
                 }
                 request.wait = Wait::Until(deadline);
                 log.watch(queue);
-                match self.waiting.hold((log.id(), queue), deadline, request) {
+                match self
+                    .waiting
+                    .hold((log.sink().log, queue), deadline, request)
+                {
                     Ok(()) => return,
                     Err(back) => request = back,
                 }
@@ -101,12 +110,19 @@ impl<R: Runtime> Shard<R> {
         if plan.in_memory {
             let mut copied = false;
             self.write_reply(&request.origin, |out| {
-                let start = begin(out, &request.origin, response::SUCCESS, Some("FOUND"), &plan);
+                let before = out.len();
+                let start = begin(
+                    out,
+                    &request.origin,
+                    response::SUCCESS,
+                    Some("FOUND"),
+                    &plan,
+                );
                 copied = log.copy_resident(&plan, out);
                 if copied {
                     start.finish(out);
                 } else {
-                    start.cancel(out);
+                    out.truncate(before);
                 }
             });
             if copied {
@@ -114,21 +130,28 @@ impl<R: Runtime> Shard<R> {
             }
         }
         let (shard, log) = (self.clone(), log.clone());
-        self.runtime.spawn(Shares::ColdRead, "cold pull", async move {
-            let mut body = Vec::new();
-            match log.read_cold(&plan, &mut body).await {
-                Ok(()) => shard.write_reply(&request.origin, |out| {
-                    let start = begin(out, &request.origin, response::SUCCESS, Some("FOUND"), &plan);
-                    out.extend_from_slice(&body);
-                    start.finish(out);
-                }),
-                Err(error) => {
-                    tracing::error!(topic = %request.topic.topic.name, %error, "pull failed");
-                    shard.refuse(&request.origin, &Refusal::system_error(error.to_string()));
+        self.runtime
+            .spawn(Shares::ColdRead, "cold pull", async move {
+                let mut body = Vec::new();
+                match log.read_cold(&plan, &mut body).await {
+                    Ok(()) => shard.write_reply(&request.origin, |out| {
+                        let start = begin(
+                            out,
+                            &request.origin,
+                            response::SUCCESS,
+                            Some("FOUND"),
+                            &plan,
+                        );
+                        out.extend_from_slice(&body);
+                        start.finish(out);
+                    }),
+                    Err(error) => {
+                        tracing::error!(topic = %request.topic.topic.name, %error, "pull failed");
+                        shard.refuse(&request.origin, &Refusal::system_error(error.to_string()));
+                    }
                 }
-            }
-            shard.flush();
-        });
+                shard.flush();
+            });
     }
 
     fn answer_without_messages(&self, request: &PullRequest, plan: &ReadPlan, nothing_new: bool) {
@@ -158,5 +181,12 @@ fn begin(
         ("minOffset", Value::Int(plan.min)),
         ("maxOffset", Value::Int(plan.max)),
     ];
-    encode::begin_response(out, origin.serialization, origin.opaque, code, remark, &fields)
+    encode::begin_response(
+        out,
+        origin.serialization,
+        origin.opaque,
+        code,
+        remark,
+        &fields,
+    )
 }

@@ -1,0 +1,135 @@
+//! What the broker says of itself: GET_BROKER_RUNTIME_INFO (28), GET_BROKER_CONFIG (26).
+
+use std::{collections::BTreeMap, rc::Rc};
+
+use ringmq_base::config::Table;
+use ringmq_io::{Disk, Runtime};
+use ringmq_remoting::{body::KVTable, encode::VERSION, fastjson};
+
+use super::topic::version;
+use crate::{
+    requests::{Field, Handled, Request, Response},
+    shard::Shard,
+};
+
+/// The release whose behaviour RingMQ shows; goes with [`VERSION`].
+const VERSION_NAME: &str = "V4_9_8";
+
+pub async fn runtime_info<R: Runtime>(shard: &Rc<Shard<R>>, _: &Request<'_>) -> Handled {
+    let mut table = BTreeMap::new();
+    let mut put = |name: &str, value: String| table.insert(name.to_owned(), value);
+    let facts = &shard.facts;
+    let now = shard.runtime.now_ms();
+    put("brokerVersion", VERSION.to_string());
+    put("brokerVersionDesc", VERSION_NAME.to_owned());
+    put("bootTimestamp", facts.boot_timestamp.to_string());
+    put("runtime", uptime(now - facts.boot_timestamp));
+    let start = facts.config.start_accept_send_request_time_stamp;
+    put("startAcceptSendRequestTimeStamp", start.to_string());
+    // Rates are not counted yet; tools need the keys to be there and to be numbers.
+    for name in RATES {
+        put(name, "0.0 0.0 0.0".to_owned());
+    }
+    for name in COUNTS {
+        put(name, "0".to_owned());
+    }
+    let (mut appends, mut bytes, mut longest) = (0, 0, 0);
+    let (mut min, mut max) = (i64::MAX, 0);
+    for log in shard.own_logs() {
+        let counters = log.counters();
+        appends += counters.appends;
+        bytes += counters.append_bytes;
+        longest = longest.max(counters.write_nanoseconds_max / 1_000_000);
+        let (first, end) = log.position_range();
+        min = min.min(first.get());
+        max = max.max(end.get());
+    }
+    put("putMessageTimesTotal", appends.to_string());
+    put("msgPutTotalTodayNow", appends.to_string());
+    put("putMessageSizeTotal", bytes.to_string());
+    put("putMessageAverageSize", average(bytes, appends));
+    put("putMessageEntireTimeMax", longest.to_string());
+    put("commitLogMinOffset", min.min(max).to_string());
+    put("commitLogMaxOffset", max.to_string());
+    if let Ok((free, total)) = shard.runtime.disk().space(&facts.store_path).await {
+        let gib = |bytes: u64| bytes as f64 / (1u64 << 30) as f64;
+        let used = 1.0 - free as f64 / total.max(1) as f64;
+        put("commitLogDiskRatio", format!("{used:.2}"));
+        put("consumeQueueDiskRatio", format!("{used:.2}"));
+        let text = format!(
+            "Total : {:.1} GiB, Free : {:.1} GiB.",
+            gib(total),
+            gib(free)
+        );
+        put("commitLogDirCapacity", text);
+    }
+    Ok(Response::with_body(fastjson::to_vec(&KVTable { table })))
+}
+
+/// "a b c": averages over 10 s, 60 s and 600 s. Both spellings of the last are in use.
+const RATES: [&str; 6] = [
+    "putTps",
+    "getTotalTps",
+    "getFoundTps",
+    "getMissTps",
+    "getTransferedTps",
+    "getTransferredTps",
+];
+
+/// Numbers that RingMQ has no counterpart of, or does not count.
+const COUNTS: [&str; 22] = [
+    "msgPutTotalYesterdayMorning",
+    "msgPutTotalTodayMorning",
+    "msgGetTotalYesterdayMorning",
+    "msgGetTotalTodayMorning",
+    "msgGetTotalTodayNow",
+    "putMessageFailedTimes",
+    "getMessageEntireTimeMax",
+    "dispatchMaxBuffer",
+    "dispatchBehindBytes",
+    "pageCacheLockTimeMills",
+    "earliestMessageTimeStamp",
+    "remainTransientStoreBufferNumbs",
+    "remainHowManyDataToCommit",
+    "remainHowManyDataToFlush",
+    "sendThreadPoolQueueSize",
+    "sendThreadPoolQueueCapacity",
+    "sendThreadPoolQueueHeadWaitTimeMills",
+    "pullThreadPoolQueueSize",
+    "pullThreadPoolQueueCapacity",
+    "pullThreadPoolQueueHeadWaitTimeMills",
+    "timerEnqueueTps",
+    "timerDequeueTps",
+];
+
+fn average(bytes: u64, messages: u64) -> String {
+    format!(
+        "{:.1}",
+        if messages == 0 {
+            0.0
+        } else {
+            bytes as f64 / messages as f64
+        }
+    )
+}
+
+fn uptime(ms: i64) -> String {
+    let seconds = ms.max(0) / 1000;
+    format!(
+        "[ {} days, {} hours, {} minutes, {} seconds ]",
+        seconds / 86_400,
+        seconds / 3600 % 24,
+        seconds / 60 % 60,
+        seconds % 60
+    )
+}
+
+pub async fn config<R: Runtime>(shard: &Rc<Shard<R>>, _: &Request<'_>) -> Handled {
+    let current = version(shard.control().tables.borrow().topics.version());
+    let text = String::from_utf8(fastjson::to_vec(&current)).unwrap_or_default();
+    Ok(Response {
+        fields: vec![("version", Field::Text(text))],
+        body: shard.facts.config.to_properties().into_bytes(),
+        ..Response::default()
+    })
+}

@@ -1,0 +1,121 @@
+//! Batches of messages in one request: every message becomes a record of its own, behind each
+//! other in one queue, and the last one's durability acknowledges them all.
+
+use std::{rc::Rc, sync::Arc};
+
+use ringmq_base::PhysicalOffset;
+use ringmq_io::Runtime;
+use ringmq_remoting::{batch, codes::response};
+use ringmq_store::AppendError;
+
+use super::{Sent, bytes_of, record_of, refusal_of, ticket};
+use crate::{
+    features::{message_properties::Scan, refusal::Refusal},
+    mesh::{Part, SendItem},
+    shard::Shard,
+    view::TopicView,
+};
+
+/// Separates two properties.
+const SEPARATOR: &[u8] = b"\x02";
+
+/// Stores the messages of a batch; `common` are the properties of the batch as a whole, which
+/// every message gets.
+pub fn store<R: Runtime>(
+    shard: &Rc<Shard<R>>,
+    topic: &Arc<TopicView>,
+    head: &SendItem,
+    common: &[u8],
+    body: &[u8],
+) -> Result<Sent, Refusal> {
+    let messages: Result<Vec<_>, _> = batch::messages(body).collect();
+    let messages = messages
+        .map_err(|error| Refusal::new(response::MESSAGE_ILLEGAL, format!("batch body: {error}")))?;
+    let Some(last) = messages.len().checked_sub(1) else {
+        return Err(Refusal::new(
+            response::MESSAGE_ILLEGAL,
+            "the batch has no message",
+        ));
+    };
+    let common_tags = Scan::of(common).tags_code();
+    let owner = shard.queue_owner(&topic.topic, head.queue_id);
+    if owner == shard.id {
+        let (log, _) = shard.queue(topic, head.queue_id);
+        if log.backlog_bytes() > shard.facts.backlog_bytes_max / 2 {
+            return Ok(Sent::Full(log.sink().log));
+        }
+    }
+    let mut open = Open::default();
+    for (index, message) in messages.iter().enumerate() {
+        let tags_code = Scan::of(message.properties).tags_code();
+        let mut item = SendItem {
+            flag: message.flag,
+            tags_code: if tags_code == 0 {
+                common_tags
+            } else {
+                tags_code
+            },
+            part: if index == last {
+                Part::Last
+            } else {
+                Part::Member
+            },
+            ..head.clone()
+        };
+        let open_end = !message.properties.is_empty() && !message.properties.ends_with(SEPARATOR);
+        let separator = if open_end { SEPARATOR } else { b"" };
+        let properties = [message.properties, separator, common];
+        if owner == shard.id {
+            let appended = open.append(shard, topic, &item, properties, message.body);
+            appended.map_err(|error| refusal_of(&error))?;
+        } else {
+            item.properties_bytes = bytes_of(properties.iter().map(|part| part.len()).sum())?;
+            item.body_bytes = bytes_of(message.body.len())?;
+            shard
+                .router
+                .send(owner, topic, item, properties, message.body)?;
+        }
+    }
+    Ok(Sent::Done)
+}
+
+/// A batch of which some messages are appended.
+#[derive(Default)]
+pub struct Open {
+    first_offset: Option<i64>,
+    places: Vec<PhysicalOffset>,
+    failed: Option<AppendError>,
+}
+
+impl Open {
+    /// Appends the next message. The error comes once, with the last message.
+    pub fn append<R: Runtime>(
+        &mut self,
+        shard: &Rc<Shard<R>>,
+        topic: &TopicView,
+        item: &SendItem,
+        properties: [&[u8]; 3],
+        body: &[u8],
+    ) -> Result<(), AppendError> {
+        let is_last = item.part == Part::Last;
+        if self.failed.is_none() {
+            let (log, queue) = shard.queue(topic, item.queue_id);
+            let record = record_of(shard, topic, item, properties, body);
+            let (first, places) = (&mut self.first_offset, &mut self.places);
+            let appended = log.append(queue, &record, item.tags_code, |appended| {
+                let first = *first.get_or_insert(appended.queue_offset);
+                if is_last {
+                    let others = std::mem::take(places).into_boxed_slice();
+                    return ticket(item, appended, Some((first, others)));
+                }
+                places.push(appended.physical);
+                None
+            });
+            self.failed = appended.err();
+        }
+        if !is_last {
+            return Ok(());
+        }
+        std::mem::take(self).failed.map_or(Ok(()), Err)
+    }
+}

@@ -1,0 +1,76 @@
+//! One process at a time for a directory: an advisory lock on the directory itself, which ends with
+//! the process however it ends.
+
+use std::{
+    fs::File,
+    io,
+    path::{Path, PathBuf},
+};
+
+use nix::{
+    errno::Errno,
+    fcntl::{Flock, FlockArg},
+};
+
+/// Keeps the directory for this process as long as it lives.
+#[derive(Debug)]
+pub struct DirectoryLock {
+    _lock: Flock<File>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    #[error(
+        "{path} is in use by another process; stop that one, or give this one another directory",
+        path = path.display()
+    )]
+    InUse { path: PathBuf },
+    #[error("cannot create or open the directory {path}: {source}", path = path.display())]
+    Open {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// Creates the directory if it is not there, and locks it.
+pub fn lock_directory(path: &Path) -> Result<DirectoryLock, LockError> {
+    let open = |source| LockError::Open {
+        path: path.to_owned(),
+        source,
+    };
+    std::fs::create_dir_all(path).map_err(open)?;
+    let directory = File::open(path).map_err(open)?;
+    match Flock::lock(directory, FlockArg::LockExclusiveNonblock) {
+        Ok(lock) => Ok(DirectoryLock { _lock: lock }),
+        Err((_, Errno::EWOULDBLOCK)) => Err(LockError::InUse {
+            path: path.to_owned(),
+        }),
+        Err((_, errno)) => Err(open(errno.into())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_is_locked_once_and_free_again_afterwards() {
+        let path = std::env::temp_dir().join(format!("ringmq-lock-{}", std::process::id()));
+        let lock = lock_directory(&path).expect("free");
+        let error = lock_directory(&path).expect_err("in use");
+        assert!(matches!(error, LockError::InUse { .. }));
+        drop(lock);
+        drop(lock_directory(&path).expect("free again"));
+        std::fs::remove_dir(&path).expect("empty");
+    }
+
+    #[test]
+    fn a_file_in_the_way_is_named() {
+        let path = std::env::temp_dir().join(format!("ringmq-file-{}", std::process::id()));
+        std::fs::write(&path, b"x").expect("writable");
+        let error = lock_directory(&path).expect_err("a file");
+        assert!(error.to_string().contains(path.to_str().expect("ascii")));
+        std::fs::remove_file(&path).expect("there");
+    }
+}

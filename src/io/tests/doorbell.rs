@@ -1,0 +1,139 @@
+//! Which doorbell is best for mailboxes? Compares the eventfd that the ring runtime uses with plain
+//! wakers. For people: `cargo test --release -p ringmq-io --test doorbell -- --ignored --nocapture`.
+
+use std::{
+    future::Future,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use hdrhistogram::Histogram;
+use ringmq_io::{
+    Clock, Runtime, Shares, Spawn,
+    launch::{Settings, allowed_cpus, launch_with},
+    mailbox::mailbox,
+    ring::{RingDisk, RingNet, RingRuntime},
+};
+
+/// The ring runtime with the doorbell that a runtime has without doing anything for it.
+#[derive(Clone)]
+struct PlainWakers(RingRuntime);
+
+impl Clock for PlainWakers {
+    fn now_ms(&self) -> i64 {
+        self.0.now_ms()
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.0.monotonic()
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        self.0.sleep(duration).await;
+    }
+}
+
+impl Spawn for PlainWakers {
+    fn spawn(&self, shares: Shares, name: &'static str, task: impl Future<Output = ()> + 'static) {
+        self.0.spawn(shares, name, task);
+    }
+
+    async fn yield_if_needed(&self) {
+        self.0.yield_if_needed().await;
+    }
+}
+
+impl Runtime for PlainWakers {
+    type Disk = RingDisk;
+    type Net = RingNet;
+
+    fn disk(&self) -> &RingDisk {
+        self.0.disk()
+    }
+
+    fn net(&self) -> &RingNet {
+        self.0.net()
+    }
+}
+
+#[test]
+#[ignore = "a measurement"]
+fn round_trips_over_both_kinds_of_bell() {
+    for round in 0..3 {
+        for spin_micros in [0, 50] {
+            for preempt_ms in [10, 100] {
+                let settings = Settings {
+                    spin_before_park: Duration::from_micros(spin_micros),
+                    preempt_timer: Duration::from_millis(preempt_ms),
+                    ..Settings::default()
+                };
+                let event = measure(&settings, |runtime| runtime);
+                let waker = measure(&settings, PlainWakers);
+                println!(
+                    "round {round} spin {spin_micros:2} us preempt {preempt_ms:3} ms: {} | {}",
+                    line("eventfd", &event),
+                    line("waker", &waker)
+                );
+            }
+        }
+    }
+}
+
+fn line(name: &str, times: &Histogram<u64>) -> String {
+    let at = |quantile| times.value_at_quantile(quantile) as f64 / 1000.0;
+    format!(
+        "{name} us p50 {:.1} p99 {:.1} p99.9 {:.1} max {:.0}",
+        at(0.5),
+        at(0.99),
+        at(0.999),
+        times.max() as f64 / 1000.0
+    )
+}
+
+fn measure<R: Runtime>(
+    settings: &Settings,
+    wrap: impl Fn(RingRuntime) -> R + Clone + Send + 'static,
+) -> Histogram<u64> {
+    const ROUND_TRIPS: u64 = 20_000;
+    let (to_first, first) = mailbox::<u64>(1);
+    let (to_second, second) = mailbox::<u64>(1);
+    let ends = Arc::new(Mutex::new((Some(first), Some(second))));
+    let allowed = allowed_cpus().expect("the CPUs are known");
+    let cpus = [allowed[0], *allowed.last().expect("there is one")];
+    let handles = launch_with(&cpus, settings, move |shard, runtime| {
+        let runtime = wrap(runtime);
+        let (to_first, to_second, ends) = (to_first.clone(), to_second.clone(), ends.clone());
+        async move {
+            let end = {
+                let mut ends = ends.lock().expect("nobody panics with it");
+                if shard.index() == 0 {
+                    ends.0.take()
+                } else {
+                    ends.1.take()
+                }
+            };
+            let mut inbox = end
+                .expect("each takes its own")
+                .bind(&runtime)
+                .expect("bind");
+            let mut times = Histogram::<u64>::new(3).expect("three digits are allowed");
+            for number in 0..ROUND_TRIPS {
+                if shard.index() == 0 {
+                    let start = Instant::now();
+                    to_second.try_send(number).expect("the lane is empty");
+                    inbox.recv().await;
+                    let nanos = start.elapsed().as_nanos() as u64;
+                    times.record(nanos).expect("the histogram grows");
+                } else {
+                    let number = inbox.recv().await;
+                    to_first.try_send(number).expect("the lane is empty");
+                }
+            }
+            times
+        }
+    });
+    handles
+        .expect("executors can be made here")
+        .join()
+        .swap_remove(0)
+}
