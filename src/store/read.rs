@@ -90,7 +90,7 @@ impl<R: Runtime, S: Sink> Log<R, S> {
             }
             plan.next_offset += 1;
             if keep(found.tags_code) {
-                plan.in_memory &= found.position >= resident_from + ENVELOPE;
+                plan.in_memory &= found.position >= resident_from;
                 plan.extents.push((LogPosition(found.position), found.size));
                 plan.bytes += size;
                 plan.status = ReadStatus::Found;

@@ -18,6 +18,8 @@ use crate::{
 pub const FIRST_BYTES: u64 = 1 << 20;
 /// After the disk was found full: earliest next try.
 const RETRY: Duration = Duration::from_millis(100);
+/// So many times [`RETRY`] if nobody wants space meanwhile.
+const IDLE_RETRIES: usize = 10;
 
 enum Step {
     Grow { space: Space, to: u64 },
@@ -47,14 +49,22 @@ pub async fn run<R: Runtime, S: Sink>(shared: Rc<Shared<R, S>>) {
             }
             Err(error) if is_full(&error) => {
                 note_full(&shared, &step, &error).await;
-                shared.runtime.sleep(RETRY).await;
-                while shared.is_open() && !shared.state.borrow().wants_space {
-                    shared.space.wait().await;
-                }
+                wait_to_retry(&shared).await;
             }
             Err(error) => shared.fence(&error),
         }
         if !shared.is_open() {
+            return;
+        }
+    }
+}
+
+/// Space on a disk comes back without a sign: looks again soon if an append was refused, else now
+/// and then, so that the next append finds room.
+async fn wait_to_retry<R: Runtime, S: Sink>(shared: &Shared<R, S>) {
+    for _ in 0..IDLE_RETRIES {
+        shared.runtime.sleep(RETRY).await;
+        if !shared.is_open() || shared.state.borrow().wants_space {
             return;
         }
     }

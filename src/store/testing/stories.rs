@@ -196,8 +196,7 @@ fn a_full_disk_refuses_and_recovers_by_itself() {
             }
             assert!(log.counters().full && log.counters().fenced.is_none());
             sim.disk().set_capacity(100 << 20);
-            let _ = append(&log, &oracle, 0, 0, vec![1]);
-            runtime.sleep(Duration::from_millis(500)).await;
+            runtime.sleep(Duration::from_millis(1500)).await;
             append(&log, &oracle, 0, 0, vec![1]).expect("there is space again");
             assert!(!log.counters().full);
             log.close().await.expect("closes");
