@@ -15,7 +15,7 @@ use nix::{
 };
 use ringmq_base::ShardId;
 
-use crate::ring::{RingRuntime, ending_process_on_panic};
+use crate::ring::{Pulse, RingRuntime, ending_process_on_panic};
 
 /// How executors run. The defaults were settled by measurement; see `docs/RUNTIME.md`.
 #[derive(Clone, Debug)]
@@ -24,21 +24,17 @@ pub struct Settings {
     pub pinned: bool,
     /// Entries of each of an executor's three rings.
     pub ring_depth: usize,
-    /// How long a queue of tasks may run before others and finished I/O are looked at. Must be at
-    /// least [`Settings::PREEMPT_TIMER_MIN`].
+    /// How long a queue of tasks may run before others and finished I/O are looked at. The shorter,
+    /// the more often glommio 0.9.0 forgets runnable tasks until the next event or pulse.
     pub preempt_timer: Duration,
-    /// The longest time for which an executor may sleep; costs idle CPU.
-    pub heartbeat: Duration,
+    /// Every executor is woken at this interval, so that no task is forgotten for longer; costs idle
+    /// CPU.
+    pub pulse: Duration,
     /// Bytes of each executor's pool of buffers that are registered with the kernel.
     pub io_memory: usize,
     /// How long an idle executor looks for work before it sleeps. Saves tens of microseconds a wake
     /// and burns the core; only for pinned executors with cores to themselves.
     pub spin_before_park: Duration,
-}
-
-impl Settings {
-    /// glommio 0.9.0 forgets runnable tasks when the timer fires before it has run the first.
-    pub const PREEMPT_TIMER_MIN: Duration = Duration::from_millis(10);
 }
 
 impl Default for Settings {
@@ -47,7 +43,7 @@ impl Default for Settings {
             pinned: true,
             ring_depth: 1024,
             preempt_timer: Duration::from_millis(100),
-            heartbeat: Duration::from_millis(20),
+            pulse: Duration::from_millis(20),
             io_memory: 2 << 20,
             spin_before_park: Duration::ZERO,
         }
@@ -57,6 +53,8 @@ impl Default for Settings {
 /// Why executors could not be started. [`crate::gate::check`] tells more about most reasons.
 #[derive(Debug, thiserror::Error)]
 pub enum LaunchError {
+    #[error("cannot start the thread that wakes the executors: {source}")]
+    Pulse { source: io::Error },
     #[error("cannot start the thread of {shard}: {source}", shard = thread_name(*.shard))]
     Thread { shard: ShardId, source: io::Error },
     #[error("cannot start the executor of {shard} on CPU {cpu}: {source}", shard = thread_name(*.shard))]
@@ -123,17 +121,18 @@ where
     F: Future<Output = T> + 'static,
     T: Send + 'static,
 {
-    assert!(settings.preempt_timer >= Settings::PREEMPT_TIMER_MIN);
     assert!(
         cpus.len() <= usize::from(u16::MAX),
         "shards are numbered by 16 bits"
     );
+    let pulse =
+        Pulse::start(cpus.len(), settings.pulse).map_err(|source| LaunchError::Pulse { source })?;
     let mut threads = Vec::with_capacity(cpus.len());
     let mut starts = Vec::with_capacity(cpus.len());
     for (shard, cpu) in (0..).map(ShardId).zip(cpus.iter().copied()) {
         let (made, is_made) = mpsc::sync_channel(1);
         let (start, may_start) = mpsc::sync_channel(1);
-        let (settings, body) = (settings.clone(), body.clone());
+        let (settings, body, pulse) = (settings.clone(), body.clone(), pulse.clone());
         let run = move || {
             let executor = match make_executor(cpu, &settings) {
                 Ok(executor) => executor,
@@ -146,7 +145,7 @@ where
             // Fails if another shard could not be made.
             may_start.recv().ok()?;
             Some(executor.run(ending_process_on_panic("main", async move {
-                let runtime = RingRuntime::start(settings.heartbeat).await;
+                let runtime = RingRuntime::start(pulse, shard.index()).await;
                 body(shard, runtime).await
             })))
         };

@@ -7,18 +7,20 @@ mod disk;
 mod doorbell;
 mod file;
 mod net;
+mod pulse;
 
 use std::{
     fmt, io,
     panic::AssertUnwindSafe,
     rc::Rc,
-    sync::OnceLock,
+    sync::{Arc, OnceLock},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use futures_lite::FutureExt;
 use glommio::{GlommioError, Latency, TaskQueueHandle};
 
+pub(crate) use self::pulse::Pulse;
 pub use self::{
     disk::RingDisk,
     file::{RingBuffer, RingFile},
@@ -54,11 +56,11 @@ impl fmt::Debug for RingRuntime {
 
 impl RingRuntime {
     /// Makes the executor of this thread ready: task queues, and a first sleep, which takes glommio
-    /// 30-50 ms and would otherwise delay the first client. `heartbeat` bounds how long a runnable
-    /// task can be forgotten (`docs/RUNTIME.md`).
+    /// 30-50 ms and would otherwise delay the first client. `pulse` bounds how long a runnable task
+    /// of this executor, number `executor` of its launch, can be forgotten.
     ///
     /// Panics outside of an executor.
-    pub(crate) async fn start(heartbeat: Duration) -> RingRuntime {
+    pub(crate) async fn start(pulse: Arc<Pulse>, executor: usize) -> RingRuntime {
         let queue = |shares, name| {
             // Latency requirements would shorten the preempt timer, which must stay long.
             glommio::executor().create_task_queue(
@@ -78,11 +80,7 @@ impl RingRuntime {
             }),
         };
         glommio::timer::sleep(Duration::from_micros(1)).await;
-        runtime.spawn(Shares::Foreground, "heartbeat", async move {
-            loop {
-                glommio::timer::sleep(heartbeat).await;
-            }
-        });
+        runtime.spawn(Shares::Foreground, "pulse", pulse.listen(executor));
         runtime
     }
 }

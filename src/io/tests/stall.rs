@@ -2,7 +2,8 @@
 //! executors, over mailboxes and over sockets, idle, loaded and mixed, at the settings of production.
 //!
 //! `cargo test --release -p ringmq-io --test stall -- --nocapture`; the number of round trips is
-//! `RINGMQ_STALL_ROUND_TRIPS` (1,000,000 in release builds). A watchdog ends the process if nothing
+//! `RINGMQ_STALL_ROUND_TRIPS` (1,000,000 in release builds); `RINGMQ_STALL_PREEMPT_MS` sets another
+//! preempt timer, and `RINGMQ_STALL_MODE` picks the modes whose name contains it. A watchdog ends the process if nothing
 //! moves for ten seconds.
 
 use std::{
@@ -23,7 +24,7 @@ use std::{
 use hdrhistogram::Histogram;
 use ringmq_io::{
     BlockBuffer, Clock, Disk, File, Listener, Net, OpenMode, Runtime, Shares, Spawn, Stream,
-    launch::{allowed_cpus, launch},
+    launch::{Settings, allowed_cpus, launch_with},
     mailbox::{Receiver, Sender, mailbox},
     ring::{RingRuntime, RingStream},
     signal::{Taker, oneshot},
@@ -99,18 +100,15 @@ fn no_round_trip_is_ever_stuck() {
     } else {
         1_000_000
     };
-    let total = env::var("RINGMQ_STALL_ROUND_TRIPS").map_or(preset, |count| {
-        count
-            .parse()
-            .expect("RINGMQ_STALL_ROUND_TRIPS is a number of round trips")
-    });
+    let total = number_from_environment("RINGMQ_STALL_ROUND_TRIPS", preset);
     let current = Arc::new(Mutex::new("start"));
     let done = Arc::new(AtomicBool::new(false));
     let watchdog = thread::spawn({
         let (current, done) = (current.clone(), done.clone());
         move || watch(&current, &done)
     });
-    for mode in &MODES {
+    let only = env::var("RINGMQ_STALL_MODE").unwrap_or_default();
+    for mode in MODES.iter().filter(|mode| mode.name.contains(&only)) {
         *current.lock().expect("nobody panics with it") = mode.name;
         let start = Instant::now();
         let times = run(mode, total * mode.per_mille / 1000);
@@ -139,6 +137,13 @@ fn no_round_trip_is_ever_stuck() {
     watchdog.join().expect("the watchdog ends");
 }
 
+fn number_from_environment(name: &str, preset: u64) -> u64 {
+    env::var(name).map_or(preset, |text| {
+        text.parse()
+            .unwrap_or_else(|_| panic!("{name} is a number, not {text:?}"))
+    })
+}
+
 const TICK: Duration = Duration::from_millis(20);
 
 fn note_late(longest: &AtomicU64, asleep: Instant) {
@@ -162,7 +167,7 @@ fn watch(current: &Mutex<&'static str>, done: &AtomicBool) {
             continue;
         }
         let standing = since.elapsed();
-        if standing > Duration::from_millis(300 << told) {
+        if standing > Duration::from_millis(100 << told) {
             told += 1;
             let mode = *current.lock().expect("nobody panics with it");
             eprintln!("mode {mode}: no progress for {standing:?} after {progress} round trips");
@@ -216,7 +221,14 @@ fn run(mode: &Mode, round_trips: u64) -> Histogram<u64> {
     let pinned = allowed.len() > 1;
     let cpus = [allowed[0], *allowed.last().expect("there is one")];
     let (sockets, loaded) = (mode.socket_lanes, mode.loaded);
-    let handles = launch(&cpus, pinned, move |shard, runtime| {
+    let preempt = number_from_environment("RINGMQ_STALL_PREEMPT_MS", 100);
+    let preempt_timer = Duration::from_millis(preempt);
+    let settings = Settings {
+        pinned,
+        preempt_timer,
+        ..Settings::default()
+    };
+    let handles = launch_with(&cpus, &settings, move |shard, runtime| {
         let (mailboxes, tell) = (mailboxes.clone(), tell.clone());
         async move {
             let ticking = runtime.clone();

@@ -45,9 +45,9 @@ fn plain_threads_wake_a_sleeping_executor() {
     }
 }
 
-/// Would take 20 ms a message, the heartbeat, if wake-ups were lost.
+/// Would take 20 ms a message, a pulse, if wake-ups were lost.
 #[test]
-fn two_executors_answer_each_other_without_waiting_for_the_heartbeat() {
+fn two_executors_answer_each_other_without_waiting_for_the_pulse() {
     const ROUNDS: u32 = 2000;
     let (to_first, first) = mailbox::<u32>(1);
     let (to_second, second) = mailbox::<u32>(1);
