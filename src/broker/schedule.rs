@@ -106,7 +106,7 @@ async fn deliver_level<R: Runtime>(shard: &Rc<Shard<R>>, topic: &TopicView, leve
             } else {
                 log.watch(queue);
                 if log.entry(queue, cursor).is_none() {
-                    arrived.wait().await;
+                    arrived.take().await;
                 }
             }
             continue;

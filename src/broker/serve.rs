@@ -270,7 +270,8 @@ async fn shut_down<R: Runtime>(shard: &Rc<Shard<R>>) {
     if let Some(control) = shard.control.get() {
         control.finish(shard).await;
     } else {
-        shard.router.post(CONTROL, Message::Finished(shard.id));
+        // On the reply lane: the control shard reads no requests any more.
+        shard.router.answer(CONTROL, Message::Finished(shard.id));
         shard.router.flush();
     }
     shard.connections.close_all();

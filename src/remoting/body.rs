@@ -91,6 +91,24 @@ pub(crate) mod queue_map {
     }
 }
 
+/// Numbers, of which some may be written as texts: fastjson reads both.
+pub(crate) fn numbers<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<std::collections::BTreeSet<i32>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Number {
+        Number(i32),
+        Text(String),
+    }
+    let numbers = Option::<Vec<Number>>::deserialize(deserializer)?.unwrap_or_default();
+    let parsed = numbers.into_iter().map(|number| match number {
+        Number::Number(number) => Ok(number),
+        Number::Text(text) => text.trim().parse().map_err(serde::de::Error::custom),
+    });
+    parsed.collect()
+}
+
 /// Maps with queues as keys, by client.
 pub(crate) mod client_queue_map {
     use super::*;

@@ -53,7 +53,8 @@ pub struct SubscriptionData {
     pub topic: String,
     pub sub_string: String,
     pub tags_set: BTreeSet<String>,
-    /// Java's hashes of the tags.
+    /// Java's hashes of the tags. Go writes them as texts.
+    #[serde(deserialize_with = "super::numbers")]
     pub code_set: BTreeSet<i32>,
     /// Milliseconds since 1970 when the subscription was made.
     pub sub_version: i64,

@@ -1,5 +1,5 @@
-//! Which doorbell is best for mailboxes? Compares the eventfd that the ring runtime uses with plain
-//! wakers. For people: `cargo test --release -p ringmq-io --test doorbell -- --ignored --nocapture`.
+//! Figures for `docs/RUNTIME.md`; they prove nothing and are run by people:
+//! `cargo test --release -p ringmq-io --test measurements -- --ignored --nocapture --test-threads 1`.
 
 use std::{
     future::Future,
@@ -136,4 +136,51 @@ fn measure<R: Runtime>(
         .expect("executors can be made here")
         .join()
         .swap_remove(0)
+}
+
+#[test]
+#[ignore = "a measurement"]
+fn what_idle_executors_cost() {
+    for pulse_ms in [10, 20, 50] {
+        let settings = Settings {
+            pulse: Duration::from_millis(pulse_ms),
+            ..Settings::default()
+        };
+        let cpus = allowed_cpus().expect("the CPUs are known");
+        let handles = launch_with(&cpus, &settings, |shard, runtime| async move {
+            let before = process_ticks();
+            runtime.sleep(Duration::from_secs(5)).await;
+            (shard.index(), process_ticks() - before)
+        });
+        let ticks = handles
+            .expect("executors can be made here")
+            .join()
+            .swap_remove(0)
+            .1;
+        let status = std::fs::read_to_string("/proc/self/status").expect("it exists");
+        let resident = status
+            .lines()
+            .find(|line| line.starts_with("VmRSS"))
+            .unwrap_or_default();
+        println!(
+            "{} executors, pulse {pulse_ms} ms: {ticks} ticks of 10 ms in 5 s, {resident}",
+            cpus.len()
+        );
+    }
+}
+
+/// CPU time of this process so far, in ticks of 10 ms.
+fn process_ticks() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/stat").expect("it exists");
+    let fields = status
+        .rsplit(") ")
+        .next()
+        .expect("the name is in parentheses");
+    let number = |index| {
+        fields
+            .split(' ')
+            .nth(index)
+            .and_then(|field| field.parse::<u64>().ok())
+    };
+    number(11).expect("user time") + number(12).expect("system time")
 }
