@@ -88,9 +88,9 @@ pub trait File: 'static {
     /// the file.
     async fn read(&self, position: u64, bytes: usize) -> Result<ReadBytes<Self::Buffer>>;
 
-    /// Writes the whole buffer. Resolves when the device has accepted all of it ([`OpenMode::Write`])
-    /// or holds it on stable storage ([`OpenMode::WriteDurable`]). After an error any part of it may
-    /// have been written. A short write is an error.
+    /// Writes the whole buffer. Resolves when the device has accepted all of it
+    /// ([`OpenMode::Write`]) or holds it on stable storage ([`OpenMode::WriteDurable`]). After an
+    /// error any part of it may have been written. A short write is an error.
     async fn write(&self, buffer: &Self::Buffer, position: u64) -> Result<()>;
 
     /// Resolves when all that was written before the call, and the length, is on stable storage.

@@ -34,7 +34,8 @@ pub struct Report {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GateError {
     #[error(
-        "RingMQ needs Linux {min}.{minor_min} or newer for io_uring, this is {major}.{minor}: upgrade the kernel",
+        "RingMQ needs Linux {min}.{minor_min} or newer for io_uring, this is {major}.{minor}: \
+         upgrade the kernel",
         min = KERNEL_MIN.0, minor_min = KERNEL_MIN.1
     )]
     KernelTooOld { major: u32, minor: u32 },

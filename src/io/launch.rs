@@ -27,8 +27,8 @@ pub struct Settings {
     /// How long a queue of tasks may run before others and finished I/O are looked at. The shorter,
     /// the more often glommio 0.9.0 forgets runnable tasks until the next event or pulse.
     pub preempt_timer: Duration,
-    /// Busy executors are woken at this interval and idle ones up to ten times as seldom, so that no
-    /// task is forgotten for longer; costs CPU.
+    /// Busy executors are woken at this interval and idle ones up to ten times as seldom, so that
+    /// no task is forgotten for longer; costs CPU.
     pub pulse: Duration,
     /// Bytes of each executor's pool of buffers that are registered with the kernel.
     pub io_memory: usize,
@@ -57,7 +57,10 @@ pub enum LaunchError {
     Pulse { source: io::Error },
     #[error("cannot start the thread of {shard}: {source}", shard = thread_name(*.shard))]
     Thread { shard: ShardId, source: io::Error },
-    #[error("cannot start the executor of {shard} on CPU {cpu}: {source}", shard = thread_name(*.shard))]
+    #[error(
+        "cannot start the executor of {shard} on CPU {cpu}: {source}",
+        shard = thread_name(*.shard)
+    )]
     Executor {
         shard: ShardId,
         cpu: usize,

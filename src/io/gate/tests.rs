@@ -21,15 +21,24 @@ fn refused(errno: i32) -> Facts {
     }
 }
 
-/// One row per verdict: the facts, the error, and what its sentence must name as the remedy.
+/// The facts, the error, and what its sentence must name as the remedy.
+type Row = (Facts, GateError, &'static str);
+
+fn assert_rows(rows: Vec<Row>) {
+    for (facts, error, remedy) in rows {
+        assert_eq!(decide(&facts), Err(error.clone()), "{facts:?}");
+        let sentence = error.to_string();
+        assert!(sentence.contains(remedy), "{sentence}");
+        assert!(
+            !sentence.contains("  ") && !sentence.contains('\n'),
+            "{sentence}"
+        );
+    }
+}
+
 #[test]
-fn every_obstacle_has_its_error_and_its_remedy() {
-    let path = || PathBuf::from("/store");
-    let on = |directory| Facts {
-        directory: Some((path(), directory)),
-        ..good()
-    };
-    let rows: Vec<(Facts, GateError, &str)> = vec![
+fn every_limit_has_its_error_and_its_remedy() {
+    assert_rows(vec![
         (
             Facts {
                 kernel: (5, 7),
@@ -54,6 +63,28 @@ fn every_obstacle_has_its_error_and_its_remedy() {
             GateError::TooFewDescriptors { limit: 256 },
             "LimitNOFILE",
         ),
+        (
+            Facts {
+                shards: 0,
+                ..good()
+            },
+            GateError::NoShards,
+            "number of CPUs",
+        ),
+        (
+            Facts {
+                cpus: vec![],
+                ..good()
+            },
+            GateError::NoCpus,
+            "cpuset",
+        ),
+    ]);
+}
+
+#[test]
+fn every_way_to_lack_io_uring_has_its_error_and_its_remedy() {
+    assert_rows(vec![
         (
             Facts {
                 uring_disabled: 2,
@@ -116,22 +147,17 @@ fn every_obstacle_has_its_error_and_its_remedy() {
             },
             "ringmq doctor",
         ),
-        (
-            Facts {
-                shards: 0,
-                ..good()
-            },
-            GateError::NoShards,
-            "number of CPUs",
-        ),
-        (
-            Facts {
-                cpus: vec![],
-                ..good()
-            },
-            GateError::NoCpus,
-            "cpuset",
-        ),
+    ]);
+}
+
+#[test]
+fn every_unfit_directory_has_its_error_and_its_remedy() {
+    let path = || PathBuf::from("/store");
+    let on = |directory| Facts {
+        directory: Some((path(), directory)),
+        ..good()
+    };
+    assert_rows(vec![
         (
             on(DirectoryFacts::Missing(libc::ENOENT)),
             GateError::Directory {
@@ -166,16 +192,7 @@ fn every_obstacle_has_its_error_and_its_remedy() {
             },
             "ext4 or XFS",
         ),
-    ];
-    for (facts, error, remedy) in rows {
-        assert_eq!(decide(&facts), Err(error.clone()), "{facts:?}");
-        let sentence = error.to_string();
-        assert!(sentence.contains(remedy), "{sentence}");
-        assert!(
-            !sentence.contains("  ") && !sentence.contains('\n'),
-            "{sentence}"
-        );
-    }
+    ]);
 }
 
 #[test]

@@ -69,9 +69,9 @@ impl RingDisk {
     /// Makes glommio find out, before the first real file, that I/O on this device is not polled.
     ///
     /// It asks once per device and executor, by a read from the first file it opens; on an empty
-    /// file that read succeeds without reaching the device, and then all writes fail (EOPNOTSUPP) or
-    /// the core spins while any I/O is under way. From a file open for writing only the read fails
-    /// in any case, which settles it.
+    /// file that read succeeds without reaching the device, and then all writes fail (EOPNOTSUPP)
+    /// or the core spins while any I/O is under way. From a file open for writing only the read
+    /// fails in any case, which settles it.
     async fn prepare_device(&self, directory: &Path) -> io::Result<()> {
         let directory = if directory.as_os_str().is_empty() {
             Path::new(".")

@@ -1,9 +1,9 @@
 //! A bell between threads: an eventfd that the listening executor reads through its ring.
 //!
 //! The read is one submission of the executor's main ring, collected like any other, so a parked
-//! executor wakes by one write of the ringing thread and needs no system call of its own to find out
-//! why. glommio's foreign wakers would do the same on its latency ring, but completions there can
-//! make it park with runnable tasks (`docs/RUNTIME.md`).
+//! executor wakes by one write of the ringing thread and needs no system call of its own to find
+//! out why. glommio's foreign wakers would do the same on its latency ring, but completions there
+//! can make it park with runnable tasks (`docs/RUNTIME.md`).
 
 use std::{
     future::Future,

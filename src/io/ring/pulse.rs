@@ -1,8 +1,8 @@
 //! Wakes every executor at intervals, from a thread of its own.
 //!
-//! glommio 0.9.0 can park with runnable tasks (`docs/RUNTIME.md`). A timer task on the executor would
-//! not help, for it may be among the forgotten; a wake-up from another thread does, because the
-//! executor listens for those whatever its tasks do.
+//! glommio 0.9.0 can park with runnable tasks (`docs/RUNTIME.md`). A timer task on the executor
+//! would not help, for it may be among the forgotten; a wake-up from another thread does, because
+//! the executor listens for those whatever its tasks do.
 
 use std::{
     future::poll_fn,
@@ -33,8 +33,8 @@ struct Executor {
 }
 
 impl Pulse {
-    /// Starts the thread, which wakes executors every `interval`, and up to ten times as seldom while
-    /// all are idle. It ends when the executors, which hold the other references, are gone.
+    /// Starts the thread, which wakes executors every `interval`, and up to ten times as seldom
+    /// while all are idle. It ends when the executors, which hold the other references, are gone.
     pub fn start(executors: usize, interval: Duration) -> io::Result<Arc<Pulse>> {
         let executors = (0..executors).map(|_| Mutex::default()).collect();
         let pulse = Arc::new(Pulse { executors });
@@ -44,7 +44,7 @@ impl Pulse {
             .spawn(move || {
                 let mut pause = interval;
                 while Arc::strong_count(&beating) > 1 {
-                    thread::sleep(pause);
+                    thread::park_timeout(pause);
                     let busy = beating.beat(pause);
                     pause = if busy {
                         interval

@@ -1,5 +1,5 @@
 //! Figures for `docs/RUNTIME.md`; they prove nothing and are run by people:
-//! `cargo test --release -p ringmq-io --test measurements -- --ignored --nocapture --test-threads 1`.
+//! `cargo test --release -p ringmq-io --test measurements -- --ignored --nocapture`, one by one.
 
 use std::{
     future::Future,

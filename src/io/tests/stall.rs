@@ -1,10 +1,11 @@
-//! Does an executor ever sleep while there is something to do? Millions of round trips between two
-//! executors, over mailboxes and over sockets, idle, loaded and mixed, at the settings of production.
+//! Does an executor ever sleep while there is something to do? Millions of round trips between
+//! two executors, over mailboxes and over sockets, idle, loaded and mixed, at the settings of
+//! production.
 //!
-//! `cargo test --release -p ringmq-io --test stall -- --nocapture`; the number of round trips is
-//! `RINGMQ_STALL_ROUND_TRIPS` (1,000,000 in release builds); `RINGMQ_STALL_PREEMPT_MS` sets another
-//! preempt timer, and `RINGMQ_STALL_MODE` picks the modes whose name contains it. A watchdog ends the process if nothing
-//! moves for ten seconds.
+//! `cargo test --release -p ringmq-io --test stall -- --nocapture`. `RINGMQ_STALL_ROUND_TRIPS` is
+//! the number of round trips (1,000,000 in release builds), `RINGMQ_STALL_PREEMPT_MS` another
+//! preempt timer, `RINGMQ_STALL_MODE` picks the modes whose name contains it. A watchdog tells
+//! where the threads are when nothing moves, and ends the process after ten seconds of that.
 
 use std::{
     cell::RefCell,
@@ -116,8 +117,8 @@ fn no_round_trip_is_ever_stuck() {
         let executor_late = EXECUTOR_LATE.swap(0, Ordering::Relaxed);
         let micros = |nanos: u64| nanos as f64 / 1000.0;
         println!(
-            "{:15} n {:9} in {:5.1} s; us p50 {:.1} p99 {:.1} p99.9 {:.1} max {:.1}; over 15 ms: {}; \
-             late us: thread {thread_late}, executor {executor_late}",
+            "{:15} n {:9} in {:5.1} s; us p50 {:.1} p99 {:.1} p99.9 {:.1} max {:.1}; \
+             over 15 ms: {}; late us: thread {thread_late}, executor {executor_late}",
             mode.name,
             times.len(),
             start.elapsed().as_secs_f64(),
