@@ -31,12 +31,7 @@ pub enum Mode {
 #[derive(Debug, Clone, clap::Args)]
 pub struct Options {
     /// Name servers, `host:port`, several separated by `;`.
-    #[arg(
-        short = 'n',
-        long,
-        env = "NAMESRV_ADDR",
-        default_value = "127.0.0.1:9876"
-    )]
+    #[arg(short = 'n', long, env = "NAMESRV_ADDR", default_value = "127.0.0.1:9876")]
     pub namesrv: String,
     /// Topic; with --topics it is the prefix of their names.
     #[arg(short = 't', long, default_value = "BenchmarkTest")]
@@ -183,9 +178,7 @@ impl Options {
         if self.topics == 1 {
             return vec![self.topic.clone()];
         }
-        (0..self.topics)
-            .map(|number| format!("{}-{number}", self.topic))
-            .collect()
+        (0..self.topics).map(|number| format!("{}-{number}", self.topic)).collect()
     }
 
     /// Refuses what cannot work, in words.
@@ -248,9 +241,7 @@ fn parse_duration(text: &str) -> anyhow::Result<Duration> {
 }
 
 fn parse_rate(text: &str) -> anyhow::Result<f64> {
-    let rate: f64 = text
-        .parse()
-        .with_context(|| format!("{text:?} is no number"))?;
+    let rate: f64 = text.parse().with_context(|| format!("{text:?} is no number"))?;
     ensure!(
         (0.001..=1e9).contains(&rate),
         "a rate is between 0.001 and 1,000,000,000 messages a second"
@@ -272,11 +263,7 @@ mod tests {
 
     fn producer(words: &[&str]) -> Options {
         let line = ["bench", "producer"].iter().chain(words);
-        match Line::try_parse_from(line)
-            .expect("a good command line")
-            .arguments
-            .mode
-        {
+        match Line::try_parse_from(line).expect("a good command line").arguments.mode {
             Mode::Producer(options) => options,
             other => panic!("not a producer: {other:?}"),
         }
@@ -305,11 +292,7 @@ mod tests {
             (options.size, options.tags, options.keys, options.messages),
             (1024, 3, true, Some(5))
         );
-        assert_eq!(
-            options.measured(),
-            None,
-            "a number of messages alone runs until they are sent"
-        );
+        assert_eq!(options.measured(), None, "a number of messages alone runs until they are sent");
     }
 
     #[test]
@@ -318,12 +301,9 @@ mod tests {
         assert_eq!(options.measured(), Some(Duration::from_millis(500)));
         assert_eq!(options.rate, Some(100_000.0));
         assert_eq!(options.pin, Some(CpuList(vec![0, 2, 3, 4])));
-        for bad in [
-            ["--duration", "10 parsecs"],
-            ["--rate", "0"],
-            ["--pin", "4-2"],
-            ["--depth", "0"],
-        ] {
+        for bad in
+            [["--duration", "10 parsecs"], ["--rate", "0"], ["--pin", "4-2"], ["--depth", "0"]]
+        {
             assert!(
                 Line::try_parse_from(["bench", "producer"].iter().chain(&bad)).is_err(),
                 "{bad:?}"
@@ -338,11 +318,7 @@ mod tests {
 
     #[test]
     fn a_request_larger_than_a_frame_is_refused() {
-        assert!(
-            producer(&["--batch", "1000", "--size", "100000"])
-                .check()
-                .is_err()
-        );
+        assert!(producer(&["--batch", "1000", "--size", "100000"]).check().is_err());
         assert!(producer(&["--batch", "100"]).check().is_ok());
     }
 }

@@ -21,13 +21,8 @@ pub struct Window {
 impl Clock {
     /// Starts now.
     pub fn start() -> Clock {
-        let wall = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        Clock {
-            began: Instant::now(),
-            wall_began_ns: nanoseconds(wall),
-        }
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Clock { began: Instant::now(), wall_began_ns: nanoseconds(wall) }
     }
 
     /// Nanoseconds since the start.
@@ -45,9 +40,8 @@ impl Window {
     /// A window after `warmup` of length `measured`, or without end.
     pub fn new(warmup: Duration, measured: Option<Duration>) -> Window {
         let first_ns = nanoseconds(warmup);
-        let last_ns = measured.map_or(u64::MAX, |measured| {
-            first_ns.saturating_add(nanoseconds(measured))
-        });
+        let last_ns =
+            measured.map_or(u64::MAX, |measured| first_ns.saturating_add(nanoseconds(measured)));
         Window { first_ns, last_ns }
     }
 

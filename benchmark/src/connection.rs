@@ -87,11 +87,7 @@ impl Connection {
                 Ok(bytes) => {
                     self.end += bytes;
                     // A short read emptied the socket; the poll tells when more comes.
-                    return Ok(if bytes < room {
-                        Received::All
-                    } else {
-                        Received::Some
-                    });
+                    return Ok(if bytes < room { Received::All } else { Received::Some });
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Received::All),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}

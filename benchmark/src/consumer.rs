@@ -143,19 +143,14 @@ impl Consumer {
     pub fn run(mut self, topics: &[String]) -> anyhow::Result<Recorder> {
         let mut events = Events::with_capacity(1024);
         let mut tick_ns = 0;
-        let limit = self
-            .shared
-            .options
-            .messages
-            .map(|all| self.shared.share(all));
+        let limit = self.shared.options.messages.map(|all| self.shared.share(all));
         loop {
             let now_ns = self.shared.clock.now_ns();
             self.meter.observe(&self.shared.window, now_ns);
             let received = self.shared.counters.messages.load(Ordering::Relaxed);
             let enough = limit.is_some_and(|limit| received >= limit);
             if enough || self.shared.is_over(now_ns) {
-                self.meter
-                    .finish(&mut self.recorder, &self.shared.window, now_ns);
+                self.meter.finish(&mut self.recorder, &self.shared.window, now_ns);
                 return Ok(self.recorder);
             }
             if now_ns >= tick_ns {
@@ -249,9 +244,7 @@ impl Link {
                     Next::Now => {
                         let offset = self.queues[queue].next;
                         let opaque = self.claim(queue, now_ns);
-                        self.queues[queue]
-                            .template
-                            .append(&mut connection.output, opaque, offset);
+                        self.queues[queue].template.append(&mut connection.output, opaque, offset);
                     }
                     Next::Later => self.idle.push(queue),
                 }
@@ -289,14 +282,7 @@ impl Link {
                 }
                 self.tally.answered += 1;
                 let wall_ms = shared.clock.wall_ms(now_ns);
-                self.tally.count(
-                    queue,
-                    reply.body,
-                    &shared.options,
-                    wall_ms,
-                    in_window,
-                    recorder,
-                );
+                self.tally.count(queue, reply.body, &shared.options, wall_ms, in_window, recorder);
                 queue.next = next.unwrap_or(queue.next);
                 Next::Now
             }
@@ -311,11 +297,7 @@ impl Link {
             }
             PULL_NOT_FOUND | PULL_RETRY_IMMEDIATELY => {
                 queue.next = next.unwrap_or(queue.next);
-                if held_ns < HELD_NS_MIN {
-                    Next::Later
-                } else {
-                    Next::Now
-                }
+                if held_ns < HELD_NS_MIN { Next::Later } else { Next::Now }
             }
             PULL_OFFSET_MOVED => {
                 queue.next = next.unwrap_or(queue.begin);
@@ -335,10 +317,7 @@ impl Link {
     }
 
     fn claim(&mut self, queue: usize, now_ns: u64) -> u32 {
-        let opaque = self
-            .slots
-            .take(now_ns, now_ns)
-            .expect("there is a slot for each queue");
+        let opaque = self.slots.take(now_ns, now_ns).expect("there is a slot for each queue");
         self.owners[Slots::number(opaque)] = queue;
         opaque
     }
@@ -380,9 +359,7 @@ impl Link {
                     "unitMode": false, "subscriptionDataSet": subscriptions,
                 }],
             });
-            connection
-                .output
-                .extend_from_slice(&heartbeat_frame(&client));
+            connection.output.extend_from_slice(&heartbeat_frame(&client));
         }
     }
 
@@ -392,9 +369,7 @@ impl Link {
         self.reconnect_ns = shared.clock.now_ns() + RECONNECT_NS;
         let lost = self.slots.expire(u64::MAX);
         Counters::add(&shared.counters.send_failed, lost);
-        recorder.fail(CODE_CONNECTION_LOST, lost, || {
-            "the connection was lost".to_owned()
-        });
+        recorder.fail(CODE_CONNECTION_LOST, lost, || "the connection was lost".to_owned());
         self.idle = (0..self.queues.len()).collect();
     }
 }
@@ -440,10 +415,7 @@ impl Tally {
                     recorder
                         .corrupt(|| format!("CRC of the body at offset {}", record.queue_offset));
                 }
-                let expected = queue
-                    .expected
-                    .filter(|_| in_order)
-                    .unwrap_or(record.queue_offset);
+                let expected = queue.expected.filter(|_| in_order).unwrap_or(record.queue_offset);
                 if expected != record.queue_offset {
                     recorder.corrupt(|| {
                         format!("offset {} where {expected} comes next", record.queue_offset)
@@ -470,9 +442,7 @@ impl Tally {
         Counters::add(&counters.response_failed, sums.failed);
         Counters::add(&counters.latency_us, sums.born_ms.wrapping_mul(1000));
         Counters::add(&counters.stored_us, sums.stored_ms.wrapping_mul(1000));
-        counters
-            .latency_us_max
-            .fetch_max(sums.born_ms_max.saturating_mul(1000), Ordering::Relaxed);
+        counters.latency_us_max.fetch_max(sums.born_ms_max.saturating_mul(1000), Ordering::Relaxed);
         counters
             .stored_us_max
             .fetch_max(sums.stored_ms_max.saturating_mul(1000), Ordering::Relaxed);

@@ -84,10 +84,7 @@ impl Control {
     pub fn new(options: &Options) -> Control {
         let servers = options.namesrv.split([';', ',']).map(str::trim);
         Control {
-            name_servers: servers
-                .filter(|text| !text.is_empty())
-                .map(str::to_owned)
-                .collect(),
+            name_servers: servers.filter(|text| !text.is_empty()).map(str::to_owned).collect(),
             connections: HashMap::new(),
             timeout: options.timeout,
             opaque: 0,
@@ -100,10 +97,8 @@ impl Control {
     /// When no name server answers, or there is no broker for a topic.
     pub fn plan(&mut self, options: &Options, need: Need) -> anyhow::Result<Plan> {
         let topics = options.topic_names();
-        let mut plan = Plan {
-            default_queues: options.queues.unwrap_or(DEFAULT_QUEUES),
-            ..Plan::default()
-        };
+        let mut plan =
+            Plan { default_queues: options.queues.unwrap_or(DEFAULT_QUEUES), ..Plan::default() };
         if options.create_topics {
             self.create(&topics, options.queues.unwrap_or(DEFAULT_QUEUES))?;
         }
@@ -120,11 +115,7 @@ impl Control {
                     None => u32::MAX,
                     Some(queues) => queues,
                 };
-                let queues = if data.perm & perm == 0 {
-                    0
-                } else {
-                    count.min(limit)
-                };
+                let queues = if data.perm & perm == 0 { 0 } else { count.min(limit) };
                 if let Some(address) = route.master(&data.broker_name).filter(|_| queues > 0) {
                     plan.add(index, &data.broker_name, resolve(&address)?, queues);
                 }
@@ -145,11 +136,7 @@ impl Control {
     /// # Errors
     /// When a broker does not answer with an offset.
     pub fn offsets(&mut self, plan: &Plan, smallest: bool) -> anyhow::Result<Offsets> {
-        let code = if smallest {
-            request::GET_MIN_OFFSET
-        } else {
-            request::GET_MAX_OFFSET
-        };
+        let code = if smallest { request::GET_MIN_OFFSET } else { request::GET_MAX_OFFSET };
         let mut all = Vec::with_capacity(plan.brokers.len());
         for broker in &plan.brokers {
             let mut offsets = Vec::with_capacity(broker.queues.len());
@@ -239,11 +226,7 @@ impl Control {
                     ));
                 }
                 Ok(answer) if answer.code == response::TOPIC_NOT_EXIST => return Ok(None),
-                Ok(answer) => bail!(
-                    "name server {server}: code {} {}",
-                    answer.code,
-                    answer.remark
-                ),
+                Ok(answer) => bail!("name server {server}: code {} {}", answer.code, answer.remark),
                 Err(error) => failure = Some(error),
             }
         }
@@ -275,32 +258,16 @@ impl Control {
             stream.set_read_timeout(Some(self.timeout))?;
             self.connections.insert(address.to_owned(), stream);
         }
-        let stream = self
-            .connections
-            .get_mut(address)
-            .context("the connection was just made")?;
+        let stream = self.connections.get_mut(address).context("the connection was just made")?;
         self.opaque += 1;
         let mut frame = Vec::new();
-        encode::request(
-            &mut frame,
-            Serialization::Json,
-            code,
-            self.opaque,
-            false,
-            fields,
-            &[],
-        );
+        encode::request(&mut frame, Serialization::Json, code, self.opaque, false, fields, &[]);
         stream.write_all(&frame)?;
         loop {
             let mut frame = vec![0; 4];
             stream.read_exact(&mut frame)?;
-            let length = frame
-                .first_chunk::<4>()
-                .map_or(0, |bytes| u32::from_be_bytes(*bytes));
-            ensure!(
-                length as usize <= FRAME_BYTES_MAX,
-                "a frame of {length} bytes"
-            );
+            let length = frame.first_chunk::<4>().map_or(0, |bytes| u32::from_be_bytes(*bytes));
+            ensure!(length as usize <= FRAME_BYTES_MAX, "a frame of {length} bytes");
             frame.resize(4 + length as usize, 0);
             stream.read_exact(frame.get_mut(4..).unwrap_or_default())?;
             let frame = Frame::parse(&frame)?;
@@ -308,14 +275,9 @@ impl Control {
             if header.is_response() && header.opaque == self.opaque {
                 return Ok(Answer {
                     code: header.code,
-                    offset: header
-                        .fields
-                        .get("offset")
-                        .and_then(|text| text.parse().ok()),
+                    offset: header.fields.get("offset").and_then(|text| text.parse().ok()),
                     body: frame.body.to_vec(),
-                    remark: header
-                        .remark
-                        .map_or_else(String::new, |text| text.into_owned()),
+                    remark: header.remark.map_or_else(String::new, |text| text.into_owned()),
                 });
             }
         }
@@ -324,19 +286,13 @@ impl Control {
 
 impl Route {
     fn master(&self, broker: &str) -> Option<String> {
-        let data = self
-            .broker_datas
-            .iter()
-            .find(|data| data.broker_name == broker)?;
+        let data = self.broker_datas.iter().find(|data| data.broker_name == broker)?;
         data.broker_addrs.get(MASTER_ID).cloned()
     }
 }
 
 fn resolve(address: &str) -> anyhow::Result<SocketAddr> {
-    let found = address
-        .to_socket_addrs()
-        .with_context(|| format!("address {address:?}"))?
-        .next();
+    let found = address.to_socket_addrs().with_context(|| format!("address {address:?}"))?.next();
     found.with_context(|| format!("{address:?} has no address"))
 }
 
@@ -354,12 +310,6 @@ mod tests {
         let route: Route = serde_json::from_str(text).expect("a route");
         assert_eq!(route.master("broker-a").as_deref(), Some("127.0.0.1:10911"));
         assert_eq!(route.master("broker-b"), None);
-        assert_eq!(
-            (
-                route.queue_datas[0].read_queue_nums,
-                route.queue_datas[0].perm
-            ),
-            (8, 6)
-        );
+        assert_eq!((route.queue_datas[0].read_queue_nums, route.queue_datas[0].perm), (8, 6));
     }
 }

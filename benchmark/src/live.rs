@@ -47,10 +47,7 @@ impl Live {
     /// Takes the counters; to be called once a second.
     pub fn look(&mut self, now_ns: u64) {
         let sum = |field: fn(&Counters) -> &AtomicU64| -> u64 {
-            self.counters
-                .iter()
-                .map(|counters| field(counters).load(Ordering::Relaxed))
-                .sum()
+            self.counters.iter().map(|counters| field(counters).load(Ordering::Relaxed)).sum()
         };
         let snapshot = Snapshot {
             at_ns: now_ns,
@@ -80,19 +77,12 @@ impl Live {
         let (last, before) = (newest.next()?, newest.next()?);
         let seconds = seconds_between(before, last);
         let messages = (last.messages - before.messages) as f64;
-        let units = if self.is_producer {
-            last.answered - before.answered
-        } else {
-            messages as u64
-        };
+        let units =
+            if self.is_producer { last.answered - before.answered } else { messages as u64 };
         let mean_us = last.latency_us.wrapping_sub(before.latency_us) as f64 / units.max(1) as f64;
         Some(format!(
             "{} {:6.1} s {:>10.0} msg/s {:>8.1} MB/s  mean {mean_us:.0} us  failed {}",
-            if self.is_producer {
-                "producer"
-            } else {
-                "consumer"
-            },
+            if self.is_producer { "producer" } else { "consumer" },
             last.at_ns as f64 / 1e9,
             messages / seconds,
             (last.bytes - before.bytes) as f64 / seconds / 1e6,
@@ -134,12 +124,8 @@ impl Live {
         let (first, last) = (self.snapshots.front()?, self.snapshots.back()?);
         let all = last.messages + last.send_failed;
         let is_long = self.is_producer && self.snapshots.len() > 1;
-        is_long.then(|| {
-            format!(
-                "[Complete] Send Total: {all} {}",
-                self.producer_figures(first, last)
-            )
-        })
+        is_long
+            .then(|| format!("[Complete] Send Total: {all} {}", self.producer_figures(first, last)))
     }
 
     fn producer_figures(&self, first: &Snapshot, last: &Snapshot) -> String {
@@ -193,9 +179,7 @@ mod tests {
     #[test]
     fn the_lines_are_those_of_rocketmqs_tools() {
         let mut producer = run(true);
-        let line = producer
-            .rocketmq_line(1_795_219_200_007)
-            .expect("ten seconds");
+        let line = producer.rocketmq_line(1_795_219_200_007).expect("ten seconds");
         assert_eq!(
             line,
             "Current Time: 2026-11-21 00:00:00,007 Send TPS: 500 Max RT(ms): 12 \
@@ -203,9 +187,7 @@ mod tests {
         );
         let line = producer.rocketmq_complete().expect("ten seconds");
         assert!(line.starts_with("[Complete] Send Total: 6000 Send TPS: 500 Max RT(ms): 12"));
-        let line = run(false)
-            .rocketmq_line(1_795_219_200_007)
-            .expect("ten seconds");
+        let line = run(false).rocketmq_line(1_795_219_200_007).expect("ten seconds");
         assert_eq!(
             line,
             "Current Time: 1795219200007 TPS: 500 FAIL: 3 AVG(B2C) RT(ms):   1.500 \
@@ -216,9 +198,6 @@ mod tests {
     #[test]
     fn the_line_a_second_shows_the_last_second() {
         let line = run(true).line().expect("two looks");
-        assert!(
-            line.contains("500 msg/s") && line.contains("mean 1500 us"),
-            "{line}"
-        );
+        assert!(line.contains("500 msg/s") && line.contains("mean 1500 us"), "{line}");
     }
 }

@@ -38,16 +38,10 @@ impl Plan {
     pub fn add(&mut self, topic: usize, broker: &str, address: SocketAddr, queues: u32) {
         let place = self.brokers.iter().position(|known| known.name == broker);
         let place = place.unwrap_or_else(|| {
-            self.brokers.push(Broker {
-                name: broker.to_owned(),
-                address,
-                queues: Vec::new(),
-            });
+            self.brokers.push(Broker { name: broker.to_owned(), address, queues: Vec::new() });
             self.brokers.len() - 1
         });
-        self.brokers[place]
-            .queues
-            .extend((0..queues).map(|queue| Queue { topic, queue }));
+        self.brokers[place].queues.extend((0..queues).map(|queue| Queue { topic, queue }));
     }
 
     /// Number of queues on all brokers.

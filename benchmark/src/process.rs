@@ -74,10 +74,7 @@ mod tests {
     fn a_name_with_parentheses_does_not_shift_the_fields() {
         let stat = "42 (a) b) S 1 2 3 4 5 6 7 8 9 10 1100 220 0 0 20 0 1 0 99";
         assert_eq!(cpu_ticks(stat), Some(1320));
-        assert_eq!(
-            status_kb("Name:\tx\nVmHWM:\t  2048 kB\n", "VmHWM:"),
-            Some(2048)
-        );
+        assert_eq!(status_kb("Name:\tx\nVmHWM:\t  2048 kB\n", "VmHWM:"), Some(2048));
     }
 
     #[test]

@@ -74,9 +74,7 @@ impl Producer {
             .map(|broker| BrokerFrames::new(&shared, plan, broker))
             .collect();
         let requests_rate = options.rate.map(|rate| rate / f64::from(options.batch));
-        let requests = options
-            .messages
-            .map(|all| all.div_ceil(u64::from(options.batch)));
+        let requests = options.messages.map(|all| all.div_ceil(u64::from(options.batch)));
         let mut producer = Producer {
             poll: Poll::new()?,
             connections: Vec::new(),
@@ -117,8 +115,7 @@ impl Producer {
             let busy: usize = self.connections.iter().map(|link| link.slots.busy()).sum();
             if drained_ns != u64::MAX && (busy == 0 || now_ns >= drained_ns) {
                 self.recorder.unanswered = busy as u64;
-                self.meter
-                    .finish(&mut self.recorder, &self.shared.window, now_ns);
+                self.meter.finish(&mut self.recorder, &self.shared.window, now_ns);
                 return Ok(self.recorder);
             }
             if now_ns >= tick_ns {
@@ -148,9 +145,7 @@ impl Producer {
         let Some(schedule) = &self.schedule else {
             return TICK;
         };
-        let wait_ns = schedule
-            .next_due_ns()
-            .saturating_sub(self.shared.clock.now_ns());
+        let wait_ns = schedule.next_due_ns().saturating_sub(self.shared.clock.now_ns());
         std::time::Duration::from_millis(wait_ns / 1_000_000).min(TICK)
     }
 
@@ -160,12 +155,7 @@ impl Producer {
         };
         let mut result = Ok(());
         if readable {
-            result = link.receive(
-                &self.shared,
-                &self.scanner,
-                &mut self.recorder,
-                until_closed,
-            );
+            result = link.receive(&self.shared, &self.scanner, &mut self.recorder, until_closed);
         }
         if result.is_ok() {
             result = match &self.schedule {
@@ -198,13 +188,8 @@ impl Producer {
                 continue;
             }
             full = 0;
-            let due_ns = schedule
-                .take(now_ns)
-                .expect("the loop looked whether one is due");
-            let opaque = link
-                .slots
-                .take(due_ns, now_ns)
-                .expect("there was a free slot");
+            let due_ns = schedule.take(now_ns).expect("the loop looked whether one is due");
+            let opaque = link.slots.take(due_ns, now_ns).expect("there was a free slot");
             let wall_ms = self.shared.clock.wall_ms(now_ns);
             self.sender.append(
                 &self.brokers[link.broker],
@@ -227,9 +212,8 @@ impl Producer {
         for (index, link) in self.connections.iter_mut().enumerate() {
             let expired = link.slots.expire(now_ns.saturating_sub(timeout_ns));
             Counters::add(&self.shared.counters.send_failed, expired);
-            self.recorder.fail(CODE_TIMEOUT, expired, || {
-                format!("no answer within {timeout_ns} ns")
-            });
+            self.recorder
+                .fail(CODE_TIMEOUT, expired, || format!("no answer within {timeout_ns} ns"));
             if link.connection.is_none() && now_ns >= link.reconnect_ns {
                 let address = self.brokers[link.broker].address;
                 link.connection =
@@ -249,12 +233,7 @@ impl Producer {
 
     fn add_link(&mut self, broker: usize, number: usize, depth: u32) -> anyhow::Result<()> {
         let index = self.connections.len();
-        let BrokerFrames {
-            name,
-            address,
-            targets,
-            ..
-        } = &self.brokers[broker];
+        let BrokerFrames { name, address, targets, .. } = &self.brokers[broker];
         let connection = Connection::open(*address, self.poll.registry(), Token(index))
             .map_err(|error| connect_error(error, name, *address))?;
         let threads = self.shared.options.threads as usize;
@@ -282,11 +261,7 @@ impl Sender {
         wall_ms: u64,
     ) {
         let (template, queue) = broker.targets[*cursor];
-        *cursor = if *cursor + 1 == broker.targets.len() {
-            0
-        } else {
-            *cursor + 1
-        };
+        *cursor = if *cursor + 1 == broker.targets.len() { 0 } else { *cursor + 1 };
         self.stamp.refresh(wall_ms);
         broker.templates[template].append(&mut connection.output, opaque, queue, &mut self.stamp);
         self.remaining -= 1;
@@ -347,9 +322,7 @@ impl Link {
             Counters::add(&counters.bytes, bytes);
             Counters::add(&counters.latency_us, sum_ns / 1000);
             Counters::add(&counters.response_failed, refused);
-            counters
-                .latency_us_max
-                .fetch_max(max_ns / 1000, std::sync::atomic::Ordering::Relaxed);
+            counters.latency_us_max.fetch_max(max_ns / 1000, std::sync::atomic::Ordering::Relaxed);
             if received == Received::All && !until_closed {
                 return Ok(());
             }
@@ -402,9 +375,7 @@ impl Link {
                 "producerDataSet": [{"groupName": shared.group}],
                 "consumerDataSet": [],
             });
-            connection
-                .output
-                .extend_from_slice(&heartbeat_frame(&client));
+            connection.output.extend_from_slice(&heartbeat_frame(&client));
         }
     }
 
@@ -414,9 +385,7 @@ impl Link {
         self.reconnect_ns = shared.clock.now_ns() + RECONNECT_NS;
         let lost = self.slots.expire(u64::MAX);
         Counters::add(&shared.counters.send_failed, lost);
-        recorder.fail(CODE_CONNECTION_LOST, lost, || {
-            "the connection was lost".to_owned()
-        });
+        recorder.fail(CODE_CONNECTION_LOST, lost, || "the connection was lost".to_owned());
     }
 }
 
@@ -452,9 +421,7 @@ impl BrokerFrames {
                     unique_prefix: &prefix,
                 }));
             }
-            frames
-                .targets
-                .push((frames.templates.len() - 1, queue.queue));
+            frames.targets.push((frames.templates.len() - 1, queue.queue));
         }
         frames
     }

@@ -25,11 +25,7 @@ enum Kind {
     /// The opaque is so many bytes before the end.
     Json { opaque_from_end: usize },
     /// Places of the opaque, of the length of all entries, of the length of the offset's text.
-    Binary {
-        opaque: usize,
-        entries: usize,
-        value: usize,
-    },
+    Binary { opaque: usize, entries: usize, value: usize },
 }
 
 impl PullTemplate {
@@ -73,11 +69,7 @@ impl PullTemplate {
                 let text = digits.format(opaque).as_bytes();
                 frame[place..place + OPAQUE_DIGITS].copy_from_slice(text);
             }
-            Kind::Binary {
-                opaque: place,
-                entries,
-                value,
-            } => {
+            Kind::Binary { opaque: place, entries, value } => {
                 put_u32(frame, 4, 1 << 24 | (length - 4));
                 put_u32(frame, place, opaque);
                 put_u32(frame, value, as_u32(text.len()));
@@ -99,11 +91,7 @@ impl PullTemplate {
         let after = format!(",\"serializeTypeCurrentRPC\":\"JSON\",\"version\":{VERSION}}}");
         let tail = format!("{before}{}{after}", "0".repeat(OPAQUE_DIGITS)).into_bytes();
         let opaque_from_end = after.len() + OPAQUE_DIGITS;
-        PullTemplate {
-            head,
-            tail,
-            kind: Kind::Json { opaque_from_end },
-        }
+        PullTemplate { head, tail, kind: Kind::Json { opaque_from_end } }
     }
 
     fn binary(fields: &[(&str, String)]) -> PullTemplate {
@@ -124,15 +112,7 @@ impl PullTemplate {
         entry_key(&mut head, "queueOffset");
         let value = head.len();
         head.extend_from_slice(&[0; 4]);
-        PullTemplate {
-            head,
-            tail: Vec::new(),
-            kind: Kind::Binary {
-                opaque,
-                entries,
-                value,
-            },
-        }
+        PullTemplate { head, tail: Vec::new(), kind: Kind::Binary { opaque, entries, value } }
     }
 }
 
@@ -167,15 +147,7 @@ mod tests {
     #[test]
     fn pull_frames_of_any_offset_decode() {
         for serialization in ["json", "rocketmq"] {
-            let words = [
-                "bench",
-                "--serialization",
-                serialization,
-                "-B",
-                "5",
-                "-e",
-                "a || b",
-            ];
+            let words = ["bench", "--serialization", serialization, "-B", "5", "-e", "a || b"];
             let options = Line::parse_from(words).options;
             let template = PullTemplate::new(&options, "group", "Topic", 12);
             for offset in [0, 7, i64::MAX] {

@@ -68,17 +68,11 @@ impl RecordView<'_> {
 }
 
 fn read_u32(bytes: &[u8], place: usize) -> Option<u32> {
-    bytes
-        .get(place..)?
-        .first_chunk::<4>()
-        .map(|bytes| u32::from_be_bytes(*bytes))
+    bytes.get(place..)?.first_chunk::<4>().map(|bytes| u32::from_be_bytes(*bytes))
 }
 
 fn read_u64(bytes: &[u8], place: usize) -> Option<u64> {
-    bytes
-        .get(place..)?
-        .first_chunk::<8>()
-        .map(|bytes| u64::from_be_bytes(*bytes))
+    bytes.get(place..)?.first_chunk::<8>().map(|bytes| u64::from_be_bytes(*bytes))
 }
 
 #[cfg(test)]
@@ -113,10 +107,7 @@ mod tests {
         body.extend_from_slice(&record(8, b"second", BORN_HOST_IS_V6 | STORE_HOST_IS_V6));
         let mut records = Records::new(&body);
         let first = records.next().expect("a record");
-        assert_eq!(
-            (first.queue_offset, first.born_ms, first.stored_ms),
-            (7, 1000, 1001)
-        );
+        assert_eq!((first.queue_offset, first.born_ms, first.stored_ms), (7, 1000, 1001));
         assert!(first.is_intact() && first.body == b"first");
         let second = records.next().expect("a record");
         assert!(second.is_intact() && second.queue_offset == 8 && second.body == b"second");

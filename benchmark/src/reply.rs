@@ -46,11 +46,7 @@ impl Scanner {
         let word = u32::from_be_bytes(*word);
         let (header, body) = rest.split_at_checked((word & 0x00FF_FFFF) as usize)?;
         let serialization = Serialization::from_code((word >> 24) as u8)?;
-        let frame = Frame {
-            serialization,
-            header,
-            body,
-        };
+        let frame = Frame { serialization, header, body };
         let (code, opaque, flag) = match serialization {
             Serialization::Json => self.scan_json(header),
             Serialization::RocketMq => None,
@@ -60,13 +56,7 @@ impl Scanner {
             Some((peek.code, peek.opaque, peek.flag))
         })?;
         let is_response = flag & command::FLAG_RESPONSE != 0;
-        Some(Reply {
-            code,
-            opaque: opaque as u32,
-            is_response,
-            body,
-            frame,
-        })
+        Some(Reply { code, opaque: opaque as u32, is_response, body, frame })
     }
 
     fn scan_json(&self, header: &[u8]) -> Option<(i32, i32, i32)> {
@@ -74,11 +64,7 @@ impl Scanner {
             let place = finder.find(header)? + finder.needle().len();
             i32::try_from(leading_number(header.get(place..)?)?).ok()
         };
-        Some((
-            number(&self.code)?,
-            number(&self.opaque)?,
-            number(&self.flag)?,
-        ))
+        Some((number(&self.code)?, number(&self.opaque)?, number(&self.flag)?))
     }
 }
 
@@ -95,21 +81,13 @@ impl Reply<'_> {
                 }
             }
         }
-        Header::decode(&self.frame)
-            .ok()?
-            .fields
-            .get(name)?
-            .trim()
-            .parse()
-            .ok()
+        Header::decode(&self.frame).ok()?.fields.get(name)?.trim().parse().ok()
     }
 
     /// What the broker says about a failure; empty when it says nothing.
     pub fn remark(&self) -> String {
         let header = Header::decode(&self.frame).ok();
-        header
-            .and_then(|header| header.remark)
-            .map_or_else(String::new, |text| text.into_owned())
+        header.and_then(|header| header.remark).map_or_else(String::new, |text| text.into_owned())
     }
 }
 
@@ -125,9 +103,7 @@ fn leading_number(text: &[u8]) -> Option<i64> {
             break;
         }
         seen = true;
-        number = number
-            .checked_mul(10)?
-            .checked_add(i64::from(byte - b'0'))?;
+        number = number.checked_mul(10)?.checked_add(i64::from(byte - b'0'))?;
     }
     seen.then_some(if negative { -number } else { number })
 }
@@ -152,10 +128,7 @@ mod tests {
             "serializeTypeCurrentRPC":"JSON","version":407}"#;
         let frame = frame(0, header, b"body");
         let reply = Scanner::new().scan(&frame).expect("a reply");
-        assert_eq!(
-            (reply.code, reply.opaque, reply.is_response),
-            (0, 1_000_000_007, true)
-        );
+        assert_eq!((reply.code, reply.opaque, reply.is_response), (0, 1_000_000_007, true));
         assert_eq!(reply.body, b"body");
         assert_eq!(reply.ext_number("nextBeginOffset"), Some(77));
         assert_eq!(reply.ext_number("maxOffset"), Some(-1));
@@ -187,10 +160,7 @@ mod tests {
         header.extend_from_slice(&[0, 1, b'k', 0, 0, 0, 1, b'5']);
         let frame = frame(1, &header, b"");
         let reply = Scanner::new().scan(&frame).expect("a reply");
-        assert_eq!(
-            (reply.code, reply.opaque, reply.is_response),
-            (17, 1_000_000_001, true)
-        );
+        assert_eq!((reply.code, reply.opaque, reply.is_response), (17, 1_000_000_001, true));
         assert_eq!(reply.remark(), "text");
         assert_eq!(reply.ext_number("k"), Some(5));
     }

@@ -121,15 +121,7 @@ impl Percentiles {
     }
 
     fn text(&self) -> String {
-        let Percentiles {
-            mean,
-            p50,
-            p90,
-            p99,
-            p999,
-            p9999,
-            max,
-        } = self;
+        let Percentiles { mean, p50, p90, p99, p999, p9999, max } = self;
         format!(
             "mean {mean:.0}  p50 {p50:.0}  p90 {p90:.0}  p99 {p99:.0}  p99.9 {p999:.0}  \
              p99.99 {p9999:.0}  max {max:.0}"
@@ -142,11 +134,7 @@ impl Report {
     pub fn new(kind: &'static str, load: Load, record: &Recorder) -> Report {
         let seconds = record.measured_ns as f64 / 1e9;
         let rate = |count: u64| {
-            if seconds > 0.0 {
-                count as f64 / seconds
-            } else {
-                0.0
-            }
+            if seconds > 0.0 { count as f64 / seconds } else { 0.0 }
         };
         let is_consumer = kind == "consumer";
         Report {
@@ -180,21 +168,12 @@ impl Report {
     /// The summary for people.
     pub fn text(&self) -> String {
         let mut text = String::new();
-        self.write_text(&mut text)
-            .expect("a String takes everything");
+        self.write_text(&mut text).expect("a String takes everything");
         text
     }
 
     fn write_text(&self, text: &mut String) -> std::fmt::Result {
-        let Load {
-            size,
-            batch,
-            connections,
-            depth,
-            queues,
-            threads,
-            ..
-        } = &self.load;
+        let Load { size, batch, connections, depth, queues, threads, .. } = &self.load;
         let kind = self.kind;
         writeln!(
             text,
@@ -210,20 +189,12 @@ impl Report {
             self.requests,
             self.seconds
         )?;
-        let what = if kind == "producer" {
-            "latency"
-        } else {
-            "pull"
-        };
+        let what = if kind == "producer" { "latency" } else { "pull" };
         writeln!(text, "  {what}, us: {}", self.latency_us.text())?;
         if let Some(end_to_end) = &self.end_to_end_us {
             writeln!(text, "  born to received, us: {}", end_to_end.text())?;
         }
-        writeln!(
-            text,
-            "  tool CPU: {:.3} us a message",
-            self.tool_cpu_us_per_message
-        )?;
+        writeln!(text, "  tool CPU: {:.3} us a message", self.tool_cpu_us_per_message)?;
         if let Some(server) = &self.server {
             writeln!(
                 text,
@@ -231,22 +202,11 @@ impl Report {
                 server.cpu_us_per_message, server.rss_mib, server.rss_peak_mib
             )?;
         }
-        for Failure {
-            code,
-            count,
-            first_remark,
-        } in &self.failures
-        {
-            writeln!(
-                text,
-                "  failed: {count} with code {code}, first: {first_remark}"
-            )?;
+        for Failure { code, count, first_remark } in &self.failures {
+            writeln!(text, "  failed: {count} with code {code}, first: {first_remark}")?;
         }
         let rest = [
-            (
-                "requests were due and not sent: the broker is slower than --rate",
-                self.behind,
-            ),
+            ("requests were due and not sent: the broker is slower than --rate", self.behind),
             ("requests had no answer at the end", self.unanswered),
             ("records were damaged or out of order", self.corrupt),
         ];
@@ -291,14 +251,8 @@ mod tests {
         let report = Report::new("producer", Load::new(&options, 8), &record);
         assert!(report.is_good());
         let text = report.text();
-        assert!(
-            text.contains("500 msg/s") && text.contains("p99.99 250"),
-            "{text}"
-        );
-        assert!(
-            text.contains("3 with code 2, first: [TIMEOUT_CLEAN_QUEUE]"),
-            "{text}"
-        );
+        assert!(text.contains("500 msg/s") && text.contains("p99.99 250"), "{text}");
+        assert!(text.contains("3 with code 2, first: [TIMEOUT_CLEAN_QUEUE]"), "{text}");
         let json = serde_json::to_value(&report).expect("a report is JSON");
         assert_eq!(json["load"]["depth"], 4);
         assert_eq!(json["tool_cpu_us_per_message"], 0.4);

@@ -51,10 +51,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         }
         let plan = control.plan(&run.options, Need::Read)?;
         let begin = control.offsets(&plan, run.options.from == StartFrom::Min)?;
-        run.kinds.push(Kind {
-            begin,
-            ..Kind::new(false, plan)
-        });
+        run.kinds.push(Kind { begin, ..Kind::new(false, plan) });
     }
     run.start()?;
     let records = run.watch()?;
@@ -85,20 +82,11 @@ struct Kind {
 impl Kind {
     fn new(is_producer: bool, plan: Plan) -> Kind {
         let live = Live::new(is_producer, Vec::new());
-        Kind {
-            is_producer,
-            plan: Arc::new(plan),
-            begin: Offsets::new(),
-            live,
-        }
+        Kind { is_producer, plan: Arc::new(plan), begin: Offsets::new(), live }
     }
 
     fn name(&self) -> &'static str {
-        if self.is_producer {
-            "producer"
-        } else {
-            "consumer"
-        }
+        if self.is_producer { "producer" } else { "consumer" }
     }
 }
 
@@ -140,11 +128,7 @@ impl Run {
         let plan = control.plan(&options, Need::Write)?;
         let shared = self.shared(Arc::new(options), true, 0, 0);
         let window = Window::new(Duration::ZERO, None);
-        let shared = Shared {
-            window,
-            clock: Clock::start(),
-            ..shared
-        };
+        let shared = Shared { window, clock: Clock::start(), ..shared };
         Producer::new(shared, &plan)?.run()?;
         Ok(())
     }
@@ -161,11 +145,7 @@ impl Run {
             (None, true) => "benchmark_producer".to_owned(),
             (None, false) => "benchmark_consumer".to_owned(),
         };
-        let cpus = options
-            .pin
-            .as_ref()
-            .map(|list| &list.0)
-            .filter(|cpus| !cpus.is_empty());
+        let cpus = options.pin.as_ref().map(|list| &list.0).filter(|cpus| !cpus.is_empty());
         Shared {
             cpu: cpus.map(|cpus| cpus[number % cpus.len()]),
             options,
@@ -290,9 +270,8 @@ impl Run {
         for (kind, record) in self.kinds.iter().zip(records) {
             let load = Load::new(&self.options, kind.plan.queues());
             let mut report = Report::new(kind.name(), load, record);
-            report.server = self
-                .server
-                .map(|(first, last)| process::difference(first, last, messages));
+            report.server =
+                self.server.map(|(first, last)| process::difference(first, last, messages));
             if let Some(line) = kind.live.rocketmq_complete() {
                 self.print(&line);
             }
@@ -309,11 +288,7 @@ impl Run {
             }
         }
         let is_good = reports.iter().all(Report::is_good);
-        Ok(if is_good {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::FAILURE
-        })
+        Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
     /// Prints a line where the JSON does not go. A closed pipe must not end the run.

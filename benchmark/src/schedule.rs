@@ -12,17 +12,10 @@ impl Schedule {
     /// A schedule of `rate` requests a second, one of `threads` that share the whole rate; their
     /// requests are due in turn, not at once.
     pub fn new(rate: f64, thread: u32, threads: u32) -> Schedule {
-        assert!(
-            rate > 0.0 && thread < threads,
-            "the command line was checked"
-        );
+        assert!(rate > 0.0 && thread < threads, "the command line was checked");
         let interval_ns = 1e9 * f64::from(threads) / rate;
         let phase_ns = interval_ns * f64::from(thread) / f64::from(threads);
-        Schedule {
-            interval_ns,
-            phase_ns,
-            issued: 0,
-        }
+        Schedule { interval_ns, phase_ns, issued: 0 }
     }
 
     /// When the next request is due.

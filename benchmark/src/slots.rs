@@ -29,19 +29,9 @@ impl Slots {
     /// A table of `depth` free slots, at most [`DEPTH_MAX`].
     pub fn new(depth: u32) -> Slots {
         assert!(depth <= DEPTH_MAX, "the command line limits the depth");
-        let slots = vec![
-            Slot {
-                started_ns: 0,
-                sent_ns: 0,
-                generation: 0,
-                busy: false
-            };
-            depth as usize
-        ];
-        Slots {
-            slots,
-            free: (0..depth as u16).rev().collect(),
-        }
+        let slots =
+            vec![Slot { started_ns: 0, sent_ns: 0, generation: 0, busy: false }; depth as usize];
+        Slots { slots, free: (0..depth as u16).rev().collect() }
     }
 
     /// Whether a request can be sent.

@@ -77,9 +77,7 @@ impl Stamp {
 pub fn unique_prefix(process: u32, thread: u32, now_ms: u64) -> [u8; UNIQUE_PREFIX_DIGITS] {
     let process = (process & 0xFFFF) as u16;
     // Stands for the hash of the class loader: differs by thread and by run.
-    let seed = (now_ms as u32)
-        .wrapping_mul(0x9E37_79B1)
-        .wrapping_add(thread);
+    let seed = (now_ms as u32).wrapping_mul(0x9E37_79B1).wrapping_add(thread);
     let mut bytes = [127, 0, 0, 1, 0, 0, 0, 0, 0, 0];
     bytes[4..6].copy_from_slice(&process.to_be_bytes());
     bytes[6..].copy_from_slice(&seed.to_be_bytes());
@@ -102,11 +100,7 @@ pub fn civil_date(days_since_1970: u64) -> (u64, u64, u64) {
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month_from_march = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 {
-        month_from_march + 3
-    } else {
-        month_from_march - 9
-    };
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
     (era * 400 + year_of_era + u64::from(month <= 2), month, day)
 }
 

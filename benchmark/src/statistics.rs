@@ -42,10 +42,7 @@ pub struct Counters {
 impl Counters {
     /// Adds to a counter that only this thread writes.
     pub fn add(counter: &AtomicU64, value: u64) {
-        counter.store(
-            counter.load(Ordering::Relaxed).wrapping_add(value),
-            Ordering::Relaxed,
-        );
+        counter.store(counter.load(Ordering::Relaxed).wrapping_add(value), Ordering::Relaxed);
     }
 }
 
@@ -112,8 +109,7 @@ impl Recorder {
     /// Counts messages that were `age_ms` old when they were received.
     pub fn age(&mut self, age_ms: u64, messages: u64) {
         if messages > 0 {
-            self.end_to_end
-                .saturating_record_n(age_ms.saturating_mul(1_000_000), messages);
+            self.end_to_end.saturating_record_n(age_ms.saturating_mul(1_000_000), messages);
         }
     }
 
@@ -125,12 +121,8 @@ impl Recorder {
 
     /// Adds the record of another thread, so that percentiles are those of all requests.
     pub fn merge(&mut self, other: &Recorder) {
-        self.latency
-            .add(&other.latency)
-            .expect("all histograms have the same bounds");
-        self.end_to_end
-            .add(&other.end_to_end)
-            .expect("all histograms have the same bounds");
+        self.latency.add(&other.latency).expect("all histograms have the same bounds");
+        self.end_to_end.add(&other.end_to_end).expect("all histograms have the same bounds");
         self.messages += other.messages;
         self.bytes += other.bytes;
         self.requests += other.requests;

@@ -125,19 +125,12 @@ impl SendTemplate {
     }
 
     fn json_header(&mut self, what: &SendFrame<'_>) {
-        let code = if what.batch > 1 {
-            SEND_BATCH_MESSAGE
-        } else {
-            SEND_MESSAGE_V2
-        };
+        let code = if what.batch > 1 { SEND_BATCH_MESSAGE } else { SEND_MESSAGE_V2 };
         self.text(&format!("{{\"code\":{code},\"extFields\":{{\"a\":\""));
         self.json_text(what.group);
         self.text("\",\"b\":\"");
         self.json_text(what.topic);
-        self.text(&format!(
-            "\",\"c\":\"TBW102\",\"d\":\"{}\",\"e\":\"",
-            what.default_queues
-        ));
+        self.text(&format!("\",\"c\":\"TBW102\",\"d\":\"{}\",\"e\":\"", what.default_queues));
         self.queue = self.zeros(what.queue_digits);
         self.text("\",\"f\":\"0\",\"g\":\"");
         self.born = self.zeros(BORN_DIGITS);
@@ -148,23 +141,15 @@ impl SendTemplate {
             self.properties(what, "\\u0001", "\\u0002");
         }
         let batch = what.batch > 1;
-        self.text(&format!(
-            "\",\"j\":\"0\",\"k\":\"false\",\"m\":\"{batch}\",\"n\":\""
-        ));
+        self.text(&format!("\",\"j\":\"0\",\"k\":\"false\",\"m\":\"{batch}\",\"n\":\""));
         self.json_text(what.broker);
         self.text("\"},\"flag\":0,\"language\":\"JAVA\",\"opaque\":");
         self.opaque = self.zeros(OPAQUE_DIGITS);
-        self.text(&format!(
-            ",\"serializeTypeCurrentRPC\":\"JSON\",\"version\":{VERSION}}}"
-        ));
+        self.text(&format!(",\"serializeTypeCurrentRPC\":\"JSON\",\"version\":{VERSION}}}"));
     }
 
     fn binary_header(&mut self, what: &SendFrame<'_>) {
-        let code = if what.batch > 1 {
-            SEND_BATCH_MESSAGE
-        } else {
-            SEND_MESSAGE_V2
-        };
+        let code = if what.batch > 1 { SEND_BATCH_MESSAGE } else { SEND_MESSAGE_V2 };
         self.frame.extend_from_slice(&code.to_be_bytes());
         self.frame.push(0);
         self.frame.extend_from_slice(&VERSION.to_be_bytes());
@@ -202,8 +187,7 @@ impl SendTemplate {
             let start = self.frame.len();
             // Total size, magic, CRC and flag: the client leaves the last three zero.
             self.frame.extend_from_slice(&[0; 16]);
-            self.frame
-                .extend_from_slice(&as_u32(what.body.len()).to_be_bytes());
+            self.frame.extend_from_slice(&as_u32(what.body.len()).to_be_bytes());
             self.frame.extend_from_slice(what.body);
             let length_at = self.frame.len();
             self.frame.extend_from_slice(&[0; 2]);
@@ -263,8 +247,7 @@ impl SendTemplate {
         let key_bytes = u16::try_from(key.len()).expect("keys have one letter");
         self.frame.extend_from_slice(&key_bytes.to_be_bytes());
         self.text(key);
-        self.frame
-            .extend_from_slice(&as_u32(value.len()).to_be_bytes());
+        self.frame.extend_from_slice(&as_u32(value.len()).to_be_bytes());
         let place = self.frame.len();
         self.text(value);
         place
@@ -273,9 +256,7 @@ impl SendTemplate {
 
 /// Number of decimal digits.
 pub fn decimal_digits(number: u32) -> usize {
-    number
-        .checked_ilog10()
-        .map_or(1, |power| power as usize + 1)
+    number.checked_ilog10().map_or(1, |power| power as usize + 1)
 }
 
 fn write_decimal(place: &mut [u8], mut number: u32) {
@@ -316,13 +297,7 @@ mod tests {
     }
 
     fn check_fields(header: &Header<'_>, batch: bool) {
-        let field = |name: &str| {
-            header
-                .fields
-                .get(name)
-                .expect("the field is there")
-                .to_owned()
-        };
+        let field = |name: &str| header.fields.get(name).expect("the field is there").to_owned();
         assert_eq!(header.code, if batch { 320 } else { 310 });
         assert_eq!((header.version, header.flag), (i32::from(VERSION), 0));
         assert_eq!(field("a"), "group \"quoted\"");
@@ -330,14 +305,8 @@ mod tests {
             (field("b"), field("c"), field("d")),
             ("Topic".into(), "TBW102".into(), "4".into())
         );
-        assert_eq!(
-            (field("e"), field("g")),
-            ("17".to_owned(), NOW_MS.to_string())
-        );
-        assert_eq!(
-            (field("m"), field("n")),
-            (batch.to_string(), "broker-a".to_owned())
-        );
+        assert_eq!((field("e"), field("g")), ("17".to_owned(), NOW_MS.to_string()));
+        assert_eq!((field("m"), field("n")), (batch.to_string(), "broker-a".to_owned()));
     }
 
     #[test]

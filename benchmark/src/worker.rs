@@ -74,11 +74,7 @@ impl Shared {
 
     /// Id of the client on one connection, unique in the cluster for one run.
     pub fn client_id(&self, kind: &str, connection: usize) -> String {
-        format!(
-            "127.0.0.1@{}#{kind}#{}#{connection}",
-            std::process::id(),
-            self.thread
-        )
+        format!("127.0.0.1@{}#{kind}#{}#{connection}", std::process::id(), self.thread)
     }
 }
 
@@ -117,15 +113,7 @@ pub fn heartbeat_frame(client: &Value) -> Vec<u8> {
     let mut frame = Vec::new();
     let (json, body) = (Serialization::Json, client.to_string());
     let code = request::HEART_BEAT;
-    encode::request(
-        &mut frame,
-        json,
-        code,
-        HEARTBEAT_OPAQUE,
-        false,
-        &[],
-        body.as_bytes(),
-    );
+    encode::request(&mut frame, json, code, HEARTBEAT_OPAQUE, false, &[], body.as_bytes());
     frame
 }
 
@@ -142,10 +130,7 @@ mod tests {
 
     #[test]
     fn a_meter_ends_with_the_window_or_with_the_run() {
-        let window = Window {
-            first_ns: 100,
-            last_ns: 1000,
-        };
+        let window = Window { first_ns: 100, last_ns: 1000 };
         let mut whole = Meter::default();
         for now_ns in [50, 150, 900, 1100, 5000] {
             whole.observe(&window, now_ns);

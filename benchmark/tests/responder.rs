@@ -30,9 +30,7 @@ const SEND_OK: &str = concat!(
 /// Starts a responder that answers for ever: its address.
 fn responder(busy_with: Option<i32>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let address = listener
-        .local_addr()
-        .expect("a bound socket has an address");
+    let address = listener.local_addr().expect("a bound socket has an address");
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             thread::spawn(move || serve(stream, address, busy_with));
@@ -42,9 +40,7 @@ fn responder(busy_with: Option<i32>) -> SocketAddr {
 }
 
 fn serve(mut stream: TcpStream, address: SocketAddr, busy_with: Option<i32>) {
-    stream
-        .set_nodelay(true)
-        .expect("TCP sockets have the option");
+    stream.set_nodelay(true).expect("TCP sockets have the option");
     let (mut input, mut end) = (vec![0; 1 << 20], 0);
     let mut output = Vec::new();
     loop {
@@ -107,10 +103,7 @@ fn answer(output: &mut Vec<u8>, frame: &[u8], address: SocketAddr, busy_with: Op
             fields.push(("offset", "100".to_owned()))
         }
         request::PULL_MESSAGE => {
-            let offset = header
-                .fields
-                .get("queueOffset")
-                .expect("a pull has an offset");
+            let offset = header.fields.get("queueOffset").expect("a pull has an offset");
             let offset: i64 = offset.parse().expect("an offset is a number");
             body = (offset..offset + PULL_RECORDS).flat_map(record).collect();
             fields.push(("nextBeginOffset", (offset + PULL_RECORDS).to_string()));
@@ -118,10 +111,7 @@ fn answer(output: &mut Vec<u8>, frame: &[u8], address: SocketAddr, busy_with: Op
         request::HEART_BEAT => {}
         _ => code = busy_with.unwrap_or(response::SUCCESS),
     }
-    let fields: Vec<_> = fields
-        .iter()
-        .map(|(name, text)| (*name, text.as_str().into()))
-        .collect();
+    let fields: Vec<_> = fields.iter().map(|(name, text)| (*name, text.as_str().into())).collect();
     let json = Serialization::Json;
     let remark = busy_with.map(|_| "broker busy");
     encode::response(output, json, header.opaque, code, remark, &fields, &body);
@@ -152,10 +142,7 @@ fn bench(mode: &str, name_server: SocketAddr, words: &[&str]) -> serde_json::Val
         std::process::id(),
         name_server.port()
     ));
-    let (server, path) = (
-        name_server.to_string(),
-        file.to_str().expect("a plain path"),
-    );
+    let (server, path) = (name_server.to_string(), file.to_str().expect("a plain path"));
     let common = ["bench", mode, "-n", &server, "--json", path];
     let line = Line::parse_from(common.iter().chain(words));
     run(line.arguments).expect("the run ends well");
@@ -168,18 +155,7 @@ fn bench(mode: &str, name_server: SocketAddr, words: &[&str]) -> serde_json::Val
 #[test]
 fn every_message_asked_for_is_sent_and_counted() {
     for serialization in ["json", "rocketmq"] {
-        let words = [
-            "-q",
-            "10000",
-            "-c",
-            "3",
-            "-d",
-            "7",
-            "--warmup",
-            "0",
-            "--threads",
-            "2",
-        ];
+        let words = ["-q", "10000", "-c", "3", "-d", "7", "--warmup", "0", "--threads", "2"];
         let report = bench(
             "producer",
             responder(None),
@@ -196,18 +172,8 @@ fn every_message_asked_for_is_sent_and_counted() {
 
 #[test]
 fn an_open_loop_sends_at_its_rate() {
-    let words = [
-        "--rate",
-        "5000",
-        "--batch",
-        "5",
-        "--duration",
-        "1s",
-        "--warmup",
-        "100ms",
-        "-d",
-        "50",
-    ];
+    let words =
+        ["--rate", "5000", "--batch", "5", "--duration", "1s", "--warmup", "100ms", "-d", "50"];
     let report = bench("producer", responder(None), &words);
     let rate = report["messages_per_second"].as_f64().expect("a rate");
     assert!((4000.0..6000.0).contains(&rate), "{rate}");
@@ -225,21 +191,14 @@ fn refusals_are_counted_by_code_with_the_first_remark() {
 #[test]
 fn a_consumer_pulls_verifies_and_counts() {
     for serialization in ["json", "rocketmq"] {
-        let words = [
-            "-q", "5000", "-c", "2", "--warmup", "0", "--from", "min", "--verify",
-        ];
+        let words = ["-q", "5000", "-c", "2", "--warmup", "0", "--from", "min", "--verify"];
         let report = bench(
             "consumer",
             responder(None),
             &[&words[..], &["--serialization", serialization]].concat(),
         );
         assert!(report["messages"].as_u64() >= Some(5000));
-        assert_eq!(
-            report["corrupt"].as_u64(),
-            Some(0),
-            "{}",
-            report["corrupt_first"]
-        );
+        assert_eq!(report["corrupt"].as_u64(), Some(0), "{}", report["corrupt_first"]);
         assert_eq!(report["load"]["queues"].as_u64(), Some(4));
     }
 }
@@ -247,23 +206,12 @@ fn a_consumer_pulls_verifies_and_counts() {
 #[test]
 #[ignore = "measures: needs a release build and a quiet machine"]
 fn a_message_costs_the_tool_less_than_half_a_microsecond() {
-    for load in [
-        ["-c", "8", "-d", "8"],
-        ["-c", "32", "-d", "32"],
-        ["-c", "4", "-d", "512"],
-    ] {
-        let words = [
-            &load[..],
-            &["--duration", "4s", "--warmup", "1s", "--pin", "1"],
-        ]
-        .concat();
+    for load in [["-c", "8", "-d", "8"], ["-c", "32", "-d", "32"], ["-c", "4", "-d", "512"]] {
+        let words = [&load[..], &["--duration", "4s", "--warmup", "1s", "--pin", "1"]].concat();
         let report = bench("producer", responder(None), &words);
         println!("{load:?}: {} us", report["tool_cpu_us_per_message"]);
         if load[1] != "8" {
-            assert!(
-                report["tool_cpu_us_per_message"].as_f64() < Some(0.5),
-                "{report}"
-            );
+            assert!(report["tool_cpu_us_per_message"].as_f64() < Some(0.5), "{report}");
         }
     }
 }

@@ -88,13 +88,7 @@ pub enum ConfigError {
     )]
     TooLarge { path: PathBuf, bytes: u64 },
     #[error("{origin}: {key} = {value:?}: the value {problem}{hint}")]
-    Value {
-        origin: Origin,
-        key: String,
-        value: String,
-        problem: Box<ValueError>,
-        hint: String,
-    },
+    Value { origin: Origin, key: String, value: String, problem: Box<ValueError>, hint: String },
     #[error("{first_key} = {first} does not go with {second_key} = {second}: {remedy}")]
     Conflict {
         first_key: &'static str,
@@ -165,11 +159,7 @@ pub fn describe<C: Table>(loaded: &Loaded<C>) -> String {
             text.push_str(&format!("\n# ---- {section} ----\n"));
         }
         let default = (key.default)();
-        let unit = if key.unit.is_empty() {
-            String::new()
-        } else {
-            format!(", {}", key.unit)
-        };
+        let unit = if key.unit.is_empty() { String::new() } else { format!(", {}", key.unit) };
         let origin = loaded.origins.get(key.name).unwrap_or(&Origin::Default);
         text.push_str(&format!(
             "\n# {}\n# {}{unit}; allowed: {}; default: {default}; from: {origin}\n",
@@ -191,15 +181,8 @@ struct Loader<C> {
 
 impl<C: Table> Loader<C> {
     fn new(aliases: &'static [(&'static str, &'static str)]) -> Self {
-        let origins = C::KEYS
-            .iter()
-            .map(|key| (key.name, Origin::Default))
-            .collect();
-        let loaded = Loaded {
-            config: C::default(),
-            warnings: Vec::new(),
-            origins,
-        };
+        let origins = C::KEYS.iter().map(|key| (key.name, Origin::Default)).collect();
+        let loaded = Loaded { config: C::default(), warnings: Vec::new(), origins };
         Loader { loaded, aliases }
     }
 
@@ -208,9 +191,7 @@ impl<C: Table> Loader<C> {
         pairs: &[(String, String)],
         origin: &Origin,
     ) -> Result<(), ConfigError> {
-        pairs
-            .iter()
-            .try_for_each(|(key, value)| self.take(key, value, origin.clone()))
+        pairs.iter().try_for_each(|(key, value)| self.take(key, value, origin.clone()))
     }
 
     fn take_file(&mut self, path: Option<&Path>) -> Result<(), ConfigError> {
@@ -218,10 +199,7 @@ impl<C: Table> Loader<C> {
         let text = properties::decode(&read(path)?);
         let mut lines: BTreeMap<String, usize> = BTreeMap::new();
         for entry in properties::parse(&text) {
-            let origin = Origin::File {
-                path: path.to_owned(),
-                line: entry.line,
-            };
+            let origin = Origin::File { path: path.to_owned(), line: entry.line };
             if let Some(earlier) = lines.insert(entry.key.clone(), entry.line) {
                 self.loaded.warnings.push(format!(
                     "{origin}: {} was already set on line {earlier}; this line wins",
@@ -236,9 +214,7 @@ impl<C: Table> Loader<C> {
     fn take(&mut self, name: &str, value: &str, origin: Origin) -> Result<(), ConfigError> {
         let alias = self.aliases.iter().find(|(from, _)| *from == name);
         let Some(key) = C::key(alias.map_or(name, |(_, to)| *to)) else {
-            self.loaded
-                .warnings
-                .push(suggest::unknown::<C>(name, value, &origin));
+            self.loaded.warnings.push(suggest::unknown::<C>(name, value, &origin));
             return Ok(());
         };
         let comment = properties::trailing_comment(value);
@@ -261,29 +237,17 @@ impl<C: Table> Loader<C> {
                 });
                 let (key, value) = (name.to_owned(), value.to_owned());
                 let problem = Box::new(problem);
-                Err(ConfigError::Value {
-                    origin,
-                    key,
-                    value,
-                    problem,
-                    hint,
-                })
+                Err(ConfigError::Value { origin, key, value, problem, hint })
             }
         }
     }
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, ConfigError> {
-    let failed = |source| ConfigError::Read {
-        path: path.to_owned(),
-        source,
-    };
+    let failed = |source| ConfigError::Read { path: path.to_owned(), source };
     let bytes = std::fs::metadata(path).map_err(failed)?.len();
     if bytes > FILE_BYTES_MAX {
-        return Err(ConfigError::TooLarge {
-            path: path.to_owned(),
-            bytes,
-        });
+        return Err(ConfigError::TooLarge { path: path.to_owned(), bytes });
     }
     std::fs::read(path).map_err(failed)
 }
@@ -318,37 +282,19 @@ mod tests {
         assert_eq!(loaded.config.flush_disk_type, FlushDiskType::AsyncFlush);
         assert_eq!(loaded.config.ha_listen_port, 10_912);
         assert!(!loaded.config.broker_ip1.is_empty());
-        assert!(
-            loaded
-                .config
-                .store_path_commit_log
-                .ends_with("store/commitlog")
-        );
-        assert!(matches!(
-            loaded.origins["brokerName"],
-            Origin::File { line: 2, .. }
-        ));
+        assert!(loaded.config.store_path_commit_log.ends_with("store/commitlog"));
+        assert!(matches!(loaded.origins["brokerName"], Origin::File { line: 2, .. }));
         assert_eq!(loaded.origins["haListenPort"], Origin::Derived);
         assert_eq!(loaded.origins["brokerPermission"], Origin::Default);
     }
 
     #[test]
     fn a_bad_value_names_file_line_key_value_and_range() {
-        let error = load("# c\nlistenPort = 70000\n")
-            .expect_err("too high")
-            .to_string();
-        for part in [
-            ".conf, line 2",
-            "listenPort",
-            "\"70000\"",
-            "out of range",
-            "0 to 65535",
-        ] {
+        let error = load("# c\nlistenPort = 70000\n").expect_err("too high").to_string();
+        for part in [".conf, line 2", "listenPort", "\"70000\"", "out of range", "0 to 65535"] {
             assert!(error.contains(part), "{part}: {error}");
         }
-        let error = load("fileReservedTime = 48 # hours\n")
-            .expect_err("no number")
-            .to_string();
+        let error = load("fileReservedTime = 48 # hours\n").expect_err("no number").to_string();
         assert!(error.contains("(hours)"), "{error}");
         assert!(error.contains("comments on lines of their own"), "{error}");
     }
@@ -360,11 +306,7 @@ mod tests {
         assert_eq!(loaded.config.listen_port, 2000);
         assert_eq!(loaded.config.broker_name, "x # y");
         let all = loaded.warnings.join("\n");
-        for part in [
-            "did you mean brokerName?",
-            "already set on line 2",
-            "includes \"# y\"",
-        ] {
+        for part in ["did you mean brokerName?", "already set on line 2", "includes \"# y\""] {
             assert!(all.contains(part), "{part}: {all}");
         }
     }
@@ -372,10 +314,7 @@ mod tests {
     #[test]
     fn the_command_line_beats_the_preset_and_keys_must_fit_together() {
         let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
-        let preset = [
-            pair("storePathRootDir", "./data"),
-            pair("listenPort", "1111"),
-        ];
+        let preset = [pair("storePathRootDir", "./data"), pair("listenPort", "1111")];
         let over = [pair("listenPort", "2222")];
         let loaded = BrokerConfig::load_with_preset(None, &preset, &over).expect("valid");
         assert_eq!(loaded.config.listen_port, 2222);
@@ -384,9 +323,7 @@ mod tests {
         assert_eq!(loaded.origins["listenPort"], Origin::CommandLine);
 
         let bad = |pairs: &[(String, String)]| {
-            BrokerConfig::load(None, pairs)
-                .expect_err("does not fit")
-                .to_string()
+            BrokerConfig::load(None, pairs).expect_err("does not fit").to_string()
         };
         assert!(bad(&[pair("brokerRole", "SLAVE")]).contains("an id above 0"));
         assert!(bad(&[pair("haListenPort", "10911")]).contains("two ports"));
@@ -401,28 +338,13 @@ mod tests {
             let mut copy = C::default();
             for key in C::KEYS {
                 let value = (key.default)();
-                assert_eq!(
-                    C::default().get(key.name),
-                    Some(value.clone()),
-                    "{}",
-                    key.name
-                );
-                copy.set(key.name, &value)
-                    .unwrap_or_else(|error| panic!("{}: {error}", key.name));
+                assert_eq!(C::default().get(key.name), Some(value.clone()), "{}", key.name);
+                copy.set(key.name, &value).unwrap_or_else(|error| panic!("{}: {error}", key.name));
                 assert!(key.doc.ends_with('.'), "{}", key.name);
-                assert_eq!(
-                    C::KEYS
-                        .iter()
-                        .filter(|other| other.name == key.name)
-                        .count(),
-                    1
-                );
+                assert_eq!(C::KEYS.iter().filter(|other| other.name == key.name).count(), 1);
             }
             assert_eq!(copy, C::default());
-            assert_eq!(
-                properties::parse(&copy.to_properties()).len(),
-                C::KEYS.len()
-            );
+            assert_eq!(properties::parse(&copy.to_properties()).len(), C::KEYS.len());
         }
         check::<BrokerConfig>();
         check::<NamesrvConfig>();
@@ -442,11 +364,7 @@ mod tests {
                 let set = config.set(&entry.key, &entry.value);
                 set.unwrap_or_else(|error| panic!("{line}: {error}"));
                 if line.starts_with('#') && !examples.contains(&entry.key.as_str()) {
-                    assert_eq!(
-                        config.get(&entry.key),
-                        C::default().get(&entry.key),
-                        "{line}"
-                    );
+                    assert_eq!(config.get(&entry.key), C::default().get(&entry.key), "{line}");
                 }
             }
         }

@@ -11,11 +11,7 @@ impl LogId {
     pub const MAX: LogId = LogId(0x7FFF);
 
     pub const fn new(id: u16) -> Option<LogId> {
-        if id <= Self::MAX.0 {
-            Some(LogId(id))
-        } else {
-            None
-        }
+        if id <= Self::MAX.0 { Some(LogId(id)) } else { None }
     }
 
     pub const fn get(self) -> u16 {
@@ -48,11 +44,7 @@ impl PhysicalOffset {
 
     /// The offset that a client sent; `None` if it is negative.
     pub const fn from_wire(value: i64) -> Option<PhysicalOffset> {
-        if value < 0 {
-            None
-        } else {
-            Some(PhysicalOffset(value))
-        }
+        if value < 0 { None } else { Some(PhysicalOffset(value)) }
     }
 
     pub const fn get(self) -> i64 {

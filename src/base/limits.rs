@@ -1,6 +1,7 @@
 //! Every limit of RingMQ, with the reason beside it.
 
-/// Largest frame on the wire, length field included. Source: `com.rocketmq.remoting.frameMaxLength`.
+/// Largest frame on the wire, length field included.
+/// Source: `com.rocketmq.remoting.frameMaxLength`.
 pub const FRAME_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Largest message body by default. Source: `maxMessageSize` of the Java broker.

@@ -18,12 +18,7 @@ pub struct ReadBuffer {
 
 impl Default for ReadBuffer {
     fn default() -> Self {
-        ReadBuffer {
-            bytes: vec![0; BYTES_MIN],
-            start: 0,
-            end: 0,
-            quiet: 0,
-        }
+        ReadBuffer { bytes: vec![0; BYTES_MIN], start: 0, end: 0, quiet: 0 }
     }
 }
 
@@ -62,11 +57,7 @@ impl ReadBuffer {
     pub fn filled(&mut self, count: usize) {
         assert!(count <= self.bytes.len() - self.end);
         self.end += count;
-        self.quiet = if count < self.bytes.len() / 4 {
-            self.quiet + 1
-        } else {
-            0
-        };
+        self.quiet = if count < self.bytes.len() / 4 { self.quiet + 1 } else { 0 };
         let room_used_up = self.end == self.bytes.len();
         if room_used_up && self.bytes.len() < BYTES_BULK {
             let doubled = (self.bytes.len() * 2).min(BYTES_BULK);

@@ -90,17 +90,10 @@ impl NewRecord<'_> {
         let size = self.size();
         assert_eq!(out.len(), size, "record size");
         let properties = self.properties_bytes();
-        assert!(
-            properties <= crate::limits::PROPERTIES_BYTES_MAX,
-            "properties length"
-        );
+        assert!(properties <= crate::limits::PROPERTIES_BYTES_MAX, "properties length");
         let mut out = Writer { out, at: 0 };
         out.u32(u32::try_from(size).expect("record size was limited"));
-        out.u32(if self.long_topic() {
-            MAGIC_V2
-        } else {
-            MAGIC_V1
-        });
+        out.u32(if self.long_topic() { MAGIC_V2 } else { MAGIC_V1 });
         out.u32(body_crc(self.body));
         out.i32(self.queue_id);
         out.i32(self.flag);
@@ -181,11 +174,7 @@ impl Writer<'_> {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RecordError {
     #[error("record has {have} bytes, field {field} needs {need}")]
-    Short {
-        field: &'static str,
-        need: usize,
-        have: usize,
-    },
+    Short { field: &'static str, need: usize, have: usize },
     #[error("record magic is {0:#010x}")]
     Magic(u32),
     #[error("record field {field} has the value {value}")]
@@ -249,10 +238,7 @@ impl<'a> Record<'a> {
         let properties_length = usize::from(input.u16("properties length")?);
         let properties = input.take("properties", properties_length)?;
         if input.at != size {
-            return Err(RecordError::Value {
-                field: "total size",
-                value: size as i64,
-            });
+            return Err(RecordError::Value { field: "total size", value: size as i64 });
         }
         Ok(Record {
             size,
@@ -320,10 +306,7 @@ impl<'a> Reader<'a> {
 
     fn length(&mut self, field: &'static str) -> Result<usize, RecordError> {
         let value = self.i32(field)?;
-        usize::try_from(value).map_err(|_| RecordError::Value {
-            field,
-            value: i64::from(value),
-        })
+        usize::try_from(value).map_err(|_| RecordError::Value { field, value: i64::from(value) })
     }
 
     fn host(&mut self, field: &'static str, v6: bool) -> Result<SocketAddr, RecordError> {
@@ -333,10 +316,8 @@ impl<'a> Reader<'a> {
             IpAddr::V4(Ipv4Addr::from(self.array::<4>(field)?))
         };
         let port = self.i32(field)?;
-        let port = u16::try_from(port).map_err(|_| RecordError::Value {
-            field,
-            value: i64::from(port),
-        })?;
+        let port = u16::try_from(port)
+            .map_err(|_| RecordError::Value { field, value: i64::from(port) })?;
         Ok(SocketAddr::new(ip, port))
     }
 }
@@ -361,20 +342,13 @@ mod tests {
         }
     }
 
-    const PLACE: Placement = Placement {
-        queue_offset: 42,
-        physical_offset: 4096,
-        store_timestamp: 1_700_000_000_001,
-    };
+    const PLACE: Placement =
+        Placement { queue_offset: 42, physical_offset: 4096, store_timestamp: 1_700_000_000_001 };
 
     #[test]
     fn records_round_trip() {
         let long = "t".repeat(200);
-        for (born, topic) in [
-            ("1.2.3.4:5", "T"),
-            ("[::1]:65535", "T"),
-            ("1.2.3.4:5", &long),
-        ] {
+        for (born, topic) in [("1.2.3.4:5", "T"), ("[::1]:65535", "T"), ("1.2.3.4:5", &long)] {
             let new = sample(born, topic);
             let mut bytes = vec![0; new.size()];
             new.encode(&mut bytes, &PLACE);

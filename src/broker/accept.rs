@@ -20,22 +20,16 @@ pub fn listen<R: Runtime>(shard: &Rc<Shard<R>>) -> Result<(), String> {
     for (index, port) in ports.enumerate() {
         let address = SocketAddr::new(shard.facts.bind_address, port);
         let listener = shard.runtime.net().listen(address).map_err(|error| {
-            let what = if index == 0 {
-                "listenPort"
-            } else {
-                "listenPort - 2, for VIP clients"
-            };
+            let what = if index == 0 { "listenPort" } else { "listenPort - 2, for VIP clients" };
             format!(
                 "cannot listen on {address} ({what}): {error}; stop what uses the port or set \
                  listenPort in the configuration"
             )
         })?;
         let acceptor = shard.clone();
-        shard
-            .runtime
-            .spawn(Shares::Foreground, "accept", async move {
-                accept_all(&acceptor, &listener).await;
-            });
+        shard.runtime.spawn(Shares::Foreground, "accept", async move {
+            accept_all(&acceptor, &listener).await;
+        });
     }
     Ok(())
 }
@@ -60,10 +54,7 @@ async fn accept_all<R: Runtime>(shard: &Rc<Shard<R>>, listener: &impl Listener) 
             Err(error) => {
                 // Out of descriptors, most likely: connections that end make room again.
                 tracing::warn!(%error, "cannot accept a connection");
-                shard
-                    .runtime
-                    .sleep(std::time::Duration::from_millis(100))
-                    .await;
+                shard.runtime.sleep(std::time::Duration::from_millis(100)).await;
             }
         }
     }
@@ -85,11 +76,9 @@ pub fn serve<R: Runtime>(shard: &Rc<Shard<R>>, accepted: Accepted) {
         return;
     };
     let writer = connection.clone();
-    shard
-        .runtime
-        .spawn(Shares::Foreground, "connection output", async move {
-            writer.write_pending().await;
-        });
+    shard.runtime.spawn(Shares::Foreground, "connection output", async move {
+        writer.write_pending().await;
+    });
     let (shard, runtime) = (shard.clone(), shard.runtime.clone());
     runtime.spawn(Shares::Foreground, "connection input", async move {
         read_all(&shard, &connection).await;
@@ -121,10 +110,7 @@ async fn read_all<R: Runtime>(shard: &Rc<Shard<R>>, connection: &Rc<ShardConnect
                     need = more;
                     break;
                 }
-                Ok(Turn::Wait {
-                    preparation,
-                    length,
-                }) => {
+                Ok(Turn::Wait { preparation, length }) => {
                     shard.flush();
                     if preparation.run(shard).await == Prepared::Refused {
                         buffer.consume(length);
@@ -170,10 +156,7 @@ fn take_frames<R: Runtime>(
     buffer: &mut ReadBuffer,
     scratch: &mut Vec<u8>,
 ) -> Result<Turn, Malformed> {
-    let from = From {
-        connection: connection.id,
-        peer: connection.peer,
-    };
+    let from = From { connection: connection.id, peer: connection.peer };
     loop {
         let data = buffer.data();
         let length = match frame::scan(data)? {
@@ -187,10 +170,7 @@ fn take_frames<R: Runtime>(
         match next.map_err(|_| Malformed::Panicked)?? {
             Next::Continue => buffer.consume(length),
             Next::Wait(preparation) => {
-                return Ok(Turn::Wait {
-                    preparation,
-                    length,
-                });
+                return Ok(Turn::Wait { preparation, length });
             }
             Next::Room(log) => return Ok(Turn::Room(log)),
         }

@@ -39,10 +39,7 @@ pub struct LogSink<R: Runtime> {
 
 impl<R: Runtime> LogSink<R> {
     pub fn new(shard: &Rc<Shard<R>>, log: LogId) -> Self {
-        LogSink {
-            shard: Rc::downgrade(shard),
-            log,
-        }
+        LogSink { shard: Rc::downgrade(shard), log }
     }
 }
 
@@ -95,9 +92,7 @@ fn send_ok<R: Runtime>(shard: &Shard<R>, ticket: &ClientTicket) {
     let facts = &shard.facts;
     let last = message_id(facts.store_host, ticket.physical.get());
     let joined = ticket.batch.as_ref().map(|others| {
-        let ids = others
-            .iter()
-            .map(|other| message_id(facts.store_host, other.get()));
+        let ids = others.iter().map(|other| message_id(facts.store_host, other.get()));
         let mut joined = Vec::with_capacity((others.len() + 1) * 33);
         for id in ids {
             joined.extend_from_slice(id.as_bytes());
@@ -114,12 +109,6 @@ fn send_ok<R: Runtime>(shard: &Shard<R>, ticket: &ClientTicket) {
         region: &facts.region,
         trace_on: facts.trace_on,
     };
-    let Origin {
-        serialization,
-        opaque,
-        ..
-    } = ticket.origin;
-    shard.write_reply(&ticket.origin, |out| {
-        encode::send_ok(out, serialization, opaque, &ok)
-    });
+    let Origin { serialization, opaque, .. } = ticket.origin;
+    shard.write_reply(&ticket.origin, |out| encode::send_ok(out, serialization, opaque, &ok));
 }

@@ -18,24 +18,14 @@ use crate::{
 pub async fn answer<R: Runtime>(shard: &Rc<Shard<R>>, ask: Ask) -> Answer {
     match ask {
         Ask::EnsureTopic(wanted) => Answer::Topic(control(shard).ensure_topic(&wanted).await),
-        Ask::EnsureInternalTopic {
-            topic,
-            queues,
-            sys_flag,
-        } => Answer::Topic(
-            control(shard)
-                .ensure_internal_topic(&topic, queues, sys_flag)
-                .await,
-        ),
+        Ask::EnsureInternalTopic { topic, queues, sys_flag } => {
+            Answer::Topic(control(shard).ensure_internal_topic(&topic, queues, sys_flag).await)
+        }
         Ask::EnsureGroup(name) => Answer::Group(control(shard).ensure_group(&name).await),
         Ask::Put(message) => Answer::Put(put(shard, *message).await),
         Ask::Record(physical) => Answer::Record(record(shard, physical).await),
         Ask::Bounds(topic) => Answer::Bounds(bounds(shard, &topic).await),
-        Ask::StoredAt {
-            topic,
-            queue_id,
-            offset,
-        } => {
+        Ask::StoredAt { topic, queue_id, offset } => {
             let (log, queue) = shard.queue(&topic, queue_id);
             Answer::Timestamp(store_timestamp(log, queue, offset).await.ok().flatten())
         }
@@ -56,10 +46,7 @@ pub async fn answer<R: Runtime>(shard: &Rc<Shard<R>>, ask: Ask) -> Answer {
 }
 
 fn control<R: Runtime>(shard: &Shard<R>) -> &Rc<Control<R>> {
-    shard
-        .control
-        .get()
-        .expect("only the control shard is asked this")
+    shard.control.get().expect("only the control shard is asked this")
 }
 
 async fn record<R: Runtime>(
@@ -69,9 +56,7 @@ async fn record<R: Runtime>(
     let Some(log) = shard.log(physical.log()) else {
         return Ok(None);
     };
-    log.read_record(physical)
-        .await
-        .map_err(|error| Refusal::system_error(error.to_string()))
+    log.read_record(physical).await.map_err(|error| Refusal::system_error(error.to_string()))
 }
 
 /// Stores a message in a queue of this shard; resolves when it is durable.
@@ -93,16 +78,11 @@ pub async fn put<R: Runtime>(shard: &Shard<R>, message: StoredMessage) -> Result
     };
     let (sender, receiver) = oneshot();
     let appended = log.append(queue, &record, message.tags_code, |appended| {
-        let put = Put {
-            queue_offset: appended.queue_offset,
-            physical: appended.physical,
-        };
+        let put = Put { queue_offset: appended.queue_offset, physical: appended.physical };
         Some(Ticket::Internal(sender, put))
     });
     appended.map_err(|error| refusal_of(&error))?;
-    receiver
-        .await
-        .unwrap_or_else(|| Err(Refusal::system_error("the log was closed")))
+    receiver.await.unwrap_or_else(|| Err(Refusal::system_error("the log was closed")))
 }
 
 async fn bounds<R: Runtime>(shard: &Shard<R>, topic: &TopicView) -> Vec<QueueBounds> {
@@ -113,18 +93,9 @@ async fn bounds<R: Runtime>(shard: &Shard<R>, topic: &TopicView) -> Vec<QueueBou
         }
         let (log, queue) = shard.queue(topic, queue_id);
         let (min, max) = log.bounds(queue);
-        let last = if max > min {
-            store_timestamp(log, queue, max - 1).await
-        } else {
-            Ok(None)
-        };
+        let last = if max > min { store_timestamp(log, queue, max - 1).await } else { Ok(None) };
         let last_timestamp = last.ok().flatten().unwrap_or(0);
-        all.push(QueueBounds {
-            queue_id,
-            min,
-            max,
-            last_timestamp,
-        });
+        all.push(QueueBounds { queue_id, min, max, last_timestamp });
     }
     all
 }

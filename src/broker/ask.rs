@@ -66,11 +66,7 @@ pub enum Ask {
     /// To the control shard: a consumer group, created if the rules allow it.
     EnsureGroup(String),
     /// To the control shard: a topic of the broker's own, with so many queues and a system flag.
-    EnsureInternalTopic {
-        topic: String,
-        queues: i32,
-        sys_flag: i32,
-    },
+    EnsureInternalTopic { topic: String, queues: i32, sys_flag: i32 },
     /// To the owner of the queue. Answered when durable.
     Put(Box<StoredMessage>),
     /// To the owner of the log.
@@ -78,18 +74,11 @@ pub enum Ask {
     /// To every shard: the queues of a topic that it owns.
     Bounds(Arc<TopicView>),
     /// To the owner of the queue: when the message at an offset was stored.
-    StoredAt {
-        topic: Arc<TopicView>,
-        queue_id: i32,
-        offset: i64,
-    },
+    StoredAt { topic: Arc<TopicView>, queue_id: i32, offset: i64 },
     /// To every shard: consumer offsets that it owns, of one group or of all.
     Offsets { group: Option<String> },
     /// To every shard: forget these consumer offsets.
-    ForgetOffsets {
-        topic: Option<String>,
-        group: Option<String>,
-    },
+    ForgetOffsets { topic: Option<String>, group: Option<String> },
 }
 
 #[derive(Debug)]

@@ -45,11 +45,7 @@ impl<R: Runtime> Connections<R> {
         self.generation.set(generation);
         let entry = open.vacant_entry();
         let slot = u32::try_from(entry.key()).ok()?;
-        let id = ConnectionId {
-            shard: self.shard.0,
-            slot,
-            generation,
-        };
+        let id = ConnectionId { shard: self.shard.0, slot, generation };
         let connection = Rc::new(ShardConnection::<R>::new(id, stream, now));
         entry.insert(connection.clone());
         Some(connection)

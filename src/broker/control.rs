@@ -142,16 +142,10 @@ impl<R: Runtime> Control<R> {
         let logs = manifest.logs;
         let tables = self.tables.borrow();
         let topics = tables.topics.iter().map(|topic| {
-            let view = TopicView {
-                id: self.topic_id(&topic.name),
-                topic: (**topic).clone(),
-            };
+            let view = TopicView { id: self.topic_id(&topic.name), topic: (**topic).clone() };
             Change::Topic(Arc::new(view))
         });
-        let groups = tables
-            .groups
-            .iter()
-            .map(|group| Change::Group(group.clone()));
+        let groups = tables.groups.iter().map(|group| Change::Group(group.clone()));
         let permission = Change::Permission(shard.facts.config.broker_permission);
         let changes: Vec<_> = topics.chain(groups).chain([permission]).collect();
         let shards = shard.router.shards() as u16;
@@ -163,33 +157,19 @@ impl<R: Runtime> Control<R> {
         };
         let mut offsets = Vec::new();
         for ((topic, group), queues) in &*self.offsets.borrow() {
-            let queues = queues
-                .iter()
-                .filter(|(queue, _)| owner(topic, **queue) == to);
+            let queues = queues.iter().filter(|(queue, _)| owner(topic, **queue) == to);
             let own: Vec<_> = queues.map(|(queue, offset)| (*queue, *offset)).collect();
             if !own.is_empty() {
                 let (topic, group) = (topic.clone(), group.clone());
-                offsets.push(MetaChange::Offsets {
-                    topic,
-                    group,
-                    offsets: own,
-                });
+                offsets.push(MetaChange::Offsets { topic, group, offsets: own });
             }
         }
         let delays = self.delay_offsets.borrow();
         let delays = delays
             .iter()
-            .map(|(level, offset)| MetaChange::DelayOffset {
-                level: *level,
-                offset: *offset,
-            });
+            .map(|(level, offset)| MetaChange::DelayOffset { level: *level, offset: *offset });
         offsets.extend(delays);
-        Start {
-            logs,
-            store_id: manifest.store_id,
-            changes,
-            offsets,
-        }
+        Start { logs, store_id: manifest.store_id, changes, offsets }
     }
 
     /// Carries a change out in the tables, without telling anybody.
@@ -199,11 +179,7 @@ impl<R: Runtime> Control<R> {
         tables.groups.apply(change);
         let mut all = self.offsets.borrow_mut();
         match change {
-            MetaChange::Offsets {
-                topic,
-                group,
-                offsets,
-            } => {
+            MetaChange::Offsets { topic, group, offsets } => {
                 let queues = all.entry((topic.clone(), group.clone())).or_default();
                 queues.extend(offsets.iter().copied());
             }
@@ -265,10 +241,7 @@ impl<R: Runtime> Control<R> {
         Some(match change {
             MetaChange::TopicPut { topic, .. } => {
                 let id = self.topic_id(&topic.name);
-                Change::Topic(Arc::new(TopicView {
-                    id,
-                    topic: topic.clone(),
-                }))
+                Change::Topic(Arc::new(TopicView { id, topic: topic.clone() }))
             }
             MetaChange::TopicDelete { topic, .. } => {
                 // A topic of the same name may live on other logs: it gets another id.
@@ -335,22 +308,12 @@ impl<R: Runtime> Control<R> {
             records.extend(tables.groups.snapshot().map(|change| encode(&change)));
         }
         for ((topic, group), queues) in &*self.offsets.borrow() {
-            let offsets = queues
-                .iter()
-                .map(|(queue, offset)| (*queue, *offset))
-                .collect();
+            let offsets = queues.iter().map(|(queue, offset)| (*queue, *offset)).collect();
             let (topic, group) = (topic.clone(), group.clone());
-            records.push(encode(&MetaChange::Offsets {
-                topic,
-                group,
-                offsets,
-            }));
+            records.push(encode(&MetaChange::Offsets { topic, group, offsets }));
         }
         for (level, offset) in &*self.delay_offsets.borrow() {
-            records.push(encode(&MetaChange::DelayOffset {
-                level: *level,
-                offset: *offset,
-            }));
+            records.push(encode(&MetaChange::DelayOffset { level: *level, offset: *offset }));
         }
         let slices: Vec<&[u8]> = records.iter().map(Vec::as_slice).collect();
         match self.meta.rewrite(&slices).await {
@@ -390,20 +353,11 @@ impl<R: Runtime> Control<R> {
         }
         let now = shard.runtime.now_ms();
         let retry = wanted.topic.starts_with(topic::RETRY_PREFIX);
-        let unit = if retry {
-            topic::SYS_FLAG_UNIT_SUB
-        } else {
-            topic::SYS_FLAG_UNIT
-        };
+        let unit = if retry { topic::SYS_FLAG_UNIT_SUB } else { topic::SYS_FLAG_UNIT };
         let sys_flag = if wanted.unit_mode { unit } else { 0 };
         let change = {
             let topics = &self.tables.borrow().topics;
-            let AutoCreate {
-                topic,
-                default_topic,
-                queues,
-                ..
-            } = wanted;
+            let AutoCreate { topic, default_topic, queues, .. } = wanted;
             match topics.plan_auto_create(topic, default_topic, *queues, sys_flag, now)? {
                 Some(change) => change,
                 None if retry => topics.plan_internal_topic(topic, 1, sys_flag, now)?,
@@ -431,11 +385,8 @@ impl<R: Runtime> Control<R> {
             return self.published(&shard, name).await;
         }
         let now = shard.runtime.now_ms();
-        let change = self
-            .tables
-            .borrow()
-            .topics
-            .plan_internal_topic(name, queues, sys_flag, now)?;
+        let change =
+            self.tables.borrow().topics.plan_internal_topic(name, queues, sys_flag, now)?;
         self.commit(change).await?;
         shard.topic(name).ok_or_else(stopping)
     }
@@ -492,10 +443,7 @@ fn encode(change: &MetaChange) -> Vec<u8> {
 }
 
 fn stopping() -> Refusal {
-    Refusal::new(
-        code::SERVICE_NOT_AVAILABLE,
-        "service not available now. the broker is stopping",
-    )
+    Refusal::new(code::SERVICE_NOT_AVAILABLE, "service not available now. the broker is stopping")
 }
 
 async fn open_store<R: Runtime>(

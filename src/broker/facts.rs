@@ -102,26 +102,16 @@ impl Facts {
 /// Keys whose promise this version cannot keep stop the start, rather than be ignored.
 fn refuse_unserved(config: &BrokerConfig) -> Result<(), String> {
     let unserved = [
-        (
-            config.acl_enable,
-            "aclEnable = true",
-            "access control is not there yet",
-        ),
+        (config.acl_enable, "aclEnable = true", "access control is not there yet"),
         (
             config.broker_role != BrokerRole::AsyncMaster,
             "brokerRole other than ASYNC_MASTER",
             "replication is not there yet",
         ),
-        (
-            config.broker_id != 0,
-            "brokerId other than 0",
-            "slaves are not there yet",
-        ),
+        (config.broker_id != 0, "brokerId other than 0", "slaves are not there yet"),
     ];
     match unserved.iter().find(|(asked, ..)| *asked) {
-        Some((_, key, why)) => Err(format!(
-            "{key}: {why}; take the key out of the configuration"
-        )),
+        Some((_, key, why)) => Err(format!("{key}: {why}; take the key out of the configuration")),
         None => Ok(()),
     }
 }
@@ -134,12 +124,6 @@ fn limit(bytes: u64) -> usize {
 fn memory_bytes() -> u64 {
     let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
-    let kib = line.and_then(|line| {
-        line.trim()
-            .trim_end_matches("kB")
-            .trim()
-            .parse::<u64>()
-            .ok()
-    });
+    let kib = line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
     kib.map_or(1 << 30, |kib| kib.saturating_mul(1024))
 }

@@ -23,10 +23,13 @@ const WAITING_MAX: usize = 200_000;
 
 type Place = (LogId, QueueHandle);
 
+/// Number and deadline of a pull that waits.
+type Held = (u64, Duration, PullRequest);
+
 #[derive(Default)]
 pub struct LongPoll {
     next: Cell<u64>,
-    by_queue: RefCell<AHashMap<Place, Vec<(u64, Duration, PullRequest)>>>,
+    by_queue: RefCell<AHashMap<Place, Vec<Held>>>,
     deadlines: RefCell<BTreeMap<(Duration, u64), Place>>,
     /// The earliest deadline has changed.
     changed: Event,
@@ -39,10 +42,10 @@ impl LongPoll {
         place: Place,
         deadline: Duration,
         request: PullRequest,
-    ) -> Result<(), PullRequest> {
+    ) -> Option<PullRequest> {
         let mut deadlines = self.deadlines.borrow_mut();
         if deadlines.len() >= WAITING_MAX {
-            return Err(request);
+            return Some(request);
         }
         let id = self.next.get();
         self.next.set(id + 1);
@@ -52,20 +55,13 @@ impl LongPoll {
             self.changed.set();
         }
         let mut by_queue = self.by_queue.borrow_mut();
-        by_queue
-            .entry(place)
-            .or_default()
-            .push((id, deadline, request));
-        Ok(())
+        by_queue.entry(place).or_default().push((id, deadline, request));
+        None
     }
 
     /// Takes all pulls that wait for a queue.
     pub fn take(&self, place: Place) -> Vec<PullRequest> {
-        let waiting = self
-            .by_queue
-            .borrow_mut()
-            .remove(&place)
-            .unwrap_or_default();
+        let waiting = self.by_queue.borrow_mut().remove(&place).unwrap_or_default();
         let mut deadlines = self.deadlines.borrow_mut();
         waiting
             .into_iter()
@@ -109,10 +105,7 @@ impl LongPoll {
     }
 
     fn first_deadline(&self) -> Option<Duration> {
-        self.deadlines
-            .borrow()
-            .first_key_value()
-            .map(|((deadline, _), _)| *deadline)
+        self.deadlines.borrow().first_key_value().map(|((deadline, _), _)| *deadline)
     }
 }
 

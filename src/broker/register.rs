@@ -138,11 +138,7 @@ impl Registrar {
 }
 
 async fn keep_registered<R: Runtime>(shard: &Rc<Shard<R>>, server: &Server) {
-    let control = shard
-        .control
-        .get()
-        .expect("registration runs on the control shard")
-        .clone();
+    let control = shard.control.get().expect("registration runs on the control shard").clone();
     let registrar = &control.registrar;
     let mut pause = RETRY.0;
     while !registrar.stopping.get() {
@@ -211,10 +207,7 @@ async fn registered<R: Runtime>(
             continue;
         }
         let period = Duration::from_millis(shard.facts.config.register_name_server_period_ms);
-        full = session
-            .idle(period, &server.wanted)
-            .await
-            .map_err(|error| (error, succeeded))?;
+        full = session.idle(period, &server.wanted).await.map_err(|error| (error, succeeded))?;
     }
 }
 
@@ -236,22 +229,17 @@ fn body<R: Runtime>(shard: &Shard<R>, since: Option<u64>) -> serde_json::Value {
     let newer = |name: &str, since: u64| changed.get(name).is_some_and(|count| *count > since);
     let mut since = since;
     if let Some(count) = since {
-        let gone = changed
-            .iter()
-            .any(|(name, at)| *at > count && tables.topics.get(name).is_none());
+        let gone =
+            changed.iter().any(|(name, at)| *at > count && tables.topics.get(name).is_none());
         // A single topic is refused by 5.x name servers from a broker that they do not know.
         if gone {
             since = None;
         }
     }
     let permission = shard.view.borrow().permission;
-    let topics = tables
-        .topics
-        .iter()
-        .filter(|topic| since.is_none_or(|at| newer(&topic.name, at)));
-    let table: serde_json::Map<String, serde_json::Value> = topics
-        .map(|topic| (topic.name.to_string(), topic_config(topic, permission)))
-        .collect();
+    let topics = tables.topics.iter().filter(|topic| since.is_none_or(|at| newer(&topic.name, at)));
+    let table: serde_json::Map<String, serde_json::Value> =
+        topics.map(|topic| (topic.name.to_string(), topic_config(topic, permission))).collect();
     let version = tables.topics.version();
     json!({
         "topicConfigSerializeWrapper": {
@@ -317,20 +305,9 @@ impl<R: Runtime> Session<R> {
         body: &[u8],
     ) -> Result<(), RegisterError> {
         self.opaque = self.opaque.wrapping_add(1);
-        let fields: Vec<_> = fields
-            .iter()
-            .map(|(name, value)| (*name, value.as_str()))
-            .collect();
+        let fields: Vec<_> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let mut out = Vec::new();
-        encode::request(
-            &mut out,
-            Serialization::Json,
-            code,
-            self.opaque,
-            false,
-            &fields,
-            body,
-        );
+        encode::request(&mut out, Serialization::Json, code, self.opaque, false, &fields, body);
         let (runtime, timeout) = (self.runtime.clone(), self.timeout);
         limited(&runtime, timeout, self.exchange(&out)).await
     }

@@ -94,10 +94,7 @@ impl Response {
             };
             (*name, field)
         });
-        Response {
-            fields: fields.collect(),
-            ..Response::default()
-        }
+        Response { fields: fields.collect(), ..Response::default() }
     }
 
     /// Success with a JSON body.
@@ -108,10 +105,7 @@ impl Response {
     }
 
     pub fn with_body(body: Vec<u8>) -> Self {
-        Response {
-            body,
-            ..Response::default()
-        }
+        Response { body, ..Response::default() }
     }
 }
 

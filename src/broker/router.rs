@@ -93,9 +93,7 @@ impl Router {
 
     pub fn peers(&self) -> impl Iterator<Item = ShardId> + use<> {
         let own = self.id;
-        (0..self.lanes.len())
-            .map(|n| ShardId(n as u16))
-            .filter(move |id| *id != own)
+        (0..self.lanes.len()).map(|n| ShardId(n as u16)).filter(move |id| *id != own)
     }
 
     fn with<T>(&self, to: ShardId, change: impl FnOnce(&mut Outgoing) -> T) -> T {
@@ -107,15 +105,7 @@ impl Router {
     fn admit(out: &Outgoing, to: ShardId) -> Result<(), Overloaded> {
         let waiting = out.backlog.len();
         let limit = BACKLOG_MESSAGES_MAX;
-        if waiting < limit {
-            Ok(())
-        } else {
-            Err(Overloaded {
-                shard: to,
-                waiting,
-                limit,
-            })
-        }
+        if waiting < limit { Ok(()) } else { Err(Overloaded { shard: to, waiting, limit }) }
     }
 
     /// Adds a checked message; `properties` are concatenated.
@@ -133,10 +123,7 @@ impl Router {
             if batch.bytes.capacity() == 0 {
                 batch.bytes.reserve(out.sends_capacity);
             }
-            let known = batch
-                .topics
-                .iter()
-                .rposition(|known| Arc::ptr_eq(known, topic));
+            let known = batch.topics.iter().rposition(|known| Arc::ptr_eq(known, topic));
             let index = known.unwrap_or_else(|| {
                 batch.topics.push(topic.clone());
                 batch.topics.len() - 1
@@ -215,10 +202,7 @@ impl Router {
 
     /// Whether a lane was full at the last flush.
     pub fn is_stalled(&self) -> bool {
-        self.outgoing
-            .borrow()
-            .iter()
-            .any(|out| !out.backlog.is_empty())
+        self.outgoing.borrow().iter().any(|out| !out.backlog.is_empty())
     }
 
     fn flush_peer(&self, to: ShardId, out: &mut Outgoing) {
@@ -265,11 +249,7 @@ impl Router {
 
     fn try_send(&self, to: ShardId, reply: bool, message: Message) -> Result<(), Message> {
         let lanes = &self.lanes[to.index()];
-        let lane = if reply {
-            &lanes.replies
-        } else {
-            &lanes.requests
-        };
+        let lane = if reply { &lanes.replies } else { &lanes.requests };
         lane.try_send(message).map_err(|full| full.0)
     }
 }

@@ -39,11 +39,7 @@ pub struct QueueWatchers {
 
 impl QueueWatchers {
     fn watch(&self, log: LogId, queue: QueueHandle) -> Rc<Event> {
-        self.by_queue
-            .borrow_mut()
-            .entry((log, queue))
-            .or_default()
-            .clone()
+        self.by_queue.borrow_mut().entry((log, queue)).or_default().clone()
     }
 
     /// Something new can be read from the queue.
@@ -63,11 +59,9 @@ pub fn start<R: Runtime>(shard: &Rc<Shard<R>>) {
     for level in 1..=shard.facts.delay_levels.max() {
         if shard.queue_owner(&topic.topic, schedule_queue(level)) == shard.id {
             let (level_of, topic) = (shard.clone(), topic.clone());
-            shard
-                .runtime
-                .spawn(Shares::Foreground, "delay level", async move {
-                    deliver_level(&level_of, &topic, level).await;
-                });
+            shard.runtime.spawn(Shares::Foreground, "delay level", async move {
+                deliver_level(&level_of, &topic, level).await;
+            });
         }
     }
 }
@@ -76,12 +70,7 @@ async fn deliver_level<R: Runtime>(shard: &Rc<Shard<R>>, topic: &TopicView, leve
     let (log, queue) = shard.queue(topic, schedule_queue(level));
     let arrived = shard.watchers.watch(log.sink().log, queue);
     let levels = &shard.facts.delay_levels;
-    let mut cursor = shard
-        .delay_offsets
-        .borrow()
-        .get(&level)
-        .copied()
-        .unwrap_or(0);
+    let mut cursor = shard.delay_offsets.borrow().get(&level).copied().unwrap_or(0);
     while !shard.stopping.get() {
         let (min, max) = log.bounds(queue);
         cursor = delay::corrected_offset(cursor, min, max);
@@ -112,16 +101,10 @@ async fn deliver_level<R: Runtime>(shard: &Rc<Shard<R>>, topic: &TopicView, leve
             continue;
         }
         let outcomes = join_all(due.iter().map(|entry| deliver(shard, entry))).await;
-        let done = outcomes
-            .iter()
-            .take_while(|outcome| outcome.is_ok())
-            .count();
+        let done = outcomes.iter().take_while(|outcome| outcome.is_ok()).count();
         cursor += done as i64;
         shard.delay_offsets.borrow_mut().insert(level, cursor);
-        shard.persist(vec![MetaChange::DelayOffset {
-            level,
-            offset: cursor,
-        }]);
+        shard.persist(vec![MetaChange::DelayOffset { level, offset: cursor }]);
         if let Some(Err(refusal)) = outcomes.into_iter().nth(done) {
             tracing::warn!(level, offset = cursor, %refusal, "delayed message not delivered yet");
             shard.runtime.sleep(RETRY).await;

@@ -69,13 +69,7 @@ async fn run_or_fail<R: Runtime>(runtime: R, seat: Seat) -> Result<(), String> {
     let opened = open_logs(&shard, &start).await;
     if seat.id != CONTROL {
         let result = opened.clone();
-        shard.router.post(
-            CONTROL,
-            Message::Ready {
-                from: seat.id,
-                result,
-            },
-        );
+        shard.router.post(CONTROL, Message::Ready { from: seat.id, result });
         shard.router.flush();
     }
     if let Err(error) = opened {
@@ -89,11 +83,7 @@ async fn run_or_fail<R: Runtime>(runtime: R, seat: Seat) -> Result<(), String> {
     spawn_services(&shard);
     spawn_lane(&shard, replies);
     if seat.id == CONTROL {
-        let control = shard
-            .control
-            .get()
-            .expect("the control shard has it")
-            .clone();
+        let control = shard.control.get().expect("the control shard has it").clone();
         control.start_services(&shard);
         if let Err(error) = accept::listen(&shard) {
             shard.shutdown_peers();
@@ -127,11 +117,7 @@ async fn open_logs<R: Runtime>(shard: &Rc<Shard<R>>, start: &Start) -> Result<()
 
 fn log_options(facts: &Facts, id: LogId, store_id: u128) -> LogOptions {
     let root: &Path = &facts.store_path;
-    let flush = if facts.flush_sync {
-        FlushMode::Sync
-    } else {
-        FlushMode::Async
-    };
+    let flush = if facts.flush_sync { FlushMode::Sync } else { FlushMode::Async };
     LogOptions {
         flush,
         segment_bytes: facts.segment_bytes,
@@ -163,9 +149,7 @@ async fn wait_for_peers<R: Runtime>(
     while missing > 0 {
         match requests.recv().await {
             Message::Ready { result: Ok(()), .. } => missing -= 1,
-            Message::Ready {
-                result: Err(error), ..
-            } => {
+            Message::Ready { result: Err(error), .. } => {
                 shard.shutdown_peers();
                 return Err(error);
             }
@@ -208,16 +192,8 @@ fn spawn_lane<R: Runtime>(shard: &Rc<Shard<R>>, mut lane: Inbox<Message>) {
 
 fn spawn_services<R: Runtime>(shard: &Rc<Shard<R>>) {
     let runtime = shard.runtime.clone();
-    runtime.spawn(
-        Shares::Foreground,
-        "long polls",
-        shard.clone().expire_waiting(),
-    );
-    runtime.spawn(
-        Shares::Admin,
-        "consumer offsets",
-        persist_offsets(shard.clone()),
-    );
+    runtime.spawn(Shares::Foreground, "long polls", shard.clone().expire_waiting());
+    runtime.spawn(Shares::Admin, "consumer offsets", persist_offsets(shard.clone()));
     runtime.spawn(Shares::Admin, "idle connections", close_idle(shard.clone()));
     runtime.spawn(Shares::Foreground, "full lanes", retry_lanes(shard.clone()));
     schedule::start(shard);
@@ -264,7 +240,7 @@ async fn shut_down<R: Runtime>(shard: &Rc<Shard<R>>) {
     }
     for log in shard.own_logs() {
         if let Err(error) = log.clone().close().await {
-            tracing::error!(%error, "log not closed cleanly; it will be recovered at the next start");
+            tracing::error!(%error, "log not closed cleanly; the next start recovers it");
         }
     }
     if let Some(control) = shard.control.get() {

@@ -122,9 +122,7 @@ impl<R: Runtime> Shard<R> {
     /// The log and the handle of a queue that this shard owns. The queue id is within the topic.
     pub fn queue(&self, topic: &TopicView, queue_id: i32) -> (&BrokerLog<R>, QueueHandle) {
         let id = topic.log(queue_id, self.log_count.get());
-        let log = self
-            .log(id)
-            .expect("requests reach the shard that owns the queue");
+        let log = self.log(id).expect("requests reach the shard that owns the queue");
         let queue = usize::try_from(queue_id).unwrap_or(0);
         let mut handles = self.handles.borrow_mut();
         let topic_index = topic.id as usize;
@@ -195,10 +193,7 @@ impl<R: Runtime> Shard<R> {
     pub fn reply(&self, origin: &Origin, handled: &Handled) {
         match handled {
             Ok(response) => self.write_reply(origin, |out| {
-                let fields = response
-                    .fields
-                    .iter()
-                    .map(|(name, field)| (*name, field.as_value()));
+                let fields = response.fields.iter().map(|(name, field)| (*name, field.as_value()));
                 let fields: Vec<_> = fields.collect();
                 encode::response(
                     out,
@@ -217,20 +212,14 @@ impl<R: Runtime> Shard<R> {
     pub fn refuse(&self, origin: &Origin, refusal: &Refusal) {
         self.write_reply(origin, |out| {
             let remark = Some(refusal.remark.as_str());
-            let Origin {
-                serialization,
-                opaque,
-                ..
-            } = *origin;
+            let Origin { serialization, opaque, .. } = *origin;
             encode::response(out, serialization, opaque, refusal.code, remark, &[], &[]);
         });
     }
 
     /// Topics, groups and clients; requests that need them are handled by the control shard.
     pub fn control(&self) -> &Rc<Control<R>> {
-        self.control
-            .get()
-            .expect("requests of the control plane reach the control shard")
+        self.control.get().expect("requests of the control plane reach the control shard")
     }
 
     /// Ends a client's connection, on whatever shard it is.
@@ -238,12 +227,11 @@ impl<R: Runtime> Shard<R> {
         if connection.shard == self.id.0 {
             self.connections.close(connection);
         } else {
-            self.router
-                .post(ShardId(connection.shard), Message::Close(connection));
+            self.router.post(ShardId(connection.shard), Message::Close(connection));
         }
     }
 
-    /// When the message at an offset of any queue was stored, in milliseconds; 0 if it is not there.
+    /// When the message at an offset of any queue was stored, in milliseconds; 0 without one.
     pub async fn stored_at(
         self: &Rc<Self>,
         topic: &Arc<TopicView>,
@@ -253,15 +241,8 @@ impl<R: Runtime> Shard<R> {
         if offset < 0 {
             return 0;
         }
-        let ask = Ask::StoredAt {
-            topic: topic.clone(),
-            queue_id,
-            offset,
-        };
-        match self
-            .ask(self.queue_owner(&topic.topic, queue_id), ask)
-            .await
-        {
+        let ask = Ask::StoredAt { topic: topic.clone(), queue_id, offset };
+        match self.ask(self.queue_owner(&topic.topic, queue_id), ask).await {
             Answer::Timestamp(timestamp) => timestamp.unwrap_or(0),
             _ => 0,
         }
@@ -279,18 +260,9 @@ impl<R: Runtime> Shard<R> {
             return crate::answering::answer(self, ask).await;
         }
         let (id, receiver) = self.asked.open();
-        self.router.post(
-            to,
-            Message::Ask {
-                from: self.id,
-                id,
-                ask: Box::new(ask),
-            },
-        );
+        self.router.post(to, Message::Ask { from: self.id, id, ask: Box::new(ask) });
         self.router.flush();
-        receiver
-            .await
-            .expect("open questions live as long as the shard")
+        receiver.await.expect("open questions live as long as the shard")
     }
 
     /// Every shard, this one first.

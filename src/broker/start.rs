@@ -74,16 +74,10 @@ pub fn start(config: BrokerConfig, cpus: &[usize]) -> Result<Broker, StartError>
             .collect::<Vec<_>>(),
     ));
     drop(report);
-    let settings = Settings {
-        pinned: has_own_cpus(&cpus),
-        spin_before_park: spin,
-        ..Settings::default()
-    };
+    let settings =
+        Settings { pinned: has_own_cpus(&cpus), spin_before_park: spin, ..Settings::default() };
     let executors = launch::launch_with(&cpus, &settings, move |shard, runtime| {
-        let seat = seats
-            .lock()
-            .ok()
-            .and_then(|mut seats| seats[shard.index()].take());
+        let seat = seats.lock().ok().and_then(|mut seats| seats[shard.index()].take());
         async move {
             if let Some(seat) = seat {
                 run(runtime, seat).await;
@@ -91,12 +85,7 @@ pub fn start(config: BrokerConfig, cpus: &[usize]) -> Result<Broker, StartError>
         }
     })
     .map_err(|error| StartError::Executors(error.to_string()))?;
-    let broker = Broker {
-        lanes,
-        executors,
-        facts,
-        shards,
-    };
+    let broker = Broker { lanes, executors, facts, shards };
     for _ in 0..shards {
         match reports.recv() {
             Ok(Ok(_)) => {}
@@ -122,11 +111,7 @@ impl Broker {
 }
 
 fn shard_cpus(config: &BrokerConfig, allowed: &[usize]) -> Vec<usize> {
-    let cpus = if config.cores.0.is_empty() {
-        allowed
-    } else {
-        &config.cores.0
-    };
+    let cpus = if config.cores.0.is_empty() { allowed } else { &config.cores.0 };
     let shards = match config.shards {
         0 => cpus.len(),
         shards => usize::from(shards),
@@ -154,8 +139,6 @@ fn resolve(config: &BrokerConfig) -> Result<Vec<SocketAddr>, String> {
 }
 
 fn now_ms() -> i64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

@@ -15,8 +15,7 @@ impl<R: Runtime> Shard<R> {
                 let mut start = 0;
                 for (connection, end) in &batch.parts {
                     let part = batch.bytes.get(start..*end).unwrap_or_default();
-                    self.connections
-                        .write(*connection, |out| out.extend_from_slice(part));
+                    self.connections.write(*connection, |out| out.extend_from_slice(part));
                     start = *end;
                 }
             }
@@ -35,12 +34,11 @@ impl<R: Runtime> Shard<R> {
             Message::Answer { id, answer } => self.asked.close(id, *answer),
             Message::Ask { from, id, ask } => {
                 let shard = self.clone();
-                self.runtime
-                    .spawn(Shares::Foreground, "answer", async move {
-                        let answer = Box::new(answering::answer(&shard, *ask).await);
-                        shard.router.answer(from, Message::Answer { id, answer });
-                        shard.flush();
-                    });
+                self.runtime.spawn(Shares::Foreground, "answer", async move {
+                    let answer = Box::new(answering::answer(&shard, *ask).await);
+                    shard.router.answer(from, Message::Answer { id, answer });
+                    shard.flush();
+                });
             }
             Message::Persist(changes) => {
                 if let Some(control) = self.control.get() {

@@ -26,11 +26,7 @@ pub struct Options {
 pub fn run(options: Options) -> anyhow::Result<ExitCode> {
     logging::start();
     let stop = Stop::register()?;
-    let Options {
-        namesrv,
-        cores,
-        configuration,
-    } = options;
+    let Options { namesrv, cores, configuration } = options;
     let mut set = configuration.set;
     set.extend(namesrv.map(|addresses| ("namesrvAddr".to_owned(), addresses)));
     set.extend(cores.map(|list| ("cores".to_owned(), list)));
@@ -54,16 +50,8 @@ pub fn start(
 ) -> anyhow::Result<(ringmq_broker::Broker, DirectoryLock)> {
     let config = loaded.config;
     let cpus = launch::allowed_cpus()?;
-    let cores = if config.cores.0.is_empty() {
-        cpus.len()
-    } else {
-        config.cores.0.len()
-    };
-    let shards = if config.shards == 0 {
-        cores
-    } else {
-        usize::from(config.shards)
-    };
+    let cores = if config.cores.0.is_empty() { cpus.len() } else { config.cores.0.len() };
+    let shards = if config.shards == 0 { cores } else { usize::from(config.shards) };
     let store = config.store_path_root_dir.clone();
     let lock = lock_directory(&store)?;
     gate::check(Some(&store), shards)?;

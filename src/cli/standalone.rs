@@ -33,18 +33,12 @@ pub fn run(options: Options) -> anyhow::Result<ExitCode> {
     let mut set = options.configuration.set;
     let port = options.namesrv_port;
     set.push(("namesrvAddr".to_owned(), format!("127.0.0.1:{port}")));
-    set.extend(
-        options
-            .listen_port
-            .map(|port| ("listenPort".to_owned(), port.to_string())),
-    );
+    set.extend(options.listen_port.map(|port| ("listenPort".to_owned(), port.to_string())));
     set.extend(options.advertise.map(|ip| ("brokerIP1".to_owned(), ip)));
     set.extend(options.cores.map(|list| ("cores".to_owned(), list)));
     let store = options.store.display().to_string();
-    let preset = [
-        ("storePathRootDir".to_owned(), store),
-        ("brokerName".to_owned(), "broker-a".to_owned()),
-    ];
+    let preset =
+        [("storePathRootDir".to_owned(), store), ("brokerName".to_owned(), "broker-a".to_owned())];
     let file = options.configuration.file.as_deref();
     let loaded = BrokerConfig::load_with_preset(file, &preset, &set)?;
     if options::show(&loaded, options.configuration.print) {
@@ -70,10 +64,7 @@ pub fn run(options: Options) -> anyhow::Result<ExitCode> {
 }
 
 fn namesrv_config(port: u16, bind: &str, broker: &BrokerConfig) -> anyhow::Result<NamesrvConfig> {
-    let kv = broker
-        .store_path_root_dir
-        .join("namesrv")
-        .join("kvConfig.json");
+    let kv = broker.store_path_root_dir.join("namesrv").join("kvConfig.json");
     let set = [
         ("listenPort".to_owned(), port.to_string()),
         ("bindAddress".to_owned(), bind.to_owned()),
@@ -83,28 +74,16 @@ fn namesrv_config(port: u16, bind: &str, broker: &BrokerConfig) -> anyhow::Resul
 }
 
 fn greet(facts: &ringmq_broker::facts::Facts, namesrv_port: u16) {
-    let store = facts
-        .store_path
-        .canonicalize()
-        .unwrap_or_else(|_| facts.store_path.clone());
+    let store = facts.store_path.canonicalize().unwrap_or_else(|_| facts.store_path.clone());
     let ip = facts.store_host.ip();
     println!("RingMQ {} serves.", env!("CARGO_PKG_VERSION"));
     println!();
     println!("  name server       {}:{namesrv_port}", facts.bind_address);
-    println!(
-        "  broker            {}:{}",
-        facts.bind_address, facts.listen_port
-    );
-    println!(
-        "  clients are told  {} (--advertise IP changes it)",
-        facts.store_host
-    );
+    println!("  broker            {}:{}", facts.bind_address, facts.listen_port);
+    println!("  clients are told  {} (--advertise IP changes it)", facts.store_host);
     println!("  data              {}", store.display());
-    let flush = if facts.flush_sync {
-        "on disk (SYNC_FLUSH)"
-    } else {
-        "by the device (ASYNC_FLUSH)"
-    };
+    let flush =
+        if facts.flush_sync { "on disk (SYNC_FLUSH)" } else { "by the device (ASYNC_FLUSH)" };
     println!("  acknowledged when {flush}");
     println!();
     println!("Send a first message, from another terminal:");

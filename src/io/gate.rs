@@ -90,11 +90,7 @@ pub enum GateError {
         "cannot use the directory {path}: {reason} (error {errno}): create it and give it to the \
          user that runs RingMQ", path = path.display()
     )]
-    Directory {
-        path: PathBuf,
-        reason: &'static str,
-        errno: i32,
-    },
+    Directory { path: PathBuf, reason: &'static str, errno: i32 },
     #[error(
         "the directory {path} is on a {kind} file system, which loses what it holds or cannot do \
          O_DIRECT: put it on a disk with ext4 or XFS (a container needs a volume)",
@@ -144,14 +140,10 @@ pub fn decide(facts: &Facts) -> Result<Report, GateError> {
 
 fn decide_limits(facts: &Facts) -> Result<(), GateError> {
     if facts.memlock_bytes < MEMLOCK_BYTES_MIN {
-        return Err(GateError::MemlockTooLow {
-            limit: facts.memlock_bytes,
-        });
+        return Err(GateError::MemlockTooLow { limit: facts.memlock_bytes });
     }
     if facts.descriptors < DESCRIPTORS_MIN {
-        return Err(GateError::TooFewDescriptors {
-            limit: facts.descriptors,
-        });
+        return Err(GateError::TooFewDescriptors { limit: facts.descriptors });
     }
     Ok(())
 }
@@ -161,20 +153,16 @@ fn decide_uring(facts: &Facts) -> Result<(), GateError> {
         return Ok(());
     };
     Err(match errno {
-        libc::EPERM | libc::EACCES if facts.uring_disabled > 0 => GateError::DisabledBySysctl {
-            setting: facts.uring_disabled,
-        },
+        libc::EPERM | libc::EACCES if facts.uring_disabled > 0 => {
+            GateError::DisabledBySysctl { setting: facts.uring_disabled }
+        }
         libc::EPERM | libc::EACCES | libc::ENOSYS if facts.seccomp_filter => {
             GateError::BlockedBySeccomp { errno }
         }
         libc::EPERM | libc::EACCES => GateError::Refused { errno },
         libc::ENOSYS => GateError::NotInKernel,
-        libc::ENOMEM => GateError::NoLockableMemory {
-            limit: facts.memlock_bytes,
-        },
-        libc::EMFILE | libc::ENFILE => GateError::TooFewDescriptors {
-            limit: facts.descriptors,
-        },
+        libc::ENOMEM => GateError::NoLockableMemory { limit: facts.memlock_bytes },
+        libc::EMFILE | libc::ENFILE => GateError::TooFewDescriptors { limit: facts.descriptors },
         _ => GateError::UringBroken { errno },
     })
 }
@@ -183,16 +171,12 @@ fn decide_directory(path: &Path, facts: &DirectoryFacts) -> Result<(), GateError
     let path = path.to_owned();
     match *facts {
         DirectoryFacts::Usable => Ok(()),
-        DirectoryFacts::Missing(errno) => Err(GateError::Directory {
-            path,
-            reason: "it is not a directory",
-            errno,
-        }),
-        DirectoryFacts::NotWritable(errno) => Err(GateError::Directory {
-            path,
-            reason: "no file can be created in it",
-            errno,
-        }),
+        DirectoryFacts::Missing(errno) => {
+            Err(GateError::Directory { path, reason: "it is not a directory", errno })
+        }
+        DirectoryFacts::NotWritable(errno) => {
+            Err(GateError::Directory { path, reason: "no file can be created in it", errno })
+        }
         DirectoryFacts::Volatile(kind) => Err(GateError::VolatileFileSystem { path, kind }),
         DirectoryFacts::NoDirectIo(errno) => Err(GateError::NoDirectIo { path, errno }),
     }

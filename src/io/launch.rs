@@ -61,11 +61,7 @@ pub enum LaunchError {
         "cannot start the executor of {shard} on CPU {cpu}: {source}",
         shard = thread_name(*.shard)
     )]
-    Executor {
-        shard: ShardId,
-        cpu: usize,
-        source: io::Error,
-    },
+    Executor { shard: ShardId, cpu: usize, source: io::Error },
 }
 
 /// The threads of all shards.
@@ -89,9 +85,7 @@ impl<T> Handles<T> {
 /// pinned thread and its children see their own CPU only.
 pub fn allowed_cpus() -> io::Result<Vec<usize>> {
     let set = sched_getaffinity(Pid::from_raw(0))?;
-    Ok((0..CpuSet::count())
-        .filter(|cpu| set.is_set(*cpu).unwrap_or(false))
-        .collect())
+    Ok((0..CpuSet::count()).filter(|cpu| set.is_set(*cpu).unwrap_or(false)).collect())
 }
 
 /// [`launch_with`] the default settings.
@@ -101,14 +95,7 @@ where
     F: Future<Output = T> + 'static,
     T: Send + 'static,
 {
-    launch_with(
-        cpus,
-        &Settings {
-            pinned,
-            ..Settings::default()
-        },
-        body,
-    )
+    launch_with(cpus, &Settings { pinned, ..Settings::default() }, body)
 }
 
 /// Starts one executor for each entry of `cpus`, on a thread `shard-N`, and runs `body` there; an
@@ -124,10 +111,7 @@ where
     F: Future<Output = T> + 'static,
     T: Send + 'static,
 {
-    assert!(
-        cpus.len() <= usize::from(u16::MAX),
-        "shards are numbered by 16 bits"
-    );
+    assert!(cpus.len() <= usize::from(u16::MAX), "shards are numbered by 16 bits");
     let pulse =
         Pulse::start(cpus.len(), settings.pulse).map_err(|source| LaunchError::Pulse { source })?;
     let mut threads = Vec::with_capacity(cpus.len());
@@ -174,11 +158,7 @@ fn thread_name(shard: ShardId) -> String {
 }
 
 fn make_executor(cpu: usize, settings: &Settings) -> io::Result<LocalExecutor> {
-    let placement = if settings.pinned {
-        Placement::Fixed(cpu)
-    } else {
-        Placement::Unbound
-    };
+    let placement = if settings.pinned { Placement::Fixed(cpu) } else { Placement::Unbound };
     let builder = LocalExecutorBuilder::new(placement)
         .ring_depth(settings.ring_depth)
         .preempt_timer(settings.preempt_timer)

@@ -35,17 +35,12 @@ pub enum LockError {
 
 /// Creates the directory if it is not there, and locks it.
 pub fn lock_directory(path: &Path) -> Result<DirectoryLock, LockError> {
-    let open = |source| LockError::Open {
-        path: path.to_owned(),
-        source,
-    };
+    let open = |source| LockError::Open { path: path.to_owned(), source };
     std::fs::create_dir_all(path).map_err(open)?;
     let directory = File::open(path).map_err(open)?;
     match Flock::lock(directory, FlockArg::LockExclusiveNonblock) {
         Ok(lock) => Ok(DirectoryLock { _lock: lock }),
-        Err((_, Errno::EWOULDBLOCK)) => Err(LockError::InUse {
-            path: path.to_owned(),
-        }),
+        Err((_, Errno::EWOULDBLOCK)) => Err(LockError::InUse { path: path.to_owned() }),
         Err((_, errno)) => Err(open(errno.into())),
     }
 }

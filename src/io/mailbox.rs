@@ -19,25 +19,10 @@ use crate::runtime::{Doorbell, Ringer, Runtime};
 /// A mailbox with room for `capacity` messages (at least 1). The receiver may travel to its thread
 /// and is then bound to an executor; what was sent before waits there.
 pub fn mailbox<T: Send>(capacity: usize) -> (Sender<T>, Receiver<T>) {
-    assert!(
-        capacity > 0,
-        "a mailbox without room could never take a message"
-    );
+    assert!(capacity > 0, "a mailbox without room could never take a message");
     let (sender, receiver) = mpsc::sync_channel(capacity);
-    let shared = Arc::new(Shared {
-        parked: AtomicBool::new(false),
-        ringer: OnceLock::new(),
-    });
-    (
-        Sender {
-            queue: sender,
-            shared: shared.clone(),
-        },
-        Receiver {
-            queue: receiver,
-            shared,
-        },
-    )
+    let shared = Arc::new(Shared { parked: AtomicBool::new(false), ringer: OnceLock::new() });
+    (Sender { queue: sender, shared: shared.clone() }, Receiver { queue: receiver, shared })
 }
 
 struct Shared {
@@ -58,10 +43,7 @@ pub struct Sender<T> {
 
 impl<T> Clone for Sender<T> {
     fn clone(&self) -> Self {
-        Sender {
-            queue: self.queue.clone(),
-            shared: self.shared.clone(),
-        }
+        Sender { queue: self.queue.clone(), shared: self.shared.clone() }
     }
 }
 
@@ -97,15 +79,8 @@ impl<T: Send> Receiver<T> {
     pub fn bind<R: Runtime>(self, runtime: &R) -> io::Result<Inbox<T>> {
         let bell = runtime.doorbell()?;
         let set = self.shared.ringer.set(bell.ringer());
-        assert!(
-            set.is_ok(),
-            "a receiver is bound once, for binding takes it"
-        );
-        Ok(Inbox {
-            queue: self.queue,
-            shared: self.shared,
-            bell,
-        })
+        assert!(set.is_ok(), "a receiver is bound once, for binding takes it");
+        Ok(Inbox { queue: self.queue, shared: self.shared, bell })
     }
 }
 

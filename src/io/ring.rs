@@ -48,9 +48,7 @@ struct RuntimeParts {
 
 impl fmt::Debug for RingRuntime {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("RingRuntime")
-            .finish_non_exhaustive()
+        formatter.debug_struct("RingRuntime").finish_non_exhaustive()
     }
 }
 
@@ -87,9 +85,7 @@ impl RingRuntime {
 
 impl Clock for RingRuntime {
     fn now_ms(&self) -> i64 {
-        let since = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
     }
 

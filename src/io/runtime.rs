@@ -109,20 +109,12 @@ impl Doorbell for WakerBell {
         if self.button.rung.swap(false, Ordering::SeqCst) {
             return Poll::Ready(());
         }
-        let mut listener = self
-            .button
-            .listener
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut listener = self.button.listener.lock().unwrap_or_else(PoisonError::into_inner);
         match listener.as_mut() {
             Some(waker) => waker.clone_from(context.waker()),
             None => *listener = Some(context.waker().clone()),
         }
         drop(listener);
-        if self.button.rung.swap(false, Ordering::SeqCst) {
-            Poll::Ready(())
-        } else {
-            Poll::Pending
-        }
+        if self.button.rung.swap(false, Ordering::SeqCst) { Poll::Ready(()) } else { Poll::Pending }
     }
 }

@@ -66,11 +66,8 @@ impl Event {
 
 /// A place for one value that one task leaves and another waits for.
 pub fn oneshot<T>() -> (Giver<T>, Taker<T>) {
-    let slot = Rc::new(Slot {
-        value: Cell::new(None),
-        gone: Cell::new(false),
-        waiting: Cell::new(None),
-    });
+    let slot =
+        Rc::new(Slot { value: Cell::new(None), gone: Cell::new(false), waiting: Cell::new(None) });
     (Giver { slot: slot.clone() }, Taker { slot })
 }
 

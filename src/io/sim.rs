@@ -22,8 +22,8 @@
 //!   not, each by itself. Renames are atomic, and durable when resolved. Syncing a file does not
 //!   make its name durable.
 //! - Failures at chosen operations ([`FaultRule`]): EIO, ENOSPC, short writes, stalls, all of which
-//!   may leave part of the write. After a failed sync the writes it covered never become stable by a
-//!   later sync: the kernel has marked them clean.
+//!   may leave part of the write. After a failed sync the writes it covered never become stable by
+//!   a later sync: the kernel has marked them clean.
 //! - A full disk ([`SimDisk::set_capacity`]), crash points at every operation
 //!   ([`SimDisk::crash_after_operation`]), damaged bytes ([`SimDisk::flip_bit`] and others).
 //! - Network: delays, partial reads and writes, bounded buffers, refused connections, ends of
@@ -103,9 +103,7 @@ impl Clock for SimRuntime {
     }
 
     async fn sleep(&self, duration: Duration) {
-        self.core
-            .sleep_until(self.core.now().saturating_add(duration))
-            .await;
+        self.core.sleep_until(self.core.now().saturating_add(duration)).await;
     }
 }
 

@@ -33,19 +33,13 @@ pub struct Request<'a> {
 impl<'a> Request<'a> {
     /// A field that may be missing; the binary header knows no difference to an empty one.
     pub fn field(&self, name: &str) -> Option<&'a str> {
-        self.header
-            .fields
-            .get(name)
-            .filter(|value| !value.is_empty())
+        self.header.fields.get(name).filter(|value| !value.is_empty())
     }
 
     /// A field that must be there.
     pub fn required(&self, name: &'static str) -> Result<&'a str, Answer> {
         self.field(name).ok_or_else(|| {
-            Answer::refuse(
-                response::SYSTEM_ERROR,
-                format!("the header field {name} is missing"),
-            )
+            Answer::refuse(response::SYSTEM_ERROR, format!("the header field {name} is missing"))
         })
     }
 
@@ -55,8 +49,7 @@ impl<'a> Request<'a> {
     }
 
     pub fn boolean(&self, name: &str) -> Option<bool> {
-        self.field(name)
-            .map(|value| value.trim().eq_ignore_ascii_case("true"))
+        self.field(name).map(|value| value.trim().eq_ignore_ascii_case("true"))
     }
 }
 
@@ -76,18 +69,11 @@ impl Answer {
     }
 
     pub fn body(body: impl Into<Vec<u8>>) -> Answer {
-        Answer {
-            body: body.into(),
-            ..Answer::default()
-        }
+        Answer { body: body.into(), ..Answer::default() }
     }
 
     pub fn refuse(code: i32, remark: impl Into<String>) -> Answer {
-        Answer {
-            code,
-            remark: Some(remark.into()),
-            ..Answer::default()
-        }
+        Answer { code, remark: Some(remark.into()), ..Answer::default() }
     }
 
     pub fn with_field(mut self, name: &'static str, value: impl ToString) -> Answer {
@@ -97,20 +83,9 @@ impl Answer {
 
     /// Appends the answer as a frame in the serialization of the request.
     pub fn encode(&self, out: &mut Vec<u8>, serialization: Serialization, opaque: i32) {
-        let fields: Vec<(&str, Value<'_>)> = self
-            .fields
-            .iter()
-            .map(|(name, value)| (*name, Value::Str(value)))
-            .collect();
+        let fields: Vec<(&str, Value<'_>)> =
+            self.fields.iter().map(|(name, value)| (*name, Value::Str(value))).collect();
         let remark = self.remark.as_deref();
-        encode::response(
-            out,
-            serialization,
-            opaque,
-            self.code,
-            remark,
-            &fields,
-            &self.body,
-        );
+        encode::response(out, serialization, opaque, self.code, remark, &fields, &self.body);
     }
 }

@@ -9,17 +9,8 @@ use crate::route::{DataVersion, QueueData, register::TopicEntry};
 
 impl From<&body::DataVersion> for DataVersion {
     fn from(version: &body::DataVersion) -> Self {
-        let body::DataVersion {
-            state_version,
-            timestamp,
-            counter,
-            ..
-        } = *version;
-        DataVersion {
-            state_version,
-            timestamp,
-            counter,
-        }
+        let body::DataVersion { state_version, timestamp, counter, .. } = *version;
+        DataVersion { state_version, timestamp, counter }
     }
 }
 
@@ -46,10 +37,7 @@ pub fn registration(
             topic_sys_flag: config.topic_sys_flag,
         };
         let named = !config.topic_name.is_empty();
-        TopicEntry {
-            topic: if named { config.topic_name } else { key },
-            data,
-        }
+        TopicEntry { topic: if named { config.topic_name } else { key }, data }
     });
     Ok(((&wrapper.data_version).into(), topics.collect()))
 }
@@ -98,20 +86,13 @@ mod tests {
             perm: 6,
             topic_sys_flag: flag,
         };
-        TopicEntry {
-            topic: topic.to_owned(),
-            data,
-        }
+        TopicEntry { topic: topic.to_owned(), data }
     }
 
     #[test]
     fn the_plain_body_of_4_9_is_read() {
         let (version, topics) = registration(PLAIN.as_bytes(), false, false).expect("valid");
-        let expected = DataVersion {
-            state_version: 0,
-            timestamp: 1_700_000_000_000,
-            counter: 2,
-        };
+        let expected = DataVersion { state_version: 0, timestamp: 1_700_000_000_000, counter: 2 };
         assert_eq!((version, topics), (expected, vec![entry("T", 8, 4, 1)]));
     }
 
@@ -127,14 +108,7 @@ mod tests {
             r#""topicQueueMappingInfoMap":{"T":{"bname":"b","currIdMap":{0:0,1:4},"epoch":1}}}}"#
         );
         let (version, topics) = registration(body.as_bytes(), false, false).expect("valid");
-        assert_eq!(
-            version,
-            DataVersion {
-                state_version: 5,
-                timestamp: 3,
-                counter: 1
-            }
-        );
+        assert_eq!(version, DataVersion { state_version: 5, timestamp: 3, counter: 1 });
         assert_eq!(topics, [entry("T", 1, 2, 0)]);
     }
 
@@ -143,11 +117,7 @@ mod tests {
         let body: RegisterBrokerBody = fastjson::from_slice(PLAIN.as_bytes()).expect("valid");
         let (version, topics) = registration(&body.encode(true), true, false).expect("valid");
         assert_eq!(version.counter, 2);
-        assert_eq!(
-            topics,
-            [entry("T", 8, 4, 0)],
-            "the flag is not among the words of a topic"
-        );
+        assert_eq!(topics, [entry("T", 8, 4, 0)], "the flag is not among the words of a topic");
     }
 
     #[test]

@@ -72,11 +72,7 @@ impl<D: Disk> NameServer<D> {
             entries: usize::try_from(config.topics_max).unwrap_or(usize::MAX),
         };
         let table = RouteTable::new(bounds, rules(&config));
-        NameServer {
-            config: RefCell::new(config),
-            table: RefCell::new(table),
-            kv,
-        }
+        NameServer { config: RefCell::new(config), table: RefCell::new(table), kv }
     }
 
     /// Not to be held across an await.

@@ -34,9 +34,7 @@ impl NumberKeys {
 pub fn route(route: &Route<'_>, order_topic_conf: Option<&str>, keys: NumberKeys) -> String {
     let mut out = String::with_capacity(512);
     out.push_str("{\"brokerDatas\":");
-    list(&mut out, route.brokers.iter(), |out, data| {
-        broker(out, data, keys)
-    });
+    list(&mut out, route.brokers.iter(), |out, data| broker(out, data, keys));
     out.push_str(",\"filterServerTable\":{}");
     if let Some(conf) = order_topic_conf {
         out.push_str(",\"orderTopicConf\":");
@@ -88,16 +86,9 @@ pub fn member_group(
     keys: NumberKeys,
 ) -> String {
     let addresses = addresses.into_iter().flatten();
-    let addresses = addresses
-        .map(|(id, address)| (*id, address.as_str()))
-        .collect();
-    let data = RouteBroker {
-        cluster,
-        name,
-        zone_name: None,
-        enable_acting_master: false,
-        addresses,
-    };
+    let addresses = addresses.map(|(id, address)| (*id, address.as_str())).collect();
+    let data =
+        RouteBroker { cluster, name, zone_name: None, enable_acting_master: false, addresses };
     let mut out = "{\"brokerMemberGroup\":".to_owned();
     broker(&mut out, &data, keys);
     out.push('}');
@@ -136,11 +127,7 @@ pub fn kv_table(entries: &BTreeMap<String, String>) -> String {
 
 /// `DataVersion`.
 pub fn data_version(version: DataVersion) -> String {
-    let DataVersion {
-        state_version,
-        timestamp,
-        counter,
-    } = version;
+    let DataVersion { state_version, timestamp, counter } = version;
     format!("{{\"counter\":{counter},\"stateVersion\":{state_version},\"timestamp\":{timestamp}}}")
 }
 
@@ -203,12 +190,8 @@ mod tests {
     #[test]
     fn a_route_is_what_java_writes() {
         let mut table = table();
-        table
-            .register(&master("b", "1.2.3.4:10911"), 0)
-            .expect("fits");
-        table
-            .register(&slave("b", "1.2.3.5:10911", 1), 0)
-            .expect("fits");
+        table.register(&master("b", "1.2.3.4:10911"), 0).expect("fits");
+        table.register(&slave("b", "1.2.3.5:10911", 1), 0).expect("fits");
         let data = table.route("t").expect("known");
         assert_eq!(
             route(&data, None, NumberKeys::of(409, false)),
@@ -220,10 +203,7 @@ mod tests {
             )
         );
         let old = route(&data, Some("b:8"), NumberKeys::of(317, false));
-        assert!(
-            old.contains(r#"{0:"1.2.3.4:10911",1:"1.2.3.5:10911"}"#),
-            "{old}"
-        );
+        assert!(old.contains(r#"{0:"1.2.3.4:10911",1:"1.2.3.5:10911"}"#), "{old}");
         assert!(old.contains(r#""orderTopicConf":"b:8""#), "{old}");
         assert_eq!(NumberKeys::of(317, true), NumberKeys::Quoted);
     }
@@ -244,13 +224,7 @@ mod tests {
             member_group("c", "b", group, NumberKeys::Quoted),
             r#"{"brokerMemberGroup":{"brokerAddrs":{"0":"m:1"},"brokerName":"b","cluster":"c"}}"#
         );
-        assert_eq!(
-            topic_list(table.topics(), None),
-            r#"{"topicList":["t","u"]}"#
-        );
-        assert_eq!(
-            topic_list([].into_iter(), Some("m")),
-            r#"{"brokerAddr":"m","topicList":[]}"#
-        );
+        assert_eq!(topic_list(table.topics(), None), r#"{"topicList":["t","u"]}"#);
+        assert_eq!(topic_list([].into_iter(), Some("m")), r#"{"brokerAddr":"m","topicList":[]}"#);
     }
 }

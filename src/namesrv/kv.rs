@@ -23,11 +23,7 @@ type Namespaces = BTreeMap<String, BTreeMap<String, String>>;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KvError {
     #[error("the {what} has {bytes} bytes; 1 to {limit} are allowed")]
-    Key {
-        what: &'static str,
-        bytes: usize,
-        limit: usize,
-    },
+    Key { what: &'static str, bytes: usize, limit: usize },
     #[error("the value has {bytes} bytes; at most {VALUE_BYTES_MAX} are allowed")]
     Value { bytes: usize },
     #[error("there are already {limit} entries; delete some, or raise kvEntriesMax")]
@@ -62,9 +58,7 @@ impl KvTable {
 
     /// All entries of a namespace; `None` if it has none.
     pub fn namespace(&self, namespace: &str) -> Option<&BTreeMap<String, String>> {
-        self.namespaces
-            .get(namespace)
-            .filter(|entries| !entries.is_empty())
+        self.namespaces.get(namespace).filter(|entries| !entries.is_empty())
     }
 
     pub fn put(
@@ -77,11 +71,7 @@ impl KvTable {
         for (what, text) in [("namespace", namespace), ("key", key)] {
             let bytes = text.len();
             if bytes == 0 || bytes > KEY_BYTES_MAX {
-                return Err(KvError::Key {
-                    what,
-                    bytes,
-                    limit: KEY_BYTES_MAX,
-                });
+                return Err(KvError::Key { what, bytes, limit: KEY_BYTES_MAX });
             }
         }
         if value.len() > VALUE_BYTES_MAX {
@@ -119,18 +109,14 @@ impl KvTable {
 
     /// As Java writes it: `{"configTable":{namespace:{key:value}}}`.
     pub fn to_json(&self) -> String {
-        let stored = Stored {
-            config_table: &self.namespaces,
-        };
+        let stored = Stored { config_table: &self.namespaces };
         serde_json::to_string(&stored).expect("maps of strings have a JSON form")
     }
 
     /// Reads what Java or this program wrote. Zeros and blanks at the end do not count; nulls are
     /// left out, numbers and booleans become text. The error says what is wrong where.
     pub fn from_json(bytes: &[u8]) -> Result<KvTable, String> {
-        let end = bytes
-            .iter()
-            .rposition(|byte| !matches!(byte, 0 | b' ' | b'\n' | b'\r' | b'\t'));
+        let end = bytes.iter().rposition(|byte| !matches!(byte, 0 | b' ' | b'\n' | b'\r' | b'\t'));
         let text = end.and_then(|end| bytes.get(..=end)).unwrap_or_default();
         if text.is_empty() {
             return Ok(KvTable::default());
@@ -144,11 +130,7 @@ impl KvTable {
                     serde_json::Value::String(text) => text,
                     other => other.to_string(),
                 };
-                table
-                    .namespaces
-                    .entry(namespace.clone())
-                    .or_default()
-                    .insert(key, value);
+                table.namespaces.entry(namespace.clone()).or_default().insert(key, value);
             }
         }
         Ok(table)
@@ -169,11 +151,7 @@ mod tests {
         assert_eq!(table.get("n", "k"), Some("2"));
         assert!(table.put("", "k", "", 9).is_err());
         assert!(table.put("n", &"k".repeat(256), "", 9).is_err());
-        assert!(
-            table
-                .put("n", "k", &"v".repeat(VALUE_BYTES_MAX + 1), 9)
-                .is_err()
-        );
+        assert!(table.put("n", "k", &"v".repeat(VALUE_BYTES_MAX + 1), 9).is_err());
         assert!(table.delete("m", "k"));
         assert!(!table.delete("m", "k"));
         assert!(table.namespace("m").is_none());
@@ -186,10 +164,7 @@ mod tests {
         let table = KvTable::from_json(json).expect("valid");
         assert_eq!(table.get(ORDER_TOPIC_NAMESPACE, "T"), Some("a:4;b:4"));
         assert_eq!(table.len(), 1);
-        assert_eq!(
-            table.to_json(),
-            r#"{"configTable":{"ORDER_TOPIC_CONFIG":{"T":"a:4;b:4"}}}"#
-        );
+        assert_eq!(table.to_json(), r#"{"configTable":{"ORDER_TOPIC_CONFIG":{"T":"a:4;b:4"}}}"#);
         assert_eq!(KvTable::from_json(b"{}\0\0"), Ok(KvTable::default()));
         assert_eq!(KvTable::from_json(b"\0"), Ok(KvTable::default()));
         assert!(KvTable::from_json(b"{\"configTable\":{").is_err());
@@ -198,9 +173,7 @@ mod tests {
     #[test]
     fn whatever_is_put_reads_back() {
         let mut table = KvTable::default();
-        table
-            .put("a\"b", "c\\\n", "\u{e9}\u{1F600}\0", 9)
-            .expect("fits");
+        table.put("a\"b", "c\\\n", "\u{e9}\u{1F600}\0", 9).expect("fits");
         assert_eq!(KvTable::from_json(table.to_json().as_bytes()), Ok(table));
     }
 }

@@ -95,11 +95,7 @@ pub struct Rules {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RouteError {
     #[error("the {what} has {bytes} bytes; 1 to {limit} are allowed")]
-    Name {
-        what: &'static str,
-        bytes: usize,
-        limit: usize,
-    },
+    Name { what: &'static str, bytes: usize, limit: usize },
     #[error("the {what} contains a control character")]
     Characters { what: &'static str },
     #[error("the broker id is {id}; 0 is a master, slaves are above 0")]
@@ -108,11 +104,7 @@ pub enum RouteError {
         "broker name {name} belongs to cluster {cluster}, where it has other members; give the \
          brokers of {wanted} another brokerName"
     )]
-    OtherCluster {
-        name: String,
-        cluster: String,
-        wanted: String,
-    },
+    OtherCluster { name: String, cluster: String, wanted: String },
     #[error(
         "this name server already knows {limit} broker addresses; raise brokersMax or let \
          unused brokers unregister"
@@ -156,11 +148,7 @@ impl RouteTable {
 
     /// Sets the queues of one topic on one broker. False if the table is full.
     fn put_queue_data(&mut self, topic: &str, broker: &str, data: QueueData) -> bool {
-        if let Some(known) = self
-            .topics
-            .get_mut(topic)
-            .and_then(|map| map.get_mut(broker))
-        {
+        if let Some(known) = self.topics.get_mut(topic).and_then(|map| map.get_mut(broker)) {
             *known = data;
             return true;
         }
@@ -168,10 +156,7 @@ impl RouteTable {
             return false;
         }
         self.entries += 1;
-        self.topics
-            .entry(topic.to_owned())
-            .or_default()
-            .insert(broker.to_owned(), data);
+        self.topics.entry(topic.to_owned()).or_default().insert(broker.to_owned(), data);
         true
     }
 
@@ -186,18 +171,12 @@ impl RouteTable {
             !map.is_empty()
         });
         self.entries -= removed;
-        debug_assert_eq!(
-            self.entries,
-            self.topics.values().map(BTreeMap::len).sum::<usize>()
-        );
+        debug_assert_eq!(self.entries, self.topics.values().map(BTreeMap::len).sum::<usize>());
     }
 
     /// Takes write permission from all topics of a broker name; the number of topics.
     fn change_perm(&mut self, broker: &str, change: impl Fn(i32) -> i32) -> usize {
-        let entries = self
-            .topics
-            .values_mut()
-            .filter_map(|map| map.get_mut(broker));
+        let entries = self.topics.values_mut().filter_map(|map| map.get_mut(broker));
         entries.map(|data| data.perm = change(data.perm)).count()
     }
 }
@@ -218,17 +197,8 @@ pub(crate) mod test {
     use super::{register::*, *};
 
     pub fn table() -> RouteTable {
-        let bounds = Bounds {
-            brokers: 8,
-            entries: 16,
-        };
-        RouteTable::new(
-            bounds,
-            Rules {
-                silence_ms_max: 120_000,
-                ..Rules::default()
-            },
-        )
+        let bounds = Bounds { brokers: 8, entries: 16 };
+        RouteTable::new(bounds, Rules { silence_ms_max: 120_000, ..Rules::default() })
     }
 
     pub fn topic(name: &str, queues: i32) -> TopicEntry {
@@ -238,18 +208,11 @@ pub(crate) mod test {
             perm: 6,
             topic_sys_flag: 0,
         };
-        TopicEntry {
-            topic: name.to_owned(),
-            data,
-        }
+        TopicEntry { topic: name.to_owned(), data }
     }
 
     pub fn version(counter: i64) -> DataVersion {
-        DataVersion {
-            state_version: 0,
-            timestamp: 1,
-            counter,
-        }
+        DataVersion { state_version: 0, timestamp: 1, counter }
     }
 
     /// A master `name` at `address` of the cluster `c` with two topics.
@@ -271,10 +234,6 @@ pub(crate) mod test {
 
     pub fn slave(name: &str, address: &str, id: i64) -> Registration {
         let connection = ConnectionId(100);
-        Registration {
-            broker_id: id,
-            connection,
-            ..master(name, address)
-        }
+        Registration { broker_id: id, connection, ..master(name, address) }
     }
 }

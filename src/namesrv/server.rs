@@ -80,11 +80,7 @@ pub async fn serve<R: Runtime>(
     tracing::info!("name server listens on {address}");
     let accept = Rc::clone(&shared).accept_loop(listener);
     runtime.spawn(Shares::Foreground, "name server accept", accept);
-    runtime.spawn(
-        Shares::Admin,
-        "name server scan",
-        Rc::clone(&shared).scan_loop(),
-    );
+    runtime.spawn(Shares::Admin, "name server scan", Rc::clone(&shared).scan_loop());
     shutdown.await;
     shared.close(address).await;
     Ok(())
@@ -133,15 +129,10 @@ impl<R: Runtime> Shared<R> {
         let id = self.next_connection.get();
         self.next_connection.set(id + 1);
         let local = is_local(address.ip(), stream.local().ip());
-        let peer = Peer {
-            address,
-            local,
-            connection: ConnectionId(id),
-        };
+        let peer = Peer { address, local, connection: ConnectionId(id) };
         self.connections.borrow_mut().insert(id, Rc::clone(&stream));
         let task = Rc::clone(self).converse(stream, peer);
-        self.runtime
-            .spawn(Shares::Foreground, "name server connection", task);
+        self.runtime.spawn(Shares::Foreground, "name server connection", task);
     }
 
     /// One connection from its first to its last byte.
@@ -157,11 +148,7 @@ impl<R: Runtime> Shared<R> {
         let ConnectionId(id) = peer.connection;
         self.connections.borrow_mut().remove(&id);
         let now = self.now_ms();
-        let dropped = self
-            .server
-            .table()
-            .borrow_mut()
-            .connection_closed(peer.connection, now);
+        let dropped = self.server.table().borrow_mut().connection_closed(peer.connection, now);
         for broker in &dropped {
             report(broker, "its connection has ended");
         }
@@ -224,13 +211,7 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 }
 
 fn report(broker: &Dropped, reason: &str) {
-    let Dropped {
-        cluster,
-        address,
-        broker_name,
-        silent_ms,
-        ..
-    } = broker;
+    let Dropped { cluster, address, broker_name, silent_ms, .. } = broker;
     let name = broker_name.as_deref().unwrap_or("(replaced)");
     tracing::warn!(
         "broker {name} {address} of cluster {cluster} is dropped: {reason}; last heard of \

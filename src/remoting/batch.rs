@@ -21,26 +21,14 @@ pub struct BatchMessage<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BatchError {
     #[error("message {index} of the batch: {field} needs {need} bytes, {have} are left")]
-    Short {
-        index: usize,
-        field: &'static str,
-        need: usize,
-        have: usize,
-    },
+    Short { index: usize, field: &'static str, need: usize, have: usize },
     #[error("message {index} of the batch: {field} is {value}")]
-    Negative {
-        index: usize,
-        field: &'static str,
-        value: i32,
-    },
+    Negative { index: usize, field: &'static str, value: i32 },
 }
 
 /// The messages of a batch body. Ends after the first error.
 pub fn messages(body: &[u8]) -> Messages<'_> {
-    Messages {
-        rest: body,
-        index: 0,
-    }
+    Messages { rest: body, index: 0 }
 }
 
 #[derive(Clone, Debug)]
@@ -52,30 +40,18 @@ pub struct Messages<'a> {
 impl<'a> Messages<'a> {
     fn take(&mut self, field: &'static str, need: usize) -> Result<&'a [u8], BatchError> {
         let have = self.rest.len();
-        let short = BatchError::Short {
-            index: self.index,
-            field,
-            need,
-            have,
-        };
+        let short = BatchError::Short { index: self.index, field, need, have };
         let (part, rest) = self.rest.split_at_checked(need).ok_or(short)?;
         self.rest = rest;
         Ok(part)
     }
 
     fn array<const N: usize>(&mut self, field: &'static str) -> Result<[u8; N], BatchError> {
-        Ok(self
-            .take(field, N)?
-            .try_into()
-            .expect("take gives the length asked for"))
+        Ok(self.take(field, N)?.try_into().expect("take gives the length asked for"))
     }
 
     fn part(&mut self, field: &'static str, length: i32) -> Result<&'a [u8], BatchError> {
-        let negative = BatchError::Negative {
-            index: self.index,
-            field,
-            value: length,
-        };
+        let negative = BatchError::Negative { index: self.index, field, value: length };
         self.take(field, usize::try_from(length).map_err(|_| negative)?)
     }
 
@@ -87,11 +63,7 @@ impl<'a> Messages<'a> {
         let length = i16::from_be_bytes(self.array("properties length")?);
         let properties = self.part("properties", i32::from(length))?;
         self.index += 1;
-        Ok(BatchMessage {
-            flag,
-            body,
-            properties,
-        })
+        Ok(BatchMessage { flag, body, properties })
     }
 }
 
@@ -140,11 +112,7 @@ mod tests {
 
     #[test]
     fn a_batch_is_taken_apart_and_put_together() {
-        let message = BatchMessage {
-            flag: 7,
-            body: b"hi",
-            properties: b"a\x01b\x02",
-        };
+        let message = BatchMessage { flag: 7, body: b"hi", properties: b"a\x01b\x02" };
         let two = [ONE, ONE].concat();
         let all: Result<Vec<_>, _> = messages(&two).collect();
         assert_eq!(all, Ok(vec![message, message]));
@@ -159,10 +127,7 @@ mod tests {
     fn every_truncation_is_an_error_and_the_end() {
         for cut in 1..ONE.len() {
             let mut messages = messages(&ONE[..cut]);
-            assert!(
-                matches!(messages.next(), Some(Err(BatchError::Short { .. }))),
-                "{cut}"
-            );
+            assert!(matches!(messages.next(), Some(Err(BatchError::Short { .. }))), "{cut}");
             assert_eq!(messages.next(), None);
         }
     }
@@ -171,16 +136,9 @@ mod tests {
     fn huge_and_negative_lengths_are_errors() {
         let mut bytes = ONE.to_vec();
         bytes[16] = 0x7F;
-        assert!(matches!(
-            messages(&bytes).next(),
-            Some(Err(BatchError::Short { .. }))
-        ));
+        assert!(matches!(messages(&bytes).next(), Some(Err(BatchError::Short { .. }))));
         bytes[16] = 0xFF;
-        let error = BatchError::Negative {
-            index: 0,
-            field: "body",
-            value: -16_777_214,
-        };
+        let error = BatchError::Negative { index: 0, field: "body", value: -16_777_214 };
         assert_eq!(messages(&bytes).next(), Some(Err(error)));
     }
 

@@ -37,11 +37,7 @@ pub struct MessageQueue {
 impl MessageQueue {
     pub fn new(topic: &str, broker_name: &str, queue_id: i32) -> MessageQueue {
         let (topic, broker_name) = (topic.to_owned(), broker_name.to_owned());
-        MessageQueue {
-            topic,
-            broker_name,
-            queue_id,
-        }
+        MessageQueue { topic, broker_name, queue_id }
     }
 
     /// As fastjson writes a queue: names sorted.
@@ -73,10 +69,7 @@ pub(crate) mod queue_map {
         map: &BTreeMap<MessageQueue, V>,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(
-            map.iter()
-                .map(|(queue, value)| (ObjectKey(queue.json()), value)),
-        )
+        serializer.collect_map(map.iter().map(|(queue, value)| (ObjectKey(queue.json()), value)))
     }
 
     pub(crate) fn deserialize<'de, V: Deserialize<'de>, D: Deserializer<'de>>(
@@ -119,19 +112,13 @@ pub(crate) mod client_queue_map {
     type Table = BTreeMap<String, BTreeMap<MessageQueue, i64>>;
 
     pub(crate) fn serialize<S: Serializer>(map: &Table, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(
-            map.iter()
-                .map(|(client, queues)| (client, Queues(queues.clone()))),
-        )
+        serializer.collect_map(map.iter().map(|(client, queues)| (client, Queues(queues.clone()))))
     }
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Table, D::Error> {
         let map = BTreeMap::<String, Queues>::deserialize(deserializer)?;
-        Ok(map
-            .into_iter()
-            .map(|(client, Queues(queues))| (client, queues))
-            .collect())
+        Ok(map.into_iter().map(|(client, Queues(queues))| (client, queues)).collect())
     }
 }

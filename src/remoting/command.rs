@@ -26,11 +26,7 @@ pub enum HeaderError {
     #[error("header field {field} is not a 32-bit number: {value:?}")]
     Number { field: &'static str, value: String },
     #[error("binary header has {have} bytes, field {field} needs {need}")]
-    Short {
-        field: &'static str,
-        need: usize,
-        have: usize,
-    },
+    Short { field: &'static str, need: usize, have: usize },
     #[error("binary header field {field} announces {length} bytes")]
     Length { field: &'static str, length: i64 },
     #[error("header has more than {limit} fields")]
@@ -111,6 +107,22 @@ pub fn peek(frame: &Frame<'_>) -> Result<Peek, HeaderError> {
     }
 }
 
+/// The request code of a header that begins with it, as those of all known clients do: a hint
+/// which decoder to try, for it is not known yet whether the rest is a header.
+pub fn leading_code(frame: &Frame<'_>) -> Option<i32> {
+    match frame.serialization {
+        Serialization::Json => {
+            let rest = frame.header.strip_prefix(b"{\"code\":")?;
+            let digits = rest.iter().take(6).take_while(|byte| byte.is_ascii_digit());
+            digits.map(|digit| i32::from(digit - b'0')).reduce(|code, digit| code * 10 + digit)
+        }
+        Serialization::RocketMq => {
+            let code = frame.header.first_chunk::<2>()?;
+            Some(i32::from(i16::from_be_bytes(*code)))
+        }
+    }
+}
+
 fn is_response(flag: i32) -> bool {
     flag & FLAG_RESPONSE != 0
 }
@@ -145,9 +157,7 @@ impl<'a> Fields<'a> {
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.entries
-            .iter()
-            .map(|(name, value)| (name.as_ref(), value.as_ref()))
+        self.entries.iter().map(|(name, value)| (name.as_ref(), value.as_ref()))
     }
 
     pub fn len(&self) -> usize {
@@ -174,8 +184,6 @@ impl<'a> Fields<'a> {
 impl<'a> FromIterator<(&'a str, &'a str)> for Fields<'a> {
     fn from_iter<I: IntoIterator<Item = (&'a str, &'a str)>>(entries: I) -> Self {
         let borrow = |(name, value)| (Cow::Borrowed(name), Cow::Borrowed(value));
-        Fields {
-            entries: entries.into_iter().map(borrow).collect(),
-        }
+        Fields { entries: entries.into_iter().map(borrow).collect() }
     }
 }

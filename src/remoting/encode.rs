@@ -66,15 +66,8 @@ pub fn request(
 ) {
     let flag = if oneway { FLAG_ONEWAY } else { 0 };
     let start = Start::reserve(out);
-    let head = Head {
-        code,
-        opaque,
-        flag,
-        remark: None,
-    };
-    let fields = fields
-        .iter()
-        .map(|&(name, value)| (name, Value::Str(value)));
+    let head = Head { code, opaque, flag, remark: None };
+    let fields = fields.iter().map(|&(name, value)| (name, Value::Str(value)));
     start.header(out, serialization, &head, fields);
     out.extend_from_slice(body);
     start.finish(out);
@@ -95,12 +88,7 @@ pub fn request_values(
 ) {
     let flag = if oneway { FLAG_ONEWAY } else { 0 };
     let start = Start::reserve(out);
-    let head = Head {
-        code,
-        opaque,
-        flag,
-        remark: None,
-    };
+    let head = Head { code, opaque, flag, remark: None };
     start.header(out, serialization, &head, fields.iter().copied());
     out.extend_from_slice(body);
     start.finish(out);
@@ -156,12 +144,7 @@ pub fn begin_response(
     fields: &[(&str, Value<'_>)],
 ) -> Start {
     let start = Start::reserve(out);
-    let head = Head {
-        code,
-        opaque,
-        flag: FLAG_RESPONSE,
-        remark: remark.map(cut_remark),
-    };
+    let head = Head { code, opaque, flag: FLAG_RESPONSE, remark: remark.map(cut_remark) };
     start.header(out, serialization, &head, fields.iter().copied());
     start
 }
@@ -212,16 +195,9 @@ impl Start {
     /// Writes the length of the header, which ends here.
     fn end_header(self, out: &mut [u8], serialization: Serialization) {
         let length = out.len() - self.at - PREFIX_BYTES;
-        assert!(
-            length <= HEADER_BYTES_MAX,
-            "header of {length} bytes, fields were not limited"
-        );
+        assert!(length <= HEADER_BYTES_MAX, "header of {length} bytes, fields were not limited");
         let length = u32::try_from(length).expect("asserted");
-        self.patch(
-            out,
-            LENGTH_BYTES,
-            u32::from(serialization.code()) << 24 | length,
-        );
+        self.patch(out, LENGTH_BYTES, u32::from(serialization.code()) << 24 | length);
     }
 
     /// Writes the length of the frame, which ends here.
@@ -233,18 +209,13 @@ impl Start {
     }
 
     fn finish_with(self, out: &mut [u8], behind: usize) {
-        let length = out
-            .len()
-            .checked_sub(self.at + LENGTH_BYTES)
-            .expect("begun in this buffer");
+        let length = out.len().checked_sub(self.at + LENGTH_BYTES).expect("begun in this buffer");
         let length = u32::try_from(length + behind).expect("frames are limited to 16 MiB");
         self.patch(out, 0, length);
     }
 
     fn patch(self, out: &mut [u8], at: usize, value: u32) {
-        let place = out
-            .get_mut(self.at + at..)
-            .and_then(|rest| rest.first_chunk_mut());
+        let place = out.get_mut(self.at + at..).and_then(|rest| rest.first_chunk_mut());
         *place.expect("reserved at the start") = value.to_be_bytes();
     }
 }
@@ -260,20 +231,8 @@ mod tests {
     #[test]
     fn a_json_response_has_the_bytes_of_java() {
         let mut out = b"before".to_vec();
-        let fields = [
-            ("n", Value::Int(-5)),
-            ("t", Value::Str("a\"\u{1}")),
-            ("b", true.into()),
-        ];
-        response(
-            &mut out,
-            Serialization::Json,
-            7,
-            0,
-            Some("r"),
-            &fields,
-            b"body",
-        );
+        let fields = [("n", Value::Int(-5)), ("t", Value::Str("a\"\u{1}")), ("b", true.into())];
+        response(&mut out, Serialization::Json, 7, 0, Some("r"), &fields, b"body");
         let header = concat!(
             r#"{"code":0,"extFields":{"n":"-5","t":"a\"\u0001","b":"true"},"flag":1,"#,
             r#""language":"JAVA","opaque":7,"remark":"r","serializeTypeCurrentRPC":"JSON","#,
@@ -284,24 +243,13 @@ mod tests {
         expected.extend_from_slice(&(header.len() as u32).to_be_bytes());
         expected.extend_from_slice(header.as_bytes());
         expected.extend_from_slice(b"body");
-        assert_eq!(
-            String::from_utf8_lossy(&out),
-            String::from_utf8_lossy(&expected)
-        );
+        assert_eq!(String::from_utf8_lossy(&out), String::from_utf8_lossy(&expected));
     }
 
     #[test]
     fn a_binary_request_has_the_bytes_of_java() {
         let mut out = Vec::new();
-        request(
-            &mut out,
-            Serialization::RocketMq,
-            200_050,
-            3,
-            true,
-            &[("k", "v"), ("e", "")],
-            b"",
-        );
+        request(&mut out, Serialization::RocketMq, 200_050, 3, true, &[("k", "v"), ("e", "")], b"");
         let expected = b"\x00\x00\x00\x28\x01\x00\x00\x24\
             \x0D\x72\x00\x01\x99\x00\x00\x00\x03\x00\x00\x00\x02\x00\x00\x00\x00\
             \x00\x00\x00\x0F\x00\x01k\x00\x00\x00\x01v\x00\x01e\x00\x00\x00\x00";
@@ -312,15 +260,7 @@ mod tests {
     fn frames_of_both_serializations_are_read_back() {
         for serialization in BOTH {
             let mut out = Vec::new();
-            request(
-                &mut out,
-                serialization,
-                310,
-                9,
-                false,
-                &[("a", "x\u{4e2d}\n")],
-                b"hello",
-            );
+            request(&mut out, serialization, 310, 9, false, &[("a", "x\u{4e2d}\n")], b"hello");
             assert_eq!(scan(&out), Ok(Scan::Complete { length: out.len() }));
             let frame = Frame::parse(&out).expect("a frame");
             let header = Header::decode(&frame).expect("a header");

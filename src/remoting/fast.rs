@@ -78,11 +78,7 @@ fn decimal(bytes: &[u8]) -> Option<i64> {
         // At most 18 digits: no overflow.
         value = value.wrapping_mul(10).wrapping_add(i64::from(digit));
     }
-    Some(if negative {
-        value.wrapping_neg()
-    } else {
-        value
-    })
+    Some(if negative { value.wrapping_neg() } else { value })
 }
 
 /// Calls `field` with name and value of every field, the last of several with one name last.
@@ -95,12 +91,7 @@ pub(crate) fn scan<'a>(
 ) -> Option<Top> {
     match frame.serialization {
         Serialization::Json => {
-            let cursor = Cursor {
-                bytes: frame.header,
-                at: 0,
-                scratch,
-                used: 0,
-            };
+            let cursor = Cursor { bytes: frame.header, at: 0, scratch, used: 0 };
             cursor.header(field)
         }
         Serialization::RocketMq => binary(frame.header, field),
@@ -118,12 +109,7 @@ fn binary<'a>(bytes: &'a [u8], mut field: impl FnMut(&'a [u8], Piece<'a>)) -> Op
         }
     }
     let code = restore_code(start.code, start.flag);
-    Some(Top {
-        code,
-        opaque: start.opaque,
-        flag: start.flag,
-        version: start.version,
-    })
+    Some(Top { code, opaque: start.opaque, flag: start.flag, version: start.version })
 }
 
 /// Where the first quote or backslash of eight bytes is; 8 when there is none.
@@ -154,9 +140,7 @@ fn find_mark(bytes: &[u8]) -> Option<usize> {
         }
     }
     let rest = bytes.get(at..)?;
-    rest.iter()
-        .position(|&byte| byte == b'"' || byte == b'\\')
-        .map(|found| at + found)
+    rest.iter().position(|&byte| byte == b'"' || byte == b'\\').map(|found| at + found)
 }
 
 struct Cursor<'a, 's> {
@@ -314,9 +298,7 @@ impl<'a> Cursor<'a, '_> {
     fn number(&mut self) -> Option<i32> {
         self.space();
         let rest = self.bytes.get(self.at..)?;
-        let end = rest
-            .iter()
-            .position(|byte| !(byte.is_ascii_digit() || *byte == b'-'))?;
+        let end = rest.iter().position(|byte| !(byte.is_ascii_digit() || *byte == b'-'))?;
         self.at += end;
         decimal(rest.get(..end)?)?.try_into().ok()
     }
@@ -330,9 +312,7 @@ impl<'a> Cursor<'a, '_> {
             return (rest.get(end) == Some(&b'"')).then_some(());
         }
         let rest = self.bytes.get(self.at - 1..)?;
-        let end = rest
-            .iter()
-            .position(|byte| !(byte.is_ascii_alphanumeric() || *byte == b'-'))?;
+        let end = rest.iter().position(|byte| !(byte.is_ascii_alphanumeric() || *byte == b'-'))?;
         if end == 0 {
             return None;
         }

@@ -38,8 +38,7 @@ pub fn to_vec<T: Serialize>(body: &T) -> Vec<u8> {
     let mut out = Vec::new();
     OBJECT_KEY.set(false);
     let mut serializer = serde_json::Serializer::with_formatter(&mut out, Writer::default());
-    body.serialize(&mut serializer)
-        .expect("bodies have keys of text and go into memory");
+    body.serialize(&mut serializer).expect("bodies have keys of text and go into memory");
     out
 }
 
@@ -47,10 +46,7 @@ pub fn to_vec<T: Serialize>(body: &T) -> Vec<u8> {
 ///
 /// The result is at most some times as long as `bytes`.
 pub fn to_strict(bytes: &[u8]) -> Result<Vec<u8>, JsonError> {
-    let mut reader = Reader {
-        lexer: Lexer::new(bytes),
-        in_key: false,
-    };
+    let mut reader = Reader { lexer: Lexer::new(bytes), in_key: false };
     let mut out = Vec::with_capacity(bytes.len());
     let first = reader.lexer.next()?;
     reader.value(first, &mut out, 0)?;
@@ -76,10 +72,7 @@ impl<'a> Reader<'a> {
         depth: usize,
     ) -> Result<bool, JsonError> {
         if depth > DEPTH_MAX {
-            return Err(JsonError::Depth {
-                at: self.lexer.at(),
-                limit: DEPTH_MAX,
-            });
+            return Err(JsonError::Depth { at: self.lexer.at(), limit: DEPTH_MAX });
         }
         match token {
             Token::ObjectStart => self.object(out, depth)?,
@@ -186,19 +179,11 @@ struct Writer {
 impl Formatter for Writer {
     fn begin_string<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
         self.raw = OBJECT_KEY.replace(false);
-        if self.raw {
-            Ok(())
-        } else {
-            writer.write_all(b"\"")
-        }
+        if self.raw { Ok(()) } else { writer.write_all(b"\"") }
     }
 
     fn end_string<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
-        if std::mem::take(&mut self.raw) {
-            Ok(())
-        } else {
-            writer.write_all(b"\"")
-        }
+        if std::mem::take(&mut self.raw) { Ok(()) } else { writer.write_all(b"\"") }
     }
 
     fn write_char_escape<W: ?Sized + io::Write>(
@@ -240,18 +225,7 @@ mod tests {
 
     #[test]
     fn what_is_no_json_is_an_error() {
-        for json in [
-            "",
-            "{",
-            "[1",
-            "{a}",
-            "{a:}",
-            "}",
-            "[]]",
-            "{{{a:1}:1}:1}",
-            "{,",
-            "\"a",
-        ] {
+        for json in ["", "{", "[1", "{a}", "{a:}", "}", "[]]", "{{{a:1}:1}:1}", "{,", "\"a"] {
             assert!(to_strict(json.as_bytes()).is_err(), "{json}");
         }
     }

@@ -109,23 +109,14 @@ impl<'a> Frame<'a> {
     pub fn parse(bytes: &'a [u8]) -> Result<Frame<'a>, FrameError> {
         let have = bytes.len();
         let incomplete = |need| FrameError::Incomplete { need, have };
-        let prefix = bytes
-            .first_chunk::<PREFIX_BYTES>()
-            .ok_or_else(|| incomplete(PREFIX_BYTES))?;
+        let prefix = bytes.first_chunk::<PREFIX_BYTES>().ok_or_else(|| incomplete(PREFIX_BYTES))?;
         let [a, b, c, d, ..] = *prefix;
         let total = check_length(u32::from_be_bytes([a, b, c, d]))?;
         let (serialization, header_length) = check_word(prefix, total)?;
-        let content = bytes
-            .get(PREFIX_BYTES..total)
-            .ok_or_else(|| incomplete(total))?;
-        let (header, body) = content
-            .split_at_checked(header_length)
-            .ok_or_else(|| incomplete(total))?;
-        Ok(Frame {
-            serialization,
-            header,
-            body,
-        })
+        let content = bytes.get(PREFIX_BYTES..total).ok_or_else(|| incomplete(total))?;
+        let (header, body) =
+            content.split_at_checked(header_length).ok_or_else(|| incomplete(total))?;
+        Ok(Frame { serialization, header, body })
     }
 }
 
@@ -164,16 +155,10 @@ mod tests {
     fn a_frame_is_taken_apart() {
         let frame = Frame::parse(FRAME).expect("a frame");
         assert_eq!(frame.serialization, Serialization::Json);
-        assert_eq!(
-            (frame.header, frame.body),
-            (b"{}".as_slice(), b"xy".as_slice())
-        );
+        assert_eq!((frame.header, frame.body), (b"{}".as_slice(), b"xy".as_slice()));
         let binary = Frame::parse(b"\x00\x00\x00\x05\x01\x00\x00\x01h").expect("a frame");
         assert_eq!(binary.serialization, Serialization::RocketMq);
-        assert_eq!(
-            (binary.header, binary.body),
-            (b"h".as_slice(), b"".as_slice())
-        );
+        assert_eq!((binary.header, binary.body), (b"h".as_slice(), b"".as_slice()));
     }
 
     #[test]
@@ -181,16 +166,10 @@ mod tests {
         for cut in 0..FRAME.len() {
             let need = if cut < 4 { 4 } else { FRAME.len() };
             assert_eq!(scan(&FRAME[..cut]), Ok(Scan::Incomplete { need }));
-            assert!(matches!(
-                Frame::parse(&FRAME[..cut]),
-                Err(FrameError::Incomplete { .. })
-            ));
+            assert!(matches!(Frame::parse(&FRAME[..cut]), Err(FrameError::Incomplete { .. })));
         }
         assert_eq!(scan(FRAME), Ok(Scan::Complete { length: 12 }));
-        assert_eq!(
-            scan(&[FRAME, b"more"].concat()),
-            Ok(Scan::Complete { length: 12 })
-        );
+        assert_eq!(scan(&[FRAME, b"more"].concat()), Ok(Scan::Complete { length: 12 }));
     }
 
     #[test]
@@ -201,12 +180,7 @@ mod tests {
             assert_eq!(scan(&bytes), Err(FrameError::Long { length, limit }));
         }
         let largest = (limit as u32).to_be_bytes();
-        assert_eq!(
-            scan(&largest),
-            Ok(Scan::Incomplete {
-                need: FRAME_BYTES_MAX
-            })
-        );
+        assert_eq!(scan(&largest), Ok(Scan::Incomplete { need: FRAME_BYTES_MAX }));
     }
 
     #[test]
@@ -215,10 +189,7 @@ mod tests {
         let unknown = b"\0\0\0\x10\x02\0\0\0";
         assert_eq!(scan(unknown), Err(FrameError::Serialization { code: 2 }));
         let header = b"\0\0\0\x06\0\0\0\x03";
-        let error = FrameError::HeaderLength {
-            header: 3,
-            available: 2,
-        };
+        let error = FrameError::HeaderLength { header: 3, available: 2 };
         assert_eq!(scan(header), Err(error));
         assert_eq!(Frame::parse(header), Err(error));
         assert!(scan(b"GET / HTTP/1.1").is_err());

@@ -79,11 +79,7 @@ pub fn required<'a, T: FieldValue<'a>>(
     fields: &'a Fields<'_>,
     field: &'static str,
 ) -> Result<T, HeaderFieldError> {
-    let error = HeaderFieldError {
-        header,
-        field,
-        kind: T::KIND,
-    };
+    let error = HeaderFieldError { header, field, kind: T::KIND };
     optional(fields, field).ok_or(error)
 }
 
@@ -230,11 +226,6 @@ mod tests {
         let header = End::decode(&fields.into_iter().collect()).expect("a header");
         assert!(header.from_transaction_check);
         assert_eq!(header.transaction_id, None);
-        assert!(
-            header
-                .encode()
-                .iter()
-                .all(|(name, _)| *name != "transactionId")
-        );
+        assert!(header.encode().iter().all(|(name, _)| *name != "transactionId"));
     }
 }

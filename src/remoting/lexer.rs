@@ -9,11 +9,7 @@ pub enum JsonError {
     #[error("JSON ends at byte {at} within a value")]
     End { at: usize },
     #[error("JSON has an unexpected {found} at byte {at}, expected {expected}")]
-    Unexpected {
-        at: usize,
-        found: &'static str,
-        expected: &'static str,
-    },
+    Unexpected { at: usize, found: &'static str, expected: &'static str },
     #[error("JSON has the wrong escape \\{escape:?} at byte {at}")]
     Escape { at: usize, escape: char },
     #[error("JSON is nested deeper than {limit} levels at byte {at}")]
@@ -149,9 +145,7 @@ impl<'a> Lexer<'a> {
         loop {
             let rest = self.bytes.get(end..).unwrap_or_default();
             let Some(found) = memchr::memchr2(quote, b'\\', rest) else {
-                return Err(JsonError::End {
-                    at: self.bytes.len(),
-                });
+                return Err(JsonError::End { at: self.bytes.len() });
             };
             end += found;
             if self.bytes.get(end) == Some(&quote) {
@@ -162,11 +156,7 @@ impl<'a> Lexer<'a> {
         }
         self.at = end + 1;
         let bytes = self.bytes.get(start..end).unwrap_or_default();
-        Ok(RawText {
-            bytes,
-            escaped,
-            at: start,
-        })
+        Ok(RawText { bytes, escaped, at: start })
     }
 
     fn word(&mut self) -> Result<&'a [u8], JsonError> {
@@ -178,11 +168,7 @@ impl<'a> Lexer<'a> {
             self.at += 1;
         }
         if self.at == start {
-            return Err(JsonError::Unexpected {
-                at: start,
-                found: "character",
-                expected: "value",
-            });
+            return Err(JsonError::Unexpected { at: start, found: "character", expected: "value" });
         }
         Ok(self.since(start))
     }
@@ -210,11 +196,7 @@ impl<'a> Lexer<'a> {
     pub fn unexpected(&self, found: &Token<'_>, expected: &'static str) -> JsonError {
         match found {
             Token::End => JsonError::End { at: self.at },
-            _ => JsonError::Unexpected {
-                at: self.at,
-                found: found.name(),
-                expected,
-            },
+            _ => JsonError::Unexpected { at: self.at, found: found.name(), expected },
         }
     }
 }
@@ -238,18 +220,12 @@ pub(crate) fn unescape_one(escape: &[u8], at: usize) -> Result<(char, usize), Js
     let Some(&letter) = escape.get(1) else {
         return Err(JsonError::End { at });
     };
-    let error = JsonError::Escape {
-        at,
-        escape: char::from(letter),
-    };
+    let error = JsonError::Escape { at, escape: char::from(letter) };
     match letter {
         b'u' => unescape_unicode(escape).ok_or(error),
         b'x' => {
             let code = hex(escape.get(2..4).unwrap_or_default(), 2).ok_or(error)?;
-            Ok((
-                char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER),
-                4,
-            ))
+            Ok((char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER), 4))
         }
         _ => Ok((char::from(unescape_letter(letter).ok_or(error)?), 2)),
     }
@@ -281,19 +257,14 @@ fn unescape_unicode(escape: &[u8]) -> Option<(char, usize)> {
         let code = 0x1_0000 + ((first - 0xD800) << 10) + (second - 0xDC00);
         return Some((char::from_u32(code)?, 12));
     }
-    Some((
-        char::from_u32(first).unwrap_or(char::REPLACEMENT_CHARACTER),
-        6,
-    ))
+    Some((char::from_u32(first).unwrap_or(char::REPLACEMENT_CHARACTER), 6))
 }
 
 fn hex(digits: &[u8], length: usize) -> Option<u32> {
     if digits.len() != length {
         return None;
     }
-    digits.iter().try_fold(0, |value, &digit| {
-        Some(value << 4 | char::from(digit).to_digit(16)?)
-    })
+    digits.iter().try_fold(0, |value, &digit| Some(value << 4 | char::from(digit).to_digit(16)?))
 }
 
 #[cfg(test)]
@@ -316,9 +287,8 @@ mod tests {
     #[test]
     fn fastjson_words_are_read() {
         let json = "{'a' : \"b\", name:1.5e+3, /* no */ [true] } // end";
-        let expected = [
-            "'{'", "a", "':'", "b", "','", "name", "':'", "1.5e+3", "','", "'['", "true", "']'",
-        ];
+        let expected =
+            ["'{'", "a", "':'", "b", "','", "name", "':'", "1.5e+3", "','", "'['", "true", "']'"];
         assert_eq!(texts(json)[..12], expected);
     }
 
@@ -332,13 +302,8 @@ mod tests {
     fn wrong_escapes_and_open_strings_are_errors() {
         for json in [r#""\q""#, r#""\u12""#, r#""\u12G4""#] {
             let mut lexer = Lexer::new(json.as_bytes());
-            let Ok(Token::Text(text)) = lexer.next() else {
-                panic!("a string")
-            };
-            assert!(
-                matches!(text.text(), Err(JsonError::Escape { .. })),
-                "{json}"
-            );
+            let Ok(Token::Text(text)) = lexer.next() else { panic!("a string") };
+            assert!(matches!(text.text(), Err(JsonError::Escape { .. })), "{json}");
         }
         for json in ["\"abc", "\"abc\\", "\"abc\\\"", "'a\""] {
             assert!(Lexer::new(json.as_bytes()).next().is_err(), "{json}");

@@ -19,10 +19,7 @@ pub struct MessageId {
 
 /// The id of the message that `host` stores at `physical_offset`.
 pub fn message_id(host: SocketAddr, physical_offset: i64) -> MessageId {
-    let mut id = MessageId {
-        digits: [0; DIGITS_MAX],
-        length: 0,
-    };
+    let mut id = MessageId { digits: [0; DIGITS_MAX], length: 0 };
     match host.ip() {
         IpAddr::V4(ip) => id.push(&ip.octets()),
         IpAddr::V6(ip) => id.push(&ip.octets()),
@@ -37,19 +34,13 @@ impl MessageId {
         let rest = self.digits.iter_mut().skip(usize::from(self.length));
         let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 0xF]);
         for (place, digit) in rest.zip(digits) {
-            *place = if digit < 10 {
-                b'0' + digit
-            } else {
-                b'A' - 10 + digit
-            };
+            *place = if digit < 10 { b'0' + digit } else { b'A' - 10 + digit };
             self.length += 1;
         }
     }
 
     pub fn as_bytes(&self) -> &[u8] {
-        self.digits
-            .get(..usize::from(self.length))
-            .expect("at most all digits")
+        self.digits.get(..usize::from(self.length)).expect("at most all digits")
     }
 
     pub fn as_str(&self) -> &str {
@@ -60,10 +51,9 @@ impl MessageId {
     pub fn parse(text: &str) -> Option<(SocketAddr, i64)> {
         let digits = text.as_bytes();
         let (ip, rest): (IpAddr, &[u8]) = match digits.len() {
-            DIGITS_V4 => (
-                Ipv4Addr::from(u32::try_from(hex(digits.get(..8)?)?).ok()?).into(),
-                { digits.get(8..)? },
-            ),
+            DIGITS_V4 => (Ipv4Addr::from(u32::try_from(hex(digits.get(..8)?)?).ok()?).into(), {
+                digits.get(8..)?
+            }),
             DIGITS_MAX => {
                 let (high, low) = (hex(digits.get(..16)?)?, hex(digits.get(16..32)?)?);
                 let address = u128::from(high) << 64 | u128::from(low);
@@ -80,9 +70,7 @@ impl MessageId {
 /// The number that at most 16 digits of either case stand for.
 fn hex(digits: &[u8]) -> Option<u64> {
     let digit = |byte: &u8| char::from(*byte).to_digit(16).map(u64::from);
-    digits
-        .iter()
-        .try_fold(0, |value, byte| Some(value << 4 | digit(byte)?))
+    digits.iter().try_fold(0, |value, byte| Some(value << 4 | digit(byte)?))
 }
 
 impl fmt::Display for MessageId {
@@ -106,11 +94,7 @@ mod tests {
         let cases = [
             ("10.0.0.1:10911", 4096, "0A00000100002A9F0000000000001000"),
             ("255.255.255.255:1", -1, "FFFFFFFF00000001FFFFFFFFFFFFFFFF"),
-            (
-                "[::1]:10911",
-                1,
-                "0000000000000000000000000000000100002A9F0000000000000001",
-            ),
+            ("[::1]:10911", 1, "0000000000000000000000000000000100002A9F0000000000000001"),
         ];
         for (host, offset, text) in cases {
             let host: SocketAddr = host.parse().expect("an address");
@@ -122,14 +106,7 @@ mod tests {
 
     #[test]
     fn other_texts_are_no_ids() {
-        for text in [
-            "",
-            "0A",
-            &"G".repeat(32),
-            &"F".repeat(32),
-            &"F".repeat(57),
-            "\u{e9}",
-        ] {
+        for text in ["", "0A", &"G".repeat(32), &"F".repeat(32), &"F".repeat(57), "\u{e9}"] {
             assert_eq!(MessageId::parse(text), None, "{text}");
         }
     }

@@ -37,11 +37,7 @@ impl<'a> Pairs<'a> {
             };
             let (name, value) = (pair.get(..middle)?, pair.get(middle + 1..)?);
             if !name.is_empty() && !value.is_empty() {
-                return Some(Pair {
-                    name,
-                    value,
-                    range: start..self.at,
-                });
+                return Some(Pair { name, value, range: start..self.at });
             }
         }
     }
@@ -57,18 +53,12 @@ impl<'a> Iterator for Pairs<'a> {
 
 /// Names and values in their order.
 pub fn iter(properties: &[u8]) -> Pairs<'_> {
-    Pairs {
-        bytes: properties,
-        at: 0,
-    }
+    Pairs { bytes: properties, at: 0 }
 }
 
 /// The value of a property.
 pub fn get<'a>(properties: &'a [u8], name: &str) -> Option<&'a [u8]> {
-    iter(properties)
-        .filter(|(key, _)| *key == name.as_bytes())
-        .last()
-        .map(|(_, value)| value)
+    iter(properties).filter(|(key, _)| *key == name.as_bytes()).last().map(|(_, value)| value)
 }
 
 /// The value of a property, if it is UTF-8.
@@ -211,10 +201,7 @@ mod tests {
         assert_eq!(remove(SAMPLE, "X"), SAMPLE);
         let split = split(SAMPLE, "WAIT").expect("there");
         assert_eq!(split.value, b"false");
-        assert_eq!(
-            (split.before, split.after),
-            (&b"KEYS\x01a  b\x02"[..], &b"TAGS\x01TagA"[..])
-        );
+        assert_eq!((split.before, split.after), (&b"KEYS\x01a  b\x02"[..], &b"TAGS\x01TagA"[..]));
         assert_eq!(super::split(b"a\x01b\x02a\x01c", "a"), None);
     }
 
@@ -231,7 +218,9 @@ mod tests {
         }
 
         #[test]
-        fn pairs_are_read_back(pairs in proptest::collection::vec(("[a-z]{1,5}", "\\PC{1,9}"), 0..9)) {
+        fn pairs_are_read_back(
+            pairs in proptest::collection::vec(("[a-z]{1,5}", "\\PC{1,9}"), 0..9),
+        ) {
             let bytes = encode(pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())));
             let back: Vec<_> = iter(&bytes).collect();
             let expected: Vec<_> =

@@ -123,11 +123,7 @@ impl<'a> PullHeader<'a> {
     ) -> Result<PullHeader<'a>, HeaderFieldError> {
         const HEADER: &str = "PullMessageRequestHeader";
         let fields = &header.fields;
-        let number = |name| {
-            fields
-                .get(name)
-                .and_then(|value: &str| value.parse::<i32>().ok())
-        };
+        let number = |name| fields.get(name).and_then(|value: &str| value.parse::<i32>().ok());
         Ok(PullHeader {
             consumer_group: required(HEADER, fields, "consumerGroup")?,
             topic: required(HEADER, fields, "topic")?,

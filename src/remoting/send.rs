@@ -55,9 +55,7 @@ const NAMES: [&str; FIELDS] = [
     "maxReconsumeTimes",
     "batch",
 ];
-const LETTERS: [&str; FIELDS] = [
-    "a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m",
-];
+const LETTERS: [&str; FIELDS] = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m"];
 
 /// Whether a request stores a message and has a header that this module decodes.
 pub fn is_send(code: i32) -> bool {
@@ -150,23 +148,11 @@ impl<'a> SendHeader<'a> {
         serialization: Serialization,
     ) -> Result<SendHeader<'a>, HeaderFieldError> {
         const HEADER: &str = "SendMessageRequestHeader";
-        let names = if long_names(header.code) == Some(true) {
-            NAMES
-        } else {
-            LETTERS
-        };
+        let names = if long_names(header.code) == Some(true) { NAMES } else { LETTERS };
         let [a, b, c, d, e, f, g, h, i, j, k, l, m] = names;
         let fields = &header.fields;
-        let truth = |name| {
-            fields
-                .get(name)
-                .is_some_and(|v| v.eq_ignore_ascii_case("true"))
-        };
-        let number = |name| {
-            fields
-                .get(name)
-                .and_then(|value: &str| value.parse::<i32>().ok())
-        };
+        let truth = |name| fields.get(name).is_some_and(|v| v.eq_ignore_ascii_case("true"));
+        let number = |name| fields.get(name).and_then(|value: &str| value.parse::<i32>().ok());
         Ok(SendHeader {
             producer_group: required(HEADER, fields, a)?,
             topic: required(HEADER, fields, b)?,
@@ -196,9 +182,6 @@ impl<'a> SendHeader<'a> {
 
     /// Whether the message answers a request of another client.
     pub fn is_reply(&self) -> bool {
-        matches!(
-            self.code,
-            request::SEND_REPLY_MESSAGE | request::SEND_REPLY_MESSAGE_V2
-        )
+        matches!(self.code, request::SEND_REPLY_MESSAGE | request::SEND_REPLY_MESSAGE_V2)
     }
 }

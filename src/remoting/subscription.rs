@@ -50,9 +50,7 @@ impl SubscriptionData {
 
     /// Whether the expression is one of tags.
     pub fn is_tag_type(&self) -> bool {
-        self.expression_type
-            .as_deref()
-            .is_none_or(|kind| kind == TAG)
+        self.expression_type.as_deref().is_none_or(|kind| kind == TAG)
     }
 
     /// Whether a message with this tags code may be wanted, by its tag alone. Different tags can
@@ -70,27 +68,16 @@ fn by_tags(
     expression: &str,
 ) -> Result<SubscriptionData, SubscriptionError> {
     if expression.is_empty() || expression == SUB_ALL {
-        return Ok(SubscriptionData {
-            sub_string: SUB_ALL.to_owned(),
-            ..data
-        });
+        return Ok(SubscriptionData { sub_string: SUB_ALL.to_owned(), ..data });
     }
     if expression.split("||").all(str::is_empty) {
         return Err(SubscriptionError::Split);
     }
     let trim = |tag: &str| tag.trim_matches(|c: char| c <= ' ').to_owned();
-    let tags_set: BTreeSet<String> = expression
-        .split("||")
-        .map(trim)
-        .filter(|tag| !tag.is_empty())
-        .collect();
+    let tags_set: BTreeSet<String> =
+        expression.split("||").map(trim).filter(|tag| !tag.is_empty()).collect();
     let code_set = tags_set.iter().map(|tag| java_string_hash(tag)).collect();
-    Ok(SubscriptionData {
-        sub_string: expression.to_owned(),
-        tags_set,
-        code_set,
-        ..data
-    })
+    Ok(SubscriptionData { sub_string: expression.to_owned(), tags_set, code_set, ..data })
 }
 
 #[cfg(test)]

@@ -92,17 +92,12 @@ impl<'a> BlockReader<'a> {
         if version > supported {
             return Err(BlockError::Newer(version));
         }
-        Ok(BlockReader {
-            version,
-            fields: &block[FIELDS..],
-        })
+        Ok(BlockReader { version, fields: &block[FIELDS..] })
     }
 
     fn take<const N: usize>(&mut self) -> [u8; N] {
-        let (bytes, rest) = self
-            .fields
-            .split_first_chunk()
-            .expect("a block is larger than its fields");
+        let (bytes, rest) =
+            self.fields.split_first_chunk().expect("a block is larger than its fields");
         self.fields = rest;
         *bytes
     }
@@ -134,26 +129,13 @@ mod tests {
     #[test]
     fn blocks_round_trip_and_notice_every_flipped_bit() {
         let mut block = vec![1; BLOCK_BYTES];
-        BlockWriter::new(&mut block, MAGIC, 2)
-            .u32(7)
-            .u64(1 << 40)
-            .u128(1 << 100)
-            .seal();
+        BlockWriter::new(&mut block, MAGIC, 2).u32(7).u64(1 << 40).u128(1 << 100).seal();
         let mut fields = BlockReader::new(&block, MAGIC, 2).expect("intact");
-        assert_eq!(
-            (fields.u32(), fields.u64(), fields.u128()),
-            (7, 1 << 40, 1 << 100)
-        );
-        assert_eq!(
-            BlockReader::new(&block, MAGIC, 1).unwrap_err(),
-            BlockError::Newer(2)
-        );
+        assert_eq!((fields.u32(), fields.u64(), fields.u128()), (7, 1 << 40, 1 << 100));
+        assert_eq!(BlockReader::new(&block, MAGIC, 1).unwrap_err(), BlockError::Newer(2));
         for bit in 0..BLOCK_BYTES * 8 {
             block[bit / 8] ^= 1 << (bit % 8);
-            assert!(
-                BlockReader::new(&block, MAGIC, u32::MAX).is_err(),
-                "bit {bit}"
-            );
+            assert!(BlockReader::new(&block, MAGIC, u32::MAX).is_err(), "bit {bit}");
             block[bit / 8] ^= 1 << (bit % 8);
         }
     }

@@ -12,10 +12,7 @@ pub async fn run_marks<R: Runtime, S: Sink>(shared: Rc<Shared<R, S>>) {
         while shared.is_open() && shared.state.borrow().stable <= shared.mark.last().position {
             shared.published.wait().await;
         }
-        shared
-            .runtime
-            .sleep(shared.options.checkpoint_interval)
-            .await;
+        shared.runtime.sleep(shared.options.checkpoint_interval).await;
         let Some(operation) = shared.begin() else {
             return;
         };
@@ -36,11 +33,7 @@ async fn release_writers<R: Runtime, S: Sink>(shared: &Shared<R, S>) -> Result<(
     let stable = shared.state.borrow().stable;
     let complete: Vec<_> = {
         let segments = shared.segments.borrow();
-        segments
-            .iter()
-            .filter(|segment| segment.end() <= stable)
-            .cloned()
-            .collect()
+        segments.iter().filter(|segment| segment.end() <= stable).cloned().collect()
     };
     for segment in complete {
         let (writer, filler) = (segment.writer.take(), segment.filler.take());
@@ -61,10 +54,7 @@ pub async fn run_syncs<R: Runtime, S: Sink>(shared: Rc<Shared<R, S>>) {
         while shared.is_open() && unsynced(&shared) == 0 {
             shared.published.wait().await;
         }
-        shared
-            .runtime
-            .sleep(shared.options.async_sync_interval)
-            .await;
+        shared.runtime.sleep(shared.options.async_sync_interval).await;
         let Some(operation) = shared.begin() else {
             return;
         };

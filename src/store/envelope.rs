@@ -80,13 +80,7 @@ impl Envelope {
     pub fn new(kind: Kind, length: usize, epoch: u32, tags_code: i64, unstable: u64) -> Envelope {
         assert!(length <= PAYLOAD_BYTES_MAX, "payload of {length} bytes");
         let unstable = u32::try_from(unstable).unwrap_or(UNSTABLE_UNKNOWN);
-        Envelope {
-            kind,
-            length: length as u32,
-            epoch,
-            tags_code,
-            unstable,
-        }
+        Envelope { kind, length: length as u32, epoch, tags_code, unstable }
     }
 
     /// Bytes from this envelope to the next.
@@ -151,13 +145,7 @@ impl Envelope {
             (version, _) => return Err(Reject::Newer(version)),
         };
         let tags_code = i64::from(word(16)) | (i64::from(word(20)) << 32);
-        Ok(Envelope {
-            kind,
-            length,
-            epoch: word(12),
-            tags_code,
-            unstable: word(24),
-        })
+        Ok(Envelope { kind, length, epoch: word(12), tags_code, unstable: word(24) })
     }
 }
 
@@ -182,10 +170,7 @@ mod tests {
         let bytes = sealed(b"hello", 4096);
         assert_eq!(bytes.len(), 40);
         let envelope = Envelope::open(&bytes, 4096).expect("opens");
-        assert_eq!(
-            (envelope.epoch, envelope.tags_code, envelope.length),
-            (7, -5, 5)
-        );
+        assert_eq!((envelope.epoch, envelope.tags_code, envelope.length), (7, -5, 5));
         assert_eq!(envelope.stable_before(4096), 3996);
         assert_eq!(Envelope::open(&bytes, 4104), Err(Reject::Checksum));
         assert_eq!(Envelope::open(&[0; 64], 0), Err(Reject::Nothing));

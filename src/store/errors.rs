@@ -20,11 +20,7 @@ pub enum OpenError {
         "{path} has format {found}, this program reads up to {supported}; start the version that \
          wrote it, or a newer one", path = path.display()
     )]
-    NewerFormat {
-        path: PathBuf,
-        found: u32,
-        supported: u32,
-    },
+    NewerFormat { path: PathBuf, found: u32, supported: u32 },
     #[error(
         "{path} is damaged: {found}; restore it from a copy, nothing was changed",
         path = path.display()
@@ -34,19 +30,9 @@ pub enum OpenError {
         "{label}: {path}, bytes {from}..{to}: {found}; {remedy}. Nothing was changed",
         label = case.label(), path = path.display(), remedy = case.remedy()
     )]
-    Refused {
-        case: Case,
-        path: PathBuf,
-        from: u64,
-        to: u64,
-        found: String,
-    },
+    Refused { case: Case, path: PathBuf, from: u64, to: u64, found: String },
     #[error("option {option} is {value}, must be {must}")]
-    Option {
-        option: &'static str,
-        value: u64,
-        must: &'static str,
-    },
+    Option { option: &'static str, value: u64, must: &'static str },
 }
 
 /// Why a log stopped taking or confirming writes.
@@ -61,11 +47,7 @@ pub enum LogError {
         "{path} cannot grow by {needed} bytes, {free} are free; free some space",
         path = path.display()
     )]
-    Full {
-        needed: u64,
-        free: u64,
-        path: PathBuf,
-    },
+    Full { needed: u64, free: u64, path: PathBuf },
     #[error("a record of {size} bytes is larger than the limit of {limit}")]
     TooLarge { size: usize, limit: usize },
     #[error("the store is shutting down")]
@@ -82,22 +64,14 @@ pub enum AppendError {
         "{path} cannot grow by {needed} bytes, {free} are free; free some space",
         path = path.display()
     )]
-    Full {
-        needed: u64,
-        free: u64,
-        path: PathBuf,
-    },
+    Full { needed: u64, free: u64, path: PathBuf },
     #[error(
         "the log accepts no more writes since an operation of its device failed ({reason}); \
          restart the broker when the device is sound"
     )]
     Fenced { reason: Arc<str> },
     #[error("{what} has {size} bytes, the limit is {limit}")]
-    TooLarge {
-        what: &'static str,
-        size: usize,
-        limit: usize,
-    },
+    TooLarge { what: &'static str, size: usize, limit: usize },
     #[error("the store is shutting down")]
     ShuttingDown,
 }
@@ -111,12 +85,7 @@ pub enum ReadError {
         "damaged message in {path}, log bytes {from}..{to}: {found}; skip its offset or restore \
          the file", path = path.display()
     )]
-    Damaged {
-        path: PathBuf,
-        from: u64,
-        to: u64,
-        found: String,
-    },
+    Damaged { path: PathBuf, from: u64, to: u64, found: String },
     #[error("log bytes {from}..{to} are not in the store any more")]
     Removed { from: u64, to: u64 },
 }

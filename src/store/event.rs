@@ -31,10 +31,7 @@ impl Event {
 
     /// Resolves at the first [`Event::notify`] after this call. Safe to cancel.
     pub fn wait(&self) -> Wait<'_> {
-        Wait {
-            event: self,
-            count: self.count.get(),
-        }
+        Wait { event: self, count: self.count.get() }
     }
 }
 

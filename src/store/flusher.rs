@@ -22,19 +22,13 @@ const POOL_BYTES: usize = 8 << 20;
 /// among the operations of the log.
 pub async fn run<R: Runtime, S: Sink>(shared: Rc<Shared<R, S>>) {
     let _operation = Operation::adopt(&shared);
-    let mut pool = Pool::<R> {
-        buffers: Vec::new(),
-        bytes: 0,
-    };
+    let mut pool = Pool::<R> { buffers: Vec::new(), bytes: 0 };
     let mut tickets = Vec::new();
     let batch_max = shared.options.batch_bytes_max;
     loop {
         let (batch, phase) = {
             let state = shared.state.borrow();
-            (
-                state.tail.next_batch(state.written, batch_max),
-                state.phase.clone(),
-            )
+            (state.tail.next_batch(state.written, batch_max), state.phase.clone())
         };
         match (batch, phase) {
             (_, Phase::Fenced(_)) | (None, Phase::Closing) => break,
@@ -61,10 +55,7 @@ fn acknowledge<R: Runtime, S: Sink>(
             return;
         }
         let published = state.publish(batch, durable, std::mem::take(tickets));
-        assert!(
-            !durable || state.written <= state.stable,
-            "acknowledged beyond the durable end"
-        );
+        assert!(!durable || state.written <= state.stable, "acknowledged beyond the durable end");
         shared.zeroing.advance(state.written);
         let space = state.space_ahead() < shared.options.zero_ahead_bytes;
         (published, state.backlog * 2 <= state.backlog_max, space)
@@ -93,9 +84,7 @@ async fn write<R: Runtime, S: Sink>(
     pool: &mut Pool<R>,
     batch: Batch,
 ) -> Result<(), DiskError> {
-    let segment = shared
-        .segment_at(batch.from)
-        .expect("appends go into open segments");
+    let segment = shared.segment_at(batch.from).expect("appends go into open segments");
     let from = block_floor(batch.from);
     assert!(from > segment.start && batch.end <= segment.end());
     let need = (block_ceiling(batch.end) - from) as usize;
@@ -111,11 +100,7 @@ async fn write<R: Runtime, S: Sink>(
     if shared.zeroing.claim(from, from + written as u64).await {
         shared.state.borrow_mut().counters.zero_waits += 1;
     }
-    let writer = segment
-        .writer
-        .borrow()
-        .clone()
-        .expect("the segment is open for writing");
+    let writer = segment.writer.borrow().clone().expect("the segment is open for writing");
     let began = shared.runtime.monotonic();
     let result = writer.write(&buffer, from - segment.start).await;
     let took = shared.runtime.monotonic().saturating_sub(began);
@@ -133,10 +118,7 @@ fn allocated_end<R: Runtime, S: Sink>(
     end: u64,
 ) -> u64 {
     let state = shared.state.borrow();
-    let space = state
-        .spaces
-        .iter()
-        .find(|space| space.start == segment.start);
+    let space = state.spaces.iter().find(|space| space.start == segment.start);
     // Of a segment that appends have left it is only known that they had space.
     space.map_or_else(|| block_ceiling(end), |space| space.allocated)
 }
@@ -151,16 +133,8 @@ impl<R: Runtime> Pool<R> {
     /// A buffer of at least `need` bytes and at most an eighth more or `room`, with any content.
     fn take(&mut self, disk: &R::Disk, need: usize, room: u64) -> BufferOf<R> {
         let rounded = need.next_multiple_of((need.next_power_of_two() / 16).max(BLOCK_BYTES));
-        let bytes = if rounded as u64 <= room {
-            rounded
-        } else {
-            need
-        };
-        match self
-            .buffers
-            .iter()
-            .position(|buffer| buffer.bytes().len() == bytes)
-        {
+        let bytes = if rounded as u64 <= room { rounded } else { need };
+        match self.buffers.iter().position(|buffer| buffer.bytes().len() == bytes) {
             Some(at) => {
                 self.bytes -= bytes;
                 self.buffers.swap_remove(at)

@@ -36,13 +36,7 @@ impl Location {
         let (position, tags) = (self.position, self.tags_code);
         let low = |word: u64| (word & 0xFFFF_FFFF) as u32;
         let tags = tags.cast_unsigned();
-        Packed([
-            low(position),
-            low(position >> 32),
-            self.size,
-            low(tags),
-            low(tags >> 32),
-        ])
+        Packed([low(position), low(position >> 32), self.size, low(tags), low(tags >> 32)])
     }
 }
 
@@ -86,11 +80,7 @@ impl Queue {
         match self.chunks.last_mut() {
             Some(chunk) if chunk.len() < CHUNK_ENTRIES => chunk.push(location.pack()),
             _ => {
-                let entries = if self.chunks.is_empty() {
-                    FIRST_ENTRIES
-                } else {
-                    CHUNK_ENTRIES
-                };
+                let entries = if self.chunks.is_empty() { FIRST_ENTRIES } else { CHUNK_ENTRIES };
                 let mut chunk = Vec::with_capacity(entries);
                 chunk.push(location.pack());
                 self.chunks.push(chunk);
@@ -103,9 +93,7 @@ impl Queue {
     pub fn get(&self, offset: i64) -> Option<Location> {
         let index = usize::try_from(offset.checked_sub(self.min)?).ok()?;
         let chunk = self.chunks.get(index / CHUNK_ENTRIES)?;
-        chunk
-            .get(index % CHUNK_ENTRIES)
-            .map(|packed| packed.unpack())
+        chunk.get(index % CHUNK_ENTRIES).map(|packed| packed.unpack())
     }
 
     /// One past the last entry that ends within the first `written` bytes of the log.
@@ -161,15 +149,7 @@ impl Index {
         queues.insert(at, (queue_id, handle));
         let chunks = Vec::new();
         let (next, visible) = (min, min);
-        self.queues.push(Queue {
-            topic,
-            queue_id,
-            watched: false,
-            min,
-            next,
-            visible,
-            chunks,
-        });
+        self.queues.push(Queue { topic, queue_id, watched: false, min, next, visible, chunks });
         handle
     }
 
@@ -177,9 +157,7 @@ impl Index {
     /// If the handle is of another log.
     #[inline]
     pub fn queue(&mut self, handle: QueueHandle) -> &mut Queue {
-        self.queues
-            .get_mut(handle.0 as usize)
-            .expect("the handle is of this log")
+        self.queues.get_mut(handle.0 as usize).expect("the handle is of this log")
     }
 
     pub fn all(&self) -> impl Iterator<Item = (QueueHandle, &Queue)> {
@@ -213,10 +191,7 @@ mod tests {
     #[test]
     fn handles_are_found_again() {
         let mut index = Index::default();
-        let handles: Vec<_> = (0..100)
-            .rev()
-            .map(|n| index.find_or_create("T", n, 0))
-            .collect();
+        let handles: Vec<_> = (0..100).rev().map(|n| index.find_or_create("T", n, 0)).collect();
         for (n, handle) in (0..100).rev().zip(handles) {
             assert_eq!(index.find("T", n), Some(handle));
             assert_eq!(index.find_or_create("T", n, 0), handle);

@@ -29,9 +29,7 @@ pub struct Log<R: Runtime, S: Sink> {
 
 impl<R: Runtime, S: Sink> Clone for Log<R, S> {
     fn clone(&self) -> Self {
-        Log {
-            shared: self.shared.clone(),
-        }
+        Log { shared: self.shared.clone() }
     }
 }
 
@@ -49,9 +47,7 @@ impl<R: Runtime, S: Sink> Log<R, S> {
         runtime.disk().create_directory(&options.directory).await?;
         let recovered = recover(&runtime, &options).await?;
         let report = recovered.report.clone();
-        let log = Log {
-            shared: Rc::new(assemble(runtime, options, sink, recovered)),
-        };
+        let log = Log { shared: Rc::new(assemble(runtime, options, sink, recovered)) };
         log.spawn_tasks();
         Ok((log, report))
     }
@@ -64,17 +60,9 @@ impl<R: Runtime, S: Sink> Log<R, S> {
         runtime.spawn(Shares::Foreground, "log flusher", flusher::run(shared()));
         runtime.spawn(Shares::Foreground, "log space", space::run(shared()));
         runtime.spawn(Shares::Background, "log zeroing", zero::run(shared()));
-        runtime.spawn(
-            Shares::Background,
-            "log marks",
-            checkpoint::run_marks(shared()),
-        );
+        runtime.spawn(Shares::Background, "log marks", checkpoint::run_marks(shared()));
         if self.shared.options.flush == FlushMode::Async {
-            runtime.spawn(
-                Shares::Background,
-                "log syncs",
-                checkpoint::run_syncs(shared()),
-            );
+            runtime.spawn(Shares::Background, "log syncs", checkpoint::run_syncs(shared()));
         }
     }
 
@@ -86,11 +74,7 @@ impl<R: Runtime, S: Sink> Log<R, S> {
     /// The queue, created empty if there is none. A queue without messages is not remembered over
     /// a restart.
     pub fn queue(&self, topic: &str, queue_id: i32) -> QueueHandle {
-        self.shared
-            .state
-            .borrow_mut()
-            .index
-            .find_or_create(topic, queue_id, 0)
+        self.shared.state.borrow_mut().index.find_or_create(topic, queue_id, 0)
     }
 
     pub fn find_queue(&self, topic: &str, queue_id: i32) -> Option<QueueHandle> {
@@ -165,9 +149,7 @@ impl<R: Runtime, S: Sink> Log<R, S> {
     pub fn queues(&self) -> Vec<(String, i32, QueueHandle)> {
         let state = self.shared.state.borrow();
         let queues = state.index.all();
-        queues
-            .map(|(handle, queue)| (queue.topic.to_string(), queue.queue_id, handle))
-            .collect()
+        queues.map(|(handle, queue)| (queue.topic.to_string(), queue.queue_id, handle)).collect()
     }
 
     /// Positions of the first byte kept and of the end of what is visible, as physical offsets.
@@ -183,11 +165,7 @@ impl<R: Runtime, S: Sink> Log<R, S> {
             Phase::Fenced(reason) => Some(reason.to_string()),
             _ => None,
         };
-        Counters {
-            fenced,
-            full: state.full.is_some(),
-            ..state.counters.clone()
-        }
+        Counters { fenced, full: state.full.is_some(), ..state.counters.clone() }
     }
 
     /// Writes and syncs everything appended, then the clean mark. Appends are refused from now on.
@@ -226,12 +204,8 @@ fn assemble<R: Runtime, S: Sink>(
 ) -> Shared<R, S> {
     let end = recovered.report.end;
     let chunk_bytes = CHUNK_BYTES.min(options.batch_bytes_max);
-    let tail = Tail::new(
-        chunk_bytes,
-        options.hot_tail_bytes,
-        block_floor(end),
-        &recovered.resident,
-    );
+    let tail =
+        Tail::new(chunk_bytes, options.hot_tail_bytes, block_floor(end), &recovered.resident);
     let spaces: VecDeque<Space> = recovered.spaces.into();
     assert!(spaces.front().is_some_and(|space| {
         space.start + HEADER_BYTES <= end && end <= space.allocated && space.allocated <= space.end

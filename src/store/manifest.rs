@@ -54,11 +54,7 @@ pub async fn open_manifest<R: Runtime>(
             refuse_foreign(disk, root).await?;
             if logs_if_new == 0 || logs_if_new > LogId::MAX.get() {
                 let value = u64::from(logs_if_new);
-                return Err(OpenError::Option {
-                    option: "logs",
-                    value,
-                    must: "1 to 32,767",
-                });
+                return Err(OpenError::Option { option: "logs", value, must: "1 to 32,767" });
             }
             create(runtime, root, logs_if_new).await
         }
@@ -77,17 +73,10 @@ impl Manifest {
         let mut fields = match BlockReader::new(block, MAGIC, FORMAT) {
             Ok(fields) => fields,
             Err(BlockError::Newer(found)) => {
-                return Err(OpenError::NewerFormat {
-                    path,
-                    found,
-                    supported: FORMAT,
-                });
+                return Err(OpenError::NewerFormat { path, found, supported: FORMAT });
             }
             Err(error) => {
-                return Err(OpenError::Manifest {
-                    path,
-                    found: error.to_string(),
-                });
+                return Err(OpenError::Manifest { path, found: error.to_string() });
             }
         };
         let logs = fields.u32();
@@ -98,20 +87,14 @@ impl Manifest {
             created_ms: fields.u64().cast_signed(),
         };
         if manifest.logs == 0 || manifest.logs > LogId::MAX.get() {
-            return Err(OpenError::Manifest {
-                path,
-                found: format!("{logs} logs"),
-            });
+            return Err(OpenError::Manifest { path, found: format!("{logs} logs") });
         }
         Ok(manifest)
     }
 }
 
 async fn refuse_foreign<D: Disk>(disk: &D, root: &Path) -> Result<(), OpenError> {
-    let foreign = |path: &Path, found: String| OpenError::Foreign {
-        path: path.into(),
-        found,
-    };
+    let foreign = |path: &Path, found: String| OpenError::Foreign { path: path.into(), found };
     for (name, _) in disk.list(root).await? {
         if name != "lock" && name != NEW_NAME {
             return Err(foreign(root, format!("the file {name}")));
@@ -122,14 +105,8 @@ async fn refuse_foreign<D: Disk>(disk: &D, root: &Path) -> Result<(), OpenError>
         Err(error) if error.source.kind() == ErrorKind::NotFound => return Ok(()),
         other => other?,
     };
-    match files
-        .into_iter()
-        .find(|(name, _)| segment::parse_name(name).is_some())
-    {
-        Some((name, _)) => Err(foreign(
-            root,
-            format!("no MANIFEST, but the segment {name}"),
-        )),
+    match files.into_iter().find(|(name, _)| segment::parse_name(name).is_some()) {
+        Some((name, _)) => Err(foreign(root, format!("no MANIFEST, but the segment {name}"))),
         None => Ok(()),
     }
 }
@@ -139,12 +116,7 @@ async fn create<R: Runtime>(runtime: &R, root: &Path, logs: u16) -> Result<Manif
     let created_ms = runtime.now_ms();
     let draw = || ahash::RandomState::new().hash_one(created_ms);
     let store_id = u128::from(draw()) << 64 | u128::from(draw());
-    let manifest = Manifest {
-        format: FORMAT,
-        logs,
-        store_id,
-        created_ms,
-    };
+    let manifest = Manifest { format: FORMAT, logs, store_id, created_ms };
     let mut block = vec![0; BLOCK_BYTES];
     BlockWriter::new(&mut block, MAGIC, FORMAT)
         .u32(u32::from(logs))

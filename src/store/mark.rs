@@ -96,18 +96,9 @@ pub async fn load<D: Disk>(
 /// Creates the file with both blocks saying `mark`; durable when resolved.
 pub async fn create<D: Disk>(disk: &D, directory: &Path, mark: Mark) -> DiskResult<()> {
     let mut blocks = vec![0; BLOCKS as usize * BLOCK_BYTES];
-    blocks
-        .chunks_mut(BLOCK_BYTES)
-        .for_each(|block| mark.write(block));
+    blocks.chunks_mut(BLOCK_BYTES).for_each(|block| mark.write(block));
     let room = blocks.len() as u64;
-    create_durably(
-        disk,
-        &directory.join(NEW_NAME),
-        &directory.join(FILE_NAME),
-        &blocks,
-        room,
-    )
-    .await
+    create_durably(disk, &directory.join(NEW_NAME), &directory.join(FILE_NAME), &blocks, room).await
 }
 
 /// Creates `path` with `content` and so many bytes of space by way of `new`, over what is left of
@@ -163,14 +154,8 @@ pub struct MarkFile<R: Runtime> {
 impl<R: Runtime> MarkFile<R> {
     /// Opens the file and writes `mark` to both blocks, one after the other; durable when resolved.
     pub async fn begin(disk: &R::Disk, directory: &Path, mark: Mark) -> DiskResult<MarkFile<R>> {
-        let file = disk
-            .open(&directory.join(FILE_NAME), OpenMode::WriteDurable)
-            .await?;
-        let file = MarkFile {
-            file,
-            disk: disk.clone(),
-            last: Cell::new(mark),
-        };
+        let file = disk.open(&directory.join(FILE_NAME), OpenMode::WriteDurable).await?;
+        let file = MarkFile { file, disk: disk.clone(), last: Cell::new(mark) };
         file.write(mark).await?;
         file.write(mark).await?;
         Ok(file)
@@ -179,20 +164,12 @@ impl<R: Runtime> MarkFile<R> {
     /// Writes the mark with the next sequence number over the older block; durable when resolved.
     pub async fn write(&self, mark: Mark) -> DiskResult<()> {
         let last = self.last.get();
-        assert!(
-            mark.first > last.first || mark.position >= last.position,
-            "the mark went back"
-        );
+        assert!(mark.first > last.first || mark.position >= last.position, "the mark went back");
         assert!(mark.epoch >= last.epoch);
-        let mark = Mark {
-            sequence: last.sequence + 1,
-            ..mark
-        };
+        let mark = Mark { sequence: last.sequence + 1, ..mark };
         let mut block = self.disk.buffer(BLOCK_BYTES);
         mark.write(block.bytes_mut());
-        self.file
-            .write(&block, mark.sequence % BLOCKS * BLOCK_BYTES as u64)
-            .await?;
+        self.file.write(&block, mark.sequence % BLOCKS * BLOCK_BYTES as u64).await?;
         self.last.set(mark);
         Ok(())
     }
@@ -210,18 +187,8 @@ mod tests {
     fn the_newer_intact_block_counts() {
         let mut bytes = vec![0; 2 * BLOCK_BYTES];
         assert_eq!(Mark::newest(&bytes), Err(BlockError::Zeros));
-        let old = Mark {
-            sequence: 4,
-            position: 100,
-            epoch: 2,
-            ..Mark::default()
-        };
-        let new = Mark {
-            sequence: 5,
-            position: 200,
-            clean: true,
-            ..old
-        };
+        let old = Mark { sequence: 4, position: 100, epoch: 2, ..Mark::default() };
+        let new = Mark { sequence: 5, position: 200, clean: true, ..old };
         old.write(&mut bytes[..BLOCK_BYTES]);
         new.write(&mut bytes[BLOCK_BYTES..]);
         assert_eq!(Mark::newest(&bytes), Ok(new));

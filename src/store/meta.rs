@@ -33,9 +33,7 @@ pub struct MetaLog<R: Runtime> {
 
 impl<R: Runtime> Clone for MetaLog<R> {
     fn clone(&self) -> Self {
-        MetaLog {
-            shared: self.shared.clone(),
-        }
+        MetaLog { shared: self.shared.clone() }
     }
 }
 
@@ -104,11 +102,7 @@ impl<R: Runtime> MetaLog<R> {
             fenced: RefCell::default(),
             closing: Cell::new(false),
         });
-        runtime.spawn(
-            Shares::Foreground,
-            "metadata log",
-            run(shared.clone(), file, mark),
-        );
+        runtime.spawn(Shares::Foreground, "metadata log", run(shared.clone(), file, mark));
         Ok((MetaLog { shared }, records))
     }
 
@@ -143,23 +137,13 @@ impl<R: Runtime> MetaLog<R> {
         if shared.closing.get() {
             return Err(LogError::ShuttingDown);
         }
-        if let Some(large) = records
-            .iter()
-            .find(|record| record.len() > RECORD_BYTES_MAX)
-        {
-            return Err(LogError::TooLarge {
-                size: large.len(),
-                limit: RECORD_BYTES_MAX,
-            });
+        if let Some(large) = records.iter().find(|record| record.len() > RECORD_BYTES_MAX) {
+            return Err(LogError::TooLarge { size: large.len(), limit: RECORD_BYTES_MAX });
         }
         shared.closing.set(matches!(work, Work::Close));
         let answer = Rc::new(Answer::default());
         let records = records.iter().map(|record| record.to_vec()).collect();
-        shared.commands.borrow_mut().push_back(Command {
-            work,
-            records,
-            answer: answer.clone(),
-        });
+        shared.commands.borrow_mut().push_back(Command { work, records, answer: answer.clone() });
         shared.changed.notify();
         answer.wait().await
     }

@@ -63,21 +63,12 @@ impl LogOptions {
         let blocks = [
             ("segment_bytes", self.segment_bytes, 16 * block, 1 << 40),
             ("zero_ahead_bytes", self.zero_ahead_bytes, block, 1 << 40),
-            (
-                "batch_bytes_max",
-                self.batch_bytes_max as u64,
-                block,
-                1 << 26,
-            ),
+            ("batch_bytes_max", self.batch_bytes_max as u64, block, 1 << 26),
         ];
         for (option, value, least, most) in blocks {
             if value % block != 0 || value < least || value > most {
                 let must = "a multiple of 4096 within its range";
-                return Err(OpenError::Option {
-                    option,
-                    value,
-                    must,
-                });
+                return Err(OpenError::Option { option, value, must });
             }
         }
         Ok(())
@@ -86,9 +77,8 @@ impl LogOptions {
     /// Largest message record that any segment of this size takes.
     pub(crate) fn record_bytes_max(&self) -> usize {
         let room = self.segment_bytes - BLOCK_BYTES as u64 - 3 * envelope::BYTES as u64;
-        usize::try_from(room).map_or(envelope::PAYLOAD_BYTES_MAX, |room| {
-            room.min(envelope::PAYLOAD_BYTES_MAX)
-        })
+        usize::try_from(room)
+            .map_or(envelope::PAYLOAD_BYTES_MAX, |room| room.min(envelope::PAYLOAD_BYTES_MAX))
     }
 }
 

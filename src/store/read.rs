@@ -74,11 +74,7 @@ impl<R: Runtime, S: Sink> Log<R, S> {
             None
         };
         if let Some((status, next_offset)) = outside {
-            return ReadPlan {
-                status,
-                next_offset,
-                ..plan
-            };
+            return ReadPlan { status, next_offset, ..plan };
         }
         let end = max.min(from.saturating_add_unsigned(limits.scan.max(1) as u64));
         while plan.next_offset < end {
@@ -147,10 +143,7 @@ impl<R: Runtime, S: Sink> Log<R, S> {
                 }
                 joins
             };
-            let count = 1 + rest[1..]
-                .iter()
-                .take_while(|extent| joins(&mut end, extent))
-                .count();
+            let count = 1 + rest[1..].iter().take_while(|extent| joins(&mut end, extent)).count();
             let (group, others) = rest.split_at(count);
             rest = others;
             let bytes = self.load(from, end).await?;
@@ -192,9 +185,7 @@ impl<R: Runtime, S: Sink> Log<R, S> {
             return Ok(None);
         }
         let limit = written.min(segment.end());
-        let mut bytes = self
-            .load(from, limit.min(position + RECORD_HEAD_BYTES as u64))
-            .await?;
+        let mut bytes = self.load(from, limit.min(position + RECORD_HEAD_BYTES as u64)).await?;
         let claims = bytes.get(envelope::BYTES + record::at::PHYSICAL_OFFSET..)
             == Some(physical.get().to_be_bytes().as_slice());
         if let Err(Reject::Short(need)) = Envelope::open(&bytes, from) {
@@ -255,10 +246,7 @@ impl<R: Runtime, S: Sink> Log<R, S> {
             Boundary::Nearest49 if low == max => Ok(max - 1),
             Boundary::Nearest49 => {
                 let left = timestamp_ms.saturating_sub(self.store_time(queue, low - 1).await?);
-                let right = self
-                    .store_time(queue, low)
-                    .await?
-                    .saturating_sub(timestamp_ms);
+                let right = self.store_time(queue, low).await?.saturating_sub(timestamp_ms);
                 Ok(if left <= right { low - 1 } else { low })
             }
         }
@@ -271,25 +259,21 @@ impl<R: Runtime, S: Sink> Log<R, S> {
         let bytes = self.load(from, position + u64::from(size)).await?;
         self.check(&bytes, position, size)?;
         let payload = bytes.get(envelope::BYTES..).unwrap_or_default();
-        Record::decode(payload)
-            .map(|record| record.store_timestamp)
-            .map_err(|error| ReadError::Damaged {
+        Record::decode(payload).map(|record| record.store_timestamp).map_err(|error| {
+            ReadError::Damaged {
                 path: self.shared.options.directory.clone(),
                 from,
                 to: from + bytes.len() as u64,
                 found: error.to_string(),
-            })
+            }
+        })
     }
 
     /// Checks an envelope with its record at `position`.
     fn check(&self, bytes: &[u8], position: u64, size: u32) -> Result<(), ReadError> {
         let from = position - ENVELOPE;
         let found = match Envelope::open(bytes, from) {
-            Ok(Envelope {
-                kind: Kind::Message,
-                length,
-                ..
-            }) if length == size => return Ok(()),
+            Ok(Envelope { kind: Kind::Message, length, .. }) if length == size => return Ok(()),
             Ok(_) => "another record".to_string(),
             Err(reject) => reject.to_string(),
         };
@@ -300,18 +284,11 @@ impl<R: Runtime, S: Sink> Log<R, S> {
 
     fn damaged(&self, segment: &Segment<R>, from: u64, to: u64, found: &str) -> ReadError {
         tracing::error!(path = %segment.path.display(), from, to, found, "damaged message");
-        ReadError::Damaged {
-            path: segment.path.clone(),
-            from,
-            to,
-            found: found.into(),
-        }
+        ReadError::Damaged { path: segment.path.clone(), from, to, found: found.into() }
     }
 
     fn segment(&self, from: u64, to: u64) -> Result<std::rc::Rc<Segment<R>>, ReadError> {
-        self.shared
-            .segment_at(from)
-            .ok_or(ReadError::Removed { from, to })
+        self.shared.segment_at(from).ok_or(ReadError::Removed { from, to })
     }
 
     /// The bytes `from..end` of one segment, all of them written. Unchecked.
@@ -340,9 +317,7 @@ impl<R: Runtime, S: Sink> Log<R, S> {
             }
             let begin = from.max(at);
             let stop = cold_end.min(at + count as u64);
-            let source = read
-                .bytes()
-                .get((begin - at) as usize..(stop - at) as usize);
+            let source = read.bytes().get((begin - at) as usize..(stop - at) as usize);
             let target = bytes.get_mut((begin - from) as usize..(stop - from) as usize);
             if let (Some(source), Some(target)) = (source, target) {
                 target.copy_from_slice(source);

@@ -82,15 +82,7 @@ pub async fn recover<R: Runtime>(
     }
     let mut recovered = accept(disk, options, candidates, end, &mark).await?;
     recovered.report.duration = runtime.monotonic().saturating_sub(began);
-    let Recovery {
-        case,
-        records,
-        bytes,
-        end,
-        epoch,
-        duration,
-        ..
-    } = recovered.report;
+    let Recovery { case, records, bytes, end, epoch, duration, .. } = recovered.report;
     tracing::info!(
         log = %options.log, case = case.label(), records, bytes, end, mark = mark.position, epoch,
         milliseconds = duration.as_millis(), "log opened"
@@ -115,10 +107,7 @@ async fn accept<R: Runtime>(
         }
     }
     let before_end = |one: &Candidate<R>| one.segment.start + HEADER_BYTES <= position;
-    let tail = candidates
-        .iter()
-        .rposition(before_end)
-        .expect("the end is in a segment");
+    let tail = candidates.iter().rposition(before_end).expect("the end is in a segment");
     let resident = {
         let mut window = Window::new(&candidates[tail].segment, block_floor(position));
         let need = (position - block_floor(position)) as usize;
@@ -126,26 +115,15 @@ async fn accept<R: Runtime>(
         found.get(..need).unwrap_or_default().to_vec()
     };
     let epoch = mark.epoch.max(end.last_epoch) + 1;
-    let next = Mark {
-        position,
-        epoch,
-        clean: false,
-        ..*mark
-    };
+    let next = Mark { position, epoch, clean: false, ..*mark };
     let mark_file = MarkFile::begin(disk, &options.directory, next).await?;
     remove_leftovers(disk, options).await?;
     let spaces = candidates[tail..].iter().map(|one| {
         let (start, end) = (one.segment.start, one.segment.end());
         // A file may have been cut within the block of the last record.
-        let used = block_ceiling(position)
-            .saturating_sub(start)
-            .min(end - start);
+        let used = block_ceiling(position).saturating_sub(start).min(end - start);
         let allocated = start + block_floor(one.file_bytes).clamp(used, end - start);
-        Space {
-            start,
-            end,
-            allocated,
-        }
+        Space { start, end, allocated }
     });
     let spaces = spaces.collect();
     Ok(Recovered {
@@ -160,10 +138,7 @@ async fn accept<R: Runtime>(
             duration: Duration::ZERO,
         },
         index: end.index,
-        segments: candidates
-            .into_iter()
-            .map(|one| Rc::new(one.segment))
-            .collect(),
+        segments: candidates.into_iter().map(|one| Rc::new(one.segment)).collect(),
         spaces,
         resident,
         last_timestamp: end.last_timestamp,
@@ -173,13 +148,7 @@ async fn accept<R: Runtime>(
 
 /// A refusal that names a whole file.
 fn refuse(case: Case, path: PathBuf, found: impl Into<String>) -> OpenError {
-    OpenError::Refused {
-        case,
-        path,
-        from: 0,
-        to: 0,
-        found: found.into(),
-    }
+    OpenError::Refused { case, path, from: 0, to: 0, found: found.into() }
 }
 
 fn refuse_block(damaged: Case, path: PathBuf, error: BlockError) -> OpenError {
@@ -197,20 +166,13 @@ async fn load<D: Disk>(disk: &D, options: &LogOptions) -> Result<Option<Mark>, O
     let mark = match crate::mark::load(disk, &options.directory).await? {
         None if starts.is_empty() => return Ok(None),
         None => {
-            return Err(refuse(
-                Case::MissingMark,
-                path,
-                "no mark beside the segments",
-            ));
+            return Err(refuse(Case::MissingMark, path, "no mark beside the segments"));
         }
         Some(Err(error)) => return Err(refuse_block(Case::DamagedMark, path, error)),
         Some(Ok(mark)) => mark,
     };
     if mark.store_id != options.store_id || mark.log != log_word(options.log) {
-        let found = format!(
-            "the mark of log {} of store {:032x}",
-            mark.log, mark.store_id
-        );
+        let found = format!("the mark of log {} of store {:032x}", mark.log, mark.store_id);
         return Err(refuse(Case::ForeignSegment, path, found));
     }
     if starts.is_empty() && mark.position <= mark.first + HEADER_BYTES {
@@ -225,11 +187,7 @@ async fn create<D: Disk>(disk: &D, options: &LogOptions) -> Result<Mark, OpenErr
         Some(Ok(mark)) => mark,
         _ => {
             let (store_id, log) = (options.store_id, log_word(options.log));
-            let mark = Mark {
-                store_id,
-                log,
-                ..Mark::default()
-            };
+            let mark = Mark { store_id, log, ..Mark::default() };
             crate::mark::create(disk, &options.directory, mark).await?;
             mark
         }
@@ -242,10 +200,7 @@ async fn create<D: Disk>(disk: &D, options: &LogOptions) -> Result<Mark, OpenErr
 
 async fn list_segments<D: Disk>(disk: &D, options: &LogOptions) -> Result<Vec<u64>, OpenError> {
     let files = disk.list(&options.directory).await?;
-    let mut starts: Vec<u64> = files
-        .iter()
-        .filter_map(|(name, _)| parse_name(name))
-        .collect();
+    let mut starts: Vec<u64> = files.iter().filter_map(|(name, _)| parse_name(name)).collect();
     starts.sort_unstable();
     Ok(starts)
 }
@@ -268,10 +223,7 @@ async fn open_segments<R: Runtime>(
         expected = start + header.bytes;
         let segment = Segment::<R>::open(disk, path, &header).await?;
         let file_bytes = segment.reader.length().await?;
-        candidates.push(Candidate {
-            segment,
-            file_bytes,
-        });
+        candidates.push(Candidate { segment, file_bytes });
     }
     if candidates.is_empty() || expected < mark.position {
         let path = options.directory.join(segment::file_name(expected));
@@ -299,21 +251,14 @@ async fn read_header<D: Disk>(
         || header.store_id != options.store_id
         || header.start != start
     {
-        let Header {
-            log,
-            store_id,
-            start,
-            ..
-        } = header;
+        let Header { log, store_id, start, .. } = header;
         let found = format!("segment {start} of log {log} of store {store_id:032x}");
         return Err(refuse(Case::ForeignSegment, path, found));
     }
     let sound = header.bytes.is_multiple_of(BLOCK_BYTES as u64)
         && header.bytes > HEADER_BYTES
         && start.is_multiple_of(BLOCK_BYTES as u64)
-        && start
-            .checked_add(header.bytes)
-            .is_some_and(|end| end < 1 << 48);
+        && start.checked_add(header.bytes).is_some_and(|end| end < 1 << 48);
     if !sound {
         let found = format!("a segment of {} bytes at {start}", header.bytes);
         return Err(refuse(Case::DamagedHeader, path, found));

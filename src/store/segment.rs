@@ -157,13 +157,7 @@ mod tests {
 
     #[test]
     fn headers_and_names_round_trip() {
-        let header = Header {
-            log: 3,
-            epoch: 9,
-            store_id: 1 << 90,
-            start: 1 << 30,
-            bytes: 1 << 20,
-        };
+        let header = Header { log: 3, epoch: 9, store_id: 1 << 90, start: 1 << 30, bytes: 1 << 20 };
         let mut block = vec![0; BLOCK_BYTES];
         header.write(&mut block);
         assert_eq!(Header::read(&block), Ok(header));

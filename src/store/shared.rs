@@ -70,13 +70,7 @@ impl<R: Runtime, S: Sink> Shared<R, S> {
     }
 
     pub fn phase_changed(&self) {
-        for event in [
-            &self.appended,
-            &self.published,
-            &self.space,
-            &self.room,
-            &self.idle,
-        ] {
+        for event in [&self.appended, &self.published, &self.space, &self.room, &self.idle] {
             event.notify();
         }
         self.zeroing.changed.notify();
@@ -105,9 +99,7 @@ impl<R: Runtime, S: Sink> Shared<R, S> {
 
     pub fn fenced(&self) -> Option<LogError> {
         match &self.state.borrow().phase {
-            Phase::Fenced(reason) => Some(LogError::Fenced {
-                reason: reason.clone(),
-            }),
+            Phase::Fenced(reason) => Some(LogError::Fenced { reason: reason.clone() }),
             _ => None,
         }
     }
@@ -130,13 +122,8 @@ impl<R: Runtime, S: Sink> Shared<R, S> {
     /// Syncs what was written and not synced; `stable` follows.
     pub async fn sync(&self) -> Result<(), DiskError> {
         let written = self.state.borrow().written;
-        let dirty: Vec<_> = self
-            .segments
-            .borrow()
-            .iter()
-            .filter(|segment| segment.dirty.take())
-            .cloned()
-            .collect();
+        let dirty: Vec<_> =
+            self.segments.borrow().iter().filter(|segment| segment.dirty.take()).cloned().collect();
         for segment in dirty {
             let filler = segment.filler.borrow().clone();
             if let Some(file) = filler {

@@ -78,47 +78,26 @@ fn next_step<R: Runtime, S: Sink>(shared: &Shared<R, S>) -> Option<Step> {
         return None;
     }
     // Of a disk that was found full, less is asked.
-    let ahead = if state.full.is_some() {
-        ahead.min(FIRST_BYTES)
-    } else {
-        ahead
-    };
-    if let Some(space) = state
-        .spaces
-        .iter()
-        .copied()
-        .find(|space| space.allocated < space.end)
-    {
-        return Some(Step::Grow {
-            space,
-            to: space.end.min(space.allocated + ahead),
-        });
+    let ahead = if state.full.is_some() { ahead.min(FIRST_BYTES) } else { ahead };
+    if let Some(space) = state.spaces.iter().copied().find(|space| space.allocated < space.end) {
+        return Some(Step::Grow { space, to: space.end.min(space.allocated + ahead) });
     }
     if state.spaces.len() > 1 {
         return None;
     }
     let allocate = shared.options.segment_bytes.min(HEADER_BYTES + ahead);
-    Some(Step::Create {
-        start: last.end,
-        allocate,
-    })
+    Some(Step::Create { start: last.end, allocate })
 }
 
 async fn take<R: Runtime, S: Sink>(shared: &Shared<R, S>, step: &Step) -> Result<(), DiskError> {
     match *step {
         Step::Grow { space, to } => {
-            let segment = shared
-                .segment_at(space.start)
-                .expect("spaces are open segments");
+            let segment = shared.segment_at(space.start).expect("spaces are open segments");
             let filler = segment.filler.borrow().clone();
             let file = filler.expect("segments that appends may go to are open for writing");
-            file.allocate(space.allocated - space.start, to - space.allocated)
-                .await?;
+            file.allocate(space.allocated - space.start, to - space.allocated).await?;
             let mut state = shared.state.borrow_mut();
-            let grown = state
-                .spaces
-                .iter_mut()
-                .find(|other| other.start == space.start);
+            let grown = state.spaces.iter_mut().find(|other| other.start == space.start);
             // Appends may have left the segment meanwhile.
             if let Some(grown) = grown {
                 grown.allocated = to;
@@ -130,11 +109,7 @@ async fn take<R: Runtime, S: Sink>(shared: &Shared<R, S>, step: &Step) -> Result
             let (path, header) = segment::create(disk, options, epoch, start, allocate).await?;
             let segment = Segment::open(disk, path, &header).await?;
             segment.open_for_writing(disk, options.flush).await?;
-            let space = Space {
-                start,
-                end: segment.end(),
-                allocated: start + allocate,
-            };
+            let space = Space { start, end: segment.end(), allocated: start + allocate };
             shared.segments.borrow_mut().push(Rc::new(segment));
             shared.state.borrow_mut().spaces.push_back(space);
         }
@@ -143,12 +118,7 @@ async fn take<R: Runtime, S: Sink>(shared: &Shared<R, S>, step: &Step) -> Result
 }
 
 async fn note_full<R: Runtime, S: Sink>(shared: &Shared<R, S>, step: &Step, error: &DiskError) {
-    let (free, _) = shared
-        .runtime
-        .disk()
-        .space(&shared.options.directory)
-        .await
-        .unwrap_or((0, 0));
+    let (free, _) = shared.runtime.disk().space(&shared.options.directory).await.unwrap_or((0, 0));
     let needed = match *step {
         Step::Grow { space, to } => to - space.allocated,
         Step::Create { allocate, .. } => allocate,
@@ -157,11 +127,7 @@ async fn note_full<R: Runtime, S: Sink>(shared: &Shared<R, S>, step: &Step, erro
     if state.full.is_none() {
         tracing::warn!(log = %state.log, %error, free, "no space for the log, appends are refused");
     }
-    state.full = Some(Full {
-        needed,
-        free,
-        path: error.path.clone(),
-    });
+    state.full = Some(Full { needed, free, path: error.path.clone() });
     state.wants_space = false;
     drop(state);
     shared.room.notify();

@@ -107,19 +107,12 @@ impl<T> State<T> {
             store_timestamp: self.last_timestamp,
         };
         let out = self.tail.extend(position, stride);
-        record.encode(
-            &mut out[envelope::BYTES..envelope::BYTES + size],
-            &placement,
-        );
+        record.encode(&mut out[envelope::BYTES..envelope::BYTES + size], &placement);
         let unstable = position - self.stable;
         Envelope::new(Kind::Message, size, self.epoch, tags_code, unstable).seal(out, position);
         self.tail.count_message();
         // The size fits: `admit` has compared it with a limit of 16 MiB.
-        entries.push(Location {
-            position: record_position,
-            size: size as u32,
-            tags_code,
-        });
+        entries.push(Location { position: record_position, size: size as u32, tags_code });
         self.position = position + stride as u64;
         self.backlog += stride;
         if entries.watched {
@@ -129,12 +122,7 @@ impl<T> State<T> {
         self.counters.appends += 1;
         self.counters.append_bytes += stride as u64;
         let (queue_offset, store_timestamp) = (placement.queue_offset, placement.store_timestamp);
-        Ok(Appended {
-            queue_offset,
-            physical,
-            size,
-            store_timestamp,
-        })
+        Ok(Appended { queue_offset, physical, size, store_timestamp })
     }
 
     #[inline]
@@ -148,18 +136,12 @@ impl<T> State<T> {
             Phase::Open => {}
             Phase::Closing => return Err(AppendError::ShuttingDown),
             Phase::Fenced(reason) => {
-                return Err(AppendError::Fenced {
-                    reason: reason.clone(),
-                });
+                return Err(AppendError::Fenced { reason: reason.clone() });
             }
         }
         let limits = [
             ("a message record", size, self.record_max),
-            (
-                "the property string",
-                record.properties_bytes(),
-                PROPERTIES_BYTES_MAX,
-            ),
+            ("the property string", record.properties_bytes(), PROPERTIES_BYTES_MAX),
             ("the topic name", record.topic.len(), usize::from(u16::MAX)),
         ];
         for (what, size, limit) in limits {
@@ -171,10 +153,7 @@ impl<T> State<T> {
         if self.backlog > 0 && self.backlog + stride > self.backlog_max {
             self.counters.refused_busy += 1;
             let limit = self.backlog_max;
-            return Err(AppendError::Busy {
-                backlog: self.backlog,
-                limit,
-            });
+            return Err(AppendError::Busy { backlog: self.backlog, limit });
         }
         Ok(())
     }
@@ -222,19 +201,12 @@ impl<T> State<T> {
         match &self.full {
             Some(Full { needed, free, path }) => {
                 self.counters.refused_full += 1;
-                AppendError::Full {
-                    needed: *needed,
-                    free: *free,
-                    path: path.clone(),
-                }
+                AppendError::Full { needed: *needed, free: *free, path: path.clone() }
             }
             None => {
                 // Space is on its way: it is allocated far ahead of the tail.
                 self.counters.refused_busy += 1;
-                AppendError::Busy {
-                    backlog: self.backlog,
-                    limit: self.backlog_max,
-                }
+                AppendError::Busy { backlog: self.backlog, limit: self.backlog_max }
             }
         }
     }
@@ -242,11 +214,7 @@ impl<T> State<T> {
     /// Allocated bytes ahead of the next append.
     pub fn space_ahead(&self) -> u64 {
         let ahead = |space: &Space| space.allocated - space.start.max(self.position);
-        self.spaces
-            .iter()
-            .filter(|space| space.allocated > self.position)
-            .map(ahead)
-            .sum()
+        self.spaces.iter().filter(|space| space.allocated > self.position).map(ahead).sum()
     }
 
     /// Takes note of a completed write; everything before `batch.end` is visible from now on.
@@ -259,17 +227,12 @@ impl<T> State<T> {
         self.backlog -= (batch.end - batch.from) as usize;
         self.note_batch(batch.messages - self.written_messages);
         self.written_messages = batch.messages;
-        let mut published = Published {
-            tickets,
-            arrived: Vec::new(),
-        };
+        let mut published = Published { tickets, arrived: Vec::new() };
         let due = self.tickets.partition_point(|(end, _)| *end <= batch.end);
-        published
-            .tickets
-            .extend(self.tickets.drain(..due).map(|(end, ticket)| {
-                assert!(end <= self.written, "acknowledged before it was written");
-                ticket
-            }));
+        published.tickets.extend(self.tickets.drain(..due).map(|(end, ticket)| {
+            assert!(end <= self.written, "acknowledged before it was written");
+            ticket
+        }));
         if !self.arriving.is_empty() {
             let arrived = &mut published.arrived;
             self.arriving.retain(|(end, queue)| {
@@ -286,10 +249,8 @@ impl<T> State<T> {
 
     fn note_batch(&mut self, messages: u64) {
         // 1, 2..=4, 5..=16, ... : a row for each power of four.
-        let row = (messages
-            .saturating_sub(1)
-            .checked_ilog2()
-            .map_or(0, |log| log / 2 + 1)) as usize;
+        let row =
+            (messages.saturating_sub(1).checked_ilog2().map_or(0, |log| log / 2 + 1)) as usize;
         let rows = self.counters.batch_messages.len();
         self.counters.batch_messages[row.min(rows - 1)] += 1;
     }
@@ -331,11 +292,7 @@ impl<T> State<T> {
     /// A visible entry of a queue.
     pub fn visible_entry(&mut self, queue: QueueHandle, offset: i64) -> Option<Location> {
         let max = self.max(queue);
-        if offset < max {
-            self.index.queue(queue).get(offset)
-        } else {
-            None
-        }
+        if offset < max { self.index.queue(queue).get(offset) } else { None }
     }
 
     pub fn watch(&mut self, queue: QueueHandle) {

@@ -80,10 +80,7 @@ impl Tail {
         if !fits {
             self.add_chunk(position, bytes);
         }
-        let chunk = self
-            .chunks
-            .back_mut()
-            .expect("a chunk was added when none fitted");
+        let chunk = self.chunks.back_mut().expect("a chunk was added when none fitted");
         let at = chunk.used;
         chunk.used += bytes;
         &mut chunk.bytes[at..at + bytes]
@@ -99,25 +96,12 @@ impl Tail {
 
     #[cold]
     fn add_chunk(&mut self, position: u64, bytes: usize) {
-        assert!(
-            self.chunks
-                .back()
-                .is_none_or(|chunk| chunk.end() <= position)
-        );
-        let spare = if bytes <= self.chunk_bytes {
-            self.spare.pop()
-        } else {
-            None
-        };
+        assert!(self.chunks.back().is_none_or(|chunk| chunk.end() <= position));
+        let spare = if bytes <= self.chunk_bytes { self.spare.pop() } else { None };
         let memory = spare.unwrap_or_else(|| vec![0; bytes.max(self.chunk_bytes)].into());
         self.resident_bytes += memory.len();
         let messages = self.messages;
-        self.chunks.push_back(Chunk {
-            start: position,
-            used: 0,
-            messages,
-            bytes: memory,
-        });
+        self.chunks.push_back(Chunk { start: position, used: 0, messages, bytes: memory });
     }
 
     /// What to write next after `written`: whole chunks of one segment, at least one, together at
@@ -127,11 +111,7 @@ impl Tail {
         let mut chunks = self.chunks.range(first..);
         let chunk = chunks.next()?;
         let from = chunk.start.max(written);
-        let mut batch = Batch {
-            from,
-            end: chunk.end(),
-            messages: chunk.messages,
-        };
+        let mut batch = Batch { from, end: chunk.end(), messages: chunk.messages };
         let limit = block_floor(from) + bytes_max as u64;
         for chunk in chunks {
             if chunk.start != batch.end || chunk.end() > limit {
@@ -170,11 +150,7 @@ impl Tail {
         let chunk = self.chunks.get(index)?;
         let skip = usize::try_from(position.checked_sub(chunk.start)?).ok()?;
         let end = skip.checked_add(bytes)?;
-        if end <= chunk.used {
-            chunk.bytes.get(skip..end)
-        } else {
-            None
-        }
+        if end <= chunk.used { chunk.bytes.get(skip..end) } else { None }
     }
 
     /// Everything appended at this position or behind it is in memory.
@@ -208,18 +184,9 @@ mod tests {
         tail.extend(4196, 3900).fill(1);
         tail.extend(8096, 1000).fill(2);
         tail.extend(65536 + 4096, 10).fill(3);
-        assert_eq!(
-            tail.next_batch(4196, 8192).map(|b| (b.from, b.end)),
-            Some((4196, 9096))
-        );
-        assert_eq!(
-            tail.next_batch(4196, 4096).map(|b| (b.from, b.end)),
-            Some((4196, 8096))
-        );
-        assert_eq!(
-            tail.next_batch(9096, 8192).map(|b| (b.from, b.end)),
-            Some((69632, 69642))
-        );
+        assert_eq!(tail.next_batch(4196, 8192).map(|b| (b.from, b.end)), Some((4196, 9096)));
+        assert_eq!(tail.next_batch(4196, 4096).map(|b| (b.from, b.end)), Some((4196, 8096)));
+        assert_eq!(tail.next_batch(9096, 8192).map(|b| (b.from, b.end)), Some((69632, 69642)));
         assert_eq!(tail.next_batch(69642, 8192), None);
         let mut out = [0; 10];
         assert!(tail.copy(8090, &mut out));

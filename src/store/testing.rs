@@ -77,10 +77,7 @@ impl Sink for TestSink {
 
     fn durable(&self, tickets: &mut Vec<Self::Ticket>) {
         let mut oracle = self.0.borrow_mut();
-        assert!(
-            !oracle.fenced,
-            "acknowledged after the failure was reported"
-        );
+        assert!(!oracle.fenced, "acknowledged after the failure was reported");
         oracle.batches.push(tickets.len());
         for (place, body) in tickets.drain(..) {
             let before = oracle.acknowledged.insert(place, body);
@@ -135,23 +132,13 @@ pub fn append(
     body: Vec<u8>,
 ) -> Result<Appended, AppendError> {
     let queue = log.queue(TOPICS[topic], queue_id);
-    let result = log.append(
-        queue,
-        &record(TOPICS[topic], queue_id, &body),
-        7,
-        |appended| {
-            let place = (topic, queue_id, appended.queue_offset);
-            Some((place, body.clone()))
-        },
-    );
+    let result = log.append(queue, &record(TOPICS[topic], queue_id, &body), 7, |appended| {
+        let place = (topic, queue_id, appended.queue_offset);
+        Some((place, body.clone()))
+    });
     if let Ok(appended) = &result {
         let place = (topic, queue_id, appended.queue_offset);
-        oracle
-            .borrow_mut()
-            .appended
-            .entry(place)
-            .or_default()
-            .push(body);
+        oracle.borrow_mut().appended.entry(place).or_default().push(body);
     }
     result
 }
@@ -160,9 +147,7 @@ pub fn random_body(random: &mut Random) -> Vec<u8> {
     let most = if random.chance(1, 20) { 9000 } else { 600 };
     let length = random.below(most) as usize;
     let seed = random.word();
-    (0..length)
-        .map(|at| (seed >> (at % 8 * 8)) as u8 ^ at as u8)
-        .collect()
+    (0..length).map(|at| (seed >> (at % 8 * 8)) as u8 ^ at as u8).collect()
 }
 
 /// Reads every visible message of all queues and holds it against the oracle.
@@ -185,11 +170,7 @@ async fn check_range(
     queue: QueueHandle,
     (min, max): (i64, i64),
 ) {
-    let limits = ReadLimits {
-        messages: 32,
-        bytes: 20_000,
-        scan: 800,
-    };
+    let limits = ReadLimits { messages: 32, bytes: 20_000, scan: 800 };
     let mut next = min;
     while next < max {
         let plan = log.plan_read(queue, next, &limits, |_| true);
@@ -219,10 +200,7 @@ async fn check_range(
                 .is_some_and(|all| all.iter().any(|body| body == record.body));
             assert!(sent, "{place:?} was never sent like this");
             let before = oracle.seen.insert(place, record.body.to_vec());
-            assert!(
-                before.is_none_or(|body| body == record.body),
-                "{place:?} changed"
-            );
+            assert!(before.is_none_or(|body| body == record.body), "{place:?} changed");
             next += 1;
         }
         assert_eq!(next, plan.next_offset);
@@ -238,11 +216,7 @@ pub async fn check_promises(log: &TestLog, oracle: &SharedOracle) {
         let queue = log.find_queue(TOPICS[*topic], *queue_id);
         let queue = queue.unwrap_or_else(|| panic!("the queue of {place:?} is gone"));
         assert!(log.bounds(queue).1 > *offset, "{place:?} is gone");
-        assert_eq!(
-            oracle.seen.get(&(*topic, *queue_id, *offset)),
-            Some(body),
-            "{place:?}"
-        );
+        assert_eq!(oracle.seen.get(&(*topic, *queue_id, *offset)), Some(body), "{place:?}");
     }
 }
 
@@ -264,9 +238,7 @@ pub async fn workload(
             Err(error) => panic!("{error}"),
         }
         if random.chance(1, 6) {
-            runtime
-                .sleep(Duration::from_micros(random.below(1500)))
-                .await;
+            runtime.sleep(Duration::from_micros(random.below(1500))).await;
         }
         if random.chance(1, 40) {
             check_all(log, oracle).await;

@@ -35,22 +35,14 @@ impl Zeroing {
     /// Zeroes behind `frontier` only, and about `ahead` bytes ahead of the tail.
     pub fn new(frontier: u64, ahead: u64) -> Zeroing {
         let step = block_ceiling(ahead / 4).clamp(BLOCK_BYTES as u64, WRITE_BYTES_MAX);
-        Zeroing {
-            step,
-            frontier: Cell::new(frontier),
-            ..Zeroing::default()
-        }
+        Zeroing { step, frontier: Cell::new(frontier), ..Zeroing::default() }
     }
 
     /// Resolves when `from..end` is the flusher's. True if it had to wait.
     pub async fn claim(&self, from: u64, end: u64) -> bool {
         self.frontier.set(self.frontier.get().max(end));
         let mut waited = false;
-        while self
-            .in_flight
-            .get()
-            .is_some_and(|zero| zero.0 < end && from < zero.1)
-        {
+        while self.in_flight.get().is_some_and(|zero| zero.0 < end && from < zero.1) {
             waited = true;
             self.changed.wait().await;
         }
@@ -67,11 +59,7 @@ impl Zeroing {
     /// The next range to zero within the spaces, and where zeroing has got to after it.
     fn next(&self, spaces: &[Space], position: u64, done: u64, ahead: u64) -> Option<(u64, u64)> {
         let frontier = self.frontier.get();
-        let from = if done <= frontier {
-            frontier + self.step
-        } else {
-            done
-        };
+        let from = if done <= frontier { frontier + self.step } else { done };
         let limit = position.max(frontier).saturating_add(ahead + self.step);
         for space in spaces {
             let from = from.max(space.start + BLOCK_BYTES as u64);
@@ -88,9 +76,8 @@ pub async fn run<R: Runtime, S: Sink>(shared: Rc<Shared<R, S>>) {
     let mut done = 0;
     let mut unsynced = 0;
     let step = shared.options.zero_ahead_bytes / 4;
-    let Some(buffer) = shared
-        .is_open()
-        .then(|| shared.runtime.disk().buffer(shared.zeroing.step as usize))
+    let Some(buffer) =
+        shared.is_open().then(|| shared.runtime.disk().buffer(shared.zeroing.step as usize))
     else {
         return;
     };
@@ -152,8 +139,7 @@ async fn fill<R: Runtime, S: Sink>(
     let result = if bytes == buffer.bytes().len() {
         file.write(buffer, from - segment.start).await
     } else {
-        file.write(&shared.runtime.disk().buffer(bytes), from - segment.start)
-            .await
+        file.write(&shared.runtime.disk().buffer(bytes), from - segment.start).await
     };
     zeroing.in_flight.set(None);
     zeroing.changed.notify();
@@ -182,10 +168,7 @@ async fn sync<R: Runtime, S: Sink>(shared: &Shared<R, S>, done: u64) -> Result<(
 /// The disk, or the quota, has no space left.
 pub fn is_full(error: &DiskError) -> bool {
     use std::io::ErrorKind;
-    matches!(
-        error.source.kind(),
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded
-    )
+    matches!(error.source.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
 }
 
 #[cfg(test)]
@@ -196,23 +179,13 @@ mod tests {
     fn zeroing_keeps_ahead_of_what_was_claimed() {
         const STEP: u64 = WRITE_BYTES_MAX;
         let zeroing = Zeroing::new(8192, 16 << 20);
-        let spaces = [Space {
-            start: 0,
-            end: 1 << 30,
-            allocated: 64 << 20,
-        }];
+        let spaces = [Space { start: 0, end: 1 << 30, allocated: 64 << 20 }];
         let ahead = 16 << 20;
         let (from, end) = zeroing.next(&spaces, 8192, 0, ahead).expect("space");
         assert_eq!((from, end), (8192 + STEP, 8192 + 2 * STEP));
-        assert_eq!(
-            zeroing.next(&spaces, 8192, end, ahead),
-            Some((end, end + STEP))
-        );
+        assert_eq!(zeroing.next(&spaces, 8192, end, ahead), Some((end, end + STEP)));
         zeroing.frontier.set(40 << 20);
-        assert_eq!(
-            zeroing.next(&spaces, 8192, end, ahead).map(|next| next.0),
-            Some(41 << 20)
-        );
+        assert_eq!(zeroing.next(&spaces, 8192, end, ahead).map(|next| next.0), Some(41 << 20));
         zeroing.frontier.set(64 << 20);
         assert_eq!(zeroing.next(&spaces, 64 << 20, end, ahead), None);
     }

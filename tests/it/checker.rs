@@ -26,54 +26,21 @@ pub trait Bodies {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Violation {
     #[error("lost: {queue:?} offset {offset} was acknowledged for {id:#x}, the end is {max}")]
-    Lost {
-        queue: Queue,
-        offset: i64,
-        id: u64,
-        max: i64,
-    },
+    Lost { queue: Queue, offset: i64, id: u64, max: i64 },
     #[error("changed: {queue:?} offset {offset} was message {before:#x}, now it is {now:#x}")]
-    Changed {
-        queue: Queue,
-        offset: i64,
-        before: u64,
-        now: u64,
-    },
+    Changed { queue: Queue, offset: i64, before: u64, now: u64 },
     #[error("vanished: {queue:?} offset {offset} was served as {id:#x}, the end is now {max}")]
-    Vanished {
-        queue: Queue,
-        offset: i64,
-        id: u64,
-        max: i64,
-    },
+    Vanished { queue: Queue, offset: i64, id: u64, max: i64 },
     #[error("acknowledged twice: {queue:?} offset {offset} for {first:#x} and {second:#x}")]
-    AckedTwice {
-        queue: Queue,
-        offset: i64,
-        first: u64,
-        second: u64,
-    },
+    AckedTwice { queue: Queue, offset: i64, first: u64, second: u64 },
     #[error("stored twice: message {id:#x} at {first} and {second} of {queue:?}")]
-    StoredTwice {
-        queue: Queue,
-        id: u64,
-        first: i64,
-        second: i64,
-    },
+    StoredTwice { queue: Queue, id: u64, first: i64, second: i64 },
     #[error("damaged: {queue:?} offset {offset}, {length} bytes")]
-    Damaged {
-        queue: Queue,
-        offset: i64,
-        length: usize,
-    },
+    Damaged { queue: Queue, offset: i64, length: usize },
     #[error("phantom: {queue:?} offset {offset} holds message {id:#x}, which nobody sent")]
     Phantom { queue: Queue, offset: i64, id: u64 },
     #[error("gap: {queue:?} has offset {found} where {expected} was due")]
-    Gap {
-        queue: Queue,
-        expected: i64,
-        found: i64,
-    },
+    Gap { queue: Queue, expected: i64, found: i64 },
     #[error("order: {queue:?} offset {offset} holds {id:#x}, sent before the one ahead of it")]
     Order { queue: Queue, offset: i64, id: u64 },
 }
@@ -101,12 +68,7 @@ impl Checker {
             && first != id
         {
             let queue = queue.clone();
-            self.violations.push(Violation::AckedTwice {
-                queue,
-                offset,
-                first,
-                second: id,
-            });
+            self.violations.push(Violation::AckedTwice { queue, offset, first, second: id });
         }
     }
 
@@ -115,35 +77,19 @@ impl Checker {
         let intact = bodies.id(body).filter(|&id| bodies.is_intact(id, body));
         let Some(id) = intact else {
             let (queue, length) = (queue.clone(), body.len());
-            self.violations.push(Violation::Damaged {
-                queue,
-                offset,
-                length,
-            });
+            self.violations.push(Violation::Damaged { queue, offset, length });
             return;
         };
         if !bodies.was_sent(id) {
-            self.violations.push(Violation::Phantom {
-                queue: queue.clone(),
-                offset,
-                id,
-            });
+            self.violations.push(Violation::Phantom { queue: queue.clone(), offset, id });
         }
         let known = self.queues.entry(queue.clone()).or_default();
-        let earlier = known
-            .served
-            .insert(offset, id)
-            .or(known.acked.get(&offset).copied());
+        let earlier = known.served.insert(offset, id).or_else(|| known.acked.get(&offset).copied());
         if let Some(before) = earlier
             && before != id
         {
             let queue = queue.clone();
-            self.violations.push(Violation::Changed {
-                queue,
-                offset,
-                before,
-                now: id,
-            });
+            self.violations.push(Violation::Changed { queue, offset, before, now: id });
         }
     }
 
@@ -156,34 +102,18 @@ impl Checker {
             let offset = *offset;
             if offset != expected {
                 let queue = queue.clone();
-                self.violations.push(Violation::Gap {
-                    queue,
-                    expected,
-                    found: offset,
-                });
+                self.violations.push(Violation::Gap { queue, expected, found: offset });
                 return;
             }
             self.served(bodies, queue, offset, body);
             let Some(id) = bodies.id(body) else { continue };
             if let Some(first) = places.insert(id, offset) {
                 let queue = queue.clone();
-                self.violations.push(Violation::StoredTwice {
-                    queue,
-                    id,
-                    first,
-                    second: offset,
-                });
+                self.violations.push(Violation::StoredTwice { queue, id, first, second: offset });
             }
             let (connection, number) = bodies.order(id);
-            if newest
-                .insert(connection, number)
-                .is_some_and(|before| before >= number)
-            {
-                self.violations.push(Violation::Order {
-                    queue: queue.clone(),
-                    offset,
-                    id,
-                });
+            if newest.insert(connection, number).is_some_and(|before| before >= number) {
+                self.violations.push(Violation::Order { queue: queue.clone(), offset, id });
             }
         }
         self.nothing_is_missing(queue, i64::try_from(messages.len()).expect("fits"));
@@ -197,21 +127,11 @@ impl Checker {
         };
         for (&offset, &id) in known.acked.range(max..) {
             let queue = queue.clone();
-            self.violations.push(Violation::Lost {
-                queue,
-                offset,
-                id,
-                max,
-            });
+            self.violations.push(Violation::Lost { queue, offset, id, max });
         }
         for (&offset, &id) in known.served.range(max..) {
             let queue = queue.clone();
-            self.violations.push(Violation::Vanished {
-                queue,
-                offset,
-                id,
-                max,
-            });
+            self.violations.push(Violation::Vanished { queue, offset, id, max });
         }
     }
 
@@ -250,10 +170,7 @@ mod tests {
     }
 
     fn all(ids: &[u8]) -> Vec<(i64, Vec<u8>)> {
-        (0..)
-            .zip(ids)
-            .map(|(offset, &id)| (offset, vec![id, id]))
-            .collect()
+        (0..).zip(ids).map(|(offset, &id)| (offset, vec![id, id])).collect()
     }
 
     fn found(checker: &mut Checker, messages: &[(i64, Vec<u8>)]) -> Vec<Violation> {
@@ -278,27 +195,12 @@ mod tests {
         let mut checker = Checker::default();
         checker.acked(&queue(), 0, 0);
         checker.acked(&queue(), 1, 1);
-        let lost = Violation::Lost {
-            queue: queue(),
-            offset: 1,
-            id: 1,
-            max: 1,
-        };
+        let lost = Violation::Lost { queue: queue(), offset: 1, id: 1, max: 1 };
         assert_eq!(found(&mut checker, &all(&[0])), [lost]);
-        let changed = Violation::Changed {
-            queue: queue(),
-            offset: 1,
-            before: 1,
-            now: 2,
-        };
+        let changed = Violation::Changed { queue: queue(), offset: 1, before: 1, now: 2 };
         assert_eq!(found(&mut checker, &all(&[0, 2])), [changed]);
         checker.acked(&queue(), 0, 5);
-        let twice = Violation::AckedTwice {
-            queue: queue(),
-            offset: 0,
-            first: 0,
-            second: 5,
-        };
+        let twice = Violation::AckedTwice { queue: queue(), offset: 0, first: 0, second: 5 };
         assert_eq!(std::mem::take(&mut checker.violations), [twice]);
     }
 
@@ -306,57 +208,24 @@ mod tests {
     fn what_was_served_stays() {
         let mut checker = Checker::default();
         checker.served(&Simple, &queue(), 0, &[3, 3]);
-        let vanished = Violation::Vanished {
-            queue: queue(),
-            offset: 0,
-            id: 3,
-            max: 0,
-        };
+        let vanished = Violation::Vanished { queue: queue(), offset: 0, id: 3, max: 0 };
         assert_eq!(found(&mut checker, &[]), [vanished]);
-        let changed = Violation::Changed {
-            queue: queue(),
-            offset: 0,
-            before: 3,
-            now: 4,
-        };
+        let changed = Violation::Changed { queue: queue(), offset: 0, before: 3, now: 4 };
         assert_eq!(found(&mut checker, &all(&[4])), [changed]);
     }
 
     #[test]
     fn damage_phantoms_gaps_doubles_and_disorder_are_found() {
         let mut checker = Checker::default();
-        let damaged = Violation::Damaged {
-            queue: queue(),
-            offset: 0,
-            length: 2,
-        };
+        let damaged = Violation::Damaged { queue: queue(), offset: 0, length: 2 };
         assert_eq!(found(&mut checker, &[(0, vec![1, 2])]), [damaged]);
-        let phantom = Violation::Phantom {
-            queue: queue(),
-            offset: 0,
-            id: 77,
-        };
+        let phantom = Violation::Phantom { queue: queue(), offset: 0, id: 77 };
         assert_eq!(found(&mut Checker::default(), &all(&[77])), [phantom]);
-        let gap = Violation::Gap {
-            queue: queue(),
-            expected: 0,
-            found: 1,
-        };
+        let gap = Violation::Gap { queue: queue(), expected: 0, found: 1 };
         assert_eq!(found(&mut Checker::default(), &[(1, vec![1, 1])]), [gap]);
-        let order = Violation::Order {
-            queue: queue(),
-            offset: 1,
-            id: 2,
-        };
+        let order = Violation::Order { queue: queue(), offset: 1, id: 2 };
         assert_eq!(found(&mut Checker::default(), &all(&[3, 2])), [order]);
         let double = found(&mut Checker::default(), &all(&[1, 1]));
-        assert!(matches!(
-            double[0],
-            Violation::StoredTwice {
-                first: 0,
-                second: 1,
-                ..
-            }
-        ));
+        assert!(matches!(double[0], Violation::StoredTwice { first: 0, second: 1, .. }));
     }
 }

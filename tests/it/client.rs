@@ -27,8 +27,7 @@ impl Reply {
     pub fn number(&self, field: &str) -> i64 {
         let text = self.fields.get(field);
         let text = text.unwrap_or_else(|| panic!("reply without {field}: {self:?}"));
-        text.parse()
-            .unwrap_or_else(|_| panic!("{field} is no number: {self:?}"))
+        text.parse().unwrap_or_else(|_| panic!("{field} is no number: {self:?}"))
     }
 
     pub fn expect(self, code: i32) -> Reply {
@@ -66,11 +65,7 @@ impl Client {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(REPLY_TIMEOUT))?;
         stream.set_write_timeout(Some(REPLY_TIMEOUT))?;
-        Ok(Client {
-            stream,
-            opaque: 0,
-            input: Vec::new(),
-        })
+        Ok(Client { stream, opaque: 0, input: Vec::new() })
     }
 
     pub fn stream(&mut self) -> &mut TcpStream {
@@ -78,9 +73,7 @@ impl Client {
     }
 
     pub fn set_timeout(&mut self, timeout: Duration) {
-        self.stream
-            .set_read_timeout(Some(timeout))
-            .expect("a timeout above 0");
+        self.stream.set_read_timeout(Some(timeout)).expect("a timeout above 0");
     }
 
     /// Sends a request and returns its opaque, without waiting for the reply.
@@ -214,10 +207,7 @@ impl Client {
             response::PULL_OFFSET_MOVED,
         ];
         if !known.contains(&reply.code) {
-            let text = format!(
-                "pull of {topic} refused with {}: {}",
-                reply.code, reply.remark
-            );
+            let text = format!("pull of {topic} refused with {}: {}", reply.code, reply.remark);
             return Err(io::Error::other(text));
         }
         Ok(Pulled {
@@ -242,11 +232,7 @@ fn records(body: &[u8]) -> Vec<Stored> {
     let mut found = Vec::new();
     while !rest.is_empty() {
         let record = Record::decode(rest).expect("a record that can be decoded");
-        assert!(
-            record.body_is_intact(),
-            "CRC of the body at offset {}",
-            record.queue_offset
-        );
+        assert!(record.body_is_intact(), "CRC of the body at offset {}", record.queue_offset);
         found.push(Stored {
             queue_offset: record.queue_offset,
             queue_id: record.queue_id,

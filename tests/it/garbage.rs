@@ -41,10 +41,7 @@ fn hopeless(random: &mut Random) -> Vec<(&'static str, Vec<u8>)> {
     remark[13..17].copy_from_slice(&i32::MAX.to_be_bytes());
     vec![
         ("noise", noise),
-        (
-            "an HTTP request",
-            b"GET / HTTP/1.1\r\nHost: x\r\n\r\n".to_vec(),
-        ),
+        ("an HTTP request", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n".to_vec()),
         ("a length of 2 GiB", frame(0x7FFF_FFFF, 2, b"{}")),
         ("a negative length", frame(0xFFFF_FFFF, 2, b"{}")),
         ("a length above 16 MiB", frame(16 << 20, 2, b"{}")),
@@ -55,18 +52,9 @@ fn hopeless(random: &mut Random) -> Vec<(&'static str, Vec<u8>)> {
         ("a header that is no JSON", whole(b"{\"code\":")),
         ("a header of one letter", whole(b"x")),
         ("JSON without end", whole(&deep)),
-        (
-            "a header that is not UTF-8",
-            whole(b"{\"remark\":\"\xFF\xFE\""),
-        ),
-        (
-            "a cut binary header",
-            frame(4 + 5, 1 << 24 | 5, &[0, 34, 0, 1, 99]),
-        ),
-        (
-            "a binary header with a remark of 2 GiB",
-            frame(4 + 21, 1 << 24 | 21, &remark),
-        ),
+        ("a header that is not UTF-8", whole(b"{\"remark\":\"\xFF\xFE\"")),
+        ("a cut binary header", frame(4 + 5, 1 << 24 | 5, &[0, 34, 0, 1, 99])),
+        ("a binary header with a remark of 2 GiB", frame(4 + 21, 1 << 24 | 21, &remark)),
     ]
 }
 
@@ -78,10 +66,7 @@ fn work(address: std::net::SocketAddr, stop: &AtomicBool, rounds: &AtomicU64) ->
     while !stop.load(Ordering::Relaxed) {
         let began = Instant::now();
         let body = offset.to_string();
-        let reply = client
-            .send(TOPIC, 0, body.as_bytes())
-            .expect("healthy")
-            .expect(0);
+        let reply = client.send(TOPIC, 0, body.as_bytes()).expect("healthy").expect(0);
         assert_eq!(reply.number("queueOffset"), offset);
         let pulled = client.pull(TOPIC, 0, offset, 1).expect("healthy");
         assert_eq!(pulled.messages[0].body, body.as_bytes());
@@ -112,15 +97,8 @@ fn garbage_closes_its_own_connection_and_disturbs_nobody() {
     let mut random = Random::new(seed("garbage_closes"));
     let directory = process::directory("garbage");
     let mut server = Server::start(directory.path(), &Settings::default());
-    server
-        .client()
-        .create_topic(TOPIC, 1)
-        .expect("the broker serves")
-        .expect(0);
-    let (stop, rounds) = (
-        Arc::new(AtomicBool::new(false)),
-        Arc::new(AtomicU64::new(0)),
-    );
+    server.client().create_topic(TOPIC, 1).expect("the broker serves").expect(0);
+    let (stop, rounds) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     let healthy = {
         let (address, stop, rounds) = (server.address, stop.clone(), rounds.clone());
         thread::spawn(move || work(address, &stop, &rounds))
@@ -133,30 +111,16 @@ fn garbage_closes_its_own_connection_and_disturbs_nobody() {
         let before = rounds.load(Ordering::Relaxed);
         let deadline = Instant::now() + HEALTHY_TIMEOUT;
         while rounds.load(Ordering::Relaxed) == before {
-            assert!(
-                Instant::now() < deadline,
-                "the healthy client stands still after {what}"
-            );
-            assert!(
-                !healthy.is_finished(),
-                "the healthy client failed after {what}"
-            );
+            assert!(Instant::now() < deadline, "the healthy client stands still after {what}");
+            assert!(!healthy.is_finished(), "the healthy client failed after {what}");
             thread::sleep(Duration::from_millis(1));
         }
     }
     truncated_frames(&server, &mut random);
     stop.store(true, Ordering::Relaxed);
-    let longest = healthy
-        .join()
-        .expect("the healthy client sees nothing of all this");
-    println!(
-        "{} rounds, the longest took {longest:?}",
-        rounds.load(Ordering::Relaxed)
-    );
-    assert!(
-        longest < HEALTHY_TIMEOUT,
-        "the healthy client waited {longest:?}"
-    );
+    let longest = healthy.join().expect("the healthy client sees nothing of all this");
+    println!("{} rounds, the longest took {longest:?}", rounds.load(Ordering::Relaxed));
+    assert!(longest < HEALTHY_TIMEOUT, "the healthy client waited {longest:?}");
     assert!(server.process.ended().is_none(), "the broker is alive");
 }
 
@@ -167,10 +131,7 @@ fn truncated_frames(server: &Server, random: &mut Random) {
     for round in 0..60 {
         let mut client = server.client();
         let cut = usize::try_from(random.below(good.len() as u64)).expect("small");
-        client
-            .stream()
-            .write_all(&good[..cut])
-            .expect("the broker listens");
+        client.stream().write_all(&good[..cut]).expect("the broker listens");
         if round % 3 == 0 {
             waiting.push(client);
         }
@@ -178,9 +139,7 @@ fn truncated_frames(server: &Server, random: &mut Random) {
     // a frame that comes byte by byte is a frame
     let mut slow = server.client();
     for byte in &good {
-        slow.stream()
-            .write_all(&[*byte])
-            .expect("the broker listens");
+        slow.stream().write_all(&[*byte]).expect("the broker listens");
     }
     assert_eq!(slow.reply().expect("an answer").opaque, 1);
     drop(waiting);
@@ -193,28 +152,14 @@ fn unknown_codes_are_answered_and_oneway_requests_are_not() {
     let mut client = server.client();
     for code in [0, 9_999, 77_777, 65_536, -1, i32::MAX, i32::MIN] {
         let reply = client.call(code, &[], b"body").expect("an answer");
-        assert_eq!(
-            reply.code,
-            response::REQUEST_CODE_NOT_SUPPORTED,
-            "request code {code}"
-        );
-        assert!(
-            reply.remark.contains("not supported"),
-            "remark: {}",
-            reply.remark
-        );
-        client
-            .start(code, true, &[], b"")
-            .expect("the broker listens");
+        assert_eq!(reply.code, response::REQUEST_CODE_NOT_SUPPORTED, "request code {code}");
+        assert!(reply.remark.contains("not supported"), "remark: {}", reply.remark);
+        client.start(code, true, &[], b"").expect("the broker listens");
     }
     let one_way = [("topic", "TBW102"), ("queueId", "0")];
-    client
-        .start(request::GET_MAX_OFFSET, true, &one_way, b"")
-        .expect("the broker listens");
+    client.start(request::GET_MAX_OFFSET, true, &one_way, b"").expect("the broker listens");
     // the next reply belongs to the next request: nothing answered the one-way ones
-    let reply = client
-        .call(request::GET_MAX_OFFSET, &one_way, b"")
-        .expect("an answer");
+    let reply = client.call(request::GET_MAX_OFFSET, &one_way, b"").expect("an answer");
     assert_eq!(reply.code, response::SUCCESS);
 }
 
@@ -222,21 +167,9 @@ fn unknown_codes_are_answered_and_oneway_requests_are_not() {
 fn requests_with_missing_or_wild_fields_are_refused_and_the_connection_stays() {
     let directory = process::directory("fields");
     let server = Server::start(directory.path(), &Settings::default());
-    server
-        .client()
-        .create_topic(TOPIC, 1)
-        .expect("the broker serves")
-        .expect(0);
+    server.client().create_topic(TOPIC, 1).expect("the broker serves").expect(0);
     let mut client = server.client();
-    let wild = [
-        "",
-        "-1",
-        "x",
-        "99999999999999999999",
-        "9223372036854775807",
-        "1.5",
-        " 1",
-    ];
+    let wild = ["", "-1", "x", "99999999999999999999", "9223372036854775807", "1.5", " 1"];
     let codes = [
         request::SEND_MESSAGE,
         request::SEND_MESSAGE_V2,
@@ -251,9 +184,7 @@ fn requests_with_missing_or_wild_fields_are_refused_and_the_connection_stays() {
         request::CONSUMER_SEND_MSG_BACK,
     ];
     for code in codes {
-        client
-            .call(code, &[], b"")
-            .expect("an answer to a request without fields");
+        client.call(code, &[], b"").expect("an answer to a request without fields");
         for value in wild {
             let fields = [
                 ("topic", TOPIC),
@@ -270,9 +201,7 @@ fn requests_with_missing_or_wild_fields_are_refused_and_the_connection_stays() {
                 ("timestamp", value),
                 ("delayLevel", value),
             ];
-            client
-                .call(code, &fields, b"not JSON")
-                .expect("an answer to a wild request");
+            client.call(code, &fields, b"not JSON").expect("an answer to a wild request");
         }
     }
     client.send(TOPIC, 0, b"good").expect("an answer").expect(0);

@@ -85,10 +85,7 @@ struct Load {
 
 fn queues() -> Vec<Queue> {
     let ids = || 0..i32::try_from(QUEUES).expect("small");
-    TOPICS
-        .iter()
-        .flat_map(|topic| ids().map(|id| (topic.to_string(), id)))
-        .collect()
+    TOPICS.iter().flat_map(|topic| ids().map(|id| (topic.to_string(), id))).collect()
 }
 
 /// Sends until the connection breaks.
@@ -106,26 +103,16 @@ fn produce(load: &Load, address: SocketAddr, sender: u64, mut random: Random) {
             let id = message_id(sender, number);
             number += 1;
             // before it is sent, so that nobody can see a message that seems not to be
-            load.sent
-                .counts
-                .lock()
-                .expect("no panic while locked")
-                .insert(sender, number);
+            load.sent.counts.lock().expect("no panic while locked").insert(sender, number);
             match client.start_send(&queue.0, queue.1, &body_of(id)) {
                 Ok(opaque) => flying.insert(opaque, (queue, id)),
                 Err(_) => return,
             };
         }
         let Ok(reply) = client.reply() else { return };
-        let (queue, id) = flying
-            .remove(&reply.opaque)
-            .expect("a reply to a request of ours");
+        let (queue, id) = flying.remove(&reply.opaque).expect("a reply to a request of ours");
         if reply.code == 0 {
-            assert_eq!(
-                reply.number("queueId"),
-                i64::from(queue.1),
-                "queue of the acknowledgement"
-            );
+            assert_eq!(reply.number("queueId"), i64::from(queue.1), "queue of the acknowledgement");
             let mut checker = load.checker.lock().expect("no panic while locked");
             checker.acked(&queue, reply.number("queueOffset"), id);
             load.acks.fetch_add(1, Ordering::Relaxed);
@@ -159,28 +146,17 @@ fn follow(load: &Load, address: SocketAddr, mut next: HashMap<Queue, i64>) {
 
 /// All messages of a queue, from its first to its last.
 fn drain(client: &mut Client, queue: &Queue) -> Vec<(i64, Vec<u8>)> {
-    let max = client
-        .max_offset(&queue.0, queue.1)
-        .expect("the broker serves");
+    let max = client.max_offset(&queue.0, queue.1).expect("the broker serves");
     let mut found = Vec::new();
     let mut offset = 0;
     while offset < max {
-        let pulled = client
-            .pull(&queue.0, queue.1, offset, 32)
-            .expect("the broker serves");
+        let pulled = client.pull(&queue.0, queue.1, offset, 32).expect("the broker serves");
         assert_eq!(pulled.code, 0, "pull of {queue:?} at {offset} of {max}");
         assert_eq!(pulled.min, 0, "nothing was deleted from {queue:?}");
-        assert!(
-            pulled.next > offset,
-            "pull of {queue:?} at {offset} makes no progress"
-        );
+        assert!(pulled.next > offset, "pull of {queue:?} at {offset} makes no progress");
         offset = pulled.next;
         for message in pulled.messages {
-            assert_eq!(
-                (&message.topic, message.queue_id),
-                (&queue.0, queue.1),
-                "queue"
-            );
+            assert_eq!((&message.topic, message.queue_id), (&queue.0, queue.1), "queue");
             found.push((message.queue_offset, message.body));
         }
     }
@@ -199,27 +175,14 @@ struct Story {
 impl Story {
     fn new(sync_flush: bool) -> Story {
         let directory = process::directory("kill9");
-        let settings = Settings {
-            shards: 2,
-            sync_flush,
-            extra: Vec::new(),
-        };
+        let settings = Settings { shards: 2, sync_flush, extra: Vec::new() };
         let server = Server::start(directory.path(), &settings);
         let mut client = server.client();
         for topic in TOPICS {
-            client
-                .create_topic(topic, QUEUES)
-                .expect("the broker serves")
-                .expect(0);
+            client.create_topic(topic, QUEUES).expect("the broker serves").expect(0);
         }
         let (sent, checker) = (Arc::default(), Arc::default());
-        Story {
-            directory,
-            settings,
-            sent,
-            checker,
-            kills: 0,
-        }
+        Story { directory, settings, sent, checker, kills: 0 }
     }
 
     /// Load, kill, perhaps another kill during recovery, drain, check.
@@ -253,17 +216,10 @@ impl Story {
         println!(
             "cycle {cycle}: {} flush, killed after {load_ms} ms, {} acks, {} refusals, \
              {} acked in all, served again after {} ms",
-            if self.settings.sync_flush {
-                "sync"
-            } else {
-                "async"
-            },
+            if self.settings.sync_flush { "sync" } else { "async" },
             load.acks.load(Ordering::Relaxed),
             load.refusals.load(Ordering::Relaxed),
-            self.checker
-                .lock()
-                .expect("no panic while locked")
-                .acked_count(),
+            self.checker.lock().expect("no panic while locked").acked_count(),
             recovered.as_millis(),
         );
     }
@@ -282,11 +238,7 @@ impl Story {
             for violation in violations.iter().take(20) {
                 println!("violation: {violation}");
             }
-            panic!(
-                "{} violations; the store is kept in {}",
-                violations.len(),
-                path.display()
-            );
+            panic!("{} violations; the store is kept in {}", violations.len(), path.display());
         }
     }
 }
@@ -306,14 +258,10 @@ fn start_load(
     for connection in 0..CONNECTIONS {
         let (load, random) = (load.clone(), Random::new(random.next()));
         let sender = cycle * CONNECTIONS + connection;
-        threads.push(thread::spawn(move || {
-            produce(&load, address, sender, random)
-        }));
+        threads.push(thread::spawn(move || produce(&load, address, sender, random)));
     }
     let load = load.clone();
-    threads.push(thread::spawn(move || {
-        follow(&load, address, HashMap::new())
-    }));
+    threads.push(thread::spawn(move || follow(&load, address, HashMap::new())));
     threads
 }
 
@@ -328,10 +276,7 @@ fn nothing_acknowledged_is_lost_when_the_broker_is_killed() {
     for cycle in 0..cycles {
         let sync = cycle % 2 == 1;
         let story = &mut stories[usize::from(sync)];
-        if story
-            .as_ref()
-            .is_none_or(|story: &Story| story.kills >= KILLS_OF_A_STORE)
-        {
+        if story.as_ref().is_none_or(|story: &Story| story.kills >= KILLS_OF_A_STORE) {
             *story = Some(Story::new(sync));
         }
         story.as_mut().expect("just made").cycle(cycle, &mut random);

@@ -26,10 +26,7 @@ pub fn directory(name: &str) -> tempfile::TempDir {
     let base = Path::new(env!("CARGO_TARGET_TMPDIR"));
     fs::create_dir_all(base).expect("the target directory can be written");
     let prefix = format!("{name}-");
-    tempfile::Builder::new()
-        .prefix(&prefix)
-        .tempdir_in(base)
-        .expect("a new directory")
+    tempfile::Builder::new().prefix(&prefix).tempdir_in(base).expect("a new directory")
 }
 
 impl Process {
@@ -90,10 +87,7 @@ impl Process {
     pub fn resident_bytes(&self) -> u64 {
         let path = format!("/proc/{}/status", self.pid());
         let status = fs::read_to_string(path).expect("the process runs");
-        let line = status
-            .lines()
-            .find(|line| line.starts_with("VmRSS:"))
-            .expect("VmRSS");
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("VmRSS");
         let number = line.split_whitespace().nth(1).expect("a number");
         number.parse::<u64>().expect("kilobytes") * 1024
     }

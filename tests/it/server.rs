@@ -23,11 +23,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Settings {
-        Settings {
-            shards: 1,
-            sync_flush: false,
-            extra: Vec::new(),
-        }
+        Settings { shards: 1, sync_flush: false, extra: Vec::new() }
     }
 }
 
@@ -52,11 +48,7 @@ pub fn free_port() -> u16 {
 
 /// Writes a configuration file into `directory` and returns its path.
 pub fn configure(directory: &Path, port: u16, settings: &Settings) -> String {
-    let flush = if settings.sync_flush {
-        "SYNC_FLUSH"
-    } else {
-        "ASYNC_FLUSH"
-    };
+    let flush = if settings.sync_flush { "SYNC_FLUSH" } else { "ASYNC_FLUSH" };
     let mut text = format!(
         "brokerClusterName=DefaultCluster\nbrokerName=broker-a\nbrokerId=0\n\
          brokerIP1=127.0.0.1\nlistenPort={port}\nflushDiskType={flush}\nshards={}\n\
@@ -86,10 +78,7 @@ impl Server {
         let file = configure(directory, port, settings);
         let log = directory.join(format!("broker-{port}.log"));
         let process = Process::start(&["broker", "-c", &file], log);
-        Server {
-            process,
-            address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
-        }
+        Server { process, address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)) }
     }
 
     /// Asks until it answers; returns how long that took.
@@ -97,10 +86,7 @@ impl Server {
         let began = Instant::now();
         while !answers(self.address) {
             if let Some(status) = self.process.ended() {
-                panic!(
-                    "the broker ended, {status}; its output:\n{}",
-                    self.process.output()
-                );
+                panic!("the broker ended, {status}; its output:\n{}", self.process.output());
             }
             assert!(
                 began.elapsed() < START_TIMEOUT,

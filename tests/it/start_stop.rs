@@ -94,12 +94,7 @@ fn a_standalone_server_answers_at_once_costs_little_and_stops_on_sigterm() {
     server.process.signal(Signal::SIGTERM);
     let status = server.process.wait(STOP_TIMEOUT);
     println!("stopped after {:?}", began.elapsed());
-    assert_eq!(
-        status.code(),
-        Some(0),
-        "output:\n{}",
-        server.process.output()
-    );
+    assert_eq!(status.code(), Some(0), "output:\n{}", server.process.output());
 }
 
 fn idle_costs_little(process: &Process) {
@@ -111,63 +106,34 @@ fn idle_costs_little(process: &Process) {
     let percent = f64::from(milliseconds) / 10.0 / window.as_secs_f64();
     let resident = process.resident_bytes() / (1 << 20);
     println!("idle: {percent:.1} % of a core (10 ms ticks), {resident} MiB resident");
-    assert!(
-        percent <= IDLE_CPU_PERCENT_MAX,
-        "idle: {percent:.1} % of a core"
-    );
+    assert!(percent <= IDLE_CPU_PERCENT_MAX, "idle: {percent:.1} % of a core");
     assert!(resident < 400, "{resident} MiB resident");
 }
 
 #[test]
 fn what_was_sent_before_sigterm_is_there_after_it() {
     let directory = process::directory("sigterm");
-    let settings = Settings {
-        shards: 2,
-        ..Settings::default()
-    };
+    let settings = Settings { shards: 2, ..Settings::default() };
     let mut server = Server::start(directory.path(), &settings);
     let mut client = server.client();
-    client
-        .create_topic("stop", 4)
-        .expect("the broker serves")
-        .expect(0);
+    client.create_topic("stop", 4).expect("the broker serves").expect(0);
     for number in 0..40 {
         let body = format!("message {number}");
-        client
-            .send("stop", number % 4, body.as_bytes())
-            .expect("an answer")
-            .expect(0);
+        client.send("stop", number % 4, body.as_bytes()).expect("an answer").expect(0);
     }
     server.process.signal(Signal::SIGTERM);
-    assert_eq!(
-        server.process.wait(STOP_TIMEOUT).code(),
-        Some(0),
-        "{}",
-        server.process.output()
-    );
+    assert_eq!(server.process.wait(STOP_TIMEOUT).code(), Some(0), "{}", server.process.output());
 
     let server = Server::start(directory.path(), &settings);
     let mut client = server.client();
     for queue in 0..4 {
         let pulled = client.pull("stop", queue, 0, 32).expect("an answer");
-        let bodies: Vec<_> = pulled
-            .messages
-            .iter()
-            .map(|message| message.body.clone())
-            .collect();
-        let expected: Vec<_> = (0..10)
-            .map(|round| format!("message {}", round * 4 + queue).into_bytes())
-            .collect();
+        let bodies: Vec<_> = pulled.messages.iter().map(|message| message.body.clone()).collect();
+        let expected: Vec<_> =
+            (0..10).map(|round| format!("message {}", round * 4 + queue).into_bytes()).collect();
         assert_eq!(bodies, expected, "queue {queue}");
-        let reply = client
-            .send("stop", queue, b"next")
-            .expect("an answer")
-            .expect(0);
-        assert_eq!(
-            reply.number("queueOffset"),
-            10,
-            "the next offset of queue {queue}"
-        );
+        let reply = client.send("stop", queue, b"next").expect("an answer").expect(0);
+        assert_eq!(reply.number("queueOffset"), 10, "the next offset of queue {queue}");
     }
 }
 
@@ -177,35 +143,18 @@ fn refused(directory: &Path, arguments: &[&str], codes: &[i32]) -> String {
     let status = process.wait(STOP_TIMEOUT);
     let output = process.output();
     let code = status.code();
-    assert!(
-        code.is_some_and(|code| codes.contains(&code)),
-        "{arguments:?}: {status}\n{output}"
-    );
+    assert!(code.is_some_and(|code| codes.contains(&code)), "{arguments:?}: {status}\n{output}");
     assert!(!output.contains("panicked"), "{arguments:?}:\n{output}");
-    assert!(
-        !output.contains("RUST_BACKTRACE"),
-        "{arguments:?}:\n{output}"
-    );
+    assert!(!output.contains("RUST_BACKTRACE"), "{arguments:?}:\n{output}");
     output
 }
 
 /// Log lines aside, what is said is one line that begins with the program's name.
 fn one_sentence(output: &str, mentions: &[&str]) {
-    let lines: Vec<_> = output
-        .lines()
-        .filter(|line| line.starts_with("ringmq: "))
-        .collect();
-    assert_eq!(
-        lines.len(),
-        1,
-        "one line that begins with `ringmq: ` in:\n{output}"
-    );
+    let lines: Vec<_> = output.lines().filter(|line| line.starts_with("ringmq: ")).collect();
+    assert_eq!(lines.len(), 1, "one line that begins with `ringmq: ` in:\n{output}");
     for word in mentions {
-        assert!(
-            lines[0].contains(word),
-            "{word:?} is not mentioned: {}",
-            lines[0]
-        );
+        assert!(lines[0].contains(word), "{word:?} is not mentioned: {}", lines[0]);
     }
 }
 
@@ -214,10 +163,8 @@ fn a_taken_port_is_told_in_one_sentence() {
     let directory = process::directory("port");
     let port = free_port();
     let _holder = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).expect("a free port");
-    let settings = Settings {
-        extra: vec![("bindAddress", "127.0.0.1".to_owned())],
-        ..Settings::default()
-    };
+    let settings =
+        Settings { extra: vec![("bindAddress", "127.0.0.1".to_owned())], ..Settings::default() };
     let file = configure(directory.path(), port, &settings);
     let output = refused(directory.path(), &["broker", "-c", &file], &[1]);
     one_sentence(&output, &[&port.to_string()]);
@@ -225,10 +172,7 @@ fn a_taken_port_is_told_in_one_sentence() {
     let text = format!("listenPort={port}\nbindAddress=127.0.0.1\n");
     fs::write(&names, text).expect("the directory can be written");
     let arguments = ["namesrv", "-c", names.to_str().expect("UTF-8")];
-    one_sentence(
-        &refused(directory.path(), &arguments, &[1]),
-        &[&port.to_string()],
-    );
+    one_sentence(&refused(directory.path(), &arguments, &[1]), &[&port.to_string()]);
 }
 
 #[test]
@@ -247,30 +191,17 @@ fn bad_settings_are_told_in_one_sentence() {
     let cases = [
         ("listenPort", "seventy", vec!["listenPort", "seventy"]),
         ("listenPort", "70000", vec!["listenPort", "70000"]),
-        (
-            "flushDiskType",
-            "SOMETIMES",
-            vec!["flushDiskType", "SOMETIMES"],
-        ),
+        ("flushDiskType", "SOMETIMES", vec!["flushDiskType", "SOMETIMES"]),
         ("shards", "-1", vec!["shards", "-1"]),
     ];
     for (key, value, mentions) in cases {
-        let settings = Settings {
-            extra: vec![(key, value.to_owned())],
-            ..Settings::default()
-        };
+        let settings = Settings { extra: vec![(key, value.to_owned())], ..Settings::default() };
         let file = configure(directory.path(), free_port(), &settings);
-        one_sentence(
-            &refused(directory.path(), &["broker", "-c", &file], &[1]),
-            &mentions,
-        );
+        one_sentence(&refused(directory.path(), &["broker", "-c", &file], &[1]), &mentions);
     }
     let missing = directory.path().join("missing.conf");
     let arguments = ["broker", "-c", missing.to_str().expect("UTF-8")];
-    one_sentence(
-        &refused(directory.path(), &arguments, &[1]),
-        &["missing.conf"],
-    );
+    one_sentence(&refused(directory.path(), &arguments, &[1]), &["missing.conf"]);
 }
 
 #[test]
@@ -282,9 +213,6 @@ fn wrong_flags_are_refused_with_the_usage() {
         &["standalone", "--listen-port", "seventy"],
     ] {
         let output = refused(directory.path(), arguments, &[1, 2]);
-        assert!(
-            output.contains("Usage") || output.contains("--help"),
-            "{arguments:?}:\n{output}"
-        );
+        assert!(output.contains("Usage") || output.contains("--help"), "{arguments:?}:\n{output}");
     }
 }

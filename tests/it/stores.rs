@@ -15,22 +15,13 @@ const QUEUES: i32 = 4;
 
 /// Fills a store and stops its broker.
 fn fill(directory: &Path, shards: u32) {
-    let settings = Settings {
-        shards,
-        ..Settings::default()
-    };
+    let settings = Settings { shards, ..Settings::default() };
     let mut server = Server::start(directory, &settings);
     let mut client = server.client();
-    client
-        .create_topic("store", QUEUES.unsigned_abs())
-        .expect("the broker serves")
-        .expect(0);
+    client.create_topic("store", QUEUES.unsigned_abs()).expect("the broker serves").expect(0);
     for number in 0..MESSAGES {
         let body = number.to_string();
-        client
-            .send("store", number % QUEUES, body.as_bytes())
-            .expect("an answer")
-            .expect(0);
+        client.send("store", number % QUEUES, body.as_bytes()).expect("an answer").expect(0);
     }
     server.process.signal(nix::sys::signal::Signal::SIGTERM);
     let status = server.process.wait(END_TIMEOUT);
@@ -43,10 +34,7 @@ fn check(server: &Server) {
         let pulled = client.pull("store", queue, 0, 32).expect("an answer");
         assert_eq!(pulled.messages.len(), 16, "messages of queue {queue}");
         for (round, message) in (0..).zip(pulled.messages) {
-            assert_eq!(
-                message.body,
-                (round * QUEUES + queue).to_string().into_bytes()
-            );
+            assert_eq!(message.body, (round * QUEUES + queue).to_string().into_bytes());
         }
     }
 }
@@ -60,21 +48,10 @@ fn refused(directory: &Path, mentions: &str) {
     let output = process.output();
     assert_eq!(status.code(), Some(1), "{output}");
     assert!(!output.contains("panicked"), "{output}");
-    let sentences: Vec<_> = output
-        .lines()
-        .filter(|line| line.starts_with("ringmq: "))
-        .collect();
+    let sentences: Vec<_> = output.lines().filter(|line| line.starts_with("ringmq: ")).collect();
     assert_eq!(sentences.len(), 1, "one sentence in:\n{output}");
-    assert!(
-        sentences[0].contains(mentions),
-        "{mentions:?} is not mentioned: {}",
-        sentences[0]
-    );
-    assert_eq!(
-        listing(&directory.join("store")),
-        before,
-        "the store was changed"
-    );
+    assert!(sentences[0].contains(mentions), "{mentions:?} is not mentioned: {}", sentences[0]);
+    assert_eq!(listing(&directory.join("store")), before, "the store was changed");
 }
 
 /// Files below a directory with their sizes and checksums; the lock file does not count.
@@ -101,10 +78,7 @@ fn a_store_of_two_shards_opens_with_one_and_with_three() {
     let directory = process::directory("shards");
     fill(directory.path(), 2);
     for shards in [1, 3, 2] {
-        let settings = Settings {
-            shards,
-            ..Settings::default()
-        };
+        let settings = Settings { shards, ..Settings::default() };
         let server = Server::start(directory.path(), &settings);
         check(&server);
     }
@@ -117,18 +91,9 @@ fn a_store_in_use_is_refused() {
     let file = configure(directory.path(), free_port(), &Settings::default());
     let log = directory.path().join("second.log");
     let mut second = Process::start(&["broker", "-c", &file], log);
-    assert_eq!(
-        second.wait(END_TIMEOUT).code(),
-        Some(1),
-        "{}",
-        second.output()
-    );
+    assert_eq!(second.wait(END_TIMEOUT).code(), Some(1), "{}", second.output());
     assert!(second.output().contains("ringmq: "), "{}", second.output());
-    server
-        .client()
-        .create_topic("still", 1)
-        .expect("the first one serves")
-        .expect(0);
+    server.client().create_topic("still", 1).expect("the first one serves").expect(0);
 }
 
 #[test]
@@ -136,11 +101,7 @@ fn a_foreign_directory_is_refused_and_left_alone() {
     let directory = process::directory("foreign");
     let store = directory.path().join("store");
     fs::create_dir_all(store.join("commitlog")).expect("the directory can be written");
-    fs::write(
-        store.join("commitlog/00000000000000000000"),
-        b"of another broker",
-    )
-    .expect("write");
+    fs::write(store.join("commitlog/00000000000000000000"), b"of another broker").expect("write");
     fs::write(store.join("abort"), b"").expect("write");
     refused(directory.path(), "store");
 }
@@ -179,10 +140,8 @@ fn damage_in_acknowledged_messages_is_refused_and_left_alone() {
     let mut damaged = 0;
     for (path, ..) in logs {
         let mut bytes = fs::read(&path).expect("a readable file");
-        let places: Vec<usize> = memory_find(&bytes, needle)
-            .into_iter()
-            .filter(|place| *place > 4096)
-            .collect();
+        let places: Vec<usize> =
+            memory_find(&bytes, needle).into_iter().filter(|place| *place > 4096).collect();
         // somewhere in the middle, so that intact records stand behind it
         if places.len() >= 32 {
             bytes[places[places.len() / 2]] ^= 0x01;
@@ -203,19 +162,13 @@ fn serves_no_wrong_bytes(directory: &Path) {
         if let Some(status) = server.process.ended() {
             let output = server.process.output();
             assert_eq!(status.code(), Some(1), "{output}");
-            assert!(
-                output.contains("ringmq: ") && !output.contains("panicked"),
-                "{output}"
-            );
+            assert!(output.contains("ringmq: ") && !output.contains("panicked"), "{output}");
             return;
         }
         if std::net::TcpStream::connect(server.address).is_ok() {
             break;
         }
-        assert!(
-            std::time::Instant::now() < deadline,
-            "neither serves nor ends: {file:?}"
-        );
+        assert!(std::time::Instant::now() < deadline, "neither serves nor ends: {file:?}");
         std::thread::sleep(Duration::from_millis(5));
     }
     server.await_answer();
@@ -247,8 +200,5 @@ fn serves_no_wrong_bytes(directory: &Path) {
 
 fn memory_find(bytes: &[u8], needle: &[u8]) -> Vec<usize> {
     let windows = bytes.windows(needle.len()).enumerate();
-    windows
-        .filter(|(_, window)| *window == needle)
-        .map(|(place, _)| place)
-        .collect()
+    windows.filter(|(_, window)| *window == needle).map(|(place, _)| place).collect()
 }

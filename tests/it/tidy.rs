@@ -16,25 +16,13 @@ const LONG_FUNCTIONS: &[(&str, &str, usize)] = &[];
 
 /// What must not be written, where (a prefix of the path), and what to do instead.
 const BANNED: &[(&str, &str, &str)] = &[
-    (
-        "todo!",
-        "",
-        "write it, or return an error that says what is missing",
-    ),
-    (
-        "unimplemented!",
-        "",
-        "write it, or return an error that says what is missing",
-    ),
+    ("todo!", "", "write it, or return an error that says what is missing"),
+    ("unimplemented!", "", "write it, or return an error that says what is missing"),
     ("dbg!", "", "use tracing"),
     ("TODO", "", "do it, or note it in docs"),
     ("FIXME", "", "fix it, or note it in docs"),
     ("XXX:", "", "fix it, or note it in docs"),
-    (
-        "thread::sleep",
-        "src/",
-        "await an event, or a timer of the runtime",
-    ),
+    ("thread::sleep", "src/", "await an event, or a timer of the runtime"),
     ("process::Command", "src/", "servers start no processes"),
     ("unwrap_unchecked", "", "use a checked form"),
     ("transmute", "", "use from_be_bytes and the like"),
@@ -46,19 +34,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("src/io", &["ringmq-base"]),
     ("src/remoting", &["ringmq-base"]),
     ("src/store", &["ringmq-base", "ringmq-io"]),
-    (
-        "src/namesrv",
-        &["ringmq-base", "ringmq-io", "ringmq-remoting"],
-    ),
-    (
-        "src/broker",
-        &[
-            "ringmq-base",
-            "ringmq-io",
-            "ringmq-remoting",
-            "ringmq-store",
-        ],
-    ),
+    ("src/namesrv", &["ringmq-base", "ringmq-io", "ringmq-remoting"]),
+    ("src/broker", &["ringmq-base", "ringmq-io", "ringmq-remoting", "ringmq-store"]),
     ("src/admin", &["ringmq-base", "ringmq-remoting"]),
     ("benchmark", &["ringmq-base", "ringmq-remoting"]),
 ];
@@ -81,19 +58,13 @@ fn files(extensions: &[&str]) -> BTreeMap<String, String> {
     while let Some(directory) = directories.pop() {
         for entry in fs::read_dir(&directory).expect("a readable directory") {
             let path = entry.expect("an entry").path();
-            let name = path
-                .file_name()
-                .and_then(|name| name.to_str())
-                .expect("UTF-8 names");
+            let name = path.file_name().and_then(|name| name.to_str()).expect("UTF-8 names");
             if path.is_dir() {
                 let skipped = ["target", "data", "node_modules", ".git", "testdata"];
                 if !skipped.contains(&name) && !name.starts_with("target-") {
                     directories.push(path);
                 }
-            } else if name
-                .rsplit_once('.')
-                .is_some_and(|(_, end)| extensions.contains(&end))
-            {
+            } else if name.rsplit_once('.').is_some_and(|(_, end)| extensions.contains(&end)) {
                 let relative = path.strip_prefix(root()).expect("below the root");
                 let text = fs::read_to_string(&path)
                     .unwrap_or_else(|error| panic!("{}: {error}", relative.display()));
@@ -119,9 +90,7 @@ fn lines_and_files_are_short() {
         for (number, line) in lines(&text) {
             let columns = line.chars().count();
             if columns > LINE_COLUMNS_MAX {
-                problems.push(format!(
-                    "{path}:{number}: {columns} columns: break the line"
-                ));
+                problems.push(format!("{path}:{number}: {columns} columns: break the line"));
             }
         }
         let count = text.lines().count();
@@ -142,20 +111,13 @@ fn functions(text: &str) -> Vec<(usize, String, usize)> {
         let Some(place) = words.iter().position(|word| *word == "fn") else {
             continue;
         };
-        let modifiers = [
-            "pub", "const", "async", "unsafe", "extern", "\"C\"", "default",
-        ];
-        if !words[..place]
-            .iter()
-            .all(|word| modifiers.contains(word) || word.starts_with("pub("))
-        {
+        let modifiers = ["pub", "const", "async", "unsafe", "extern", "\"C\"", "default"];
+        if !words[..place].iter().all(|word| modifiers.contains(word) || word.starts_with("pub(")) {
             continue;
         }
         let name = words.get(place + 1).copied().unwrap_or_default();
         let name = name.split(['(', '<']).next().unwrap_or_default();
-        let Some(opening) = all[start..]
-            .iter()
-            .position(|line| line.ends_with(['{', ';', '}']))
+        let Some(opening) = all[start..].iter().position(|line| line.ends_with(['{', ';', '}']))
         else {
             continue;
         };
@@ -174,14 +136,11 @@ fn functions_are_short() {
     let mut problems = Vec::new();
     for (path, text) in files(&["rs"]) {
         for (number, name, count) in functions(&text) {
-            let known = LONG_FUNCTIONS
-                .iter()
-                .find(|(file, long, _)| *file == path && *long == name);
+            let known =
+                LONG_FUNCTIONS.iter().find(|(file, long, _)| *file == path && *long == name);
             let limit = known.map_or(FUNCTION_LINES_MAX, |(.., lines)| *lines);
             if count > limit {
-                problems.push(format!(
-                    "{path}:{number}: {name}: {count} lines, at most {limit}"
-                ));
+                problems.push(format!("{path}:{number}: {name}: {count} lines, at most {limit}"));
             }
         }
     }
@@ -209,10 +168,7 @@ fn nothing_banned_is_written() {
 }
 
 fn is_part_of_a_word(line: &str, word: &str) -> bool {
-    let before = line
-        .split(word)
-        .next()
-        .and_then(|before| before.chars().last());
+    let before = line.split(word).next().and_then(|before| before.chars().last());
     before.is_some_and(|letter| letter.is_alphanumeric() || letter == '_')
 }
 
@@ -225,32 +181,18 @@ fn unsafe_code_and_glommio_stay_where_they_belong() {
         }
         for (number, line) in lines(&text) {
             let code = line.split("//").next().unwrap_or_default();
-            let unchecked = [
-                "unsafe {",
-                "unsafe fn",
-                "unsafe impl",
-                "unsafe trait",
-                "unsafe(",
-            ];
+            let unchecked = ["unsafe {", "unsafe fn", "unsafe impl", "unsafe trait", "unsafe("];
             if unchecked.iter().any(|word| code.contains(word))
-                && !UNSAFE_ALLOWED
-                    .iter()
-                    .any(|allowed| path.starts_with(allowed))
+                && !UNSAFE_ALLOWED.iter().any(|allowed| path.starts_with(allowed))
             {
-                problems.push(format!(
-                    "{path}:{number}: unsafe: only in {UNSAFE_ALLOWED:?}"
-                ));
+                problems.push(format!("{path}:{number}: unsafe: only in {UNSAFE_ALLOWED:?}"));
             }
             if code.contains("glommio::") && !path.starts_with(GLOMMIO_ALLOWED) {
-                problems.push(format!(
-                    "{path}:{number}: glommio: use the traits of ringmq-io"
-                ));
+                problems.push(format!("{path}:{number}: glommio: use the traits of ringmq-io"));
             }
         }
         let is_root = path.ends_with("/lib.rs") || path.ends_with("main.rs");
-        let exempt = UNSAFE_ALLOWED
-            .iter()
-            .any(|allowed| path.starts_with(allowed));
+        let exempt = UNSAFE_ALLOWED.iter().any(|allowed| path.starts_with(allowed));
         if is_root && !exempt && !text.contains("#![forbid(unsafe_code)]") {
             problems.push(format!("{path}: begin it with #![forbid(unsafe_code)]"));
         }
@@ -309,9 +251,7 @@ fn declared(text: &str) -> Vec<(String, Option<String>)> {
         } else if let Some(declaration) = line.strip_suffix(';') {
             let words: Vec<&str> = declaration.split_whitespace().collect();
             if let [visibility @ .., "mod", name] = words.as_slice()
-                && visibility
-                    .iter()
-                    .all(|word| word.starts_with("pub") || word.ends_with(')'))
+                && visibility.iter().all(|word| word.starts_with("pub") || word.ends_with(')'))
             {
                 found.push(((*name).to_owned(), path.take()));
             }
@@ -332,11 +272,7 @@ fn is_crate_root(path: &str) -> bool {
 fn no_file_is_left_out_of_the_build() {
     let all = files(&["rs"]);
     let mut reached: BTreeSet<String> = BTreeSet::new();
-    let mut open: Vec<String> = all
-        .keys()
-        .filter(|path| is_crate_root(path))
-        .cloned()
-        .collect();
+    let mut open: Vec<String> = all.keys().filter(|path| is_crate_root(path)).cloned().collect();
     while let Some(path) = open.pop() {
         let directory = path.rsplit_once('/').map_or("", |(directory, _)| directory);
         let home = if is_crate_root(&path) || path.ends_with("/mod.rs") {
@@ -361,8 +297,7 @@ fn no_file_is_left_out_of_the_build() {
     let dead = all.keys().filter(|path| !reached.contains(*path));
     report(
         "files that no module declares",
-        dead.map(|path| format!("{path}: declare it with `mod`, or delete it"))
-            .collect(),
+        dead.map(|path| format!("{path}: declare it with `mod`, or delete it")).collect(),
     );
 }
 
@@ -371,13 +306,8 @@ fn sources_are_ascii() {
     let mut problems = Vec::new();
     for (path, text) in files(&["rs", "toml", "py", "go", "java", "js", "sh", "xml", "conf"]) {
         for (number, line) in lines(&text).filter(|(_, line)| !line.is_ascii()) {
-            let letter = line
-                .chars()
-                .find(|letter| !letter.is_ascii())
-                .expect("there is one");
-            problems.push(format!(
-                "{path}:{number}: {letter:?}: write it in ASCII or escaped"
-            ));
+            let letter = line.chars().find(|letter| !letter.is_ascii()).expect("there is one");
+            problems.push(format!("{path}:{number}: {letter:?}: write it in ASCII or escaped"));
         }
     }
     report("sources are ASCII, test data aside", problems);
@@ -394,11 +324,7 @@ fn links_of_the_documents_lead_somewhere() {
             if in_code {
                 continue;
             }
-            for link in line
-                .split("](")
-                .skip(1)
-                .filter_map(|rest| rest.split(')').next())
-            {
+            for link in line.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
                 let file = link.split('#').next().unwrap_or_default();
                 let remote = link.contains("://") || link.starts_with("mailto:");
                 if !remote && !file.is_empty() && !directory.join(file).exists() {

@@ -19,24 +19,14 @@ pub fn local_address() -> IpAddr {
 fn choose(candidates: &[Ipv4Addr]) -> Ipv4Addr {
     let usable = |address: &&Ipv4Addr| !address.is_loopback() && !address.is_unspecified();
     let mut good = candidates.iter().filter(usable);
-    let first = good
-        .clone()
-        .find(|address| !address.is_link_local())
-        .or_else(|| good.next());
+    let first = good.clone().find(|address| !address.is_link_local()).or_else(|| good.next());
     first.copied().unwrap_or(Ipv4Addr::LOCALHOST)
 }
 
 /// The host's name, as Java's default for `brokerName`; `DEFAULT_BROKER` if it has none.
 pub fn host_name() -> String {
-    let name = gethostname()
-        .ok()
-        .and_then(|name| name.into_string().ok())
-        .unwrap_or_default();
-    if name.is_empty() {
-        "DEFAULT_BROKER".to_owned()
-    } else {
-        name
-    }
+    let name = gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or_default();
+    if name.is_empty() { "DEFAULT_BROKER".to_owned() } else { name }
 }
 
 #[cfg(test)]

@@ -15,12 +15,7 @@ pub(super) fn broker(
     let config = &mut loaded.config;
     match config.broker_role {
         BrokerRole::Slave if config.broker_id == 0 => {
-            return Err(conflict(
-                config,
-                "brokerRole",
-                "brokerId",
-                "give a slave an id above 0",
-            ));
+            return Err(conflict(config, "brokerRole", "brokerId", "give a slave an id above 0"));
         }
         BrokerRole::AsyncMaster | BrokerRole::SyncMaster if config.broker_id != 0 => {
             let id = config.broker_id;
@@ -38,12 +33,7 @@ pub(super) fn broker(
         return Err(conflict(config, "listenPort", "vipPortEnable", remedy));
     }
     if config.listen_port != 0 && config.ha_listen_port == config.listen_port {
-        return Err(conflict(
-            config,
-            "listenPort",
-            "haListenPort",
-            "choose two ports",
-        ));
+        return Err(conflict(config, "listenPort", "haListenPort", "choose two ports"));
     }
     if config.disk_space_clean_forcibly_ratio > config.disk_space_warning_level_ratio {
         return Err(conflict(
@@ -55,12 +45,7 @@ pub(super) fn broker(
     }
     let cores = u16::try_from(config.cores.0.len()).unwrap_or(u16::MAX);
     if cores != 0 && config.shards > cores {
-        return Err(conflict(
-            config,
-            "shards",
-            "cores",
-            "each shard needs a core of its own",
-        ));
+        return Err(conflict(config, "shards", "cores", "each shard needs a core of its own"));
     }
     Ok(loaded)
 }

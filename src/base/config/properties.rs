@@ -23,18 +23,13 @@ pub fn decode(bytes: &[u8]) -> String {
 /// Reads all entries in the order of the file; a key may occur several times. Never fails: like
 /// Java, everything that is no comment is some entry.
 pub fn parse(text: &str) -> Vec<Entry> {
-    logical_lines(text)
-        .into_iter()
-        .map(|(line, text)| entry(line, &text))
-        .collect()
+    logical_lines(text).into_iter().map(|(line, text)| entry(line, &text)).collect()
 }
 
 /// Whether a value holds what its author surely meant as a comment: Java knows none behind values.
 pub fn trailing_comment(value: &str) -> Option<&str> {
     let bytes = value.as_bytes();
-    let at = bytes
-        .windows(2)
-        .position(|pair| matches!(pair, b" #" | b"\t#"))?;
+    let at = bytes.windows(2).position(|pair| matches!(pair, b" #" | b"\t#"))?;
     value.get(at + 1..)
 }
 
@@ -58,17 +53,9 @@ fn logical_lines(text: &str) -> Vec<(usize, String)> {
         if !continued && (start.is_empty() || start.starts_with(['#', '!'])) {
             continue;
         }
-        let backslashes = start
-            .bytes()
-            .rev()
-            .take_while(|byte| *byte == b'\\')
-            .count();
+        let backslashes = start.bytes().rev().take_while(|byte| *byte == b'\\').count();
         let continues = backslashes % 2 == 1;
-        let part = if continues {
-            start.strip_suffix('\\').unwrap_or(start)
-        } else {
-            start
-        };
+        let part = if continues { start.strip_suffix('\\').unwrap_or(start) } else { start };
         match lines.last_mut().filter(|_| continued) {
             Some((_, line)) => line.push_str(part),
             None => lines.push((index + 1, part.to_owned())),
@@ -91,15 +78,8 @@ fn entry(line: usize, text: &str) -> Entry {
     });
     let (key, rest) = text.split_at(key_end.map_or(text.len(), |(at, _)| at));
     let rest = rest.trim_start_matches(is_blank);
-    let rest = rest
-        .strip_prefix(['=', ':'])
-        .unwrap_or(rest)
-        .trim_start_matches(is_blank);
-    Entry {
-        line,
-        key: unescape(key),
-        value: unescape(rest),
-    }
+    let rest = rest.strip_prefix(['=', ':']).unwrap_or(rest).trim_start_matches(is_blank);
+    Entry { line, key: unescape(key), value: unescape(rest) }
 }
 
 fn unescape(text: &str) -> String {
@@ -161,10 +141,7 @@ mod tests {
     use super::*;
 
     fn pairs(text: &str) -> Vec<(String, String)> {
-        parse(text)
-            .into_iter()
-            .map(|entry| (entry.key, entry.value))
-            .collect()
+        parse(text).into_iter().map(|entry| (entry.key, entry.value)).collect()
     }
 
     fn pair(key: &str, value: &str) -> (String, String) {
@@ -174,24 +151,14 @@ mod tests {
     #[test]
     fn all_three_separators_and_both_comments() {
         let text = "# c\n! c\n  a = 1\nb:2\nc 3\nd=\ne\n\n  f\t:=4\n";
-        let expected = [
-            ("a", "1"),
-            ("b", "2"),
-            ("c", "3"),
-            ("d", ""),
-            ("e", ""),
-            ("f", "=4"),
-        ];
+        let expected = [("a", "1"), ("b", "2"), ("c", "3"), ("d", ""), ("e", ""), ("f", "=4")];
         assert_eq!(pairs(text), expected.map(|(key, value)| pair(key, value)));
     }
 
     #[test]
     fn continued_lines_lose_their_indentation_and_comments_cannot_continue() {
         let text = "# note \\\na = 1,\\\n    2,\\\r\n\t3\nb = x\\\\\nc=y\\";
-        assert_eq!(
-            pairs(text),
-            [pair("a", "1,2,3"), pair("b", "x\\"), pair("c", "y")]
-        );
+        assert_eq!(pairs(text), [pair("a", "1,2,3"), pair("b", "x\\"), pair("c", "y")]);
         let lines: Vec<usize> = parse(text).iter().map(|entry| entry.line).collect();
         assert_eq!(lines, [2, 5, 6]);
     }
@@ -199,11 +166,7 @@ mod tests {
     #[test]
     fn escapes_are_decoded_and_trailing_blanks_kept() {
         let text = "path\\ with\\=sign = a\\tb \nname=\\u00e9\\uD83D\\uDE00\nbad=\\u12\n";
-        let expected = [
-            ("path with=sign", "a\tb "),
-            ("name", "\u{e9}\u{1F600}"),
-            ("bad", "u12"),
-        ];
+        let expected = [("path with=sign", "a\tb "), ("name", "\u{e9}\u{1F600}"), ("bad", "u12")];
         assert_eq!(pairs(text), expected.map(|(key, value)| pair(key, value)));
     }
 
@@ -222,11 +185,7 @@ mod tests {
 
     #[test]
     fn written_lines_read_back_whatever_they_hold() {
-        for (key, value) in [
-            ("a b=c", "  x\\ \n#\u{1}"),
-            ("k", "k=v\ninjected=1"),
-            ("", ""),
-        ] {
+        for (key, value) in [("a b=c", "  x\\ \n#\u{1}"), ("k", "k=v\ninjected=1"), ("", "")] {
             assert_eq!(pairs(&line(key, value)), [pair(key, value)]);
         }
     }

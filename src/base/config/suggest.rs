@@ -9,11 +9,7 @@ pub(super) fn unknown<C: Table>(name: &str, value: &str, origin: &Origin) -> Str
     }
     if accepted::names(accepted::NOT_SERVED, name) {
         let off = value.trim().eq_ignore_ascii_case("false") || value.trim().is_empty();
-        let state = if off {
-            "which is fine as it is off"
-        } else {
-            "so it has NO EFFECT"
-        };
+        let state = if off { "which is fine as it is off" } else { "so it has NO EFFECT" };
         return format!("{origin}: {name} belongs to a feature that RingMQ lacks, {state}");
     }
     let near = C::KEYS

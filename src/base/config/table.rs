@@ -27,12 +27,7 @@ pub enum ValueError {
     #[error("there is no key of this name")]
     UnknownKey,
     #[error("{problem}; expected {kind}{unit}, {limits}")]
-    Bad {
-        problem: String,
-        kind: &'static str,
-        unit: String,
-        limits: Limits,
-    },
+    Bad { problem: String, kind: &'static str, unit: String, limits: Limits },
 }
 
 /// A configuration made by `config_table!`.
@@ -69,11 +64,7 @@ pub fn assign<T: super::value::Value>(
     let bad = |problem: String| ValueError::Bad {
         problem,
         kind: key.kind,
-        unit: if key.unit.is_empty() {
-            String::new()
-        } else {
-            format!(" ({})", key.unit)
-        },
+        unit: if key.unit.is_empty() { String::new() } else { format!(" ({})", key.unit) },
         limits: key.limits,
     };
     let value = T::parse(text.trim()).map_err(bad)?;

@@ -124,10 +124,7 @@ impl Value for PathBuf {
     /// `~`, `${user.home}` and `${HOME}` at the start stand for the home directory.
     fn parse(text: &str) -> Result<Self, String> {
         let text = String::parse(text)?;
-        Ok(expand_home(
-            &text,
-            std::env::var_os("HOME").map(PathBuf::from).as_deref(),
-        ))
+        Ok(expand_home(&text, std::env::var_os("HOME").map(PathBuf::from).as_deref()))
     }
 
     fn print(&self) -> String {
@@ -175,19 +172,15 @@ impl Value for AddressList {
     const KIND: &'static str = "host:port, several separated by ;";
 
     fn parse(text: &str) -> Result<Self, String> {
-        let entries = text
-            .split([';', ','])
-            .map(str::trim)
-            .filter(|entry| !entry.is_empty());
+        let entries = text.split([';', ',']).map(str::trim).filter(|entry| !entry.is_empty());
         entries
             .map(|entry| {
                 let entry = entry.strip_prefix("http://").unwrap_or(entry);
                 let (host, port) = entry
                     .rsplit_once(':')
                     .ok_or_else(|| format!("has no port in {entry:?}; write host:port"))?;
-                let number: u16 = port
-                    .parse()
-                    .map_err(|_| format!("has a bad port in {entry:?}"))?;
+                let number: u16 =
+                    port.parse().map_err(|_| format!("has a bad port in {entry:?}"))?;
                 if host.is_empty() || number == 0 {
                     return Err(format!("has no host or port 0 in {entry:?}"));
                 }
@@ -218,22 +211,12 @@ impl Value for CoreList {
 
     fn parse(text: &str) -> Result<Self, String> {
         let mut cores = Vec::new();
-        for part in text
-            .split(',')
-            .map(str::trim)
-            .filter(|part| !part.is_empty())
-        {
+        for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
             let (first, last) = part.split_once('-').unwrap_or((part, part));
-            let number = |text: &str| {
-                text.trim()
-                    .parse::<usize>()
-                    .ok()
-                    .filter(|core| *core <= CORE_MAX)
-            };
+            let number =
+                |text: &str| text.trim().parse::<usize>().ok().filter(|core| *core <= CORE_MAX);
             let (Some(first), Some(last)) = (number(first), number(last)) else {
-                return Err(format!(
-                    "has {part:?}, which is no CPU number up to {CORE_MAX}"
-                ));
+                return Err(format!("has {part:?}, which is no CPU number up to {CORE_MAX}"));
             };
             if first > last {
                 return Err(format!("has the range {part:?} backwards"));
@@ -249,11 +232,7 @@ impl Value for CoreList {
     }
 
     fn print(&self) -> String {
-        self.0
-            .iter()
-            .map(usize::to_string)
-            .collect::<Vec<_>>()
-            .join(",")
+        self.0.iter().map(usize::to_string).collect::<Vec<_>>().join(",")
     }
 
     fn measure(&self) -> Option<i64> {
@@ -349,22 +328,11 @@ mod tests {
     #[test]
     fn home_is_expanded_only_as_a_whole_first_part() {
         let home = Path::new("/home/user");
-        for text in [
-            "~/store",
-            "${user.home}/store",
-            "${HOME}/store",
-            "$HOME/store",
-        ] {
-            assert_eq!(
-                expand_home(text, Some(home)),
-                PathBuf::from("/home/user/store")
-            );
+        for text in ["~/store", "${user.home}/store", "${HOME}/store", "$HOME/store"] {
+            assert_eq!(expand_home(text, Some(home)), PathBuf::from("/home/user/store"));
         }
         assert_eq!(expand_home("~", Some(home)), PathBuf::from("/home/user"));
-        assert_eq!(
-            expand_home("~other/x", Some(home)),
-            PathBuf::from("~other/x")
-        );
+        assert_eq!(expand_home("~other/x", Some(home)), PathBuf::from("~other/x"));
         assert_eq!(expand_home("~/x", None), PathBuf::from("~/x"));
     }
 

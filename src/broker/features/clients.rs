@@ -77,15 +77,9 @@ pub struct ConsumerRegistration<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClientEvent {
     /// Tell these members to rebalance (request code 40, one-way).
-    GroupChanged {
-        group: Arc<str>,
-        notify: Vec<ConnectionId>,
-    },
+    GroupChanged { group: Arc<str>, notify: Vec<ConnectionId> },
     /// Publish what the group subscribes to; `None`: it has no member left.
-    SubscriptionsChanged {
-        group: Arc<str>,
-        subscriptions: Option<Arc<GroupSubscriptions>>,
-    },
+    SubscriptionsChanged { group: Arc<str>, subscriptions: Option<Arc<GroupSubscriptions>> },
     /// Make the retry topic of the group unless it is there. Comes with every heartbeat.
     RetryTopicNeeded { group: Arc<str>, unit_mode: bool },
     /// The client is gone: close its connection.
@@ -134,10 +128,7 @@ impl ClientTable {
         }
         let name: Arc<str> = Arc::from(registration.group);
         let (unit_mode, notify) = (registration.unit_mode, registration.notify);
-        let mut events = vec![ClientEvent::RetryTopicNeeded {
-            group: name.clone(),
-            unit_mode,
-        }];
+        let mut events = vec![ClientEvent::RetryTopicNeeded { group: name.clone(), unit_mode }];
         let new = self.consumers.entry(name.clone());
         let group = new.or_insert_with(|| ConsumerGroup::new(&registration));
         let change = group.register(channel, registration, now);
@@ -148,10 +139,7 @@ impl ClientTable {
             });
         }
         if change.members && notify {
-            events.push(ClientEvent::GroupChanged {
-                group: name,
-                notify: group.connections(),
-            });
+            events.push(ClientEvent::GroupChanged { group: name, notify: group.connections() });
         }
         Ok(events)
     }
@@ -206,10 +194,7 @@ impl ClientTable {
             self.producers.close(connection);
         }
         if registered.consumer_groups > 0 {
-            let groups = self
-                .consumers
-                .iter()
-                .filter(|(_, group)| group.has(connection));
+            let groups = self.consumers.iter().filter(|(_, group)| group.has(connection));
             let groups: Vec<Arc<str>> = groups.map(|(name, _)| name.clone()).collect();
             for group in groups {
                 self.remove_consumer(connection, &group, true, &mut events);
@@ -236,10 +221,7 @@ impl ClientTable {
 
     /// The members of a consumer group in the order of their connections; none if it has none.
     pub fn consumers(&self, group: &str) -> impl Iterator<Item = &Client> {
-        self.consumers
-            .get(group)
-            .into_iter()
-            .flat_map(ConsumerGroup::members)
+        self.consumers.get(group).into_iter().flat_map(ConsumerGroup::members)
     }
 
     /// The distinct client ids of a consumer group, sorted, as all members must see them.
@@ -247,14 +229,10 @@ impl ClientTable {
     /// # Errors
     /// If the group has no member (request code 38).
     pub fn consumer_ids(&self, group: &str) -> Result<Vec<Arc<str>>, Refusal> {
-        let mut ids: Vec<_> = self
-            .consumers(group)
-            .map(|client| client.client_id.clone())
-            .collect();
+        let mut ids: Vec<_> =
+            self.consumers(group).map(|client| client.client_id.clone()).collect();
         if ids.is_empty() {
-            return Err(Refusal::system_error(format!(
-                "no consumer for this group, {group}"
-            )));
+            return Err(Refusal::system_error(format!("no consumer for this group, {group}")));
         }
         // A client that has just connected anew is there twice until its old connection is closed;
         // twice in the list it would be given queues that nobody consumes.
@@ -269,18 +247,14 @@ impl ClientTable {
 
     /// The connection of a member of a consumer group; its newest, if it has several.
     pub fn find_consumer(&self, group: &str, client_id: &str) -> Option<&Client> {
-        let members = self
-            .consumers(group)
-            .filter(|client| &*client.client_id == client_id);
+        let members = self.consumers(group).filter(|client| &*client.client_id == client_id);
         members.max_by_key(|client| client.last_update)
     }
 
     /// Consumer groups with online members that subscribe to the topic, sorted.
     pub fn groups_of_topic<'a>(&'a self, topic: &'a str) -> impl Iterator<Item = &'a Arc<str>> {
         let groups = self.consumers.iter();
-        groups
-            .filter(move |(_, group)| group.subscribes(topic))
-            .map(|(name, _)| name)
+        groups.filter(move |(_, group)| group.subscribes(topic)).map(|(name, _)| name)
     }
 
     /// All consumer groups with online members, sorted.
@@ -326,15 +300,9 @@ impl ClientTable {
         }
         if group.is_empty() {
             self.consumers.remove(&name);
-            events.push(ClientEvent::SubscriptionsChanged {
-                group: name,
-                subscriptions: None,
-            });
+            events.push(ClientEvent::SubscriptionsChanged { group: name, subscriptions: None });
         } else if always_notify || group.notifies() {
-            events.push(ClientEvent::GroupChanged {
-                group: name,
-                notify: group.connections(),
-            });
+            events.push(ClientEvent::GroupChanged { group: name, notify: group.connections() });
         }
         true
     }
@@ -355,17 +323,13 @@ fn check_channel(channel: &Channel<'_>, group: &str) -> Result<(), Refusal> {
         ("client id", channel.client_id, CLIENT_ID_BYTES_MAX),
     ] {
         if text.len() > max {
-            let remark = format!(
-                "the {what} of a heartbeat has {} bytes, at most {max} fit",
-                text.len()
-            );
+            let remark =
+                format!("the {what} of a heartbeat has {} bytes, at most {max} fit", text.len());
             return Err(Refusal::system_error(remark));
         }
     }
     if group.trim().is_empty() {
-        return Err(Refusal::system_error(
-            "the group name of a heartbeat is blank",
-        ));
+        return Err(Refusal::system_error("the group name of a heartbeat is blank"));
     }
     Ok(())
 }

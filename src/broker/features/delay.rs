@@ -25,11 +25,7 @@ pub enum DelayStep {
 pub fn step(levels: &DelayLevels, level: i32, deliver_time: i64, now: i64) -> DelayStep {
     let wait = deliver_time.saturating_sub(now);
     let longest = levels.deliver_time(level, 0);
-    if wait <= 0 || wait > longest {
-        DelayStep::Deliver
-    } else {
-        DelayStep::Wait(wait)
-    }
+    if wait <= 0 || wait > longest { DelayStep::Deliver } else { DelayStep::Wait(wait) }
 }
 
 /// A cursor that lies within its queue, after the queue or the cursor lost something.
@@ -54,10 +50,7 @@ pub enum DueError {
     #[error("a message of the schedule topic has no {REAL_TOPIC}")]
     NoTopic,
     #[error("a delayed message for topic {topic} has {queue_id:?} for its {REAL_QUEUE_ID}")]
-    Queue {
-        topic: String,
-        queue_id: Option<String>,
-    },
+    Queue { topic: String, queue_id: Option<String> },
     #[error("a delayed message is for {HALF_TOPIC}: delay and transaction do not go together")]
     Half,
 }
@@ -73,19 +66,12 @@ pub fn due_message<'a>(record: &Record<'a>) -> Result<DueMessage<'a>, DueError> 
         return Err(DueError::Half);
     }
     let queue_id = text(properties, REAL_QUEUE_ID);
-    let parsed = queue_id
-        .and_then(|queue| queue.parse().ok())
-        .filter(|queue: &i32| *queue >= 0);
+    let parsed = queue_id.and_then(|queue| queue.parse().ok()).filter(|queue: &i32| *queue >= 0);
     let queue_id = parsed.ok_or_else(|| DueError::Queue {
         topic: topic.to_owned(),
         queue_id: queue_id.map(str::to_owned),
     })?;
-    Ok(DueMessage {
-        topic,
-        queue_id,
-        tags_code: Scan::of(properties).tags_code(),
-        properties,
-    })
+    Ok(DueMessage { topic, queue_id, tags_code: Scan::of(properties).tags_code(), properties })
 }
 
 #[cfg(test)]
@@ -137,18 +123,9 @@ mod tests {
     fn messages_without_a_place_to_go_are_passed_over() {
         let error = |properties| due_message(&record(properties)).expect_err("no place");
         assert_eq!(error(b"TAGS\x01a\x02"), DueError::NoTopic);
-        assert!(matches!(
-            error(b"REAL_TOPIC\x01T\x02"),
-            DueError::Queue { queue_id: None, .. }
-        ));
-        assert!(matches!(
-            error(b"REAL_TOPIC\x01T\x02REAL_QID\x01-1"),
-            DueError::Queue { .. }
-        ));
-        assert_eq!(
-            error(b"REAL_TOPIC\x01RMQ_SYS_TRANS_HALF_TOPIC"),
-            DueError::Half
-        );
+        assert!(matches!(error(b"REAL_TOPIC\x01T\x02"), DueError::Queue { queue_id: None, .. }));
+        assert!(matches!(error(b"REAL_TOPIC\x01T\x02REAL_QID\x01-1"), DueError::Queue { .. }));
+        assert_eq!(error(b"REAL_TOPIC\x01RMQ_SYS_TRANS_HALF_TOPIC"), DueError::Half);
     }
 
     #[test]

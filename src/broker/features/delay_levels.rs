@@ -39,9 +39,7 @@ impl DelayLevels {
         });
         let delays = delays.collect::<Result<Box<[i64]>, _>>()?;
         if delays.is_empty() || delays.len() > LEVELS_MAX {
-            return Err(DelayLevelError::Count {
-                count: delays.len(),
-            });
+            return Err(DelayLevelError::Count { count: delays.len() });
         }
         Ok(DelayLevels(delays))
     }
@@ -122,20 +120,9 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused_by_name() {
-        for nonsense in [
-            "1s x",
-            "s",
-            "5",
-            "-1s",
-            "1w",
-            "1\u{e9}",
-            "99999999999999999h",
-        ] {
+        for nonsense in ["1s x", "s", "5", "-1s", "1w", "1\u{e9}", "99999999999999999h"] {
             assert!(DelayLevels::parse(nonsense).is_err(), "{nonsense}");
         }
-        assert_eq!(
-            DelayLevels::parse(" "),
-            Err(DelayLevelError::Count { count: 0 })
-        );
+        assert_eq!(DelayLevels::parse(" "), Err(DelayLevelError::Count { count: 0 }));
     }
 }

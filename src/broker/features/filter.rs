@@ -108,10 +108,7 @@ impl TagFilter {
     }
 
     fn of_text(text: &str) -> TagFilter {
-        let tags = text
-            .split("||")
-            .map(java_trim)
-            .filter(|tag| !tag.is_empty());
+        let tags = text.split("||").map(java_trim).filter(|tag| !tag.is_empty());
         TagFilter::of_codes(tags.map(java_string_hash))
     }
 
@@ -209,9 +206,7 @@ mod tests {
         assert!(tags.iter().all(|tag| keeps(&filter, tag)));
         assert!(!keeps(&filter, "tag100"));
         let double = Filter::parse(Some("a||a||b||a||b||a||b||b"), None).expect("parses");
-        let Filter::Tags(TagFilter::Codes(codes)) = &double else {
-            panic!("codes")
-        };
+        let Filter::Tags(TagFilter::Codes(codes)) = &double else { panic!("codes") };
         assert_eq!(codes.as_slice().len(), 2);
     }
 
@@ -228,9 +223,6 @@ mod tests {
         let filter = Filter::parse(Some("a > 5"), Some("SQL92")).expect("accepted");
         assert_eq!(filter, Filter::Unsupported("SQL92".into()));
         assert!(!filter.keep(0));
-        assert_eq!(
-            Filter::parse(None, Some("SQL92")),
-            Err(FilterError::NoExpression)
-        );
+        assert_eq!(Filter::parse(None, Some("SQL92")), Err(FilterError::NoExpression));
     }
 }

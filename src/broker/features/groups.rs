@@ -41,11 +41,7 @@ impl SubscriptionGroupTable {
             (group.name.clone(), group)
         });
         let groups = built_in.collect();
-        SubscriptionGroupTable {
-            auto_create,
-            groups,
-            version: DataVersion::default(),
-        }
+        SubscriptionGroupTable { auto_create, groups, version: DataVersion::default() }
     }
 
     pub fn get(&self, group: &str) -> Option<&Arc<Group>> {
@@ -101,19 +97,13 @@ impl SubscriptionGroupTable {
             );
             return Err(Refusal::new(code::SYSTEM_ERROR, remark));
         }
-        Ok(MetaChange::GroupPut {
-            group,
-            version: self.version.next(now),
-        })
+        Ok(MetaChange::GroupPut { group, version: self.version.next(now) })
     }
 
     /// Deletes a group. `None`: there is no such group, which is no error.
     pub fn plan_delete(&self, group: &str, now: i64) -> Option<MetaChange> {
         let (name, _) = self.groups.get_key_value(group)?;
-        Some(MetaChange::GroupDelete {
-            group: name.clone(),
-            version: self.version.next(now),
-        })
+        Some(MetaChange::GroupDelete { group: name.clone(), version: self.version.next(now) })
     }
 
     /// Carries out a change of a group; other changes are none of this table's business.
@@ -121,8 +111,7 @@ impl SubscriptionGroupTable {
         match change {
             MetaChange::GroupPut { group, version } => {
                 self.version = *version;
-                self.groups
-                    .insert(group.name.clone(), Arc::new(group.clone()));
+                self.groups.insert(group.name.clone(), Arc::new(group.clone()));
             }
             MetaChange::GroupDelete { group, version } => {
                 self.version = *version;
@@ -136,18 +125,13 @@ impl SubscriptionGroupTable {
     /// were deleted.
     pub fn snapshot(&self) -> impl Iterator<Item = MetaChange> {
         let version = self.version;
-        let deleted = BUILT_IN
-            .into_iter()
-            .filter(|name| !self.groups.contains_key(*name));
-        let deleted = deleted.map(move |name| MetaChange::GroupDelete {
-            group: name.into(),
-            version,
-        });
+        let deleted = BUILT_IN.into_iter().filter(|name| !self.groups.contains_key(*name));
+        let deleted =
+            deleted.map(move |name| MetaChange::GroupDelete { group: name.into(), version });
         let kept = self.groups.values();
-        deleted.chain(kept.map(move |group| MetaChange::GroupPut {
-            group: Group::clone(group),
-            version,
-        }))
+        deleted.chain(
+            kept.map(move |group| MetaChange::GroupPut { group: Group::clone(group), version }),
+        )
     }
 }
 
@@ -167,10 +151,7 @@ mod tests {
         let table = SubscriptionGroupTable::new(true);
         let tools = table.get("TOOLS_CONSUMER").expect("built in");
         assert_eq!((tools.retry_queues, tools.retry_max_times), (1, 16));
-        assert_eq!(
-            (tools.broker_id, tools.which_broker_when_consume_slowly),
-            (0, 1)
-        );
+        assert_eq!((tools.broker_id, tools.which_broker_when_consume_slowly), (0, 1));
         assert_eq!(table.len(), 7);
     }
 
@@ -182,22 +163,14 @@ mod tests {
         assert!(table.plan_auto_create(&"g".repeat(256), 1).is_err());
         let table = SubscriptionGroupTable::new(false);
         assert_eq!(table.plan_auto_create("g", 1), Ok(None));
-        assert!(
-            table
-                .plan_auto_create("CID_RMQ_SYS_TRANS", 1)
-                .expect("allowed")
-                .is_some()
-        );
+        assert!(table.plan_auto_create("CID_RMQ_SYS_TRANS", 1).expect("allowed").is_some());
         assert_eq!(unknown_group("g").code, 26);
     }
 
     #[test]
     fn replaying_a_snapshot_gives_the_same_table() {
         let mut table = SubscriptionGroupTable::new(true);
-        let group = Group {
-            retry_max_times: 3,
-            ..Group::new("g")
-        };
+        let group = Group { retry_max_times: 3, ..Group::new("g") };
         let change = table.plan_update(group, 5).expect("allowed");
         table.apply(&change);
         let change = table.plan_delete("FILTERSRV_CONSUMER", 6).expect("there");

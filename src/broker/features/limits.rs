@@ -30,7 +30,4 @@ pub const OFFSETS_MAX: usize = 4_000_000;
 /// Ordered consumption locks of a broker.
 pub const QUEUE_LOCKS_MAX: usize = 1_000_000;
 
-const _: () = assert!(
-    GROUPS_MAX < TOPICS_MAX,
-    "every group needs room for its retry topic"
-);
+const _: () = assert!(GROUPS_MAX < TOPICS_MAX, "every group needs room for its retry topic");

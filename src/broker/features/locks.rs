@@ -39,10 +39,7 @@ pub struct QueueLocks<Q> {
 
 impl<Q> Default for QueueLocks<Q> {
     fn default() -> Self {
-        QueueLocks {
-            groups: BTreeMap::new(),
-            count: 0,
-        }
+        QueueLocks { groups: BTreeMap::new(), count: 0 }
     }
 }
 
@@ -65,18 +62,10 @@ impl<Q: Ord + Clone> QueueLocks<Q> {
         for queue in queues {
             match locks.get_mut(queue) {
                 Some(lock) if lock.client_id != client_id && !lock.is_expired(now) => continue,
-                Some(lock) => {
-                    *lock = Lock {
-                        client_id: client_id.clone(),
-                        renewed: now,
-                    }
-                }
+                Some(lock) => *lock = Lock { client_id: client_id.clone(), renewed: now },
                 None if self.count >= QUEUE_LOCKS_MAX => continue,
                 None => {
-                    let lock = Lock {
-                        client_id: client_id.clone(),
-                        renewed: now,
-                    };
+                    let lock = Lock { client_id: client_id.clone(), renewed: now };
                     locks.insert(queue.clone(), lock);
                     self.count += 1;
                 }
@@ -102,10 +91,7 @@ impl<Q: Ord + Clone> QueueLocks<Q> {
             return;
         };
         for queue in queues {
-            if locks
-                .get(queue)
-                .is_some_and(|lock| &*lock.client_id == client_id)
-            {
+            if locks.get(queue).is_some_and(|lock| &*lock.client_id == client_id) {
                 locks.remove(queue);
                 self.count -= 1;
             }

@@ -36,11 +36,7 @@ impl Names {
 
     /// The bit's number of a single name.
     const fn index(self) -> Option<usize> {
-        if self.0 == 0 {
-            None
-        } else {
-            Some(self.0.trailing_zeros() as usize)
-        }
+        if self.0 == 0 { None } else { Some(self.0.trailing_zeros() as usize) }
     }
 
     #[inline]
@@ -67,10 +63,7 @@ pub struct Properties<'a> {
 
 impl<'a> Properties<'a> {
     pub const fn new(properties: &'a [u8]) -> Properties<'a> {
-        Properties {
-            bytes: properties,
-            at: 0,
-        }
+        Properties { bytes: properties, at: 0 }
     }
 }
 
@@ -187,11 +180,7 @@ impl<'a> Scan<'a> {
     fn note(&mut self, known: Names, index: usize, start: usize, end: usize) {
         self.irregular |= self.present.intersects(known);
         self.present = self.present.and(known);
-        match (
-            self.spans.get_mut(index),
-            u16::try_from(start),
-            u16::try_from(end),
-        ) {
+        match (self.spans.get_mut(index), u16::try_from(start), u16::try_from(end)) {
             (Some(span), Ok(start), Ok(end)) => *span = Span { start, end },
             _ => self.irregular = true,
         }
@@ -232,17 +221,11 @@ pub fn copy_without(properties: &[u8], scan: &Scan<'_>, dropped: Names, out: &mu
 pub fn bytes_without(properties: &[u8], scan: &Scan<'_>, dropped: Names) -> usize {
     if scan.irregular {
         let kept = kept(properties, dropped);
-        return kept
-            .map(|property| property.name.len() + property.value.len() + 2)
-            .sum();
+        return kept.map(|property| property.name.len() + property.value.len() + 2).sum();
     }
     let unmarked = properties.last().is_some_and(|last| *last != PROPERTY_END);
     let spans = scan.dropped_spans(dropped);
-    let gone: usize = spans
-        .as_slice()
-        .iter()
-        .map(|span| usize::from(span.end - span.start))
-        .sum();
+    let gone: usize = spans.as_slice().iter().map(|span| usize::from(span.end - span.start)).sum();
     properties.len() + usize::from(unmarked) - gone
 }
 
@@ -289,9 +272,7 @@ impl Scan<'_> {
 pub fn put_real(topic: [&str; 2], queue_id: i32, out: &mut Vec<u8>) {
     out.extend_from_slice(REAL_TOPIC.as_bytes());
     out.push(NAME_END);
-    topic
-        .iter()
-        .for_each(|part| out.extend_from_slice(part.as_bytes()));
+    topic.iter().for_each(|part| out.extend_from_slice(part.as_bytes()));
     out.push(PROPERTY_END);
     put_number(REAL_QUEUE_ID.as_bytes(), queue_id, out);
 }
@@ -337,13 +318,7 @@ mod tests {
         let odd = b"\x01x\x02TAGS\x01\x02\x02novalue\x02TAGS\x01b\x02a\x01b\x01c";
         let pieces: Vec<_> = Properties::new(odd).collect();
         assert_eq!(pieces.len(), 2);
-        assert_eq!(
-            pieces[1],
-            Property {
-                name: b"a",
-                value: b"b\x01c"
-            }
-        );
+        assert_eq!(pieces[1], Property { name: b"a", value: b"b\x01c" });
         assert_eq!(Scan::of(odd).tags, Some(b"b".as_slice()));
     }
 
@@ -355,14 +330,8 @@ mod tests {
             out
         };
         assert_eq!(copy(Names::CLUSTER), [ALL, b"\x02"].concat());
-        assert_eq!(
-            copy(Names::WAIT),
-            b"TAGS\x01a\x02DELAY\x013\x02KEYS\x01k\x02"
-        );
-        assert_eq!(
-            copy(Names::WAIT.and(Names::DELAY)),
-            b"TAGS\x01a\x02KEYS\x01k\x02"
-        );
+        assert_eq!(copy(Names::WAIT), b"TAGS\x01a\x02DELAY\x013\x02KEYS\x01k\x02");
+        assert_eq!(copy(Names::WAIT.and(Names::DELAY)), b"TAGS\x01a\x02KEYS\x01k\x02");
         let mut out = Vec::new();
         put_number(b"REAL_QID", 7, &mut out);
         assert_eq!(

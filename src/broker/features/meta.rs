@@ -25,11 +25,7 @@ pub struct DataVersion {
 impl DataVersion {
     #[must_use]
     pub fn next(self, now: i64) -> DataVersion {
-        DataVersion {
-            timestamp: now,
-            counter: self.counter.wrapping_add(1),
-            ..self
-        }
+        DataVersion { timestamp: now, counter: self.counter.wrapping_add(1), ..self }
     }
 }
 
@@ -83,42 +79,21 @@ mod tests {
     fn changes_survive_json() {
         let version = DataVersion::default().next(1_700_000_000_000);
         let changes = [
-            MetaChange::TopicPut {
-                topic: Topic::new("T", 4, 6),
-                version,
-            },
-            MetaChange::TopicDelete {
-                topic: "T".into(),
-                version,
-            },
-            MetaChange::GroupPut {
-                group: Group::new("G"),
-                version,
-            },
-            MetaChange::GroupDelete {
-                group: "G".into(),
-                version,
-            },
+            MetaChange::TopicPut { topic: Topic::new("T", 4, 6), version },
+            MetaChange::TopicDelete { topic: "T".into(), version },
+            MetaChange::GroupPut { group: Group::new("G"), version },
+            MetaChange::GroupDelete { group: "G".into(), version },
             MetaChange::Offsets {
                 topic: "T".into(),
                 group: "G".into(),
                 offsets: vec![(0, 42), (3, i64::MAX)],
             },
-            MetaChange::OffsetsDelete {
-                topic: None,
-                group: Some("G".into()),
-            },
-            MetaChange::DelayOffset {
-                level: 3,
-                offset: 1000,
-            },
+            MetaChange::OffsetsDelete { topic: None, group: Some("G".into()) },
+            MetaChange::DelayOffset { level: 3, offset: 1000 },
         ];
         for change in changes {
             let json = serde_json::to_string(&change).expect("serializes");
-            assert_eq!(
-                serde_json::from_str::<MetaChange>(&json).expect("reads"),
-                change
-            );
+            assert_eq!(serde_json::from_str::<MetaChange>(&json).expect("reads"), change);
         }
     }
 

@@ -48,10 +48,7 @@ impl OffsetTable {
         queue_id: i32,
         offset: i64,
     ) -> Result<Commit, Refusal> {
-        if let Some(queues) = self
-            .topics
-            .get_mut(topic)
-            .and_then(|groups| groups.get_mut(group))
+        if let Some(queues) = self.topics.get_mut(topic).and_then(|groups| groups.get_mut(group))
             && let Some(stored) = queues.offsets.get_mut(&queue_id)
         {
             let from = std::mem::replace(stored, offset);
@@ -61,11 +58,7 @@ impl OffsetTable {
                 }
                 queues.dirty.push(queue_id);
             }
-            return Ok(if offset < from {
-                Commit::WentBack { from }
-            } else {
-                Commit::Stored
-            });
+            return Ok(if offset < from { Commit::WentBack { from } } else { Commit::Stored });
         }
         if self.count >= OFFSETS_MAX {
             return Err(full(topic, group));
@@ -84,11 +77,7 @@ impl OffsetTable {
     /// The offset of a group in a queue; `None` if there is none or it is negative.
     pub fn query(&self, topic: &str, group: &str, queue_id: i32) -> Option<i64> {
         let queues = self.topics.get(topic)?.get(group)?;
-        queues
-            .offsets
-            .get(&queue_id)
-            .copied()
-            .filter(|offset| *offset >= 0)
+        queues.offsets.get(&queue_id).copied().filter(|offset| *offset >= 0)
     }
 
     /// All offsets of a group in a topic, by queue.
@@ -98,22 +87,15 @@ impl OffsetTable {
 
     /// Groups with offsets in the topic, sorted.
     pub fn groups_of_topic(&self, topic: &str) -> Vec<Arc<str>> {
-        let mut groups: Vec<_> = self
-            .topics
-            .get(topic)
-            .into_iter()
-            .flat_map(|groups| groups.keys().cloned())
-            .collect();
+        let mut groups: Vec<_> =
+            self.topics.get(topic).into_iter().flat_map(|groups| groups.keys().cloned()).collect();
         groups.sort_unstable();
         groups
     }
 
     /// Topics that the group has offsets in, sorted.
     pub fn topics_of_group(&self, group: &str) -> Vec<Arc<str>> {
-        let topics = self
-            .topics
-            .iter()
-            .filter(|(_, groups)| groups.contains_key(group));
+        let topics = self.topics.iter().filter(|(_, groups)| groups.contains_key(group));
         let mut topics: Vec<_> = topics.map(|(topic, _)| topic.clone()).collect();
         topics.sort_unstable();
         topics
@@ -125,10 +107,7 @@ impl OffsetTable {
         dirty.sort_unstable();
         let mut changes = Vec::with_capacity(dirty.len());
         for (topic, group) in dirty {
-            let queues = self
-                .topics
-                .get_mut(&topic)
-                .and_then(|groups| groups.get_mut(&group));
+            let queues = self.topics.get_mut(&topic).and_then(|groups| groups.get_mut(&group));
             let Some(queues) = queues else { continue };
             let mut ids = std::mem::take(&mut queues.dirty);
             ids.sort_unstable();
@@ -137,11 +116,7 @@ impl OffsetTable {
                 .filter_map(|id| queues.offsets.get(&id).map(|offset| (id, *offset)))
                 .collect();
             if !offsets.is_empty() {
-                changes.push(MetaChange::Offsets {
-                    topic,
-                    group,
-                    offsets,
-                });
+                changes.push(MetaChange::Offsets { topic, group, offsets });
             }
         }
         changes
@@ -151,11 +126,7 @@ impl OffsetTable {
     /// them away. Other changes are none of this table's business.
     pub fn apply(&mut self, change: &MetaChange) {
         match change {
-            MetaChange::Offsets {
-                topic,
-                group,
-                offsets,
-            } => {
+            MetaChange::Offsets { topic, group, offsets } => {
                 let queues = self.entry(topic, group);
                 let before = queues.offsets.len();
                 queues.offsets.extend(offsets.iter().copied());
@@ -173,15 +144,8 @@ impl OffsetTable {
     /// none. Apply it.
     pub fn plan_clone(&self, topic: &str, from: &str, to: &str) -> Option<MetaChange> {
         let queues = self.queues(topic, from)?;
-        let offsets = queues
-            .iter()
-            .map(|(queue, offset)| (*queue, *offset))
-            .collect();
-        Some(MetaChange::Offsets {
-            topic: Arc::from(topic),
-            group: Arc::from(to),
-            offsets,
-        })
+        let offsets = queues.iter().map(|(queue, offset)| (*queue, *offset)).collect();
+        Some(MetaChange::Offsets { topic: Arc::from(topic), group: Arc::from(to), offsets })
     }
 
     /// All offsets, sorted; none of them is dirty afterwards.
@@ -194,16 +158,8 @@ impl OffsetTable {
             .collect();
         all.sort_unstable_by_key(|(topic, (group, _))| (*topic, *group));
         let change = |(topic, (group, queues)): (&Arc<str>, (&Arc<str>, &Queues))| {
-            let offsets = queues
-                .offsets
-                .iter()
-                .map(|(queue, offset)| (*queue, *offset))
-                .collect();
-            MetaChange::Offsets {
-                topic: topic.clone(),
-                group: group.clone(),
-                offsets,
-            }
+            let offsets = queues.offsets.iter().map(|(queue, offset)| (*queue, *offset)).collect();
+            MetaChange::Offsets { topic: topic.clone(), group: group.clone(), offsets }
         };
         all.into_iter().map(change).collect()
     }
@@ -244,9 +200,7 @@ impl OffsetTable {
         // A queue that comes back must be listed again, so the list must not keep gone entries.
         let topics = &self.topics;
         self.dirty.retain(|(topic, group)| {
-            topics
-                .get(topic)
-                .is_some_and(|groups| groups.contains_key(group))
+            topics.get(topic).is_some_and(|groups| groups.contains_key(group))
         });
     }
 }
@@ -290,11 +244,7 @@ mod tests {
     use super::*;
 
     fn offsets(topic: &str, group: &str, offsets: &[(i32, i64)]) -> MetaChange {
-        MetaChange::Offsets {
-            topic: topic.into(),
-            group: group.into(),
-            offsets: offsets.to_vec(),
-        }
+        MetaChange::Offsets { topic: topic.into(), group: group.into(), offsets: offsets.to_vec() }
     }
 
     #[test]
@@ -304,18 +254,12 @@ mod tests {
             assert_eq!(table.commit("t", "g", queue, offset), Ok(Commit::Stored));
         }
         table.commit("a", "g", 0, 1).expect("room");
-        let all = [
-            offsets("a", "g", &[(0, 1)]),
-            offsets("t", "g", &[(0, 7), (1, 6)]),
-        ];
+        let all = [offsets("a", "g", &[(0, 1)]), offsets("t", "g", &[(0, 7), (1, 6)])];
         assert_eq!(table.take_dirty(), all);
         assert_eq!(table.take_dirty(), []);
         assert_eq!(table.commit("t", "g", 1, 6), Ok(Commit::Stored));
         assert_eq!(table.take_dirty(), []);
-        assert_eq!(
-            table.commit("t", "g", 1, 2),
-            Ok(Commit::WentBack { from: 6 })
-        );
+        assert_eq!(table.commit("t", "g", 1, 2), Ok(Commit::WentBack { from: 6 }));
         assert_eq!(table.take_dirty(), [offsets("t", "g", &[(1, 2)])]);
         assert_eq!(table.len(), 3);
     }
@@ -326,10 +270,7 @@ mod tests {
         table.commit("t", "g", 0, 7).expect("room");
         table.commit("%RETRY%g", "g", 0, -1).expect("room");
         let mut again = OffsetTable::default();
-        table
-            .snapshot()
-            .iter()
-            .for_each(|change| again.apply(change));
+        table.snapshot().iter().for_each(|change| again.apply(change));
         assert_eq!(again.snapshot(), table.snapshot());
         assert_eq!(again.take_dirty(), []);
         assert_eq!(again.query("t", "g", 0), Some(7));
@@ -343,28 +284,16 @@ mod tests {
         for (topic, group) in [("t", "g"), ("t", "h"), ("u", "g"), ("u", "h")] {
             table.commit(topic, group, 0, 1).expect("room");
         }
-        table.apply(&MetaChange::OffsetsDelete {
-            topic: Some("t".into()),
-            group: None,
-        });
+        table.apply(&MetaChange::OffsetsDelete { topic: Some("t".into()), group: None });
         assert!(table.groups_of_topic("t").is_empty());
-        table.apply(&MetaChange::OffsetsDelete {
-            topic: None,
-            group: Some("g".into()),
-        });
+        table.apply(&MetaChange::OffsetsDelete { topic: None, group: Some("g".into()) });
         assert!(table.topics_of_group("g").is_empty());
         assert_eq!(table.groups_of_topic("u"), [Arc::from("h")]);
-        table.apply(&MetaChange::OffsetsDelete {
-            topic: None,
-            group: None,
-        });
+        table.apply(&MetaChange::OffsetsDelete { topic: None, group: None });
         assert_eq!(table.len(), 1);
         table.commit("t", "g", 0, 9).expect("room");
         let dirty = table.take_dirty();
-        assert_eq!(
-            dirty,
-            [offsets("t", "g", &[(0, 9)]), offsets("u", "h", &[(0, 1)])]
-        );
+        assert_eq!(dirty, [offsets("t", "g", &[(0, 9)]), offsets("u", "h", &[(0, 1)])]);
     }
 
     #[test]

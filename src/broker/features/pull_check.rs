@@ -143,22 +143,10 @@ pub struct PullLimits {
 
 /// The limits for a client that asks for `messages_max` and, from 5.x on, `bytes_max`.
 pub fn limits(messages_max: i32, bytes_max: Option<i32>, in_memory: bool) -> PullLimits {
-    let messages = usize::try_from(messages_max)
-        .unwrap_or(0)
-        .clamp(1, MESSAGES_MAX);
-    let cap = if in_memory {
-        MEMORY_BYTES_MAX
-    } else {
-        DISK_BYTES_MAX
-    };
-    let asked = bytes_max
-        .and_then(|bytes| usize::try_from(bytes).ok())
-        .filter(|bytes| *bytes > 0);
-    PullLimits {
-        messages,
-        bytes: asked.unwrap_or(cap).min(cap),
-        scan: SCAN_MIN.max(messages),
-    }
+    let messages = usize::try_from(messages_max).unwrap_or(0).clamp(1, MESSAGES_MAX);
+    let cap = if in_memory { MEMORY_BYTES_MAX } else { DISK_BYTES_MAX };
+    let asked = bytes_max.and_then(|bytes| usize::try_from(bytes).ok()).filter(|bytes| *bytes > 0);
+    PullLimits { messages, bytes: asked.unwrap_or(cap).min(cap), scan: SCAN_MIN.max(messages) }
 }
 
 /// How reading a queue ended, in Java's words.
@@ -221,10 +209,7 @@ pub fn unsupported_filter(expression_type: &str) -> Refusal {
 
 #[cold]
 fn broker_forbids(facts: &PullFacts<'_>) -> Refusal {
-    let remark = format!(
-        "the broker[{}] pulling message is forbidden",
-        facts.broker_ip
-    );
+    let remark = format!("the broker[{}] pulling message is forbidden", facts.broker_ip);
     Refusal::new(code::NO_PERMISSION, remark)
 }
 
@@ -236,10 +221,7 @@ fn unknown_group(group: &str) -> Refusal {
 
 #[cold]
 fn group_forbidden(group: &str) -> Refusal {
-    Refusal::new(
-        code::NO_PERMISSION,
-        format!("subscription group no permission, {group}"),
-    )
+    Refusal::new(code::NO_PERMISSION, format!("subscription group no permission, {group}"))
 }
 
 #[cold]
@@ -250,10 +232,7 @@ fn unknown_topic(topic: &str) -> Refusal {
 
 #[cold]
 fn topic_forbidden(topic: &str) -> Refusal {
-    Refusal::new(
-        code::NO_PERMISSION,
-        format!("the topic[{topic}] pulling message is forbidden"),
-    )
+    Refusal::new(code::NO_PERMISSION, format!("the topic[{topic}] pulling message is forbidden"))
 }
 
 #[cold]
@@ -266,10 +245,7 @@ fn illegal_queue(header: &PullHeader<'_>, topic: &Topic) -> Refusal {
 
 #[cold]
 fn parse_failed() -> Refusal {
-    Refusal::new(
-        code::SUBSCRIPTION_PARSE_FAILED,
-        "parse the consumer's subscription failed",
-    )
+    Refusal::new(code::SUBSCRIPTION_PARSE_FAILED, "parse the consumer's subscription failed")
 }
 
 #[cold]
@@ -285,10 +261,7 @@ fn no_broadcast(group: &str) -> Refusal {
 
 #[cold]
 fn not_latest() -> Refusal {
-    Refusal::new(
-        code::SUBSCRIPTION_NOT_LATEST,
-        "the consumer's subscription not latest",
-    )
+    Refusal::new(code::SUBSCRIPTION_NOT_LATEST, "the consumer's subscription not latest")
 }
 
 #[cfg(test)]

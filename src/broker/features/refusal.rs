@@ -13,10 +13,7 @@ pub struct Refusal {
 impl Refusal {
     #[cold]
     pub fn new(code: i32, remark: impl Into<String>) -> Refusal {
-        Refusal {
-            code,
-            remark: remark.into(),
-        }
+        Refusal { code, remark: remark.into() }
     }
 
     #[cold]

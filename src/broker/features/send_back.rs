@@ -129,11 +129,7 @@ pub fn decide<'a>(
     SendBack {
         group: request.group,
         dead_letter,
-        real_queue_id: if dead_letter {
-            0
-        } else {
-            i32::try_from(random % queues).unwrap_or(0)
-        },
+        real_queue_id: if dead_letter { 0 } else { i32::try_from(random % queues).unwrap_or(0) },
         level,
         delay_property: level.unwrap_or(delay_property),
         tags_code,
@@ -182,11 +178,7 @@ impl SendBack<'_> {
     }
 
     fn prefix(&self) -> &'static str {
-        if self.dead_letter {
-            DLQ_PREFIX
-        } else {
-            RETRY_PREFIX
-        }
+        if self.dead_letter { DLQ_PREFIX } else { RETRY_PREFIX }
     }
 }
 

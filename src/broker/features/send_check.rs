@@ -197,12 +197,7 @@ fn plan<'a>(
         tags_code: scan.tags_code(),
         waits_for_store: scan.waits_for_store,
         properties_bytes: 0,
-        edit: Edit {
-            scan,
-            dropped: Names::WAIT.and(Names::CLUSTER),
-            level: None,
-            real: None,
-        },
+        edit: Edit { scan, dropped: Names::WAIT.and(Names::CLUSTER), level: None, real: None },
     };
     if !request.batch {
         if scan.transaction {
@@ -227,10 +222,8 @@ impl<'a> SendPlan<'a> {
         request: &SendRequest<'a>,
     ) -> Result<(), Refusal> {
         if facts.reject_transaction {
-            let remark = format!(
-                "the broker[{}] sending transaction message is forbidden",
-                facts.broker_ip
-            );
+            let remark =
+                format!("the broker[{}] sending transaction message is forbidden", facts.broker_ip);
             return Err(Refusal::new(code::NO_PERMISSION, remark));
         }
         self.move_to(Target::Half, 0, request);
@@ -265,9 +258,7 @@ impl<'a> SendPlan<'a> {
             _ => ["", request.topic],
         };
         self.edit.real = Some((real, self.queue_id));
-        self.edit.dropped = Names::CLUSTER
-            .and(Names::REAL_TOPIC)
-            .and(Names::REAL_QUEUE_ID);
+        self.edit.dropped = Names::CLUSTER.and(Names::REAL_TOPIC).and(Names::REAL_QUEUE_ID);
         (self.target, self.queue_id) = (target, queue_id);
     }
 
@@ -312,9 +303,7 @@ fn digits(number: i32) -> usize {
 
 /// A delay level as Java reads it: a failure is an exception there, so an error here.
 fn parse_level(delay: &[u8]) -> Result<i32, Refusal> {
-    let level = std::str::from_utf8(delay)
-        .ok()
-        .and_then(|text| text.parse().ok());
+    let level = std::str::from_utf8(delay).ok().and_then(|text| text.parse().ok());
     level.ok_or_else(|| {
         let text = String::from_utf8_lossy(delay);
         let remark = format!("the property DELAY is {text:?}; it must be a delay level, 1 or more");
@@ -332,10 +321,7 @@ fn is_exhausted(request: &SendRequest<'_>, group: &Group) -> bool {
 
 #[cold]
 fn broker_forbids(facts: &SendFacts<'_>) -> Refusal {
-    let remark = format!(
-        "the broker[{}] sending message is forbidden",
-        facts.broker_ip
-    );
+    let remark = format!("the broker[{}] sending message is forbidden", facts.broker_ip);
     Refusal::new(code::NO_PERMISSION, remark)
 }
 

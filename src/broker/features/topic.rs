@@ -42,11 +42,7 @@ impl TopicFilterType {
 
     /// The type of that name; `SINGLE_TAG` for any other, as nothing else was ever in use.
     pub fn from_name(name: &str) -> TopicFilterType {
-        if name == "MULTI_TAG" {
-            TopicFilterType::MultiTag
-        } else {
-            TopicFilterType::SingleTag
-        }
+        if name == "MULTI_TAG" { TopicFilterType::MultiTag } else { TopicFilterType::SingleTag }
     }
 }
 
@@ -182,9 +178,7 @@ mod tests {
     #[test]
     fn a_topic_survives_json() {
         let mut topic = Topic::new("T", 8, 6);
-        topic
-            .attributes
-            .insert("message.type".into(), "FIFO".into());
+        topic.attributes.insert("message.type".into(), "FIFO".into());
         topic.first_log = 3;
         let json = serde_json::to_string(&topic).expect("serializes");
         assert_eq!(serde_json::from_str::<Topic>(&json).expect("reads"), topic);

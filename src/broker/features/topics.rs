@@ -122,11 +122,7 @@ impl TopicTable {
 
     /// Names of the system's topics, whether they exist or not (request code 304 to a broker).
     pub fn system_topics(&self) -> BTreeSet<&str> {
-        self.configured_system
-            .iter()
-            .map(String::as_str)
-            .chain(SYSTEM)
-            .collect()
+        self.configured_system.iter().map(String::as_str).chain(SYSTEM).collect()
     }
 
     /// The system topics that are missing, one change each; apply them in turn.
@@ -185,10 +181,9 @@ impl TopicTable {
     /// many topics.
     pub fn plan_update(&self, update: TopicUpdate<'_>, now: i64) -> Result<MetaChange, Refusal> {
         self.check_admin_name(update.topic)?;
-        for (what, queues) in [
-            ("readQueueNums", update.read_queues),
-            ("writeQueueNums", update.write_queues),
-        ] {
+        for (what, queues) in
+            [("readQueueNums", update.read_queues), ("writeQueueNums", update.write_queues)]
+        {
             if !(0..=TOPIC_QUEUES_MAX).contains(&queues) {
                 let remark = format!(
                     "{what}[{queues}] of topic[{}] is illegal: the range is 0 to \
@@ -220,28 +215,20 @@ impl TopicTable {
     /// If the name is not allowed or is the system's.
     pub fn plan_delete(&self, topic: &str, now: i64) -> Result<Option<MetaChange>, Refusal> {
         self.check_admin_name(topic)?;
-        let name = self
-            .topics
-            .get_key_value(topic)
-            .map(|(name, _)| name.clone());
+        let name = self.topics.get_key_value(topic).map(|(name, _)| name.clone());
         let version = self.version.next(now);
         Ok(name.map(|topic| MetaChange::TopicDelete { topic, version }))
     }
 
     /// Marks exactly the named topics as ordered, as a name server's reply to a registration says.
     pub fn plan_order_topics(&self, ordered: &BTreeSet<&str>, now: i64) -> Vec<MetaChange> {
-        let changed = self
-            .topics
-            .values()
-            .filter(|topic| topic.order != ordered.contains(&*topic.name));
+        let changed =
+            self.topics.values().filter(|topic| topic.order != ordered.contains(&*topic.name));
         let mut version = self.version;
         let mut changes = Vec::new();
         for topic in changed {
             version = version.next(now);
-            let topic = Topic {
-                order: !topic.order,
-                ..Topic::clone(topic)
-            };
+            let topic = Topic { order: !topic.order, ..Topic::clone(topic) };
             changes.push(MetaChange::TopicPut { topic, version });
         }
         changes
@@ -268,10 +255,9 @@ impl TopicTable {
     /// The changes that make an empty table equal to this one.
     pub fn snapshot(&self) -> impl Iterator<Item = MetaChange> {
         let version = self.version;
-        self.topics.values().map(move |topic| MetaChange::TopicPut {
-            topic: Topic::clone(topic),
-            version,
-        })
+        self.topics
+            .values()
+            .map(move |topic| MetaChange::TopicPut { topic: Topic::clone(topic), version })
     }
 
     fn check_admin_name(&self, topic: &str) -> Result<(), Refusal> {
@@ -292,19 +278,13 @@ impl TopicTable {
             );
             return Err(Refusal::new(code::SYSTEM_ERROR, remark));
         }
-        topic.first_log = if self.is_internal(&topic.name) {
-            self.next_internal_log
-        } else {
-            self.next_log
-        };
+        topic.first_log =
+            if self.is_internal(&topic.name) { self.next_internal_log } else { self.next_log };
         Ok(self.put(topic, now))
     }
 
     fn put(&self, topic: Topic, now: i64) -> MetaChange {
-        MetaChange::TopicPut {
-            topic,
-            version: self.version.next(now),
-        }
+        MetaChange::TopicPut { topic, version: self.version.next(now) }
     }
 
     fn is_internal(&self, topic: &str) -> bool {

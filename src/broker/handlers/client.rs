@@ -66,11 +66,7 @@ pub async fn heartbeat<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) 
         let registration = registration(consumer, notify);
         let now = shard.runtime.now_ms();
         let events =
-            control
-                .tables
-                .borrow_mut()
-                .clients
-                .register_consumer(&channel, registration, now)?;
+            control.tables.borrow_mut().clients.register_consumer(&channel, registration, now)?;
         control.make_retry_topics(&events).await?;
         control.client_events(shard, events);
     }
@@ -117,27 +113,11 @@ pub async fn unregister<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>)
     let header = UnregisterClientRequestHeader::decode(&request.header.fields)?;
     let control = shard.control();
     let connection = request.origin.connection;
-    if let Some(group) = header
-        .producer_group
-        .as_deref()
-        .filter(|group| !group.is_empty())
-    {
-        control
-            .tables
-            .borrow_mut()
-            .clients
-            .unregister_producer(connection, group);
+    if let Some(group) = header.producer_group.as_deref().filter(|group| !group.is_empty()) {
+        control.tables.borrow_mut().clients.unregister_producer(connection, group);
     }
-    if let Some(group) = header
-        .consumer_group
-        .as_deref()
-        .filter(|group| !group.is_empty())
-    {
-        let events = control
-            .tables
-            .borrow_mut()
-            .clients
-            .unregister_consumer(connection, group);
+    if let Some(group) = header.consumer_group.as_deref().filter(|group| !group.is_empty()) {
+        let events = control.tables.borrow_mut().clients.unregister_consumer(connection, group);
         control.client_events(shard, events);
     }
     Ok(Response::ok())
@@ -146,9 +126,7 @@ pub async fn unregister<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>)
 /// Tells a consumer before its first pull whether the broker understands its filter.
 pub async fn check_config<R: Runtime>(_: &Rc<Shard<R>>, request: &Request<'_>) -> Handled {
     let body: CheckClientRequestBody = fastjson::from_slice(request.body)?;
-    let kind = body
-        .subscription_data
-        .and_then(|subscription| subscription.expression_type);
+    let kind = body.subscription_data.and_then(|subscription| subscription.expression_type);
     match kind.as_deref() {
         Some(other) if !is_tag_type(other) => Err(unsupported_filter(other)),
         _ => Ok(Response::ok()),
@@ -157,12 +135,7 @@ pub async fn check_config<R: Runtime>(_: &Rc<Shard<R>>, request: &Request<'_>) -
 
 pub async fn consumer_list<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) -> Handled {
     let header = GetConsumerListByGroupRequestHeader::decode(&request.header.fields)?;
-    let ids = shard
-        .control()
-        .tables
-        .borrow()
-        .clients
-        .consumer_ids(&header.consumer_group)?;
+    let ids = shard.control().tables.borrow().clients.consumer_ids(&header.consumer_group)?;
     let consumer_id_list = ids.iter().map(|id| id.to_string()).collect();
     let body = GetConsumerListByGroupResponseBody { consumer_id_list };
     Ok(Response::with_body(fastjson::to_vec(&body)))
@@ -177,14 +150,10 @@ impl<R: Runtime> Control<R> {
             };
             let queues = {
                 let tables = self.tables.borrow();
-                tables
-                    .groups
-                    .get(group)
-                    .map_or(1, |group| group.retry_queues)
+                tables.groups.get(group).map_or(1, |group| group.retry_queues)
             };
             let sys_flag = if *unit_mode { SYS_FLAG_UNIT_SUB } else { 0 };
-            self.ensure_internal_topic(&retry_topic(group), queues, sys_flag)
-                .await?;
+            self.ensure_internal_topic(&retry_topic(group), queues, sys_flag).await?;
         }
         Ok(())
     }
@@ -198,10 +167,7 @@ impl<R: Runtime> Control<R> {
                         notify_changed(shard, member, &group);
                     }
                 }
-                ClientEvent::SubscriptionsChanged {
-                    group,
-                    subscriptions,
-                } => {
+                ClientEvent::SubscriptionsChanged { group, subscriptions } => {
                     self.publish(Change::Subscriptions(group, subscriptions));
                 }
                 ClientEvent::RetryTopicNeeded { .. } => {}
@@ -212,19 +178,9 @@ impl<R: Runtime> Control<R> {
 }
 
 fn notify_changed<R: Runtime>(shard: &Shard<R>, member: ConnectionId, group: &str) {
-    let header = NotifyConsumerIdsChangedRequestHeader {
-        consumer_group: group.to_owned(),
-    };
+    let header = NotifyConsumerIdsChangedRequestHeader { consumer_group: group.to_owned() };
     shard.write_frame(member, |out| {
         let code = request::NOTIFY_CONSUMER_IDS_CHANGED;
-        encode::request_values(
-            out,
-            Serialization::Json,
-            code,
-            0,
-            true,
-            &header.encode(),
-            &[],
-        );
+        encode::request_values(out, Serialization::Json, code, 0, true, &header.encode(), &[]);
     });
 }

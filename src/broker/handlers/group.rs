@@ -58,11 +58,7 @@ pub async fn delete<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) -> 
     let header = DeleteSubscriptionGroupRequestHeader::decode(&request.header.fields)?;
     let control = shard.control();
     let now = shard.runtime.now_ms();
-    let change = control
-        .tables
-        .borrow()
-        .groups
-        .plan_delete(&header.group_name, now);
+    let change = control.tables.borrow().groups.plan_delete(&header.group_name, now);
     if let Some(change) = change {
         control.commit(change).await?;
     }
@@ -75,9 +71,7 @@ pub async fn delete<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) -> 
 pub async fn all<R: Runtime>(shard: &Rc<Shard<R>>, _: &Request<'_>) -> Handled {
     let control = shard.control();
     let groups = &control.tables.borrow().groups;
-    let table = groups
-        .iter()
-        .map(|group| (group.name.to_string(), config(group)));
+    let table = groups.iter().map(|group| (group.name.to_string(), config(group)));
     let wrapper = SubscriptionGroupWrapper {
         subscription_group_table: table.collect(),
         data_version: version(groups.version()),
@@ -128,9 +122,7 @@ pub async fn consumer_connections<R: Runtime>(
     let table = subscriptions.topics.values();
     let body = ConsumerConnection {
         connection_set: clients.consumers(group).map(connection).collect(),
-        subscription_table: table
-            .map(|one| (one.topic.to_string(), subscription(one)))
-            .collect(),
+        subscription_table: table.map(|one| (one.topic.to_string(), subscription(one))).collect(),
         consume_type: Some(subscriptions.consume_type.name().to_owned()),
         message_model: Some(subscriptions.message_model.name().to_owned()),
         consume_from_where: Some(subscriptions.consume_from_where.name().to_owned()),
@@ -160,13 +152,9 @@ pub async fn producer_connections<R: Runtime>(
     let clients = &shard.control().tables.borrow().clients;
     let connection_set: Vec<_> = clients.producers(group).map(connection).collect();
     if connection_set.is_empty() {
-        return Err(Refusal::system_error(format!(
-            "the producer group[{group}] not exist"
-        )));
+        return Err(Refusal::system_error(format!("the producer group[{group}] not exist")));
     }
-    Ok(Response::with_body(fastjson::to_vec(&ProducerConnection {
-        connection_set,
-    })))
+    Ok(Response::with_body(fastjson::to_vec(&ProducerConnection { connection_set })))
 }
 
 /// How far a group is in its topics, or in one of them.
@@ -175,9 +163,7 @@ pub async fn consume_stats<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'
     let group = &header.consumer_group;
     let mut stored: BTreeMap<String, BTreeMap<i32, i64>> = BTreeMap::new();
     for owner in shard.everybody() {
-        let ask = Ask::Offsets {
-            group: Some(group.clone()),
-        };
+        let ask = Ask::Offsets { group: Some(group.clone()) };
         let Answer::Offsets(changes) = shard.ask(owner, ask).await else {
             continue;
         };
@@ -205,18 +191,11 @@ pub async fn consume_stats<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'
             continue;
         }
         let bounds = shard.bounds(&topic).await;
-        for queue in bounds
-            .into_iter()
-            .filter(|queue| queue.queue_id < topic.topic.read_queues)
-        {
-            let offset = stored
-                .get(&name)
-                .and_then(|queues| queues.get(&queue.queue_id));
+        for queue in bounds.into_iter().filter(|queue| queue.queue_id < topic.topic.read_queues) {
+            let offset = stored.get(&name).and_then(|queues| queues.get(&queue.queue_id));
             let consumer_offset = offset.copied().unwrap_or(0);
             let key = shard.message_queue(&name, queue.queue_id);
-            let consumed = shard
-                .stored_at(&topic, queue.queue_id, consumer_offset - 1)
-                .await;
+            let consumed = shard.stored_at(&topic, queue.queue_id, consumer_offset - 1).await;
             let wrapper = OffsetWrapper {
                 broker_offset: queue.max,
                 consumer_offset,

@@ -19,9 +19,7 @@ pub async fn lock_batch<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>)
     let now = shard.runtime.now_ms();
     let locks = &mut shard.control().tables.borrow_mut().locks;
     let granted = locks.lock_batch(&body.consumer_group, &body.client_id, &body.mq_set, now);
-    let answer = LockBatchResponseBody {
-        lock_ok_mq_set: granted.into_iter().collect(),
-    };
+    let answer = LockBatchResponseBody { lock_ok_mq_set: granted.into_iter().collect() };
     Ok(Response::with_body(fastjson::to_vec(&answer)))
 }
 

@@ -20,19 +20,14 @@ use crate::{
 pub async fn query<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) -> Handled {
     let wanted = QueryConsumerOffsetRequestHeader::decode(&request.header.fields)?;
     let stored =
-        shard
-            .offsets
-            .borrow()
-            .query(&wanted.topic, &wanted.consumer_group, wanted.queue_id);
+        shard.offsets.borrow().query(&wanted.topic, &wanted.consumer_group, wanted.queue_id);
     let found = shard.existing_queue(&wanted.topic, wanted.queue_id);
     let (min, young) = found.map_or((0, true), |(log, queue)| {
         let (min, _) = log.bounds(queue);
         (min, shard.is_young(log, queue))
     });
     let offset = answer_query(stored, min, young, wanted.set_zero_if_not_found)?;
-    Ok(Response::with_fields(
-        &OffsetResponseHeader { offset }.encode(),
-    ))
+    Ok(Response::with_fields(&OffsetResponseHeader { offset }.encode()))
 }
 
 pub async fn update<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) -> Handled {
@@ -51,19 +46,9 @@ impl<R: Runtime> Shard<R> {
         queue_id: i32,
         offset: i64,
     ) -> Result<(), Refusal> {
-        let outcome = self
-            .offsets
-            .borrow_mut()
-            .commit(topic, group, queue_id, offset)?;
+        let outcome = self.offsets.borrow_mut().commit(topic, group, queue_id, offset)?;
         if let Commit::WentBack { from } = outcome {
-            tracing::debug!(
-                topic,
-                group,
-                queue_id,
-                from,
-                offset,
-                "consumer offset went back"
-            );
+            tracing::debug!(topic, group, queue_id, from, offset, "consumer offset went back");
         }
         Ok(())
     }

@@ -59,12 +59,9 @@ impl<R: Runtime> Shard<R> {
             }
         }
         let (log, queue) = self.queue(&request.topic, request.queue_id);
-        let messages = usize::try_from(request.messages_max)
-            .unwrap_or(0)
-            .clamp(1, PULL_MESSAGES_MAX);
-        let bytes = request
-            .bytes_max
-            .and_then(|bytes| usize::try_from(bytes).ok());
+        let messages =
+            usize::try_from(request.messages_max).unwrap_or(0).clamp(1, PULL_MESSAGES_MAX);
+        let bytes = request.bytes_max.and_then(|bytes| usize::try_from(bytes).ok());
         let limits = ReadLimits {
             messages,
             bytes: bytes.unwrap_or(PULL_BYTES_MAX).min(PULL_BYTES_MAX),
@@ -94,12 +91,10 @@ impl<R: Runtime> Shard<R> {
                 }
                 request.wait = Wait::Until(deadline);
                 log.watch(queue);
-                match self
-                    .waiting
-                    .hold((log.sink().log, queue), deadline, request)
-                {
-                    Ok(()) => return,
-                    Err(back) => request = back,
+                let place = (log.sink().log, queue);
+                match self.waiting.hold(place, deadline, request) {
+                    None => return,
+                    Some(back) => request = back,
                 }
             }
         }
@@ -111,13 +106,7 @@ impl<R: Runtime> Shard<R> {
             let mut copied = false;
             self.write_reply(&request.origin, |out| {
                 let before = out.len();
-                let start = begin(
-                    out,
-                    &request.origin,
-                    response::SUCCESS,
-                    Some("FOUND"),
-                    &plan,
-                );
+                let start = begin(out, &request.origin, response::SUCCESS, Some("FOUND"), &plan);
                 copied = log.copy_resident(&plan, out);
                 if copied {
                     start.finish(out);
@@ -130,28 +119,22 @@ impl<R: Runtime> Shard<R> {
             }
         }
         let (shard, log) = (self.clone(), log.clone());
-        self.runtime
-            .spawn(Shares::ColdRead, "cold pull", async move {
-                let mut body = Vec::new();
-                match log.read_cold(&plan, &mut body).await {
-                    Ok(()) => shard.write_reply(&request.origin, |out| {
-                        let start = begin(
-                            out,
-                            &request.origin,
-                            response::SUCCESS,
-                            Some("FOUND"),
-                            &plan,
-                        );
-                        out.extend_from_slice(&body);
-                        start.finish(out);
-                    }),
-                    Err(error) => {
-                        tracing::error!(topic = %request.topic.topic.name, %error, "pull failed");
-                        shard.refuse(&request.origin, &Refusal::system_error(error.to_string()));
-                    }
+        self.runtime.spawn(Shares::ColdRead, "cold pull", async move {
+            let mut body = Vec::new();
+            match log.read_cold(&plan, &mut body).await {
+                Ok(()) => shard.write_reply(&request.origin, |out| {
+                    let start =
+                        begin(out, &request.origin, response::SUCCESS, Some("FOUND"), &plan);
+                    out.extend_from_slice(&body);
+                    start.finish(out);
+                }),
+                Err(error) => {
+                    tracing::error!(topic = %request.topic.topic.name, %error, "pull failed");
+                    shard.refuse(&request.origin, &Refusal::system_error(error.to_string()));
                 }
-                shard.flush();
-            });
+            }
+            shard.flush();
+        });
     }
 
     fn answer_without_messages(&self, request: &PullRequest, plan: &ReadPlan, nothing_new: bool) {
@@ -181,12 +164,5 @@ fn begin(
         ("minOffset", Value::Int(plan.min)),
         ("maxOffset", Value::Int(plan.max)),
     ];
-    encode::begin_response(
-        out,
-        origin.serialization,
-        origin.opaque,
-        code,
-        remark,
-        &fields,
-    )
+    encode::begin_response(out, origin.serialization, origin.opaque, code, remark, &fields)
 }

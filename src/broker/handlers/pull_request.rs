@@ -6,7 +6,7 @@ use ringmq_io::Runtime;
 use ringmq_remoting::{
     command::{Header, HeaderError},
     frame::Frame,
-    pull::{PullHeader, decode_fast},
+    pull::PullHeader,
 };
 
 use super::pull::{PullRequest, Wait};
@@ -26,24 +26,19 @@ pub fn pull<R: Runtime>(
     from: From,
     origin: Origin,
     frame: &Frame<'_>,
-    scratch: &mut Vec<u8>,
 ) -> Result<Option<Preparation>, HeaderError> {
-    if let Some(header) = decode_fast(frame, scratch) {
-        return Ok(check_and_pull(shard, from, origin, &header));
-    }
     let header = Header::decode(frame)?;
-    Ok(
-        match PullHeader::from_header(&header, frame.serialization) {
-            Ok(header) => check_and_pull(shard, from, origin, &header),
-            Err(error) => {
-                shard.refuse(&origin, &error.into());
-                None
-            }
-        },
-    )
+    Ok(match PullHeader::from_header(&header, frame.serialization) {
+        Ok(header) => check_and_pull(shard, from, origin, &header),
+        Err(error) => {
+            shard.refuse(&origin, &error.into());
+            None
+        }
+    })
 }
 
-fn check_and_pull<R: Runtime>(
+/// Checks a pull and runs it, or answers why not.
+pub fn check_and_pull<R: Runtime>(
     shard: &Rc<Shard<R>>,
     from: From,
     origin: Origin,
@@ -107,17 +102,13 @@ fn checked<R: Runtime>(
         }
     };
     let (Some(topic), Some(group)) = (topic, group) else {
-        return Err(Refusal::system_error(
-            "a pull passed its checks without topic or group",
-        ));
+        return Err(Refusal::system_error("a pull passed its checks without topic or group"));
     };
     let short = (!config.long_polling_enable).then_some(config.short_polling_time_ms as i64);
     let suspend = pull_check::suspend_ms(header.sys_flag, header.suspend_timeout_millis, short);
     let wait = suspend
         .and_then(|ms| u64::try_from(ms).ok())
-        .map_or(Wait::No, |ms| {
-            Wait::For(Duration::from_millis(ms.min(SUSPEND_MS_MAX)))
-        });
+        .map_or(Wait::No, |ms| Wait::For(Duration::from_millis(ms.min(SUSPEND_MS_MAX))));
     let commit = pull_check::has_commit(header.sys_flag)
         .then(|| (Arc::clone(&group.name), header.commit_offset));
     Ok(Ok(PullRequest {

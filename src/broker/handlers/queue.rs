@@ -48,9 +48,7 @@ impl<R: Runtime> Shard<R> {
 }
 
 fn offset(offset: i64) -> Handled {
-    Ok(Response::with_fields(
-        &OffsetResponseHeader { offset }.encode(),
-    ))
+    Ok(Response::with_fields(&OffsetResponseHeader { offset }.encode()))
 }
 
 pub async fn max_offset<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) -> Handled {
@@ -92,9 +90,7 @@ pub async fn earliest_store_time<R: Runtime>(
             timestamp = store_timestamp(log, queue, min).await?.unwrap_or(-1);
         }
     }
-    Ok(Response::with_fields(
-        &GetEarliestMsgStoretimeResponseHeader { timestamp }.encode(),
-    ))
+    Ok(Response::with_fields(&GetEarliestMsgStoretimeResponseHeader { timestamp }.encode()))
 }
 
 /// When the message at a queue offset was stored; `None` if there is none.

@@ -56,25 +56,15 @@ pub async fn runtime_info<R: Runtime>(shard: &Rc<Shard<R>>, _: &Request<'_>) -> 
         let used = 1.0 - free as f64 / total.max(1) as f64;
         put("commitLogDiskRatio", format!("{used:.2}"));
         put("consumeQueueDiskRatio", format!("{used:.2}"));
-        let text = format!(
-            "Total : {:.1} GiB, Free : {:.1} GiB.",
-            gib(total),
-            gib(free)
-        );
+        let text = format!("Total : {:.1} GiB, Free : {:.1} GiB.", gib(total), gib(free));
         put("commitLogDirCapacity", text);
     }
     Ok(Response::with_body(fastjson::to_vec(&KVTable { table })))
 }
 
 /// "a b c": averages over 10 s, 60 s and 600 s. Both spellings of the last are in use.
-const RATES: [&str; 6] = [
-    "putTps",
-    "getTotalTps",
-    "getFoundTps",
-    "getMissTps",
-    "getTransferedTps",
-    "getTransferredTps",
-];
+const RATES: [&str; 6] =
+    ["putTps", "getTotalTps", "getFoundTps", "getMissTps", "getTransferedTps", "getTransferredTps"];
 
 /// Numbers that RingMQ has no counterpart of, or does not count.
 const COUNTS: [&str; 22] = [
@@ -103,14 +93,7 @@ const COUNTS: [&str; 22] = [
 ];
 
 fn average(bytes: u64, messages: u64) -> String {
-    format!(
-        "{:.1}",
-        if messages == 0 {
-            0.0
-        } else {
-            bytes as f64 / messages as f64
-        }
-    )
+    format!("{:.1}", if messages == 0 { 0.0 } else { bytes as f64 / messages as f64 })
 }
 
 fn uptime(ms: i64) -> String {

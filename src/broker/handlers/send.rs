@@ -1,5 +1,5 @@
 //! SEND_MESSAGE (10), SEND_MESSAGE_V2 (310), SEND_BATCH_MESSAGE (320): checked on the connection's
-//! shard, appended on the shard that owns the queue, acknowledged when durable. There is no task, no
+//! shard, appended on the shard that owns the queue, acknowledged when durable. No task, no
 //! lock and, for an ordinary message to a queue of this shard, no allocation on the way.
 
 mod batch;
@@ -12,7 +12,7 @@ use ringmq_remoting::{
     codes::response,
     command::{Header, HeaderError},
     frame::Frame,
-    send::{SendHeader, decode_fast},
+    send::SendHeader,
 };
 use ringmq_store::{AppendError, Appended};
 
@@ -41,30 +41,25 @@ pub enum Sent {
     NotYet(Preparation),
 }
 
-/// Handles a send from a connection of this shard.
+/// Handles a send from a connection of this shard, however its header is written.
 pub fn send<R: Runtime>(
     shard: &Rc<Shard<R>>,
     from: From,
     origin: Origin,
     frame: &Frame<'_>,
-    scratch: &mut Vec<u8>,
 ) -> Result<Sent, HeaderError> {
-    if let Some(header) = decode_fast(frame, scratch) {
-        return Ok(check_and_store(shard, from, origin, &header, frame.body));
-    }
     let header = Header::decode(frame)?;
-    Ok(
-        match SendHeader::from_header(&header, frame.serialization) {
-            Ok(header) => check_and_store(shard, from, origin, &header, frame.body),
-            Err(error) => {
-                shard.refuse(&origin, &error.into());
-                Sent::Done
-            }
-        },
-    )
+    Ok(match SendHeader::from_header(&header, frame.serialization) {
+        Ok(header) => check_and_store(shard, from, origin, &header, frame.body),
+        Err(error) => {
+            shard.refuse(&origin, &error.into());
+            Sent::Done
+        }
+    })
 }
 
-fn check_and_store<R: Runtime>(
+/// Checks a send and appends it, or answers why not.
+pub fn check_and_store<R: Runtime>(
     shard: &Rc<Shard<R>>,
     from: From,
     origin: Origin,
@@ -142,11 +137,7 @@ fn try_store<R: Runtime>(
     };
     let mut properties = shard.properties.take();
     properties.clear();
-    plan.write_properties(
-        header.properties,
-        &facts.cluster_property[..],
-        &mut properties,
-    );
+    plan.write_properties(header.properties, facts.cluster_property, &mut properties);
     let sent = if header.batch {
         batch::store(shard, topic, &item, &properties, body)
     } else {
@@ -165,11 +156,7 @@ fn target<'v>(
     if let Some(group) = plan.dead_letter {
         let name = dlq_topic(group);
         if !view.topics.contains_key(&*name) {
-            return Ok(Err(Ask::EnsureInternalTopic {
-                topic: name,
-                queues: 1,
-                sys_flag: 0,
-            }));
+            return Ok(Err(Ask::EnsureInternalTopic { topic: name, queues: 1, sys_flag: 0 }));
         }
     }
     let found = match plan.target {
@@ -179,9 +166,7 @@ fn target<'v>(
             plan.system_topic().and_then(|topic| view.topics.get(topic))
         }
     };
-    found
-        .map(Ok)
-        .ok_or_else(|| Refusal::system_error("a topic of the system is missing"))
+    found.map(Ok).ok_or_else(|| Refusal::system_error("a topic of the system is missing"))
 }
 
 /// Appends a message here, or sends it on its way to the owner of its queue.
@@ -196,9 +181,8 @@ fn store<R: Runtime>(
     if owner == shard.id {
         let (log, queue) = shard.queue(topic, item.queue_id);
         let record = record_of(shard, topic, &item, properties, body);
-        let appended = log.append(queue, &record, item.tags_code, |appended| {
-            ticket(&item, appended, None)
-        });
+        let appended =
+            log.append(queue, &record, item.tags_code, |appended| ticket(&item, appended, None));
         return match appended {
             Ok(_) => Ok(Sent::Done),
             Err(AppendError::Busy { .. }) => Ok(Sent::Full(log.sink().log)),
@@ -289,10 +273,7 @@ fn append<R: Runtime>(
 ) -> Result<(), AppendError> {
     let (log, queue) = shard.queue(topic, item.queue_id);
     let record = record_of(shard, topic, item, [properties, b"", b""], body);
-    log.append(queue, &record, item.tags_code, |appended| {
-        ticket(item, appended, None)
-    })
-    .map(drop)
+    log.append(queue, &record, item.tags_code, |appended| ticket(item, appended, None)).map(drop)
 }
 
 /// The answer to a send that the store does not take.
@@ -302,10 +283,9 @@ pub fn refusal_of(error: &AppendError) -> Refusal {
             response::SYSTEM_BUSY,
             format!("[PC_SYNCHRONIZED]broker busy, start flow control for a while: {error}"),
         ),
-        AppendError::TooLarge { .. } => Refusal::new(
-            response::MESSAGE_ILLEGAL,
-            format!("the message is illegal: {error}"),
-        ),
+        AppendError::TooLarge { .. } => {
+            Refusal::new(response::MESSAGE_ILLEGAL, format!("the message is illegal: {error}"))
+        }
         AppendError::Full { .. } | AppendError::Fenced { .. } | AppendError::ShuttingDown => {
             Refusal::new(
                 response::SERVICE_NOT_AVAILABLE,

@@ -37,14 +37,8 @@ pub async fn send_back<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) 
     let Some(group) = group else {
         return Err(Refusal::system_error("the group is gone"));
     };
-    let sys_flag = if header.unit_mode {
-        SYS_FLAG_UNIT_SUB
-    } else {
-        0
-    };
-    let retry = shard
-        .internal_topic(&retry_topic(&header.group), retry_queues, sys_flag)
-        .await?;
+    let sys_flag = if header.unit_mode { SYS_FLAG_UNIT_SUB } else { 0 };
+    let retry = shard.internal_topic(&retry_topic(&header.group), retry_queues, sys_flag).await?;
     send_back::check_retry_topic(&retry.topic)?;
     let bytes = shard.record_at(header.offset).await?;
     let bytes = bytes.ok_or_else(|| send_back::message_not_found(header.offset))?;
@@ -92,11 +86,7 @@ impl<R: Runtime> Shard<R> {
         if let Some(topic) = self.topic(name) {
             return Ok(topic);
         }
-        let ask = Ask::EnsureInternalTopic {
-            topic: name.to_owned(),
-            queues,
-            sys_flag,
-        };
+        let ask = Ask::EnsureInternalTopic { topic: name.to_owned(), queues, sys_flag };
         match self.ask(CONTROL, ask).await {
             Answer::Topic(topic) => topic,
             other => unreachable!("a topic was asked for, the answer is {other:?}"),

@@ -49,22 +49,15 @@ pub async fn update<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) -> 
 
 /// `+key=value,...`: attributes to set; those with a minus are not there.
 fn attributes(text: &str) -> BTreeMap<String, String> {
-    let set = text
-        .split(',')
-        .filter_map(|part| part.trim().strip_prefix('+')?.split_once('='));
-    set.map(|(key, value)| (key.to_owned(), value.to_owned()))
-        .collect()
+    let set = text.split(',').filter_map(|part| part.trim().strip_prefix('+')?.split_once('='));
+    set.map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
 }
 
 pub async fn delete<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) -> Handled {
     let header = TopicRequestHeader::decode(&request.header.fields)?;
     let control = shard.control();
     let now = shard.runtime.now_ms();
-    let change = control
-        .tables
-        .borrow()
-        .topics
-        .plan_delete(&header.topic, now)?;
+    let change = control.tables.borrow().topics.plan_delete(&header.topic, now)?;
     if let Some(change) = change {
         control.commit(change).await?;
         shard.forget_offsets(Some(header.topic), None).await?;
@@ -76,30 +69,23 @@ pub async fn delete<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) -> 
 pub async fn all<R: Runtime>(shard: &Rc<Shard<R>>, _: &Request<'_>) -> Handled {
     let control = shard.control();
     let topics = &control.tables.borrow().topics;
-    let table = topics
-        .iter()
-        .map(|topic| (topic.name.to_string(), config(topic)));
+    let table = topics.iter().map(|topic| (topic.name.to_string(), config(topic)));
     let wrapper = TopicConfigSerializeWrapper {
         topic_config_table: table.collect(),
         data_version: version(topics.version()),
-        ..TopicConfigSerializeWrapper::default()
     };
     Ok(Response::with_body(fastjson::to_vec(&wrapper)))
 }
 
 pub async fn one<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) -> Handled {
     let header = TopicRequestHeader::decode(&request.header.fields)?;
-    let topic = shard
-        .topic(&header.topic)
-        .ok_or_else(|| unknown_topic(&header.topic))?;
+    let topic = shard.topic(&header.topic).ok_or_else(|| unknown_topic(&header.topic))?;
     Ok(Response::with_body(fastjson::to_vec(&config(&topic.topic))))
 }
 
 pub async fn stats<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) -> Handled {
     let header = TopicRequestHeader::decode(&request.header.fields)?;
-    let topic = shard
-        .topic(&header.topic)
-        .ok_or_else(|| unknown_topic(&header.topic))?;
+    let topic = shard.topic(&header.topic).ok_or_else(|| unknown_topic(&header.topic))?;
     let mut body = TopicStatsTable::default();
     for queue in shard.bounds(&topic).await {
         let key = shard.message_queue(&header.topic, queue.queue_id);
@@ -117,10 +103,7 @@ pub async fn system_list<R: Runtime>(shard: &Rc<Shard<R>>, _: &Request<'_>) -> H
     let control = shard.control();
     let tables = control.tables.borrow();
     let names = tables.topics.system_topics().into_iter().map(str::to_owned);
-    let body = TopicList {
-        topic_list: names.collect(),
-        ..TopicList::default()
-    };
+    let body = TopicList { topic_list: names.collect(), ..TopicList::default() };
     Ok(Response::with_body(fastjson::to_vec(&body)))
 }
 
@@ -173,14 +156,9 @@ impl<R: Runtime> Shard<R> {
         group: Option<String>,
     ) -> Result<(), Refusal> {
         for shard in self.everybody() {
-            let ask = Ask::ForgetOffsets {
-                topic: topic.clone(),
-                group: group.clone(),
-            };
+            let ask = Ask::ForgetOffsets { topic: topic.clone(), group: group.clone() };
             self.ask(shard, ask).await;
         }
-        self.control()
-            .commit(MetaChange::OffsetsDelete { topic, group })
-            .await
+        self.control().commit(MetaChange::OffsetsDelete { topic, group }).await
     }
 }

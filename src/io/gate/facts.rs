@@ -89,9 +89,7 @@ pub fn collect(directory: Option<&Path>, shards: usize) -> Facts {
 
 fn kernel_version() -> (u32, u32) {
     let name = uname();
-    name.ok()
-        .and_then(|name| parse_version(name.release().to_str()?))
-        .unwrap_or((0, 0))
+    name.ok().and_then(|name| parse_version(name.release().to_str()?)).unwrap_or((0, 0))
 }
 
 pub(super) fn parse_version(release: &str) -> Option<(u32, u32)> {
@@ -100,9 +98,7 @@ pub(super) fn parse_version(release: &str) -> Option<(u32, u32)> {
 }
 
 pub(super) fn has_seccomp_filter(status: &str) -> bool {
-    let mode = status
-        .lines()
-        .find_map(|line| line.strip_prefix("Seccomp:"));
+    let mode = status.lines().find_map(|line| line.strip_prefix("Seccomp:"));
     mode.is_some_and(|mode| mode.trim() != "0")
 }
 
@@ -152,12 +148,7 @@ fn probe_directory(path: &Path) -> DirectoryFacts {
 /// Creates a file, turns O_DIRECT on as glommio does, and reads a block that way.
 fn probe_file(path: &Path) -> DirectoryFacts {
     let mut options = fs::OpenOptions::new();
-    options
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600);
+    options.read(true).write(true).create(true).truncate(true).mode(0o600);
     let written = options.open(path).and_then(|mut file| {
         file.write_all(&[0; BLOCK_BYTES])?;
         file.sync_all()?;

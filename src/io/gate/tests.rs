@@ -15,10 +15,7 @@ fn good() -> Facts {
 }
 
 fn refused(errno: i32) -> Facts {
-    Facts {
-        uring: UringProbe::Failed(errno),
-        ..good()
-    }
+    Facts { uring: UringProbe::Failed(errno), ..good() }
 }
 
 /// The facts, the error, and what its sentence must name as the remedy.
@@ -29,10 +26,7 @@ fn assert_rows(rows: Vec<Row>) {
         assert_eq!(decide(&facts), Err(error.clone()), "{facts:?}");
         let sentence = error.to_string();
         assert!(sentence.contains(remedy), "{sentence}");
-        assert!(
-            !sentence.contains("  ") && !sentence.contains('\n'),
-            "{sentence}"
-        );
+        assert!(!sentence.contains("  ") && !sentence.contains('\n'), "{sentence}");
     }
 }
 
@@ -40,45 +34,22 @@ fn assert_rows(rows: Vec<Row>) {
 fn every_limit_has_its_error_and_its_remedy() {
     assert_rows(vec![
         (
-            Facts {
-                kernel: (5, 7),
-                ..good()
-            },
+            Facts { kernel: (5, 7), ..good() },
             GateError::KernelTooOld { major: 5, minor: 7 },
             "upgrade",
         ),
         (
-            Facts {
-                memlock_bytes: 65_536,
-                ..good()
-            },
+            Facts { memlock_bytes: 65_536, ..good() },
             GateError::MemlockTooLow { limit: 65_536 },
             "LimitMEMLOCK",
         ),
         (
-            Facts {
-                descriptors: 256,
-                ..good()
-            },
+            Facts { descriptors: 256, ..good() },
             GateError::TooFewDescriptors { limit: 256 },
             "LimitNOFILE",
         ),
-        (
-            Facts {
-                shards: 0,
-                ..good()
-            },
-            GateError::NoShards,
-            "number of CPUs",
-        ),
-        (
-            Facts {
-                cpus: vec![],
-                ..good()
-            },
-            GateError::NoCpus,
-            "cpuset",
-        ),
+        (Facts { shards: 0, ..good() }, GateError::NoShards, "number of CPUs"),
+        (Facts { cpus: vec![], ..good() }, GateError::NoCpus, "cpuset"),
     ]);
 }
 
@@ -86,77 +57,37 @@ fn every_limit_has_its_error_and_its_remedy() {
 fn every_way_to_lack_io_uring_has_its_error_and_its_remedy() {
     assert_rows(vec![
         (
-            Facts {
-                uring_disabled: 2,
-                ..refused(libc::EPERM)
-            },
+            Facts { uring_disabled: 2, ..refused(libc::EPERM) },
             GateError::DisabledBySysctl { setting: 2 },
             "sysctl -w",
         ),
         (
-            Facts {
-                uring_disabled: 1,
-                seccomp_filter: true,
-                ..refused(libc::EPERM)
-            },
+            Facts { uring_disabled: 1, seccomp_filter: true, ..refused(libc::EPERM) },
             GateError::DisabledBySysctl { setting: 1 },
             "sysctl -w",
         ),
         (
-            Facts {
-                seccomp_filter: true,
-                ..refused(libc::EPERM)
-            },
+            Facts { seccomp_filter: true, ..refused(libc::EPERM) },
             GateError::BlockedBySeccomp { errno: libc::EPERM },
             "--security-opt seccomp",
         ),
         (
-            Facts {
-                seccomp_filter: true,
-                ..refused(libc::ENOSYS)
-            },
-            GateError::BlockedBySeccomp {
-                errno: libc::ENOSYS,
-            },
+            Facts { seccomp_filter: true, ..refused(libc::ENOSYS) },
+            GateError::BlockedBySeccomp { errno: libc::ENOSYS },
             "--security-opt seccomp",
         ),
-        (
-            refused(libc::EPERM),
-            GateError::Refused { errno: libc::EPERM },
-            "security module",
-        ),
-        (
-            refused(libc::ENOSYS),
-            GateError::NotInKernel,
-            "CONFIG_IO_URING",
-        ),
-        (
-            refused(libc::ENOMEM),
-            GateError::NoLockableMemory { limit: 8 << 20 },
-            "--ulimit memlock",
-        ),
-        (
-            refused(libc::EMFILE),
-            GateError::TooFewDescriptors { limit: 65_536 },
-            "--ulimit nofile",
-        ),
-        (
-            refused(libc::EINVAL),
-            GateError::UringBroken {
-                errno: libc::EINVAL,
-            },
-            "ringmq doctor",
-        ),
+        (refused(libc::EPERM), GateError::Refused { errno: libc::EPERM }, "security module"),
+        (refused(libc::ENOSYS), GateError::NotInKernel, "CONFIG_IO_URING"),
+        (refused(libc::ENOMEM), GateError::NoLockableMemory { limit: 8 << 20 }, "--ulimit memlock"),
+        (refused(libc::EMFILE), GateError::TooFewDescriptors { limit: 65_536 }, "--ulimit nofile"),
+        (refused(libc::EINVAL), GateError::UringBroken { errno: libc::EINVAL }, "ringmq doctor"),
     ]);
 }
 
 #[test]
 fn every_unfit_directory_has_its_error_and_its_remedy() {
     let path = || PathBuf::from("/store");
-    let on = |directory| Facts {
-        directory: Some((path(), directory)),
-        ..good()
-    };
+    let on = |directory| Facts { directory: Some((path(), directory)), ..good() };
     assert_rows(vec![
         (
             on(DirectoryFacts::Missing(libc::ENOENT)),
@@ -178,18 +109,12 @@ fn every_unfit_directory_has_its_error_and_its_remedy() {
         ),
         (
             on(DirectoryFacts::Volatile("tmpfs")),
-            GateError::VolatileFileSystem {
-                path: path(),
-                kind: "tmpfs",
-            },
+            GateError::VolatileFileSystem { path: path(), kind: "tmpfs" },
             "ext4 or XFS",
         ),
         (
             on(DirectoryFacts::NoDirectIo(libc::EINVAL)),
-            GateError::NoDirectIo {
-                path: path(),
-                errno: libc::EINVAL,
-            },
+            GateError::NoDirectIo { path: path(), errno: libc::EINVAL },
             "ext4 or XFS",
         ),
     ]);
@@ -200,26 +125,10 @@ fn a_good_machine_passes_and_is_described() {
     let report = decide(&good()).expect("nothing is in the way");
     assert_eq!(report.cpus, [0, 1]);
     assert!(!report.shares_cpus);
-    let crowded = decide(&Facts {
-        shards: 3,
-        ..good()
-    })
-    .expect("more shards than CPUs may run");
+    let crowded = decide(&Facts { shards: 3, ..good() }).expect("more shards than CPUs may run");
     assert!(crowded.shares_cpus);
-    assert!(
-        decide(&Facts {
-            directory: None,
-            ..good()
-        })
-        .is_ok()
-    );
-    assert!(
-        decide(&Facts {
-            kernel: (5, 8),
-            ..good()
-        })
-        .is_ok()
-    );
+    assert!(decide(&Facts { directory: None, ..good() }).is_ok());
+    assert!(decide(&Facts { kernel: (5, 8), ..good() }).is_ok());
 }
 
 #[test]
@@ -227,12 +136,8 @@ fn versions_and_filters_are_read_as_the_kernel_writes_them() {
     assert_eq!(facts::parse_version("6.18.44-fc-v595"), Some((6, 18)));
     assert_eq!(facts::parse_version("5.8-rc1"), Some((5, 8)));
     assert_eq!(facts::parse_version("unknown"), None);
-    assert!(facts::has_seccomp_filter(
-        "Name:\tx\nSeccomp:\t2\nSeccomp_filters:\t1\n"
-    ));
-    assert!(!facts::has_seccomp_filter(
-        "Seccomp:\t0\nSeccomp_filters:\t0\n"
-    ));
+    assert!(facts::has_seccomp_filter("Name:\tx\nSeccomp:\t2\nSeccomp_filters:\t1\n"));
+    assert!(!facts::has_seccomp_filter("Seccomp:\t0\nSeccomp_filters:\t0\n"));
 }
 
 #[test]
@@ -243,22 +148,11 @@ fn the_machine_that_runs_the_tests_passes_except_for_memory_file_systems() {
     let directory = tempfile::tempdir_in(target).expect("the target directory is writable");
     let report = check(Some(directory.path()), 1).expect("tests need what the broker needs");
     assert!(report.memlock_bytes >= MEMLOCK_BYTES_MIN);
-    assert!(
-        directory
-            .path()
-            .read_dir()
-            .expect("it exists")
-            .next()
-            .is_none(),
-        "no file is left"
-    );
+    assert!(directory.path().read_dir().expect("it exists").next().is_none(), "no file is left");
     let missing = directory.path().join("missing");
     assert!(matches!(
         check(Some(&missing), 1),
-        Err(GateError::Directory {
-            errno: libc::ENOENT,
-            ..
-        })
+        Err(GateError::Directory { errno: libc::ENOENT, .. })
     ));
     if Path::new("/dev/shm").is_dir() {
         assert!(matches!(

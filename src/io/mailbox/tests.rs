@@ -8,9 +8,7 @@ fn a_full_mailbox_gives_the_message_back() {
     let (sender, _receiver) = mailbox(2);
     sender.try_send(1).expect("there is room for two");
     sender.try_send(2).expect("there is room for two");
-    let Err(Full(message)) = sender.try_send(3) else {
-        panic!("there is no room for a third")
-    };
+    let Err(Full(message)) = sender.try_send(3) else { panic!("there is no room for a third") };
     assert_eq!(message, 3);
 }
 

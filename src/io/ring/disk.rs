@@ -33,9 +33,7 @@ pub struct RingDisk {
 
 impl RingDisk {
     pub(super) fn new() -> RingDisk {
-        RingDisk {
-            prepared: Rc::default(),
-        }
+        RingDisk { prepared: Rc::default() }
     }
 
     async fn open_with(
@@ -50,19 +48,11 @@ impl RingDisk {
             self.prepare_device(parent).await.map_err(failed)?;
         }
         let mut options = OpenOptions::new();
-        options
-            .read(true)
-            .write(mode != OpenMode::Read)
-            .create_new(create)
-            .mode(0o640);
+        options.read(true).write(mode != OpenMode::Read).create_new(create).mode(0o640);
         if mode == OpenMode::WriteDurable {
             options.custom_flags(libc::O_DSYNC);
         }
-        let file = options
-            .dma_open(path)
-            .await
-            .map_err(plain_error)
-            .map_err(explain_direct);
+        let file = options.dma_open(path).await.map_err(plain_error).map_err(explain_direct);
         Ok(RingFile::new(file.map_err(failed)?, path.to_owned()))
     }
 
@@ -73,11 +63,7 @@ impl RingDisk {
     /// or the core spins while any I/O is under way. From a file open for writing only the read
     /// fails in any case, which settles it.
     async fn prepare_device(&self, directory: &Path) -> io::Result<()> {
-        let directory = if directory.as_os_str().is_empty() {
-            Path::new(".")
-        } else {
-            directory
-        };
+        let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
         let device = fs::metadata(directory)?.dev();
         if self.prepared.borrow().contains(&device) {
             return Ok(());
@@ -121,11 +107,7 @@ fn explain_direct(error: io::Error) -> io::Error {
 }
 
 pub(super) fn disk_error(operation: &str, path: &Path, source: io::Error) -> DiskError {
-    DiskError {
-        operation: operation.to_owned(),
-        path: path.to_owned(),
-        source,
-    }
+    DiskError { operation: operation.to_owned(), path: path.to_owned(), source }
 }
 
 /// Runs system calls that may wait on the executor's blocking thread. `call` must not panic.
@@ -142,17 +124,11 @@ async fn on_path<T: Send + 'static>(
     call: impl FnOnce(&Path) -> io::Result<T> + Send + 'static,
 ) -> Result<T> {
     let owned: PathBuf = path.to_owned();
-    blocking(move || call(&owned))
-        .await
-        .map_err(|source| disk_error(operation, path, source))
+    blocking(move || call(&owned)).await.map_err(|source| disk_error(operation, path, source))
 }
 
 fn sync_directory(path: &Path) -> io::Result<()> {
-    let path = if path.as_os_str().is_empty() {
-        Path::new(".")
-    } else {
-        path
-    };
+    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
     fs::File::open(path)?.sync_all()
 }
 
@@ -220,10 +196,7 @@ impl Disk for RingDisk {
     async fn create(&self, path: &Path, mode: OpenMode) -> Result<RingFile> {
         if mode == OpenMode::Read {
             // An empty file that can only be read: made, closed, and opened again.
-            self.open_with("create", path, OpenMode::Write, true)
-                .await?
-                .discard()
-                .await?;
+            self.open_with("create", path, OpenMode::Write, true).await?.discard().await?;
             return self.open(path, mode).await;
         }
         self.open_with("create", path, mode, true).await

@@ -44,11 +44,7 @@ impl EventBell {
         // SAFETY: the descriptor is open and owned by nobody else.
         let listener = unsafe { BufferedFile::from_raw_fd(listening.into_raw_fd()) };
         let button = Arc::new(EventRinger { event });
-        Ok(EventBell {
-            button,
-            listener: Rc::new(listener),
-            pending: None,
-        })
+        Ok(EventBell { button, listener: Rc::new(listener), pending: None })
     }
 }
 
@@ -62,11 +58,7 @@ impl Doorbell for EventBell {
         let read = self.pending.get_or_insert_with(|| {
             let listener = listener.clone();
             Box::pin(async move {
-                listener
-                    .read_at(0, COUNTER_BYTES)
-                    .await
-                    .map(drop)
-                    .map_err(plain_error)
+                listener.read_at(0, COUNTER_BYTES).await.map(drop).map_err(plain_error)
             })
         });
         match read.as_mut().poll(context) {

@@ -38,16 +38,11 @@ enum Memory {
 
 impl RingBuffer {
     pub(super) fn zeroed(bytes: usize) -> RingBuffer {
-        assert!(
-            bytes > 0 && bytes.is_multiple_of(BLOCK_BYTES),
-            "{bytes} bytes are no blocks"
-        );
+        assert!(bytes > 0 && bytes.is_multiple_of(BLOCK_BYTES), "{bytes} bytes are no blocks");
         let mut memory = glommio::allocate_dma_buffer(bytes);
         assert!(memory.as_ptr().addr().is_multiple_of(BLOCK_BYTES));
         memory.as_bytes_mut().fill(0);
-        RingBuffer {
-            memory: Memory::Own(Rc::new(memory)),
-        }
+        RingBuffer { memory: Memory::Own(Rc::new(memory)) }
     }
 }
 
@@ -106,10 +101,7 @@ impl RingFile {
     }
 
     async fn read_once(&self, position: u64, bytes: usize) -> io::Result<ReadResult> {
-        self.file
-            .read_at_aligned(position, bytes)
-            .await
-            .map_err(plain_error)
+        self.file.read_at_aligned(position, bytes).await.map_err(plain_error)
     }
 
     /// Goes on after a read that was short before the end of the file, which the kernel may do but
@@ -131,17 +123,10 @@ impl RingFile {
             let end = position + filled as u64;
             if filled == bytes || end >= self.length_now()? {
                 whole.as_bytes_mut()[filled..].fill(0);
-                return Ok((
-                    RingBuffer {
-                        memory: Memory::Own(Rc::new(whole)),
-                    },
-                    filled,
-                ));
+                return Ok((RingBuffer { memory: Memory::Own(Rc::new(whole)) }, filled));
             }
             filled -= filled % BLOCK_BYTES;
-            part = self
-                .read_once(position + filled as u64, bytes - filled)
-                .await?;
+            part = self.read_once(position + filled as u64, bytes - filled).await?;
             if part.len() < BLOCK_BYTES
                 && position + ((filled + part.len()) as u64) < self.length_now()?
             {
@@ -175,8 +160,7 @@ impl File for RingFile {
     type Buffer = RingBuffer;
 
     async fn length(&self) -> Result<u64> {
-        self.length_now()
-            .map_err(|source| self.failed("ask for the length of", source))
+        self.length_now().map_err(|source| self.failed("ask for the length of", source))
     }
 
     async fn read(&self, position: u64, bytes: usize) -> Result<ReadBytes<RingBuffer>> {
@@ -187,15 +171,10 @@ impl File for RingFile {
         let at_end =
             count == bytes || position + count as u64 >= self.length_now().map_err(failed)?;
         if at_end {
-            let buffer = RingBuffer {
-                memory: Memory::Read(result),
-            };
+            let buffer = RingBuffer { memory: Memory::Read(result) };
             return Ok(ReadBytes::new(buffer, count));
         }
-        let (buffer, count) = self
-            .read_rest(position, bytes, result)
-            .await
-            .map_err(failed)?;
+        let (buffer, count) = self.read_rest(position, bytes, result).await.map_err(failed)?;
         Ok(ReadBytes::new(buffer, count))
     }
 
@@ -234,12 +213,7 @@ impl File for RingFile {
         let (start, count) =
             range.ok_or_else(|| failed(io::Error::from(ErrorKind::FileTooLarge)))?;
         self.on_duplicate(move |file| {
-            Ok(fallocate(
-                file.as_fd(),
-                FallocateFlags::empty(),
-                start,
-                count,
-            )?)
+            Ok(fallocate(file.as_fd(), FallocateFlags::empty(), start, count)?)
         })
         .await
         .map_err(failed)
@@ -249,9 +223,7 @@ impl File for RingFile {
         let failed = |source| self.failed(&format!("set to {bytes} bytes the length of"), source);
         let length =
             i64::try_from(bytes).map_err(|_| failed(io::Error::from(ErrorKind::FileTooLarge)))?;
-        self.on_duplicate(move |file| Ok(ftruncate(file.as_fd(), length)?))
-            .await
-            .map_err(failed)
+        self.on_duplicate(move |file| Ok(ftruncate(file.as_fd(), length)?)).await.map_err(failed)
     }
 
     async fn close(self) -> Result<()> {

@@ -37,11 +37,7 @@ impl Net for RingNet {
     type Listener = RingListener;
 
     fn listen(&self, address: SocketAddr) -> io::Result<RingListener> {
-        let socket = Socket::new(
-            Domain::for_address(address),
-            Type::STREAM,
-            Some(Protocol::TCP),
-        )?;
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         // Without SO_REUSEPORT, which glommio's own bind sets: two brokers on one port would take
         // each other's connections.
         socket.set_reuse_address(true)?;
@@ -59,11 +55,7 @@ impl Net for RingNet {
         let local = internet_address(socket.local_addr()?)?;
         // SAFETY: the descriptor is a connected socket, and `accepted` was its only owner.
         let stream = unsafe { TcpStream::from_raw_fd(accepted.descriptor.into_raw_fd()) };
-        Ok(RingStream {
-            stream: RefCell::new(stream),
-            peer: accepted.peer,
-            local,
-        })
+        Ok(RingStream { stream: RefCell::new(stream), peer: accepted.peer, local })
     }
 
     async fn connect(&self, address: SocketAddr) -> io::Result<RingStream> {
@@ -71,11 +63,7 @@ impl Net for RingNet {
         stream.set_nodelay(true).map_err(plain_error)?;
         let peer = stream.peer_addr().map_err(plain_error)?;
         let local = stream.local_addr().map_err(plain_error)?;
-        Ok(RingStream {
-            stream: RefCell::new(stream),
-            peer,
-            local,
-        })
+        Ok(RingStream { stream: RefCell::new(stream), peer, local })
     }
 }
 
@@ -93,10 +81,7 @@ pub struct RingListener {
 
 impl std::fmt::Debug for RingStream {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter
-            .debug_struct("RingStream")
-            .field("peer", &self.peer)
-            .finish_non_exhaustive()
+        formatter.debug_struct("RingStream").field("peer", &self.peer).finish_non_exhaustive()
     }
 }
 

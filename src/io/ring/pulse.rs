@@ -39,20 +39,14 @@ impl Pulse {
         let executors = (0..executors).map(|_| Mutex::default()).collect();
         let pulse = Arc::new(Pulse { executors });
         let beating = pulse.clone();
-        thread::Builder::new()
-            .name("pulse".to_owned())
-            .spawn(move || {
-                let mut pause = interval;
-                while Arc::strong_count(&beating) > 1 {
-                    thread::park_timeout(pause);
-                    let busy = beating.beat(pause);
-                    pause = if busy {
-                        interval
-                    } else {
-                        (pause * 2).min(interval * IDLE_FACTOR)
-                    };
-                }
-            })?;
+        thread::Builder::new().name("pulse".to_owned()).spawn(move || {
+            let mut pause = interval;
+            while Arc::strong_count(&beating) > 1 {
+                thread::park_timeout(pause);
+                let busy = beating.beat(pause);
+                pause = if busy { interval } else { (pause * 2).min(interval * IDLE_FACTOR) };
+            }
+        })?;
         Ok(pulse)
     }
 
@@ -73,26 +67,17 @@ impl Pulse {
     }
 
     fn lock(&self, number: usize) -> MutexGuard<'_, Option<Executor>> {
-        self.executors[number]
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.executors[number].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A task that is woken by every beat and does nothing; never resolves.
     pub async fn listen(self: Arc<Self>, number: usize) {
-        let listener = Listener {
-            pulse: self,
-            number,
-        };
+        let listener = Listener { pulse: self, number };
         poll_fn(|context| {
             let mut place = listener.pulse.lock(number);
             if place.is_none() {
                 let (waker, clock) = (context.waker().clone(), clock_of_this_thread());
-                *place = Some(Executor {
-                    waker,
-                    clock,
-                    used: cpu_time(clock),
-                });
+                *place = Some(Executor { waker, clock, used: cpu_time(clock) });
             }
             Poll::<()>::Pending
         })
@@ -145,10 +130,7 @@ mod tests {
     #[test]
     fn the_thread_ends_with_its_executors() {
         let pulse = Pulse::start(1, Duration::from_millis(1)).expect("a thread can be started");
-        assert!(
-            !pulse.beat(Duration::from_millis(1)),
-            "nobody listens, so nobody is busy"
-        );
+        assert!(!pulse.beat(Duration::from_millis(1)), "nobody listens, so nobody is busy");
         let weak = Arc::downgrade(&pulse);
         drop(pulse);
         while weak.strong_count() > 0 {

@@ -48,10 +48,7 @@ impl Wake for TaskWaker {
 
     fn wake_by_ref(self: &Arc<Self>) {
         if !self.queued.swap(true, Ordering::SeqCst) {
-            self.ready
-                .lock()
-                .expect("no panic while pushing")
-                .push(self.task);
+            self.ready.lock().expect("no panic while pushing").push(self.task);
         }
     }
 }
@@ -133,14 +130,7 @@ impl Core {
         }
         let (id, waker) = self.new_waker();
         waker.wake_by_ref();
-        let replaced = self.tasks.borrow_mut().insert(
-            id,
-            Task {
-                name,
-                future,
-                waker,
-            },
-        );
+        let replaced = self.tasks.borrow_mut().insert(id, Task { name, future, waker });
         assert!(replaced.is_none(), "task numbers are not used twice");
     }
 
@@ -160,11 +150,7 @@ impl Core {
 
     /// Resolves when the clock has reached `at`; to be dropped at any time.
     pub(super) fn sleep_until(self: &Rc<Self>, at: Duration) -> Sleep {
-        Sleep {
-            core: self.clone(),
-            at,
-            key: None,
-        }
+        Sleep { core: self.clone(), at, key: None }
     }
 
     /// Gives way once, always.
@@ -188,14 +174,7 @@ impl Core {
     pub(super) fn new_waker(&self) -> (u64, Arc<TaskWaker>) {
         let task = self.new_id();
         let ready = self.ready.clone();
-        (
-            task,
-            Arc::new(TaskWaker {
-                task,
-                queued: AtomicBool::new(false),
-                ready,
-            }),
-        )
+        (task, Arc::new(TaskWaker { task, queued: AtomicBool::new(false), ready }))
     }
 
     pub(super) fn pick(&self) -> Option<u64> {
@@ -218,10 +197,7 @@ impl Core {
         task.waker.begin_poll();
         let waker = Waker::from(task.waker.clone());
         let poll = {
-            let report = PanicReport {
-                name: task.name,
-                seed: self.seed,
-            };
+            let report = PanicReport { name: task.name, seed: self.seed };
             let poll = task.future.as_mut().poll(&mut Context::from_waker(&waker));
             std::mem::forget(report);
             poll
@@ -241,10 +217,7 @@ impl Core {
             Some(at) if at <= self.time_limit.get() => at.max(self.now.get()),
             Some(_) => {
                 let at = self.now.get();
-                return Err(Stopped::TimeLimit {
-                    seed: self.seed,
-                    at,
-                });
+                return Err(Stopped::TimeLimit { seed: self.seed, at });
             }
             None => return Err(self.deadlock()),
         };
@@ -266,31 +239,13 @@ impl Core {
 
     fn deadlock(&self) -> Stopped {
         let mut waiting = vec!["main".to_owned()];
-        waiting.extend(
-            self.tasks
-                .borrow()
-                .values()
-                .map(|task| task.name.to_owned()),
-        );
-        Stopped::Deadlock {
-            seed: self.seed,
-            at: self.now.get(),
-            waiting,
-        }
+        waiting.extend(self.tasks.borrow().values().map(|task| task.name.to_owned()));
+        Stopped::Deadlock { seed: self.seed, at: self.now.get(), waiting }
     }
 
     pub(super) fn spinning(&self, task: u64) -> Stopped {
-        let task = self
-            .tasks
-            .borrow()
-            .get(&task)
-            .map_or("main", |task| task.name)
-            .to_owned();
-        Stopped::Spinning {
-            seed: self.seed,
-            at: self.now.get(),
-            task,
-        }
+        let task = self.tasks.borrow().get(&task).map_or("main", |task| task.name).to_owned();
+        Stopped::Spinning { seed: self.seed, at: self.now.get(), task }
     }
 
     pub(super) fn crash(&self) {
@@ -315,10 +270,7 @@ impl Drop for PanicReport {
     fn drop(&mut self) {
         tracing::error!(task = self.name, seed = self.seed, "a task panicked");
         // Tests have no log.
-        eprintln!(
-            "task {} panicked in the simulation with seed {}",
-            self.name, self.seed
-        );
+        eprintln!("task {} panicked in the simulation with seed {}", self.name, self.seed);
     }
 }
 
@@ -339,10 +291,7 @@ impl Future for Sleep {
         if self.core.now() >= self.at {
             return Poll::Ready(());
         }
-        self.key = Some(
-            self.core
-                .set_alarm(self.at, Alarm::Wake(context.waker().clone())),
-        );
+        self.key = Some(self.core.set_alarm(self.at, Alarm::Wake(context.waker().clone())));
         Poll::Pending
     }
 }

@@ -39,10 +39,7 @@ impl fmt::Debug for SimDisk {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.state.borrow();
         let names: Vec<_> = state.names.keys().collect();
-        formatter
-            .debug_struct("SimDisk")
-            .field("files", &names)
-            .finish_non_exhaustive()
+        formatter.debug_struct("SimDisk").field("files", &names).finish_non_exhaustive()
     }
 }
 
@@ -53,10 +50,7 @@ impl SimDisk {
     }
 
     fn from_state(state: DiskState) -> Self {
-        SimDisk {
-            state: Rc::new(RefCell::new(state)),
-            core: None,
-        }
+        SimDisk { state: Rc::new(RefCell::new(state)), core: None }
     }
 
     pub(super) fn attach(&self, core: &Rc<Core>) -> Self {
@@ -65,10 +59,7 @@ impl SimDisk {
             "this disk has passed its crash point: start from kill() or power_cut() of it"
         );
         self.settle_abandoned();
-        SimDisk {
-            state: self.state.clone(),
-            core: Some(core.clone()),
-        }
+        SimDisk { state: self.state.clone(), core: Some(core.clone()) }
     }
 
     /// The disk as a new process finds it if this one is killed now: everything resolved is there;
@@ -148,10 +139,7 @@ impl SimDisk {
         path: &Rc<Path>,
         request: Request,
     ) -> Result<Reply> {
-        let core = self
-            .core
-            .as_ref()
-            .expect("a disk works for a task of a simulation");
+        let core = self.core.as_ref().expect("a disk works for a task of a simulation");
         let kind = request.kind();
         let (position, bytes) = request.range();
         let begun = self.state.borrow_mut().begin(request, path, core.running());
@@ -183,11 +171,7 @@ impl SimDisk {
             Poll::Pending
         })
         .await;
-        reply.map_err(|source| DiskError {
-            operation: verb(),
-            path: path.to_path_buf(),
-            source,
-        })
+        reply.map_err(|source| DiskError { operation: verb(), path: path.to_path_buf(), source })
     }
 
     async fn operate_on(
@@ -202,15 +186,8 @@ impl SimDisk {
     }
 
     fn handle(&self, reply: Reply, path: Rc<Path>, mode: OpenMode) -> SimFile {
-        let Reply::File(file) = reply else {
-            unreachable!("an open replies with a file")
-        };
-        SimFile {
-            disk: self.clone(),
-            file,
-            path,
-            mode,
-        }
+        let Reply::File(file) = reply else { unreachable!("an open replies with a file") };
+        SimFile { disk: self.clone(), file, path, mode }
     }
 }
 
@@ -235,9 +212,7 @@ impl Disk for SimDisk {
 
     fn buffer(&self, bytes: usize) -> SimBuffer {
         assert_blocks("a buffer", 0, bytes as u64);
-        SimBuffer {
-            bytes: vec![0; bytes],
-        }
+        SimBuffer { bytes: vec![0; bytes] }
     }
 
     async fn open(&self, path: &Path, mode: OpenMode) -> Result<SimFile> {
@@ -251,8 +226,7 @@ impl Disk for SimDisk {
     }
 
     async fn create_directory(&self, path: &Path) -> Result<()> {
-        self.operate_on("create directory", path, Request::CreateDirectory)
-            .await?;
+        self.operate_on("create directory", path, Request::CreateDirectory).await?;
         Ok(())
     }
 
@@ -264,20 +238,15 @@ impl Disk for SimDisk {
     }
 
     async fn sync_directory(&self, path: &Path) -> Result<()> {
-        let request = Request::SyncDirectory {
-            mark: self.state.borrow().mark(),
-        };
+        let request = Request::SyncDirectory { mark: self.state.borrow().mark() };
         self.operate_on("sync directory", path, request).await?;
         Ok(())
     }
 
     async fn rename_durably(&self, from: &Path, to: &Path) -> Result<()> {
         let to: Rc<Path> = to.into();
-        let request = Request::Rename {
-            from: PathBuf::from(from),
-        };
-        self.operate(|| format!("rename {} to", from.display()), &to, request)
-            .await?;
+        let request = Request::Rename { from: PathBuf::from(from) };
+        self.operate(|| format!("rename {} to", from.display()), &to, request).await?;
         Ok(())
     }
 
@@ -287,11 +256,7 @@ impl Disk for SimDisk {
     }
 
     async fn space(&self, path: &Path) -> Result<(u64, u64)> {
-        match self
-            .operate_on("find the free space of", path, Request::Space)
-            .await?
-            .0
-        {
+        match self.operate_on("find the free space of", path, Request::Space).await?.0 {
             Reply::Space(free, all) => Ok((free, all)),
             _ => unreachable!("space replies with space"),
         }
@@ -312,11 +277,7 @@ impl SimFile {
             return Ok(());
         }
         let source = io::Error::from_raw_os_error(libc::EBADF);
-        Err(DiskError {
-            operation: verb.to_owned(),
-            path: self.path.to_path_buf(),
-            source,
-        })
+        Err(DiskError { operation: verb.to_owned(), path: self.path.to_path_buf(), source })
     }
 }
 
@@ -325,11 +286,7 @@ impl File for SimFile {
 
     async fn length(&self) -> Result<u64> {
         let request = Request::Length { file: self.file };
-        match self
-            .disk
-            .operate(|| "find the length of".into(), &self.path, request)
-            .await?
-        {
+        match self.disk.operate(|| "find the length of".into(), &self.path, request).await? {
             Reply::Number(length) => Ok(length),
             _ => unreachable!("a length replies with a number"),
         }
@@ -337,11 +294,7 @@ impl File for SimFile {
 
     async fn read(&self, position: u64, bytes: usize) -> Result<ReadBytes<SimBuffer>> {
         assert_blocks("a read", position, bytes as u64);
-        let request = Request::Read {
-            file: self.file,
-            position,
-            bytes,
-        };
+        let request = Request::Read { file: self.file, position, bytes };
         let verb = || format!("read {bytes} bytes at {position} of");
         match self.disk.operate(verb, &self.path, request).await? {
             Reply::Bytes(bytes, length) => Ok(ReadBytes::new(SimBuffer { bytes }, length)),
@@ -365,23 +318,14 @@ impl File for SimFile {
     }
 
     async fn sync(&self) -> Result<()> {
-        let request = Request::Sync {
-            file: self.file,
-            mark: self.disk.state.borrow().mark(),
-        };
-        self.disk
-            .operate(|| "sync".into(), &self.path, request)
-            .await?;
+        let request = Request::Sync { file: self.file, mark: self.disk.state.borrow().mark() };
+        self.disk.operate(|| "sync".into(), &self.path, request).await?;
         Ok(())
     }
 
     async fn allocate(&self, position: u64, bytes: u64) -> Result<()> {
         self.check_writable("allocate room in")?;
-        let request = Request::Allocate {
-            file: self.file,
-            position,
-            bytes,
-        };
+        let request = Request::Allocate { file: self.file, position, bytes };
         let verb = || format!("allocate {bytes} bytes at {position} of");
         self.disk.operate(verb, &self.path, request).await?;
         Ok(())
@@ -389,19 +333,14 @@ impl File for SimFile {
 
     async fn set_length(&self, bytes: u64) -> Result<()> {
         self.check_writable("set the length of")?;
-        let request = Request::SetLength {
-            file: self.file,
-            bytes,
-        };
+        let request = Request::SetLength { file: self.file, bytes };
         let verb = || format!("set the length to {bytes} bytes of");
         self.disk.operate(verb, &self.path, request).await?;
         Ok(())
     }
 
     async fn close(self) -> Result<()> {
-        self.disk
-            .operate(|| "close".into(), &self.path, Request::Close)
-            .await?;
+        self.disk.operate(|| "close".into(), &self.path, Request::Close).await?;
         Ok(())
     }
 }

@@ -106,33 +106,16 @@ impl DiskState {
         self.issued += 1;
         let number = self.issued;
         let (position, bytes) = request.range();
-        let operation = Operation {
-            number,
-            kind: request.kind(),
-            path: path.clone(),
-            position,
-            bytes,
-        };
-        let fault = self
-            .rules
-            .iter_mut()
-            .find_map(|rule| rule.apply(&operation));
+        let operation =
+            Operation { number, kind: request.kind(), path: path.clone(), position, bytes };
+        let fault = self.rules.iter_mut().find_map(|rule| rule.apply(&operation));
         self.log.push(operation);
         let mut takes = self.latency(&request);
         if let Some(Fault::Stall(extra)) = fault {
             takes += extra;
         }
         let path = path.clone();
-        self.under_way.insert(
-            number,
-            UnderWay {
-                request,
-                path,
-                fault,
-                task,
-                abandoned: false,
-            },
-        );
+        self.under_way.insert(number, UnderWay { request, path, fault, task, abandoned: false });
         if self.crash_after.is_some_and(|count| number > count) {
             self.crashed = true;
             return None;
@@ -197,17 +180,9 @@ impl DiskState {
 
     /// The device is done with the operation.
     pub(super) fn complete(&mut self, number: u64) -> io::Result<Reply> {
-        let operation = self
-            .under_way
-            .remove(&number)
-            .expect("operations complete once");
+        let operation = self.under_way.remove(&number).expect("operations complete once");
         self.sequence += 1;
-        let UnderWay {
-            request,
-            path,
-            fault,
-            ..
-        } = operation;
+        let UnderWay { request, path, fault, .. } = operation;
         match fault {
             None | Some(Fault::Stall(_)) => self.apply(request, &path),
             Some(fault) => Err(self.fail(request, &path, fault)),
@@ -220,8 +195,7 @@ impl DiskState {
             Request::Open => self.open(path),
             Request::Create => self.create(path),
             Request::CreateDirectory => {
-                self.directories
-                    .extend(path.ancestors().map(Path::to_path_buf));
+                self.directories.extend(path.ancestors().map(Path::to_path_buf));
                 Ok(Reply::Done)
             }
             Request::List => self.list(path),
@@ -237,36 +211,22 @@ impl DiskState {
             Request::Remove => self.remove(path),
             Request::Space => {
                 let used = self.used();
-                Ok(Reply::Space(
-                    self.capacity.saturating_sub(used),
-                    self.capacity,
-                ))
+                Ok(Reply::Space(self.capacity.saturating_sub(used), self.capacity))
             }
             Request::Length { file } => Ok(Reply::Number(self.file(file).current.length())),
-            Request::Read {
-                file,
-                position,
-                bytes,
-            } => {
+            Request::Read { file, position, bytes } => {
                 let mut buffer = vec![0; bytes];
                 let count = self.file(file).current.read(position, &mut buffer);
                 Ok(Reply::Bytes(buffer, count))
             }
-            Request::Write {
-                file,
-                position,
-                data,
-                durable,
-            } => self.write(file, position, &data, durable),
+            Request::Write { file, position, data, durable } => {
+                self.write(file, position, &data, durable)
+            }
             Request::Sync { file, mark } => {
                 self.file(file).promote(mark);
                 Ok(Reply::Done)
             }
-            Request::Allocate {
-                file,
-                position,
-                bytes,
-            } => {
+            Request::Allocate { file, position, bytes } => {
                 let end = position + bytes;
                 if end > self.room_end(file) {
                     return Err(no_space());
@@ -309,8 +269,7 @@ impl DiskState {
     fn write_front(&mut self, file: u64, position: u64, data: &Rc<[u8]>, bytes: usize) {
         let sequence = self.sequence;
         let sectors = bytes / SECTOR_BYTES;
-        self.file(file)
-            .write_some(sequence, position, data, |sector| sector < sectors);
+        self.file(file).write_some(sequence, position, data, |sector| sector < sectors);
     }
 
     pub(super) fn write_any(&mut self, file: u64, position: u64, data: &Rc<[u8]>) {
@@ -332,60 +291,30 @@ impl DiskState {
     fn used(&self) -> u64 {
         let named: BTreeSet<u64> = self.names.values().copied().collect();
         let takes_room = |(file, state): (&u64, &FileState)| {
-            if named.contains(file) || state.handles > 0 {
-                state.allocated_end
-            } else {
-                0
-            }
+            if named.contains(file) || state.handles > 0 { state.allocated_end } else { 0 }
         };
         self.files.iter().map(takes_room).sum()
     }
 
     pub(super) fn file(&mut self, file: u64) -> &mut FileState {
-        self.files
-            .get_mut(&file)
-            .expect("a file with a handle or a name exists")
+        self.files.get_mut(&file).expect("a file with a handle or a name exists")
     }
 
     fn fail(&mut self, request: Request, path: &Path, fault: Fault) -> io::Error {
         let coin = self.random.chance(1, 2);
         match (request, fault) {
-            (
-                Request::Write {
-                    file,
-                    position,
-                    data,
-                    ..
-                },
-                Fault::Short(bytes),
-            ) => {
+            (Request::Write { file, position, data, .. }, Fault::Short(bytes)) => {
                 self.write_front(file, position, &data, bytes.min(data.len()));
                 return io::Error::new(
                     io::ErrorKind::WriteZero,
                     format!("only {bytes} of {} bytes were written", data.len()),
                 );
             }
-            (
-                Request::Write {
-                    file,
-                    position,
-                    data,
-                    ..
-                },
-                Fault::NoSpace,
-            ) => {
+            (Request::Write { file, position, data, .. }, Fault::NoSpace) => {
                 let front = self.random.index(data.len());
                 self.write_front(file, position, &data, front);
             }
-            (
-                Request::Write {
-                    file,
-                    position,
-                    data,
-                    ..
-                },
-                _,
-            ) => {
+            (Request::Write { file, position, data, .. }, _) => {
                 self.write_any(file, position, &data);
             }
             (Request::Sync { file, mark }, _) => self.file(file).lose(mark),

@@ -20,8 +20,7 @@ async fn workload(runtime: &SimRuntime) -> Result<(), DiskError> {
     for (name, blocks) in [("store/a", 3_u8), ("store/b", 1)] {
         let file = disk.create(Path::new(name), OpenMode::Write).await?;
         for block in 0..blocks {
-            file.write(&filled(disk, block + 1, 1), u64::from(block) * BLOCK as u64)
-                .await?;
+            file.write(&filled(disk, block + 1, 1), u64::from(block) * BLOCK as u64).await?;
         }
         file.sync().await?;
         file.close().await?;
@@ -37,53 +36,22 @@ fn files_are_created_written_read_listed_renamed_and_removed() {
         let a = Path::new("store/a");
         let file = disk.open(a, OpenMode::Read).await.expect("it is there");
         assert_eq!(file.length().await.expect("no fault"), 3 * BLOCK as u64);
-        let read = file
-            .read(2 * BLOCK as u64, 4 * BLOCK)
-            .await
-            .expect("no fault");
+        let read = file.read(2 * BLOCK as u64, 4 * BLOCK).await.expect("no fault");
         assert_eq!(read.bytes(), [3; BLOCK]);
-        assert_eq!(
-            file.read(1 << 30, BLOCK).await.expect("no fault").bytes(),
-            b""
-        );
-        let denied = file
-            .write(&disk.buffer(BLOCK), 0)
-            .await
-            .expect_err("read only");
+        assert_eq!(file.read(1 << 30, BLOCK).await.expect("no fault").bytes(), b"");
+        let denied = file.write(&disk.buffer(BLOCK), 0).await.expect_err("read only");
         assert!(denied.to_string().contains("store/a"), "{denied}");
-        let taken = disk
-            .create(a, OpenMode::Write)
-            .await
-            .err()
-            .expect("it exists");
+        let taken = disk.create(a, OpenMode::Write).await.err().expect("it exists");
         assert_eq!(taken.source.kind(), ErrorKind::AlreadyExists);
-        disk.rename_durably(a, Path::new("store/b"))
-            .await
-            .expect("no fault");
+        disk.rename_durably(a, Path::new("store/b")).await.expect("no fault");
         let names = disk.list(Path::new("store")).await.expect("no fault");
         assert_eq!(names, [("b".to_owned(), 3 * BLOCK as u64)]);
         disk.remove(Path::new("store/b")).await.expect("no fault");
-        let gone = disk
-            .open(Path::new("store/b"), OpenMode::Read)
-            .await
-            .err()
-            .expect("removed");
+        let gone = disk.open(Path::new("store/b"), OpenMode::Read).await.err().expect("removed");
         assert_eq!(gone.source.kind(), ErrorKind::NotFound);
-        assert_eq!(
-            file.read(0, BLOCK)
-                .await
-                .expect("open files live on")
-                .bytes(),
-            [1; BLOCK]
-        );
-        let nowhere = disk
-            .create(Path::new("absent/x"), OpenMode::Write)
-            .await
-            .err();
-        assert_eq!(
-            nowhere.expect("no directory").source.kind(),
-            ErrorKind::NotFound
-        );
+        assert_eq!(file.read(0, BLOCK).await.expect("open files live on").bytes(), [1; BLOCK]);
+        let nowhere = disk.create(Path::new("absent/x"), OpenMode::Write).await.err();
+        assert_eq!(nowhere.expect("no directory").source.kind(), ErrorKind::NotFound);
     });
 }
 
@@ -91,10 +59,7 @@ fn files_are_created_written_read_listed_renamed_and_removed() {
 fn allocated_and_extended_bytes_read_as_zeros_even_after_a_cut() {
     Sim::new(1).run(async |runtime| {
         let disk = runtime.disk();
-        let file = disk
-            .create(Path::new("f"), OpenMode::Write)
-            .await
-            .expect("no fault");
+        let file = disk.create(Path::new("f"), OpenMode::Write).await.expect("no fault");
         file.allocate(0, 3 * BLOCK as u64).await.expect("no fault");
         file.write(&filled(disk, 9, 2), 0).await.expect("no fault");
         file.set_length(5000).await.expect("no fault");
@@ -109,8 +74,7 @@ fn allocated_and_extended_bytes_read_as_zeros_even_after_a_cut() {
 fn twins_of_one_seed_have_one_trace_on_the_disk() {
     let trace = |seed| {
         let sim = Sim::new(seed);
-        sim.run(async |runtime| workload(&runtime).await)
-            .expect("no faults");
+        sim.run(async |runtime| workload(&runtime).await).expect("no faults");
         (sim.trace_hash(), sim.now(), sim.disk().log())
     };
     assert_eq!(trace(1), trace(1));
@@ -121,11 +85,7 @@ fn twins_of_one_seed_have_one_trace_on_the_disk() {
 #[should_panic(expected = "not in whole blocks")]
 fn a_write_beside_the_blocks_is_refused() {
     Sim::new(1).run(async |runtime| {
-        let file = runtime
-            .disk()
-            .create(Path::new("f"), OpenMode::Write)
-            .await
-            .expect("no fault");
+        let file = runtime.disk().create(Path::new("f"), OpenMode::Write).await.expect("no fault");
         let _ = file.write(&runtime.disk().buffer(BLOCK), 100).await;
     });
 }
@@ -135,10 +95,7 @@ fn a_write_beside_the_blocks_is_refused() {
 fn a_read_under_a_write_of_the_same_block_is_refused() {
     Sim::new(1).run(async |runtime| {
         let disk = runtime.disk();
-        let file = disk
-            .create(Path::new("f"), OpenMode::Write)
-            .await
-            .expect("no fault");
+        let file = disk.create(Path::new("f"), OpenMode::Write).await.expect("no fault");
         let buffer = filled(disk, 1, 2);
         let write = file.write(&buffer, 0);
         let read = file.read(BLOCK as u64, BLOCK);
@@ -150,10 +107,7 @@ fn a_read_under_a_write_of_the_same_block_is_refused() {
 fn writes_and_reads_of_other_blocks_go_side_by_side() {
     Sim::new(1).run(async |runtime| {
         let disk = runtime.disk();
-        let file = disk
-            .create(Path::new("f"), OpenMode::Write)
-            .await
-            .expect("no fault");
+        let file = disk.create(Path::new("f"), OpenMode::Write).await.expect("no fault");
         file.write(&filled(disk, 1, 1), 0).await.expect("no fault");
         let buffer = filled(disk, 2, 1);
         let write = file.write(&buffer, BLOCK as u64);
@@ -166,38 +120,23 @@ fn writes_and_reads_of_other_blocks_go_side_by_side() {
 #[test]
 fn a_crash_point_after_every_operation_ends_the_run_there() {
     let sim = Sim::new(1);
-    sim.run(async |runtime| workload(&runtime).await)
-        .expect("no faults");
+    sim.run(async |runtime| workload(&runtime).await).expect("no faults");
     let log = sim.disk().log();
     assert_eq!(log.len() as u64, sim.disk().operations());
     for count in 0..log.len() {
         let sim = Sim::new(1);
         sim.disk().crash_after_operation(count as u64);
         let stopped = sim.try_run(async |runtime| workload(&runtime).await);
-        assert!(
-            matches!(stopped, Err(Stopped::DiskCrashed { .. })),
-            "after {count}"
-        );
+        assert!(matches!(stopped, Err(Stopped::DiskCrashed { .. })), "after {count}");
         assert_eq!(sim.disk().log(), log[..=count], "after {count}");
         let image = sim.disk().kill(5);
-        let writes = log[..count]
-            .iter()
-            .filter(|line| line.kind == OperationKind::Write);
+        let writes = log[..count].iter().filter(|line| line.kind == OperationKind::Write);
         for line in writes {
-            let bytes = image
-                .read_file(&line.path)
-                .expect("a resolved create stays");
-            assert!(
-                bytes.len() as u64 >= line.position + line.bytes,
-                "after {count}"
-            );
+            let bytes = image.read_file(&line.path).expect("a resolved create stays");
+            assert!(bytes.len() as u64 >= line.position + line.bytes, "after {count}");
         }
         Sim::with_disk(2, &image).run(async |runtime| {
-            runtime
-                .disk()
-                .list(Path::new(""))
-                .await
-                .expect("the image works");
+            runtime.disk().list(Path::new("")).await.expect("the image works");
         });
     }
 }
@@ -205,8 +144,7 @@ fn a_crash_point_after_every_operation_ends_the_run_there() {
 #[test]
 fn every_operation_of_a_workload_can_fail() {
     let sim = Sim::new(1);
-    sim.run(async |runtime| workload(&runtime).await)
-        .expect("no faults");
+    sim.run(async |runtime| workload(&runtime).await).expect("no faults");
     for number in 1..=sim.disk().operations() {
         for fault in [Fault::InputOutput, Fault::NoSpace] {
             let sim = Sim::new(1);
@@ -214,11 +152,7 @@ fn every_operation_of_a_workload_can_fail() {
             let error = sim
                 .run(async |runtime| workload(&runtime).await)
                 .expect_err("the workload hides no error");
-            let wanted = if fault == Fault::NoSpace {
-                libc::ENOSPC
-            } else {
-                libc::EIO
-            };
+            let wanted = if fault == Fault::NoSpace { libc::ENOSPC } else { libc::EIO };
             assert_eq!(error.source.raw_os_error(), Some(wanted), "{error}");
             assert_eq!(sim.disk().operations(), number);
         }
@@ -231,14 +165,8 @@ fn rules_pick_by_kind_path_and_count() {
         let disk = runtime.disk();
         let rule = FaultRule::every(Some(OperationKind::Write), Fault::InputOutput);
         disk.add_fault(rule.where_path_contains("bad").after(1).times(2));
-        let good = disk
-            .create(Path::new("good"), OpenMode::Write)
-            .await
-            .expect("no rule");
-        let bad = disk
-            .create(Path::new("bad"), OpenMode::Write)
-            .await
-            .expect("no rule");
+        let good = disk.create(Path::new("good"), OpenMode::Write).await.expect("no rule");
+        let bad = disk.create(Path::new("bad"), OpenMode::Write).await.expect("no rule");
         let buffer = disk.buffer(BLOCK);
         let mut results = Vec::new();
         for _ in 0..4 {
@@ -253,10 +181,7 @@ fn rules_pick_by_kind_path_and_count() {
 fn a_short_write_leaves_its_front_and_a_stall_takes_its_time() {
     Sim::new(1).run(async |runtime| {
         let disk = runtime.disk();
-        let file = disk
-            .create(Path::new("f"), OpenMode::Write)
-            .await
-            .expect("no rule");
+        let file = disk.create(Path::new("f"), OpenMode::Write).await.expect("no rule");
         file.write(&filled(disk, 1, 1), 0).await.expect("no rule");
         let rule = FaultRule::every(Some(OperationKind::Write), Fault::Short(1500)).times(1);
         disk.add_fault(rule);
@@ -277,37 +202,19 @@ fn a_full_disk_refuses_and_takes_again_after_a_removal() {
     Sim::new(1).run(async |runtime| {
         let disk = runtime.disk();
         disk.set_capacity(3 * BLOCK as u64);
-        let first = disk
-            .create(Path::new("first"), OpenMode::Write)
-            .await
-            .expect("no rule");
+        let first = disk.create(Path::new("first"), OpenMode::Write).await.expect("no rule");
         first.allocate(0, 2 * BLOCK as u64).await.expect("it fits");
-        first
-            .write(&disk.buffer(2 * BLOCK), 0)
-            .await
-            .expect("its own room");
-        let second = disk
-            .create(Path::new("second"), OpenMode::Write)
-            .await
-            .expect("no rule");
-        let full = second
-            .write(&disk.buffer(2 * BLOCK), 0)
-            .await
-            .expect_err("one block is free");
+        first.write(&disk.buffer(2 * BLOCK), 0).await.expect("its own room");
+        let second = disk.create(Path::new("second"), OpenMode::Write).await.expect("no rule");
+        let full = second.write(&disk.buffer(2 * BLOCK), 0).await.expect_err("one block is free");
         assert_eq!(full.source.kind(), ErrorKind::StorageFull);
-        let none = second
-            .allocate(0, 2 * BLOCK as u64)
-            .await
-            .expect_err("one block at most");
+        let none = second.allocate(0, 2 * BLOCK as u64).await.expect_err("one block at most");
         assert_eq!(none.source.kind(), ErrorKind::StorageFull);
         let (free, all) = disk.space(Path::new("")).await.expect("no rule");
         assert_eq!((free, all), (0, 3 * BLOCK as u64));
         first.close().await.expect("no rule");
         disk.remove(Path::new("first")).await.expect("no rule");
-        second
-            .write(&disk.buffer(3 * BLOCK), 0)
-            .await
-            .expect("room again");
+        second.write(&disk.buffer(3 * BLOCK), 0).await.expect("room again");
     });
 }
 
@@ -315,10 +222,7 @@ fn a_full_disk_refuses_and_takes_again_after_a_removal() {
 fn an_operation_goes_on_when_nobody_waits_for_it_any_more() {
     Sim::new(1).run(async |runtime| {
         let disk = runtime.disk();
-        let file = disk
-            .create(Path::new("f"), OpenMode::Write)
-            .await
-            .expect("no rule");
+        let file = disk.create(Path::new("f"), OpenMode::Write).await.expect("no rule");
         let buffer = filled(disk, 1, 1);
         let own = runtime.clone();
         let ended =
@@ -328,10 +232,7 @@ fn an_operation_goes_on_when_nobody_waits_for_it_any_more() {
             });
         assert!(!ended.await, "the write takes longer");
         runtime.sleep(Duration::from_secs(1)).await;
-        assert_eq!(
-            file.read(0, BLOCK).await.expect("no rule").bytes(),
-            [1; BLOCK]
-        );
+        assert_eq!(file.read(0, BLOCK).await.expect("no rule").bytes(), [1; BLOCK]);
     });
 }
 
@@ -351,11 +252,7 @@ fn surgery_is_seen_by_the_next_reader() {
     let image = disk.power_cut(9);
     assert_eq!(image.read_file("store/f").expect("stable"), expected);
     Sim::with_disk(1, &disk).run(async |runtime| {
-        let names = runtime
-            .disk()
-            .list(Path::new("store"))
-            .await
-            .expect("no rule");
+        let names = runtime.disk().list(Path::new("store")).await.expect("no rule");
         assert_eq!(names, [("f".to_owned(), 5000)]);
     });
     disk.remove_file("store/f");
@@ -371,30 +268,16 @@ fn a_clean_restart_finds_everything_on_the_same_disk() {
         let own = runtime.clone();
         runtime.spawn(Shares::Background, "late writer", async move {
             let mode = OpenMode::Write;
-            let file = own
-                .disk()
-                .open(Path::new("store/b"), mode)
-                .await
-                .expect("there");
+            let file = own.disk().open(Path::new("store/b"), mode).await.expect("there");
             let _ = file.write(&filled(own.disk(), 7, 1), 0).await;
         });
         runtime.sleep(Duration::from_micros(110)).await;
     });
     Sim::with_disk(2, &disk).run(async |runtime| {
-        let file = runtime
-            .disk()
-            .open(Path::new("store/a"), OpenMode::Read)
-            .await
-            .expect("there");
+        let file = runtime.disk().open(Path::new("store/a"), OpenMode::Read).await.expect("there");
         let read = file.read(0, 3 * BLOCK).await.expect("no rule");
         assert_eq!(read.bytes()[2 * BLOCK..], [3; BLOCK]);
-        let file = runtime
-            .disk()
-            .open(Path::new("store/b"), OpenMode::Write)
-            .await
-            .expect("there");
-        file.write(&runtime.disk().buffer(BLOCK), 0)
-            .await
-            .expect("nothing is under way any more");
+        let file = runtime.disk().open(Path::new("store/b"), OpenMode::Write).await.expect("there");
+        file.write(&runtime.disk().buffer(BLOCK), 0).await.expect("nothing is under way any more");
     });
 }

@@ -22,20 +22,12 @@ pub enum Stopped {
         "deadlock (seed {seed}, after {at:?}): nothing can run, no timer is set; waiting: {}",
         waiting.join(", ")
     )]
-    Deadlock {
-        seed: u64,
-        at: Duration,
-        waiting: Vec<String>,
-    },
+    Deadlock { seed: u64, at: Duration, waiting: Vec<String> },
     #[error(
         "spinning (seed {seed}, after {at:?}): tasks ran {POLLS_AT_ONE_MOMENT_MAX} times without \
          waiting for time; last: {task}"
     )]
-    Spinning {
-        seed: u64,
-        at: Duration,
-        task: String,
-    },
+    Spinning { seed: u64, at: Duration, task: String },
     #[error("the disk reached its crash point (seed {seed}, after {at:?})")]
     DiskCrashed { seed: u64, at: Duration },
     #[error("the time limit was reached (seed {seed}, after {at:?})")]
@@ -67,11 +59,7 @@ impl Sim {
     pub fn with_disk(seed: u64, disk: &SimDisk) -> Self {
         let core = Rc::new(Core::new(seed));
         let disk = disk.attach(&core);
-        Sim {
-            core,
-            disk,
-            disks_aside: RefCell::default(),
-        }
+        Sim { core, disk, disks_aside: RefCell::default() }
     }
 
     pub fn seed(&self) -> u64 {
@@ -98,8 +86,7 @@ impl Sim {
 
     /// Runs `main` to its end and panics with the seed if it cannot end.
     pub fn run<T>(&self, main: impl AsyncFnOnce(SimRuntime) -> T) -> T {
-        self.try_run(main)
-            .unwrap_or_else(|stopped| panic!("{stopped}"))
+        self.try_run(main).unwrap_or_else(|stopped| panic!("{stopped}"))
     }
 
     /// Runs `main` to its end, or says what ended it.
@@ -109,8 +96,7 @@ impl Sim {
 
     /// As [`Sim::run`], for a future that has its runtime already.
     pub fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
-        self.drive(future)
-            .unwrap_or_else(|stopped| panic!("{stopped}"))
+        self.drive(future).unwrap_or_else(|stopped| panic!("{stopped}"))
     }
 
     /// Ends runs with [`Stopped::TimeLimit`] once the clock would pass `limit` since the start.
@@ -125,9 +111,7 @@ impl Sim {
 
     /// Moves the wall clock (not the monotonic one), as an operator or NTP may.
     pub fn jump_wall_clock(&self, by_ms: i64) {
-        self.core
-            .wall_jump_ms
-            .set(self.core.wall_jump_ms.get() + by_ms);
+        self.core.wall_jump_ms.set(self.core.wall_jump_ms.get() + by_ms);
     }
 
     /// A hash of everything that happened in order: equal for two runs of one program with one
@@ -159,10 +143,7 @@ impl Sim {
         let mut moment = core.now.get();
         let stopped = loop {
             if self.disk.is_crashed() {
-                break Stopped::DiskCrashed {
-                    seed: core.seed,
-                    at: core.now.get(),
-                };
+                break Stopped::DiskCrashed { seed: core.seed, at: core.now.get() };
             }
             let Some(task) = core.pick() else {
                 if let Err(stopped) = core.advance() {
@@ -184,9 +165,8 @@ impl Sim {
             }
             core.running.set("main");
             waker.begin_poll();
-            if let Poll::Ready(output) = future
-                .as_mut()
-                .poll(&mut Context::from_waker(&Waker::from(waker.clone())))
+            if let Poll::Ready(output) =
+                future.as_mut().poll(&mut Context::from_waker(&Waker::from(waker.clone())))
             {
                 return Ok(output);
             }

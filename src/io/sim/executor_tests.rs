@@ -18,9 +18,7 @@ fn time_moves_only_when_nothing_can_run_and_then_to_the_next_timer() {
             let (order, inner) = (order.clone(), runtime.clone());
             runtime.spawn(Shares::Foreground, "sleeper", async move {
                 inner.sleep(millis(wait)).await;
-                order
-                    .borrow_mut()
-                    .push((wait, inner.monotonic(), inner.now_ms()));
+                order.borrow_mut().push((wait, inner.monotonic(), inner.now_ms()));
             });
         }
         assert_eq!(runtime.now_ms(), START_MS);
@@ -57,19 +55,9 @@ fn a_deadlock_is_reported_with_seed_and_names() {
     });
     let stopped = stopped.expect_err("nothing can end this");
     let waiting = vec!["main".to_owned(), "flusher of log 3".to_owned()];
-    assert_eq!(
-        stopped,
-        Stopped::Deadlock {
-            seed: 99,
-            at: millis(5),
-            waiting
-        }
-    );
+    assert_eq!(stopped, Stopped::Deadlock { seed: 99, at: millis(5), waiting });
     assert!(stopped.to_string().contains("seed 99"), "{stopped}");
-    assert!(
-        stopped.to_string().contains("flusher of log 3"),
-        "{stopped}"
-    );
+    assert!(stopped.to_string().contains("flusher of log 3"), "{stopped}");
 }
 
 #[test]
@@ -81,10 +69,7 @@ fn a_time_limit_ends_a_program_that_never_ends() {
             runtime.sleep(millis(700)).await;
         }
     });
-    assert!(matches!(
-        stopped,
-        Err::<(), _>(Stopped::TimeLimit { seed: 4, .. })
-    ));
+    assert!(matches!(stopped, Err::<(), _>(Stopped::TimeLimit { seed: 4, .. })));
     assert!(sim.now() <= Duration::from_secs(60));
 }
 
@@ -157,11 +142,7 @@ fn the_seed_decides_the_order_of_tasks() {
     };
     assert_eq!(order(5), order(5));
     let orders: std::collections::BTreeSet<_> = (0..50).map(order).collect();
-    assert!(
-        orders.len() > 30,
-        "50 seeds gave only {} orders",
-        orders.len()
-    );
+    assert!(orders.len() > 30, "50 seeds gave only {} orders", orders.len());
 }
 
 const ADDRESS: &str = "127.0.0.1:10911";
@@ -182,11 +163,7 @@ async fn read_to_end(stream: &impl Stream) -> Vec<u8> {
     let mut all = Vec::new();
     let mut buffer = [0; 1000];
     loop {
-        match stream
-            .read(&mut buffer)
-            .await
-            .expect("the peer writes or ends")
-        {
+        match stream.read(&mut buffer).await.expect("the peer writes or ends") {
             0 => return all,
             count => all.extend_from_slice(&buffer[..count]),
         }
@@ -200,10 +177,7 @@ async fn echo(runtime: SimRuntime) -> Vec<Vec<u8>> {
     runtime.spawn(Shares::Foreground, "acceptor", async move {
         for _ in 0..2 {
             let accepted = listener.accept().await.expect("an accepted connection");
-            let stream = server
-                .net()
-                .adopt(accepted)
-                .expect("a connection of this simulation");
+            let stream = server.net().adopt(accepted).expect("a connection of this simulation");
             server.spawn(Shares::Foreground, "echo", async move {
                 let mut buffer = [0; 700];
                 while let Ok(count @ 1..) = stream.read(&mut buffer).await {
@@ -264,9 +238,7 @@ fn ports_are_taken_refused_and_freed() {
         let unaccepted = net.connect(address()).await.expect("the backlog takes it");
         drop(listener);
         assert_eq!(read_to_end(&unaccepted).await, b"");
-        let any = net
-            .listen("0.0.0.0:0".parse().expect("a literal"))
-            .expect("any port");
+        let any = net.listen("0.0.0.0:0".parse().expect("a literal")).expect("any port");
         assert_ne!(any.local().port(), 0);
         net.listen(address()).expect("the port is free again");
     });
@@ -326,19 +298,14 @@ fn a_mailbox_wakes_the_task_of_another_runtime() {
     let received = sim.run(async |runtime| {
         let (sender, receiver) = crate::mailbox::<u32>(4);
         let (back, replies) = crate::mailbox::<u32>(4);
-        let mut inbox = receiver
-            .bind(&other)
-            .expect("a simulated bell needs nothing");
+        let mut inbox = receiver.bind(&other).expect("a simulated bell needs nothing");
         other.spawn(Shares::Foreground, "adder", async move {
             loop {
                 let number = inbox.recv().await;
-                back.try_send(number + 1)
-                    .expect("one is under way at a time");
+                back.try_send(number + 1).expect("one is under way at a time");
             }
         });
-        let mut replies = replies
-            .bind(&runtime)
-            .expect("a simulated bell needs nothing");
+        let mut replies = replies.bind(&runtime).expect("a simulated bell needs nothing");
         let mut last = 0;
         for _ in 0..1000 {
             sender.try_send(last).expect("one is under way at a time");

@@ -50,8 +50,8 @@ pub struct Operation {
 /// What goes wrong with an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// EIO. Of a write any sectors may have been written; a rename may have happened, not durably; a
-    /// sync has made nothing stable, and later ones will not make stable what this one covered.
+    /// EIO. Of a write any sectors may have been written; a rename may have happened, not durably;
+    /// a sync has made nothing stable, and later ones will not make stable what this one covered.
     InputOutput,
     /// ENOSPC. Of a write a part at the front may have been written.
     NoSpace,
@@ -65,11 +65,7 @@ pub enum Fault {
 #[derive(Clone, Debug)]
 enum Match {
     Number(u64),
-    Like {
-        kind: Option<OperationKind>,
-        path: Option<PathBuf>,
-        part_of_path: Option<String>,
-    },
+    Like { kind: Option<OperationKind>, path: Option<PathBuf>, part_of_path: Option<String> },
 }
 
 /// Which operations fail, and how. Conditions that are not set match everything.
@@ -84,27 +80,13 @@ pub struct FaultRule {
 impl FaultRule {
     /// The operation with this number (from 1 up), once.
     pub fn at(number: u64, fault: Fault) -> Self {
-        FaultRule {
-            matches: Match::Number(number),
-            fault,
-            skip: 0,
-            times: 1,
-        }
+        FaultRule { matches: Match::Number(number), fault, skip: 0, times: 1 }
     }
 
     /// Every operation of the kind, or of any kind, until limited.
     pub fn every(kind: Option<OperationKind>, fault: Fault) -> Self {
-        let matches = Match::Like {
-            kind,
-            path: None,
-            part_of_path: None,
-        };
-        FaultRule {
-            matches,
-            fault,
-            skip: 0,
-            times: u64::MAX,
-        }
+        let matches = Match::Like { kind, path: None, part_of_path: None };
+        FaultRule { matches, fault, skip: 0, times: u64::MAX }
     }
 
     /// Only on this file or directory.
@@ -139,15 +121,9 @@ impl FaultRule {
     pub(super) fn apply(&mut self, operation: &Operation) -> Option<Fault> {
         let hit = match &self.matches {
             Match::Number(number) => *number == operation.number,
-            Match::Like {
-                kind,
-                path,
-                part_of_path,
-            } => {
+            Match::Like { kind, path, part_of_path } => {
                 kind.is_none_or(|kind| kind == operation.kind)
-                    && path
-                        .as_ref()
-                        .is_none_or(|path| path.as_path() == &*operation.path)
+                    && path.as_ref().is_none_or(|path| path.as_path() == &*operation.path)
                     && part_of_path
                         .as_ref()
                         .is_none_or(|part| operation.path.to_string_lossy().contains(part))

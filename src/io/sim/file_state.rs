@@ -49,10 +49,7 @@ impl Content {
             let count = rest.len().min(BLOCK_BYTES - offset);
             let (now, later) = rest.split_at(count);
             if self.blocks.contains_key(&block) || now.iter().any(|byte| *byte != 0) {
-                let target = self
-                    .blocks
-                    .entry(block)
-                    .or_insert_with(|| Rc::new([0; BLOCK_BYTES]));
+                let target = self.blocks.entry(block).or_insert_with(|| Rc::new([0; BLOCK_BYTES]));
                 Rc::make_mut(target)[offset..offset + count].copy_from_slice(now);
             }
             rest = later;
@@ -81,10 +78,7 @@ impl Content {
 
 fn split(position: u64) -> (u64, usize) {
     let block = BLOCK_BYTES as u64;
-    (
-        position / block,
-        usize::try_from(position % block).expect("below the block size"),
-    )
+    (position / block, usize::try_from(position % block).expect("below the block size"))
 }
 
 /// One unstable content of a sector.
@@ -166,9 +160,7 @@ impl FileState {
                 self.stable.set_length(end);
             }
         }
-        self.allocated_end = self
-            .allocated_end
-            .max(end.next_multiple_of(BLOCK_BYTES as u64));
+        self.allocated_end = self.allocated_end.max(end.next_multiple_of(BLOCK_BYTES as u64));
         self.current.write(position, bytes);
         self.add_versions(sequence, position, bytes, 0..bytes.len() / SECTOR_BYTES);
         if durable {
@@ -197,9 +189,7 @@ impl FileState {
             if end > self.current.length() {
                 self.change_length(sequence, end);
             }
-            self.allocated_end = self
-                .allocated_end
-                .max(end.next_multiple_of(BLOCK_BYTES as u64));
+            self.allocated_end = self.allocated_end.max(end.next_multiple_of(BLOCK_BYTES as u64));
             let part = &bytes[offset..offset + SECTOR_BYTES];
             self.current.write(position + offset as u64, part);
             self.add_versions(sequence, position, bytes, sector..sector + 1);
@@ -216,32 +206,21 @@ impl FileState {
         let first = position / SECTOR_BYTES as u64;
         for sector in sectors {
             let offset = sector * SECTOR_BYTES;
-            let version = Version {
-                sequence,
-                lost: false,
-                write: write.clone(),
-                offset,
-            };
-            self.unstable
-                .entry(first + sector as u64)
-                .or_default()
-                .push(version);
+            let version = Version { sequence, lost: false, write: write.clone(), offset };
+            self.unstable.entry(first + sector as u64).or_default().push(version);
         }
     }
 
     pub(super) fn set_length(&mut self, sequence: u64, length: u64) {
         if length < self.current.length() {
-            self.allocated_end = self
-                .allocated_end
-                .min(length.next_multiple_of(BLOCK_BYTES as u64));
+            self.allocated_end =
+                self.allocated_end.min(length.next_multiple_of(BLOCK_BYTES as u64));
         }
         self.change_length(sequence, length);
     }
 
     pub(super) fn allocate(&mut self, sequence: u64, end: u64) {
-        self.allocated_end = self
-            .allocated_end
-            .max(end.next_multiple_of(BLOCK_BYTES as u64));
+        self.allocated_end = self.allocated_end.max(end.next_multiple_of(BLOCK_BYTES as u64));
         if end > self.current.length() {
             self.change_length(sequence, end);
         }
@@ -251,11 +230,7 @@ impl FileState {
         let cut_inside_sector =
             length < self.current.length() && !length.is_multiple_of(SECTOR_BYTES as u64);
         self.current.set_length(length);
-        self.lengths.push(LengthChange {
-            sequence,
-            lost: false,
-            length,
-        });
+        self.lengths.push(LengthChange { sequence, lost: false, length });
         if cut_inside_sector {
             // The zeros behind the cut are a write of the file system's.
             let position = length / SECTOR_BYTES as u64 * SECTOR_BYTES as u64;
@@ -302,9 +277,7 @@ impl FileState {
     }
 
     fn make_length_stable(&mut self, change: LengthChange) {
-        let LengthChange {
-            sequence, length, ..
-        } = change;
+        let LengthChange { sequence, length, .. } = change;
         if length < self.stable.length() {
             // Versions of before the cut must not come back behind it.
             self.unstable.retain(|sector, versions| {
@@ -321,9 +294,7 @@ impl FileState {
         let Some(versions) = self.unstable.get_mut(&sector) else {
             return;
         };
-        let newest = versions
-            .iter()
-            .rposition(|version| version.sequence <= mark && !version.lost);
+        let newest = versions.iter().rposition(|version| version.sequence <= mark && !version.lost);
         if let Some(newest) = newest {
             let position = sector * SECTOR_BYTES as u64;
             self.stable.write(position, versions[newest].bytes());
@@ -364,11 +335,8 @@ impl FileState {
         after.lengths.clear();
         after.current = after.stable.clone();
         after.handles = 0;
-        after.allocated_end = after
-            .stable
-            .length()
-            .next_multiple_of(BLOCK_BYTES as u64)
-            .max(after.allocated_end);
+        after.allocated_end =
+            after.stable.length().next_multiple_of(BLOCK_BYTES as u64).max(after.allocated_end);
         after
     }
 }

@@ -31,18 +31,11 @@ impl DiskState {
             }
             self.sequence += 1;
             match operation.request {
-                Request::Write {
-                    file,
-                    position,
-                    data,
-                    ..
-                } => {
+                Request::Write { file, position, data, .. } => {
                     self.write_any(file, position, &data);
                 }
                 request if request.kind().changes_disk() && self.random.chance(1, 2) => {
-                    let gone = request
-                        .file()
-                        .is_some_and(|file| !self.files.contains_key(&file));
+                    let gone = request.file().is_some_and(|file| !self.files.contains_key(&file));
                     // An error has nobody to go to, and neither has the handle of a creation.
                     if !gone && let Ok(Reply::File(file)) = self.apply(request, &operation.path) {
                         self.drop_handle(file);

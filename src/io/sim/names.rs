@@ -53,8 +53,7 @@ impl DiskState {
     /// Puts a file in place as if it had always been there.
     pub(super) fn plant(&mut self, path: &Path, bytes: &[u8]) {
         if let Some(directory) = path.parent() {
-            self.directories
-                .extend(directory.ancestors().map(Path::to_path_buf));
+            self.directories.extend(directory.ancestors().map(Path::to_path_buf));
         }
         match self.names.get(path) {
             Some(file) => {
@@ -105,11 +104,7 @@ impl DiskState {
     }
 
     pub(super) fn rename(&mut self, from: &Path, to: &Path) -> io::Result<()> {
-        assert_eq!(
-            parent(from),
-            parent(to),
-            "a durable rename stays in its directory"
-        );
+        assert_eq!(parent(from), parent(to), "a durable rename stays in its directory");
         let file = *self.names.get(from).ok_or(io::ErrorKind::NotFound)?;
         self.change_name(to.to_path_buf(), Some(file));
         Ok(())
@@ -124,12 +119,7 @@ impl DiskState {
     }
 
     fn change_name(&mut self, name: PathBuf, file: Option<u64>) {
-        let change = NameChange {
-            sequence: self.sequence,
-            lost: false,
-            name,
-            file,
-        };
+        let change = NameChange { sequence: self.sequence, lost: false, name, file };
         change.apply(&mut self.names);
         self.name_changes.push(change);
         self.collect_nameless();
@@ -155,14 +145,9 @@ impl DiskState {
             .chain(self.stable_names.values())
             .copied()
             .chain(self.name_changes.iter().filter_map(|change| change.file))
-            .chain(
-                self.under_way
-                    .values()
-                    .filter_map(|operation| operation.request.file()),
-            )
+            .chain(self.under_way.values().filter_map(|operation| operation.request.file()))
             .collect();
-        self.files
-            .retain(|file, state| state.handles > 0 || reachable.contains(file));
+        self.files.retain(|file, state| state.handles > 0 || reachable.contains(file));
     }
 }
 

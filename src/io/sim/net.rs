@@ -79,18 +79,14 @@ impl Network {
 
     fn free_port(&self) -> u16 {
         let port = self.next_port.get();
-        self.next_port
-            .set(port.checked_add(1).unwrap_or(FIRST_FREE_PORT));
+        self.next_port.set(port.checked_add(1).unwrap_or(FIRST_FREE_PORT));
         port
     }
 
     fn find(&self, address: SocketAddr) -> Option<Rc<Listening>> {
         let listeners = self.listeners.borrow();
         let any = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), address.port());
-        listeners
-            .get(&address)
-            .or_else(|| listeners.get(&any))
-            .cloned()
+        listeners.get(&address).or_else(|| listeners.get(&any)).cloned()
     }
 }
 
@@ -148,19 +144,10 @@ impl Net for SimNet {
         if network.find(address).is_some() {
             return Err(io::ErrorKind::AddrInUse.into());
         }
-        let listening = Rc::new(Listening {
-            backlog: RefCell::default(),
-            waker: RefCell::default(),
-        });
-        network
-            .listeners
-            .borrow_mut()
-            .insert(address, listening.clone());
-        Ok(SimListener {
-            core: self.core.clone(),
-            address,
-            listening,
-        })
+        let listening =
+            Rc::new(Listening { backlog: RefCell::default(), waker: RefCell::default() });
+        network.listeners.borrow_mut().insert(address, listening.clone());
+        Ok(SimListener { core: self.core.clone(), address, listening })
     }
 
     fn adopt(&self, accepted: Accepted) -> io::Result<SimStream> {
@@ -176,22 +163,13 @@ impl Net for SimNet {
     async fn connect(&self, address: SocketAddr) -> io::Result<SimStream> {
         let delay = self.core.network.draw(delay);
         self.core.sleep_until(self.core.now() + delay).await;
-        let listening = self
-            .core
-            .network
-            .find(address)
-            .ok_or(io::ErrorKind::ConnectionRefused)?;
+        let listening = self.core.network.find(address).ok_or(io::ErrorKind::ConnectionRefused)?;
         if listening.backlog.borrow().len() >= BACKLOG_MAX {
             return Err(io::ErrorKind::ConnectionRefused.into());
         }
-        let ip = if address.is_ipv6() {
-            address.ip()
-        } else {
-            IpAddr::V4(Ipv4Addr::LOCALHOST)
-        };
+        let ip = if address.is_ipv6() { address.ip() } else { IpAddr::V4(Ipv4Addr::LOCALHOST) };
         let local = SocketAddr::new(ip, self.core.network.free_port());
-        self.core
-            .trace(u64::from(address.port()) << 16 | u64::from(local.port()));
+        self.core.trace(u64::from(address.port()) << 16 | u64::from(local.port()));
         let (client, server) = SimStream::pair(&self.core, local, address);
         listening.backlog.borrow_mut().push_back(server);
         wake([listening.waker.take()]);
@@ -226,12 +204,7 @@ impl Listener for SimListener {
         other_end.set_nonblocking(true)?;
         let descriptor = OwnedFd::from(descriptor);
         let (key, peer) = (descriptor.as_raw_fd(), stream.peer);
-        let stale = self
-            .core
-            .network
-            .accepted
-            .borrow_mut()
-            .insert(key, (other_end, stream));
+        let stale = self.core.network.accepted.borrow_mut().insert(key, (other_end, stream));
         drop(stale);
         Ok(Accepted { descriptor, peer })
     }
@@ -342,10 +315,8 @@ impl Stream for SimStream {
                 pipe.reader = Some(waker);
                 return Poll::Pending;
             }
-            let count = self
-                .core
-                .network
-                .draw(|random| part(random, chunk.len().min(buffer.len())));
+            let count =
+                self.core.network.draw(|random| part(random, chunk.len().min(buffer.len())));
             for (target, byte) in buffer.iter_mut().zip(chunk.drain(..count)) {
                 *target = byte;
             }
@@ -376,8 +347,7 @@ impl Stream for SimStream {
         let count = network.draw(|random| part(random, room.min(bytes.len())));
         let earliest = pipe.chunks.back().map_or(Duration::ZERO, |(at, _)| *at);
         let at = earliest.max(self.core.now() + network.draw(delay));
-        pipe.chunks
-            .push_back((at, bytes[..count].iter().copied().collect()));
+        pipe.chunks.push_back((at, bytes[..count].iter().copied().collect()));
         pipe.bytes += count;
         let reader = pipe.reader.take();
         drop(pipe);
@@ -416,9 +386,5 @@ fn delay(random: &mut Random) -> Duration {
 
 /// All of `most` (at least 1), or now and then a part of it.
 fn part(random: &mut Random, most: usize) -> usize {
-    if random.chance(1, 4) {
-        1 + random.index(most)
-    } else {
-        most
-    }
+    if random.chance(1, 4) { 1 + random.index(most) } else { most }
 }

@@ -28,27 +28,20 @@ async fn stable_file(disk: &SimDisk, mode: OpenMode) -> super::SimFile {
 async fn write(disk: &SimDisk, file: &super::SimFile, fill: u8, block: u64) {
     let mut buffer = disk.buffer(BLOCK);
     buffer.bytes_mut().fill(fill);
-    file.write(&buffer, block * BLOCK as u64)
-        .await
-        .expect("no rule");
+    file.write(&buffer, block * BLOCK as u64).await.expect("no rule");
 }
 
 /// The first byte of every sector; a sector must be of one piece.
 fn sectors(bytes: &[u8]) -> Vec<u8> {
     let whole = |sector: &[u8]| {
-        assert!(
-            sector.iter().all(|byte| *byte == sector[0]),
-            "a torn sector"
-        );
+        assert!(sector.iter().all(|byte| *byte == sector[0]), "a torn sector");
         sector[0]
     };
     bytes.chunks(SECTOR).map(whole).collect()
 }
 
 fn images(disk: &SimDisk) -> Vec<Option<Vec<u8>>> {
-    SEEDS
-        .map(|seed| disk.power_cut(seed).read_file("f"))
-        .collect()
+    SEEDS.map(|seed| disk.power_cut(seed).read_file("f")).collect()
 }
 
 #[test]
@@ -74,10 +67,8 @@ fn of_an_unsynced_write_any_subset_of_sectors_may_stay() {
         write(disk, &file, 2, 0).await;
         drop(file);
     });
-    let seen: BTreeSet<Vec<u8>> = images(&disk)
-        .into_iter()
-        .map(|image| sectors(&image.expect("it was stable")))
-        .collect();
+    let seen: BTreeSet<Vec<u8>> =
+        images(&disk).into_iter().map(|image| sectors(&image.expect("it was stable"))).collect();
     assert!(seen.contains(&vec![1; 8]), "all lost");
     assert!(seen.contains(&vec![2; 8]), "all kept");
     // Later sectors without earlier ones and the other way round.
@@ -125,16 +116,10 @@ fn a_durable_write_is_stable_when_it_resolves_and_takes_its_length_along() {
     let disk = disk_after(async |_, disk| {
         let file = stable_file(disk, OpenMode::Write).await;
         write(disk, &file, 2, 0).await;
-        let durable = disk
-            .open(Path::new("f"), OpenMode::WriteDurable)
-            .await
-            .expect("no rule");
+        let durable = disk.open(Path::new("f"), OpenMode::WriteDurable).await.expect("no rule");
         write(disk, &durable, 3, 0).await;
         write(disk, &durable, 4, 2).await;
-        durable
-            .allocate(0, 10 * BLOCK as u64)
-            .await
-            .expect("no rule");
+        durable.allocate(0, 10 * BLOCK as u64).await.expect("no rule");
         write(disk, &durable, 5, 7).await;
     });
     for image in images(&disk) {
@@ -177,9 +162,7 @@ fn after_a_failed_sync_a_later_good_one_does_not_bring_the_bytes_back() {
         file.sync().await.expect_err("ordered");
         file.sync().await.expect("the retry lies");
     });
-    let lost = images(&disk)
-        .into_iter()
-        .any(|image| image.expect("stable")[0] == 1);
+    let lost = images(&disk).into_iter().any(|image| image.expect("stable")[0] == 1);
     assert!(lost);
 }
 
@@ -189,10 +172,7 @@ fn names_without_a_synced_directory_stay_or_not() {
         stable_file(disk, OpenMode::Write).await;
         disk.remove(Path::new("f")).await.expect("no rule");
         for name in ["new", "newer"] {
-            let file = disk
-                .create(Path::new(name), OpenMode::Write)
-                .await
-                .expect("no rule");
+            let file = disk.create(Path::new(name), OpenMode::Write).await.expect("no rule");
             write(disk, &file, 9, 0).await;
             file.sync().await.expect("no rule");
         }
@@ -212,18 +192,10 @@ fn names_without_a_synced_directory_stay_or_not() {
 #[test]
 fn names_with_a_synced_directory_stay() {
     let disk = disk_after(async |_, disk| {
-        disk.create_directory(Path::new("deep/store"))
-            .await
-            .expect("no rule");
-        disk.create(Path::new("deep/store/a"), OpenMode::Write)
-            .await
-            .expect("no rule");
-        disk.create(Path::new("deep/b"), OpenMode::Write)
-            .await
-            .expect("no rule");
-        disk.sync_directory(Path::new("deep/store"))
-            .await
-            .expect("no rule");
+        disk.create_directory(Path::new("deep/store")).await.expect("no rule");
+        disk.create(Path::new("deep/store/a"), OpenMode::Write).await.expect("no rule");
+        disk.create(Path::new("deep/b"), OpenMode::Write).await.expect("no rule");
+        disk.sync_directory(Path::new("deep/store")).await.expect("no rule");
     });
     let mut other_directory = BTreeSet::new();
     for seed in SEEDS {
@@ -236,15 +208,10 @@ fn names_with_a_synced_directory_stay() {
 
 /// Replaces `f` by a synced file of twos.
 async fn replace(disk: &SimDisk) {
-    let file = disk
-        .create(Path::new("f.new"), OpenMode::Write)
-        .await
-        .expect("no rule");
+    let file = disk.create(Path::new("f.new"), OpenMode::Write).await.expect("no rule");
     write(disk, &file, 2, 0).await;
     file.sync().await.expect("no rule");
-    disk.rename_durably(Path::new("f.new"), Path::new("f"))
-        .await
-        .expect("no rule");
+    disk.rename_durably(Path::new("f.new"), Path::new("f")).await.expect("no rule");
 }
 
 #[test]
@@ -267,10 +234,7 @@ fn a_durable_rename_is_the_old_or_the_new_file_at_every_crash_and_the_new_one_af
             runtime.disk().crash_after_operation(count);
             replace(runtime.disk()).await;
         });
-        assert!(
-            matches!(stopped, Err(Stopped::DiskCrashed { .. })),
-            "after {count}"
-        );
+        assert!(matches!(stopped, Err(Stopped::DiskCrashed { .. })), "after {count}");
         for image in images(sim.disk()) {
             let image = image.expect("one of the two is there");
             assert!(image == [1; BLOCK] || image == [2; BLOCK], "after {count}");
@@ -284,14 +248,9 @@ fn a_durable_rename_is_the_old_or_the_new_file_at_every_crash_and_the_new_one_af
 #[should_panic(expected = "must be synced before it replaces")]
 fn a_rename_of_an_unsynced_file_is_refused() {
     disk_after(async |_, disk| {
-        let file = disk
-            .create(Path::new("f.new"), OpenMode::Write)
-            .await
-            .expect("no rule");
+        let file = disk.create(Path::new("f.new"), OpenMode::Write).await.expect("no rule");
         write(disk, &file, 2, 0).await;
-        let _ = disk
-            .rename_durably(Path::new("f.new"), Path::new("f"))
-            .await;
+        let _ = disk.rename_durably(Path::new("f.new"), Path::new("f")).await;
     });
 }
 
@@ -300,10 +259,7 @@ fn a_kill_keeps_what_resolved_and_any_part_of_what_was_under_way() {
     let sim = Sim::new(1);
     let stopped = sim.try_run(async |runtime| {
         let disk = runtime.disk();
-        let file = disk
-            .create(Path::new("f"), OpenMode::Write)
-            .await
-            .expect("no rule");
+        let file = disk.create(Path::new("f"), OpenMode::Write).await.expect("no rule");
         write(disk, &file, 1, 0).await;
         write(disk, &file, 2, 1).await;
         disk.crash_after_operation(disk.operations());
@@ -312,11 +268,7 @@ fn a_kill_keeps_what_resolved_and_any_part_of_what_was_under_way() {
     assert!(matches!(stopped, Err(Stopped::DiskCrashed { .. })));
     let mut seen = BTreeSet::new();
     for seed in SEEDS {
-        let image = sim
-            .disk()
-            .kill(seed)
-            .read_file("f")
-            .expect("a resolved creation");
+        let image = sim.disk().kill(seed).read_file("f").expect("a resolved creation");
         let image = sectors(&image);
         assert_eq!(image[..8], [1; 8]);
         assert!(image[8..].iter().all(|sector| [2, 3].contains(sector)));
@@ -333,17 +285,12 @@ fn a_power_cut_after_a_kill_still_loses_what_was_never_synced() {
     });
     let killed = disk.kill(1);
     assert_eq!(killed.read_file("f").expect("stable"), [2; BLOCK]);
-    let lost = images(&killed)
-        .into_iter()
-        .any(|image| image.expect("stable")[0] == 1);
+    let lost = images(&killed).into_iter().any(|image| image.expect("stable")[0] == 1);
     assert!(lost);
     let after_sync = Sim::with_disk(2, &killed);
     after_sync.run(async |runtime| {
         let disk = runtime.disk();
-        let file = disk
-            .open(Path::new("f"), OpenMode::Write)
-            .await
-            .expect("no rule");
+        let file = disk.open(Path::new("f"), OpenMode::Write).await.expect("no rule");
         file.sync().await.expect("no rule");
     });
     for image in images(after_sync.disk()) {
@@ -377,9 +324,7 @@ fn sectors_are_torn_on_request_only() {
     let torn = SEEDS.clone().any(|seed| {
         let image = disk.power_cut_with(seed, PowerCut { torn_sectors: true });
         let bytes = image.read_file("f").expect("stable");
-        bytes
-            .chunks(SECTOR)
-            .any(|sector| sector.first() != sector.last())
+        bytes.chunks(SECTOR).any(|sector| sector.first() != sector.last())
     });
     assert!(torn);
 }

@@ -13,41 +13,16 @@ pub(super) enum Request {
     Create,
     CreateDirectory,
     List,
-    SyncDirectory {
-        mark: u64,
-    },
-    Rename {
-        from: PathBuf,
-    },
+    SyncDirectory { mark: u64 },
+    Rename { from: PathBuf },
     Remove,
     Space,
-    Length {
-        file: u64,
-    },
-    Read {
-        file: u64,
-        position: u64,
-        bytes: usize,
-    },
-    Write {
-        file: u64,
-        position: u64,
-        data: Rc<[u8]>,
-        durable: bool,
-    },
-    Sync {
-        file: u64,
-        mark: u64,
-    },
-    Allocate {
-        file: u64,
-        position: u64,
-        bytes: u64,
-    },
-    SetLength {
-        file: u64,
-        bytes: u64,
-    },
+    Length { file: u64 },
+    Read { file: u64, position: u64, bytes: usize },
+    Write { file: u64, position: u64, data: Rc<[u8]>, durable: bool },
+    Sync { file: u64, mark: u64 },
+    Allocate { file: u64, position: u64, bytes: u64 },
+    SetLength { file: u64, bytes: u64 },
     Close,
 }
 
@@ -87,13 +62,9 @@ impl Request {
     /// Position and length in bytes, for the log and for errors.
     pub(super) fn range(&self) -> (u64, u64) {
         match self {
-            Request::Read {
-                position, bytes, ..
-            } => (*position, *bytes as u64),
+            Request::Read { position, bytes, .. } => (*position, *bytes as u64),
             Request::Write { position, data, .. } => (*position, data.len() as u64),
-            Request::Allocate {
-                position, bytes, ..
-            } => (*position, *bytes),
+            Request::Allocate { position, bytes, .. } => (*position, *bytes),
             Request::SetLength { bytes, .. } => (0, *bytes),
             _ => (0, 0),
         }
@@ -121,27 +92,12 @@ pub(super) struct Slot {
 pub(super) fn blocks(request: &Request) -> Option<(u64, bool, u64, u64)> {
     let block = BLOCK_BYTES as u64;
     match request {
-        Request::Read {
-            file,
-            position,
-            bytes,
-        } => Some((
-            *file,
-            false,
-            position / block,
-            (position + *bytes as u64).div_ceil(block),
-        )),
-        Request::Write {
-            file,
-            position,
-            data,
-            ..
-        } => Some((
-            *file,
-            true,
-            position / block,
-            (position + data.len() as u64).div_ceil(block),
-        )),
+        Request::Read { file, position, bytes } => {
+            Some((*file, false, position / block, (position + *bytes as u64).div_ceil(block)))
+        }
+        Request::Write { file, position, data, .. } => {
+            Some((*file, true, position / block, (position + data.len() as u64).div_ceil(block)))
+        }
         // A cut reaches everything behind it.
         Request::SetLength { file, bytes } => Some((*file, true, bytes / block, u64::MAX)),
         _ => None,

@@ -47,9 +47,7 @@ impl SimDisk {
     /// # Panics
     /// Also if the file is too short.
     pub fn flip_bit(&self, path: impl AsRef<Path>, bit: u64) {
-        self.injure(path.as_ref(), bit / 8, 1, |bytes| {
-            bytes[0] ^= 1 << (bit % 8)
-        });
+        self.injure(path.as_ref(), bit / 8, 1, |bytes| bytes[0] ^= 1 << (bit % 8));
     }
 
     /// Overwrites with zeros.
@@ -59,9 +57,7 @@ impl SimDisk {
 
     /// Overwrites with other bytes.
     pub fn overwrite(&self, path: impl AsRef<Path>, position: u64, bytes: &[u8]) {
-        self.injure(path.as_ref(), position, bytes.len(), |range| {
-            range.copy_from_slice(bytes)
-        });
+        self.injure(path.as_ref(), position, bytes.len(), |range| range.copy_from_slice(bytes));
     }
 
     fn injure(&self, path: &Path, position: u64, bytes: usize, change: impl FnOnce(&mut [u8])) {
@@ -70,12 +66,7 @@ impl SimDisk {
         let file = state.file(file);
         let mut range = vec![0; bytes];
         let found = file.current.read(position, &mut range);
-        assert_eq!(
-            found,
-            bytes,
-            "{} ends before {position} + {bytes}",
-            path.display()
-        );
+        assert_eq!(found, bytes, "{} ends before {position} + {bytes}", path.display());
         change(&mut range);
         file.injure(position, &range);
     }

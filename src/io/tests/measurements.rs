@@ -106,16 +106,9 @@ fn measure<R: Runtime>(
         async move {
             let end = {
                 let mut ends = ends.lock().expect("nobody panics with it");
-                if shard.index() == 0 {
-                    ends.0.take()
-                } else {
-                    ends.1.take()
-                }
+                if shard.index() == 0 { ends.0.take() } else { ends.1.take() }
             };
-            let mut inbox = end
-                .expect("each takes its own")
-                .bind(&runtime)
-                .expect("bind");
+            let mut inbox = end.expect("each takes its own").bind(&runtime).expect("bind");
             let mut times = Histogram::<u64>::new(3).expect("three digits are allowed");
             for number in 0..ROUND_TRIPS {
                 if shard.index() == 0 {
@@ -132,36 +125,23 @@ fn measure<R: Runtime>(
             times
         }
     });
-    handles
-        .expect("executors can be made here")
-        .join()
-        .swap_remove(0)
+    handles.expect("executors can be made here").join().swap_remove(0)
 }
 
 #[test]
 #[ignore = "a measurement"]
 fn what_idle_executors_cost() {
     for pulse_ms in [10, 20, 50] {
-        let settings = Settings {
-            pulse: Duration::from_millis(pulse_ms),
-            ..Settings::default()
-        };
+        let settings = Settings { pulse: Duration::from_millis(pulse_ms), ..Settings::default() };
         let cpus = allowed_cpus().expect("the CPUs are known");
         let handles = launch_with(&cpus, &settings, |shard, runtime| async move {
             let before = process_ticks();
             runtime.sleep(Duration::from_secs(5)).await;
             (shard.index(), process_ticks() - before)
         });
-        let ticks = handles
-            .expect("executors can be made here")
-            .join()
-            .swap_remove(0)
-            .1;
+        let ticks = handles.expect("executors can be made here").join().swap_remove(0).1;
         let status = std::fs::read_to_string("/proc/self/status").expect("it exists");
-        let resident = status
-            .lines()
-            .find(|line| line.starts_with("VmRSS"))
-            .unwrap_or_default();
+        let resident = status.lines().find(|line| line.starts_with("VmRSS")).unwrap_or_default();
         println!(
             "{} executors, pulse {pulse_ms} ms: {ticks} ticks of 10 ms in 5 s, {resident}",
             cpus.len()
@@ -172,15 +152,7 @@ fn what_idle_executors_cost() {
 /// CPU time of this process so far, in ticks of 10 ms.
 fn process_ticks() -> u64 {
     let status = std::fs::read_to_string("/proc/self/stat").expect("it exists");
-    let fields = status
-        .rsplit(") ")
-        .next()
-        .expect("the name is in parentheses");
-    let number = |index| {
-        fields
-            .split(' ')
-            .nth(index)
-            .and_then(|field| field.parse::<u64>().ok())
-    };
+    let fields = status.rsplit(") ").next().expect("the name is in parentheses");
+    let number = |index| fields.split(' ').nth(index).and_then(|field| field.parse::<u64>().ok());
     number(11).expect("user time") + number(12).expect("system time")
 }

@@ -44,20 +44,8 @@ struct Mode {
 }
 
 const MODES: [Mode; 5] = [
-    Mode {
-        name: "mailbox idle",
-        per_mille: 150,
-        mailbox_lanes: 1,
-        socket_lanes: 0,
-        loaded: false,
-    },
-    Mode {
-        name: "socket idle",
-        per_mille: 150,
-        mailbox_lanes: 0,
-        socket_lanes: 1,
-        loaded: false,
-    },
+    Mode { name: "mailbox idle", per_mille: 150, mailbox_lanes: 1, socket_lanes: 0, loaded: false },
+    Mode { name: "socket idle", per_mille: 150, mailbox_lanes: 0, socket_lanes: 1, loaded: false },
     Mode {
         name: "mailbox loaded",
         per_mille: 250,
@@ -65,20 +53,8 @@ const MODES: [Mode; 5] = [
         socket_lanes: 0,
         loaded: true,
     },
-    Mode {
-        name: "socket loaded",
-        per_mille: 250,
-        mailbox_lanes: 0,
-        socket_lanes: 8,
-        loaded: true,
-    },
-    Mode {
-        name: "mixed",
-        per_mille: 200,
-        mailbox_lanes: 4,
-        socket_lanes: 4,
-        loaded: true,
-    },
+    Mode { name: "socket loaded", per_mille: 250, mailbox_lanes: 0, socket_lanes: 8, loaded: true },
+    Mode { name: "mixed", per_mille: 200, mailbox_lanes: 4, socket_lanes: 4, loaded: true },
 ];
 
 static PROGRESS: AtomicU64 = AtomicU64::new(0);
@@ -96,11 +72,7 @@ type Times = Rc<RefCell<Histogram<u64>>>;
 
 #[test]
 fn no_round_trip_is_ever_stuck() {
-    let preset = if cfg!(debug_assertions) {
-        10_000
-    } else {
-        1_000_000
-    };
+    let preset = if cfg!(debug_assertions) { 10_000 } else { 1_000_000 };
     let total = number_from_environment("RINGMQ_STALL_ROUND_TRIPS", preset);
     let current = Arc::new(Mutex::new("start"));
     let done = Arc::new(AtomicBool::new(false));
@@ -129,10 +101,7 @@ fn no_round_trip_is_ever_stuck() {
             times.count_between(15_000_000, u64::MAX / 2),
         );
         let limit = ROUND_TRIP_MAX.max(Duration::from_micros(thread_late) * 10);
-        assert!(
-            Duration::from_nanos(times.max()) < limit,
-            "a round trip was stuck for a while"
-        );
+        assert!(Duration::from_nanos(times.max()) < limit, "a round trip was stuck for a while");
     }
     done.store(true, Ordering::Relaxed);
     watchdog.join().expect("the watchdog ends");
@@ -140,8 +109,7 @@ fn no_round_trip_is_ever_stuck() {
 
 fn number_from_environment(name: &str, preset: u64) -> u64 {
     env::var(name).map_or(preset, |text| {
-        text.parse()
-            .unwrap_or_else(|_| panic!("{name} is a number, not {text:?}"))
+        text.parse().unwrap_or_else(|_| panic!("{name} is a number, not {text:?}"))
     })
 }
 
@@ -149,10 +117,7 @@ const TICK: Duration = Duration::from_millis(20);
 
 fn note_late(longest: &AtomicU64, asleep: Instant) {
     let late = asleep.elapsed().saturating_sub(TICK).as_micros();
-    longest.fetch_max(
-        u64::try_from(late).expect("no sleep takes ages"),
-        Ordering::Relaxed,
-    );
+    longest.fetch_max(u64::try_from(late).expect("no sleep takes ages"), Ordering::Relaxed);
 }
 
 /// Tells where the threads are when nothing moves for a moment; ends the process if that lasts.
@@ -182,16 +147,9 @@ fn watch(current: &Mutex<&'static str>, done: &AtomicBool) {
 
 /// State, place in the kernel, system call, and nanoseconds running and waiting for a CPU.
 fn print_threads() {
-    for task in std::fs::read_dir("/proc/self/task")
-        .into_iter()
-        .flatten()
-        .flatten()
-    {
+    for task in std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten() {
         let read = |name| std::fs::read_to_string(task.path().join(name)).unwrap_or_default();
-        let state = read("stat")
-            .rsplit(") ")
-            .next()
-            .and_then(|rest| rest.chars().next());
+        let state = read("stat").rsplit(") ").next().and_then(|rest| rest.chars().next());
         eprintln!(
             "  {:12} state {} wchan {} syscall {} schedstat {}",
             read("comm").trim(),
@@ -224,11 +182,7 @@ fn run(mode: &Mode, round_trips: u64) -> Histogram<u64> {
     let (sockets, loaded) = (mode.socket_lanes, mode.loaded);
     let preempt = number_from_environment("RINGMQ_STALL_PREEMPT_MS", 100);
     let preempt_timer = Duration::from_millis(preempt);
-    let settings = Settings {
-        pinned,
-        preempt_timer,
-        ..Settings::default()
-    };
+    let settings = Settings { pinned, preempt_timer, ..Settings::default() };
     let handles = launch_with(&cpus, &settings, move |shard, runtime| {
         let (mailboxes, tell) = (mailboxes.clone(), tell.clone());
         async move {
@@ -245,20 +199,9 @@ fn run(mode: &Mode, round_trips: u64) -> Histogram<u64> {
             }
             let (ends, told) = {
                 let mut all = mailboxes.lock().expect("nobody panics with it");
-                let ends = if shard.index() == 0 {
-                    &mut all.0
-                } else {
-                    &mut all.1
-                };
+                let ends = if shard.index() == 0 { &mut all.0 } else { &mut all.1 };
                 let ends = std::mem::take(ends);
-                (
-                    ends,
-                    if shard.index() == 0 {
-                        all.2.take()
-                    } else {
-                        None
-                    },
-                )
+                (ends, if shard.index() == 0 { all.2.take() } else { None })
             };
             let Some(told) = told else {
                 serve(&runtime, ends, each, sockets, &tell).await;
@@ -270,11 +213,7 @@ fn run(mode: &Mode, round_trips: u64) -> Histogram<u64> {
         }
     });
     let results = handles.expect("executors can be made here").join();
-    results
-        .into_iter()
-        .flatten()
-        .next()
-        .expect("shard 0 measures")
+    results.into_iter().flatten().next().expect("shard 0 measures")
 }
 
 /// Runs the lanes of shard 0: sends, waits for the answer, notes the time.
@@ -285,9 +224,7 @@ async fn call(
     sockets: usize,
     server: SocketAddr,
 ) -> Histogram<u64> {
-    let times: Times = Rc::new(RefCell::new(
-        Histogram::new(3).expect("three digits are allowed"),
-    ));
+    let times: Times = Rc::new(RefCell::new(Histogram::new(3).expect("three digits are allowed")));
     let mut lanes: Vec<Taker<()>> = Vec::new();
     for (sender, receiver) in ends {
         let mut inbox = receiver.bind(runtime).expect("bind");
@@ -316,9 +253,7 @@ async fn call(
     for lane in lanes {
         lane.await;
     }
-    Rc::try_unwrap(times)
-        .expect("the lanes have ended")
-        .into_inner()
+    Rc::try_unwrap(times).expect("the lanes have ended").into_inner()
 }
 
 /// Runs the lanes of shard 1: sends everything back.
@@ -329,12 +264,9 @@ async fn serve(
     sockets: usize,
     tell: &Sender<SocketAddr>,
 ) {
-    let listener = runtime
-        .net()
-        .listen(SocketAddr::from(([127, 0, 0, 1], 0)))
-        .expect("a port is free");
-    tell.try_send(listener.local())
-        .expect("there is room for one");
+    let listener =
+        runtime.net().listen(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a port is free");
+    tell.try_send(listener.local()).expect("there is room for one");
     let mut lanes = Vec::new();
     for (sender, receiver) in ends {
         let mut inbox = receiver.bind(runtime).expect("bind");
@@ -361,10 +293,7 @@ async fn serve(
 
 fn note(times: &Times, start: Instant) {
     let nanos = u64::try_from(start.elapsed().as_nanos()).expect("no round trip takes centuries");
-    times
-        .borrow_mut()
-        .record(nanos)
-        .expect("the histogram grows");
+    times.borrow_mut().record(nanos).expect("the histogram grows");
     PROGRESS.fetch_add(1, Ordering::Relaxed);
 }
 
@@ -388,10 +317,7 @@ async fn read_number(stream: &RingStream) -> Option<u64> {
     let mut bytes = [0; 8];
     let mut filled = 0;
     while filled < bytes.len() {
-        let count = stream
-            .read(&mut bytes[filled..])
-            .await
-            .expect("the connection holds");
+        let count = stream.read(&mut bytes[filled..]).await.expect("the connection holds");
         if count == 0 {
             return None;
         }
@@ -407,19 +333,12 @@ fn load(runtime: &RingRuntime, shard: usize) {
     let writer = runtime.clone();
     runtime.spawn(Shares::Foreground, "writer", async move {
         let disk = writer.disk();
-        let file = disk
-            .create(&path, OpenMode::WriteDurable)
-            .await
-            .expect("create");
-        disk.remove(&path)
-            .await
-            .expect("the open file needs no name");
+        let file = disk.create(&path, OpenMode::WriteDurable).await.expect("create");
+        disk.remove(&path).await.expect("the open file needs no name");
         let mut buffer = disk.buffer(4096);
         for number in 0_u64.. {
             buffer.bytes_mut().fill(number as u8);
-            file.write(&buffer, number % 256 * 4096)
-                .await
-                .expect("write");
+            file.write(&buffer, number % 256 * 4096).await.expect("write");
         }
     });
     let computer = runtime.clone();

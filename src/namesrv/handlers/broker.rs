@@ -40,15 +40,9 @@ impl<D: Disk> NameServer<D> {
             topics,
             connection: request.peer.connection,
         };
-        let registered = self
-            .table()
-            .borrow_mut()
-            .register(&registration, request.now_ms);
+        let registered = self.table().borrow_mut().register(&registration, request.now_ms);
         let registered = registered.map_err(|error| {
-            tracing::warn!(
-                "registration from {} refused: {error}",
-                request.peer.address
-            );
+            tracing::warn!("registration from {} refused: {error}", request.peer.address);
             refuse(error.to_string())
         })?;
         report(&registration, &registered);
@@ -98,9 +92,7 @@ impl<D: Disk> NameServer<D> {
     pub(super) fn heartbeat(&self, request: &Request<'_>) -> Result<Answer, Answer> {
         let cluster = request.required("clusterName")?;
         let address = request.required("brokerAddr")?;
-        self.table()
-            .borrow_mut()
-            .heard(cluster, address, request.now_ms);
+        self.table().borrow_mut().heard(cluster, address, request.now_ms);
         Ok(Answer::success())
     }
 }
@@ -114,14 +106,7 @@ fn broker_id(request: &Request<'_>) -> Result<i64, Answer> {
 }
 
 fn report(registration: &Registration, registered: &Registered) {
-    let Registration {
-        cluster,
-        broker_name,
-        address,
-        broker_id,
-        topics,
-        ..
-    } = registration;
+    let Registration { cluster, broker_name, address, broker_id, topics, .. } = registration;
     if registered.outdated {
         tracing::warn!(
             "broker {broker_name} id {broker_id} at {address} of cluster {cluster} is ignored: \

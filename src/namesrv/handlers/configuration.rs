@@ -49,10 +49,7 @@ impl<D: Disk> NameServer<D> {
 }
 
 fn not_allowed(key: &str) -> Answer {
-    let live = NamesrvConfig::KEYS
-        .iter()
-        .filter(|key| key.live)
-        .map(|key| key.name);
+    let live = NamesrvConfig::KEYS.iter().filter(|key| key.live).map(|key| key.name);
     let remark = format!(
         "Can not update config in black list: {key:?} cannot be changed while the name server \
          runs; change its file and restart. These can: {}",

@@ -29,42 +29,17 @@ impl Asked {
     fn new(config: NamesrvConfig) -> Asked {
         let sim = Sim::new(1);
         let path = PathBuf::from("/ns/kv.json");
-        let kv = sim
-            .block_on(KvStore::open(sim.disk().clone(), path, 100))
-            .expect("empty");
-        Asked {
-            server: NameServer::new(config, kv),
-            sim,
-            now_ms: 0,
-            local: true,
-        }
+        let kv = sim.block_on(KvStore::open(sim.disk().clone(), path, 100)).expect("empty");
+        Asked { server: NameServer::new(config, kv), sim, now_ms: 0, local: true }
     }
 
     fn ask(&self, code: i32, fields: &[(&str, &str)], body: &[u8]) -> Answer {
         let fields = fields.iter().copied().collect();
-        let header = Header {
-            code,
-            version: 409,
-            fields,
-            ..Header::default()
-        };
-        let ip = if self.local {
-            [127, 0, 0, 1]
-        } else {
-            [10, 0, 0, 7]
-        };
+        let header = Header { code, version: 409, fields, ..Header::default() };
+        let ip = if self.local { [127, 0, 0, 1] } else { [10, 0, 0, 7] };
         let address = (ip, 5).into();
-        let peer = Peer {
-            address,
-            local: self.local,
-            connection: ConnectionId(1),
-        };
-        let request = Request {
-            header: &header,
-            body,
-            peer,
-            now_ms: self.now_ms,
-        };
+        let peer = Peer { address, local: self.local, connection: ConnectionId(1) };
+        let request = Request { header: &header, body, peer, now_ms: self.now_ms };
         self.sim.block_on(self.server.handle(&request))
     }
 
@@ -90,21 +65,12 @@ fn administration_is_refused_from_other_machines_with_the_remedy() {
     for code in [100, 102, 205, 216, 318, 319, 327] {
         let answer = asked.ask(code, &[("brokerName", "b")], b"");
         assert_eq!(answer.code, response::NO_PERMISSION, "{code}");
-        assert!(
-            answer
-                .remark
-                .expect("teaches")
-                .contains("adminAllowRemote = true"),
-            "{code}"
-        );
+        assert!(answer.remark.expect("teaches").contains("adminAllowRemote = true"), "{code}");
     }
     for code in [106, 206, 304] {
         assert_eq!(asked.ask(code, &[], b"").code, response::SUCCESS, "{code}");
     }
-    let mut open = Asked::new(NamesrvConfig {
-        admin_allow_remote: true,
-        ..Default::default()
-    });
+    let mut open = Asked::new(NamesrvConfig { admin_allow_remote: true, ..Default::default() });
     open.local = false;
     assert_eq!(open.ask(205, &[("brokerName", "b")], b"").fields[0].1, "0");
 }
@@ -119,10 +85,7 @@ fn every_request_of_the_table_is_dispatched_and_no_other() {
     for code in [0, -1, 10, 310, 905, 1001, i32::MAX] {
         let answer = asked.ask(code, &[], b"");
         assert_eq!(answer.code, response::REQUEST_CODE_NOT_SUPPORTED);
-        assert_eq!(
-            answer.remark,
-            Some(format!(" request type {code} not supported"))
-        );
+        assert_eq!(answer.remark, Some(format!(" request type {code} not supported")));
     }
 }
 
@@ -145,13 +108,7 @@ fn no_path_address_or_security_switch_can_be_set_by_request() {
     for body in texts {
         let answer = asked.ask(request::UPDATE_NAMESRV_CONFIG, &[], body.as_bytes());
         assert_eq!(answer.code, response::NO_PERMISSION, "{body}");
-        assert!(
-            answer
-                .remark
-                .expect("teaches")
-                .contains("orderMessageEnable"),
-            "{body}"
-        );
+        assert!(answer.remark.expect("teaches").contains("orderMessageEnable"), "{body}");
     }
     assert_eq!(*asked.server.config(), before);
 }
@@ -165,10 +122,7 @@ fn switches_can_be_set_all_or_none_and_read_back() {
     assert!(answer.remark.expect("teaches").contains("0 to 3600"));
     assert!(!asked.server.config().order_message_enable);
     let good = b"orderMessageEnable=true\nsupportActingMaster=true\n";
-    assert_eq!(
-        asked.ask(request::UPDATE_NAMESRV_CONFIG, &[], good),
-        Answer::success()
-    );
+    assert_eq!(asked.ask(request::UPDATE_NAMESRV_CONFIG, &[], good), Answer::success());
     assert!(asked.server.table().borrow().rules.support_acting_master);
     let answer = asked.ask(request::GET_NAMESRV_CONFIG, &[], b"");
     assert!(text(&answer).contains("orderMessageEnable=true\n"));
@@ -178,20 +132,10 @@ fn switches_can_be_set_all_or_none_and_read_back() {
 #[test]
 fn order_topics_are_in_routes_only_when_switched_on() {
     for on in [false, true] {
-        let config = NamesrvConfig {
-            order_message_enable: on,
-            ..Default::default()
-        };
+        let config = NamesrvConfig { order_message_enable: on, ..Default::default() };
         let asked = Asked::with_brokers(config);
-        let fields = [
-            ("namespace", "ORDER_TOPIC_CONFIG"),
-            ("key", "t"),
-            ("value", "b:8"),
-        ];
-        assert_eq!(
-            asked.ask(request::PUT_KV_CONFIG, &fields, b""),
-            Answer::success()
-        );
+        let fields = [("namespace", "ORDER_TOPIC_CONFIG"), ("key", "t"), ("value", "b:8")];
+        assert_eq!(asked.ask(request::PUT_KV_CONFIG, &fields, b""), Answer::success());
         let route = asked.ask(request::GET_ROUTEINFO_BY_TOPIC, &[("topic", "t")], b"");
         assert_eq!(text(&route).contains(r#""orderTopicConf":"b:8""#), on);
     }
@@ -199,17 +143,11 @@ fn order_topics_are_in_routes_only_when_switched_on() {
 
 #[test]
 fn routes_wait_for_the_brokers_when_asked_to() {
-    let config = NamesrvConfig {
-        need_wait_for_service: true,
-        ..Default::default()
-    };
+    let config = NamesrvConfig { need_wait_for_service: true, ..Default::default() };
     let mut asked = Asked::with_brokers(config);
     asked.now_ms = 44_999;
     let early = asked.ask(request::GET_ROUTEINFO_BY_TOPIC, &[("topic", "t")], b"");
-    assert_eq!(
-        early,
-        Answer::refuse(response::SYSTEM_ERROR, "name server not ready")
-    );
+    assert_eq!(early, Answer::refuse(response::SYSTEM_ERROR, "name server not ready"));
     asked.now_ms = 45_000;
     text(&asked.ask(request::GET_ROUTEINFO_BY_TOPIC, &[("topic", "t")], b""));
 }
@@ -218,42 +156,25 @@ fn routes_wait_for_the_brokers_when_asked_to() {
 fn a_broker_learns_whether_its_topics_are_known() {
     let asked = Asked::with_brokers(NamesrvConfig::default());
     let ask = |address: &str, body: &[u8]| {
-        let fields = [
-            ("brokerName", "b"),
-            ("brokerAddr", address),
-            ("clusterName", "c"),
-            ("brokerId", "0"),
-        ];
+        let fields =
+            [("brokerName", "b"), ("brokerAddr", address), ("clusterName", "c"), ("brokerId", "0")];
         asked.ask(request::QUERY_DATA_VERSION, &fields, body)
     };
     let same = ask("m:1", br#"{"counter":1,"timestamp":1}"#);
     assert_eq!(same.fields, [("changed", "false".to_owned())]);
-    assert_eq!(
-        text(&same),
-        r#"{"counter":1,"stateVersion":0,"timestamp":1}"#
-    );
+    assert_eq!(text(&same), r#"{"counter":1,"stateVersion":0,"timestamp":1}"#);
     let other = ask("m:1", br#"{"counter":2,"timestamp":1}"#);
     assert_eq!(other.fields, [("changed", "true".to_owned())]);
     let unknown = ask("x:1", b"");
-    assert_eq!(
-        (unknown.fields, unknown.body),
-        (vec![("changed", "true".to_owned())], vec![])
-    );
+    assert_eq!((unknown.fields, unknown.body), (vec![("changed", "true".to_owned())], vec![]));
 }
 
 #[test]
 fn heartbeats_of_5_x_keep_a_broker_alive() {
     let mut asked = Asked::with_brokers(NamesrvConfig::default());
     asked.now_ms = 100_000;
-    let fields = [
-        ("clusterName", "c"),
-        ("brokerAddr", "m:1"),
-        ("brokerName", "b"),
-    ];
-    assert_eq!(
-        asked.ask(request::BROKER_HEARTBEAT, &fields, b""),
-        Answer::success()
-    );
+    let fields = [("clusterName", "c"), ("brokerAddr", "m:1"), ("brokerName", "b")];
+    assert_eq!(asked.ask(request::BROKER_HEARTBEAT, &fields, b""), Answer::success());
     let dropped = asked.server.table().borrow_mut().expire(130_000);
     assert_eq!(dropped.len(), 1, "the slave alone");
     let members = asked.ask(request::GET_BROKER_MEMBER_GROUP, &fields, b"");
@@ -283,10 +204,7 @@ fn damaged_registrations_say_what_is_wrong() {
     assert!(remark(&fields[..3], b"{}").contains("brokerId is missing"));
     let bad = [fields[0], fields[1], fields[2], ("brokerId", "first")];
     assert!(remark(&bad, b"{}").contains("whole number"));
-    assert_eq!(
-        asked.ask(request::REGISTER_BROKER, &fields[..4], b"{}"),
-        Answer::success()
-    );
+    assert_eq!(asked.ask(request::REGISTER_BROKER, &fields[..4], b"{}"), Answer::success());
 }
 
 #[test]
@@ -295,26 +213,12 @@ fn single_topics_come_and_go() {
     let body = br#"{"queueDatas":[{"brokerName":"b","perm":6,"readQueueNums":3,
         "topicSysFlag":0,"writeQueueNums":3}]}"#;
     let topic = [("topic", "x")];
-    assert_eq!(
-        asked.ask(request::REGISTER_TOPIC_IN_NAMESRV, &topic, body),
-        Answer::success()
-    );
+    assert_eq!(asked.ask(request::REGISTER_TOPIC_IN_NAMESRV, &topic, body), Answer::success());
     assert!(text(&asked.ask(105, &topic, b"")).contains(r#""readQueueNums":3"#));
-    assert_eq!(
-        asked.ask(request::DELETE_TOPIC_IN_NAMESRV, &topic, b""),
-        Answer::success()
-    );
+    assert_eq!(asked.ask(request::DELETE_TOPIC_IN_NAMESRV, &topic, b""), Answer::success());
     assert_eq!(asked.ask(105, &topic, b"").code, response::TOPIC_NOT_EXIST);
-    let wiped = asked.ask(
-        request::WIPE_WRITE_PERM_OF_BROKER,
-        &[("brokerName", "b")],
-        b"",
-    );
+    let wiped = asked.ask(request::WIPE_WRITE_PERM_OF_BROKER, &[("brokerName", "b")], b"");
     assert_eq!(wiped.fields, [("wipeTopicCount", "2".to_owned())]);
-    let added = asked.ask(
-        request::ADD_WRITE_PERM_OF_BROKER,
-        &[("brokerName", "b")],
-        b"",
-    );
+    let added = asked.ask(request::ADD_WRITE_PERM_OF_BROKER, &[("brokerName", "b")], b"");
     assert_eq!(added.fields, [("addTopicCount", "2".to_owned())]);
 }

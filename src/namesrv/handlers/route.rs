@@ -16,10 +16,7 @@ impl<D: Disk> NameServer<D> {
         let config = self.config();
         let waited = request.now_ms >= config.wait_seconds_for_service.saturating_mul(1_000);
         if config.need_wait_for_service && !waited {
-            return Err(Answer::refuse(
-                response::SYSTEM_ERROR,
-                "name server not ready",
-            ));
+            return Err(Answer::refuse(response::SYSTEM_ERROR, "name server not ready"));
         }
         let table = self.table().borrow();
         let Some(route) = table.route(topic) else {
@@ -31,19 +28,13 @@ impl<D: Disk> NameServer<D> {
             return Err(Answer::refuse(response::TOPIC_NOT_EXIST, remark));
         };
         let kv = self.kv.table();
-        let order = kv
-            .get(ORDER_TOPIC_NAMESPACE, topic)
-            .filter(|_| config.order_message_enable);
+        let order = kv.get(ORDER_TOPIC_NAMESPACE, topic).filter(|_| config.order_message_enable);
         Ok(Answer::body(json::route(&route, order, keys(request))))
     }
 
     pub(super) fn get_cluster_info(&self, request: &Request<'_>) -> Answer {
         let table = self.table().borrow();
-        Answer::body(json::cluster_info(
-            table.brokers(),
-            table.clusters(),
-            keys(request),
-        ))
+        Answer::body(json::cluster_info(table.brokers(), table.clusters(), keys(request)))
     }
 
     pub(super) fn get_member_group(&self, request: &Request<'_>) -> Result<Answer, Answer> {
@@ -51,12 +42,7 @@ impl<D: Disk> NameServer<D> {
         let cluster = request.field("clusterName").unwrap_or_default();
         let table = self.table().borrow();
         let addresses = table.broker(name).map(|group| &group.addresses);
-        Ok(Answer::body(json::member_group(
-            cluster,
-            name,
-            addresses,
-            keys(request),
-        )))
+        Ok(Answer::body(json::member_group(cluster, name, addresses, keys(request))))
     }
 }
 

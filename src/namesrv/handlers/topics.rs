@@ -15,20 +15,14 @@ impl<D: Disk> NameServer<D> {
         if !self.config().enable_all_topic_list {
             return Err(disabled("enableAllTopicList"));
         }
-        Ok(Answer::body(json::topic_list(
-            self.table().borrow().topics(),
-            None,
-        )))
+        Ok(Answer::body(json::topic_list(self.table().borrow().topics(), None)))
     }
 
     pub(super) fn topics_of_cluster(&self, request: &Request<'_>) -> Result<Answer, Answer> {
         self.lists_enabled()?;
         let cluster = request.required("cluster")?;
         let table = self.table().borrow();
-        Ok(Answer::body(json::topic_list(
-            table.topics_of_cluster(cluster),
-            None,
-        )))
+        Ok(Answer::body(json::topic_list(table.topics_of_cluster(cluster), None)))
     }
 
     pub(super) fn system_topics(&self) -> Answer {
@@ -45,10 +39,7 @@ impl<D: Disk> NameServer<D> {
             _ => UnitList::UnitSubNotUnit,
         };
         let table = self.table().borrow();
-        Ok(Answer::body(json::topic_list(
-            table.unit_topics(list),
-            None,
-        )))
+        Ok(Answer::body(json::topic_list(table.unit_topics(list), None)))
     }
 
     pub(super) fn register_topic(&self, request: &Request<'_>) -> Result<Answer, Answer> {
@@ -65,18 +56,12 @@ impl<D: Disk> NameServer<D> {
 
     pub(super) fn delete_topic(&self, request: &Request<'_>) -> Result<Answer, Answer> {
         let topic = request.required("topic")?;
-        self.table()
-            .borrow_mut()
-            .delete_topic(topic, request.field("clusterName"));
+        self.table().borrow_mut().delete_topic(topic, request.field("clusterName"));
         Ok(Answer::success())
     }
 
     fn lists_enabled(&self) -> Result<(), Answer> {
-        if self.config().enable_topic_list {
-            Ok(())
-        } else {
-            Err(disabled("enableTopicList"))
-        }
+        if self.config().enable_topic_list { Ok(()) } else { Err(disabled("enableTopicList")) }
     }
 }
 

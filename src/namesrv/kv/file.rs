@@ -38,9 +38,7 @@ pub async fn load<D: Disk>(disk: &D, path: &Path) -> Result<KvTable, KvFileError
         None => None,
     };
     let backup = beside(path, ".bak");
-    let saved = read(disk, &backup)
-        .await?
-        .and_then(|bytes| KvTable::from_json(&bytes).ok());
+    let saved = read(disk, &backup).await?.and_then(|bytes| KvTable::from_json(&bytes).ok());
     match (saved, problem) {
         (Some(table), problem) => {
             let problem = problem.unwrap_or_else(|| "it is missing".to_owned());
@@ -49,20 +47,14 @@ pub async fn load<D: Disk>(disk: &D, path: &Path) -> Result<KvTable, KvFileError
             Ok(table)
         }
         (None, None) => Ok(KvTable::default()),
-        (None, Some(problem)) => Err(KvFileError::Damaged {
-            path: path.to_owned(),
-            problem,
-        }),
+        (None, Some(problem)) => Err(KvFileError::Damaged { path: path.to_owned(), problem }),
     }
 }
 
 /// Replaces the file. When this resolves the new content is on stable storage; after an error, or
 /// a power cut before, the old or the new content is there as a whole.
 pub async fn save<D: Disk>(disk: &D, path: &Path, table: &KvTable) -> Result<(), DiskError> {
-    if let Some(directory) = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty())
-    {
+    if let Some(directory) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
         disk.create_directory(directory).await?;
     }
     let temporary = beside(path, ".tmp");
@@ -92,19 +84,12 @@ async fn read<D: Disk>(disk: &D, path: &Path) -> Result<Option<Vec<u8>>, KvFileE
     };
     let bytes = file.length().await?;
     if bytes > FILE_BYTES_MAX {
-        return Err(KvFileError::Large {
-            path: path.to_owned(),
-            bytes,
-        });
+        return Err(KvFileError::Large { path: path.to_owned(), bytes });
     }
     let length = usize::try_from(bytes).unwrap_or(usize::MAX);
     let content = match length {
         0 => Vec::new(),
-        _ => file
-            .read(0, length.next_multiple_of(BLOCK_BYTES))
-            .await?
-            .bytes()
-            .to_vec(),
+        _ => file.read(0, length.next_multiple_of(BLOCK_BYTES)).await?.bytes().to_vec(),
     };
     file.close().await?;
     Ok(Some(content))

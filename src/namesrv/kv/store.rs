@@ -27,13 +27,7 @@ impl<D: Disk> KvStore<D> {
         entries_max: usize,
     ) -> Result<Self, file::KvFileError> {
         let table = RefCell::new(file::load(&disk, &path).await?);
-        Ok(KvStore {
-            disk,
-            path,
-            entries_max,
-            table,
-            turn: Turn::default(),
-        })
+        Ok(KvStore { disk, path, entries_max, table, turn: Turn::default() })
     }
 
     /// The entries as stored. Not to be held across an await.
@@ -44,12 +38,7 @@ impl<D: Disk> KvStore<D> {
     /// When this resolves the entry is on stable storage and visible; after an error nothing
     /// changed.
     pub async fn put(&self, namespace: &str, key: &str, value: &str) -> Result<(), KvError> {
-        self.change(|table| {
-            table
-                .put(namespace, key, value, self.entries_max)
-                .map(|()| true)
-        })
-        .await
+        self.change(|table| table.put(namespace, key, value, self.entries_max).map(|()| true)).await
     }
 
     /// As [`KvStore::put`]; fine if there is no such entry.
@@ -65,9 +54,7 @@ impl<D: Disk> KvStore<D> {
         let mut table = self.table.borrow().clone();
         if change(&mut table)? {
             let stored = file::save(&self.disk, &self.path, &table).await;
-            stored.map_err(|error| KvError::NotStored {
-                problem: error.to_string(),
-            })?;
+            stored.map_err(|error| KvError::NotStored { problem: error.to_string() })?;
             self.table.replace(table);
         }
         Ok(())

@@ -22,9 +22,7 @@ impl RouteTable {
 
     /// The version that an address registered last; `None` if it must send all of its topics.
     pub fn data_version(&self, cluster: &str, address: &str) -> Option<DataVersion> {
-        self.live
-            .get(&(cluster.to_owned(), address.to_owned()))?
-            .version
+        self.live.get(&(cluster.to_owned(), address.to_owned()))?.version
     }
 
     /// Whether a broker with this version has something to register.
@@ -34,9 +32,7 @@ impl RouteTable {
 
     /// Drops all brokers that were silent for longer than their time.
     pub fn expire(&mut self, now_ms: u64) -> Vec<Dropped> {
-        self.drop_where(now_ms, |live| {
-            now_ms.saturating_sub(live.heard_ms) > live.timeout_ms
-        })
+        self.drop_where(now_ms, |live| now_ms.saturating_sub(live.heard_ms) > live.timeout_ms)
     }
 
     /// Drops all brokers that registered last by this connection.
@@ -63,8 +59,7 @@ impl RouteTable {
                     self.unregister(&broker.cluster, name, &broker.address);
                 }
                 None => {
-                    self.live
-                        .remove(&(broker.cluster.clone(), broker.address.clone()));
+                    self.live.remove(&(broker.cluster.clone(), broker.address.clone()));
                 }
             }
         }
@@ -108,10 +103,7 @@ mod tests {
     #[test]
     fn a_broker_of_rocketmq_5_names_its_own_time() {
         let mut table = table();
-        let quick = Registration {
-            heartbeat_timeout_ms: Some(3_000),
-            ..master("b", "m:1")
-        };
+        let quick = Registration { heartbeat_timeout_ms: Some(3_000), ..master("b", "m:1") };
         table.register(&quick, 0).expect("fits");
         assert!(table.expire(3_000).is_empty());
         assert_eq!(table.expire(3_001).len(), 1);
@@ -122,15 +114,9 @@ mod tests {
         let mut table = table();
         table.register(&master("b", "m:1"), 0).expect("fits");
         table.register(&slave("b", "s:1", 1), 0).expect("fits");
-        let elsewhere = Registration {
-            connection: ConnectionId(2),
-            ..master("b", "m:1")
-        };
+        let elsewhere = Registration { connection: ConnectionId(2), ..master("b", "m:1") };
         table.register(&elsewhere, 0).expect("fits");
-        assert!(
-            table.connection_closed(ConnectionId(1), 0).is_empty(),
-            "it has reconnected"
-        );
+        assert!(table.connection_closed(ConnectionId(1), 0).is_empty(), "it has reconnected");
         assert_eq!(table.connection_closed(ConnectionId(2), 0).len(), 1);
         let route = table.route("t").expect("the slave is there");
         assert_eq!(route.brokers[0].addresses, [(1, "s:1")]);

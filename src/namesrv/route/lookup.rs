@@ -43,10 +43,7 @@ impl RouteTable {
     /// `None` if the topic is not known or none of its brokers is.
     pub fn route<'a>(&'a self, topic: &str) -> Option<Route<'a>> {
         let map = self.topics.get(topic)?;
-        let queues = map
-            .iter()
-            .map(|(name, data)| (name.as_str(), *data))
-            .collect();
+        let queues = map.iter().map(|(name, data)| (name.as_str(), *data)).collect();
         let acting = self.rules.support_acting_master && !topic.starts_with(MEMBER_GROUP_PREFIX);
         let brokers: Vec<_> = map
             .iter()
@@ -68,9 +65,7 @@ impl RouteTable {
 
     /// All broker names with their members.
     pub fn brokers(&self) -> impl Iterator<Item = RouteBroker<'_>> {
-        self.brokers
-            .iter()
-            .map(|(name, group)| describe(name, group))
+        self.brokers.iter().map(|(name, group)| describe(name, group))
     }
 
     /// One broker name.
@@ -117,10 +112,7 @@ impl RouteTable {
             names.push(cluster);
             names.extend(brokers);
         }
-        let addresses = self
-            .brokers
-            .values()
-            .find_map(|group| group.addresses.values().next());
+        let addresses = self.brokers.values().find_map(|group| group.addresses.values().next());
         (names, addresses.map(String::as_str))
     }
 }
@@ -131,11 +123,7 @@ fn describe<'a>(name: &'a str, group: &'a BrokerGroup) -> RouteBroker<'a> {
         name,
         zone_name: group.zone_name.as_deref(),
         enable_acting_master: group.enable_acting_master,
-        addresses: group
-            .addresses
-            .iter()
-            .map(|(id, address)| (*id, address.as_str()))
-            .collect(),
+        addresses: group.addresses.iter().map(|(id, address)| (*id, address.as_str())).collect(),
     }
 }
 
@@ -153,26 +141,14 @@ mod tests {
     fn lists_name_what_is_registered() {
         let mut table = table();
         table.register(&master("a", "a:1"), 0).expect("fits");
-        let other = Registration {
-            cluster: "d".to_owned(),
-            ..master("b", "b:1")
-        };
+        let other = Registration { cluster: "d".to_owned(), ..master("b", "b:1") };
         table
-            .register(
-                &Registration {
-                    topics: vec![topic("t", 1), topic("w", 1)],
-                    ..other
-                },
-                0,
-            )
+            .register(&Registration { topics: vec![topic("t", 1), topic("w", 1)], ..other }, 0)
             .expect("fits");
         assert_eq!(table.topics().collect::<Vec<_>>(), ["t", "u", "w"]);
         assert_eq!(table.topics_of_cluster("d").collect::<Vec<_>>(), ["t", "w"]);
         assert_eq!(table.topics_of_cluster("none").count(), 0);
-        assert_eq!(
-            table.system_topics(),
-            (vec!["c", "a", "d", "b"], Some("a:1"))
-        );
+        assert_eq!(table.system_topics(), (vec!["c", "a", "d", "b"], Some("a:1")));
         assert_eq!(table.route("t").expect("known").queues.len(), 2);
         assert_eq!(table.brokers().count(), 2);
         assert!(table.route("x").is_none());
@@ -200,16 +176,9 @@ mod tests {
             enable_acting_master: Some(true),
             ..registration
         };
-        table
-            .register(&acting(master("b", "m:1")), 0)
-            .expect("fits");
-        table
-            .register(&acting(slave("b", "s:1", 3)), 0)
-            .expect("fits");
+        table.register(&acting(master("b", "m:1")), 0).expect("fits");
+        table.register(&acting(slave("b", "s:1", 3)), 0).expect("fits");
         table.unregister("c", "b", "m:1");
-        assert_eq!(
-            table.route("t").expect("known").brokers[0].addresses,
-            [(3, "s:1")]
-        );
+        assert_eq!(table.route("t").expect("known").brokers[0].addresses, [(3, "s:1")]);
     }
 }

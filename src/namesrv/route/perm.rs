@@ -46,9 +46,7 @@ impl RouteTable {
         queues: &[(String, QueueData)],
     ) -> Result<bool, RouteError> {
         check_name("topic name", topic, TOPIC_NAME_BYTES_MAX)?;
-        let known = queues
-            .iter()
-            .all(|(name, _)| self.brokers.contains_key(name));
+        let known = queues.iter().all(|(name, _)| self.brokers.contains_key(name));
         if queues.is_empty() || !known || self.entries + queues.len() > self.bounds.entries {
             return Ok(false);
         }
@@ -84,10 +82,7 @@ mod tests {
         assert_eq!(table.add_write_perm("b"), 2);
         assert_eq!(perm(&table, "t"), 6);
         table.wipe_write_perm("b");
-        let changed = Registration {
-            version: version(2),
-            ..master("b", "m:1")
-        };
+        let changed = Registration { version: version(2), ..master("b", "m:1") };
         table.register(&changed, 2).expect("fits");
         assert_eq!(perm(&table, "t"), 6);
     }
@@ -97,13 +92,7 @@ mod tests {
         let mut table = table();
         table.register(&master("a", "a:1"), 0).expect("fits");
         table
-            .register(
-                &Registration {
-                    cluster: "d".to_owned(),
-                    ..master("b", "b:1")
-                },
-                0,
-            )
+            .register(&Registration { cluster: "d".to_owned(), ..master("b", "b:1") }, 0)
             .expect("fits");
         table.delete_topic("t", Some("none"));
         table.delete_topic("t", Some("d"));

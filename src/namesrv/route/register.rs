@@ -64,14 +64,7 @@ impl RouteTable {
         now_ms: u64,
     ) -> Result<Registered, RouteError> {
         self.check(registration)?;
-        let Registration {
-            cluster,
-            broker_name,
-            address,
-            broker_id,
-            version,
-            ..
-        } = registration;
+        let Registration { cluster, broker_name, address, broker_id, version, .. } = registration;
         let mut registered = Registered::default();
         if self.is_outdated(registration) {
             self.live.remove(&(cluster.clone(), address.clone()));
@@ -102,9 +95,7 @@ impl RouteTable {
         let partial = registered.first && registration.topics.len() == 1;
         let live = Live {
             heard_ms: now_ms,
-            timeout_ms: registration
-                .heartbeat_timeout_ms
-                .unwrap_or(self.rules.silence_ms_max),
+            timeout_ms: registration.heartbeat_timeout_ms.unwrap_or(self.rules.silence_ms_max),
             version: (!partial).then_some(*version),
             connection: registration.connection,
             ha_server: registration.ha_server.clone(),
@@ -140,22 +131,12 @@ impl RouteTable {
     }
 
     fn check(&self, registration: &Registration) -> Result<(), RouteError> {
-        let Registration {
-            cluster,
-            broker_name,
-            address,
-            broker_id,
-            ..
-        } = registration;
+        let Registration { cluster, broker_name, address, broker_id, .. } = registration;
         check_name("cluster name", cluster, NAME_BYTES_MAX)?;
         check_name("broker name", broker_name, NAME_BYTES_MAX)?;
         check_name("broker address", address, ADDRESS_BYTES_MAX)?;
         if !registration.ha_server.is_empty() {
-            check_name(
-                "HA server address",
-                &registration.ha_server,
-                ADDRESS_BYTES_MAX,
-            )?;
+            check_name("HA server address", &registration.ha_server, ADDRESS_BYTES_MAX)?;
         }
         if let Some(zone) = &registration.zone_name {
             check_name("zone name", zone, NAME_BYTES_MAX)?;
@@ -163,10 +144,7 @@ impl RouteTable {
         if *broker_id < 0 {
             return Err(RouteError::BrokerId { id: *broker_id });
         }
-        if let Some(group) = self
-            .brokers
-            .get(broker_name)
-            .filter(|group| group.cluster != *cluster)
+        if let Some(group) = self.brokers.get(broker_name).filter(|group| group.cluster != *cluster)
         {
             // One broker that moves takes its name along; a name in two clusters is a mistake.
             if group.addresses.values().any(|known| known != address) {
@@ -179,64 +157,38 @@ impl RouteTable {
         }
         let new = !self.live.contains_key(&(cluster.clone(), address.clone()));
         if new && self.live.len() >= self.bounds.brokers {
-            return Err(RouteError::Brokers {
-                limit: self.bounds.brokers,
-            });
+            return Err(RouteError::Brokers { limit: self.bounds.brokers });
         }
         Ok(())
     }
 
     /// Whether another address holds the id with a later state.
     fn is_outdated(&self, registration: &Registration) -> bool {
-        let Registration {
-            cluster,
-            broker_name,
-            address,
-            broker_id,
-            version,
-            ..
-        } = registration;
+        let Registration { cluster, broker_name, address, broker_id, version, .. } = registration;
         let group = self.brokers.get(broker_name);
         let Some(old) = group.and_then(|group| group.addresses.get(broker_id)) else {
             return false;
         };
         let live = self.live.get(&(cluster.clone(), old.clone()));
-        let state = live
-            .and_then(|live| live.version)
-            .unwrap_or_default()
-            .state_version;
+        let state = live.and_then(|live| live.version).unwrap_or_default().state_version;
         old != address && state > version.state_version
     }
 
     /// Brings clusters and groups up to date, without the id itself.
     fn join(&mut self, registration: &Registration) {
-        let Registration {
-            cluster,
-            broker_name,
-            address,
-            broker_id,
-            ..
-        } = registration;
-        let old = self
-            .brokers
-            .get(broker_name)
-            .map(|group| group.cluster.clone());
+        let Registration { cluster, broker_name, address, broker_id, .. } = registration;
+        let old = self.brokers.get(broker_name).map(|group| group.cluster.clone());
         if let Some(old) = old.filter(|old| old != cluster) {
             self.live.remove(&(old.clone(), address.clone()));
             self.leave_cluster(&old, broker_name);
         }
-        self.clusters
-            .entry(cluster.clone())
-            .or_default()
-            .insert(broker_name.clone());
+        self.clusters.entry(cluster.clone()).or_default().insert(broker_name.clone());
         let group = self.brokers.entry(broker_name.clone()).or_default();
         group.cluster.clone_from(cluster);
         group.enable_acting_master = registration.enable_acting_master.unwrap_or(false);
         group.zone_name.clone_from(&registration.zone_name);
         // A slave that became master must not stay listed as the slave.
-        group
-            .addresses
-            .retain(|id, known| known != address || id == broker_id);
+        group.addresses.retain(|id, known| known != address || id == broker_id);
     }
 
     fn leave_cluster(&mut self, cluster: &str, broker_name: &str) {
@@ -258,19 +210,13 @@ impl RouteTable {
         // One topic is the report of a change rather than all that there is.
         let full = registration.topics.len() != 1;
         if self.rules.delete_topic_with_broker_registration && changed && full {
-            let named: BTreeSet<&str> = registration
-                .topics
-                .iter()
-                .map(|entry| entry.topic.as_str())
-                .collect();
+            let named: BTreeSet<&str> =
+                registration.topics.iter().map(|entry| entry.topic.as_str()).collect();
             self.remove_queue_data(broker, |topic| !named.contains(topic));
         }
         let mut left_out = Vec::new();
         for TopicEntry { topic, data } in &registration.topics {
-            let known = self
-                .topics
-                .get(topic)
-                .is_some_and(|map| map.contains_key(broker));
+            let known = self.topics.get(topic).is_some_and(|map| map.contains_key(broker));
             if !changed && known {
                 continue;
             }
@@ -281,10 +227,9 @@ impl RouteTable {
             let problem = match check_name("topic name", topic, TOPIC_NAME_BYTES_MAX) {
                 Err(error) => error.to_string(),
                 Ok(()) if self.put_queue_data(topic, broker, data) => continue,
-                Ok(()) => format!(
-                    "the table is full at {} entries; raise topicsMax",
-                    self.bounds.entries
-                ),
+                Ok(()) => {
+                    format!("the table is full at {} entries; raise topicsMax", self.bounds.entries)
+                }
             };
             if left_out.len() < LEFT_OUT_MAX {
                 let shown: String = topic.chars().take(64).collect();

@@ -9,9 +9,7 @@ use super::{
 fn queues(table: &RouteTable, topic: &str) -> Vec<(String, i32, i32)> {
     let route = table.route(topic);
     let queues = route.into_iter().flat_map(|route| route.queues);
-    queues
-        .map(|(name, data)| (name.to_owned(), data.write_queue_nums, data.perm))
-        .collect()
+    queues.map(|(name, data)| (name.to_owned(), data.write_queue_nums, data.perm)).collect()
 }
 
 #[test]
@@ -23,10 +21,7 @@ fn a_master_brings_its_topics_and_a_slave_learns_its_master() {
     assert_eq!(second.master_address.as_deref(), Some("m:1"));
     assert_eq!(second.ha_server.as_deref(), Some("m:19"));
     assert_eq!(queues(&table, "t"), [("b".to_owned(), 8, 6)]);
-    assert_eq!(
-        table.route("t").expect("known").brokers[0].addresses.len(),
-        2
-    );
+    assert_eq!(table.route("t").expect("known").brokers[0].addresses.len(), 2);
     assert!(!table.register(&master("b", "m:1"), 1).expect("fits").first);
 }
 
@@ -42,11 +37,8 @@ fn topics_of_a_slave_do_not_count() {
 fn an_incremental_registration_keeps_the_topics_that_it_does_not_name() {
     let mut table = table();
     table.register(&master("b", "m:1"), 0).expect("fits");
-    let change = Registration {
-        version: version(2),
-        topics: vec![topic("v", 2)],
-        ..master("b", "m:1")
-    };
+    let change =
+        Registration { version: version(2), topics: vec![topic("v", 2)], ..master("b", "m:1") };
     table.register(&change, 1).expect("fits");
     assert_eq!(queues(&table, "t"), [("b".to_owned(), 8, 6)]);
     assert_eq!(queues(&table, "v"), [("b".to_owned(), 2, 6)]);
@@ -60,16 +52,8 @@ fn queue_data_change_only_with_the_version() {
     let mut again = master("b", "m:1");
     again.topics = vec![topic("t", 1), topic("new", 3)];
     table.register(&again, 1).expect("fits");
-    assert_eq!(
-        queues(&table, "t"),
-        [("b".to_owned(), 8, 6)],
-        "same version: old data stay"
-    );
-    assert_eq!(
-        queues(&table, "new"),
-        [("b".to_owned(), 3, 6)],
-        "unknown topics are taken"
-    );
+    assert_eq!(queues(&table, "t"), [("b".to_owned(), 8, 6)], "same version: old data stay");
+    assert_eq!(queues(&table, "new"), [("b".to_owned(), 3, 6)], "unknown topics are taken");
     again.version = version(2);
     table.register(&again, 2).expect("fits");
     assert_eq!(queues(&table, "t"), [("b".to_owned(), 1, 6)]);
@@ -78,21 +62,12 @@ fn queue_data_change_only_with_the_version() {
 #[test]
 fn one_topic_from_an_unknown_broker_does_not_settle_the_version() {
     let mut table = table();
-    let one = Registration {
-        topics: vec![topic("t", 8)],
-        ..master("b", "m:1")
-    };
+    let one = Registration { topics: vec![topic("t", 8)], ..master("b", "m:1") };
     table.register(&one, 0).expect("fits");
-    assert!(
-        table.is_changed("c", "m:1", version(1)),
-        "the broker must send all topics"
-    );
+    assert!(table.is_changed("c", "m:1", version(1)), "the broker must send all topics");
     assert_eq!(queues(&table, "t").len(), 1);
     table.register(&one, 1).expect("fits");
-    assert!(
-        !table.is_changed("c", "m:1", version(1)),
-        "a broker may have one topic only"
-    );
+    assert!(!table.is_changed("c", "m:1", version(1)), "a broker may have one topic only");
 }
 
 #[test]
@@ -101,11 +76,7 @@ fn the_last_address_takes_name_cluster_and_topics_along() {
     table.register(&master("b", "m:1"), 0).expect("fits");
     table.register(&slave("b", "s:1", 1), 0).expect("fits");
     assert!(table.unregister("c", "b", "m:1"));
-    assert_eq!(
-        queues(&table, "t"),
-        [("b".to_owned(), 8, 6)],
-        "the slave still serves reads"
-    );
+    assert_eq!(queues(&table, "t"), [("b".to_owned(), 8, 6)], "the slave still serves reads");
     assert!(!table.unregister("other", "b", "s:1"));
     assert!(table.unregister("c", "b", "s:1"));
     assert!(!table.unregister("c", "b", "s:1"));
@@ -121,111 +92,46 @@ fn an_id_may_change_its_address_and_an_address_its_id() {
     assert_eq!(table.sizes().2, 1, "the old address is forgotten");
     table.register(&slave("b", "s:1", 1), 0).expect("fits");
     table.unregister("c", "b", "new:1");
-    table
-        .register(
-            &Registration {
-                broker_id: 0,
-                ..slave("b", "s:1", 1)
-            },
-            0,
-        )
-        .expect("fits");
+    table.register(&Registration { broker_id: 0, ..slave("b", "s:1", 1) }, 0).expect("fits");
     let addresses = &table.route("t").expect("known").brokers[0].addresses;
-    assert_eq!(
-        addresses,
-        &[(0, "s:1")],
-        "promoted, no longer listed as slave"
-    );
+    assert_eq!(addresses, &[(0, "s:1")], "promoted, no longer listed as slave");
 }
 
 #[test]
 fn a_broker_of_an_earlier_state_cannot_take_an_id() {
     let mut table = table();
-    let state = |state_version| DataVersion {
-        state_version,
-        ..version(1)
-    };
-    table
-        .register(
-            &Registration {
-                version: state(5),
-                ..master("b", "m:1")
-            },
-            0,
-        )
-        .expect("fits");
-    let late = Registration {
-        version: state(4),
-        ..master("b", "x:1")
-    };
+    let state = |state_version| DataVersion { state_version, ..version(1) };
+    table.register(&Registration { version: state(5), ..master("b", "m:1") }, 0).expect("fits");
+    let late = Registration { version: state(4), ..master("b", "x:1") };
     assert!(table.register(&late, 0).expect("an answer").outdated);
-    assert_eq!(
-        table.route("t").expect("known").brokers[0].addresses,
-        [(0, "m:1")]
-    );
-    let next = Registration {
-        version: state(6),
-        ..master("b", "x:1")
-    };
+    assert_eq!(table.route("t").expect("known").brokers[0].addresses, [(0, "m:1")]);
+    let next = Registration { version: state(6), ..master("b", "x:1") };
     assert!(!table.register(&next, 0).expect("fits").outdated);
-    assert_eq!(
-        table.route("t").expect("known").brokers[0].addresses,
-        [(0, "x:1")]
-    );
+    assert_eq!(table.route("t").expect("known").brokers[0].addresses, [(0, "x:1")]);
 }
 
 #[test]
 fn a_name_belongs_to_one_cluster_but_may_move() {
     let mut table = table();
     table.register(&master("b", "m:1"), 0).expect("fits");
-    let elsewhere = Registration {
-        cluster: "d".to_owned(),
-        ..master("b", "x:1")
-    };
-    let error = table
-        .register(&elsewhere, 0)
-        .expect_err("two clusters")
-        .to_string();
+    let elsewhere = Registration { cluster: "d".to_owned(), ..master("b", "x:1") };
+    let error = table.register(&elsewhere, 0).expect_err("two clusters").to_string();
     assert!(error.contains("another brokerName"), "{error}");
-    let moved = Registration {
-        cluster: "d".to_owned(),
-        ..master("b", "m:1")
-    };
+    let moved = Registration { cluster: "d".to_owned(), ..master("b", "m:1") };
     table.register(&moved, 0).expect("the only member moves");
-    assert_eq!(
-        table.clusters().map(|(name, _)| name).collect::<Vec<_>>(),
-        ["d"]
-    );
+    assert_eq!(table.clusters().map(|(name, _)| name).collect::<Vec<_>>(), ["d"]);
     assert_eq!(table.sizes().2, 1);
 }
 
 #[test]
 fn limits_refuse_brokers_and_leave_topics_out() {
     let mut table = table();
-    let bad = Registration {
-        broker_name: "x".repeat(128),
-        ..master("b", "m:1")
-    };
-    assert!(matches!(
-        table.register(&bad, 0),
-        Err(RouteError::Name { .. })
-    ));
-    let bad = Registration {
-        broker_id: -1,
-        ..master("b", "m:1")
-    };
-    assert!(matches!(
-        table.register(&bad, 0),
-        Err(RouteError::BrokerId { .. })
-    ));
-    let bad = Registration {
-        cluster: "a\nb".to_owned(),
-        ..master("b", "m:1")
-    };
-    assert!(matches!(
-        table.register(&bad, 0),
-        Err(RouteError::Characters { .. })
-    ));
+    let bad = Registration { broker_name: "x".repeat(128), ..master("b", "m:1") };
+    assert!(matches!(table.register(&bad, 0), Err(RouteError::Name { .. })));
+    let bad = Registration { broker_id: -1, ..master("b", "m:1") };
+    assert!(matches!(table.register(&bad, 0), Err(RouteError::BrokerId { .. })));
+    let bad = Registration { cluster: "a\nb".to_owned(), ..master("b", "m:1") };
+    assert!(matches!(table.register(&bad, 0), Err(RouteError::Characters { .. })));
 
     let mut many = master("b", "m:1");
     many.topics = (0..20).map(|n| topic(&format!("t{n}"), 1)).collect();
@@ -235,15 +141,11 @@ fn limits_refuse_brokers_and_leave_topics_out() {
     assert_eq!(registered.left_out.len(), 5);
     assert!(registered.left_out[0].contains("raise topicsMax"));
     for n in 1..8 {
-        let one = Registration {
-            topics: Vec::new(),
-            ..master(&format!("b{n}"), &format!("{n}:1"))
-        };
+        let one =
+            Registration { topics: Vec::new(), ..master(&format!("b{n}"), &format!("{n}:1")) };
         table.register(&one, 0).expect("fits");
     }
-    let error = table
-        .register(&master("z", "z:1"), 0)
-        .expect_err("8 are the limit");
+    let error = table.register(&master("z", "z:1"), 0).expect_err("8 are the limit");
     assert!(error.to_string().contains("raise brokersMax"));
 }
 
@@ -255,29 +157,17 @@ fn the_smallest_slave_acts_for_a_lost_master_without_write_permission() {
         enable_acting_master: Some(true),
         ..registration
     };
-    table
-        .register(&acting(master("b", "m:1")), 0)
-        .expect("fits");
-    table
-        .register(&acting(slave("b", "s:1", 2)), 0)
-        .expect("fits");
+    table.register(&acting(master("b", "m:1")), 0).expect("fits");
+    table.register(&acting(slave("b", "s:1", 2)), 0).expect("fits");
     table.unregister("c", "b", "m:1");
     assert_eq!(queues(&table, "t"), [("b".to_owned(), 8, 4)]);
     let route = table.route("t").expect("known");
     assert_eq!(route.brokers[0].addresses, [(0, "s:1")], "shown as master");
 
-    table
-        .register(&acting(slave("b", "s:1", 2)), 0)
-        .expect("fits");
+    table.register(&acting(slave("b", "s:1", 2)), 0).expect("fits");
     assert_eq!(queues(&table, "t"), [("b".to_owned(), 8, 4)]);
-    table
-        .register(&acting(master("b", "m:1")), 0)
-        .expect("fits");
-    assert_eq!(
-        queues(&table, "t"),
-        [("b".to_owned(), 8, 6)],
-        "the master is back"
-    );
+    table.register(&acting(master("b", "m:1")), 0).expect("fits");
+    assert_eq!(queues(&table, "t"), [("b".to_owned(), 8, 6)], "the master is back");
 }
 
 #[test]
@@ -293,18 +183,7 @@ fn full_registrations_may_delete_what_they_no_longer_name() {
     table.register(&fewer, 1).expect("fits");
     assert!(table.route("u").is_none());
     assert_eq!(table.sizes().1, 2);
-    let change = Registration {
-        topics: vec![topic("w", 8)],
-        ..master("b", "m:1")
-    };
-    table
-        .register(
-            &Registration {
-                version: version(3),
-                ..change
-            },
-            2,
-        )
-        .expect("fits");
+    let change = Registration { topics: vec![topic("w", 8)], ..master("b", "m:1") };
+    table.register(&Registration { version: version(3), ..change }, 2).expect("fits");
     assert_eq!(table.sizes().1, 3, "a change of one topic deletes nothing");
 }

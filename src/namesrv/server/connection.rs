@@ -31,17 +31,13 @@ pub(super) enum Ended {
 
 impl From<FrameError> for Ended {
     fn from(error: FrameError) -> Self {
-        Ended::Malformed {
-            problem: error.to_string(),
-        }
+        Ended::Malformed { problem: error.to_string() }
     }
 }
 
 impl From<HeaderError> for Ended {
     fn from(error: HeaderError) -> Self {
-        Ended::Malformed {
-            problem: error.to_string(),
-        }
+        Ended::Malformed { problem: error.to_string() }
     }
 }
 
@@ -88,20 +84,11 @@ async fn serve_frame<R: Runtime>(
         // A name server asks nobody anything.
         return Ok(());
     }
-    let request = Request {
-        header: &header,
-        body: frame.body,
-        peer,
-        now_ms: shared.now_ms(),
-    };
+    let request = Request { header: &header, body: frame.body, peer, now_ms: shared.now_ms() };
     let mut answer = shared.server.handle(&request).await;
     if answer.code != response::SUCCESS {
         let (code, remark) = (answer.code, answer.remark.as_deref().unwrap_or_default());
-        tracing::debug!(
-            "request {} of {}: {code} {remark}",
-            header.code,
-            peer.address
-        );
+        tracing::debug!("request {} of {}: {code} {remark}", header.code, peer.address);
     }
     if header.is_oneway() {
         return Ok(());
@@ -149,9 +136,7 @@ async fn within_idle<R: Runtime>(
     let operation = async { operation.await.map_err(Ended::Broken) };
     let timeout = async {
         shared.runtime.sleep(idle).await;
-        Err(Ended::Idle {
-            seconds: idle.as_secs(),
-        })
+        Err(Ended::Idle { seconds: idle.as_secs() })
     };
     futures_lite::future::or(operation, timeout).await
 }

@@ -43,25 +43,14 @@ struct Client {
 
 impl Client {
     async fn connect(runtime: &SimRuntime, address: SocketAddr) -> Client {
-        let stream = runtime
-            .net()
-            .connect(address)
-            .await
-            .expect("the server listens");
-        Client {
-            stream,
-            input: RefCell::default(),
-        }
+        let stream = runtime.net().connect(address).await.expect("the server listens");
+        Client { stream, input: RefCell::default() }
     }
 
     async fn send(&self, bytes: &[u8]) {
         let mut written = 0;
         while written < bytes.len() {
-            written += self
-                .stream
-                .write(&bytes[written..])
-                .await
-                .expect("connected");
+            written += self.stream.write(&bytes[written..]).await.expect("connected");
         }
     }
 
@@ -109,35 +98,22 @@ impl Client {
             ("compressed", "false"),
             ("bodyCrc32", &crc),
         ];
-        self.ask(request::REGISTER_BROKER, &fields, BODY.as_bytes())
-            .await
+        self.ask(request::REGISTER_BROKER, &fields, BODY.as_bytes()).await
     }
 
     async fn route(&self, topic: &str) -> Reply {
-        self.ask(request::GET_ROUTEINFO_BY_TOPIC, &[("topic", topic)], b"")
-            .await
+        self.ask(request::GET_ROUTEINFO_BY_TOPIC, &[("topic", topic)], b"").await
     }
 }
 
 fn frame_of(code: i32, opaque: i32, fields: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
-    encode::request(
-        &mut bytes,
-        Serialization::Json,
-        code,
-        opaque,
-        false,
-        fields,
-        body,
-    );
+    encode::request(&mut bytes, Serialization::Json, code, opaque, false, fields, body);
     bytes
 }
 
 fn config() -> NamesrvConfig {
-    NamesrvConfig {
-        kv_config_path: PathBuf::from("/ns/kvConfig.json"),
-        ..NamesrvConfig::default()
-    }
+    NamesrvConfig { kv_config_path: PathBuf::from("/ns/kvConfig.json"), ..NamesrvConfig::default() }
 }
 
 struct Running {
@@ -152,16 +128,10 @@ fn start(runtime: &SimRuntime, config: NamesrvConfig) -> Running {
     let (stop, stopped) = (Rc::new(Flag::default()), Rc::new(Flag::default()));
     let (stopping, ended, own) = (stop.clone(), stopped.clone(), runtime.clone());
     runtime.spawn(Shares::Foreground, "server", async move {
-        serve(own, config, listener, stopping.wait())
-            .await
-            .expect("serves");
+        serve(own, config, listener, stopping.wait()).await.expect("serves");
         ended.set();
     });
-    Running {
-        address,
-        stop,
-        stopped,
-    }
+    Running { address, stop, stopped }
 }
 
 #[test]
@@ -172,24 +142,13 @@ fn a_broker_registers_and_a_client_finds_its_topics() {
             let broker = Client::connect(&runtime, running.address).await;
             let client = Client::connect(&runtime, running.address).await;
             let missing = client.route("T").await;
-            assert_eq!(
-                (missing.code, missing.opaque),
-                (response::TOPIC_NOT_EXIST, 7)
-            );
-            assert!(
-                missing
-                    .remark
-                    .starts_with("No topic route info in name server for")
-            );
+            assert_eq!((missing.code, missing.opaque), (response::TOPIC_NOT_EXIST, 7));
+            assert!(missing.remark.starts_with("No topic route info in name server for"));
             let reply = broker.register("b", "0", "1.2.3.4:10911").await;
             assert_eq!(reply.code, response::SUCCESS, "{reply:?}");
             let route = client.route("T").await;
             assert!(route.body.contains(r#""brokerAddrs":{"#), "{}", route.body);
-            assert!(
-                route.body.contains(r#""readQueueNums":8"#),
-                "{}",
-                route.body
-            );
+            assert!(route.body.contains(r#""readQueueNums":8"#), "{}", route.body);
             let slave = broker.register("b", "1", "1.2.3.5:10911").await;
             let expected = [("haServerAddr", "ha:1"), ("masterAddr", "1.2.3.4:10911")];
             assert_eq!(
@@ -211,26 +170,14 @@ fn requests_in_one_write_are_answered_in_order_and_one_way_ones_not() {
         let mut bytes = frame_of(request::GET_BROKER_CLUSTER_INFO, 1, &[], b"");
         let topics = request::GET_ALL_TOPIC_LIST_FROM_NAMESERVER;
         encode::request(&mut bytes, Serialization::Json, topics, 2, true, &[], b"");
-        encode::request(
-            &mut bytes,
-            Serialization::RocketMq,
-            topics,
-            3,
-            false,
-            &[],
-            b"",
-        );
+        encode::request(&mut bytes, Serialization::RocketMq, topics, 3, false, &[], b"");
         bytes.extend(frame_of(12_345, 4, &[], b""));
         client.send(&bytes).await;
-        let replies = [
-            client.receive().await,
-            client.receive().await,
-            client.receive().await,
-        ]
-        .map(|reply| {
-            let reply = reply.expect("an answer");
-            (reply.opaque, reply.code, reply.serialization)
-        });
+        let replies =
+            [client.receive().await, client.receive().await, client.receive().await].map(|reply| {
+                let reply = reply.expect("an answer");
+                (reply.opaque, reply.code, reply.serialization)
+            });
         let unknown = response::REQUEST_CODE_NOT_SUPPORTED;
         let expected = [
             (1, 0, Serialization::Json),
@@ -260,11 +207,7 @@ fn a_silent_connection_is_closed_and_its_broker_dropped() {
 fn a_malformed_frame_ends_its_connection_only() {
     Sim::new(3).run(async |runtime| {
         let running = start(&runtime, config());
-        for bytes in [
-            &[0xFF; 16][..],
-            b"GET / HTTP/1.1\r\n\r\n",
-            &[0, 0, 0, 8, 9, 0, 0, 0],
-        ] {
+        for bytes in [&[0xFF; 16][..], b"GET / HTTP/1.1\r\n\r\n", &[0, 0, 0, 8, 9, 0, 0, 0]] {
             let client = Client::connect(&runtime, running.address).await;
             client.send(bytes).await;
             assert!(client.receive().await.is_none());
@@ -277,13 +220,7 @@ fn a_malformed_frame_ends_its_connection_only() {
 #[test]
 fn a_connection_too_many_is_closed() {
     Sim::new(4).run(async |runtime| {
-        let running = start(
-            &runtime,
-            NamesrvConfig {
-                connections_max: 1,
-                ..config()
-            },
-        );
+        let running = start(&runtime, NamesrvConfig { connections_max: 1, ..config() });
         let first = Client::connect(&runtime, running.address).await;
         first.route("T").await;
         let second = Client::connect(&runtime, running.address).await;
@@ -303,11 +240,7 @@ fn the_kv_configuration_survives_a_power_cut_after_the_answer() {
             let running = start(&runtime, config());
             let client = Client::connect(&runtime, running.address).await;
             for value in ["a:4", "a:8"] {
-                let fields = [
-                    ("namespace", "ORDER_TOPIC_CONFIG"),
-                    ("key", "T"),
-                    ("value", value),
-                ];
+                let fields = [("namespace", "ORDER_TOPIC_CONFIG"), ("key", "T"), ("value", value)];
                 let reply = client.ask(request::PUT_KV_CONFIG, &fields, b"").await;
                 assert_eq!(reply.code, response::SUCCESS, "{reply:?}");
             }
@@ -346,9 +279,7 @@ fn changes_of_the_kv_configuration_at_once_are_all_kept() {
             runtime.sleep(Duration::from_millis(10)).await;
         }
         let client = Client::connect(&runtime, running.address).await;
-        let reply = client
-            .ask(request::GET_KVLIST_BY_NAMESPACE, &[("namespace", "n")], b"")
-            .await;
+        let reply = client.ask(request::GET_KVLIST_BY_NAMESPACE, &[("namespace", "n")], b"").await;
         assert_eq!(reply.body.matches(r#""v""#).count(), 8, "{}", reply.body);
     });
 }
@@ -376,9 +307,7 @@ fn a_damaged_kv_file_stops_the_start_unless_there_is_a_copy() {
         let path = PathBuf::from("/ns/kvConfig.json");
         let mut table = crate::kv::KvTable::default();
         table.put("n", "k", "v", 9).expect("fits");
-        crate::kv::file::save(disk, &path, &table)
-            .await
-            .expect("saved");
+        crate::kv::file::save(disk, &path, &table).await.expect("saved");
         let backup = PathBuf::from("/ns/kvConfig.json.bak");
         disk.rename_durably(&path, &backup).await.expect("renamed");
         let loaded = crate::kv::file::load(disk, &path).await.expect("the copy");

@@ -83,11 +83,7 @@ impl RegisterBrokerBody {
 }
 
 fn put(out: &mut Vec<u8>, part: &[u8]) {
-    out.extend_from_slice(
-        &u32::try_from(part.len())
-            .expect("a short part")
-            .to_be_bytes(),
-    );
+    out.extend_from_slice(&u32::try_from(part.len()).expect("a short part").to_be_bytes());
     out.extend_from_slice(part);
 }
 
@@ -124,9 +120,7 @@ fn take_count(rest: &mut &[u8], field: &'static str) -> Result<usize, RegisterEr
 
 fn take<'a>(rest: &mut &'a [u8], field: &'static str) -> Result<&'a [u8], RegisterError> {
     let length = take_count(rest, field)?;
-    let (part, behind) = rest
-        .split_at_checked(length)
-        .ok_or(RegisterError::Short { field })?;
+    let (part, behind) = rest.split_at_checked(length).ok_or(RegisterError::Short { field })?;
     *rest = behind;
     Ok(part)
 }
@@ -134,13 +128,7 @@ fn take<'a>(rest: &mut &'a [u8], field: &'static str) -> Result<&'a [u8], Regist
 impl TopicConfig {
     /// The text of a topic in compressed bodies.
     pub fn to_text(&self) -> String {
-        let TopicConfig {
-            topic_name,
-            read_queue_nums,
-            write_queue_nums,
-            perm,
-            ..
-        } = self;
+        let TopicConfig { topic_name, read_queue_nums, write_queue_nums, perm, .. } = self;
         let filter_type = &self.topic_filter_type;
         let mut text =
             format!("{topic_name} {read_queue_nums} {write_queue_nums} {perm} {filter_type}");
@@ -159,9 +147,7 @@ impl TopicConfig {
         let write_queue_nums = parts.next()?.parse().ok()?;
         let perm = parts.next()?.parse().ok()?;
         let topic_filter_type = parts.next()?.to_owned();
-        let attributes = parts
-            .next()
-            .and_then(|json| fastjson::from_slice(json.as_bytes()).ok());
+        let attributes = parts.next().and_then(|json| fastjson::from_slice(json.as_bytes()).ok());
         Some(TopicConfig {
             topic_name,
             read_queue_nums,

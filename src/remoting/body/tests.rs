@@ -26,11 +26,7 @@ fn a_route_is_compact_with_quoted_broker_ids() {
         broker_datas: vec![BrokerData {
             cluster: Some("c".to_owned()),
             broker_name: "b".to_owned(),
-            broker_addrs: [
-                (0, "10.0.0.1:10911".to_owned()),
-                (1, "10.0.0.2:1".to_owned()),
-            ]
-            .into(),
+            broker_addrs: [(0, "10.0.0.1:10911".to_owned()), (1, "10.0.0.2:1".to_owned())].into(),
             ..BrokerData::default()
         }],
         ..TopicRouteData::default()
@@ -49,17 +45,9 @@ fn a_route_is_compact_with_quoted_broker_ids() {
 #[test]
 fn queues_as_keys_are_objects_as_fastjson_writes_them() {
     let mut table = TopicStatsTable::default();
-    let offset = TopicOffset {
-        min_offset: 1,
-        max_offset: 2,
-        last_update_timestamp: 3,
-    };
-    table
-        .offset_table
-        .insert(MessageQueue::new("t\"\\", "b", 0), offset.clone());
-    table
-        .offset_table
-        .insert(MessageQueue::new("u", "b", 1), offset);
+    let offset = TopicOffset { min_offset: 1, max_offset: 2, last_update_timestamp: 3 };
+    table.offset_table.insert(MessageQueue::new("t\"\\", "b", 0), offset.clone());
+    table.offset_table.insert(MessageQueue::new("u", "b", 1), offset);
     let json = concat!(
         r#"{"offsetTable":{{"brokerName":"b","queueId":0,"topic":"t\"\\"}:"#,
         r#"{"minOffset":1,"maxOffset":2,"lastUpdateTimestamp":3},"#,
@@ -74,16 +62,10 @@ fn queues_as_keys_are_objects_as_fastjson_writes_them() {
 fn clients_tell_their_offsets_by_queue() {
     let json = r#"{"messageQueueTable":{{"brokerName":"b","queueId":2,"topic":"t"}:77}}"#;
     let body: GetConsumerStatusBody = read(json);
-    assert_eq!(
-        body.message_queue_table
-            .get(&MessageQueue::new("t", "b", 2)),
-        Some(&77)
-    );
+    assert_eq!(body.message_queue_table.get(&MessageQueue::new("t", "b", 2)), Some(&77));
     assert_eq!(text(&body), json);
     let mut answer = GetConsumerStatusBody::default();
-    answer
-        .consumer_table
-        .insert("client".to_owned(), body.message_queue_table);
+    answer.consumer_table.insert("client".to_owned(), body.message_queue_table);
     let json = r#"{"consumerTable":{"client":{{"brokerName":"b","queueId":2,"topic":"t"}:77}}}"#;
     assert_eq!(text(&answer), json);
     assert_eq!(read::<GetConsumerStatusBody>(json), answer);
@@ -113,10 +95,7 @@ fn missing_members_have_the_defaults_of_java() {
     assert_eq!(read::<TopicConfig>("{topicName:null}").perm, 6);
     let data: SubscriptionData = read("{\"expressionType\":null}");
     assert_eq!(data.expression_type.as_deref(), Some("TAG"));
-    assert_eq!(
-        read::<QueryAssignmentResponseBody>("{}").message_queue_assignments,
-        None
-    );
+    assert_eq!(read::<QueryAssignmentResponseBody>("{}").message_queue_assignments, None);
 }
 
 #[test]
@@ -129,15 +108,8 @@ fn keys_of_texts_are_always_quoted() {
 fn register() -> RegisterBrokerBody {
     let mut body = RegisterBrokerBody::default();
     let wrapper = &mut body.topic_config_serialize_wrapper;
-    wrapper.data_version = DataVersion {
-        state_version: 0,
-        timestamp: 5,
-        counter: 6,
-    };
-    for (name, attributes) in [
-        ("a", None),
-        ("b", Some([("+k".to_owned(), "v w".to_owned())])),
-    ] {
+    wrapper.data_version = DataVersion { state_version: 0, timestamp: 5, counter: 6 };
+    for (name, attributes) in [("a", None), ("b", Some([("+k".to_owned(), "v w".to_owned())]))] {
         let config = TopicConfig {
             topic_name: name.to_owned(),
             read_queue_nums: 8,
@@ -162,10 +134,7 @@ fn a_registration_is_read_back_from_both_forms() {
 fn every_truncation_of_a_compressed_registration_is_an_error() {
     let bytes = register().encode(true);
     for cut in 0..bytes.len() {
-        assert!(
-            RegisterBrokerBody::decode(&bytes[..cut], true).is_err(),
-            "{cut}"
-        );
+        assert!(RegisterBrokerBody::decode(&bytes[..cut], true).is_err(), "{cut}");
     }
 }
 

@@ -36,14 +36,8 @@ pub const SYSTEM: [&str; 9] = [
 ];
 
 /// The topics that no client may send to.
-pub const NOT_ALLOWED_SEND: [&str; 6] = [
-    SCHEDULE,
-    TRANS_HALF,
-    TRANS_OP_HALF,
-    TRANS_CHECK_MAX_TIME,
-    SELF_TEST,
-    OFFSET_MOVED_EVENT,
-];
+pub const NOT_ALLOWED_SEND: [&str; 6] =
+    [SCHEDULE, TRANS_HALF, TRANS_OP_HALF, TRANS_CHECK_MAX_TIME, SELF_TEST, OFFSET_MOVED_EVENT];
 
 /// Whether a topic is RocketMQ's own.
 pub fn is_system_topic(topic: &str) -> bool {
@@ -80,9 +74,7 @@ pub fn reply_topic(cluster: &str) -> String {
 
 /// Whether a topic or group name has a character that Java refuses.
 pub fn is_topic_or_group_illegal(name: &str) -> bool {
-    !name
-        .bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || b"%-_|".contains(&byte))
+    !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"%-_|".contains(&byte))
 }
 
 /// Why a topic name is refused; the texts are those of the Java broker.

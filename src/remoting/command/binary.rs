@@ -16,10 +16,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Header<'_>, HeaderError> {
     for field in reader.fields()? {
         let (name, value) = field?;
         if !value.is_empty() {
-            fields.push(
-                String::from_utf8_lossy(name),
-                String::from_utf8_lossy(value),
-            )?;
+            fields.push(String::from_utf8_lossy(name), String::from_utf8_lossy(value))?;
         }
     }
     let remark = (!remark.is_empty()).then(|| String::from_utf8_lossy(remark));
@@ -37,11 +34,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Header<'_>, HeaderError> {
 pub(super) fn peek(bytes: &[u8]) -> Result<Peek, HeaderError> {
     let start = start(&mut Reader { bytes, at: 0 })?;
     let code = restore_code(start.code, start.flag);
-    Ok(Peek {
-        code,
-        opaque: start.opaque,
-        flag: start.flag,
-    })
+    Ok(Peek { code, opaque: start.opaque, flag: start.flag })
 }
 
 pub(crate) struct Start {
@@ -56,13 +49,7 @@ pub(crate) fn start(reader: &mut Reader<'_>) -> Result<Start, HeaderError> {
     let code = reader.i16("code")?;
     let [language] = reader.array("language")?;
     let version = i32::from(reader.i16("version")?);
-    Ok(Start {
-        code,
-        language,
-        version,
-        opaque: reader.i32("opaque")?,
-        flag: reader.i32("flag")?,
-    })
+    Ok(Start { code, language, version, opaque: reader.i32("opaque")?, flag: reader.i32("flag")? })
 }
 
 pub(crate) struct Reader<'a> {
@@ -101,27 +88,19 @@ impl<'a> Reader<'a> {
     pub fn text32(&mut self, field: &'static str) -> Result<&'a [u8], HeaderError> {
         let length = self.i32(field)?;
         let bytes = usize::try_from(length);
-        self.take(
-            field,
-            bytes.map_err(|_| length_error(field, length.into()))?,
-        )
+        self.take(field, bytes.map_err(|_| length_error(field, length.into()))?)
     }
 
     fn text16(&mut self, field: &'static str) -> Result<&'a [u8], HeaderError> {
         let length = self.i16(field)?;
         let bytes = usize::try_from(length);
-        self.take(
-            field,
-            bytes.map_err(|_| length_error(field, length.into()))?,
-        )
+        self.take(field, bytes.map_err(|_| length_error(field, length.into()))?)
     }
 
     /// The fields that stand here, name and value.
     pub fn fields(&mut self) -> Result<FieldsReader<'a>, HeaderError> {
         let bytes = self.text32("extFields")?;
-        Ok(FieldsReader {
-            reader: Reader { bytes, at: 0 },
-        })
+        Ok(FieldsReader { reader: Reader { bytes, at: 0 } })
     }
 }
 
@@ -165,14 +144,7 @@ mod tests {
         assert_eq!(header.remark.as_deref(), Some("r"));
         assert_eq!(header.fields.get("topic"), Some("T"));
         assert_eq!(header.fields.get("abc"), None);
-        assert_eq!(
-            peek(PULL),
-            Ok(Peek {
-                code: 11,
-                opaque: 5,
-                flag: 0
-            })
-        );
+        assert_eq!(peek(PULL), Ok(Peek { code: 11, opaque: 5, flag: 0 }));
     }
 
     #[test]
@@ -204,13 +176,7 @@ mod tests {
     fn negative_lengths_are_refused() {
         let mut bytes = PULL.to_vec();
         bytes[13] = 0xFF;
-        assert!(matches!(
-            decode(&bytes),
-            Err(HeaderError::Length {
-                field: "remark",
-                ..
-            })
-        ));
+        assert!(matches!(decode(&bytes), Err(HeaderError::Length { field: "remark", .. })));
     }
 
     use crate::codes::request;

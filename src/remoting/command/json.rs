@@ -66,11 +66,7 @@ fn next_key<'a>(lexer: &mut Lexer<'a>) -> Result<Option<RawText<'a>>, JsonError>
             Token::ObjectEnd => return Ok(None),
             Token::Text(key) => break key,
             Token::Word(bytes) => {
-                break RawText {
-                    bytes,
-                    escaped: false,
-                    at: lexer.at(),
-                };
+                break RawText { bytes, escaped: false, at: lexer.at() };
             }
             token => return Err(lexer.unexpected(&token, "key")),
         }
@@ -157,11 +153,7 @@ mod tests {
         assert_eq!(header.fields.get("a"), Some("group"));
         assert_eq!(header.fields.get("i"), Some("KEYS\u{1}k\u{2}"));
         assert_eq!(header.fields.get("b"), None);
-        let expected = Peek {
-            code: 310,
-            opaque: 7,
-            flag: 2,
-        };
+        let expected = Peek { code: 310, opaque: 7, flag: 2 };
         assert_eq!(peek(JAVA.as_bytes()), Ok(expected));
     }
 
@@ -178,14 +170,7 @@ mod tests {
         assert_eq!(header.fields.get("b"), Some("true"));
         assert_eq!(header.fields.get("x"), None);
         assert_eq!(header.fields.get("o"), Some("{\"a\":1}"));
-        assert_eq!(
-            peek(json.as_bytes()),
-            Ok(Peek {
-                code: 11,
-                opaque: -3,
-                flag: 0
-            })
-        );
+        assert_eq!(peek(json.as_bytes()), Ok(Peek { code: 11, opaque: -3, flag: 0 }));
     }
 
     #[test]
@@ -208,9 +193,6 @@ mod tests {
     fn too_many_fields_are_refused() {
         let fields: Vec<String> = (0..2000).map(|n| format!("\"f{n}\":\"\"")).collect();
         let json = format!("{{\"extFields\":{{{}}}}}", fields.join(","));
-        assert_eq!(
-            decode(json.as_bytes()),
-            Err(HeaderError::Fields { limit: 1024 })
-        );
+        assert_eq!(decode(json.as_bytes()), Err(HeaderError::Fields { limit: 1024 }));
     }
 }

@@ -60,7 +60,5 @@ fn low_half(code: i32) -> [u8; 2] {
 }
 
 fn length(length: usize) -> [u8; 4] {
-    u32::try_from(length)
-        .expect("parts of a header are limited")
-        .to_be_bytes()
+    u32::try_from(length).expect("parts of a header are limited").to_be_bytes()
 }

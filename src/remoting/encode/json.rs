@@ -70,11 +70,7 @@ pub(super) fn escape(out: &mut Vec<u8>, text: &str) {
             b'\t' => out.extend_from_slice(b"\\t"),
             _ => {
                 let digit = |half: u8| {
-                    if half < 10 {
-                        b'0' + half
-                    } else {
-                        b'A' - 10 + half
-                    }
+                    if half < 10 { b'0' + half } else { b'A' - 10 + half }
                 };
                 let [high, low] = [digit(byte >> 4), digit(byte & 0xF)];
                 out.extend_from_slice(&[b'\\', b'u', b'0', b'0', high, low]);

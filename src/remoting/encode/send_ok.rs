@@ -53,23 +53,14 @@ fn json_header(out: &mut Vec<u8>, opaque: i32, ok: &SendOk<'_>) {
 }
 
 fn binary_header(out: &mut Vec<u8>, opaque: i32, ok: &SendOk<'_>) {
-    let head = Head {
-        code: response::SUCCESS,
-        opaque,
-        flag: FLAG_RESPONSE,
-        remark: None,
-    };
+    let head = Head { code: response::SUCCESS, opaque, flag: FLAG_RESPONSE, remark: None };
     binary::start(out, &head);
     let fields_at = out.len();
     out.extend_from_slice(&[0; 4]);
     let mut buffer = itoa::Buffer::new();
     binary::field(out, "msgId", ok.message_id);
     binary::field(out, "queueId", buffer.format(ok.queue_id).as_bytes());
-    binary::field(
-        out,
-        "queueOffset",
-        buffer.format(ok.queue_offset).as_bytes(),
-    );
+    binary::field(out, "queueOffset", buffer.format(ok.queue_offset).as_bytes());
     if let Some(transaction_id) = ok.transaction_id {
         binary::field(out, "transactionId", transaction_id.as_bytes());
     }
@@ -109,10 +100,7 @@ mod tests {
                 assert_eq!(header.version, VERSION);
                 assert_eq!(header.fields.get("msgId"), Some("0A00,0B00"));
                 assert_eq!(header.fields.get("queueId"), Some("3"));
-                assert_eq!(
-                    header.fields.get("queueOffset"),
-                    Some("9223372036854775807")
-                );
+                assert_eq!(header.fields.get("queueOffset"), Some("9223372036854775807"));
                 assert_eq!(header.fields.get("transactionId"), transaction_id);
                 assert_eq!(header.fields.get("MSG_REGION"), Some("DefaultRegion"));
                 assert_eq!(header.fields.get("TRACE_ON"), Some("true"));

@@ -4,9 +4,11 @@ use super::*;
 use crate::encode;
 
 const JAVA_V2: &str = concat!(
-    r#"{"code":310,"extFields":{"a":"producer_group","b":"TopicTest","c":"TBW102","d":"4","e":"3","#,
+    r#"{"code":310,"extFields":{"a":"producer_group","b":"TopicTest","c":"TBW102","d":"4","#,
+    r#""e":"3","#,
     r#""f":"0","g":"1700000000000","h":"0","i":"KEYS\u0001order-7000000000001\u0002"#,
-    r#"UNIQ_KEY\u00017F0000010BB818B4AAC2000000000001\u0002WAIT\u0001true\u0002TAGS\u0001TagA\u0002"#,
+    r#"UNIQ_KEY\u00017F0000010BB818B4AAC2000000000001\u0002WAIT\u0001true\u0002"#,
+    r#"TAGS\u0001TagA\u0002"#,
     r#"region\u0001eu-central-1\u0002trace\u00014bf92f3577b34da6a3ce929d0e0e4736","#,
     r#""j":"0","k":"false","m":"false"},"flag":0,"language":"JAVA","opaque":12345,"#,
     r#""serializeTypeCurrentRPC":"JSON","version":409}"#
@@ -21,11 +23,7 @@ const GO: &str = concat!(
 );
 
 fn frame(header: &str) -> Frame<'_> {
-    Frame {
-        serialization: Serialization::Json,
-        header: header.as_bytes(),
-        body: b"",
-    }
+    Frame { serialization: Serialization::Json, header: header.as_bytes(), body: b"" }
 }
 
 /// What both paths make of a frame; they may only differ in that the fast one gives up.
@@ -46,19 +44,9 @@ fn decode(frame: &Frame<'_>, check: impl FnOnce(&SendHeader<'_>)) -> bool {
 #[test]
 fn the_header_of_java_takes_the_fast_path() {
     assert!(decode(&frame(JAVA_V2), |header| {
-        assert_eq!(
-            (header.topic, header.producer_group),
-            ("TopicTest", "producer_group")
-        );
-        assert_eq!(
-            (header.code, header.opaque, header.version),
-            (310, 12345, 409)
-        );
-        assert!(
-            header
-                .properties
-                .starts_with(b"KEYS\x01order-7000000000001\x02UNIQ_KEY\x01")
-        );
+        assert_eq!((header.topic, header.producer_group), ("TopicTest", "producer_group"));
+        assert_eq!((header.code, header.opaque, header.version), (310, 12345, 409));
+        assert!(header.properties.starts_with(b"KEYS\x01order-7000000000001\x02UNIQ_KEY\x01"));
         assert_eq!(header.max_reconsume_times, None);
         assert_eq!(header.born_timestamp, 1_700_000_000_000);
     }));
@@ -76,10 +64,7 @@ fn the_header_of_go_takes_the_fast_path() {
 #[test]
 fn spaces_as_python_writes_them_take_the_fast_path() {
     let python = JAVA_V2.replace("\",\"", "\", \"").replace("\":", "\": ");
-    assert!(decode(&frame(&python), |header| assert_eq!(
-        header.topic,
-        "TopicTest"
-    )));
+    assert!(decode(&frame(&python), |header| assert_eq!(header.topic, "TopicTest")));
     assert!(decode(&frame(&format!("{JAVA_V2}\n")), |_| {}));
 }
 
@@ -96,10 +81,7 @@ fn what_is_unusual_is_left_to_the_general_path() {
     for header in unusual {
         let mut seen = false;
         let fast = decode(&frame(&header), |send| {
-            assert_eq!(
-                (send.topic, send.queue_id, send.opaque),
-                ("TopicTest", 3, 12345)
-            );
+            assert_eq!((send.topic, send.queue_id, send.opaque), ("TopicTest", 3, 12345));
             seen = true;
         });
         assert!(seen && !fast, "{header}");
@@ -113,10 +95,7 @@ fn a_missing_field_is_named() {
     assert_eq!(decode_fast(&frame, &mut Vec::new()), None);
     let header = Header::decode(&frame).expect("a header");
     let error = SendHeader::from_header(&header, frame.serialization).expect_err("no topic");
-    assert_eq!(
-        error.to_string(),
-        "SendMessageRequestHeader: the field b is missing or no string"
-    );
+    assert_eq!(error.to_string(), "SendMessageRequestHeader: the field b is missing or no string");
 }
 
 #[test]
@@ -151,17 +130,15 @@ fn samples() -> impl Strategy<Value = Sample> {
         proptest::sample::select(vec![10, 310, 320, 324, 325]),
         proptest::sample::select(vec![Serialization::Json, Serialization::RocketMq]),
     )
-        .prop_map(
-            |(texts, numbers, truths, present, order, code, serialization)| Sample {
-                texts,
-                numbers,
-                truths,
-                present,
-                order,
-                code,
-                serialization,
-            },
-        )
+        .prop_map(|(texts, numbers, truths, present, order, code, serialization)| Sample {
+            texts,
+            numbers,
+            truths,
+            present,
+            order,
+            code,
+            serialization,
+        })
 }
 
 fn value(sample: &Sample, field: usize) -> String {
@@ -225,10 +202,7 @@ proptest! {
 /// Nanoseconds that this thread has run, whatever else the machine does.
 fn thread_nanoseconds() -> u64 {
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux");
-    text.split(' ')
-        .next()
-        .and_then(|first| first.parse().ok())
-        .expect("a number")
+    text.split(' ').next().and_then(|first| first.parse().ok()).expect("a number")
 }
 
 fn measure(name: &str, rounds: u64, mut run: impl FnMut()) {
@@ -252,13 +226,9 @@ fn nanoseconds_per_header() {
             black_box(Header::decode(black_box(&frame)).expect("a header"));
         });
         let found = || memchr::memchr(0, black_box(header.as_bytes()));
-        measure(
-            &format!("{} bytes, memchr", header.len()),
-            1_000_000,
-            || {
-                black_box(found());
-            },
-        );
+        measure(&format!("{} bytes, memchr", header.len()), 1_000_000, || {
+            black_box(found());
+        });
     }
     let mut out = Vec::with_capacity(1024);
     let id = crate::message_id::message_id(([10, 0, 0, 1], 10911).into(), 4096);

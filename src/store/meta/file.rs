@@ -47,18 +47,12 @@ pub struct MetaHeader {
 
 impl MetaHeader {
     pub fn write(&self, block: &mut [u8]) {
-        BlockWriter::new(block, MAGIC, VERSION)
-            .u64(self.generation)
-            .u64(self.complete)
-            .seal();
+        BlockWriter::new(block, MAGIC, VERSION).u64(self.generation).u64(self.complete).seal();
     }
 
     pub fn read(block: &[u8]) -> Result<MetaHeader, BlockError> {
         let mut fields = BlockReader::new(block, MAGIC, VERSION)?;
-        Ok(MetaHeader {
-            generation: fields.u64(),
-            complete: fields.u64(),
-        })
+        Ok(MetaHeader { generation: fields.u64(), complete: fields.u64() })
     }
 }
 
@@ -75,11 +69,7 @@ pub fn snapshot<'a>(
     }
     let complete = bytes.len() as u64;
     bytes.resize(bytes.len().next_multiple_of(BLOCK_BYTES), 0);
-    MetaHeader {
-        generation,
-        complete,
-    }
-    .write(&mut bytes[..BLOCK_BYTES]);
+    MetaHeader { generation, complete }.write(&mut bytes[..BLOCK_BYTES]);
     (bytes, complete)
 }
 
@@ -127,10 +117,8 @@ impl<R: Runtime> MetaFile<R> {
         }
         let end = from + bytes.len() as u64;
         self.grow(block_ceiling(end)).await?;
-        let mut buffer = self
-            .runtime
-            .disk()
-            .buffer((block_ceiling(end) - from).max(HEADER_BYTES) as usize);
+        let mut buffer =
+            self.runtime.disk().buffer((block_ceiling(end) - from).max(HEADER_BYTES) as usize);
         buffer.bytes_mut()[..bytes.len()].copy_from_slice(&bytes);
         self.file.write(&buffer, from).await.map_err(fence)?;
         self.position = end;
@@ -146,11 +134,7 @@ impl<R: Runtime> MetaFile<R> {
             return Ok(());
         }
         let to = end.next_multiple_of(GROW_BYTES);
-        match self
-            .file
-            .allocate(self.allocated, to - self.allocated)
-            .await
-        {
+        match self.file.allocate(self.allocated, to - self.allocated).await {
             Ok(()) => {
                 self.allocated = to;
                 Ok(())
@@ -160,11 +144,7 @@ impl<R: Runtime> MetaFile<R> {
                 let space = self.runtime.disk().space(&directory).await;
                 let free = space.map_or(0, |(free, _)| free);
                 let needed = to - self.allocated;
-                Err(LogError::Full {
-                    needed,
-                    free,
-                    path: self.path.clone(),
-                })
+                Err(LogError::Full { needed, free, path: self.path.clone() })
             }
             Err(error) => Err(fence(error)),
         }
@@ -174,12 +154,7 @@ impl<R: Runtime> MetaFile<R> {
     pub async fn note(&mut self, mark: &MarkFile<R>, clean: bool) -> Result<(), LogError> {
         self.marked_at = self.runtime.monotonic();
         let last = mark.last();
-        let next = Mark {
-            position: self.position,
-            first: self.generation,
-            clean,
-            ..last
-        };
+        let next = Mark { position: self.position, first: self.generation, clean, ..last };
         mark.write(next).await.map_err(fence)
     }
 
@@ -194,29 +169,19 @@ impl<R: Runtime> MetaFile<R> {
         let generation = self.generation + 1;
         let (bytes, complete) = snapshot(generation, self.epoch, records);
         let disk = runtime.disk();
-        let (new, path) = (
-            directory.join(NEW_NAME),
-            directory.join(file_name(generation)),
-        );
+        let (new, path) = (directory.join(NEW_NAME), directory.join(file_name(generation)));
         let allocated = bytes.len() as u64;
         match create_complete(disk, &new, &bytes, allocated).await {
             Err(error) if is_full(&error) => {
                 let free = disk.space(directory).await.map_or(0, |(free, _)| free);
                 let needed = allocated;
-                return Err(LogError::Full {
-                    needed,
-                    free,
-                    path: error.path,
-                });
+                return Err(LogError::Full { needed, free, path: error.path });
             }
             other => other.map_err(fence)?,
         }
         // Even if this reports a full disk the new name may be there, so it cannot be repeated.
         disk.rename_durably(&new, &path).await.map_err(fence)?;
-        let file = disk
-            .open(&path, OpenMode::WriteDurable)
-            .await
-            .map_err(fence)?;
+        let file = disk.open(&path, OpenMode::WriteDurable).await.map_err(fence)?;
         let old = std::mem::replace(&mut self.file, file);
         let old_path = std::mem::replace(&mut self.path, path);
         self.generation = generation;
@@ -231,7 +196,5 @@ impl<R: Runtime> MetaFile<R> {
 }
 
 fn fence(error: DiskError) -> LogError {
-    LogError::Fenced {
-        reason: Arc::from(error.to_string()),
-    }
+    LogError::Fenced { reason: Arc::from(error.to_string()) }
 }

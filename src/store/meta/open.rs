@@ -37,11 +37,7 @@ pub async fn open<R: Runtime>(runtime: &R, directory: &Path) -> Result<Opened<R>
     let bytes = read_all(&file).await?;
     let header = read_header(&bytes, generation)
         .map_err(|(case, found)| refuse(case, 0, HEADER_BYTES, found))?;
-    let marked = if mark.first == generation {
-        mark.position
-    } else {
-        0
-    };
+    let marked = if mark.first == generation { mark.position } else { 0 };
     let bounds = Bounds {
         durable: header.complete.max(marked),
         clean: mark.clean.then_some(marked),
@@ -53,13 +49,7 @@ pub async fn open<R: Runtime>(runtime: &R, directory: &Path) -> Result<Opened<R>
     }
     file.sync().await?;
     let epoch = mark.epoch.max(scan.last_epoch) + 1;
-    let next = Mark {
-        position: scan.position,
-        first: generation,
-        epoch,
-        clean: false,
-        ..mark
-    };
+    let next = Mark { position: scan.position, first: generation, epoch, clean: false, ..mark };
     let mark = MarkFile::begin(disk, directory, next).await?;
     remove_others(runtime, directory, generation).await?;
     let floor = block_floor(scan.position) as usize;
@@ -71,10 +61,7 @@ pub async fn open<R: Runtime>(runtime: &R, directory: &Path) -> Result<Opened<R>
         epoch,
         position: scan.position,
         allocated: block_floor(bytes.len() as u64),
-        partial: bytes
-            .get(floor..scan.position as usize)
-            .unwrap_or_default()
-            .to_vec(),
+        partial: bytes.get(floor..scan.position as usize).unwrap_or_default().to_vec(),
         marked_at: runtime.monotonic(),
     };
     Ok((file, mark, scan.records))
@@ -83,10 +70,7 @@ pub async fn open<R: Runtime>(runtime: &R, directory: &Path) -> Result<Opened<R>
 fn read_header(bytes: &[u8], generation: u64) -> Result<MetaHeader, (Case, String)> {
     match MetaHeader::read(bytes.get(..HEADER_BYTES as usize).unwrap_or(bytes)) {
         Ok(header) if header.generation == generation => Ok(header),
-        Ok(header) => Err((
-            Case::ForeignSegment,
-            format!("generation {}", header.generation),
-        )),
+        Ok(header) => Err((Case::ForeignSegment, format!("generation {}", header.generation))),
         Err(error @ BlockError::Newer(_)) => Err((Case::NewerFormat, error.to_string())),
         Err(error) => Err((Case::DamagedHeader, error.to_string())),
     }
@@ -131,10 +115,7 @@ async fn load<R: Runtime>(runtime: &R, directory: &Path) -> Result<Mark, OpenErr
 
 async fn generations<R: Runtime>(runtime: &R, directory: &Path) -> Result<Vec<u64>, OpenError> {
     let files = runtime.disk().list(directory).await?;
-    let mut found: Vec<u64> = files
-        .iter()
-        .filter_map(|(name, _)| parse_name(name))
-        .collect();
+    let mut found: Vec<u64> = files.iter().filter_map(|(name, _)| parse_name(name)).collect();
     found.sort_unstable();
     Ok(found)
 }
@@ -189,27 +170,16 @@ struct Scanned {
 }
 
 fn scan(bytes: &[u8], bounds: &Bounds) -> Scanned {
-    let mut scanned = Scanned {
-        records: Vec::new(),
-        position: HEADER_BYTES,
-        last_epoch: 0,
-        refused: None,
-    };
+    let mut scanned =
+        Scanned { records: Vec::new(), position: HEADER_BYTES, last_epoch: 0, refused: None };
     let (found, what) = loop {
         let position = scanned.position;
         let rest = bytes.get(position as usize..).unwrap_or_default();
-        let least = if position < bounds.durable {
-            0
-        } else {
-            bounds.epoch
-        };
+        let least = if position < bounds.durable { 0 } else { bounds.epoch };
         let least = least.max(scanned.last_epoch);
         match Envelope::open(rest, position) {
             Ok(envelope) if envelope.epoch < least => {
-                break (
-                    Found::StaleEpoch,
-                    format!("a record of epoch {}", envelope.epoch),
-                );
+                break (Found::StaleEpoch, format!("a record of epoch {}", envelope.epoch));
             }
             Ok(envelope) if envelope.kind == Kind::Metadata => {
                 let end = envelope::BYTES + envelope.length as usize;
@@ -234,18 +204,8 @@ fn scan(bytes: &[u8], bounds: &Bounds) -> Scanned {
     let position = scanned.position;
     let before_mark = position < bounds.durable;
     let clean = bounds.clean == Some(position);
-    let proof = if before_mark || clean {
-        None
-    } else {
-        find_proof(bytes, position)
-    };
-    let case = Ending {
-        found,
-        before_mark,
-        proven: proof.is_some(),
-        clean,
-    }
-    .case();
+    let proof = if before_mark || clean { None } else { find_proof(bytes, position) };
+    let case = Ending { found, before_mark, proven: proof.is_some(), clean }.case();
     if case.verdict() == Verdict::Refused {
         scanned.refused = Some((case, proof.unwrap_or(bounds.durable), what));
     }
@@ -254,10 +214,10 @@ fn scan(bytes: &[u8], bounds: &Bounds) -> Scanned {
 
 /// A record behind `position` that was appended when `position` was on stable storage.
 fn find_proof(bytes: &[u8], position: u64) -> Option<u64> {
-    (position + envelope::ALIGNMENT as u64..bytes.len() as u64)
-        .step_by(envelope::ALIGNMENT)
-        .find(|at| {
+    (position + envelope::ALIGNMENT as u64..bytes.len() as u64).step_by(envelope::ALIGNMENT).find(
+        |at| {
             let rest = bytes.get(*at as usize..).unwrap_or_default();
             Envelope::open(rest, *at).is_ok_and(|found| found.stable_before(*at) > position)
-        })
+        },
+    )
 }

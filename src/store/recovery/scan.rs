@@ -84,18 +84,10 @@ pub async fn scan<R: Runtime>(
             return scan.judge(rest, position, found, what).await;
         }
         if at + 1 == candidates.len() {
-            let path = segment
-                .path
-                .with_file_name(crate::segment::file_name(segment.end()));
+            let path = segment.path.with_file_name(crate::segment::file_name(segment.end()));
             let found = "no such file, the log goes on there".to_string();
             let (from, to) = (segment.end(), segment.end());
-            return Err(OpenError::Refused {
-                case: Case::MissingSegment,
-                path,
-                from,
-                to,
-                found,
-            });
+            return Err(OpenError::Refused { case: Case::MissingSegment, path, from, to, found });
         }
     }
     unreachable!("the last segment ends the loop")
@@ -120,13 +112,7 @@ impl Scan<'_> {
         let refused = |case, length: usize, found: String| {
             let from = position - segment.start;
             let path = segment.path.clone();
-            Err(OpenError::Refused {
-                case,
-                path,
-                from,
-                to: from + length as u64,
-                found,
-            })
+            Err(OpenError::Refused { case, path, from, to: from + length as u64, found })
         };
         let envelope = match Envelope::open(bytes, position) {
             Ok(envelope) => envelope,
@@ -139,11 +125,7 @@ impl Scan<'_> {
             Err(error @ Reject::Nothing) => return Ok(Step::Stop(Found::Zeros, error.to_string())),
             Err(error) => return Ok(Step::Stop(Found::Garbage, error.to_string())),
         };
-        let least = if position < self.mark.position {
-            0
-        } else {
-            self.mark.epoch
-        };
+        let least = if position < self.mark.position { 0 } else { self.mark.epoch };
         let least = least.max(self.end.last_epoch);
         if envelope.epoch < least {
             let found = format!("a record of epoch {} after epoch {least}", envelope.epoch);
@@ -188,19 +170,13 @@ impl Scan<'_> {
         }
         let end = &mut self.end;
         // What retention has removed is missing in front of a queue, nothing elsewhere.
-        let min = if self.mark.first == 0 {
-            0
-        } else {
-            record.queue_offset
-        };
+        let min = if self.mark.first == 0 { 0 } else { record.queue_offset };
         let handle = end.index.find_or_create(record.topic, record.queue_id, min);
         let queue = end.index.queue(handle);
         if record.queue_offset != queue.next() {
             let (topic, id, next) = (record.topic, record.queue_id, queue.next());
             let offset = record.queue_offset;
-            return Err(format!(
-                "offset {offset} of queue {topic}/{id} where {next} is due"
-            ));
+            return Err(format!("offset {offset} of queue {topic}/{id} where {next} is due"));
         }
         queue.push(location);
         end.last_epoch = envelope.epoch;
@@ -222,12 +198,7 @@ impl Scan<'_> {
         if !before_mark && !clean {
             proof = find_proof(rest, position).await?;
         }
-        let ending = Ending {
-            found,
-            before_mark,
-            proven: proof.is_some(),
-            clean,
-        };
+        let ending = Ending { found, before_mark, proven: proof.is_some(), clean };
         let case = ending.case();
         self.end.case = case;
         if case.verdict() == Verdict::Opens {

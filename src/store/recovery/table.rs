@@ -39,12 +39,7 @@ pub struct CaseRow {
 const RESTORE: &str = "restore the file from a copy or a replica";
 
 const fn row(case: Case, label: &'static str, verdict: Verdict, remedy: &'static str) -> CaseRow {
-    CaseRow {
-        case,
-        label,
-        verdict,
-        remedy,
-    }
+    CaseRow { case, label, verdict, remedy }
 }
 
 /// In the order of [`Case`].
@@ -58,20 +53,10 @@ pub const CASES: [CaseRow; 15] = {
         row(StaleEpochAtTail, "stale epoch at tail", Opens, ""),
         row(TornTailBehindMark, "torn tail behind mark", Opens, ""),
         row(DamageBeforeMark, "damage before mark", Refused, RESTORE),
-        row(
-            DamageBeforeLaterRecord,
-            "damage before later record",
-            Refused,
-            RESTORE,
-        ),
+        row(DamageBeforeLaterRecord, "damage before later record", Refused, RESTORE),
         row(ShortSegment, "short segment", Refused, RESTORE),
         row(MissingSegment, "missing segment", Refused, RESTORE),
-        row(
-            ForeignSegment,
-            "foreign segment",
-            Refused,
-            "move the file to where it belongs",
-        ),
+        row(ForeignSegment, "foreign segment", Refused, "move the file to where it belongs"),
         row(DamagedHeader, "damaged header", Refused, RESTORE),
         row(MissingMark, "missing mark", Refused, RESTORE),
         row(DamagedMark, "damaged mark", Refused, RESTORE),
@@ -141,13 +126,7 @@ const fn ending(
     found: Option<Found>,
     case: Case,
 ) -> EndingRow {
-    EndingRow {
-        before_mark,
-        proven,
-        clean,
-        found,
-        case,
-    }
+    EndingRow { before_mark, proven, clean, found, case }
 }
 
 const YES: Option<bool> = Some(true);
@@ -169,17 +148,12 @@ const ENDINGS: [EndingRow; 8] = [
 impl Ending {
     pub fn case(&self) -> Case {
         let matches = |row: &&EndingRow| {
-            row.before_mark
-                .is_none_or(|value| value == self.before_mark)
+            row.before_mark.is_none_or(|value| value == self.before_mark)
                 && row.proven.is_none_or(|value| value == self.proven)
                 && row.clean.is_none_or(|value| value == self.clean)
                 && row.found.is_none_or(|value| value == self.found)
         };
-        ENDINGS
-            .iter()
-            .find(matches)
-            .expect("the table is complete")
-            .case
+        ENDINGS.iter().find(matches).expect("the table is complete").case
     }
 }
 
@@ -193,22 +167,11 @@ mod tests {
             assert_eq!(row.case as usize, at);
             assert_eq!(row.remedy.is_empty(), row.verdict == Verdict::Opens);
         }
-        let all = [
-            Found::Zeros,
-            Found::EndOfFile,
-            Found::StaleEpoch,
-            Found::Garbage,
-        ];
+        let all = [Found::Zeros, Found::EndOfFile, Found::StaleEpoch, Found::Garbage];
         for bits in 0..8 {
             let (before_mark, proven, clean) = (bits & 1 != 0, bits & 2 != 0, bits & 4 != 0);
             for found in all {
-                let case = Ending {
-                    found,
-                    before_mark,
-                    proven,
-                    clean,
-                }
-                .case();
+                let case = Ending { found, before_mark, proven, clean }.case();
                 let refused = case.verdict() == Verdict::Refused;
                 assert_eq!(refused, before_mark || proven);
             }

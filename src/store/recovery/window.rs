@@ -18,12 +18,7 @@ pub struct Window<'a, R: Runtime> {
 impl<'a, R: Runtime> Window<'a, R> {
     /// `from` is a multiple of the block size.
     pub fn new(segment: &'a Segment<R>, from: u64) -> Self {
-        Window {
-            segment,
-            base: from,
-            bytes: Vec::new(),
-            ended: false,
-        }
+        Window { segment, base: from, bytes: Vec::new(), ended: false }
     }
 
     /// The bytes at `position`: at least `need`, or what the file and the segment have. Positions
@@ -41,11 +36,7 @@ impl<'a, R: Runtime> Window<'a, R> {
                 self.ended = true;
                 break;
             }
-            let read = self
-                .segment
-                .reader
-                .read(at - self.segment.start, count)
-                .await?;
+            let read = self.segment.reader.read(at - self.segment.start, count).await?;
             self.bytes.extend_from_slice(read.bytes());
             self.ended = read.bytes().len() < count;
         }

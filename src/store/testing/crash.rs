@@ -97,20 +97,10 @@ fn a_power_cut_at_every_operation_leaves_async_flush_whole() {
 
 #[test]
 fn crashes_at_random_moments_break_no_promise() {
-    let images: u64 = std::env::var("STORE_IMAGES")
-        .ok()
-        .map_or(150, |n| n.parse().expect("n"));
+    let images: u64 = std::env::var("STORE_IMAGES").ok().map_or(150, |n| n.parse().expect("n"));
     for seed in 100..100 + images {
-        let flush = if seed % 3 == 0 {
-            FlushMode::Async
-        } else {
-            FlushMode::Sync
-        };
-        let crash = if seed % 2 == 0 {
-            Crash::Kill
-        } else {
-            Crash::PowerCut
-        };
+        let flush = if seed % 3 == 0 { FlushMode::Async } else { FlushMode::Sync };
+        let crash = if seed % 2 == 0 { Crash::Kill } else { Crash::PowerCut };
         println!("{flush:?} {crash:?}: seed {seed}");
         crash_at(seed, flush, crash, seed * 7919 % 400 + 1, 200);
     }

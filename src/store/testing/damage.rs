@@ -16,10 +16,7 @@ const MARK: &str = "store/log-000/mark";
 
 /// Marks only at open and close.
 fn rare_marks() -> LogOptions {
-    LogOptions {
-        checkpoint_interval: Duration::from_secs(1000),
-        ..options(FlushMode::Sync)
-    }
+    LogOptions { checkpoint_interval: Duration::from_secs(1000), ..options(FlushMode::Sync) }
 }
 
 /// A store with these messages, each durable before the next if `one_by_one`.
@@ -56,10 +53,7 @@ async fn append_when_room(log: &TestLog, oracle: &SharedOracle, body: Vec<u8>) {
 fn case_of(disk: &SimDisk, options: LogOptions, oracle: &SharedOracle) -> (Case, SimDisk) {
     let copy = disk.kill(5);
     let content = |disk: &SimDisk| -> Vec<_> {
-        disk.files()
-            .into_iter()
-            .map(|path| (disk.read_file(&path), path))
-            .collect()
+        disk.files().into_iter().map(|path| (disk.read_file(&path), path)).collect()
     };
     let before = content(&copy);
     let result = Sim::with_disk(5, &copy).run(async |runtime| {
@@ -86,9 +80,7 @@ fn nth(disk: &SimDisk, n: usize) -> (u64, Vec<u8>) {
     let bytes = disk.read_file(SEGMENT).expect("is there");
     let mut at = BLOCK_BYTES;
     for _ in 0..n {
-        at += Envelope::open(&bytes[at..], at as u64)
-            .expect("a record")
-            .stride();
+        at += Envelope::open(&bytes[at..], at as u64).expect("a record").stride();
     }
     let rest = &bytes[at..];
     let stride = Envelope::open(rest, at as u64).map_or(0, |envelope| envelope.stride());
@@ -123,10 +115,7 @@ fn what_a_torn_tail_left_behind_is_not_taken_for_news() {
         append_when_room(&log, &oracle, vec![9; fill]).await;
         runtime.sleep(Duration::from_millis(30)).await;
     });
-    assert!(
-        Envelope::open(&nth(&copy, 2).1, 2 * BLOCK_BYTES as u64).is_ok(),
-        "it is still there"
-    );
+    assert!(Envelope::open(&nth(&copy, 2).1, 2 * BLOCK_BYTES as u64).is_ok(), "it is still there");
     expect(&copy, &oracle, Case::StaleEpochAtTail);
 }
 
@@ -155,10 +144,7 @@ fn missing_and_foreign_files_are_refused() {
         copy.remove_file(file);
         expect(&copy, &oracle, Case::MissingSegment);
     }
-    let other = LogOptions {
-        store_id: 78,
-        ..rare_marks()
-    };
+    let other = LogOptions { store_id: 78, ..rare_marks() };
     assert_eq!(case_of(&disk, other, &oracle).0, Case::ForeignSegment);
     let copy = disk.kill(1);
     copy.write_file(&files[1], &disk.read_file(&files[0]).expect("is there"));
@@ -170,10 +156,7 @@ fn missing_and_foreign_files_are_refused() {
     let (disk, oracle) = store(&[9000; 2], true, true);
     disk.truncate(SEGMENT, 3 * BLOCK_BYTES as u64);
     let case = case_of(&disk, rare_marks(), &oracle).0;
-    assert!(
-        matches!(case, Case::ShortSegment | Case::DamageBeforeMark),
-        "{case:?}"
-    );
+    assert!(matches!(case, Case::ShortSegment | Case::DamageBeforeMark), "{case:?}");
     disk.truncate(SEGMENT, BLOCK_BYTES as u64);
     expect(&disk, &oracle, Case::ShortSegment);
 }
@@ -210,15 +193,8 @@ fn an_intact_record_that_does_not_continue_its_queue_is_refused() {
     let message = record(TOPICS[0], 0, b"x");
     let mut bytes = vec![0; envelope::stride(message.size())];
     let physical_offset = (at + envelope::BYTES as u64) as i64;
-    let placement = Placement {
-        queue_offset: 7,
-        physical_offset,
-        store_timestamp: 1,
-    };
-    message.encode(
-        &mut bytes[envelope::BYTES..envelope::BYTES + message.size()],
-        &placement,
-    );
+    let placement = Placement { queue_offset: 7, physical_offset, store_timestamp: 1 };
+    message.encode(&mut bytes[envelope::BYTES..envelope::BYTES + message.size()], &placement);
     Envelope::new(Kind::Message, message.size(), 9, 0, 0).seal(&mut bytes, at);
     disk.overwrite(SEGMENT, at, &bytes);
     expect(&disk, &oracle, Case::BrokenQueue);
@@ -234,29 +210,17 @@ fn damage_under_a_running_log_is_an_error_and_no_bytes() {
         disk.flip_bit(SEGMENT, (at + 100) * 8);
         let queue = log.queue(TOPICS[0], 0);
         let plan = |from| {
-            let limits = ReadLimits {
-                messages: 1,
-                bytes: 9999,
-                scan: 9,
-            };
+            let limits = ReadLimits { messages: 1, bytes: 9999, scan: 9 };
             log.plan_read(queue, from, &limits, |_| true)
         };
         let mut out = vec![1, 2, 3];
         let result = log.read_cold(&plan(2), &mut out).await;
-        assert!(
-            matches!(result, Err(crate::ReadError::Damaged { .. })),
-            "{result:?}"
-        );
+        assert!(matches!(result, Err(crate::ReadError::Damaged { .. })), "{result:?}");
         assert_eq!(out, [1, 2, 3]);
-        log.read_cold(&plan(3), &mut out)
-            .await
-            .expect("the next one is whole");
+        log.read_cold(&plan(3), &mut out).await.expect("the next one is whole");
         let physical = log.entry(queue, 2).expect("is there").physical;
         let result = log.read_record(physical).await;
-        assert!(
-            matches!(result, Err(crate::ReadError::Damaged { .. })),
-            "{result:?}"
-        );
+        assert!(matches!(result, Err(crate::ReadError::Damaged { .. })), "{result:?}");
         log.close().await.expect("closes");
     });
 }
@@ -264,18 +228,11 @@ fn damage_under_a_running_log_is_an_error_and_no_bytes() {
 /// Every seventh bit, or every bit if STORE_EVERY_BIT is set.
 #[test]
 fn no_flipped_bit_of_the_tail_is_served_or_cuts_what_the_mark_covers() {
-    let step = if std::env::var_os("STORE_EVERY_BIT").is_some() {
-        1
-    } else {
-        29
-    };
+    let step = if std::env::var_os("STORE_EVERY_BIT").is_some() { 1 } else { 29 };
     let sim = Sim::new(12);
     let oracle = SharedOracle::default();
     let marked = sim.run(async |runtime| {
-        let options = LogOptions {
-            segment_bytes: 1 << 20,
-            ..options(FlushMode::Sync)
-        };
+        let options = LogOptions { segment_bytes: 1 << 20, ..options(FlushMode::Sync) };
         let (log, _) = open(&runtime, options, &oracle).await.expect("opens");
         let mut random = runtime.random();
         while log.position_range().1.position().0 < 3 * BLOCK_BYTES as u64 {

@@ -20,17 +20,11 @@ fn fail_at(seed: u64, flush: FlushMode, operation: u64, fault: Fault) -> bool {
         if fenced {
             let acknowledged = oracle.borrow().acknowledged.len();
             let result = append(&log, &oracle, 0, 0, vec![1]);
-            assert!(
-                matches!(result, Err(AppendError::Fenced { .. })),
-                "{result:?}"
-            );
+            assert!(matches!(result, Err(AppendError::Fenced { .. })), "{result:?}");
             check_all(&log, &oracle).await;
             runtime.sleep(Duration::from_millis(100)).await;
             assert_eq!(oracle.borrow().acknowledged.len(), acknowledged);
-            log.clone()
-                .close()
-                .await
-                .expect_err("a fenced log does not close in order");
+            log.clone().close().await.expect_err("a fenced log does not close in order");
         } else {
             let _ = log.close().await;
         }
@@ -49,9 +43,7 @@ fn fail_at(seed: u64, flush: FlushMode, operation: u64, fault: Fault) -> bool {
             }
         }
         Sim::with_disk(seed + 1, &image).run(async |runtime| {
-            let (log, _) = open(&runtime, options(flush), &after)
-                .await
-                .expect("reopens");
+            let (log, _) = open(&runtime, options(flush), &after).await.expect("reopens");
             check_promises(&log, &after).await;
             workload(&runtime, &log, &after, 20).await;
             log.close().await.expect("closes");

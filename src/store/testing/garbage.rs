@@ -10,9 +10,7 @@ fn image() -> SimDisk {
     let sim = Sim::new(13);
     let oracle = SharedOracle::default();
     sim.run(async |runtime| {
-        let (log, _) = open(&runtime, options(FlushMode::Sync), &oracle)
-            .await
-            .expect("opens");
+        let (log, _) = open(&runtime, options(FlushMode::Sync), &oracle).await.expect("opens");
         workload(&runtime, &log, &oracle, 40).await;
     });
     sim.disk().kill(1)

@@ -20,9 +20,7 @@ type Shared = Rc<RefCell<State>>;
 
 fn body(random: &mut Random) -> Vec<u8> {
     let most = if random.chance(1, 10) { 6000 } else { 200 };
-    (0..random.below(most))
-        .map(|_| random.word() as u8)
-        .collect()
+    (0..random.below(most)).map(|_| random.word() as u8).collect()
 }
 
 async fn check(runtime: &SimRuntime, state: &Shared) -> Result<MetaLog<SimRuntime>, OpenError> {
@@ -34,12 +32,7 @@ async fn check(runtime: &SimRuntime, state: &Shared) -> Result<MetaLog<SimRuntim
     let part = maybe.as_ref().is_some_and(|maybe| {
         *maybe == records || (maybe.starts_with(&before) && maybe.starts_with(&records))
     });
-    assert!(
-        records == before || part,
-        "{} records, {} expected",
-        records.len(),
-        before.len()
-    );
+    assert!(records == before || part, "{} records, {} expected", records.len(), before.len());
     assert!(records.len() >= before.len() || maybe.is_some_and(|maybe| maybe == records));
     state.records = records;
     Ok(log)
@@ -48,29 +41,18 @@ async fn check(runtime: &SimRuntime, state: &Shared) -> Result<MetaLog<SimRuntim
 async fn work(runtime: &SimRuntime, log: &MetaLog<SimRuntime>, state: &Shared, count: usize) {
     let mut random = runtime.random();
     for _ in 0..count {
-        let new: Vec<Vec<u8>> = (0..1 + random.below(3))
-            .map(|_| body(&mut random))
-            .collect();
+        let new: Vec<Vec<u8>> = (0..1 + random.below(3)).map(|_| body(&mut random)).collect();
         let slices: Vec<&[u8]> = new.iter().map(Vec::as_slice).collect();
         let rewrites = random.chance(1, 8);
         let records = state.borrow().records.clone();
-        let next = if rewrites {
-            new.clone()
-        } else {
-            [records, new.clone()].concat()
-        };
+        let next = if rewrites { new.clone() } else { [records, new.clone()].concat() };
         state.borrow_mut().maybe = Some(next.clone());
         let result = match rewrites {
             true => log.rewrite(&slices).await,
             false => log.append(&slices).await,
         };
         match result {
-            Ok(()) => {
-                *state.borrow_mut() = State {
-                    records: next,
-                    maybe: None,
-                }
-            }
+            Ok(()) => *state.borrow_mut() = State { records: next, maybe: None },
             Err(LogError::Full { .. }) => state.borrow_mut().maybe = None,
             Err(_) => return,
         }
@@ -147,10 +129,7 @@ fn damage_before_the_end_is_refused() {
     let state = Shared::default();
     let disk = SimDisk::new(51);
     assert!(live(51, &disk, &state, 30));
-    let file = disk
-        .files()
-        .into_iter()
-        .find(|path| path.to_string_lossy().contains("meta-"));
+    let file = disk.files().into_iter().find(|path| path.to_string_lossy().contains("meta-"));
     let file = file.expect("there is a generation");
     let refused = |disk: &SimDisk| {
         let copy = disk.kill(1);
@@ -180,9 +159,8 @@ fn damage_before_the_end_is_refused() {
 fn calls_at_the_same_time_share_a_write() {
     let sim = Sim::new(61);
     sim.run(async |runtime| {
-        let (log, records) = MetaLog::open(runtime.clone(), Path::new(DIRECTORY))
-            .await
-            .expect("opens");
+        let (log, records) =
+            MetaLog::open(runtime.clone(), Path::new(DIRECTORY)).await.expect("opens");
         assert_eq!(records.len(), 0);
         let before = sim.disk().operations();
         let done = Rc::new(Cell::new(0));

@@ -12,20 +12,14 @@ fn messages_are_visible_when_acknowledged_and_stay_over_restarts() {
         let oracle = SharedOracle::default();
         for life in 0..3 {
             sim.run(async |runtime| {
-                let (log, found) = open(&runtime, options(flush), &oracle)
-                    .await
-                    .expect("opens");
+                let (log, found) = open(&runtime, options(flush), &oracle).await.expect("opens");
                 assert_eq!(found.case, if life == 0 { Case::New } else { Case::Clean });
                 assert_eq!(found.epoch, life + 1);
                 check_promises(&log, &oracle).await;
                 workload(&runtime, &log, &oracle, 150).await;
                 log.close().await.expect("closes");
                 let oracle = oracle.borrow();
-                assert_eq!(
-                    oracle.acknowledged.len(),
-                    oracle.appended.len(),
-                    "seed {seed}"
-                );
+                assert_eq!(oracle.acknowledged.len(), oracle.appended.len(), "seed {seed}");
             });
         }
     }
@@ -36,18 +30,12 @@ fn a_write_takes_along_what_was_appended_meanwhile() {
     let sim = Sim::new(3);
     let oracle = SharedOracle::default();
     sim.run(async |runtime| {
-        let (log, _) = open(&runtime, options(FlushMode::Sync), &oracle)
-            .await
-            .expect("opens");
+        let (log, _) = open(&runtime, options(FlushMode::Sync), &oracle).await.expect("opens");
         append(&log, &oracle, 0, 0, vec![1; 100]).expect("room");
         let queue = log.queue(TOPICS[0], 0);
         assert_eq!(log.bounds(queue), (0, 0), "not visible yet");
         let status = |from| {
-            let limits = ReadLimits {
-                messages: 9,
-                bytes: 9999,
-                scan: 9,
-            };
+            let limits = ReadLimits { messages: 9, bytes: 9999, scan: 9 };
             log.plan_read(queue, from, &limits, |_| true).status
         };
         assert_eq!(status(0), ReadStatus::QueueEmpty);
@@ -71,9 +59,7 @@ fn limits_filters_and_single_records_are_honoured() {
     let sim = Sim::new(4);
     let oracle = SharedOracle::default();
     sim.run(async |runtime| {
-        let (log, _) = open(&runtime, options(FlushMode::Sync), &oracle)
-            .await
-            .expect("opens");
+        let (log, _) = open(&runtime, options(FlushMode::Sync), &oracle).await.expect("opens");
         let queue = log.queue("TopicA", 0);
         let mut places = Vec::new();
         for number in 0..100_u8 {
@@ -85,11 +71,7 @@ fn limits_filters_and_single_records_are_honoured() {
         }
         let size = places[0].size;
         let plan = |from, messages, bytes, scan, tag: i64| {
-            let limits = ReadLimits {
-                messages,
-                bytes,
-                scan,
-            };
+            let limits = ReadLimits { messages, bytes, scan };
             log.plan_read(queue, from, &limits, |tags| tag == 9 || tags == tag)
         };
         assert_eq!(plan(0, 32, 1 << 20, 800, 9).extents.len(), 32);
@@ -100,11 +82,7 @@ fn limits_filters_and_single_records_are_honoured() {
         let none = plan(0, 3, 1 << 20, 10, 77);
         assert_eq!((none.status, none.next_offset), (ReadStatus::NoMatched, 10));
         for place in &places {
-            let bytes = log
-                .read_record(place.physical)
-                .await
-                .expect("reads")
-                .expect("is there");
+            let bytes = log.read_record(place.physical).await.expect("reads").expect("is there");
             let record = Record::decode(&bytes).expect("decodes");
             assert_eq!(record.queue_offset, place.queue_offset);
             let beside = PhysicalOffsetOf(place.physical.get() + 8).get();
@@ -127,11 +105,7 @@ impl PhysicalOffsetOf {
 async fn check_times(log: &TestLog, queue: QueueHandle, times: &[i64]) {
     let (first, last) = (times[0], times[times.len() - 1]);
     for time in first - 2..last + 3 {
-        let at = async |boundary| {
-            log.offset_by_time(queue, time, boundary)
-                .await
-                .expect("reads")
-        };
+        let at = async |boundary| log.offset_by_time(queue, time, boundary).await.expect("reads");
         let lower = times.iter().filter(|other| **other < time).count() as i64;
         let upper = times.iter().filter(|other| **other <= time).count() as i64;
         assert_eq!(at(Boundary::Lower).await, lower);
@@ -147,9 +121,7 @@ fn a_watched_queue_is_reported_once() {
     let sim = Sim::new(5);
     let oracle = SharedOracle::default();
     sim.run(async |runtime| {
-        let (log, _) = open(&runtime, options(FlushMode::Sync), &oracle)
-            .await
-            .expect("opens");
+        let (log, _) = open(&runtime, options(FlushMode::Sync), &oracle).await.expect("opens");
         let (one, two) = (log.queue("TopicA", 0), log.queue("TopicA", 1));
         let pause = async || runtime.sleep(Duration::from_millis(50)).await;
         log.watch(one);
@@ -177,9 +149,7 @@ fn a_full_disk_refuses_and_recovers_by_itself() {
         let sim = Sim::new(seed);
         let oracle = SharedOracle::default();
         sim.run(async |runtime| {
-            let (log, _) = open(&runtime, options(FlushMode::Sync), &oracle)
-                .await
-                .expect("opens");
+            let (log, _) = open(&runtime, options(FlushMode::Sync), &oracle).await.expect("opens");
             sim.disk().set_capacity(200 << 10);
             let mut refused = 0;
             let mut random = runtime.random();
@@ -200,10 +170,7 @@ fn a_full_disk_refuses_and_recovers_by_itself() {
             append(&log, &oracle, 0, 0, vec![1]).expect("there is space again");
             assert!(!log.counters().full);
             log.close().await.expect("closes");
-            assert_eq!(
-                oracle.borrow().acknowledged.len(),
-                oracle.borrow().appended.len()
-            );
+            assert_eq!(oracle.borrow().acknowledged.len(), oracle.borrow().appended.len());
         });
     }
 }
@@ -213,30 +180,17 @@ fn limits_of_one_message_are_errors() {
     let sim = Sim::new(6);
     let oracle = SharedOracle::default();
     sim.run(async |runtime| {
-        let (log, _) = open(&runtime, options(FlushMode::Sync), &oracle)
-            .await
-            .expect("opens");
+        let (log, _) = open(&runtime, options(FlushMode::Sync), &oracle).await.expect("opens");
         let result = append(&log, &oracle, 0, 0, vec![0; 64 << 10]);
-        assert!(
-            matches!(result, Err(AppendError::TooLarge { .. })),
-            "{result:?}"
-        );
+        assert!(matches!(result, Err(AppendError::TooLarge { .. })), "{result:?}");
         let properties = vec![b'x'; 40_000];
-        let large = NewRecord {
-            properties: [properties.as_slice(), b"", b""],
-            ..record("TopicA", 0, b"")
-        };
+        let large =
+            NewRecord { properties: [properties.as_slice(), b"", b""], ..record("TopicA", 0, b"") };
         let result = log.append(log.queue("TopicA", 0), &large, 0, |_| None);
-        assert!(
-            matches!(result, Err(AppendError::TooLarge { .. })),
-            "{result:?}"
-        );
+        assert!(matches!(result, Err(AppendError::TooLarge { .. })), "{result:?}");
         log.clone().close().await.expect("closes");
         let result = append(&log, &oracle, 0, 0, vec![0]);
-        assert!(
-            matches!(result, Err(AppendError::ShuttingDown)),
-            "{result:?}"
-        );
+        assert!(matches!(result, Err(AppendError::ShuttingDown)), "{result:?}");
     });
 }
 
@@ -265,13 +219,7 @@ fn a_store_is_created_once_and_foreign_directories_are_left_alone() {
         let sim = Sim::new(8);
         sim.disk().write_file(name, b"mine");
         let result = sim.run(async |runtime| open_manifest(&runtime, Path::new("other"), 1).await);
-        assert!(
-            matches!(result, Err(crate::OpenError::Foreign { .. })),
-            "{result:?}"
-        );
-        assert_eq!(
-            sim.disk().read_file(name).as_deref(),
-            Some(b"mine".as_slice())
-        );
+        assert!(matches!(result, Err(crate::OpenError::Foreign { .. })), "{result:?}");
+        assert_eq!(sim.disk().read_file(name).as_deref(), Some(b"mine".as_slice()));
     }
 }

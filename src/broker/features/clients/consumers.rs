@@ -45,10 +45,7 @@ impl ConsumerGroup {
     ) -> Change {
         let first = self.members.is_empty();
         self.notify = registration.notify;
-        let joined = self
-            .members
-            .insert(channel.connection, Client::new(channel, now))
-            .is_none();
+        let joined = self.members.insert(channel.connection, Client::new(channel, now)).is_none();
         let mut new = GroupSubscriptions {
             consume_type: registration.consume_type,
             message_model: registration.message_model,
@@ -59,9 +56,8 @@ impl ConsumerGroup {
         for subscription in registration.subscriptions {
             // An older version is a heartbeat that overtook a newer one, or another member that
             // has not been updated yet.
-            let kept = old
-                .get(&subscription.topic)
-                .filter(|old| subscription.version <= old.version);
+            let kept =
+                old.get(&subscription.topic).filter(|old| subscription.version <= old.version);
             let kept = kept.cloned().unwrap_or(subscription);
             new.topics.insert(kept.topic.clone(), kept);
         }
@@ -70,10 +66,7 @@ impl ConsumerGroup {
         if published {
             self.subscriptions = Arc::new(new);
         }
-        Change {
-            members: joined || topics_changed,
-            published,
-        }
+        Change { members: joined || topics_changed, published }
     }
 
     pub fn remove(&mut self, connection: ConnectionId) -> bool {
@@ -120,9 +113,7 @@ pub(super) fn check_subscriptions(
             subscriptions.len()
         )));
     }
-    let long = subscriptions
-        .iter()
-        .find(|one| one.text.len() > SUBSCRIPTION_BYTES_MAX);
+    let long = subscriptions.iter().find(|one| one.text.len() > SUBSCRIPTION_BYTES_MAX);
     match long {
         None => Ok(()),
         Some(long) => Err(Refusal::system_error(format!(

@@ -20,12 +20,7 @@ impl Producers {
         }
         let members = self.groups.get_mut(group).expect("inserted above");
         let old = members.insert(connection, client);
-        *self
-            .by_client_id
-            .entry(id)
-            .or_default()
-            .entry(connection)
-            .or_default() += 1;
+        *self.by_client_id.entry(id).or_default().entry(connection).or_default() += 1;
         if let Some(old) = old {
             self.forget_id(&old);
         }
@@ -71,16 +66,11 @@ impl Producers {
     }
 
     pub fn has(&self, group: &str, connection: ConnectionId) -> bool {
-        self.groups
-            .get(group)
-            .is_some_and(|members| members.contains_key(&connection))
+        self.groups.get(group).is_some_and(|members| members.contains_key(&connection))
     }
 
     pub fn members(&self, group: &str) -> impl Iterator<Item = &Client> {
-        self.groups
-            .get(group)
-            .into_iter()
-            .flat_map(BTreeMap::values)
+        self.groups.get(group).into_iter().flat_map(BTreeMap::values)
     }
 
     pub fn clients(&self) -> impl Iterator<Item = &Client> {
@@ -100,8 +90,6 @@ impl Producers {
     /// Of several connections of one client the newest, as far as their ids tell.
     pub fn find(&self, client_id: &str) -> Option<ConnectionId> {
         let connections = self.by_client_id.get(client_id)?.keys();
-        connections
-            .copied()
-            .max_by_key(|connection| (connection.generation, *connection))
+        connections.copied().max_by_key(|connection| (connection.generation, *connection))
     }
 }

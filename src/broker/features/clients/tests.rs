@@ -1,25 +1,11 @@
 use super::*;
 
-const A: ConnectionId = ConnectionId {
-    shard: 0,
-    slot: 1,
-    generation: 0,
-};
-const B: ConnectionId = ConnectionId {
-    shard: 1,
-    slot: 0,
-    generation: 0,
-};
+const A: ConnectionId = ConnectionId { shard: 0, slot: 1, generation: 0 };
+const B: ConnectionId = ConnectionId { shard: 1, slot: 0, generation: 0 };
 
 fn channel(connection: ConnectionId, client_id: &str) -> Channel<'_> {
     let address = "10.0.0.1:5000".parse().expect("address");
-    Channel {
-        connection,
-        client_id,
-        address,
-        language: Language::Java,
-        version: 409,
-    }
+    Channel { connection, client_id, address, language: Language::Java, version: 409 }
 }
 
 fn consumer<'a>(group: &'a str, topics: &[(&str, i64)]) -> ConsumerRegistration<'a> {
@@ -57,9 +43,7 @@ fn members_hear_of_each_other_and_of_new_topics_but_not_of_plain_heartbeats() {
     let mut table = ClientTable::default();
     let mut register = |connection, id, topics: &[(&str, i64)], now| {
         let registration = consumer("g", topics);
-        table
-            .register_consumer(&channel(connection, id), registration, now)
-            .expect("room")
+        table.register_consumer(&channel(connection, id), registration, now).expect("room")
     };
     let events = register(A, "a", &[("t", 1)], 0);
     assert_eq!(notified(&events), [A]);
@@ -71,11 +55,7 @@ fn members_hear_of_each_other_and_of_new_topics_but_not_of_plain_heartbeats() {
     assert_eq!(notified(&register(A, "a", &[("t", 1)], 1)), []);
     let events = register(A, "a", &[("t", 1), ("u", 1)], 2);
     assert_eq!(notified(&events), [A, B]);
-    let topics = published(&events)
-        .flatten()
-        .expect("published")
-        .topics
-        .len();
+    let topics = published(&events).flatten().expect("published").topics.len();
     assert_eq!(topics, 2);
     assert_eq!(notified(&register(A, "a", &[("u", 1)], 3)), [A, B]);
 }
@@ -87,22 +67,15 @@ fn a_newer_expression_is_published_without_a_rebalance_and_an_older_one_is_ignor
         let mut registration = consumer("g", &[]);
         let subscription = Subscription::new("t", text, Vec::new(), Vec::new(), version, "TAG");
         registration.subscriptions.push(subscription);
-        table
-            .register_consumer(&channel(A, "a"), registration, 0)
-            .expect("room")
+        table.register_consumer(&channel(A, "a"), registration, 0).expect("room")
     };
     register("x", 5);
     let events = register("y", 6);
     assert_eq!(notified(&events), []);
-    let text = published(&events).flatten().expect("published").topics["t"]
-        .text
-        .clone();
+    let text = published(&events).flatten().expect("published").topics["t"].text.clone();
     assert_eq!(text, "y");
     assert_eq!(published(&register("x", 5)), None);
-    assert_eq!(
-        table.subscriptions("g").expect("online").topics["t"].version,
-        6
-    );
+    assert_eq!(table.subscriptions("g").expect("online").topics["t"].version, 6);
 }
 
 #[test]
@@ -110,23 +83,15 @@ fn the_last_member_to_leave_takes_the_subscriptions_along() {
     let mut table = ClientTable::default();
     for (connection, id) in [(A, "a"), (B, "b")] {
         let registration = consumer("g", &[("t", 1)]);
-        table
-            .register_consumer(&channel(connection, id), registration, 0)
-            .expect("room");
+        table.register_consumer(&channel(connection, id), registration, 0).expect("room");
     }
     assert_eq!(table.groups_of_topic("t").count(), 1);
     assert_eq!(notified(&table.close(A)), [B]);
     assert_eq!(table.consumer_ids("g").expect("online"), [Arc::from("b")]);
     let events = table.unregister_consumer(B, "g");
-    assert_eq!(
-        (notified(&events), published(&events)),
-        (vec![], Some(None))
-    );
+    assert_eq!((notified(&events), published(&events)), (vec![], Some(None)));
     let refusal = table.consumer_ids("g").expect_err("nobody");
-    assert_eq!(
-        (refusal.code, &*refusal.remark),
-        (1, "no consumer for this group, g")
-    );
+    assert_eq!((refusal.code, &*refusal.remark), (1, "no consumer for this group, g"));
     assert_eq!(table.close(B), []);
     assert!(table.connections.is_empty());
 }
@@ -136,20 +101,12 @@ fn silent_clients_expire_after_two_minutes() {
     let mut table = ClientTable::default();
     for (connection, id) in [(A, "a"), (B, "b")] {
         let registration = consumer("g", &[("t", 1)]);
-        table
-            .register_consumer(&channel(connection, id), registration, 0)
-            .expect("room");
+        table.register_consumer(&channel(connection, id), registration, 0).expect("room");
     }
-    table
-        .register_producer(&channel(A, "a"), "p", 0)
-        .expect("room");
-    table
-        .register_producer(&channel(A, "a"), "p", 100_000)
-        .expect("room");
+    table.register_producer(&channel(A, "a"), "p", 0).expect("room");
+    table.register_producer(&channel(A, "a"), "p", 100_000).expect("room");
     let registration = consumer("g", &[("t", 1)]);
-    table
-        .register_consumer(&channel(B, "b"), registration, 100_000)
-        .expect("room");
+    table.register_consumer(&channel(B, "b"), registration, 100_000).expect("room");
     assert_eq!(table.expire(120_000), []);
     let events = table.expire(120_001);
     assert_eq!(notified(&events), [B]);
@@ -163,15 +120,10 @@ fn a_client_with_two_connections_is_listed_once() {
     for connection in [A, B] {
         let registration = consumer("g", &[("t", 1)]);
         let now = i64::from(connection.shard);
-        table
-            .register_consumer(&channel(connection, "same"), registration, now)
-            .expect("room");
+        table.register_consumer(&channel(connection, "same"), registration, now).expect("room");
     }
     assert_eq!(table.consumer_ids("g").expect("online").len(), 1);
-    assert_eq!(
-        table.find_consumer("g", "same").expect("online").connection,
-        B
-    );
+    assert_eq!(table.find_consumer("g", "same").expect("online").connection, B);
     assert!(table.find_consumer("g", "other").is_none());
 }
 
@@ -180,9 +132,7 @@ fn producers_are_asked_in_turn_and_found_by_client_id() {
     let mut table = ClientTable::default();
     assert_eq!(table.pick_producer("p"), None);
     for (connection, id, group) in [(A, "a", "p"), (B, "b", "p"), (B, "b", "q")] {
-        table
-            .register_producer(&channel(connection, id), group, 0)
-            .expect("room");
+        table.register_producer(&channel(connection, id), group, 0).expect("room");
     }
     let picked = [table.pick_producer("p"), table.pick_producer("p")];
     assert!(picked.contains(&Some(A)) && picked.contains(&Some(B)));
@@ -201,18 +151,10 @@ fn one_connection_cannot_be_in_too_many_groups() {
     let mut table = ClientTable::default();
     let channel = channel(A, "a");
     for number in 0..GROUPS_PER_CONNECTION_MAX {
-        table
-            .register_producer(&channel, &number.to_string(), 0)
-            .expect("room");
+        table.register_producer(&channel, &number.to_string(), 0).expect("room");
     }
     assert!(table.register_producer(&channel, "one more", 0).is_err());
-    assert!(
-        table
-            .register_consumer(&channel, consumer("g", &[]), 0)
-            .is_err()
-    );
-    table
-        .register_producer(&channel, "7", 0)
-        .expect("known already");
+    assert!(table.register_consumer(&channel, consumer("g", &[]), 0).is_err());
+    table.register_producer(&channel, "7", 0).expect("known already");
     assert!(table.register_producer(&channel, " ", 0).is_err());
 }

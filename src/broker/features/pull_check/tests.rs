@@ -1,11 +1,8 @@
 use super::*;
 use crate::features::subscription::{ConsumeFromWhere, ConsumeType, Subscription};
 
-const FACTS: PullFacts<'_> = PullFacts {
-    broker_permission: 6,
-    broker_ip: "10.0.0.1",
-    auto_create_group: true,
-};
+const FACTS: PullFacts<'_> =
+    PullFacts { broker_permission: 6, broker_ip: "10.0.0.1", auto_create_group: true };
 
 fn header<'a>() -> PullHeader<'a> {
     PullHeader {
@@ -46,9 +43,7 @@ fn a_push_consumer_pulls_by_its_heartbeat() {
     let (group, topic) = (Group::new("g"), Topic::new("T", 4, 6));
     let online = online(5, "a", "TAG");
     let decision = check(&FACTS, &header(), Some(&group), Some(&topic), Some(&online));
-    let Ok(PullDecision::Read(filter)) = decision else {
-        panic!("read")
-    };
+    let Ok(PullDecision::Read(filter)) = decision else { panic!("read") };
     assert!(filter.keep(97) && !filter.keep(98));
 }
 
@@ -60,16 +55,11 @@ fn a_pull_consumer_brings_its_subscription_along() {
     for (text, expected) in [(None, true), (Some("*"), true), (Some("b"), false)] {
         header.subscription = text;
         let decision = check(&FACTS, &header, Some(&group), Some(&topic), None);
-        let Ok(PullDecision::Read(filter)) = decision else {
-            panic!("read")
-        };
+        let Ok(PullDecision::Read(filter)) = decision else { panic!("read") };
         assert_eq!(filter.keep(97), expected);
     }
     header.subscription = Some("||");
-    assert_eq!(
-        refused(&header, &group, Some(&topic), None).0,
-        code::SUBSCRIPTION_PARSE_FAILED
-    );
+    assert_eq!(refused(&header, &group, Some(&topic), None).0, code::SUBSCRIPTION_PARSE_FAILED);
     (header.subscription, header.expression_type) = (Some("a > 5"), Some("SQL92"));
     let (code, remark) = refused(&header, &group, Some(&topic), None);
     let expected = "The broker does not support consumer to filter message by SQL92";
@@ -85,57 +75,29 @@ fn a_pull_ahead_of_its_heartbeat_is_told_so() {
     assert!(remark.starts_with("the consumer's group info not exist\nSee http://rocketmq"));
     let mut other = online(5, "*", "TAG");
     other.topics.clear();
-    assert!(
-        refused(Some(&other))
-            .1
-            .starts_with("the consumer's subscription not exist")
-    );
+    assert!(refused(Some(&other)).1.starts_with("the consumer's subscription not exist"));
     let (code, remark) = refused(Some(&online(4, "*", "TAG")));
-    assert_eq!(
-        (code, &*remark),
-        (25, "the consumer's subscription not latest")
-    );
-    assert_eq!(
-        refused(Some(&online(5, "a > 5", "SQL92"))).0,
-        code::SYSTEM_ERROR
-    );
+    assert_eq!((code, &*remark), (25, "the consumer's subscription not latest"));
+    assert_eq!(refused(Some(&online(5, "a > 5", "SQL92"))).0, code::SYSTEM_ERROR);
 }
 
 #[test]
 fn what_may_not_be_read_is_refused_with_the_texts_of_java() {
     let (group, topic) = (Group::new("g"), Topic::new("T", 4, 6));
     let online = online(5, "*", "TAG");
-    let facts = PullFacts {
-        broker_permission: 2,
-        ..FACTS
-    };
+    let facts = PullFacts { broker_permission: 2, ..FACTS };
     let refusal = check(&facts, &header(), Some(&group), Some(&topic), Some(&online));
     let expected = "the broker[10.0.0.1] pulling message is forbidden";
     assert_eq!(refusal.expect_err("refused").remark, expected);
-    let disabled = Group {
-        consume_enable: false,
-        ..group.clone()
-    };
+    let disabled = Group { consume_enable: false, ..group.clone() };
     let (code, remark) = refused(&header(), &disabled, Some(&topic), Some(&online));
-    assert_eq!(
-        (code, &*remark),
-        (16, "subscription group no permission, g")
-    );
-    assert_eq!(
-        refused(&header(), &group, None, Some(&online)).0,
-        code::TOPIC_NOT_EXIST
-    );
+    assert_eq!((code, &*remark), (16, "subscription group no permission, g"));
+    assert_eq!(refused(&header(), &group, None, Some(&online)).0, code::TOPIC_NOT_EXIST);
     let write_only = Topic::new("T", 4, 2);
     let (code, remark) = refused(&header(), &group, Some(&write_only), Some(&online));
-    assert_eq!(
-        (code, &*remark),
-        (16, "the topic[T] pulling message is forbidden")
-    );
+    assert_eq!((code, &*remark), (16, "the topic[T] pulling message is forbidden"));
     for queue_id in [-1, 4] {
-        let header = PullHeader {
-            queue_id,
-            ..header()
-        };
+        let header = PullHeader { queue_id, ..header() };
         let (code, remark) = refused(&header, &group, Some(&topic), Some(&online));
         let expected = format!(
             "queueId[{queue_id}] is illegal, topic:[T] topicConfig.readQueueNums:[4] \
@@ -150,15 +112,9 @@ fn broadcasting_needs_the_permission_of_the_group() {
     let topic = Topic::new("T", 4, 6);
     let mut online = online(5, "*", "TAG");
     online.message_model = MessageModel::Broadcasting;
-    let group = Group {
-        consume_broadcast_enable: false,
-        ..Group::new("g")
-    };
+    let group = Group { consume_broadcast_enable: false, ..Group::new("g") };
     let (code, remark) = refused(&header(), &group, Some(&topic), Some(&online));
-    assert_eq!(
-        (code, &*remark),
-        (16, "the consumer group[g] can not consume by broadcast way")
-    );
+    assert_eq!((code, &*remark), (16, "the consumer group[g] can not consume by broadcast way"));
     let group = Group::new("g");
     assert!(check(&FACTS, &header(), Some(&group), Some(&topic), Some(&online)).is_ok());
 }
@@ -167,10 +123,7 @@ fn broadcasting_needs_the_permission_of_the_group() {
 fn an_unknown_group_is_made_unless_switched_off() {
     let decision = check(&FACTS, &header(), None, None, None);
     assert_eq!(decision, Ok(PullDecision::CreateGroup));
-    let facts = PullFacts {
-        auto_create_group: false,
-        ..FACTS
-    };
+    let facts = PullFacts { auto_create_group: false, ..FACTS };
     let refusal = check(&facts, &header(), None, None, None).expect_err("refused");
     assert_eq!(refusal.code, code::SUBSCRIPTION_GROUP_NOT_EXIST);
 }
@@ -178,10 +131,7 @@ fn an_unknown_group_is_made_unless_switched_off() {
 #[test]
 fn a_pull_waits_as_long_as_its_client_says() {
     assert_eq!(suspend_ms(pull_flag::SUSPEND, 15_000, None), Some(15_000));
-    assert_eq!(
-        suspend_ms(pull_flag::SUSPEND, 15_000, Some(1000)),
-        Some(1000)
-    );
+    assert_eq!(suspend_ms(pull_flag::SUSPEND, 15_000, Some(1000)), Some(1000));
     assert_eq!(suspend_ms(pull_flag::SUSPEND, 0, None), None);
     assert_eq!(suspend_ms(pull_flag::COMMIT_OFFSET, 15_000, None), None);
     assert!(has_commit(pull_flag::COMMIT_OFFSET) && !has_commit(pull_flag::SUSPEND));
@@ -190,22 +140,8 @@ fn a_pull_waits_as_long_as_its_client_says() {
 #[test]
 fn one_pull_is_limited_whatever_the_client_asks_for() {
     let all = limits(i32::MAX, Some(i32::MAX), true);
-    assert_eq!(
-        all,
-        PullLimits {
-            messages: 160,
-            bytes: 256 * 1024,
-            scan: 800
-        }
-    );
-    assert_eq!(
-        limits(-1, Some(-1), false),
-        PullLimits {
-            messages: 1,
-            bytes: 65_536,
-            scan: 800
-        }
-    );
+    assert_eq!(all, PullLimits { messages: 160, bytes: 256 * 1024, scan: 800 });
+    assert_eq!(limits(-1, Some(-1), false), PullLimits { messages: 1, bytes: 65_536, scan: 800 });
     assert_eq!(limits(32, Some(10), true).bytes, 10);
 }
 

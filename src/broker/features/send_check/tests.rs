@@ -45,9 +45,7 @@ fn stored<'a>(
 ) -> (SendPlan<'a>, Vec<u8>) {
     let levels = DelayLevels::default();
     let decision = check(&facts(&levels), request, Some(topic), group).expect("passes");
-    let SendDecision::Store(plan) = decision else {
-        panic!("stored")
-    };
+    let SendDecision::Store(plan) = decision else { panic!("stored") };
     let mut out = Vec::new();
     plan.write_properties(request.properties, CLUSTER, &mut out);
     assert_eq!(out.len(), plan.properties_bytes);
@@ -63,10 +61,7 @@ fn refused(request: &SendRequest<'_>, topic: Option<&Topic>, group: Option<&Grou
 fn a_plain_message_is_stored_with_its_cluster_and_without_wait() {
     let request = request("T", b"TAGS\x01a\x02WAIT\x01false\x02KEYS\x01k");
     let (plan, properties) = stored(&request, &topic("T"), None);
-    assert_eq!(
-        (plan.target, plan.queue_id, plan.reply_queue_id),
-        (Target::Requested, 3, 3)
-    );
+    assert_eq!((plan.target, plan.queue_id, plan.reply_queue_id), (Target::Requested, 3, 3));
     assert_eq!((plan.tags_code, plan.waits_for_store), (97, false));
     assert_eq!(properties, b"TAGS\x01a\x02KEYS\x01k\x02CLUSTER\x01c\x02");
     let (plan, properties) = stored(&self::request("T", b""), &topic("T"), None);
@@ -76,67 +71,34 @@ fn a_plain_message_is_stored_with_its_cluster_and_without_wait() {
 
 #[test]
 fn a_cluster_that_came_with_the_message_is_replaced() {
-    let (_, properties) = stored(
-        &request("T", b"CLUSTER\x01old\x02K\x01v"),
-        &topic("T"),
-        None,
-    );
+    let (_, properties) = stored(&request("T", b"CLUSTER\x01old\x02K\x01v"), &topic("T"), None);
     assert_eq!(properties, b"K\x01v\x02CLUSTER\x01c\x02");
 }
 
 #[test]
 fn any_queue_means_a_random_one_of_those_to_write() {
-    let any = SendRequest {
-        queue_id: -1,
-        ..request("T", b"")
-    };
+    let any = SendRequest { queue_id: -1, ..request("T", b"") };
     assert_eq!(stored(&any, &topic("T"), None).0.queue_id, 3);
-    let none = Topic {
-        write_queues: 0,
-        ..topic("T")
-    };
+    let none = Topic { write_queues: 0, ..topic("T") };
     assert_eq!(refused(&any, Some(&none), None).code, code::SYSTEM_ERROR);
-    let shrunk = Topic {
-        write_queues: 1,
-        ..topic("T")
-    };
+    let shrunk = Topic { write_queues: 1, ..topic("T") };
     assert_eq!(stored(&request("T", b""), &shrunk, None).0.queue_id, 3);
 }
 
 #[test]
 fn illegal_sends_are_refused_with_the_texts_of_java() {
     let topic = topic("T");
-    let refusal = refused(
-        &SendRequest {
-            queue_id: 4,
-            ..request("T", b"")
-        },
-        Some(&topic),
-        None,
-    );
+    let refusal = refused(&SendRequest { queue_id: 4, ..request("T", b"") }, Some(&topic), None);
     assert_eq!(refusal.code, code::SYSTEM_ERROR);
-    assert!(
-        refusal
-            .remark
-            .starts_with("request queueId[4] is illegal, TopicConfig [topicName=T,")
-    );
+    assert!(refusal.remark.starts_with("request queueId[4] is illegal, TopicConfig [topicName=T,"));
     assert!(refusal.remark.ends_with(" Producer: 10.0.0.2:5000"));
     let refusal = refused(&request("a b", b""), None, None);
     assert!(refusal.remark.contains("illegal characters"));
     let refusal = refused(&request(SCHEDULE_TOPIC, b""), None, None);
     assert_eq!(refusal.code, code::NO_PERMISSION);
-    assert_eq!(
-        refusal.remark,
-        "Sending message to topic[SCHEDULE_TOPIC_XXXX] is forbidden."
-    );
-    let refusal = refused(
-        &SendRequest {
-            body_bytes: 4097,
-            ..request("T", b"")
-        },
-        Some(&topic),
-        None,
-    );
+    assert_eq!(refusal.remark, "Sending message to topic[SCHEDULE_TOPIC_XXXX] is forbidden.");
+    let refusal =
+        refused(&SendRequest { body_bytes: 4097, ..request("T", b"") }, Some(&topic), None);
     assert_eq!(refusal.code, code::MESSAGE_ILLEGAL);
     assert!(refusal.remark.contains("msg body length limit 4096B"));
     let long = [b"K\x01".as_slice(), &[b'v'; 32_760]].concat();
@@ -155,53 +117,30 @@ fn an_unknown_topic_has_to_be_made_first() {
 #[test]
 fn a_broker_that_may_not_be_written_to_refuses_ordered_topics_only() {
     let levels = DelayLevels::default();
-    let facts = SendFacts {
-        broker_permission: 4,
-        ..facts(&levels)
-    };
+    let facts = SendFacts { broker_permission: 4, ..facts(&levels) };
     let mut topic = topic("T");
     assert!(check(&facts, &request("T", b""), Some(&topic), None).is_ok());
     topic.order = true;
     let refusal = check(&facts, &request("T", b""), Some(&topic), None).expect_err("refused");
-    assert_eq!(
-        refusal.remark,
-        "the broker[10.0.0.1] sending message is forbidden"
-    );
+    assert_eq!(refusal.remark, "the broker[10.0.0.1] sending message is forbidden");
 }
 
 #[test]
 fn a_delayed_message_goes_to_the_queue_of_its_level() {
-    let (plan, properties) = stored(
-        &request("T", b"DELAY\x013\x02WAIT\x01true"),
-        &topic("T"),
-        None,
-    );
-    assert_eq!(
-        (plan.target, plan.queue_id, plan.reply_queue_id),
-        (Target::Schedule, 2, 3)
-    );
+    let (plan, properties) =
+        stored(&request("T", b"DELAY\x013\x02WAIT\x01true"), &topic("T"), None);
+    assert_eq!((plan.target, plan.queue_id, plan.reply_queue_id), (Target::Schedule, 2, 3));
     assert_eq!(plan.tags_code, NOW + 10_000);
     assert_eq!(plan.system_topic(), Some(SCHEDULE_TOPIC));
     let expected =
         b"DELAY\x013\x02WAIT\x01true\x02CLUSTER\x01c\x02REAL_TOPIC\x01T\x02REAL_QID\x013\x02";
     assert_eq!(properties, expected);
-    let (plan, properties) = stored(
-        &request("T", b"REAL_TOPIC\x01x\x02DELAY\x0199"),
-        &topic("T"),
-        None,
-    );
+    let (plan, properties) =
+        stored(&request("T", b"REAL_TOPIC\x01x\x02DELAY\x0199"), &topic("T"), None);
     assert_eq!((plan.queue_id, text(&properties, DELAY)), (17, Some("18")));
     assert_eq!(text(&properties, REAL_TOPIC), Some("T"));
-    assert_eq!(
-        stored(&request("T", b"DELAY\x010"), &topic("T"), None)
-            .0
-            .target,
-        Target::Requested
-    );
-    assert_eq!(
-        refused(&request("T", b"DELAY\x01x"), Some(&topic("T")), None).code,
-        1
-    );
+    assert_eq!(stored(&request("T", b"DELAY\x010"), &topic("T"), None).0.target, Target::Requested);
+    assert_eq!(refused(&request("T", b"DELAY\x01x"), Some(&topic("T")), None).code, 1);
 }
 
 #[test]
@@ -209,17 +148,11 @@ fn a_half_message_is_kept_aside_unless_transactions_are_rejected() {
     let mut request = request("T", b"TRAN_MSG\x01true\x02PGROUP\x01p");
     request.sys_flag = sys_flag::TRANSACTION_PREPARED_TYPE | sys_flag::COMPRESSED;
     let (plan, properties) = stored(&request, &topic("T"), None);
-    assert_eq!(
-        (plan.target, plan.queue_id, plan.reply_queue_id),
-        (Target::Half, 0, 3)
-    );
+    assert_eq!((plan.target, plan.queue_id, plan.reply_queue_id), (Target::Half, 0, 3));
     assert_eq!(plan.sys_flag, sys_flag::COMPRESSED);
     assert_eq!(text(&properties, REAL_QUEUE_ID), Some("3"));
     let levels = DelayLevels::default();
-    let facts = SendFacts {
-        reject_transaction: true,
-        ..facts(&levels)
-    };
+    let facts = SendFacts { reject_transaction: true, ..facts(&levels) };
     let refusal = check(&facts, &request, Some(&topic("T")), None).expect_err("refused");
     assert_eq!(refusal.code, code::NO_PERMISSION);
 }
@@ -227,10 +160,7 @@ fn a_half_message_is_kept_aside_unless_transactions_are_rejected() {
 #[test]
 fn a_retry_sent_too_often_goes_to_the_dead_letter_topic() {
     let (topic, group) = (Topic::new("%RETRY%g", 1, 6), Group::new("g"));
-    let mut request = SendRequest {
-        queue_id: 0,
-        ..request("%RETRY%g", b"")
-    };
+    let mut request = SendRequest { queue_id: 0, ..request("%RETRY%g", b"") };
     let target = |request: &_| stored(request, &topic, Some(&group)).0.target;
     request.reconsume_times = 15;
     assert_eq!(target(&request), Target::Requested);
@@ -242,40 +172,25 @@ fn a_retry_sent_too_often_goes_to_the_dead_letter_topic() {
     assert_eq!(target(&request), Target::DeadLetter("g"));
     request.properties = b"DELAY\x0118";
     let (plan, properties) = stored(&request, &topic, Some(&group));
-    assert_eq!(
-        (plan.target, plan.dead_letter),
-        (Target::Schedule, Some("g"))
-    );
+    assert_eq!((plan.target, plan.dead_letter), (Target::Schedule, Some("g")));
     assert_eq!(text(&properties, REAL_TOPIC), Some("%DLQ%g"));
     assert_eq!(text(&properties, REAL_QUEUE_ID), Some("0"));
 }
 
 #[test]
 fn the_limit_of_the_header_means_nothing_for_ordinary_topics() {
-    let request = SendRequest {
-        max_reconsume_times: Some(0),
-        ..request("T", b"")
-    };
-    assert_eq!(
-        stored(&request, &topic("T"), None).0.target,
-        Target::Requested
-    );
+    let request = SendRequest { max_reconsume_times: Some(0), ..request("T", b"") };
+    assert_eq!(stored(&request, &topic("T"), None).0.target, Target::Requested);
 }
 
 #[test]
 fn the_group_of_a_retry_topic_must_be_there() {
     let levels = DelayLevels::default();
     let topic = Topic::new("%RETRY%g", 1, 6);
-    let mut request = SendRequest {
-        queue_id: 0,
-        ..request("%RETRY%g", b"")
-    };
+    let mut request = SendRequest { queue_id: 0, ..request("%RETRY%g", b"") };
     let decision = check(&facts(&levels), &request, Some(&topic), None);
     assert_eq!(decision, Ok(SendDecision::CreateGroup("g")));
-    let facts = SendFacts {
-        auto_create_group: false,
-        ..facts(&levels)
-    };
+    let facts = SendFacts { auto_create_group: false, ..facts(&levels) };
     let refusal = check(&facts, &request, Some(&topic), None).expect_err("refused");
     assert_eq!(refusal.code, code::SUBSCRIPTION_GROUP_NOT_EXIST);
     request.batch = true;

@@ -47,11 +47,7 @@ fn wanted(settings: &TopicSettings) -> Vec<Topic> {
     ];
     if settings.auto_create_topic {
         let queues = settings.default_topic_queues;
-        topics.push(Topic::new(
-            AUTO_CREATE_TOPIC,
-            queues,
-            READ_WRITE | PERM_INHERIT,
-        ));
+        topics.push(Topic::new(AUTO_CREATE_TOPIC, queues, READ_WRITE | PERM_INHERIT));
     }
     if settings.trace_topic_enable {
         topics.push(Topic::new(&settings.trace_topic, 1, READ_WRITE));
@@ -82,10 +78,7 @@ pub(super) fn plan(table: &TopicTable, now: i64) -> Vec<MetaChange> {
         && !table.settings.auto_create_topic
         && template.is_inherited()
     {
-        put(Topic {
-            perm: READ_WRITE,
-            ..Topic::clone(template)
-        });
+        put(Topic { perm: READ_WRITE, ..Topic::clone(template) });
     }
     changes
 }

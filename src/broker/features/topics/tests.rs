@@ -25,20 +25,14 @@ fn update(topic: &str, queues: i32) -> TopicUpdate<'_> {
 
 fn put(table: &mut TopicTable, change: &MetaChange) -> Arc<Topic> {
     table.apply(change);
-    let MetaChange::TopicPut { topic, .. } = change else {
-        panic!("a put")
-    };
+    let MetaChange::TopicPut { topic, .. } = change else { panic!("a put") };
     table.get(&topic.name).expect("applied").clone()
 }
 
 #[test]
 fn a_new_broker_has_the_system_topics_of_java() {
     let table = table(TopicSettings::default());
-    let facts = |name| {
-        table
-            .get(name)
-            .map(|topic| (topic.write_queues, topic.perm))
-    };
+    let facts = |name| table.get(name).map(|topic| (topic.write_queues, topic.perm));
     assert_eq!(facts("TBW102"), Some((8, 7)));
     assert_eq!(facts("BenchmarkTest"), Some((1024, 6)));
     assert_eq!(facts("DefaultCluster"), Some((16, 7)));
@@ -55,19 +49,10 @@ fn a_new_broker_has_the_system_topics_of_java() {
 #[test]
 fn an_unknown_topic_is_made_of_the_template_with_the_smaller_number_of_queues() {
     let mut table = table(TopicSettings::default());
-    let change = table
-        .plan_auto_create("T", "TBW102", 4, 0, NOW)
-        .expect("room")
-        .expect("made");
+    let change = table.plan_auto_create("T", "TBW102", 4, 0, NOW).expect("room").expect("made");
     let topic = put(&mut table, &change);
-    assert_eq!(
-        (topic.read_queues, topic.write_queues, topic.perm),
-        (4, 4, 6)
-    );
-    let change = table
-        .plan_auto_create("U", "TBW102", 99, 1, NOW)
-        .expect("room")
-        .expect("made");
+    assert_eq!((topic.read_queues, topic.write_queues, topic.perm), (4, 4, 6));
+    let change = table.plan_auto_create("U", "TBW102", 99, 1, NOW).expect("room").expect("made");
     let topic = put(&mut table, &change);
     assert_eq!((topic.write_queues, topic.sys_flag), (8, 1));
     assert_eq!(table.plan_auto_create("V", "T", 4, 0, NOW), Ok(None));
@@ -77,10 +62,7 @@ fn an_unknown_topic_is_made_of_the_template_with_the_smaller_number_of_queues() 
 #[test]
 fn without_auto_create_only_retry_topics_are_made() {
     let mut with = table(TopicSettings::default());
-    let settings = TopicSettings {
-        auto_create_topic: false,
-        ..TopicSettings::default()
-    };
+    let settings = TopicSettings { auto_create_topic: false, ..TopicSettings::default() };
     assert!(table(settings.clone()).get("TBW102").is_none());
     with.settings = settings;
     assert_eq!(with.plan_auto_create("T", "TBW102", 4, 0, NOW), Ok(None));
@@ -88,9 +70,7 @@ fn without_auto_create_only_retry_topics_are_made() {
         assert_eq!(put(&mut with, &change).perm, 6);
     }
     assert!(with.plan_system_topics(NOW).is_empty());
-    let change = with
-        .plan_internal_topic("%RETRY%g", 1, 0, NOW)
-        .expect("room");
+    let change = with.plan_internal_topic("%RETRY%g", 1, 0, NOW).expect("room");
     let topic = put(&mut with, &change);
     assert_eq!((topic.write_queues, topic.perm), (1, 6));
 }
@@ -98,36 +78,19 @@ fn without_auto_create_only_retry_topics_are_made() {
 #[test]
 fn administrators_may_not_touch_system_topics_nor_bad_names() {
     let table = table(TopicSettings::default());
-    let remark = |name| {
-        table
-            .plan_update(update(name, 4), NOW)
-            .expect_err("refused")
-            .remark
-    };
-    assert_eq!(
-        remark("TBW102"),
-        "The topic[TBW102] is conflict with system topic."
-    );
+    let remark = |name| table.plan_update(update(name, 4), NOW).expect_err("refused").remark;
+    assert_eq!(remark("TBW102"), "The topic[TBW102] is conflict with system topic.");
     assert!(remark("a b").contains("illegal characters"));
-    let refusal = table
-        .plan_delete("SCHEDULE_TOPIC_XXXX", NOW)
-        .expect_err("refused");
+    let refusal = table.plan_delete("SCHEDULE_TOPIC_XXXX", NOW).expect_err("refused");
     assert_eq!(refusal.code, code::SYSTEM_ERROR);
     assert_eq!(table.plan_delete("not-there", NOW), Ok(None));
     assert!(table.plan_update(update("T", -1), NOW).is_err());
-    assert!(
-        table
-            .plan_update(update("T", TOPIC_QUEUES_MAX + 1), NOW)
-            .is_err()
-    );
+    assert!(table.plan_update(update("T", TOPIC_QUEUES_MAX + 1), NOW).is_err());
 }
 
 #[test]
 fn single_queue_topics_spread_over_the_logs_and_stay_there() {
-    let mut table = table(TopicSettings {
-        logs: 3,
-        ..TopicSettings::default()
-    });
+    let mut table = table(TopicSettings { logs: 3, ..TopicSettings::default() });
     let mut logs = Vec::new();
     for name in ["a", "b", "c", "d"] {
         let change = table.plan_update(update(name, 1), NOW).expect("allowed");
@@ -142,18 +105,12 @@ fn single_queue_topics_spread_over_the_logs_and_stay_there() {
 
 #[test]
 fn replaying_a_snapshot_gives_the_same_table() {
-    let mut first = table(TopicSettings {
-        logs: 2,
-        ..TopicSettings::default()
-    });
+    let mut first = table(TopicSettings { logs: 2, ..TopicSettings::default() });
     for name in ["a", "b"] {
         let change = first.plan_update(update(name, 1), NOW).expect("allowed");
         first.apply(&change);
     }
-    let change = first
-        .plan_delete("a", NOW + 1)
-        .expect("allowed")
-        .expect("there");
+    let change = first.plan_delete("a", NOW + 1).expect("allowed").expect("there");
     first.apply(&change);
     assert!(first.get("a").is_none());
     let mut second = TopicTable::new(first.settings.clone());

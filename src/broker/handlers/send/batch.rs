@@ -32,10 +32,7 @@ pub fn store<R: Runtime>(
     let messages = messages
         .map_err(|error| Refusal::new(response::MESSAGE_ILLEGAL, format!("batch body: {error}")))?;
     let Some(last) = messages.len().checked_sub(1) else {
-        return Err(Refusal::new(
-            response::MESSAGE_ILLEGAL,
-            "the batch has no message",
-        ));
+        return Err(Refusal::new(response::MESSAGE_ILLEGAL, "the batch has no message"));
     };
     let common_tags = Scan::of(common).tags_code();
     let owner = shard.queue_owner(&topic.topic, head.queue_id);
@@ -50,16 +47,8 @@ pub fn store<R: Runtime>(
         let tags_code = Scan::of(message.properties).tags_code();
         let mut item = SendItem {
             flag: message.flag,
-            tags_code: if tags_code == 0 {
-                common_tags
-            } else {
-                tags_code
-            },
-            part: if index == last {
-                Part::Last
-            } else {
-                Part::Member
-            },
+            tags_code: if tags_code == 0 { common_tags } else { tags_code },
+            part: if index == last { Part::Last } else { Part::Member },
             ..head.clone()
         };
         let open_end = !message.properties.is_empty() && !message.properties.ends_with(SEPARATOR);
@@ -71,9 +60,7 @@ pub fn store<R: Runtime>(
         } else {
             item.properties_bytes = bytes_of(properties.iter().map(|part| part.len()).sum())?;
             item.body_bytes = bytes_of(message.body.len())?;
-            shard
-                .router
-                .send(owner, topic, item, properties, message.body)?;
+            shard.router.send(owner, topic, item, properties, message.body)?;
         }
     }
     Ok(Sent::Done)

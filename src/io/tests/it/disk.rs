@@ -10,10 +10,7 @@ use crate::support::{directory, on_executor};
 
 fn filled(runtime: &RingRuntime, blocks: usize, byte: u8) -> RingBuffer {
     let mut buffer = runtime.disk().buffer(blocks * BLOCK_BYTES);
-    assert!(
-        buffer.bytes().iter().all(|byte| *byte == 0),
-        "new memory is zeroed"
-    );
+    assert!(buffer.bytes().iter().all(|byte| *byte == 0), "new memory is zeroed");
     buffer.bytes_mut().fill(byte);
     buffer
 }
@@ -29,9 +26,7 @@ fn a_fresh_empty_file_can_be_the_first_of_an_executor() {
             async move {
                 let file = runtime.disk().create(&path, mode).await.expect("create");
                 let buffer = filled(&runtime, 2, 0xA5);
-                file.write(&buffer, 0)
-                    .await
-                    .expect("write to the fresh file");
+                file.write(&buffer, 0).await.expect("write to the fresh file");
                 file.write(&buffer, 8192).await.expect("write behind it");
                 assert_eq!(file.length().await.expect("length"), 16_384);
                 let read = file.read(4096, 8192).await.expect("read");
@@ -53,29 +48,12 @@ fn reads_at_the_end_are_short_and_never_bring_what_was_not_written() {
     on_executor(move |runtime| {
         let path = path.clone();
         async move {
-            let file = runtime
-                .disk()
-                .open(&path, OpenMode::Read)
-                .await
-                .expect("open");
+            let file = runtime.disk().open(&path, OpenMode::Read).await.expect("open");
             assert_eq!(file.length().await.expect("length"), 5000);
             let whole = file.read(0, 16_384).await.expect("read over the end");
             assert_eq!(whole.bytes(), vec![7; 5000]);
-            assert_eq!(
-                file.read(4096, 4096)
-                    .await
-                    .expect("read the end")
-                    .bytes()
-                    .len(),
-                904
-            );
-            assert_eq!(
-                file.read(8192, 4096)
-                    .await
-                    .expect("read behind the end")
-                    .bytes(),
-                b""
-            );
+            assert_eq!(file.read(4096, 4096).await.expect("read the end").bytes().len(), 904);
+            assert_eq!(file.read(8192, 4096).await.expect("read behind the end").bytes(), b"");
         }
     });
 }
@@ -88,31 +66,17 @@ fn opening_nothing_and_creating_what_exists_are_told_apart() {
         let path = path.clone();
         async move {
             let disk = runtime.disk();
-            let missing = disk
-                .open(&path, OpenMode::Write)
-                .await
-                .err()
-                .expect("no such file");
+            let missing = disk.open(&path, OpenMode::Write).await.err().expect("no such file");
             assert_eq!(missing.source.kind(), ErrorKind::NotFound);
             assert_eq!(missing.path, path);
             assert!(missing.to_string().starts_with("cannot open "), "{missing}");
-            let file = disk
-                .create(&path, OpenMode::WriteDurable)
-                .await
-                .expect("create");
+            let file = disk.create(&path, OpenMode::WriteDurable).await.expect("create");
             file.close().await.expect("close");
-            let there = disk
-                .create(&path, OpenMode::Write)
-                .await
-                .err()
-                .expect("it exists");
+            let there = disk.create(&path, OpenMode::Write).await.err().expect("it exists");
             assert_eq!(there.source.kind(), ErrorKind::AlreadyExists);
             let nowhere = path.join("below-a-file");
             assert!(disk.create(&nowhere, OpenMode::Write).await.is_err());
-            let missing = disk
-                .remove(&PathBuf::from("/nonexistent/x"))
-                .await
-                .expect_err("none");
+            let missing = disk.remove(&PathBuf::from("/nonexistent/x")).await.expect_err("none");
             assert_eq!(missing.source.kind(), ErrorKind::NotFound);
         }
     });
@@ -125,11 +89,7 @@ fn allocated_and_extended_files_read_as_zeros() {
     on_executor(move |runtime| {
         let path = path.clone();
         async move {
-            let file = runtime
-                .disk()
-                .create(&path, OpenMode::Write)
-                .await
-                .expect("create");
+            let file = runtime.disk().create(&path, OpenMode::Write).await.expect("create");
             file.allocate(8192, 1 << 20).await.expect("allocate");
             assert_eq!(file.length().await.expect("length"), 8192 + (1 << 20));
             let read = file.read(0, 65_536).await.expect("read");
@@ -151,35 +111,21 @@ fn directories_are_made_listed_and_synced_and_files_replaced() {
         let root = root.clone();
         async move {
             let disk = runtime.disk();
-            disk.create_directory(&root)
-                .await
-                .expect("create with parents");
+            disk.create_directory(&root).await.expect("create with parents");
             disk.create_directory(&root).await.expect("again is fine");
             let (first, second) = (root.join("first"), root.join("second"));
             for (path, byte) in [(&first, 1), (&second, 2)] {
-                let file = disk
-                    .create(path, OpenMode::WriteDurable)
-                    .await
-                    .expect("create");
-                file.write(&filled(&runtime, 1, byte), 0)
-                    .await
-                    .expect("write");
+                let file = disk.create(path, OpenMode::WriteDurable).await.expect("create");
+                file.write(&filled(&runtime, 1, byte), 0).await.expect("write");
                 file.close().await.expect("close");
             }
             disk.sync_directory(&root).await.expect("sync directory");
-            disk.create_directory(&root.join("not-a-file"))
-                .await
-                .expect("create");
+            disk.create_directory(&root.join("not-a-file")).await.expect("create");
             let names = [("first".to_owned(), 4096), ("second".to_owned(), 4096)];
             assert_eq!(disk.list(&root).await.expect("list"), names);
             let open = disk.open(&second, OpenMode::Read).await.expect("open");
             disk.rename_durably(&second, &first).await.expect("replace");
-            assert_eq!(
-                open.length()
-                    .await
-                    .expect("a renamed file keeps its length"),
-                4096
-            );
+            assert_eq!(open.length().await.expect("a renamed file keeps its length"), 4096);
             assert_eq!(disk.list(&root).await.expect("list"), names[..1]);
             let file = disk.open(&first, OpenMode::Read).await.expect("open");
             assert_eq!(file.read(0, 4096).await.expect("read").bytes(), [2; 4096]);
@@ -197,14 +143,8 @@ fn several_reads_and_a_write_may_be_under_way_at_once() {
     on_executor(move |runtime| {
         let path = path.clone();
         async move {
-            let file = runtime
-                .disk()
-                .create(&path, OpenMode::Write)
-                .await
-                .expect("create");
-            file.write(&filled(&runtime, 16, 3), 0)
-                .await
-                .expect("write");
+            let file = runtime.disk().create(&path, OpenMode::Write).await.expect("create");
+            file.write(&filled(&runtime, 16, 3), 0).await.expect("write");
             let buffer = filled(&runtime, 1, 4);
             let reads = futures_lite::future::zip(file.read(0, 8192), file.read(8192, 4096));
             let both = futures_lite::future::zip(reads, file.write(&buffer, 65_536));

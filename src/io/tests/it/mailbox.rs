@@ -57,11 +57,7 @@ fn two_executors_answer_each_other_without_waiting_for_the_pulse() {
         async move {
             let end = {
                 let mut ends = ends.lock().expect("no panic");
-                if shard.index() == 0 {
-                    ends.0.take()
-                } else {
-                    ends.1.take()
-                }
+                if shard.index() == 0 { ends.0.take() } else { ends.1.take() }
             };
             let end = end.expect("each takes its own");
             let mut inbox = end.bind(&runtime).expect("bind");
@@ -71,9 +67,7 @@ fn two_executors_answer_each_other_without_waiting_for_the_pulse() {
             }
             for round in 0..ROUNDS {
                 if shard.index() == 0 {
-                    to_second
-                        .try_send(round)
-                        .expect("the other has answered all");
+                    to_second.try_send(round).expect("the other has answered all");
                     assert_eq!(inbox.recv().await, round);
                 } else {
                     let message = inbox.recv().await;
@@ -83,8 +77,5 @@ fn two_executors_answer_each_other_without_waiting_for_the_pulse() {
             start.elapsed()
         }
     });
-    assert!(
-        taken[0] < Duration::from_millis(20) * ROUNDS / 4,
-        "{ROUNDS} rounds: {taken:?}"
-    );
+    assert!(taken[0] < Duration::from_millis(20) * ROUNDS / 4, "{ROUNDS} rounds: {taken:?}");
 }

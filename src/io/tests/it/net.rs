@@ -35,10 +35,7 @@ async fn pair(runtime: &RingRuntime) -> (RingStream, RingStream) {
     let address = listener.local();
     let net = runtime.net().clone();
     runtime.spawn(Shares::Foreground, "accept", async move {
-        giver.give(
-            net.adopt(listener.accept().await.expect("accept"))
-                .expect("adopt"),
-        );
+        giver.give(net.adopt(listener.accept().await.expect("accept")).expect("adopt"));
     });
     let client = runtime.net().connect(address).await.expect("connect");
     (client, taker.await.expect("it was accepted"))
@@ -112,10 +109,7 @@ fn a_write_that_does_not_wait_says_when_there_is_no_room() {
             }
             giver.give(got);
         });
-        assert_eq!(
-            client.write(&[1]).await.expect("there is room in the end"),
-            1
-        );
+        assert_eq!(client.write(&[1]).await.expect("there is room in the end"), 1);
         assert_eq!(taker.await, Some(sent + 1));
     });
 }
@@ -132,20 +126,8 @@ fn shutdown_ends_a_waiting_read_on_both_sides() {
         });
         runtime.sleep(Duration::from_millis(5)).await;
         client.shutdown();
-        assert_eq!(
-            taker
-                .await
-                .expect("it ended")
-                .expect("with the end of the stream"),
-            0
-        );
-        assert_eq!(
-            server
-                .read(&mut [0; 8])
-                .await
-                .expect("the peer sees the end"),
-            0
-        );
+        assert_eq!(taker.await.expect("it ended").expect("with the end of the stream"), 0);
+        assert_eq!(server.read(&mut [0; 8]).await.expect("the peer sees the end"), 0);
     });
 }
 
@@ -179,17 +161,11 @@ fn dropping_a_stream_ends_the_connection_while_a_plain_client_waits() {
 fn a_port_that_is_taken_is_an_error() {
     on_executor(|runtime| async move {
         let listener = runtime.net().listen(anywhere()).expect("listen");
-        let error = runtime
-            .net()
-            .listen(listener.local())
-            .expect_err("it is taken");
+        let error = runtime.net().listen(listener.local()).expect_err("it is taken");
         assert_eq!(error.kind(), ErrorKind::AddrInUse);
         let free = listener.local();
         drop(listener);
-        runtime
-            .net()
-            .listen(free)
-            .expect("it can be had again at once");
+        runtime.net().listen(free).expect("it can be had again at once");
     });
 }
 
@@ -200,11 +176,7 @@ fn a_refused_connection_is_an_error() {
         let address = listener.local();
         drop(listener);
         runtime.sleep(Duration::from_millis(5)).await;
-        let error = runtime
-            .net()
-            .connect(address)
-            .await
-            .expect_err("nobody listens");
+        let error = runtime.net().connect(address).await.expect_err("nobody listens");
         assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
     });
 }
@@ -220,11 +192,7 @@ fn an_accepted_connection_crosses_threads() {
         let receiver = receiver.clone();
         async move {
             if shard.index() == 1 {
-                let receiver = receiver
-                    .lock()
-                    .expect("no panic")
-                    .take()
-                    .expect("one takes it");
+                let receiver = receiver.lock().expect("no panic").take().expect("one takes it");
                 let mut inbox = receiver.bind(&runtime).expect("bind");
                 for _ in 0..CLIENTS {
                     let accepted = inbox.recv().await;
@@ -240,9 +208,7 @@ fn an_accepted_connection_crosses_threads() {
             let address = listener.local();
             runtime.spawn(Shares::Foreground, "accept", async move {
                 loop {
-                    sender
-                        .try_send(listener.accept().await.expect("accept"))
-                        .expect("room");
+                    sender.try_send(listener.accept().await.expect("accept")).expect("room");
                 }
             });
             for number in 0..CLIENTS {

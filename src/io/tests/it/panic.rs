@@ -16,9 +16,7 @@ fn the_process_that_panics() {
             if place == "body" {
                 panic!("the body is broken");
             }
-            runtime.spawn(Shares::Background, "clean-up", async {
-                panic!("the task is broken")
-            });
+            runtime.spawn(Shares::Background, "clean-up", async { panic!("the task is broken") });
             loop {
                 runtime.sleep(std::time::Duration::from_secs(1)).await;
             }
@@ -32,10 +30,7 @@ fn run_panicking(place: &str) -> (Option<i32>, String) {
         .env(ROLE, place)
         .output()
         .expect("the test program starts");
-    (
-        output.status.code(),
-        String::from_utf8_lossy(&output.stderr).into_owned(),
-    )
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
 #[test]

@@ -23,9 +23,7 @@ where
     F: Future<Output = T> + 'static,
     T: Send + 'static,
 {
-    launch(&vec![0; count], false, body)
-        .expect("executors can be made here")
-        .join()
+    launch(&vec![0; count], false, body).expect("executors can be made here").join()
 }
 
 /// A directory below the target directory: the usual place of temporary files may be in memory.
