@@ -83,18 +83,7 @@ fn try_store<R: Runtime>(
     body: &[u8],
 ) -> Result<Sent, Refusal> {
     let view = shard.view.borrow();
-    let request = SendRequest {
-        topic: header.topic,
-        queue_id: header.queue_id,
-        sys_flag: header.sys_flag,
-        properties: header.properties,
-        body_bytes: body.len(),
-        reconsume_times: header.reconsume_times,
-        max_reconsume_times: header.max_reconsume_times,
-        batch: header.batch,
-        version: header.version,
-        producer: from.peer,
-    };
+    let request = request_of(header, from, body);
     let topic = view.topics.get(header.topic);
     let group = retry_group(header.topic).and_then(|group| view.groups.get(group));
     let facts = shard.send_facts(&view);
@@ -145,6 +134,21 @@ fn try_store<R: Runtime>(
     };
     shard.properties.replace(properties);
     sent
+}
+
+fn request_of<'a>(header: &SendHeader<'a>, from: From, body: &[u8]) -> SendRequest<'a> {
+    SendRequest {
+        topic: header.topic,
+        queue_id: header.queue_id,
+        sys_flag: header.sys_flag,
+        properties: header.properties,
+        body_bytes: body.len(),
+        reconsume_times: header.reconsume_times,
+        max_reconsume_times: header.max_reconsume_times,
+        batch: header.batch,
+        version: header.version,
+        producer: from.peer,
+    }
 }
 
 /// The topic that the message is stored in, or what to ask for to have it made.
