@@ -435,6 +435,9 @@ impl<R: Runtime> Control<R> {
         };
         futures_lite::future::or(all, limit).await;
         self.persist_now().await;
+        if let Err(error) = self.meta.clone().close().await {
+            tracing::error!(%error, "metadata log not closed cleanly");
+        }
     }
 }
 

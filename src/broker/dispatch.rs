@@ -144,6 +144,8 @@ impl<R: Runtime> Shard<R> {
         frame: &Frame<'_>,
         bytes: &[u8],
     ) -> Result<(), Malformed> {
+        // What is no header ends the connection, whatever its code seems to be.
+        let header = Header::decode(frame)?;
         let refusal = match requests::row(code) {
             None => requests::unsupported(code),
             Some(row) if frame.body.len() > row.body_bytes_max => Refusal::system_error(format!(
@@ -168,7 +170,7 @@ impl<R: Runtime> Shard<R> {
                 let target = match row.plane {
                     Plane::Here => self.id,
                     Plane::Control => CONTROL,
-                    Plane::Queue => self.owner_of(&Header::decode(frame)?),
+                    Plane::Queue => self.owner_of(&header),
                 };
                 return self.hand_over(target, from, origin, bytes);
             }

@@ -20,6 +20,7 @@ use crate::{
     control::Control,
     facts::Facts,
     features::meta::MetaChange,
+    handlers::send,
     mesh::{Message, Start},
     router::{Lanes, Router},
     schedule,
@@ -167,7 +168,10 @@ async fn serve_requests<R: Runtime>(shard: &Rc<Shard<R>>, requests: &mut Inbox<M
             if matches!(next, Message::Shutdown) {
                 return;
             }
-            shard.take(next);
+            match next {
+                Message::Sends(batch) => send::store_batch(shard, &batch).await,
+                other => shard.take(other),
+            }
             message = requests.try_recv();
         }
         shard.flush();

@@ -4,13 +4,12 @@ use std::rc::Rc;
 
 use ringmq_io::{Runtime, Shares};
 
-use crate::{accept, answering, handlers::send, mesh::Message, shard::Shard};
+use crate::{accept, answering, mesh::Message, shard::Shard};
 
 impl<R: Runtime> Shard<R> {
     /// Handles a message of either lane. Output is flushed by the caller.
     pub fn take(self: &Rc<Self>, message: Message) {
         match message {
-            Message::Sends(batch) => send::store_batch(self, &batch),
             Message::Replies(batch) => {
                 let mut start = 0;
                 for (connection, end) in &batch.parts {
@@ -56,8 +55,11 @@ impl<R: Runtime> Shard<R> {
                     control.peer_finished(shard);
                 }
             }
-            Message::Start(_) | Message::Ready { .. } | Message::Shutdown => {
-                tracing::error!(shard = self.id.0, "message of the start-up while serving");
+            Message::Start(_) | Message::Ready { .. } | Message::Sends(_) | Message::Shutdown => {
+                tracing::error!(
+                    shard = self.id.0,
+                    "message on the wrong lane or at the wrong time"
+                );
             }
         }
     }

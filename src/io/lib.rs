@@ -23,3 +23,7 @@ pub use launch::{allowed_cpus, launch};
 pub use mailbox::mailbox;
 pub use net::{Accepted, Listener, Net, Stream};
 pub use runtime::{Clock, Doorbell, Ringer, Runtime, Shares, Spawn};
+
+/// What to log of the runtime: nothing by default, because the probe that settles how a device is
+/// driven fails on purpose (`docs/RUNTIME.md`), and glommio logs that as an error.
+pub const LOG_DIRECTIVES: &str = "glommio=off";

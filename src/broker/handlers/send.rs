@@ -247,8 +247,9 @@ fn ticket(
     }))
 }
 
-/// Appends messages that another shard has checked.
-pub fn store_batch<R: Runtime>(shard: &Rc<Shard<R>>, batch: &SendBatch) {
+/// Appends messages that another shard has checked, waiting for the log where it has too much in
+/// memory: the lane fills up meanwhile, and the senders hear of it.
+pub async fn store_batch<R: Runtime>(shard: &Rc<Shard<R>>, batch: &SendBatch) {
     let mut rest = batch.bytes.as_slice();
     let mut open = batch::Open::default();
     for item in &batch.items {
@@ -256,28 +257,20 @@ pub fn store_batch<R: Runtime>(shard: &Rc<Shard<R>>, batch: &SendBatch) {
         let (body, behind) = behind.split_at(item.body_bytes as usize);
         rest = behind;
         let topic = &batch.topics[usize::from(item.topic)];
-        let outcome = match item.part {
-            Part::Whole => append(shard, topic, item, properties, body),
-            Part::Member | Part::Last => {
-                open.append(shard, topic, item, [properties, b"", b""], body)
+        let parts = [properties, b"", b""];
+        let outcome = loop {
+            match open.append(shard, topic, item, parts, body) {
+                Err(AppendError::Busy { .. }) => {
+                    shard.flush();
+                    shard.queue(topic, item.queue_id).0.room().await;
+                }
+                outcome => break outcome,
             }
         };
         if let Err(error) = outcome {
             shard.refuse(&item.origin, &refusal_of(&error));
         }
     }
-}
-
-fn append<R: Runtime>(
-    shard: &Rc<Shard<R>>,
-    topic: &TopicView,
-    item: &SendItem,
-    properties: &[u8],
-    body: &[u8],
-) -> Result<(), AppendError> {
-    let (log, queue) = shard.queue(topic, item.queue_id);
-    let record = record_of(shard, topic, item, [properties, b"", b""], body);
-    log.append(queue, &record, item.tags_code, |appended| ticket(item, appended, None)).map(drop)
 }
 
 /// The answer to a send that the store does not take.

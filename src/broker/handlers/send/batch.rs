@@ -75,7 +75,8 @@ pub struct Open {
 }
 
 impl Open {
-    /// Appends the next message. The error comes once, with the last message.
+    /// Appends the next message. A batch's error comes once, with its last message; only that the
+    /// log is busy comes at once, for the caller to try again.
     pub fn append<R: Runtime>(
         &mut self,
         shard: &Rc<Shard<R>>,
@@ -89,16 +90,26 @@ impl Open {
             let (log, queue) = shard.queue(topic, item.queue_id);
             let record = record_of(shard, topic, item, properties, body);
             let (first, places) = (&mut self.first_offset, &mut self.places);
-            let appended = log.append(queue, &record, item.tags_code, |appended| {
-                let first = *first.get_or_insert(appended.queue_offset);
-                if is_last {
-                    let others = std::mem::take(places).into_boxed_slice();
-                    return ticket(item, appended, Some((first, others)));
+            let appended = log.append(queue, &record, item.tags_code, |appended| match item.part {
+                Part::Whole => ticket(item, appended, None),
+                Part::Member => {
+                    first.get_or_insert(appended.queue_offset);
+                    places.push(appended.physical);
+                    None
                 }
-                places.push(appended.physical);
-                None
+                Part::Last => {
+                    let first = *first.get_or_insert(appended.queue_offset);
+                    let others = std::mem::take(places).into_boxed_slice();
+                    ticket(item, appended, Some((first, others)))
+                }
             });
-            self.failed = appended.err();
+            match appended {
+                Err(AppendError::Busy { backlog, limit }) => {
+                    return Err(AppendError::Busy { backlog, limit });
+                }
+                Err(error) if item.part == Part::Whole => return Err(error),
+                appended => self.failed = appended.err(),
+            }
         }
         if !is_last {
             return Ok(());
