@@ -394,8 +394,15 @@ impl<R: Runtime> Control<R> {
     /// A consumer group; made if the rules allow it. False: it is not there. Durable when resolved.
     pub async fn ensure_group(&self, name: &str) -> Result<bool, Refusal> {
         let shard = self.shard.upgrade().ok_or_else(stopping)?;
-        if self.tables.borrow().groups.get(name).is_some() {
-            return Ok(true);
+        // In the table but not in the view: it is about to become durable.
+        while self.tables.borrow().groups.get(name).is_some() {
+            if shard.view.borrow().groups.contains_key(name) {
+                return Ok(true);
+            }
+            if self.failed.get() {
+                return Err(stopping());
+            }
+            self.published.next().await;
         }
         let now = shard.runtime.now_ms();
         let change = self.tables.borrow().groups.plan_auto_create(name, now)?;

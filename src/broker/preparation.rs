@@ -7,6 +7,7 @@ use ringmq_io::Runtime;
 
 use crate::{
     ask::{Answer, Ask},
+    features::refusal::Refusal,
     mesh::Origin,
     shard::{CONTROL, Shard},
 };
@@ -28,6 +29,9 @@ impl Preparation {
     pub async fn run<R: Runtime>(self, shard: &Rc<Shard<R>>) -> Prepared {
         let refusal = match shard.ask(CONTROL, self.ask).await {
             Answer::Topic(Err(refusal)) | Answer::Group(Err(refusal)) => refusal,
+            Answer::Group(Ok(false)) => Refusal::system_error(
+                "the consumer group is not there and is not made on first use",
+            ),
             // The change of the view came before the answer, on the same lane.
             _ => return Prepared::Ready,
         };

@@ -7,6 +7,7 @@ import java.util.Random;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.concurrent.atomic.AtomicInteger;
+import org.apache.rocketmq.client.consumer.store.ReadOffsetType;
 import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
 import org.apache.rocketmq.client.consumer.listener.ConsumeConcurrentlyStatus;
 import org.apache.rocketmq.client.consumer.listener.MessageListenerConcurrently;
@@ -64,6 +65,10 @@ final class PushScenarios {
         });
         first.start();
         alone.awaitExactly(send(context, topic, "alone ", 80), 25, 200);
+        // A member that comes reads the offsets while this one still writes them when it hears of
+        // it: what was not stored before would come twice.
+        first.getDefaultMQPushConsumerImpl().persistConsumerOffset();
+        Context.await("offsets of 80 messages", 10, () -> stored(first, context, topic) == 80);
 
         Inbox both = new Inbox();
         current[0] = both;
@@ -81,6 +86,17 @@ final class PushScenarios {
         Check.same(80L, left.count(item -> item.consumer().equals("first")), "messages of the first");
         Check.same(80, alone.all().size(), "messages of the first phase");
         Check.same(160, both.all().size(), "messages of the second phase");
+    }
+
+    /** The sum of the offsets that the broker has of the consumer's group. */
+    private static long stored(DefaultMQPushConsumer consumer, Context context, String topic)
+        throws Exception {
+        var offsets = consumer.getDefaultMQPushConsumerImpl().getOffsetStore();
+        long sum = 0;
+        for (var queue : context.queues(topic)) {
+            sum += Math.max(0, offsets.readOffset(queue, ReadOffsetType.READ_FROM_STORE));
+        }
+        return sum;
     }
 
     static void broadcast(Context context) throws Exception {
