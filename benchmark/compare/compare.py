@@ -14,6 +14,7 @@ servers that ran one right after the other.
 import argparse
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -201,18 +202,24 @@ class Servers:
 
 
 def free_ports(count):
-    """Ports that are free now, and whose lower neighbour but one (the VIP port of Java) is too."""
+    """Ports that are free now with their neighbours: the VIP port below and the HA port above. Out of
+    the range from which the system itself gives ports to connections."""
     ports = []
     while len(ports) < count:
-        with socket.socket() as first, socket.socket() as second:
-            first.bind(("127.0.0.1", 0))
-            port = first.getsockname()[1]
-            try:
-                second.bind(("127.0.0.1", port - 2))
-            except OSError:
-                continue
-        if all(abs(port - other) > 3 for other in ports):
+        port = random.randrange(15_000, 30_000)
+        if any(abs(port - other) <= 4 for other in ports):
+            continue
+        sockets = []
+        try:
+            for neighbour in (port - 2, port, port + 1):
+                sockets.append(socket.socket())
+                sockets[-1].bind(("127.0.0.1", neighbour))
             ports.append(port)
+        except OSError:
+            pass
+        finally:
+            for each in sockets:
+                each.close()
     return ports
 
 

@@ -165,7 +165,8 @@ impl<R: Runtime> Shard<R> {
         if let Some(control) = self.control.get() {
             control.persist_later(changes);
         } else {
-            self.router.post(CONTROL, Message::Persist(changes));
+            // On the reply lane, which the control shard reads to its very end.
+            self.router.answer(CONTROL, Message::Persist(changes));
         }
     }
 }
