@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::topic::arc_str;
 
+/// Groups of this prefix belong to the system and are always made on demand.
+pub const SYSTEM_GROUP_PREFIX: &str = "CID_RMQ_SYS_";
+
 /// Configuration of a subscription group, with the defaults of Java.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -4,13 +4,11 @@ use std::{collections::BTreeMap, sync::Arc};
 
 pub use super::group::Group;
 use super::{
+    group::SYSTEM_GROUP_PREFIX,
     limits::{GROUP_BYTES_MAX, GROUPS_MAX},
     meta::{DataVersion, MetaChange},
     refusal::{FAQ, Refusal, code},
 };
-
-/// Groups of this prefix belong to the system and are always made on demand.
-const SYSTEM_GROUP_PREFIX: &str = "CID_RMQ_SYS_";
 
 /// Groups that every broker has.
 const BUILT_IN: [&str; 7] = [

@@ -7,14 +7,11 @@ use ringmq_remoting::codes::pull_flag;
 
 pub use super::filter::{Filter, TagFilter};
 use super::{
-    group::Group,
+    group::{Group, SYSTEM_GROUP_PREFIX},
     refusal::{FAQ, Refusal, code},
     subscription::{GroupSubscriptions, MessageModel},
     topic::{PERM_READ, Topic},
 };
-
-/// Groups of this prefix are always made on demand.
-const SYSTEM_GROUP_PREFIX: &str = "CID_RMQ_SYS_";
 
 /// A pull of messages in memory. Source: `maxTransferBytesOnMessageInMemory`.
 const MEMORY_BYTES_MAX: usize = 256 * 1024;

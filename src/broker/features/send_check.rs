@@ -10,7 +10,7 @@ use ringmq_remoting::codes::sys_flag;
 
 use super::{
     delay_levels::{DelayLevels, schedule_queue},
-    group::Group,
+    group::{Group, SYSTEM_GROUP_PREFIX},
     message_properties::{
         self as properties, DELAY, Names, REAL_QUEUE_ID, REAL_TOPIC, Scan, bytes_of,
     },
@@ -23,9 +23,6 @@ use super::{
 
 /// From this version on a client's maxReconsumeTimes counts. Source: `MQVersion.V3_4_9`.
 pub const VERSION_WITH_MAX_RECONSUME_TIMES: i32 = 121;
-
-/// Groups of this prefix are always made on demand.
-const SYSTEM_GROUP_PREFIX: &str = "CID_RMQ_SYS_";
 
 /// What a send says, as its header has it.
 #[derive(Clone, Copy, Debug)]

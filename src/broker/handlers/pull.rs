@@ -9,19 +9,12 @@ use ringmq_store::{ReadLimits, ReadPlan, ReadStatus};
 
 use crate::{
     features::filter::Filter,
+    features::pull_check,
     features::refusal::Refusal,
     mesh::Origin,
     shard::{BrokerLog, Shard},
     view::TopicView,
 };
-
-/// Source of the next limits: `maxTransferBytesOnMessageInMemory`, `maxTransferCountOn...` of the
-/// Java broker; the count is that of 5.x (`pullBatchMaxMessageCount`), because clients ask for what
-/// they can take.
-const PULL_BYTES_MAX: usize = 256 * 1024;
-const PULL_MESSAGES_MAX: usize = 160;
-/// Queue entries that one pull looks at: 16,000 bytes of 20-byte entries.
-const PULL_SCAN_MIN: usize = 800;
 
 /// A pull that has passed the checks.
 #[derive(Debug)]
@@ -59,14 +52,10 @@ impl<R: Runtime> Shard<R> {
             }
         }
         let (log, queue) = self.queue(&request.topic, request.queue_id);
-        let messages =
-            usize::try_from(request.messages_max).unwrap_or(0).clamp(1, PULL_MESSAGES_MAX);
-        let bytes = request.bytes_max.and_then(|bytes| usize::try_from(bytes).ok());
-        let limits = ReadLimits {
-            messages,
-            bytes: bytes.unwrap_or(PULL_BYTES_MAX).min(PULL_BYTES_MAX),
-            scan: PULL_SCAN_MIN.max(messages),
-        };
+        // What is not in memory is found out by the plan; its bytes are bounded all the same.
+        let limits = pull_check::limits(request.messages_max, request.bytes_max, true);
+        let limits =
+            ReadLimits { messages: limits.messages, bytes: limits.bytes, scan: limits.scan };
         let filter = &request.filter;
         let plan = log.plan_read(queue, request.offset, &limits, |code| filter.keep(code));
         if plan.status == ReadStatus::Found {

@@ -66,7 +66,7 @@ static EXECUTOR_LATE: AtomicU64 = AtomicU64::new(0);
 
 /// Round trips that take longer than this, and ten times longer than the machine was late, count as
 /// stuck for a while.
-const ROUND_TRIP_MAX: Duration = Duration::from_secs(2);
+const ROUND_TRIP_MAX: Duration = Duration::from_millis(500);
 
 type Times = Rc<RefCell<Histogram<u64>>>;
 
