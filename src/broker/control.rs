@@ -11,13 +11,15 @@ use std::{
 
 use ahash::AHashMap;
 use ringmq_base::ShardId;
-use ringmq_io::{Runtime, Shares, signal::Event};
+use ringmq_io::{
+    Runtime, Shares,
+    signal::{Event, Notify},
+};
 use ringmq_remoting::body::MessageQueue;
 use ringmq_store::{Manifest, MetaLog};
 
 use crate::{
     ask::AutoCreate,
-    changes::Changes,
     features::{
         ConnectionId,
         clients::ClientTable,
@@ -59,7 +61,7 @@ pub struct Control<R: Runtime> {
     offsets: RefCell<Offsets>,
     delay_offsets: RefCell<BTreeMap<i32, i64>>,
     /// A change is durable and told to all, or has failed.
-    published: Changes,
+    published: Notify,
     /// The metadata log could not be written.
     failed: Cell<bool>,
     later: RefCell<Vec<MetaChange>>,
@@ -102,7 +104,7 @@ impl<R: Runtime> Control<R> {
             next_topic_id: Cell::new(0),
             offsets: RefCell::default(),
             delay_offsets: RefCell::default(),
-            published: Changes::default(),
+            published: Notify::default(),
             failed: Cell::new(false),
             later: RefCell::default(),
             later_added: Event::default(),
@@ -219,7 +221,7 @@ impl<R: Runtime> Control<R> {
         } else {
             self.failed.set(true);
         }
-        self.published.announce();
+        self.published.notify();
         written
     }
 
@@ -233,7 +235,7 @@ impl<R: Runtime> Control<R> {
             if self.failed.get() || !in_table {
                 return Err(stopping());
             }
-            self.published.next().await;
+            self.published.wait().await;
         }
     }
 
@@ -402,7 +404,7 @@ impl<R: Runtime> Control<R> {
             if self.failed.get() {
                 return Err(stopping());
             }
-            self.published.next().await;
+            self.published.wait().await;
         }
         let now = shard.runtime.now_ms();
         let change = self.tables.borrow().groups.plan_auto_create(name, now)?;

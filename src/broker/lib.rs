@@ -20,7 +20,6 @@ mod accept;
 mod acknowledge;
 mod answering;
 mod ask;
-mod changes;
 mod connection;
 mod connections;
 mod control;

@@ -11,7 +11,10 @@ use std::{
 };
 
 use ringmq_base::read_buffer::ReadBuffer;
-use ringmq_io::{Net, Runtime, Shares, Stream, signal::Event};
+use ringmq_io::{
+    Net, Runtime, Shares, Stream,
+    signal::{Event, Notify},
+};
 use ringmq_remoting::{
     codes::{request, response},
     command::Header,
@@ -21,7 +24,6 @@ use ringmq_remoting::{
 use serde_json::json;
 
 use crate::{
-    changes::Changes,
     facts::Facts,
     features::{meta::MetaChange, topics::Topic},
     shard::Shard,
@@ -47,7 +49,7 @@ pub struct Registrar {
     changes: Cell<u64>,
     /// The last change of each topic name that changed, for incremental registration.
     changed: RefCell<BTreeMap<Arc<str>, u64>>,
-    progress: Changes,
+    progress: Notify,
     stopping: Cell<bool>,
 }
 
@@ -79,7 +81,7 @@ impl Registrar {
             servers: servers.collect(),
             changes: Cell::new(1),
             changed: RefCell::default(),
-            progress: Changes::default(),
+            progress: Notify::default(),
             stopping: Cell::new(false),
         }
     }
@@ -109,7 +111,7 @@ impl Registrar {
         };
         let all = async {
             while !known() {
-                self.progress.next().await;
+                self.progress.wait().await;
             }
         };
         futures_lite::future::or(all, runtime.sleep(SETTLE_MAX)).await;
@@ -132,7 +134,7 @@ impl Registrar {
             server.wanted.set();
         }
         while self.servers.iter().any(|server| server.connected.get()) {
-            self.progress.next().await;
+            self.progress.wait().await;
         }
     }
 }
@@ -144,7 +146,7 @@ async fn keep_registered<R: Runtime>(shard: &Rc<Shard<R>>, server: &Server) {
     while !registrar.stopping.get() {
         let outcome = registered(shard, server).await;
         server.connected.set(false);
-        registrar.progress.announce();
+        registrar.progress.notify();
         match outcome {
             Ok(()) => return,
             Err((error, true)) => {
@@ -201,7 +203,7 @@ async fn registered<R: Runtime>(
         succeeded = true;
         server.connected.set(true);
         server.known.set(target);
-        registrar.progress.announce();
+        registrar.progress.notify();
         if registrar.changes.get() > target {
             full = false;
             continue;

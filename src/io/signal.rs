@@ -13,7 +13,7 @@ use std::{
 #[derive(Default)]
 pub struct Event {
     set: Cell<bool>,
-    waiting: RefCell<Vec<Waker>>,
+    waiting: Wakers,
 }
 
 impl Event {
@@ -24,10 +24,7 @@ impl Event {
     /// Sets the condition and wakes every waiting task. Cheap if it is set already.
     pub fn set(&self) {
         if !self.set.replace(true) {
-            // Taken out first: a waker may run code that comes back here.
-            for waker in self.waiting.take() {
-                waker.wake();
-            }
+            self.waiting.wake();
         }
     }
 
@@ -56,11 +53,61 @@ impl Event {
         if self.set.get() {
             return Poll::Ready(());
         }
-        let mut waiting = self.waiting.borrow_mut();
-        if !waiting.iter().any(|waker| waker.will_wake(context.waker())) {
-            waiting.push(context.waker().clone());
-        }
+        self.waiting.add(context.waker());
         Poll::Pending
+    }
+}
+
+/// Something that happens now and then, such as a change of a state: every task that waits sees the
+/// next time. Look at the state first, and begin to wait without an await in between; nothing
+/// can be missed on one thread.
+#[derive(Default)]
+pub struct Notify {
+    count: Cell<u64>,
+    waiting: Wakers,
+}
+
+impl Notify {
+    /// Wakes all tasks that wait now. Cheap if there are none.
+    #[inline]
+    pub fn notify(&self) {
+        self.count.set(self.count.get().wrapping_add(1));
+        self.waiting.wake();
+    }
+
+    /// Resolves at the first [`Notify::notify`] after this call. Safe to cancel.
+    pub fn wait(&self) -> impl Future<Output = ()> {
+        let seen = self.count.get();
+        poll_fn(move |context| {
+            if self.count.get() != seen {
+                return Poll::Ready(());
+            }
+            self.waiting.add(context.waker());
+            Poll::Pending
+        })
+    }
+}
+
+/// The tasks to wake, each once.
+#[derive(Default)]
+struct Wakers(RefCell<Vec<Waker>>);
+
+impl Wakers {
+    fn add(&self, waker: &Waker) {
+        let mut wakers = self.0.borrow_mut();
+        if !wakers.iter().any(|known| known.will_wake(waker)) {
+            wakers.push(waker.clone());
+        }
+    }
+
+    #[inline]
+    fn wake(&self) {
+        if self.0.borrow().is_empty() {
+            return;
+        }
+        // Taken out first: a waker may run code that comes back here.
+        let wakers = self.0.take();
+        wakers.into_iter().for_each(Waker::wake);
     }
 }
 
@@ -140,6 +187,20 @@ mod tests {
             let event = Event::new();
             let both = zip(event.wait(), event.wait());
             zip(both, async { event.set() }).await;
+        });
+    }
+
+    #[test]
+    fn whoever_waits_sees_the_next_time_and_no_earlier_one() {
+        block_on(async {
+            let changed = Notify::default();
+            changed.notify();
+            assert!(poll_once(changed.wait()).await.is_none(), "that was before the wait");
+            let both = zip(changed.wait(), changed.wait());
+            zip(both, async { changed.notify() }).await;
+            let begun = changed.wait();
+            changed.notify();
+            begun.await;
         });
     }
 

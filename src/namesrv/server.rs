@@ -15,14 +15,13 @@ use std::{
 };
 
 use ringmq_base::config::NamesrvConfig;
-use ringmq_io::{Accepted, Listener, Net, Runtime, Shares, Stream};
+use ringmq_io::{Accepted, Listener, Net, Runtime, Shares, Stream, signal::Event};
 
 use crate::{
     answer::Peer,
     handlers::NameServer,
     kv::{file::KvFileError, store::KvStore},
     route::{ConnectionId, expire::Dropped},
-    turn::Flag,
 };
 
 /// How long connections may take to end after the shutdown.
@@ -48,9 +47,9 @@ struct Shared<R: Runtime> {
     connections_max: usize,
     connections: RefCell<BTreeMap<u64, Rc<StreamOf<R>>>>,
     next_connection: Cell<u64>,
-    closing: Flag,
+    closing: Event,
     /// Set when the last connection has ended after `closing`.
-    drained: Flag,
+    drained: Event,
 }
 
 /// Serves until `shutdown` resolves; then closes all connections and resolves when they have ended,
@@ -74,8 +73,8 @@ pub async fn serve<R: Runtime>(
         runtime: runtime.clone(),
         connections: RefCell::default(),
         next_connection: Cell::new(1),
-        closing: Flag::default(),
-        drained: Flag::default(),
+        closing: Event::default(),
+        drained: Event::default(),
     });
     tracing::info!("name server listens on {address}");
     let accept = Rc::clone(&shared).accept_loop(listener);

@@ -1,30 +1,22 @@
-//! Waiting for each other on one executor: a lock and a flag.
+//! A lock for tasks of one executor.
 
-use std::{
-    cell::{Cell, RefCell},
-    future::poll_fn,
-    task::{Poll, Waker},
-};
+use std::cell::Cell;
+
+use ringmq_io::signal::Event;
 
 /// A lock for tasks of one executor. Who waits is not served in any promised order.
 #[derive(Default)]
 pub struct Turn {
     taken: Cell<bool>,
-    waiting: Wakers,
+    ended: Event,
 }
 
 impl Turn {
-    /// Resolves when nobody else has the turn; it ends with the returned value.
+    /// Resolves when nobody else has the turn; it ends with the returned value. Safe to cancel.
     pub async fn take(&self) -> Taken<'_> {
-        poll_fn(|context| {
-            if self.taken.replace(true) {
-                self.waiting.add(context.waker());
-                Poll::Pending
-            } else {
-                Poll::Ready(())
-            }
-        })
-        .await;
+        while self.taken.replace(true) {
+            self.ended.take().await;
+        }
         Taken { turn: self }
     }
 }
@@ -37,53 +29,42 @@ pub struct Taken<'a> {
 impl Drop for Taken<'_> {
     fn drop(&mut self) {
         self.turn.taken.set(false);
-        self.turn.waiting.wake();
+        self.turn.ended.set();
     }
 }
 
-/// Something that happens once.
-#[derive(Default)]
-pub struct Flag {
-    set: Cell<bool>,
-    waiting: Wakers,
-}
+#[cfg(test)]
+mod tests {
+    use futures_lite::future::{block_on, poll_once, yield_now, zip};
 
-impl Flag {
-    pub fn set(&self) {
-        self.set.set(true);
-        self.waiting.wake();
+    use super::*;
+
+    #[test]
+    fn one_task_at_a_time_has_the_turn_and_each_gets_it() {
+        block_on(async {
+            let (turn, inside, done) = (Turn::default(), Cell::new(0), Cell::new(0));
+            let work = || async {
+                for _ in 0..3 {
+                    let _taken = turn.take().await;
+                    inside.set(inside.get() + 1);
+                    yield_now().await;
+                    assert_eq!(inside.replace(0), 1);
+                    done.set(done.get() + 1);
+                }
+            };
+            zip(zip(work(), work()), work()).await;
+            assert_eq!(done.get(), 9);
+        });
     }
 
-    pub fn is_set(&self) -> bool {
-        self.set.get()
-    }
-
-    /// Resolves when the flag is set. Safe to cancel.
-    pub async fn wait(&self) {
-        poll_fn(|context| {
-            if self.is_set() {
-                return Poll::Ready(());
-            }
-            self.waiting.add(context.waker());
-            Poll::Pending
-        })
-        .await;
-    }
-}
-
-#[derive(Default)]
-struct Wakers(RefCell<Vec<Waker>>);
-
-impl Wakers {
-    fn add(&self, waker: &Waker) {
-        let mut wakers = self.0.borrow_mut();
-        if !wakers.iter().any(|known| known.will_wake(waker)) {
-            wakers.push(waker.clone());
-        }
-    }
-
-    fn wake(&self) {
-        let wakers = self.0.take();
-        wakers.into_iter().for_each(Waker::wake);
+    #[test]
+    fn whoever_gives_up_waiting_holds_nobody_up() {
+        block_on(async {
+            let turn = Turn::default();
+            let taken = turn.take().await;
+            assert!(poll_once(turn.take()).await.is_none());
+            drop(taken);
+            turn.take().await;
+        });
     }
 }

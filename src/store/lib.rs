@@ -17,7 +17,6 @@ mod block;
 mod checkpoint;
 mod envelope;
 mod errors;
-mod event;
 mod flusher;
 mod index;
 mod log;

@@ -18,9 +18,9 @@ use std::{
     task::{Poll, Waker},
 };
 
-use ringmq_io::{Disk as _, Runtime, Shares};
+use ringmq_io::{Disk as _, Runtime, Shares, signal::Notify};
 
-use crate::{LogError, OpenError, envelope, event::Event, mark::MarkFile};
+use crate::{LogError, OpenError, envelope, mark::MarkFile};
 use file::MetaFile;
 
 /// Largest record.
@@ -41,7 +41,7 @@ pub(crate) struct Shared<R: Runtime> {
     runtime: R,
     directory: PathBuf,
     commands: RefCell<VecDeque<Command>>,
-    changed: Event,
+    changed: Notify,
     bytes: Cell<u64>,
     fenced: RefCell<Option<Arc<str>>>,
     closing: Cell<bool>,
@@ -97,7 +97,7 @@ impl<R: Runtime> MetaLog<R> {
             runtime: runtime.clone(),
             directory: directory.into(),
             commands: RefCell::default(),
-            changed: Event::default(),
+            changed: Notify::default(),
             bytes: Cell::new(file.end()),
             fenced: RefCell::default(),
             closing: Cell::new(false),

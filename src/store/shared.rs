@@ -5,11 +5,10 @@ use std::{
     rc::Rc,
 };
 
-use ringmq_io::{DiskError, Runtime};
+use ringmq_io::{DiskError, Runtime, signal::Notify};
 
 use crate::{
     LogError, LogOptions, Sink,
-    event::Event,
     mark::{Mark, MarkFile},
     segment::Segment,
     state::{Phase, State},
@@ -26,15 +25,15 @@ pub struct Shared<R: Runtime, S: Sink> {
     pub mark: MarkFile<R>,
     pub zeroing: Zeroing,
     /// Something was appended, or the phase changed.
-    pub appended: Event,
+    pub appended: Notify,
     /// Something was written, or the phase changed.
-    pub published: Event,
+    pub published: Notify,
     /// The space task should look again.
-    pub space: Event,
+    pub space: Notify,
     /// Room for appends may be there again, or the phase changed.
-    pub room: Event,
+    pub room: Notify,
     /// A task ended an operation or itself.
-    pub idle: Event,
+    pub idle: Notify,
     /// Operations of the background tasks on their way, and the flusher while it runs.
     pub operations: Cell<usize>,
 }

@@ -8,9 +8,9 @@
 use std::{cell::Cell, rc::Rc};
 
 use ringmq_base::limits::BLOCK_BYTES;
-use ringmq_io::{BlockBuffer, Disk, DiskError, File, Runtime};
+use ringmq_io::{BlockBuffer, Disk, DiskError, File, Runtime, signal::Notify};
 
-use crate::{Sink, event::Event, shared::Shared, state::Space, tail::block_ceiling};
+use crate::{Sink, shared::Shared, state::Space, tail::block_ceiling};
 
 const WRITE_BYTES_MAX: u64 = 1 << 20;
 
@@ -24,9 +24,9 @@ pub struct Zeroing {
     /// Nothing before it is ever zeroed again.
     frontier: Cell<u64>,
     /// A zero write ended, or the phase changed.
-    pub changed: Event,
+    pub changed: Notify,
     /// There may be something to zero again.
-    pub wake: Event,
+    pub wake: Notify,
     /// Written position from which on there may be.
     wake_at: Cell<u64>,
 }

@@ -118,14 +118,14 @@ fn config() -> NamesrvConfig {
 
 struct Running {
     address: SocketAddr,
-    stop: Rc<Flag>,
-    stopped: Rc<Flag>,
+    stop: Rc<Event>,
+    stopped: Rc<Event>,
 }
 
 fn start(runtime: &SimRuntime, config: NamesrvConfig) -> Running {
     let address = SocketAddr::from(([127, 0, 0, 1], 9876));
     let listener = runtime.net().listen(address).expect("the port is free");
-    let (stop, stopped) = (Rc::new(Flag::default()), Rc::new(Flag::default()));
+    let (stop, stopped) = (Rc::new(Event::default()), Rc::new(Event::default()));
     let (stopping, ended, own) = (stop.clone(), stopped.clone(), runtime.clone());
     runtime.spawn(Shares::Foreground, "server", async move {
         serve(own, config, listener, stopping.wait()).await.expect("serves");
