@@ -20,10 +20,13 @@ pub fn listen<R: Runtime>(shard: &Rc<Shard<R>>) -> Result<(), String> {
     for (index, port) in ports.enumerate() {
         let address = SocketAddr::new(shard.facts.bind_address, port);
         let listener = shard.runtime.net().listen(address).map_err(|error| {
-            let what = if index == 0 { "listenPort" } else { "listenPort - 2, for VIP clients" };
+            let (what, or) = match index {
+                0 => ("listenPort", ""),
+                _ => ("listenPort - 2, for VIP clients", ", or vipPortEnable=false"),
+            };
             format!(
-                "cannot listen on {address} ({what}): {error}; stop what uses the port or set \
-                 listenPort in the configuration"
+                "the broker cannot listen on {address} ({what}): {error}; stop what uses the port \
+                 or set another listenPort (standalone: --listen-port){or}"
             )
         })?;
         let acceptor = shard.clone();

@@ -18,8 +18,11 @@ pub struct NameServer {
     thread: Handles<()>,
 }
 
-/// Starts the name server; it listens when this returns.
-pub fn start(config: NamesrvConfig) -> anyhow::Result<(NameServer, SocketAddr)> {
+/// Starts the name server; it listens when this returns. `port_setting`: what sets its port.
+pub fn start(
+    config: NamesrvConfig,
+    port_setting: &'static str,
+) -> anyhow::Result<(NameServer, SocketAddr)> {
     let (stop, stopped) = mailbox::<()>(1);
     let (report, reports) = mpsc::channel();
     let cpus = launch::allowed_cpus()?;
@@ -37,7 +40,7 @@ pub fn start(config: NamesrvConfig) -> anyhow::Result<(NameServer, SocketAddr)> 
                 Err(error) => {
                     let sentence = format!(
                         "the name server cannot listen on {address}: {error}; stop what uses the \
-                         port or set listenPort in its configuration"
+                         port or choose another by {port_setting}"
                     );
                     let _ = report.send(Err(sentence));
                     return;

@@ -21,7 +21,7 @@ pub fn run(options: Options) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     ringmq_io::gate::check(None, 1)?;
-    let (server, _) = name_server::start(loaded.config)?;
+    let (server, _) = name_server::start(loaded.config, "listenPort in its configuration")?;
     stop.wait();
     server.stop();
     Ok(ExitCode::SUCCESS)

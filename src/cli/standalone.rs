@@ -47,7 +47,7 @@ pub fn run(options: Options) -> anyhow::Result<ExitCode> {
     let bind = loaded.config.bind_address;
     let namesrv = namesrv_config(port, &bind.to_string(), &loaded.config)?;
     ringmq_io::gate::check(None, 1)?;
-    let (namesrv, _) = name_server::start(namesrv)?;
+    let (namesrv, _) = name_server::start(namesrv, "--namesrv-port")?;
     let (broker, _lock) = match broker::start(loaded) {
         Ok(started) => started,
         Err(error) => {

@@ -158,11 +158,17 @@ fn one_sentence(output: &str, mentions: &[&str]) {
     }
 }
 
+/// A port that is in use while the listener lives.
+fn taken_port() -> (TcpListener, u16) {
+    let holder = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    let port = holder.local_addr().expect("it is bound").port();
+    (holder, port)
+}
+
 #[test]
 fn a_taken_port_is_told_in_one_sentence() {
     let directory = process::directory("port");
-    let port = free_port();
-    let _holder = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).expect("a free port");
+    let (_holder, port) = taken_port();
     let settings =
         Settings { extra: vec![("bindAddress", "127.0.0.1".to_owned())], ..Settings::default() };
     let file = configure(directory.path(), port, &settings);
@@ -173,6 +179,32 @@ fn a_taken_port_is_told_in_one_sentence() {
     fs::write(&names, text).expect("the directory can be written");
     let arguments = ["namesrv", "-c", names.to_str().expect("UTF-8")];
     one_sentence(&refused(directory.path(), &arguments, &[1]), &[&port.to_string()]);
+}
+
+#[test]
+fn a_taken_port_of_a_standalone_server_names_its_flag() {
+    let directory = process::directory("standalone-port");
+    let (_holder, taken) = taken_port();
+    let free = free_port();
+    let store = directory.path().join("store");
+    let store = store.to_str().expect("UTF-8");
+    for (namesrv, broker, flag) in [(taken, free, "--namesrv-port"), (free, taken, "--listen-port")]
+    {
+        let (namesrv, broker) = (namesrv.to_string(), broker.to_string());
+        let arguments = [
+            "standalone",
+            "--store",
+            store,
+            "--namesrv-port",
+            &namesrv,
+            "--listen-port",
+            &broker,
+            "--set",
+            "bindAddress=127.0.0.1",
+        ];
+        let output = refused(directory.path(), &arguments, &[1]);
+        one_sentence(&output, &[flag, &taken.to_string()]);
+    }
 }
 
 #[test]
