@@ -152,6 +152,7 @@ impl<R: Runtime> Shard<R> {
         let config = &self.facts.config;
         SendFacts {
             broker_permission: view.permission,
+            accept_from: config.start_accept_send_request_time_stamp,
             broker_ip: &config.broker_ip1,
             // There is nothing yet that would commit or check a transaction.
             reject_transaction: true,

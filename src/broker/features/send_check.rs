@@ -45,6 +45,8 @@ pub struct SendRequest<'a> {
 #[derive(Clone, Copy, Debug)]
 pub struct SendFacts<'a> {
     pub broker_permission: i32,
+    /// startAcceptSendRequestTimeStamp: milliseconds since 1970.
+    pub accept_from: i64,
     /// brokerIP1.
     pub broker_ip: &'a str,
     pub reject_transaction: bool,
@@ -127,6 +129,9 @@ pub fn check<'a>(
     topic: Option<&Topic>,
     group: Option<&Group>,
 ) -> Result<SendDecision<'a>, Refusal> {
+    if facts.now < facts.accept_from {
+        return Err(not_yet(facts));
+    }
     // Only topics that are not there, or that the broker guards, need their name looked at: what
     // is there has a valid name, except for retry topics of long groups.
     if facts.broker_permission & PERM_WRITE == 0 && topic.is_some_and(|topic| topic.order) {
@@ -314,6 +319,15 @@ fn is_exhausted(request: &SendRequest<'_>, group: &Group) -> bool {
     let asked = request.max_reconsume_times;
     let asked = asked.filter(|_| request.version >= VERSION_WITH_MAX_RECONSUME_TIMES);
     request.reconsume_times >= asked.unwrap_or(group.retry_max_times)
+}
+
+#[cold]
+fn not_yet(facts: &SendFacts<'_>) -> Refusal {
+    Refusal::system_error(format!(
+        "broker unable to service, until {} (milliseconds since 1970, from the key \
+         startAcceptSendRequestTimeStamp; it is {} now)",
+        facts.accept_from, facts.now
+    ))
 }
 
 #[cold]

@@ -7,6 +7,7 @@ const NOW: i64 = 1_700_000_000_000;
 fn facts(delay_levels: &DelayLevels) -> SendFacts<'_> {
     SendFacts {
         broker_permission: 6,
+        accept_from: 0,
         broker_ip: "10.0.0.1",
         reject_transaction: false,
         body_bytes_max: 4096,
@@ -196,4 +197,15 @@ fn the_group_of_a_retry_topic_must_be_there() {
     request.batch = true;
     let refusal = check(&facts, &request, Some(&topic), None).expect_err("refused");
     assert_eq!(refusal.code, code::MESSAGE_ILLEGAL);
+}
+
+#[test]
+fn sends_before_the_configured_time_are_refused() {
+    let levels = DelayLevels::default();
+    let request = request("T", b"");
+    let facts = |accept_from| SendFacts { accept_from, ..facts(&levels) };
+    let refusal = check(&facts(NOW + 1), &request, Some(&topic("T")), None).expect_err("refused");
+    assert_eq!(refusal.code, code::SYSTEM_ERROR);
+    assert!(refusal.remark.starts_with("broker unable to service, until 1700000000001"));
+    assert!(check(&facts(NOW), &request, Some(&topic("T")), None).is_ok());
 }
