@@ -3,13 +3,13 @@
 
 use std::{net::SocketAddr, panic::AssertUnwindSafe, rc::Rc};
 
-use ringmq_base::{ShardId, read_buffer::ReadBuffer};
+use ringmq_base::{LogId, ShardId, read_buffer::ReadBuffer};
 use ringmq_io::{Accepted, Listener, Net, Runtime, Shares};
 use ringmq_remoting::frame::{self, Scan};
 
 use crate::{
     dispatch::{From, Malformed, Next},
-    mesh::Message,
+    mesh::{Message, Origin},
     preparation::{Preparation, Prepared},
     shard::{CONTROL, Shard, ShardConnection},
 };
@@ -105,7 +105,8 @@ async fn read_all<R: Runtime>(shard: &Rc<Shard<R>>, connection: &Rc<ShardConnect
             Ok(0) | Err(_) => return,
             Ok(count) => buffer.filled(count),
         }
-        connection.touch(shard.runtime.monotonic());
+        let read_at = shard.runtime.monotonic();
+        connection.touch(read_at);
         shard.turn_ms.set(shard.runtime.now_ms());
         loop {
             match take_frames(shard, connection, &mut buffer, &mut scratch) {
@@ -115,14 +116,20 @@ async fn read_all<R: Runtime>(shard: &Rc<Shard<R>>, connection: &Rc<ShardConnect
                 }
                 Ok(Turn::Wait { preparation, length }) => {
                     shard.flush();
-                    if preparation.run(shard).await == Prepared::Refused {
-                        buffer.consume(length);
+                    let counted = u32::from(!preparation.origin.oneway);
+                    match preparation.run(shard).await {
+                        Prepared::Refused => buffer.consume(length),
+                        Prepared::Ready => connection.end_requests(counted),
                     }
                 }
-                Ok(Turn::Room(log)) => {
+                Ok(Turn::Room { log, origin, length }) => {
                     shard.flush();
-                    if let Some(log) = shard.log(log) {
-                        log.room().await;
+                    match shard.log_room(log, read_at).await {
+                        Ok(()) => connection.end_requests(u32::from(!origin.oneway)),
+                        Err(refusal) => {
+                            shard.refuse(&origin, &refusal);
+                            buffer.consume(length);
+                        }
                     }
                 }
                 Err(error) => {
@@ -142,15 +149,11 @@ async fn read_all<R: Runtime>(shard: &Rc<Shard<R>>, connection: &Rc<ShardConnect
 
 enum Turn {
     /// All complete frames are handled; the next one needs this many bytes, as far as known.
-    Drained {
-        need: usize,
-    },
+    Drained { need: usize },
     /// The first frame, of this length, has to be looked at again after this.
-    Wait {
-        preparation: Preparation,
-        length: usize,
-    },
-    Room(ringmq_base::LogId),
+    Wait { preparation: Preparation, length: usize },
+    /// The first frame, of this length, waits until the log has room.
+    Room { log: LogId, origin: Origin, length: usize },
 }
 
 fn take_frames<R: Runtime>(
@@ -175,7 +178,7 @@ fn take_frames<R: Runtime>(
             Next::Wait(preparation) => {
                 return Ok(Turn::Wait { preparation, length });
             }
-            Next::Room(log) => return Ok(Turn::Room(log)),
+            Next::Room(log, origin) => return Ok(Turn::Room { log, origin, length }),
         }
     }
 }

@@ -28,6 +28,8 @@ pub struct Connection<S: Stream> {
     dirty: Cell<bool>,
     closed: Cell<bool>,
     last_read: Cell<Duration>,
+    /// Requests that are not answered yet.
+    under_way: Cell<u32>,
 }
 
 impl<S: Stream> Connection<S> {
@@ -43,6 +45,7 @@ impl<S: Stream> Connection<S> {
             dirty: Cell::new(false),
             closed: Cell::new(false),
             last_read: Cell::new(now),
+            under_way: Cell::new(0),
         }
     }
 
@@ -58,6 +61,21 @@ impl<S: Stream> Connection<S> {
         self.last_read.get()
     }
 
+    /// Notes a request that is going to be answered, unless `limit` of them are under way.
+    pub fn begin_request(&self, limit: u32) -> bool {
+        let under_way = self.under_way.get();
+        if under_way >= limit {
+            return false;
+        }
+        self.under_way.set(under_way + 1);
+        true
+    }
+
+    /// Requests are answered, or are looked at again from the start.
+    pub fn end_requests(&self, count: u32) {
+        self.under_way.set(self.under_way.get().saturating_sub(count));
+    }
+
     /// Appends output through `write`; it leaves with the next [`Connection::flush`]. True if the
     /// connection was not already waiting for one.
     pub fn write_with(&self, write: impl FnOnce(&mut Vec<u8>)) -> bool {
@@ -66,6 +84,11 @@ impl<S: Stream> Connection<S> {
         }
         write(&mut self.output.borrow_mut());
         !self.dirty.replace(true)
+    }
+
+    /// Bytes that the next [`Connection::flush`] sends.
+    pub fn unsent_bytes(&self) -> usize {
+        self.output.borrow().len()
     }
 
     /// Bytes that the client has not taken yet.

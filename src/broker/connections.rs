@@ -67,13 +67,26 @@ impl<R: Runtime> Connections<R> {
         }
     }
 
-    /// Appends output for a connection; nothing if it is gone.
-    pub fn write(&self, id: ConnectionId, write: impl FnOnce(&mut Vec<u8>)) {
+    /// See `Connection::begin_request`; true if the connection is gone.
+    pub fn begin_request(&self, id: ConnectionId, limit: u32) -> bool {
+        let open = self.open.borrow();
+        let connection = open.get(id.slot as usize).filter(|found| found.id == id);
+        connection.is_none_or(|connection| connection.begin_request(limit))
+    }
+
+    /// Appends output for a connection; nothing if it is gone. Unless `write` writes nothing, it
+    /// answers so many of the connection's requests.
+    pub fn write(&self, id: ConnectionId, answers: u32, write: impl FnOnce(&mut Vec<u8>)) {
         let open = self.open.borrow();
         let Some(connection) = open.get(id.slot as usize).filter(|found| found.id == id) else {
             return;
         };
-        if connection.write_with(write) {
+        let before = connection.unsent_bytes();
+        let clean = connection.write_with(write);
+        if connection.unsent_bytes() > before {
+            connection.end_requests(answers);
+        }
+        if clean {
             self.dirty.borrow_mut().push(connection.clone());
         }
     }

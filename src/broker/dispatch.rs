@@ -5,7 +5,7 @@
 use std::{net::SocketAddr, panic::AssertUnwindSafe, rc::Rc};
 
 use futures_util::FutureExt;
-use ringmq_base::ShardId;
+use ringmq_base::{LogId, ShardId};
 use ringmq_io::{Runtime, Shares};
 use ringmq_remoting::{
     codes::{request, response},
@@ -34,14 +34,14 @@ pub enum Next {
     /// connection must not overtake it.
     Wait(Preparation),
     /// The log that the message is for has too much in memory: read no more until it has room.
-    Room(ringmq_base::LogId),
+    Room(LogId, Origin),
 }
 
 impl std::convert::From<Sent> for Next {
     fn from(sent: Sent) -> Next {
         match sent {
             Sent::Done => Next::Continue,
-            Sent::Full(log) => Next::Room(log),
+            Sent::Full(log, origin) => Next::Room(log, origin),
             Sent::NotYet(preparation) => Next::Wait(preparation),
         }
     }
@@ -94,6 +94,9 @@ impl<R: Runtime> Shard<R> {
             serialization: frame.serialization,
             oneway: peek.is_oneway(),
         };
+        if !self.begin_request(&origin) {
+            return Ok(Next::Continue);
+        }
         match peek.code {
             request::SEND_MESSAGE | request::SEND_MESSAGE_V2 | request::SEND_BATCH_MESSAGE => {
                 Ok(send::send(self, from, origin, &frame)?.into())
@@ -125,11 +128,17 @@ impl<R: Runtime> Shard<R> {
             request::SEND_MESSAGE | request::SEND_MESSAGE_V2 | request::SEND_BATCH_MESSAGE => {
                 let header = ringmq_remoting::send::decode_fast(frame, scratch)?;
                 let origin = origin(header.opaque, header.oneway);
+                if !self.begin_request(&origin) {
+                    return Some(Next::Continue);
+                }
                 Some(send::check_and_store(self, from, origin, &header, frame.body).into())
             }
             request::PULL_MESSAGE | request::LITE_PULL_MESSAGE => {
                 let header = ringmq_remoting::pull::decode_fast(frame, scratch)?;
                 let origin = origin(header.opaque, header.oneway);
+                if !self.begin_request(&origin) {
+                    return Some(Next::Continue);
+                }
                 Some(pull_request::check_and_pull(self, from, origin, &header).into())
             }
             _ => None,

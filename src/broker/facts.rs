@@ -24,6 +24,10 @@ pub struct Facts {
     /// Per shard.
     pub connections_max: usize,
     pub output_bytes_max: usize,
+    /// Requests of one connection that are under way.
+    pub requests_max: u32,
+    /// How long a send may wait for its log before it is answered SYSTEM_BUSY; `None`: for ever.
+    pub send_wait_max: Option<Duration>,
     pub store_path: PathBuf,
     pub flush_sync: bool,
     pub segment_bytes: u64,
@@ -69,6 +73,10 @@ impl Facts {
             admin_allow_remote: config.admin_allow_remote,
             connections_max: (config.connections_max as usize).div_ceil(shards.max(1)),
             output_bytes_max: limit(config.per_connection_output_bytes_max),
+            requests_max: config.per_connection_requests_max,
+            send_wait_max: config
+                .broker_fast_failure_enable
+                .then(|| Duration::from_millis(config.wait_time_in_send_queue_ms)),
             store_path: config.store_path_root_dir.clone(),
             flush_sync: config.flush_disk_type == FlushDiskType::SyncFlush,
             segment_bytes: config.mapped_file_size_commit_log,

@@ -28,6 +28,7 @@ mod long_poll;
 mod preparation;
 mod register;
 mod requests;
+mod room;
 mod schedule;
 mod shard;
 mod take;

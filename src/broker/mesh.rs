@@ -74,9 +74,18 @@ pub struct ForwardedFrame {
 /// Encoded replies (or requests to clients) for connections of one shard.
 #[derive(Debug, Default)]
 pub struct FrameBatch {
-    /// The connection and the end of its part in `bytes`.
-    pub parts: Vec<(ConnectionId, usize)>,
+    pub parts: Vec<FramePart>,
     pub bytes: Vec<u8>,
+}
+
+/// Frames for one connection.
+#[derive(Clone, Copy, Debug)]
+pub struct FramePart {
+    pub connection: ConnectionId,
+    /// Of this part in the batch's bytes.
+    pub end: usize,
+    /// How many of the frames are replies.
+    pub answers: u32,
 }
 
 /// Everything that crosses shards.

@@ -16,7 +16,7 @@ use ringmq_remoting::codes::response;
 use crate::{
     features::{ConnectionId, refusal::Refusal},
     handlers::pull::PullRequest,
-    mesh::{ForwardedFrame, FrameBatch, Message, SendBatch, SendItem},
+    mesh::{ForwardedFrame, FrameBatch, FramePart, Message, SendBatch, SendItem},
     view::TopicView,
 };
 
@@ -159,18 +159,30 @@ impl Router {
 
     /// Adds bytes for a connection of another shard. Never refused: replies are bounded by the
     /// requests that were admitted.
-    pub fn reply_with(&self, connection: ConnectionId, write: impl FnOnce(&mut Vec<u8>)) {
+    pub fn reply_with(
+        &self,
+        connection: ConnectionId,
+        answers: u32,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) {
         let to = ShardId(connection.shard);
         self.with(to, |out| {
             let batch = &mut out.replies;
             if batch.bytes.capacity() == 0 {
                 batch.bytes.reserve(out.replies_capacity);
             }
+            let before = batch.bytes.len();
             write(&mut batch.bytes);
             let end = batch.bytes.len();
+            if end == before {
+                return;
+            }
             match batch.parts.last_mut() {
-                Some((last, last_end)) if *last == connection => *last_end = end,
-                _ => batch.parts.push((connection, end)),
+                Some(last) if last.connection == connection => {
+                    last.end = end;
+                    last.answers += answers;
+                }
+                _ => batch.parts.push(FramePart { connection, end, answers }),
             }
             if end > BATCH_BYTES_MAX {
                 self.flush_peer(to, out);

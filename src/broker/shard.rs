@@ -10,7 +10,7 @@ use std::{
 
 use ringmq_base::{LogId, ShardId};
 use ringmq_io::{Net, Runtime};
-use ringmq_remoting::encode;
+use ringmq_remoting::{codes::response, encode};
 use ringmq_store::{Log, QueueHandle};
 
 use crate::{
@@ -179,16 +179,40 @@ impl<R: Runtime> Shard<R> {
         if origin.oneway {
             return;
         }
-        self.write_frame(origin.connection, write);
+        self.write(origin.connection, 1, write);
     }
 
-    /// Appends any frame for a client's connection.
+    /// Appends a frame for a client's connection that answers nothing.
     pub fn write_frame(&self, connection: ConnectionId, write: impl FnOnce(&mut Vec<u8>)) {
+        self.write(connection, 0, write);
+    }
+
+    fn write(&self, connection: ConnectionId, answers: u32, write: impl FnOnce(&mut Vec<u8>)) {
         if connection.shard == self.id.0 {
-            self.connections.write(connection, write);
+            self.connections.write(connection, answers, write);
         } else {
-            self.router.reply_with(connection, write);
+            self.router.reply_with(connection, answers, write);
         }
+    }
+
+    /// Counts a request of a connection of this shard that is to be answered. False: too many are
+    /// under way, and this one has been answered so.
+    pub fn begin_request(&self, origin: &Origin) -> bool {
+        let limit = self.facts.requests_max;
+        if origin.oneway || self.connections.begin_request(origin.connection, limit) {
+            return true;
+        }
+        let remark = format!(
+            "[OVERLOAD]system busy, start flow control for a while: {limit} requests of this \
+             connection are under way, the limit; wait for answers, or raise the key \
+             perConnectionRequestsMax"
+        );
+        self.write_frame(origin.connection, |out| {
+            let Origin { serialization, opaque, .. } = *origin;
+            let code = response::SYSTEM_BUSY;
+            encode::response(out, serialization, opaque, code, Some(&remark), &[], &[]);
+        });
+        false
     }
 
     pub fn reply(&self, origin: &Origin, handled: &Handled) {

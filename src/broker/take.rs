@@ -4,7 +4,11 @@ use std::rc::Rc;
 
 use ringmq_io::{Runtime, Shares};
 
-use crate::{accept, answering, mesh::Message, shard::Shard};
+use crate::{
+    accept, answering,
+    mesh::{FramePart, Message},
+    shard::Shard,
+};
 
 impl<R: Runtime> Shard<R> {
     /// Handles a message of either lane. Output is flushed by the caller.
@@ -12,9 +16,10 @@ impl<R: Runtime> Shard<R> {
         match message {
             Message::Replies(batch) => {
                 let mut start = 0;
-                for (connection, end) in &batch.parts {
+                for FramePart { connection, end, answers } in &batch.parts {
                     let part = batch.bytes.get(start..*end).unwrap_or_default();
-                    self.connections.write(*connection, |out| out.extend_from_slice(part));
+                    let write = |out: &mut Vec<u8>| out.extend_from_slice(part);
+                    self.connections.write(*connection, *answers, write);
                     start = *end;
                 }
             }

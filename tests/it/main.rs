@@ -9,6 +9,7 @@ mod checker;
 mod client;
 mod garbage;
 mod kill9;
+mod limits;
 mod process;
 mod random;
 mod server;

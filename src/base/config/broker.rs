@@ -269,9 +269,9 @@ config_table! {
             per_connection_output_bytes_max: u64 = 32 * MIB,
                 "perConnectionOutputBytesMax", "bytes", Limits::Number(1 << 20, 1 << 34), fixed,
                 "Answers that may wait for a client that does not read, before it is cut off.";
-            per_connection_requests_max: u32 = 4_096,
+            per_connection_requests_max: u32 = 10_000,
                 "perConnectionRequestsMax", "", Limits::Number(1, 1_000_000), fixed,
-                "Requests of one connection under way; reading pauses at it.";
+                "Requests of one connection under way, waiting pulls too, before SYSTEM_BUSY.";
             append_queue_bytes_max: u64 = 128 * MIB,
                 "appendQueueBytesMax", "bytes", Limits::Number(16 << 20, 1 << 40), fixed,
                 "Sends of one log that wait for the disk, before SYSTEM_BUSY.";

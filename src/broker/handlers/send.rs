@@ -36,7 +36,7 @@ pub enum Sent {
     /// It is on its way, or refused and answered.
     Done,
     /// The log of this shard that it is for has too much in memory.
-    Full(LogId),
+    Full(LogId, Origin),
     /// Something has to be created first.
     NotYet(Preparation),
 }
@@ -189,7 +189,7 @@ fn store<R: Runtime>(
             log.append(queue, &record, item.tags_code, |appended| ticket(&item, appended, None));
         return match appended {
             Ok(_) => Ok(Sent::Done),
-            Err(AppendError::Busy { .. }) => Ok(Sent::Full(log.sink().log)),
+            Err(AppendError::Busy { .. }) => Ok(Sent::Full(log.sink().log, item.origin)),
             Err(error) => Err(refusal_of(&error)),
         };
     }
@@ -250,6 +250,7 @@ fn ticket(
 /// Appends messages that another shard has checked, waiting for the log where it has too much in
 /// memory: the lane fills up meanwhile, and the senders hear of it.
 pub async fn store_batch<R: Runtime>(shard: &Rc<Shard<R>>, batch: &SendBatch) {
+    let came_at = shard.runtime.monotonic();
     let mut rest = batch.bytes.as_slice();
     let mut open = batch::Open::default();
     for item in &batch.items {
@@ -262,13 +263,19 @@ pub async fn store_batch<R: Runtime>(shard: &Rc<Shard<R>>, batch: &SendBatch) {
             match open.append(shard, topic, item, parts, body) {
                 Err(AppendError::Busy { .. }) => {
                     shard.flush();
-                    shard.queue(topic, item.queue_id).0.room().await;
+                    let (log, _) = shard.queue(topic, item.queue_id);
+                    if item.part != Part::Whole {
+                        // A batch is stored as one: its other messages may be there already.
+                        log.room().await;
+                    } else if let Err(refusal) = shard.log_room(log.sink().log, came_at).await {
+                        break Err(refusal);
+                    }
                 }
-                outcome => break outcome,
+                outcome => break outcome.map_err(|error| refusal_of(&error)),
             }
         };
-        if let Err(error) = outcome {
-            shard.refuse(&item.origin, &refusal_of(&error));
+        if let Err(refusal) = outcome {
+            shard.refuse(&item.origin, &refusal);
         }
     }
 }

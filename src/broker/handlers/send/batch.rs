@@ -39,7 +39,7 @@ pub fn store<R: Runtime>(
     if owner == shard.id {
         let (log, _) = shard.queue(topic, head.queue_id);
         if log.backlog_bytes() > shard.facts.backlog_bytes_max / 2 {
-            return Ok(Sent::Full(log.sink().log));
+            return Ok(Sent::Full(log.sink().log, head.origin));
         }
     }
     let mut open = Open::default();

@@ -1,0 +1,55 @@
+//! Limits that protect the broker from one client, and what the client hears.
+
+use ringmq_remoting::codes::{pull_flag, request, response};
+
+use crate::client::{Client, GROUP};
+use crate::process;
+use crate::server::{Server, Settings};
+
+/// A pull that waits 20 s for a message.
+fn start_waiting(client: &mut Client, topic: &str) -> i32 {
+    let flag = (pull_flag::SUBSCRIPTION | pull_flag::SUSPEND).to_string();
+    let fields = [
+        ("consumerGroup", GROUP),
+        ("topic", topic),
+        ("queueId", "0"),
+        ("queueOffset", "0"),
+        ("maxMsgNums", "32"),
+        ("sysFlag", flag.as_str()),
+        ("commitOffset", "0"),
+        ("suspendTimeoutMillis", "20000"),
+        ("subscription", "*"),
+        ("subVersion", "0"),
+        ("expressionType", "TAG"),
+    ];
+    client.start(request::PULL_MESSAGE, false, &fields, b"").expect("the broker reads")
+}
+
+#[test]
+fn a_connection_has_only_so_many_requests_under_way() {
+    let directory = process::directory("requests");
+    for shards in [1, 2] {
+        let directory = directory.path().join(shards.to_string());
+        std::fs::create_dir(&directory).expect("the directory can be written");
+        let extra = vec![("perConnectionRequestsMax", "3".to_owned())];
+        let settings = Settings { shards, extra, ..Settings::default() };
+        let server = Server::start(&directory, &settings);
+        let (mut client, mut other) = (server.client(), server.client());
+        for round in 0..3 {
+            let topic = format!("topic-{round}");
+            other.create_topic(&topic, 1).expect("the broker serves").expect(0);
+            let waiting: Vec<_> = (0..3).map(|_| start_waiting(&mut client, &topic)).collect();
+            let refused = client.call(request::GET_MAX_OFFSET, &[("topic", &topic)], b"");
+            let refused = refused.expect("an answer").expect(response::SYSTEM_BUSY);
+            assert!(refused.remark.contains("perConnectionRequestsMax"), "{}", refused.remark);
+            // one-way requests are not answered, so they do not count
+            client.start(request::GET_MAX_OFFSET, true, &[], b"").expect("the broker reads");
+            other.send(&topic, 0, b"one").expect("another connection is served").expect(0);
+            let mut answered: Vec<_> =
+                (0..3).map(|_| client.reply().expect("a pull's answer").expect(0).opaque).collect();
+            answered.sort_unstable();
+            assert_eq!(answered, waiting, "round {round}, {shards} shards");
+            assert_eq!(client.max_offset(&topic, 0).expect("there is room again"), 1);
+        }
+    }
+}
