@@ -33,6 +33,8 @@ pub struct Facts {
     pub segment_bytes: u64,
     pub zero_ahead_bytes: u64,
     pub hot_tail_bytes: usize,
+    /// Of a shard, for all its logs.
+    pub block_cache_bytes: usize,
     /// Appended messages of one log that wait for the disk, in bytes.
     pub backlog_bytes_max: usize,
     /// How far behind the end of a log a message counts as recent.
@@ -82,6 +84,7 @@ impl Facts {
             segment_bytes: config.mapped_file_size_commit_log,
             zero_ahead_bytes: config.zero_ahead_bytes,
             hot_tail_bytes: limit(config.hot_tail_bytes),
+            block_cache_bytes: limit(config.block_cache_bytes),
             backlog_bytes_max: limit(config.append_queue_bytes_max),
             young_bytes: memory_bytes() / 10 * 4,
             offset_flush_interval: Duration::from_millis(config.flush_consumer_offset_interval_ms),

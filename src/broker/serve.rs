@@ -99,13 +99,19 @@ async fn run_or_fail<R: Runtime>(runtime: R, seat: Seat) -> Result<(), String> {
 
 async fn open_logs<R: Runtime>(shard: &Rc<Shard<R>>, start: &Start) -> Result<(), String> {
     let mut logs = Vec::new();
+    let ids = (0..start.logs).filter_map(LogId::new);
+    let own = ids.filter(|id| shard.log_owner(*id) == shard.id).count();
     for number in 0..start.logs {
         let id = LogId::new(number).ok_or("the store has too many logs")?;
         if shard.log_owner(id) != shard.id {
             logs.push(None);
             continue;
         }
-        let options = log_options(&shard.facts, id, start.store_id);
+        let options = LogOptions {
+            // The budget is a shard's.
+            block_cache_bytes: shard.facts.block_cache_bytes / own.max(1),
+            ..log_options(&shard.facts, id, start.store_id)
+        };
         let sink = LogSink::new(shard, id);
         let opened = Log::open(shard.runtime.clone(), options, sink).await;
         let (log, recovery) = opened.map_err(|error| error.to_string())?;

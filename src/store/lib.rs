@@ -14,11 +14,13 @@
 #![forbid(unsafe_code)]
 
 mod block;
+mod cache;
 mod checkpoint;
 mod envelope;
 mod errors;
 mod flusher;
 mod index;
+mod load;
 mod log;
 mod manifest;
 mod mark;

@@ -7,6 +7,7 @@ use ringmq_io::{Disk as _, Runtime, Shares};
 
 use crate::{
     AppendError, Appended, Counters, LogError, LogOptions, OpenError, QueueHandle, Recovery, Sink,
+    cache::Cache,
     checkpoint, flusher,
     mark::MarkFile,
     options::FlushMode,
@@ -165,7 +166,15 @@ impl<R: Runtime, S: Sink> Log<R, S> {
             Phase::Fenced(reason) => Some(reason.to_string()),
             _ => None,
         };
-        Counters { fenced, full: state.full.is_some(), ..state.counters.clone() }
+        let cache = self.shared.cache.counters();
+        Counters {
+            fenced,
+            full: state.full.is_some(),
+            cache_hits: cache.hits,
+            cache_misses: cache.misses,
+            cache_evictions: cache.evictions,
+            ..state.counters.clone()
+        }
     }
 
     /// Writes and syncs everything appended, then the clean mark. Appends are refused from now on.
@@ -237,6 +246,7 @@ fn assemble<R: Runtime, S: Sink>(
     assert_eq!(mark.last().position, end);
     Shared {
         runtime,
+        cache: Rc::new(Cache::new(options.block_cache_bytes)),
         options,
         sink,
         state: state.into(),

@@ -31,6 +31,8 @@ pub struct LogOptions {
     pub zero_ahead_bytes: u64,
     /// How much of the tail stays in memory for readers.
     pub hot_tail_bytes: usize,
+    /// Memory for blocks of closed parts of the log and its index that were read from disk.
+    pub block_cache_bytes: usize,
     /// Largest write, unless a single record is larger; a multiple of 4096.
     pub batch_bytes_max: usize,
     /// Bytes that may wait for the disk before appends are refused.
@@ -51,6 +53,7 @@ impl LogOptions {
             segment_bytes: 1 << 30,
             zero_ahead_bytes: 64 << 20,
             hot_tail_bytes: 32 << 20,
+            block_cache_bytes: 32 << 20,
             batch_bytes_max: 4 << 20,
             backlog_bytes_max: 64 << 20,
             checkpoint_interval: Duration::from_secs(1),

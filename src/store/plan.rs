@@ -107,4 +107,11 @@ pub struct Counters {
     pub fenced: Option<String>,
     /// The disk is full; appends are refused until space is back.
     pub full: bool,
+    /// Blocks that were in the block cache or on their way when wanted, those that were not, and
+    /// those put out for others.
+    pub cache_hits: u64,
+    pub cache_misses: u64,
+    pub cache_evictions: u64,
+    /// Of `cold_read_bytes`, what was read before anybody wanted it.
+    pub read_ahead_bytes: u64,
 }

@@ -1,23 +1,16 @@
 //! Reading messages: from memory where they are resident, else from the segments, with every
 //! checksum checked. Only what is visible is ever read.
 
-use ringmq_base::{LogPosition, PhysicalOffset, limits::BLOCK_BYTES, record, record::Record};
-use ringmq_io::{File as _, Runtime};
+use ringmq_base::{LogPosition, PhysicalOffset, record::Record};
+use ringmq_io::Runtime;
 
 use crate::{
     Boundary, Entry, Log, QueueHandle, ReadError, ReadLimits, ReadPlan, ReadStatus, Sink,
-    envelope::{self, Envelope, Kind, Reject},
+    envelope::{self, Envelope, Kind},
     index::Location,
-    segment::{HEADER_BYTES, Segment},
-    tail::{block_ceiling, block_floor},
+    segment::HEADER_BYTES,
 };
 
-/// Largest read from a file.
-const READ_BYTES_MAX: u64 = 1 << 20;
-/// Records closer than this are read in one go.
-const MERGE_GAP_BYTES: u64 = 32 << 10;
-/// Of a record, up to the end of its physical offset.
-const RECORD_HEAD_BYTES: usize = record::at::SYS_FLAG;
 const ENVELOPE: u64 = envelope::BYTES as u64;
 
 impl<R: Runtime, S: Sink> Log<R, S> {
@@ -117,45 +110,11 @@ impl<R: Runtime, S: Sink> Log<R, S> {
     /// `out` is unchanged.
     pub async fn read_cold(&self, plan: &ReadPlan, out: &mut Vec<u8>) -> Result<(), ReadError> {
         let before = out.len();
-        let result = self.read_extents(&plan.extents, out).await;
+        let result = self.load_records(&plan.extents, out).await;
         if result.is_err() {
             out.truncate(before);
         }
         result
-    }
-
-    async fn read_extents(
-        &self,
-        extents: &[(LogPosition, u32)],
-        out: &mut Vec<u8>,
-    ) -> Result<(), ReadError> {
-        let mut rest = extents;
-        while let Some(first) = rest.first() {
-            let from = first.0.0 - ENVELOPE;
-            let mut end = first.0.0 + u64::from(first.1);
-            let segment_end = self.segment(from, end)?.end();
-            let joins = |end: &mut u64, (position, size): &(LogPosition, u32)| {
-                let next = position.0 + u64::from(*size);
-                let near = position.0.saturating_sub(*end) <= MERGE_GAP_BYTES;
-                let joins = near && next - from <= READ_BYTES_MAX && next <= segment_end;
-                if joins {
-                    *end = next;
-                }
-                joins
-            };
-            let count = 1 + rest[1..].iter().take_while(|extent| joins(&mut end, extent)).count();
-            let (group, others) = rest.split_at(count);
-            rest = others;
-            let bytes = self.load(from, end).await?;
-            for (position, size) in group {
-                let skip = (position.0 - ENVELOPE - from) as usize;
-                let record = bytes.get(skip..skip + envelope::BYTES + *size as usize);
-                let record = record.unwrap_or_default();
-                self.check(record, position.0, *size)?;
-                out.extend_from_slice(record.get(envelope::BYTES..).unwrap_or_default());
-            }
-        }
-        Ok(())
     }
 
     /// The visible record that starts there, checked; `None` if none does. Takes the same time for
@@ -185,13 +144,7 @@ impl<R: Runtime, S: Sink> Log<R, S> {
             return Ok(None);
         }
         let limit = written.min(segment.end());
-        let mut bytes = self.load(from, limit.min(position + RECORD_HEAD_BYTES as u64)).await?;
-        let claims = bytes.get(envelope::BYTES + record::at::PHYSICAL_OFFSET..)
-            == Some(physical.get().to_be_bytes().as_slice());
-        if let Err(Reject::Short(need)) = Envelope::open(&bytes, from) {
-            let end = limit.min(from + need as u64);
-            bytes = self.load(from, end).await?;
-        }
+        let (bytes, claims) = self.load_unknown(physical, limit).await?;
         let opened = Envelope::open(&bytes, from);
         let payload = bytes.get(envelope::BYTES..).unwrap_or_default();
         match (opened, Record::decode(payload).ok()) {
@@ -255,80 +208,15 @@ impl<R: Runtime, S: Sink> Log<R, S> {
     async fn store_time(&self, queue: QueueHandle, offset: i64) -> Result<i64, ReadError> {
         let found = self.shared.state.borrow_mut().visible_entry(queue, offset);
         let Location { position, size, .. } = found.expect("visible entries stay");
-        let from = position - ENVELOPE;
-        let bytes = self.load(from, position + u64::from(size)).await?;
-        self.check(&bytes, position, size)?;
-        let payload = bytes.get(envelope::BYTES..).unwrap_or_default();
-        Record::decode(payload).map(|record| record.store_timestamp).map_err(|error| {
+        let mut record = Vec::new();
+        self.load_records(&[(LogPosition(position), size)], &mut record).await?;
+        Record::decode(&record).map(|record| record.store_timestamp).map_err(|error| {
             ReadError::Damaged {
                 path: self.shared.options.directory.clone(),
-                from,
-                to: from + bytes.len() as u64,
+                from: position,
+                to: position + u64::from(size),
                 found: error.to_string(),
             }
         })
     }
-
-    /// Checks an envelope with its record at `position`.
-    fn check(&self, bytes: &[u8], position: u64, size: u32) -> Result<(), ReadError> {
-        let from = position - ENVELOPE;
-        let found = match Envelope::open(bytes, from) {
-            Ok(Envelope { kind: Kind::Message, length, .. }) if length == size => return Ok(()),
-            Ok(_) => "another record".to_string(),
-            Err(reject) => reject.to_string(),
-        };
-        let to = position + u64::from(size);
-        let segment = self.segment(from, to)?;
-        Err(self.damaged(&segment, from, to, &found))
-    }
-
-    fn damaged(&self, segment: &Segment<R>, from: u64, to: u64, found: &str) -> ReadError {
-        tracing::error!(path = %segment.path.display(), from, to, found, "damaged message");
-        ReadError::Damaged { path: segment.path.clone(), from, to, found: found.into() }
-    }
-
-    fn segment(&self, from: u64, to: u64) -> Result<std::rc::Rc<Segment<R>>, ReadError> {
-        self.shared.segment_at(from).ok_or(ReadError::Removed { from, to })
-    }
-
-    /// The bytes `from..end` of one segment, all of them written. Unchecked.
-    async fn load(&self, from: u64, end: u64) -> Result<Vec<u8>, ReadError> {
-        assert!(from < end);
-        let segment = self.segment(from, end)?;
-        let mut bytes = vec![0; (end - from) as usize];
-        // The resident part is copied before anything is awaited. Blocks before it are final.
-        let cold_end = {
-            let state = self.shared.state.borrow();
-            assert!(end <= state.written && end <= segment.end());
-            let hot = state.tail.resident_from().clamp(from, end);
-            let warm = bytes.get_mut((hot - from) as usize..).unwrap_or_default();
-            // What is not there lies behind the end of a segment; it stays zero and is no record.
-            let _ = state.tail.copy(hot, warm);
-            hot
-        };
-        let mut at = block_floor(from);
-        let until = block_ceiling(cold_end);
-        while from < cold_end && at < until {
-            let count = (until - at).min(READ_BYTES_MAX) as usize;
-            let read = segment.reader.read(at - segment.start, count).await?;
-            if read.bytes().len() < count {
-                let to = at + count as u64;
-                return Err(self.damaged(&segment, at, to, "the end of the file"));
-            }
-            let begin = from.max(at);
-            let stop = cold_end.min(at + count as u64);
-            let source = read.bytes().get((begin - at) as usize..(stop - at) as usize);
-            let target = bytes.get_mut((begin - from) as usize..(stop - from) as usize);
-            if let (Some(source), Some(target)) = (source, target) {
-                target.copy_from_slice(source);
-            }
-            let mut state = self.shared.state.borrow_mut();
-            state.counters.cold_reads += 1;
-            state.counters.cold_read_bytes += count as u64;
-            at += count as u64;
-        }
-        Ok(bytes)
-    }
 }
-
-const _: () = assert!(READ_BYTES_MAX.is_multiple_of(BLOCK_BYTES as u64));

@@ -9,6 +9,7 @@ use ringmq_io::{DiskError, Runtime, signal::Notify};
 
 use crate::{
     LogError, LogOptions, Sink,
+    cache::Cache,
     mark::{Mark, MarkFile},
     segment::Segment,
     state::{Phase, State},
@@ -24,6 +25,7 @@ pub struct Shared<R: Runtime, S: Sink> {
     pub segments: RefCell<Vec<Rc<Segment<R>>>>,
     pub mark: MarkFile<R>,
     pub zeroing: Zeroing,
+    pub cache: Rc<Cache>,
     /// Something was appended, or the phase changed.
     pub appended: Notify,
     /// Something was written, or the phase changed.

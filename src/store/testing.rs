@@ -2,6 +2,7 @@
 //! promised, and the stories.
 
 mod bench;
+mod cold;
 mod crash;
 mod damage;
 mod faults;

@@ -49,6 +49,12 @@ impl Zeroing {
         waited
     }
 
+    /// Where the zero write begins that is under way within the range, if one is.
+    pub fn under_way_from(&self, range: std::ops::Range<u64>) -> Option<u64> {
+        let (from, end) = self.in_flight.get()?;
+        (from < range.end && range.start < end).then_some(from)
+    }
+
     /// Tells the task that the log is written up to there.
     pub fn advance(&self, written: u64) {
         if written >= self.wake_at.get() {

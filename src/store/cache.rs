@@ -1,0 +1,290 @@
+//! The block cache of a log: final blocks of its files as they were read from disk, within a budget
+//! of bytes. One that is read once, by a consumer that sweeps through the log, does not drive out
+//! what is read again and again (`quick_cache`: CLOCK-Pro with a short queue for newcomers).
+//!
+//! Nothing here is trusted: whoever reads a record or a page checks it on every serve, and takes the
+//! block out with [`Cache::remove_range`] if it does not fit, so that the next read sees the file as
+//! it is then. A block that may still be written again is never put in.
+
+mod flights;
+mod streams;
+
+use std::{
+    cell::{Cell, RefCell},
+    ops::Range,
+    rc::Rc,
+};
+
+use quick_cache::{Lifecycle, OptionsBuilder, Weighter, unsync};
+use ringmq_io::signal::Notify;
+
+pub use flights::{Flight, Landing, Slot};
+pub use streams::{Ahead, Streams};
+
+/// Unit of reads of the log; its blocks lie on a grid that begins with the segment.
+pub const LOG_BLOCK_BYTES: u64 = 16 << 10;
+/// What a block costs besides its bytes, about.
+const OVERHEAD_BYTES: u64 = 128;
+/// Of the budget, in percent, what blocks get that were asked for again; the rest is for newcomers,
+/// and read-ahead must fit in it until its reader comes.
+const HOT_PERCENT: u64 = 75;
+/// Of the budget, what all streams together may have read ahead.
+const AHEAD_SHARE: u64 = 8;
+
+/// Bytes of a block. Shared with readers, so it outlives its eviction.
+pub type Block = Rc<[u8]>;
+
+/// Which block: the kind of file and the position of the block's first byte in it. Positions of a
+/// log and of its index never come back with other content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum BlockKey {
+    /// The commit log, by log position.
+    Log(u64),
+    /// Pages of the queue index.
+    #[allow(dead_code, reason = "the paged index reads through it")]
+    Index(u64),
+}
+
+/// What the cache has of a block.
+pub enum Found {
+    Block(Block),
+    /// Somebody reads it right now.
+    Flight(Rc<Flight>),
+    Nothing,
+}
+
+/// Sums since the log was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CacheCounters {
+    /// Blocks that were there or on their way when they were wanted.
+    pub hits: u64,
+    pub misses: u64,
+    pub evictions: u64,
+}
+
+type Blocks = unsync::Cache<BlockKey, Block, BlockWeight, ahash::RandomState, CountEvictions>;
+
+pub struct Cache {
+    blocks: RefCell<Blocks>,
+    flights: flights::Flights,
+    pub streams: RefCell<Streams>,
+    counters: Rc<RefCell<CacheCounters>>,
+}
+
+impl Cache {
+    /// Holds up to about `budget` bytes; what is just being read comes on top, with limits of its
+    /// own.
+    pub fn new(budget: usize) -> Cache {
+        let budget = budget as u64;
+        let options = OptionsBuilder::new()
+            .shards(1)
+            .weight_capacity(budget)
+            .estimated_items_capacity((budget / LOG_BLOCK_BYTES) as usize + 1)
+            .hot_allocation(HOT_PERCENT as f64 / 100.0)
+            .build()
+            .expect("both capacities are set");
+        let counters: Rc<RefCell<CacheCounters>> = Rc::default();
+        let lifecycle = CountEvictions(counters.clone());
+        let hasher = ahash::RandomState::new();
+        let blocks = unsync::Cache::with_options(options, BlockWeight, hasher, lifecycle);
+        Cache {
+            blocks: blocks.into(),
+            flights: flights::Flights::default(),
+            streams: Streams::new(budget / AHEAD_SHARE).into(),
+            counters,
+        }
+    }
+
+    /// The block, if it is there; counts as use.
+    #[allow(dead_code, reason = "the paged index reads through it")]
+    pub fn get(&self, key: BlockKey) -> Option<Block> {
+        let found = self.blocks.borrow().get(&key).cloned();
+        let mut counters = self.counters.borrow_mut();
+        *if found.is_some() { &mut counters.hits } else { &mut counters.misses } += 1;
+        found
+    }
+
+    /// Puts a block in, or another one in its place; may put others out.
+    pub fn insert(&self, key: BlockKey, block: Block) {
+        self.blocks.borrow_mut().insert(key, block);
+    }
+
+    /// Takes out all blocks with keys in the range: they are gone, or were found damaged.
+    pub fn remove_range(&self, keys: Range<BlockKey>) {
+        self.blocks.borrow_mut().retain(|key, _| !keys.contains(key));
+    }
+
+    /// The block, from memory or by `read`, which others who want it meanwhile share. An error is
+    /// only the caller's: the others try for themselves.
+    #[allow(dead_code, reason = "the paged index reads through it")]
+    pub async fn get_or_read<E>(
+        self: &Rc<Self>,
+        key: BlockKey,
+        read: impl AsyncFnOnce() -> Result<Block, E>,
+    ) -> Result<Block, E> {
+        match self.find(key, 0, true) {
+            Found::Block(block) => return Ok(block),
+            Found::Flight(flight) => {
+                if let Some(block) = flight.block(key).await {
+                    return Ok(block);
+                }
+            }
+            Found::Nothing => {
+                let landing = self.depart(vec![key]);
+                let block = read().await?;
+                landing.land(vec![block.clone()]);
+                return Ok(block);
+            }
+        }
+        let block = read().await?;
+        self.insert(key, block.clone());
+        Ok(block)
+    }
+
+    /// Looks for a block of at least `need` bytes: one that was read when the log ended in it may be
+    /// shorter. Sweeping readers do not count as use.
+    pub fn find(&self, key: BlockKey, need: usize, counts: bool) -> Found {
+        let found = {
+            let blocks = self.blocks.borrow();
+            if counts { blocks.get(&key) } else { blocks.peek(&key) }.cloned()
+        };
+        let found = match found.filter(|block| block.len() >= need) {
+            Some(block) => Found::Block(block),
+            None => self.flights.find(key).map_or(Found::Nothing, Found::Flight),
+        };
+        let mut counters = self.counters.borrow_mut();
+        let missed = matches!(found, Found::Nothing);
+        *if missed { &mut counters.misses } else { &mut counters.hits } += 1;
+        found
+    }
+
+    /// Whether [`Cache::find`] would find something; counts nothing.
+    pub fn has(&self, key: BlockKey, need: usize) -> bool {
+        let there = self.blocks.borrow().peek(&key).is_some_and(|block| block.len() >= need);
+        there || self.flights.find(key).is_some()
+    }
+
+    /// Announces that these blocks are about to be read. Who wants one of them waits until the
+    /// landing is over, or dropped.
+    pub fn depart(self: &Rc<Self>, keys: Vec<BlockKey>) -> Landing {
+        Landing::new(self.clone(), keys)
+    }
+
+    /// Resolves when `bytes` may be read. Reads of readers that wait come before read-ahead.
+    pub async fn admit(self: &Rc<Self>, bytes: u64) -> Slot {
+        Slot::wait(self.clone(), bytes).await
+    }
+
+    /// As [`Cache::admit`] for read-ahead, which does not wait: `None` if enough is under way.
+    pub fn admit_ahead(self: &Rc<Self>, bytes: u64) -> Option<Slot> {
+        Slot::try_ahead(self.clone(), bytes)
+    }
+
+    pub fn counters(&self) -> CacheCounters {
+        *self.counters.borrow()
+    }
+
+    #[cfg(test)]
+    pub fn weight(&self) -> u64 {
+        self.blocks.borrow().weight()
+    }
+}
+
+#[derive(Clone)]
+struct BlockWeight;
+
+impl Weighter<BlockKey, Block> for BlockWeight {
+    fn weight(&self, _: &BlockKey, block: &Block) -> u64 {
+        block.len() as u64 + OVERHEAD_BYTES
+    }
+}
+
+struct CountEvictions(Rc<RefCell<CacheCounters>>);
+
+impl Lifecycle<BlockKey, Block> for CountEvictions {
+    type RequestState = ();
+
+    fn on_evict(&self, _: &mut (), _: BlockKey, _: Block) {
+        self.0.borrow_mut().evictions += 1;
+    }
+}
+
+/// Room for reads, and who waits for it.
+#[derive(Default)]
+struct Gate {
+    bytes: Cell<u64>,
+    room: Notify,
+}
+
+#[cfg(test)]
+mod tests {
+    use ringmq_io::{Clock as _, Spawn as _, sim::Sim};
+
+    use super::*;
+
+    fn block(bytes: usize, content: u8) -> Block {
+        vec![content; bytes].into()
+    }
+
+    #[test]
+    fn the_budget_holds_and_a_sweep_leaves_what_is_used_often() {
+        const BLOCK: usize = 4096;
+        let cache = Cache::new(64 * (BLOCK + OVERHEAD_BYTES as usize));
+        for page in 0..16 {
+            cache.insert(BlockKey::Index(page), block(BLOCK, 1));
+        }
+        for _ in 0..3 {
+            for page in 0..16 {
+                assert!(cache.get(BlockKey::Index(page)).is_some());
+            }
+        }
+        for at in 0..10_000 {
+            cache.insert(BlockKey::Log(at), block(BLOCK, 2));
+            assert!(matches!(cache.find(BlockKey::Log(at), 1, false), Found::Block(_)));
+            assert!(cache.weight() <= 64 * (BLOCK as u64 + OVERHEAD_BYTES));
+        }
+        let kept = (0..16).filter(|page| cache.has(BlockKey::Index(*page), 1)).count();
+        assert_eq!(kept, 16);
+        assert!(cache.counters().evictions > 9_000);
+        cache.remove_range(BlockKey::Index(3)..BlockKey::Index(5));
+        let left: Vec<u64> = (0..16).filter(|page| !cache.has(BlockKey::Index(*page), 1)).collect();
+        assert_eq!(left, [3, 4]);
+    }
+
+    #[test]
+    fn a_block_larger_than_the_budget_is_not_kept() {
+        let cache = Cache::new(1000);
+        cache.insert(BlockKey::Log(0), block(4096, 1));
+        assert!(!cache.has(BlockKey::Log(0), 1));
+    }
+
+    #[test]
+    fn readers_of_one_block_share_one_read_and_an_error_is_its_own() {
+        let sim = Sim::new(1);
+        let reads = Rc::new(Cell::new(0));
+        sim.run(async |runtime| {
+            let cache = Rc::new(Cache::new(1 << 20));
+            let done = Rc::new(Cell::new(0));
+            for reader in 0..5 {
+                let (cache, runtime2) = (cache.clone(), runtime.clone());
+                let (reads, done) = (reads.clone(), done.clone());
+                runtime.spawn(ringmq_io::Shares::ColdRead, "reader", async move {
+                    let key = BlockKey::Index(7);
+                    let read = async || {
+                        reads.set(reads.get() + 1);
+                        runtime2.sleep(std::time::Duration::from_millis(1)).await;
+                        if reads.get() == 1 { Err(reader) } else { Ok(block(10, 1)) }
+                    };
+                    let _ = cache.get_or_read(key, read).await;
+                    done.set(done.get() + 1);
+                });
+            }
+            runtime.sleep(std::time::Duration::from_millis(50)).await;
+            assert_eq!(done.get(), 5);
+            let read = async || Err::<Block, ()>(());
+            assert!(cache.get_or_read(BlockKey::Index(7), read).await.is_ok());
+        });
+        // One failed; the four that waited for it tried for themselves, at once.
+        assert!((2..=5).contains(&reads.get()), "{}", reads.get());
+    }
+}
