@@ -2,9 +2,9 @@
 //! of bytes. One that is read once, by a consumer that sweeps through the log, does not drive out
 //! what is read again and again (`quick_cache`: CLOCK-Pro with a short queue for newcomers).
 //!
-//! Nothing here is trusted: whoever reads a record or a page checks it on every serve, and takes the
-//! block out with [`Cache::remove_range`] if it does not fit, so that the next read sees the file as
-//! it is then. A block that may still be written again is never put in.
+//! Nothing here is trusted: whoever reads a record or a page checks it on every serve, and takes
+//! the block out with [`Cache::remove_range`] if it does not fit, so that the next read sees the
+//! file as it is then. A block that may still be written again is never put in.
 
 mod flights;
 mod streams;
@@ -141,8 +141,8 @@ impl Cache {
         Ok(block)
     }
 
-    /// Looks for a block of at least `need` bytes: one that was read when the log ended in it may be
-    /// shorter. Sweeping readers do not count as use.
+    /// Looks for a block of at least `need` bytes: one that was read when the log ended in it may
+    /// be shorter. Sweeping readers do not count as use.
     pub fn find(&self, key: BlockKey, need: usize, counts: bool) -> Found {
         let found = {
             let blocks = self.blocks.borrow();

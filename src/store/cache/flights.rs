@@ -1,5 +1,5 @@
-//! Reads under way: who wants a block that somebody reads already waits for that read, and the bytes
-//! under way are limited.
+//! Reads under way: who wants a block that somebody reads already waits for that read, and the
+//! bytes under way are limited.
 
 use std::{
     cell::{Cell, RefCell},
