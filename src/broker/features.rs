@@ -12,6 +12,7 @@ pub mod limits;
 pub mod message_properties;
 pub mod meta;
 pub mod refusal;
+pub mod sql_filter;
 pub mod subscription;
 pub mod topic;
 

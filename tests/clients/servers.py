@@ -125,7 +125,8 @@ def write(path, settings):
 
 def broker_settings(work, port, shards, name="broker-a"):
     settings = {"brokerClusterName": "DefaultCluster", "brokerName": name, "brokerId": 0,
-                "brokerIP1": HOST, "listenPort": port, "storePathRootDir": os.path.join(work, f"store-{name}")}
+                "brokerIP1": HOST, "listenPort": port, "storePathRootDir": os.path.join(work, f"store-{name}"),
+                "enablePropertyFilter": "true"}
     if shards:
         settings["shards"] = shards
     return settings
@@ -164,7 +165,7 @@ def start_java(work, root, ports, brokers, maven):
     for number, name in enumerate(brokers):
         # a Java broker also takes the port two below, and the one above for its slaves
         settings = broker_settings(work, ports + 4 + 5 * number, None, name)
-        settings.update({"mapedFileSizeCommitLog": 104857600, "enablePropertyFilter": "true",
+        settings.update({"mapedFileSizeCommitLog": 104857600,
                          "maxIndexNum": 1000, "maxHashSlotNum": 4000, "diskMaxUsedSpaceRatio": 95})
         conf = write(os.path.join(work, f"{name}.conf"), settings)
         server.spawn(name, command[:-2] + [home] + command[-2:]

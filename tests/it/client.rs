@@ -227,7 +227,7 @@ impl Client {
 }
 
 /// Takes a pull's body apart; every record must be whole and intact.
-fn records(body: &[u8]) -> Vec<Stored> {
+pub fn records(body: &[u8]) -> Vec<Stored> {
     let mut rest = body;
     let mut found = Vec::new();
     while !rest.is_empty() {

@@ -7,6 +7,7 @@
 
 mod checker;
 mod client;
+mod filters;
 mod garbage;
 mod kill9;
 mod limits;

@@ -1,9 +1,10 @@
-//! Which messages of a queue a consumer wants. Every kind of filter meets in [`Filter`]: SQL92
-//! becomes a further variant here, and [`Filter::parse`] the place that compiles it.
+//! Which messages of a queue a consumer wants. Every kind of filter meets in [`Filter`].
 
 use std::sync::Arc;
 
 use ringmq_base::hash::java_string_hash;
+
+use super::sql_filter::{SQL92, SqlError, SqlFilter};
 
 /// Expression type of a subscription by tags; also meant by an empty or missing type.
 pub const TAG: &str = "TAG";
@@ -18,17 +19,23 @@ const INLINE: usize = 6;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Filter {
     Tags(TagFilter),
+    /// By the properties of each message: [`Filter::keep`] lets all through.
+    Sql(Arc<SqlFilter>),
+    /// A heartbeat's SQL92 expression that is none, and why; pulls with it are refused.
+    Broken(SqlError),
     /// An expression type that the broker has no filter for; pulls with it are refused.
     Unsupported(Arc<str>),
 }
 
 /// Why a subscription text is not a filter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FilterError {
     #[error("the subscription has no tag between its ||; write * for every message")]
     NoTag,
     #[error("a subscription of a type other than TAG needs an expression")]
     NoExpression,
+    #[error(transparent)]
+    Sql(#[from] SqlError),
 }
 
 impl Filter {
@@ -43,6 +50,7 @@ impl Filter {
         match expression_type {
             None | Some(TAG | "") => TagFilter::parse(text).map(Filter::Tags),
             Some(_) if text.is_empty() => Err(FilterError::NoExpression),
+            Some(SQL92) => Ok(Filter::Sql(Arc::new(SqlFilter::parse(text)?))),
             Some(other) => Ok(Filter::Unsupported(Arc::from(other))),
         }
     }
@@ -50,6 +58,12 @@ impl Filter {
     /// The filter of a heartbeat's subscription. The codes are the client's; they are computed from
     /// the text if it sent none.
     pub fn of_heartbeat(text: &str, expression_type: &str, codes: &[i32]) -> Filter {
+        if expression_type == SQL92 {
+            return match SqlFilter::parse(text) {
+                Ok(filter) => Filter::Sql(Arc::new(filter)),
+                Err(error) => Filter::Broken(error),
+            };
+        }
         if !is_tag_type(expression_type) {
             return Filter::Unsupported(Arc::from(expression_type));
         }
@@ -62,12 +76,13 @@ impl Filter {
         Filter::Tags(TagFilter::of_codes(codes.iter().copied()))
     }
 
-    /// Whether a message with this `tagsCode` is wanted.
+    /// Whether a message with this `tagsCode` may be wanted.
     #[inline]
     pub fn keep(&self, tags_code: i64) -> bool {
         match self {
             Filter::Tags(tags) => tags.keep(tags_code),
-            Filter::Unsupported(_) => false,
+            Filter::Sql(_) => true,
+            Filter::Broken(_) | Filter::Unsupported(_) => false,
         }
     }
 }
@@ -220,9 +235,18 @@ mod tests {
 
     #[test]
     fn other_expression_types_are_known_by_name_only() {
-        let filter = Filter::parse(Some("a > 5"), Some("SQL92")).expect("accepted");
-        assert_eq!(filter, Filter::Unsupported("SQL92".into()));
+        let filter = Filter::parse(Some("a > 5"), Some("GROOVY")).expect("accepted");
+        assert_eq!(filter, Filter::Unsupported("GROOVY".into()));
         assert!(!filter.keep(0));
+    }
+
+    #[test]
+    fn sql_is_compiled_and_looks_at_every_message() {
+        let filter = Filter::parse(Some("a > 5"), Some("SQL92")).expect("an expression");
+        assert!(matches!(filter, Filter::Sql(_)) && filter.keep(0));
+        assert_eq!(filter, Filter::of_heartbeat("a > 5", "SQL92", &[]));
+        assert!(matches!(Filter::parse(Some("a >"), Some("SQL92")), Err(FilterError::Sql(_))));
+        assert!(matches!(Filter::of_heartbeat("a >", "SQL92", &[]), Filter::Broken(_)));
         assert_eq!(Filter::parse(None, Some("SQL92")), Err(FilterError::NoExpression));
     }
 }

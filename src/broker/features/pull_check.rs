@@ -5,10 +5,11 @@ use std::net::SocketAddr;
 
 use ringmq_remoting::codes::pull_flag;
 
-pub use super::filter::{Filter, TagFilter};
+pub use super::filter::{Filter, FilterError, TagFilter};
 use super::{
     group::{Group, SYSTEM_GROUP_PREFIX},
     refusal::{FAQ, Refusal, code},
+    sql_filter::{SQL92, SqlError},
     subscription::{GroupSubscriptions, MessageModel},
     topic::{PERM_READ, Topic},
 };
@@ -42,6 +43,8 @@ pub struct PullFacts<'a> {
     /// brokerIP1.
     pub broker_ip: &'a str,
     pub auto_create_group: bool,
+    /// enablePropertyFilter.
+    pub property_filter: bool,
 }
 
 /// What to do about a pull.
@@ -85,13 +88,37 @@ pub fn check(
         return Err(illegal_queue(header, topic));
     }
     let filter = if header.sys_flag & pull_flag::SUBSCRIPTION != 0 {
-        Filter::parse(header.subscription, header.expression_type).map_err(|_| parse_failed())?
+        let parsed = Filter::parse(header.subscription, header.expression_type);
+        parsed.map_err(|error| parse_failed(&error))?
     } else {
         subscribed(header, group, subscriptions)?.clone()
     };
     match filter {
+        Filter::Broken(error) => Err(no_filter(&error)),
         Filter::Unsupported(expression_type) => Err(unsupported_filter(&expression_type)),
+        Filter::Sql(_) if !facts.property_filter => Err(filter_switched_off()),
         filter => Ok(PullDecision::Read(filter)),
+    }
+}
+
+/// Whether a consumer may subscribe like this (request code 46).
+///
+/// # Errors
+/// The answer to the client.
+pub fn check_subscription(
+    text: &str,
+    expression_type: &str,
+    property_filter: bool,
+) -> Result<(), Refusal> {
+    match Filter::of_heartbeat(text, expression_type, &[]) {
+        Filter::Tags(_) => Ok(()),
+        Filter::Unsupported(expression_type) => Err(unsupported_filter(&expression_type)),
+        _ if !property_filter => Err(filter_switched_off()),
+        Filter::Sql(_) => Ok(()),
+        Filter::Broken(error) => {
+            let remark = format!("the SQL92 expression {text:?} is wrong: {error}");
+            Err(Refusal::new(code::SUBSCRIPTION_PARSE_FAILED, remark))
+        }
     }
 }
 
@@ -196,12 +223,27 @@ impl GetStatus {
     }
 }
 
-/// The answer to a filter that the broker does not have, also to CHECK_CLIENT_CONFIG.
+/// The answer to a filter that the broker does not have.
 #[cold]
-pub fn unsupported_filter(expression_type: &str) -> Refusal {
+fn unsupported_filter(expression_type: &str) -> Refusal {
     Refusal::system_error(format!(
         "The broker does not support consumer to filter message by {expression_type}"
     ))
+}
+
+#[cold]
+fn filter_switched_off() -> Refusal {
+    let mut refusal = unsupported_filter(SQL92);
+    refusal.remark.push_str("; set enablePropertyFilter=true in the broker's configuration");
+    refusal
+}
+
+#[cold]
+fn no_filter(error: &SqlError) -> Refusal {
+    let remark = format!(
+        "The broker's consumer filter data is not exist!Your expression may be wrong! {error}"
+    );
+    Refusal::new(code::FILTER_DATA_NOT_EXIST, remark)
 }
 
 #[cold]
@@ -241,8 +283,9 @@ fn illegal_queue(header: &PullHeader<'_>, topic: &Topic) -> Refusal {
 }
 
 #[cold]
-fn parse_failed() -> Refusal {
-    Refusal::new(code::SUBSCRIPTION_PARSE_FAILED, "parse the consumer's subscription failed")
+fn parse_failed(error: &FilterError) -> Refusal {
+    let remark = format!("parse the consumer's subscription failed: {error}");
+    Refusal::new(code::SUBSCRIPTION_PARSE_FAILED, remark)
 }
 
 #[cold]

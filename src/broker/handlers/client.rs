@@ -27,8 +27,7 @@ use crate::{
             Channel, ClientEvent, ConsumeFromWhere, ConsumeType, ConsumerRegistration,
             MessageModel, Subscription,
         },
-        filter::is_tag_type,
-        pull_check::unsupported_filter,
+        pull_check::check_subscription,
         refusal::Refusal,
         topic::{SYS_FLAG_UNIT_SUB, retry_topic},
     },
@@ -124,13 +123,14 @@ pub async fn unregister<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>)
 }
 
 /// Tells a consumer before its first pull whether the broker understands its filter.
-pub async fn check_config<R: Runtime>(_: &Rc<Shard<R>>, request: &Request<'_>) -> Handled {
+pub async fn check_config<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) -> Handled {
     let body: CheckClientRequestBody = fastjson::from_slice(request.body)?;
-    let kind = body.subscription_data.and_then(|subscription| subscription.expression_type);
-    match kind.as_deref() {
-        Some(other) if !is_tag_type(other) => Err(unsupported_filter(other)),
-        _ => Ok(Response::ok()),
+    if let Some(subscription) = body.subscription_data {
+        let kind = subscription.expression_type.as_deref().unwrap_or_default();
+        let enabled = shard.facts.config.enable_property_filter;
+        check_subscription(&subscription.sub_string, kind, enabled)?;
     }
+    Ok(Response::ok())
 }
 
 pub async fn consumer_list<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) -> Handled {

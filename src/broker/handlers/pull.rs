@@ -59,6 +59,11 @@ impl<R: Runtime> Shard<R> {
         let filter = &request.filter;
         let plan = log.plan_read(queue, request.offset, &limits, |code| filter.keep(code));
         if plan.status == ReadStatus::Found {
+            if let Filter::Sql(filter) = &request.filter {
+                let filter = filter.clone();
+                self.answer_filtered(log, queue, request, plan, filter);
+                return;
+            }
             self.answer_found(log, request, plan);
             return;
         }
@@ -126,7 +131,12 @@ impl<R: Runtime> Shard<R> {
         });
     }
 
-    fn answer_without_messages(&self, request: &PullRequest, plan: &ReadPlan, nothing_new: bool) {
+    pub fn answer_without_messages(
+        &self,
+        request: &PullRequest,
+        plan: &ReadPlan,
+        nothing_new: bool,
+    ) {
         let (code, remark) = match plan.status {
             _ if nothing_new => (response::PULL_NOT_FOUND, "OFFSET_OVERFLOW_ONE"),
             ReadStatus::NoMatched => (response::PULL_RETRY_IMMEDIATELY, "NO_MATCHED_MESSAGE"),
@@ -140,7 +150,7 @@ impl<R: Runtime> Shard<R> {
     }
 }
 
-fn begin(
+pub fn begin(
     out: &mut Vec<u8>,
     origin: &Origin,
     code: i32,

@@ -74,6 +74,7 @@ fn checked<R: Runtime>(
         broker_permission: view.permission,
         broker_ip: &config.broker_ip1,
         auto_create_group: config.auto_create_subscription_group,
+        property_filter: config.enable_property_filter,
     };
     let asked = pull_check::PullHeader {
         group: header.consumer_group,

@@ -1,8 +1,12 @@
 use super::*;
 use crate::features::subscription::{ConsumeFromWhere, ConsumeType, Subscription};
 
-const FACTS: PullFacts<'_> =
-    PullFacts { broker_permission: 6, broker_ip: "10.0.0.1", auto_create_group: true };
+const FACTS: PullFacts<'_> = PullFacts {
+    broker_permission: 6,
+    broker_ip: "10.0.0.1",
+    auto_create_group: true,
+    property_filter: true,
+};
 
 fn header<'a>() -> PullHeader<'a> {
     PullHeader {
@@ -61,9 +65,34 @@ fn a_pull_consumer_brings_its_subscription_along() {
     header.subscription = Some("||");
     assert_eq!(refused(&header, &group, Some(&topic), None).0, code::SUBSCRIPTION_PARSE_FAILED);
     (header.subscription, header.expression_type) = (Some("a > 5"), Some("SQL92"));
+    let decision = check(&FACTS, &header, Some(&group), Some(&topic), None);
+    assert!(matches!(decision, Ok(PullDecision::Read(Filter::Sql(_)))));
+    header.subscription = Some("a >");
     let (code, remark) = refused(&header, &group, Some(&topic), None);
+    assert_eq!(code, code::SUBSCRIPTION_PARSE_FAILED);
+    assert!(remark.starts_with("parse the consumer's subscription failed: character 3"));
+}
+
+#[test]
+fn sql_is_refused_when_switched_off_or_wrong() {
+    let (group, topic) = (Group::new("g"), Topic::new("T", 4, 6));
+    let off = PullFacts { property_filter: false, ..FACTS };
+    let answer = |facts: &PullFacts<'_>, text: &str| {
+        let online = online(5, text, "SQL92");
+        let refusal = check(facts, &header(), Some(&group), Some(&topic), Some(&online));
+        refusal.expect_err("refused")
+    };
     let expected = "The broker does not support consumer to filter message by SQL92";
-    assert_eq!((code, &*remark), (code::SYSTEM_ERROR, expected));
+    let refusal = answer(&off, "a > 5");
+    assert_eq!(refusal.code, code::SYSTEM_ERROR);
+    assert!(refusal.remark.starts_with(expected), "{}", refusal.remark);
+    assert_eq!(answer(&FACTS, "a >").code, code::FILTER_DATA_NOT_EXIST);
+    assert_eq!(check_subscription("a > 5", "SQL92", true), Ok(()));
+    assert_eq!(check_subscription("*", "TAG", false), Ok(()));
+    let refused = |text, kind, on| check_subscription(text, kind, on).expect_err("refused").code;
+    assert_eq!(refused("a > 5", "SQL92", false), code::SYSTEM_ERROR);
+    assert_eq!(refused("a >", "SQL92", true), code::SUBSCRIPTION_PARSE_FAILED);
+    assert_eq!(refused("a", "GROOVY", true), code::SYSTEM_ERROR);
 }
 
 #[test]
@@ -78,7 +107,6 @@ fn a_pull_ahead_of_its_heartbeat_is_told_so() {
     assert!(refused(Some(&other)).1.starts_with("the consumer's subscription not exist"));
     let (code, remark) = refused(Some(&online(4, "*", "TAG")));
     assert_eq!((code, &*remark), (25, "the consumer's subscription not latest"));
-    assert_eq!(refused(Some(&online(5, "a > 5", "SQL92"))).0, code::SYSTEM_ERROR);
 }
 
 #[test]
