@@ -312,6 +312,17 @@ mod tests {
     }
 
     #[test]
+    fn a_key_without_effect_is_told_unless_it_says_the_default() {
+        let loaded = load("syncFlushTimeout=1000\nhaTransferBatchSize=32768\n").expect("valid");
+        assert_eq!(loaded.warnings.len(), 1, "{:?}", loaded.warnings);
+        let warning = &loaded.warnings[0];
+        assert!(warning.contains("line 1: syncFlushTimeout = 1000 has no effect"), "{warning}");
+        for key in accepted::WITHOUT_EFFECT.iter().flat_map(|(keys, _)| keys.split_whitespace()) {
+            assert!(BrokerConfig::key(key).is_some(), "{key} is in the table");
+        }
+    }
+
+    #[test]
     fn the_command_line_beats_the_preset_and_keys_must_fit_together() {
         let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
         let preset = [pair("storePathRootDir", "./data"), pair("listenPort", "1111")];

@@ -14,8 +14,7 @@ use ringmq_remoting::{
 };
 
 use crate::{
-    features::ConnectionId,
-    features::refusal::Refusal,
+    features::{ConnectionId, pull_check, refusal::Refusal},
     handlers::{
         pull_request,
         send::{self, Sent},
@@ -101,6 +100,11 @@ impl<R: Runtime> Shard<R> {
             request::SEND_MESSAGE | request::SEND_MESSAGE_V2 | request::SEND_BATCH_MESSAGE => {
                 Ok(send::send(self, from, origin, &frame)?.into())
             }
+            request::LITE_PULL_MESSAGE if !self.facts.config.lite_pull_message_enable => {
+                let refusal = pull_check::lite_pull_forbidden(&self.facts.config.broker_ip1);
+                self.refuse(&origin, &refusal);
+                Ok(Next::Continue)
+            }
             request::PULL_MESSAGE | request::LITE_PULL_MESSAGE => {
                 Ok(pull_request::pull(self, from, origin, &frame)?.into())
             }
@@ -133,6 +137,7 @@ impl<R: Runtime> Shard<R> {
                 }
                 Some(send::check_and_store(self, from, origin, &header, frame.body).into())
             }
+            request::LITE_PULL_MESSAGE if !self.facts.config.lite_pull_message_enable => None,
             request::PULL_MESSAGE | request::LITE_PULL_MESSAGE => {
                 let header = ringmq_remoting::pull::decode_fast(frame, scratch)?;
                 let origin = origin(header.opaque, header.oneway);

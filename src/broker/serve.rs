@@ -27,10 +27,6 @@ use crate::{
     shard::{CONTROL, Shard},
 };
 
-/// Connections that have sent nothing for this long are closed.
-/// Source: `serverChannelMaxIdleTimeSeconds`.
-const IDLE_MAX: Duration = Duration::from_secs(120);
-
 /// What a shard is born with; crosses to its thread.
 pub struct Seat {
     pub id: ShardId,
@@ -218,11 +214,14 @@ async fn persist_offsets<R: Runtime>(shard: Rc<Shard<R>>) {
     }
 }
 
+/// Closes connections that have sent nothing for `serverChannelMaxIdleTimeSeconds`.
 async fn close_idle<R: Runtime>(shard: Rc<Shard<R>>) {
+    let idle_max = Duration::from_secs(shard.facts.config.server_channel_max_idle_time_seconds);
+    let look = (idle_max / 4).clamp(Duration::from_millis(250), Duration::from_secs(10));
     while !shard.stopping.get() {
-        shard.runtime.sleep(Duration::from_secs(10)).await;
+        shard.runtime.sleep(look).await;
         let now = shard.runtime.monotonic();
-        if let Some(oldest) = now.checked_sub(IDLE_MAX) {
+        if let Some(oldest) = now.checked_sub(idle_max) {
             shard.connections.close_idle(oldest);
         }
     }

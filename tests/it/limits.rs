@@ -26,6 +26,27 @@ fn start_waiting(client: &mut Client, topic: &str) -> i32 {
 }
 
 #[test]
+fn lite_pulls_can_be_switched_off() {
+    let directory = process::directory("lite");
+    let extra = vec![("litePullMessageEnable", "false".to_owned())];
+    let server = Server::start(directory.path(), &Settings { extra, ..Settings::default() });
+    let reply = server.client().call(request::LITE_PULL_MESSAGE, &[("topic", "T")], b"");
+    let reply = reply.expect("an answer").expect(response::NO_PERMISSION);
+    assert!(reply.remark.contains("lite pull consumer is forbidden"), "{}", reply.remark);
+}
+
+#[test]
+fn silent_connections_are_closed_after_the_configured_time() {
+    let directory = process::directory("idle");
+    let extra = vec![("serverChannelMaxIdleTimeSeconds", "1".to_owned())];
+    let server = Server::start(directory.path(), &Settings { extra, ..Settings::default() });
+    let (mut quiet, began) = (server.client(), std::time::Instant::now());
+    let error = quiet.reply().expect_err("closed");
+    assert_eq!(error.kind(), std::io::ErrorKind::UnexpectedEof);
+    assert!(began.elapsed().as_millis() >= 900, "closed after {:?}", began.elapsed());
+}
+
+#[test]
 fn a_connection_has_only_so_many_requests_under_way() {
     let directory = process::directory("requests");
     for shards in [1, 2] {

@@ -52,6 +52,44 @@ pub(super) const NOT_NEEDED: &str = "
     warmMapedFileEnable writeBufferHighWaterMark writeBufferLowWaterMark
 ";
 
+/// Keys of the table that nothing reads yet, with the reason. A key that begins to work is taken out
+/// of here.
+pub(super) const WITHOUT_EFFECT: &[(&str, &str)] = &[
+    (
+        "compressedRegister forceRegister",
+        "registrations are small, and sent whenever something changes",
+    ),
+    (
+        "consumerFallbehindThreshold disableConsumeIfConsumerReadSlowly",
+        "slow consumers read from disk and hold nobody up",
+    ),
+    ("filterSupportRetry", "retry topics are not filtered"),
+    (
+        "haHousekeepingInterval haListenPort haMasterAddress haMaxGapNotInSync \
+         haSendHeartbeatInterval haTransferBatchSize inSyncReplicas offsetCheckInSlave slaveReadEnable \
+         slaveTimeout",
+        "replication is not there yet",
+    ),
+    (
+        "maxTransferBytesOnMessageInDisk maxTransferBytesOnMessageInMemory \
+         maxTransferCountOnMessageInDisk maxTransferCountOnMessageInMemory",
+        "a pull brings what its client asks for, up to 160 messages and 256 KiB, 64 KiB from disk",
+    ),
+    ("metricsExporterType metricsPromExporterPort", "metrics are not there yet"),
+    ("storePathCommitLog", "logs lie below storePathRootDir"),
+    ("syncFlushTimeout", "a send is answered when the disk has it, however long that takes"),
+    (
+        "timerMaxDelaySec timerPrecisionMs timerWheelEnable",
+        "messages with a delivery time are not there yet",
+    ),
+    (
+        "rejectTransactionMessage transactionCheckInterval transactionCheckMax transactionTimeOut",
+        "transactions are not there yet; they are always refused",
+    ),
+    ("storeReplyMessageEnable", "request-reply is not there yet"),
+    ("useServerSideResetOffset", "offsets are reset by the consumers"),
+];
+
 /// Features of RocketMQ that are not served yet: switched on, they deserve a louder warning.
 pub(super) const NOT_SERVED: &str = "
     allAckInSyncStateSet authenticationEnabled authorizationEnabled controllerAddr dLegerGroup

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{
-    BrokerConfig, BrokerRole, ConfigError, Loaded, Origin, Table,
+    BrokerConfig, BrokerRole, ConfigError, Loaded, Origin, Table, accepted,
     address::{host_name, local_address},
 };
 
@@ -11,6 +11,7 @@ use super::{
 pub(super) fn broker(
     mut loaded: Loaded<BrokerConfig>,
 ) -> Result<Loaded<BrokerConfig>, ConfigError> {
+    warn_without_effect(&mut loaded);
     derive(&mut loaded);
     let config = &mut loaded.config;
     match config.broker_role {
@@ -48,6 +49,23 @@ pub(super) fn broker(
         return Err(conflict(config, "shards", "cores", "each shard needs a core of its own"));
     }
     Ok(loaded)
+}
+
+/// One line for each key that was set and that nothing reads.
+fn warn_without_effect(loaded: &mut Loaded<BrokerConfig>) {
+    for (keys, why) in accepted::WITHOUT_EFFECT {
+        for key in keys.split_ascii_whitespace() {
+            let Some(origin) = loaded.origins.get(key) else {
+                continue;
+            };
+            let value = loaded.config.get(key).unwrap_or_default();
+            let default = BrokerConfig::key(key).map(|key| (key.default)());
+            if *origin == Origin::Default || default.as_ref() == Some(&value) {
+                continue;
+            }
+            loaded.warnings.push(format!("{origin}: {key} = {value} has no effect: {why}"));
+        }
+    }
 }
 
 fn derive(loaded: &mut Loaded<BrokerConfig>) {

@@ -223,6 +223,13 @@ impl GetStatus {
     }
 }
 
+/// The answer to LITE_PULL_MESSAGE when litePullMessageEnable is off.
+#[cold]
+pub fn lite_pull_forbidden(broker_ip: &str) -> Refusal {
+    let remark = format!("the broker[{broker_ip}] for lite pull consumer is forbidden");
+    Refusal::new(code::NO_PERMISSION, remark)
+}
+
 /// The answer to a filter that the broker does not have.
 #[cold]
 fn unsupported_filter(expression_type: &str) -> Refusal {
