@@ -12,7 +12,7 @@ use ringmq_base::PhysicalOffset;
 use ringmq_io::signal::{Giver, Taker, oneshot};
 
 use crate::{
-    features::{meta::MetaChange, refusal::Refusal},
+    features::{meta::MetaChange, rates::Totals, refusal::Refusal},
     view::TopicView,
 };
 
@@ -49,6 +49,14 @@ pub struct QueueBounds {
     pub last_timestamp: i64,
 }
 
+/// What a shard did since the start, and what its logs hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ShardTotals {
+    pub totals: Totals,
+    /// Smallest and largest physical offset of its logs; `None` if it has none.
+    pub range: Option<(i64, i64)>,
+}
+
 /// A topic that a client sends to and that is not there.
 #[derive(Clone, Debug)]
 pub struct AutoCreate {
@@ -77,6 +85,8 @@ pub enum Ask {
     StoredAt { topic: Arc<TopicView>, queue_id: i32, offset: i64 },
     /// To every shard: consumer offsets that it owns, of one group or of all.
     Offsets { group: Option<String> },
+    /// To every shard: what it did since the start.
+    Totals,
     /// To every shard: forget these consumer offsets.
     ForgetOffsets { topic: Option<String>, group: Option<String> },
 }
@@ -92,6 +102,7 @@ pub enum Answer {
     /// Milliseconds since 1970.
     Timestamp(Option<i64>),
     Offsets(Vec<MetaChange>),
+    Totals(Box<ShardTotals>),
     Done,
 }
 

@@ -26,6 +26,7 @@ use crate::{
         groups::SubscriptionGroupTable,
         locks::QueueLocks,
         meta::MetaChange,
+        rates::{Rates, SAMPLE_MS},
         refusal::{FAQ, Refusal, code},
         topic,
         topics::{TopicSettings, TopicTable},
@@ -69,6 +70,7 @@ pub struct Control<R: Runtime> {
     finished: Cell<usize>,
     finished_changed: Event,
     snapshot_bytes: Cell<u64>,
+    pub rates: RefCell<Rates>,
 }
 
 impl<R: Runtime> Control<R> {
@@ -111,6 +113,7 @@ impl<R: Runtime> Control<R> {
             finished: Cell::new(0),
             finished_changed: Event::default(),
             snapshot_bytes: Cell::new(0),
+            rates: RefCell::new(Rates::new(shard.runtime.now_ms())),
         });
         for record in &records {
             let change = serde_json::from_slice(record).map_err(|error| {
@@ -342,6 +345,14 @@ impl<R: Runtime> Control<R> {
                 control.client_events(&expiring, events);
                 control.tables.borrow_mut().locks.sweep(now);
                 expiring.flush();
+            }
+        });
+        let (control, counting) = (self.clone(), shard.clone());
+        runtime.spawn(Shares::Admin, "rates", async move {
+            loop {
+                counting.runtime.sleep(Duration::from_millis(SAMPLE_MS as u64)).await;
+                let all = counting.all_totals().await;
+                control.rates.borrow_mut().sample(counting.runtime.now_ms(), all.totals);
             }
         });
         self.registrar.start(shard);

@@ -22,6 +22,7 @@ pub mod groups;
 pub mod locks;
 pub mod offsets;
 pub mod pull_check;
+pub mod rates;
 pub mod send_back;
 pub mod send_check;
 pub mod topics;

@@ -32,5 +32,6 @@ mod room;
 mod schedule;
 mod shard;
 mod take;
+mod totals;
 
 pub use start::{Broker, StartError, start};

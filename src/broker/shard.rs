@@ -28,6 +28,7 @@ use crate::{
     requests::Handled,
     router::Router,
     schedule::QueueWatchers,
+    totals::Pulled,
     view::{Change, TopicView, View, log_of},
 };
 
@@ -48,6 +49,7 @@ pub struct Shard<R: Runtime> {
     pub connections: Connections<R>,
     pub waiting: LongPoll,
     pub watchers: QueueWatchers,
+    pub pulled: Pulled,
     /// By delay level: the next message to deliver.
     pub delay_offsets: RefCell<BTreeMap<i32, i64>>,
     /// On the control shard only.
@@ -80,6 +82,7 @@ impl<R: Runtime> Shard<R> {
             connections,
             waiting: LongPoll::default(),
             watchers: QueueWatchers::default(),
+            pulled: Pulled::default(),
             delay_offsets: RefCell::default(),
             control: OnceCell::new(),
             stopping: Cell::new(false),

@@ -66,14 +66,14 @@ pub(super) const WITHOUT_EFFECT: &[(&str, &str)] = &[
     ("filterSupportRetry", "retry topics are not filtered"),
     (
         "haHousekeepingInterval haListenPort haMasterAddress haMaxGapNotInSync \
-         haSendHeartbeatInterval haTransferBatchSize inSyncReplicas offsetCheckInSlave slaveReadEnable \
-         slaveTimeout",
+         haSendHeartbeatInterval haTransferBatchSize inSyncReplicas offsetCheckInSlave \
+         slaveReadEnable slaveTimeout",
         "replication is not there yet",
     ),
     (
         "maxTransferBytesOnMessageInDisk maxTransferBytesOnMessageInMemory \
          maxTransferCountOnMessageInDisk maxTransferCountOnMessageInMemory",
-        "a pull brings what its client asks for, up to 160 messages and 256 KiB, 64 KiB from disk",
+        "a pull brings what its client asks for, up to 160 messages and 256 KiB",
     ),
     ("metricsExporterType metricsPromExporterPort", "metrics are not there yet"),
     ("storePathCommitLog", "logs lie below storePathRootDir"),

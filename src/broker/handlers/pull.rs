@@ -109,6 +109,7 @@ impl<R: Runtime> Shard<R> {
                 }
             });
             if copied {
+                self.pulled.note(plan.extents.len());
                 return;
             }
         }
@@ -116,12 +117,15 @@ impl<R: Runtime> Shard<R> {
         self.runtime.spawn(Shares::ColdRead, "cold pull", async move {
             let mut body = Vec::new();
             match log.read_cold(&plan, &mut body).await {
-                Ok(()) => shard.write_reply(&request.origin, |out| {
-                    let start =
-                        begin(out, &request.origin, response::SUCCESS, Some("FOUND"), &plan);
-                    out.extend_from_slice(&body);
-                    start.finish(out);
-                }),
+                Ok(()) => {
+                    shard.pulled.note(plan.extents.len());
+                    shard.write_reply(&request.origin, |out| {
+                        let start =
+                            begin(out, &request.origin, response::SUCCESS, Some("FOUND"), &plan);
+                        out.extend_from_slice(&body);
+                        start.finish(out);
+                    });
+                }
                 Err(error) => {
                     tracing::error!(topic = %request.topic.topic.name, %error, "pull failed");
                     shard.refuse(&request.origin, &Refusal::system_error(error.to_string()));
@@ -144,6 +148,7 @@ impl<R: Runtime> Shard<R> {
             ReadStatus::QueueEmpty => (response::PULL_OFFSET_MOVED, "NO_MESSAGE_IN_QUEUE"),
             _ => (response::PULL_OFFSET_MOVED, "OFFSET_OVERFLOW_BADLY"),
         };
+        self.pulled.note(0);
         self.write_reply(&request.origin, |out| {
             begin(out, &request.origin, code, Some(remark), plan).finish(out);
         });

@@ -27,8 +27,8 @@ impl<R: Runtime> Shard<R> {
         let shares = if plan.in_memory { Shares::Foreground } else { Shares::ColdRead };
         let (shard, log) = (self.clone(), log.clone());
         self.runtime.spawn(shares, "filtered pull", async move {
-            match kept(&log, queue, &request, plan, &filter).await {
-                Ok((plan, body)) => shard.answer_kept(request, &plan, &body),
+            match read_wanted(&log, queue, &request, plan, &filter).await {
+                Ok((plan, kept)) => shard.answer_kept(request, &plan, &kept),
                 Err(refusal) => {
                     let topic = &request.topic.topic.name;
                     tracing::error!(%topic, error = %refusal.remark, "pull failed");
@@ -39,12 +39,13 @@ impl<R: Runtime> Shard<R> {
         });
     }
 
-    fn answer_kept(self: &Rc<Self>, mut request: PullRequest, plan: &ReadPlan, body: &[u8]) {
-        if !body.is_empty() {
+    fn answer_kept(self: &Rc<Self>, mut request: PullRequest, plan: &ReadPlan, kept: &Kept) {
+        if kept.messages > 0 {
+            self.pulled.note(kept.messages);
             self.write_reply(&request.origin, |out| {
                 let code = response::SUCCESS;
                 let start = begin(out, &request.origin, code, Some("FOUND"), plan);
-                out.extend_from_slice(body);
+                out.extend_from_slice(&kept.records);
                 start.finish(out);
             });
         } else if matches!(request.wait, Wait::Until(_)) && plan.next_offset == plan.max {
@@ -57,28 +58,35 @@ impl<R: Runtime> Shard<R> {
     }
 }
 
+/// What is wanted of what was read.
+#[derive(Default)]
+struct Kept {
+    records: Vec<u8>,
+    messages: usize,
+}
+
 /// Reads on until a message is wanted, the queue ends or enough was looked at. Gives what is
 /// wanted, and the plan to answer from.
-async fn kept<R: Runtime>(
+async fn read_wanted<R: Runtime>(
     log: &BrokerLog<R>,
     queue: QueueHandle,
     request: &PullRequest,
     mut plan: ReadPlan,
     filter: &SqlFilter,
-) -> Result<(ReadPlan, Vec<u8>), Refusal> {
+) -> Result<(ReadPlan, Kept), Refusal> {
     let limits = pull_check::limits(request.messages_max, request.bytes_max, true);
     let read_limits =
         ReadLimits { messages: limits.messages, bytes: limits.bytes, scan: limits.scan };
-    let (mut scanned, mut read, mut body) = (0, Vec::new(), Vec::new());
+    let (mut scanned, mut read, mut kept) = (0, Vec::new(), Kept::default());
     loop {
         read.clear();
         if !(plan.in_memory && log.copy_resident(&plan, &mut read)) {
             let done = log.read_cold(&plan, &mut read).await;
             done.map_err(|error| Refusal::system_error(error.to_string()))?;
         }
-        keep_wanted(&read, filter, &mut body)?;
+        keep_wanted(&read, filter, &mut kept)?;
         scanned += plan.extents.len();
-        if !body.is_empty() || plan.next_offset >= plan.max || scanned >= limits.scan {
+        if kept.messages > 0 || plan.next_offset >= plan.max || scanned >= limits.scan {
             break;
         }
         let next = log.plan_read(queue, plan.next_offset, &read_limits, |_| true);
@@ -87,19 +95,20 @@ async fn kept<R: Runtime>(
         }
         plan = next;
     }
-    plan.status = if body.is_empty() { ReadStatus::NoMatched } else { ReadStatus::Found };
-    Ok((plan, body))
+    plan.status = if kept.messages > 0 { ReadStatus::Found } else { ReadStatus::NoMatched };
+    Ok((plan, kept))
 }
 
 /// Appends those of the records that the filter keeps.
-fn keep_wanted(records: &[u8], filter: &SqlFilter, out: &mut Vec<u8>) -> Result<(), Refusal> {
+fn keep_wanted(records: &[u8], filter: &SqlFilter, kept: &mut Kept) -> Result<(), Refusal> {
     let mut rest = records;
     while !rest.is_empty() {
         let record = Record::decode(rest);
         let record = record.map_err(|error| Refusal::system_error(error.to_string()))?;
         let (bytes, behind) = rest.split_at(record.size.min(rest.len()));
         if filter.keep(record.properties) {
-            out.extend_from_slice(bytes);
+            kept.records.extend_from_slice(bytes);
+            kept.messages += 1;
         }
         rest = behind;
     }

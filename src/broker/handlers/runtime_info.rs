@@ -8,6 +8,7 @@ use ringmq_remoting::{body::KVTable, encode::VERSION, fastjson};
 
 use super::topic::version;
 use crate::{
+    features::rates::{Rates, Totals},
     requests::{Field, Handled, Request, Response},
     shard::Shard,
 };
@@ -26,30 +27,13 @@ pub async fn runtime_info<R: Runtime>(shard: &Rc<Shard<R>>, _: &Request<'_>) -> 
     put("runtime", uptime(now - facts.boot_timestamp));
     let start = facts.config.start_accept_send_request_time_stamp;
     put("startAcceptSendRequestTimeStamp", start.to_string());
-    // Rates are not counted yet; tools need the keys to be there and to be numbers.
-    for name in RATES {
-        put(name, "0.0 0.0 0.0".to_owned());
-    }
     for name in COUNTS {
         put(name, "0".to_owned());
     }
-    let (mut appends, mut bytes, mut longest) = (0, 0, 0);
-    let (mut min, mut max) = (i64::MAX, 0);
-    for log in shard.own_logs() {
-        let counters = log.counters();
-        appends += counters.appends;
-        bytes += counters.append_bytes;
-        longest = longest.max(counters.write_nanoseconds_max / 1_000_000);
-        let (first, end) = log.position_range();
-        min = min.min(first.get());
-        max = max.max(end.get());
-    }
-    put("putMessageTimesTotal", appends.to_string());
-    put("msgPutTotalTodayNow", appends.to_string());
-    put("putMessageSizeTotal", bytes.to_string());
-    put("putMessageAverageSize", average(bytes, appends));
-    put("putMessageEntireTimeMax", longest.to_string());
-    put("commitLogMinOffset", min.min(max).to_string());
+    let all = shard.all_totals().await;
+    put_totals(&mut put, &shard.control().rates.borrow(), &all.totals, now);
+    let (min, max) = all.range.unwrap_or_default();
+    put("commitLogMinOffset", min.to_string());
     put("commitLogMaxOffset", max.to_string());
     if let Ok((free, total)) = shard.runtime.disk().space(&facts.store_path).await {
         let gib = |bytes: u64| bytes as f64 / (1u64 << 30) as f64;
@@ -62,18 +46,44 @@ pub async fn runtime_info<R: Runtime>(shard: &Rc<Shard<R>>, _: &Request<'_>) -> 
     Ok(Response::with_body(fastjson::to_vec(&KVTable { table })))
 }
 
+/// What a rate counts.
+type Count = fn(&Totals) -> u64;
+
 /// "a b c": averages over 10 s, 60 s and 600 s. Both spellings of the last are in use.
-const RATES: [&str; 6] =
-    ["putTps", "getTotalTps", "getFoundTps", "getMissTps", "getTransferedTps", "getTransferredTps"];
+const RATES: [(&str, Count); 6] = [
+    ("putTps", |all| all.puts),
+    ("getTotalTps", |all| all.gets_found + all.gets_missed),
+    ("getFoundTps", |all| all.gets_found),
+    ("getMissTps", |all| all.gets_missed),
+    ("getTransferedTps", |all| all.transferred),
+    ("getTransferredTps", |all| all.transferred),
+];
+
+fn put_totals<T>(put: &mut impl FnMut(&str, String) -> T, rates: &Rates, all: &Totals, now: i64) {
+    for (name, count) in RATES {
+        let [ten, sixty, six_hundred] = rates.per_second(now, all, count);
+        put(name, format!("{ten:.3} {sixty:.3} {six_hundred:.3}"));
+    }
+    let (today, yesterday) = (rates.today_morning(), rates.yesterday_morning());
+    for (name, count) in [
+        ("msgPutTotalYesterdayMorning", yesterday.puts),
+        ("msgPutTotalTodayMorning", today.puts),
+        ("msgPutTotalTodayNow", all.puts),
+        ("msgGetTotalYesterdayMorning", yesterday.transferred),
+        ("msgGetTotalTodayMorning", today.transferred),
+        ("msgGetTotalTodayNow", all.transferred),
+        ("putMessageTimesTotal", all.puts),
+        ("putMessageFailedTimes", all.puts_failed),
+        ("putMessageSizeTotal", all.put_bytes),
+        ("putMessageEntireTimeMax", all.write_ms_max),
+    ] {
+        put(name, count.to_string());
+    }
+    put("putMessageAverageSize", average(all.put_bytes, all.puts));
+}
 
 /// Numbers that RingMQ has no counterpart of, or does not count.
-const COUNTS: [&str; 22] = [
-    "msgPutTotalYesterdayMorning",
-    "msgPutTotalTodayMorning",
-    "msgGetTotalYesterdayMorning",
-    "msgGetTotalTodayMorning",
-    "msgGetTotalTodayNow",
-    "putMessageFailedTimes",
+const COUNTS: [&str; 16] = [
     "getMessageEntireTimeMax",
     "dispatchMaxBuffer",
     "dispatchBehindBytes",

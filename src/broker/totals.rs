@@ -1,0 +1,75 @@
+//! What the shards did since the start, and what the control shard makes of it.
+
+use std::{cell::Cell, rc::Rc};
+
+use ringmq_io::Runtime;
+
+use crate::{
+    ask::{Answer, Ask, ShardTotals},
+    features::rates::Totals,
+    shard::Shard,
+};
+
+/// Pulls that a shard has answered.
+#[derive(Default)]
+pub struct Pulled {
+    found: Cell<u64>,
+    missed: Cell<u64>,
+    messages: Cell<u64>,
+}
+
+impl Pulled {
+    /// A pull is answered with so many messages.
+    pub fn note(&self, messages: usize) {
+        let times = if messages == 0 { &self.missed } else { &self.found };
+        times.set(times.get() + 1);
+        self.messages.set(self.messages.get() + messages as u64);
+    }
+}
+
+impl<R: Runtime> Shard<R> {
+    /// What this shard did since the start.
+    pub fn totals(&self) -> ShardTotals {
+        let mut totals = Totals {
+            gets_found: self.pulled.found.get(),
+            gets_missed: self.pulled.missed.get(),
+            transferred: self.pulled.messages.get(),
+            ..Totals::default()
+        };
+        let mut range = None;
+        for log in self.own_logs() {
+            let counters = log.counters();
+            totals.add(&Totals {
+                puts: counters.appends,
+                put_bytes: counters.append_bytes,
+                puts_failed: counters.refused_busy + counters.refused_full,
+                write_ms_max: counters.write_nanoseconds_max / 1_000_000,
+                ..Totals::default()
+            });
+            let (first, end) = log.position_range();
+            range = join(range, Some((first.get(), end.get())));
+        }
+        ShardTotals { totals, range }
+    }
+
+    /// What all shards did since the start.
+    pub async fn all_totals(self: &Rc<Self>) -> ShardTotals {
+        let mut all = ShardTotals::default();
+        for shard in self.everybody() {
+            if let Answer::Totals(one) = self.ask(shard, Ask::Totals).await {
+                all.totals.add(&one.totals);
+                all.range = join(all.range, one.range);
+            }
+        }
+        all
+    }
+}
+
+fn join(left: Option<(i64, i64)>, right: Option<(i64, i64)>) -> Option<(i64, i64)> {
+    match (left, right) {
+        (Some((min, max)), Some((other_min, other_max))) => {
+            Some((min.min(other_min), max.max(other_max)))
+        }
+        (left, right) => left.or(right),
+    }
+}
