@@ -78,8 +78,14 @@ async fn deliver_level<R: Runtime>(shard: &Rc<Shard<R>>, topic: &TopicView, leve
         let mut wait = None;
         while due.len() < WINDOW {
             let offset = cursor + due.len() as i64;
-            let Some(entry) = log.entry(queue, offset) else {
-                break;
+            let entry = match log.entry(queue, offset).await {
+                Ok(Some(entry)) => entry,
+                Ok(None) => break,
+                Err(error) => {
+                    tracing::error!(level, offset, %error, "delayed messages are not read");
+                    wait = Some(RETRY);
+                    break;
+                }
             };
             match delay::step(levels, level, entry.tags_code, shard.runtime.now_ms()) {
                 DelayStep::Deliver => due.push(entry),
@@ -94,7 +100,7 @@ async fn deliver_level<R: Runtime>(shard: &Rc<Shard<R>>, topic: &TopicView, leve
                 shard.runtime.sleep(wait.min(LOOK_AGAIN)).await;
             } else {
                 log.watch(queue);
-                if log.entry(queue, cursor).is_none() {
+                if cursor >= log.bounds(queue).1 {
                     arrived.take().await;
                 }
             }

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use ringmq_io::{DiskError, File, Runtime};
 
-use crate::{Sink, options::FlushMode, shared::Shared};
+use crate::{Sink, index, options::FlushMode, shared::Shared};
 
 /// Writes the mark at most once an interval, and only when the log has moved.
 pub async fn run_marks<R: Runtime, S: Sink>(shared: Rc<Shared<R, S>>) {
@@ -65,6 +65,7 @@ pub async fn run_syncs<R: Runtime, S: Sink>(shared: Rc<Shared<R, S>>) {
             return;
         }
         shared.published.notify();
+        index::write::wake(&shared);
     }
 }
 

@@ -115,6 +115,14 @@ impl Envelope {
         out[..4].copy_from_slice(&crc.to_le_bytes());
     }
 
+    /// Bytes of envelope and payload, as `bytes` claim without being checked.
+    pub fn claimed_bytes(bytes: &[u8]) -> Option<usize> {
+        let length: &[u8; 4] = bytes.get(8..12)?.first_chunk()?;
+        let length = u32::from_le_bytes(*length) as usize;
+        let magic = bytes.get(4..6)? == MAGIC.to_le_bytes();
+        (magic && length <= PAYLOAD_BYTES_MAX).then_some(BYTES + length)
+    }
+
     /// Checks what stands at the start of `bytes`, which were read from `position`. The payload is
     /// the `length` bytes behind the envelope.
     pub fn open(bytes: &[u8], position: u64) -> Result<Envelope, Reject> {

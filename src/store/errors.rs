@@ -31,6 +31,8 @@ pub enum OpenError {
         label = case.label(), path = path.display(), remedy = case.remedy()
     )]
     Refused { case: Case, path: PathBuf, from: u64, to: u64, found: String },
+    #[error("the queue index cannot be cut where retention has cut the log: {found}")]
+    Index { found: String },
     #[error("option {option} is {value}, must be {must}")]
     Option { option: &'static str, value: u64, must: &'static str },
 }

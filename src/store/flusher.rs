@@ -7,7 +7,7 @@ use ringmq_base::limits::BLOCK_BYTES;
 use ringmq_io::{BlockBuffer, Disk, DiskError, File, Runtime};
 
 use crate::{
-    Sink,
+    Sink, index,
     options::FlushMode,
     segment::{BufferOf, Segment},
     shared::{Operation, Shared},
@@ -69,6 +69,7 @@ fn acknowledge<R: Runtime, S: Sink>(
         shared.sink.arrived(&published.arrived);
     }
     shared.published.notify();
+    index::write::wake(shared);
     if space {
         shared.space.notify();
     }

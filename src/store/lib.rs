@@ -39,7 +39,7 @@ mod testing;
 mod zero;
 
 pub use errors::{AppendError, LogError, OpenError, ReadError};
-pub use index::QueueHandle;
+pub use index::{QueueHandle, read::PageNeeded};
 pub use log::Log;
 pub use manifest::{Manifest, log_directory, open_manifest};
 pub use meta::MetaLog;

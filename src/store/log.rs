@@ -6,9 +6,11 @@ use ringmq_base::{LogPosition, PhysicalOffset, record::NewRecord};
 use ringmq_io::{Disk as _, Runtime, Shares};
 
 use crate::{
-    AppendError, Appended, Counters, LogError, LogOptions, OpenError, QueueHandle, Recovery, Sink,
+    AppendError, Appended, Counters, LogError, LogOptions, OpenError, QueueHandle, ReadError,
+    Recovery, Sink,
     cache::Cache,
     checkpoint, flusher,
+    index::{self, read::PageCache},
     mark::MarkFile,
     options::FlushMode,
     recovery::{Recovered, recover},
@@ -48,7 +50,13 @@ impl<R: Runtime, S: Sink> Log<R, S> {
         runtime.disk().create_directory(&options.directory).await?;
         let recovered = recover(&runtime, &options).await?;
         let report = recovered.report.clone();
+        let cut = recovered.progress.good > 0 && recovered.progress.first < report.first;
         let log = Log { shared: Rc::new(assemble(runtime, options, sink, recovered)) };
+        if cut {
+            // Retention went on after the last snapshot.
+            let trimmed = index::trim::trim(&log.shared, report.first).await;
+            trimmed.map_err(|error| OpenError::Index { found: error.to_string() })?;
+        }
         log.spawn_tasks();
         Ok((log, report))
     }
@@ -62,6 +70,7 @@ impl<R: Runtime, S: Sink> Log<R, S> {
         runtime.spawn(Shares::Foreground, "log space", space::run(shared()));
         runtime.spawn(Shares::Background, "log zeroing", zero::run(shared()));
         runtime.spawn(Shares::Background, "log marks", checkpoint::run_marks(shared()));
+        runtime.spawn(Shares::Background, "log index", index::write::run(shared()));
         if self.shared.options.flush == FlushMode::Async {
             runtime.spawn(Shares::Background, "log syncs", checkpoint::run_syncs(shared()));
         }
@@ -160,6 +169,18 @@ impl<R: Runtime, S: Sink> Log<R, S> {
         (offset(state.first), offset(state.written))
     }
 
+    /// Resolves when the index needs nothing of the log before `first` at the next start, or the log
+    /// is fenced or closing. The first step of removing old segments.
+    pub async fn prepare_cut(&self, first: LogPosition) {
+        index::trim::prepare(&self.shared, first.0).await;
+    }
+
+    /// Raises the first offset of every queue past the messages before `first`, which must be where
+    /// the log begins by now, on stable storage. Messages behind stay, to the last one.
+    pub async fn cut_queues(&self, first: LogPosition) -> Result<(), ReadError> {
+        index::trim::trim(&self.shared, first.0).await
+    }
+
     pub fn counters(&self) -> Counters {
         let state = self.shared.state.borrow();
         let fenced = match &state.phase {
@@ -195,6 +216,14 @@ impl<R: Runtime, S: Sink> Log<R, S> {
             return Err(error);
         }
         let mut result = shared.sync().await;
+        let grown = shared.state.borrow_mut().replay_position() > shared.progress.get().position;
+        if result.is_ok() && grown {
+            result = match index::write::write_snapshot(shared).await {
+                // The next start replays more, no more than that.
+                Err(error) if zero::is_full(&error) => Ok(()),
+                other => other,
+            };
+        }
         if result.is_ok() {
             result = shared.write_mark(true).await;
         }
@@ -228,6 +257,7 @@ fn assemble<R: Runtime, S: Sink>(
         tickets: VecDeque::new(),
         arriving: Vec::new(),
         spaces,
+        turns: VecDeque::new(),
         full: None,
         wants_space: false,
         first: recovered.report.first,
@@ -242,6 +272,7 @@ fn assemble<R: Runtime, S: Sink>(
         counters: Counters::default(),
     };
     let mark: MarkFile<R> = recovered.mark;
+    let pages = PageCache::new(options.index_cache_pages);
     let zeroing = Zeroing::new(block_ceiling(end), options.zero_ahead_bytes);
     assert_eq!(mark.last().position, end);
     Shared {
@@ -251,6 +282,11 @@ fn assemble<R: Runtime, S: Sink>(
         sink,
         state: state.into(),
         segments: recovered.segments.into(),
+        pages,
+        index_files: recovered.index_files.into(),
+        progress: recovered.progress.into(),
+        snapshot_wanted: recovered.anew.into(),
+        index_work: Default::default(),
         mark,
         zeroing,
         appended: Default::default(),

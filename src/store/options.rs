@@ -41,6 +41,15 @@ pub struct LogOptions {
     pub checkpoint_interval: Duration,
     /// How often written bytes are synced in [`FlushMode::Async`].
     pub async_sync_interval: Duration,
+    /// A snapshot of the index is made when the log has grown by so many bytes, or by more if
+    /// snapshots are large. About as much is read again at start.
+    pub snapshot_bytes: u64,
+    /// Blocks of an index segment, 3 or more.
+    pub index_segment_blocks: u64,
+    /// Pages of the index that wait until they are written together, at most 128.
+    pub index_batch_pages: usize,
+    /// Pages of the index that stay in memory for readers.
+    pub index_cache_pages: usize,
 }
 
 impl LogOptions {
@@ -58,6 +67,10 @@ impl LogOptions {
             backlog_bytes_max: 64 << 20,
             checkpoint_interval: Duration::from_secs(1),
             async_sync_interval: Duration::from_millis(500),
+            snapshot_bytes: 64 << 20,
+            index_segment_blocks: 16 << 10,
+            index_batch_pages: 64,
+            index_cache_pages: 1024,
         }
     }
 
@@ -68,6 +81,10 @@ impl LogOptions {
             ("zero_ahead_bytes", self.zero_ahead_bytes, block, 1 << 40),
             ("batch_bytes_max", self.batch_bytes_max as u64, block, 1 << 26),
         ];
+        if !(3..1 << 32).contains(&self.index_segment_blocks) {
+            let (option, value) = ("index_segment_blocks", self.index_segment_blocks);
+            return Err(OpenError::Option { option, value, must: "3 or more" });
+        }
         for (option, value, least, most) in blocks {
             if value % block != 0 || value < least || value > most {
                 let must = "a multiple of 4096 within its range";

@@ -100,6 +100,10 @@ pub struct Counters {
     pub zero_waits: u64,
     pub cold_reads: u64,
     pub cold_read_bytes: u64,
+    /// Pages of the queue index written and read, and snapshots of it.
+    pub index_pages: u64,
+    pub index_reads: u64,
+    pub snapshots: u64,
     /// Appends refused because too much waits for the disk, or because the disk is full.
     pub refused_busy: u64,
     pub refused_full: u64,

@@ -5,9 +5,10 @@ use ringmq_base::{LogPosition, PhysicalOffset, record::Record};
 use ringmq_io::Runtime;
 
 use crate::{
-    Boundary, Entry, Log, QueueHandle, ReadError, ReadLimits, ReadPlan, ReadStatus, Sink,
+    Boundary, Entry, Log, PageNeeded, QueueHandle, ReadError, ReadLimits, ReadPlan, ReadStatus,
+    Sink,
     envelope::{self, Envelope, Kind},
-    index::Location,
+    index::{self, Location},
     segment::HEADER_BYTES,
 };
 
@@ -21,26 +22,52 @@ impl<R: Runtime, S: Sink> Log<R, S> {
         (state.index.queue(queue).min(), max)
     }
 
-    /// A visible entry.
-    pub fn entry(&self, queue: QueueHandle, offset: i64) -> Option<Entry> {
-        let mut state = self.shared.state.borrow_mut();
-        let log = state.log;
-        state.visible_entry(queue, offset).map(|found| Entry {
+    /// Where in the log the messages of the queue begin, or shortly before; `None` without any.
+    pub fn first_position(&self, queue: QueueHandle) -> Option<LogPosition> {
+        self.shared.state.borrow_mut().index.queue(queue).first_position().map(LogPosition)
+    }
+
+    /// A visible entry; `None` outside of what the queue has.
+    pub async fn entry(&self, queue: QueueHandle, offset: i64) -> Result<Option<Entry>, ReadError> {
+        let log = self.shared.options.log;
+        Ok(self.location(queue, offset).await?.map(|found| Entry {
             physical: PhysicalOffset::new(log, LogPosition(found.position)),
             size: found.size,
             tags_code: found.tags_code,
-        })
+        }))
+    }
+
+    async fn location(
+        &self,
+        queue: QueueHandle,
+        offset: i64,
+    ) -> Result<Option<Location>, ReadError> {
+        if offset >= self.shared.state.borrow_mut().max(queue) {
+            return Ok(None);
+        }
+        loop {
+            match index::read::entry(&self.shared, queue, offset) {
+                Ok(found) => return Ok(found),
+                Err(needed) => self.fetch(needed).await?,
+            }
+        }
+    }
+
+    /// Brings into memory what [`Log::plan_read`] said it needs.
+    pub async fn fetch(&self, needed: PageNeeded) -> Result<(), ReadError> {
+        index::read::load(&self.shared, needed).await.map(drop)
     }
 
     /// Finds out what a read from `from` brings. `keep` sees the tags code of each entry and must
-    /// not use the log.
+    /// not use the log. Fails if part of the index has to be brought first with [`Log::fetch`];
+    /// then plan again.
     pub fn plan_read(
         &self,
         queue: QueueHandle,
         from: i64,
         limits: &ReadLimits,
         mut keep: impl FnMut(i64) -> bool,
-    ) -> ReadPlan {
+    ) -> Result<ReadPlan, PageNeeded> {
         let mut state = self.shared.state.borrow_mut();
         let resident_from = state.tail.resident_from();
         let max = state.max(queue);
@@ -67,11 +94,17 @@ impl<R: Runtime, S: Sink> Log<R, S> {
             None
         };
         if let Some((status, next_offset)) = outside {
-            return ReadPlan { status, next_offset, ..plan };
+            return Ok(ReadPlan { status, next_offset, ..plan });
         }
         let end = max.min(from.saturating_add_unsigned(limits.scan.max(1) as u64));
+        let mut reader = index::read::Reader::new(&self.shared.pages, queue, entries);
         while plan.next_offset < end {
-            let found = entries.get(plan.next_offset).expect("between min and max");
+            let found = match reader.entry(plan.next_offset) {
+                Ok(found) => found,
+                // What was found so far is answered; the page is asked for by the next read.
+                Err(_) if !plan.extents.is_empty() => break,
+                Err(needed) => return Err(needed),
+            };
             let size = found.size as usize;
             let full = plan.extents.len() >= limits.messages || plan.bytes + size > limits.bytes;
             if full && !plan.extents.is_empty() {
@@ -85,7 +118,23 @@ impl<R: Runtime, S: Sink> Log<R, S> {
                 plan.status = ReadStatus::Found;
             }
         }
-        plan
+        Ok(plan)
+    }
+
+    /// [`Log::plan_read`] with what it needs of the index brought from disk.
+    pub async fn plan_cold_read(
+        &self,
+        queue: QueueHandle,
+        from: i64,
+        limits: &ReadLimits,
+        mut keep: impl FnMut(i64) -> bool,
+    ) -> Result<ReadPlan, ReadError> {
+        loop {
+            match self.plan_read(queue, from, limits, &mut keep) {
+                Ok(plan) => return Ok(plan),
+                Err(needed) => self.fetch(needed).await?,
+            }
+        }
     }
 
     /// Appends the planned records to `out` if all are in memory; else leaves it unchanged and the
@@ -150,9 +199,11 @@ impl<R: Runtime, S: Sink> Log<R, S> {
         match (opened, Record::decode(payload).ok()) {
             (Ok(envelope), Some(record)) if envelope.kind == Kind::Message => {
                 // The body of a message may imitate a record; the index has the last word.
-                let mut state = self.shared.state.borrow_mut();
-                let queue = state.index.find(record.topic, record.queue_id);
-                let found = queue.and_then(|queue| state.visible_entry(queue, record.queue_offset));
+                let queue = self.find_queue(record.topic, record.queue_id);
+                let found = match queue {
+                    Some(queue) => self.location(queue, record.queue_offset).await?,
+                    None => None,
+                };
                 let genuine = found.is_some_and(|found| found.position == position);
                 Ok(genuine.then(|| payload.to_vec()))
             }
@@ -206,8 +257,10 @@ impl<R: Runtime, S: Sink> Log<R, S> {
     }
 
     async fn store_time(&self, queue: QueueHandle, offset: i64) -> Result<i64, ReadError> {
-        let found = self.shared.state.borrow_mut().visible_entry(queue, offset);
-        let Location { position, size, .. } = found.expect("visible entries stay");
+        // Retention may have removed it meanwhile.
+        let removed = ReadError::Removed { from: 0, to: self.shared.state.borrow().first };
+        let found = self.location(queue, offset).await?;
+        let Location { position, size, .. } = found.ok_or(removed)?;
         let mut record = Vec::new();
         self.load_records(&[(LogPosition(position), size)], &mut record).await?;
         Record::decode(&record).map(|record| record.store_timestamp).map_err(|error| {

@@ -18,7 +18,7 @@ use ringmq_io::{Disk, File, Runtime};
 use crate::{
     LogOptions, OpenError,
     block::BlockError,
-    index::Index,
+    index::{self, Index, files::IndexFiles, write::Progress},
     mark::{Mark, MarkFile, NEW_NAME},
     segment::{self, HEADER_BYTES, Header, Segment, log_word, parse_name},
     space::FIRST_BYTES,
@@ -33,13 +33,13 @@ use window::Window;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recovery {
     pub case: Case,
-    /// Messages in the log and bytes scanned for them.
+    /// Messages scanned, those behind the snapshot, and bytes scanned for them.
     pub records: u64,
     pub bytes: u64,
     /// First position of the log and where the next append goes.
     pub first: u64,
     pub end: u64,
-    /// Up to where the mark said that the log was on stable storage.
+    /// Up to where mark and snapshot said that the log was on stable storage.
     pub mark: u64,
     /// Opening number that appends carry from now on.
     pub epoch: u32,
@@ -50,6 +50,10 @@ pub struct Recovery {
 pub struct Recovered<R: Runtime> {
     pub report: Recovery,
     pub index: Index,
+    pub index_files: IndexFiles<R>,
+    pub progress: Progress,
+    /// The index was made anew because pages were missing or damaged.
+    pub anew: bool,
     pub segments: Vec<Rc<Segment<R>>>,
     /// The segment of the end and those behind it.
     pub spaces: Vec<Space>,
@@ -76,7 +80,9 @@ pub async fn recover<R: Runtime>(
         None => (create(disk, options).await?, true),
     };
     let candidates = open_segments::<R>(disk, options, &mark).await?;
-    let mut end = scan(runtime, &candidates, &mark).await?;
+    let loaded = index::load::load::<R>(disk, options, &mark).await?;
+    let mut end = scan(runtime, &candidates, &mark, loaded).await?;
+    end.loaded.apply_floors();
     if new {
         end.case = Case::New;
     }
@@ -95,7 +101,7 @@ async fn accept<R: Runtime>(
     disk: &R::Disk,
     options: &LogOptions,
     candidates: Vec<Candidate<R>>,
-    end: End,
+    mut end: End<R>,
     mark: &Mark,
 ) -> Result<Recovered<R>, OpenError> {
     let position = end.position;
@@ -117,6 +123,7 @@ async fn accept<R: Runtime>(
     let epoch = mark.epoch.max(end.last_epoch) + 1;
     let next = Mark { position, epoch, clean: false, ..*mark };
     let mark_file = MarkFile::begin(disk, &options.directory, next).await?;
+    index::load::begin(disk, options, &mut end.loaded).await?;
     remove_leftovers(disk, options).await?;
     let spaces = candidates[tail..].iter().map(|one| {
         let (start, end) = (one.segment.start, one.segment.end());
@@ -133,15 +140,18 @@ async fn accept<R: Runtime>(
             bytes: end.bytes,
             first: mark.first,
             end: position,
-            mark: mark.position,
+            mark: mark.position.max(end.loaded.stable),
             epoch,
             duration: Duration::ZERO,
         },
-        index: end.index,
+        index: end.loaded.index,
+        index_files: end.loaded.files,
+        progress: end.loaded.progress,
+        anew: !end.loaded.floors.is_empty(),
         segments: candidates.into_iter().map(|one| Rc::new(one.segment)).collect(),
         spaces,
         resident,
-        last_timestamp: end.last_timestamp,
+        last_timestamp: end.loaded.last_timestamp,
         mark: mark_file,
     })
 }

@@ -10,6 +10,7 @@ use ringmq_io::{DiskError, Runtime, signal::Notify};
 use crate::{
     LogError, LogOptions, Sink,
     cache::Cache,
+    index::{files::IndexFiles, read::PageCache, write::Progress},
     mark::{Mark, MarkFile},
     segment::Segment,
     state::{Phase, State},
@@ -26,6 +27,13 @@ pub struct Shared<R: Runtime, S: Sink> {
     pub mark: MarkFile<R>,
     pub zeroing: Zeroing,
     pub cache: Rc<Cache>,
+    pub index_files: RefCell<IndexFiles<R>>,
+    pub pages: PageCache,
+    pub progress: Cell<Progress>,
+    /// A snapshot is to be made as soon as possible.
+    pub snapshot_wanted: Cell<bool>,
+    /// There may be pages or a snapshot to write, or the phase changed.
+    pub index_work: Notify,
     /// Something was appended, or the phase changed.
     pub appended: Notify,
     /// Something was written, or the phase changed.
@@ -71,7 +79,8 @@ impl<R: Runtime, S: Sink> Shared<R, S> {
     }
 
     pub fn phase_changed(&self) {
-        for event in [&self.appended, &self.published, &self.space, &self.room, &self.idle] {
+        let events = [&self.appended, &self.published, &self.space, &self.room, &self.idle];
+        for event in events.into_iter().chain([&self.index_work]) {
             event.notify();
         }
         self.zeroing.changed.notify();

@@ -14,7 +14,7 @@ use ringmq_base::{
 use crate::{
     AppendError, Appended, Counters, LogError, QueueHandle,
     envelope::{self, Envelope, Kind},
-    index::{Index, Location},
+    index::{Index, Location, Place},
     segment::HEADER_BYTES,
     tail::{Batch, Tail},
 };
@@ -57,6 +57,8 @@ pub struct State<T> {
     pub arriving: Vec<(u64, QueueHandle)>,
     /// The segment that appends go to, and those behind it.
     pub spaces: VecDeque<Space>,
+    /// Where records of one segment end and those of the next begin, as far as not stable.
+    pub turns: VecDeque<(u64, u64)>,
     pub full: Option<Full>,
     /// When an append was refused for want of space and the space task has not tried since.
     pub wants_space: bool,
@@ -112,13 +114,14 @@ impl<T> State<T> {
         Envelope::new(Kind::Message, size, self.epoch, tags_code, unstable).seal(out, position);
         self.tail.count_message();
         // The size fits: `admit` has compared it with a limit of 16 MiB.
-        entries.push(Location { position: record_position, size: size as u32, tags_code });
         self.position = position + stride as u64;
-        self.backlog += stride;
         if entries.watched {
             entries.watched = false;
             self.arriving.push((self.position, queue));
         }
+        self.index
+            .push(queue, Location { position: record_position, size: size as u32, tags_code });
+        self.backlog += stride;
         self.counters.appends += 1;
         self.counters.append_bytes += stride as u64;
         let (queue_offset, store_timestamp) = (placement.queue_offset, placement.store_timestamp);
@@ -192,7 +195,9 @@ impl<T> State<T> {
         let unstable = self.position - self.stable;
         Envelope::new(Kind::EndOfSegment, 0, self.epoch, 0, unstable).seal(out, self.position);
         self.backlog += envelope::BYTES;
+        let end = self.position + envelope::BYTES as u64;
         self.position = next.start + HEADER_BYTES;
+        self.turns.push_back((end, self.position));
         self.spaces.pop_front();
     }
 
@@ -208,6 +213,18 @@ impl<T> State<T> {
                 self.counters.refused_busy += 1;
                 AppendError::Busy { backlog: self.backlog, limit: self.backlog_max }
             }
+        }
+    }
+
+    /// Where a replay begins that is to find all that is not stable: at a record, or where the next
+    /// one will be.
+    pub fn replay_position(&mut self) -> u64 {
+        while self.turns.front().is_some_and(|(end, _)| *end < self.stable) {
+            self.turns.pop_front();
+        }
+        match self.turns.front() {
+            Some((end, next)) if *end == self.stable => *next,
+            _ => self.stable,
         }
     }
 
@@ -289,18 +306,13 @@ impl<T> State<T> {
         self.index.queue(queue).visible(written)
     }
 
-    /// A visible entry of a queue.
-    pub fn visible_entry(&mut self, queue: QueueHandle, offset: i64) -> Option<Location> {
-        let max = self.max(queue);
-        if offset < max { self.index.queue(queue).get(offset) } else { None }
-    }
-
     pub fn watch(&mut self, queue: QueueHandle) {
         let written = self.written;
         let entries = self.index.queue(queue);
         let visible = entries.visible(written);
-        match entries.get(visible) {
-            Some(next) if self.arriving.iter().all(|(_, other)| *other != queue) => {
+        match entries.place(visible) {
+            // What is not visible yet is in memory.
+            Some(Place::Memory(next)) if self.arriving.iter().all(|(_, other)| *other != queue) => {
                 self.arriving.push((next.end(), queue));
             }
             Some(_) => {}

@@ -8,6 +8,7 @@ mod damage;
 mod faults;
 mod garbage;
 mod golden;
+mod index;
 mod meta;
 mod stories;
 
@@ -49,6 +50,10 @@ pub fn options(flush: FlushMode) -> LogOptions {
         backlog_bytes_max: 48 << 10,
         checkpoint_interval: Duration::from_millis(20),
         async_sync_interval: Duration::from_millis(5),
+        snapshot_bytes: 24 << 10,
+        index_segment_blocks: 5,
+        index_batch_pages: 1,
+        index_cache_pages: 2,
         ..LogOptions::new(directory(), LogId::new(0).expect("in range"), 77)
     }
 }
@@ -174,7 +179,14 @@ async fn check_range(
     let limits = ReadLimits { messages: 32, bytes: 20_000, scan: 800 };
     let mut next = min;
     while next < max {
-        let plan = log.plan_read(queue, next, &limits, |_| true);
+        let plan = match log.plan_read(queue, next, &limits, |_| true) {
+            Ok(plan) => plan,
+            Err(needed) => match log.fetch(needed).await {
+                Ok(()) => continue,
+                Err(crate::ReadError::Disk(_)) => return,
+                Err(error) => panic!("{error}"),
+            },
+        };
         assert_eq!(plan.status, ReadStatus::Found);
         let mut bytes = Vec::new();
         let resident = log.copy_resident(&plan, &mut bytes);

@@ -5,7 +5,7 @@ use std::{rc::Rc, sync::Arc, time::Duration};
 
 use ringmq_io::{Runtime, Shares};
 use ringmq_remoting::{codes::response, encode, encode::Value};
-use ringmq_store::{ReadLimits, ReadPlan, ReadStatus};
+use ringmq_store::{PageNeeded, ReadLimits, ReadPlan, ReadStatus};
 
 use crate::{
     features::filter::Filter,
@@ -58,6 +58,10 @@ impl<R: Runtime> Shard<R> {
             ReadLimits { messages: limits.messages, bytes: limits.bytes, scan: limits.scan };
         let filter = &request.filter;
         let plan = log.plan_read(queue, request.offset, &limits, |code| filter.keep(code));
+        let plan = match plan {
+            Ok(plan) => plan,
+            Err(needed) => return self.pull_with_page(log, request, needed),
+        };
         if plan.status == ReadStatus::Found {
             if let Filter::Sql(filter) = &request.filter {
                 let filter = filter.clone();
@@ -93,6 +97,26 @@ impl<R: Runtime> Shard<R> {
             }
         }
         self.answer_without_messages(&request, &plan, nothing_new);
+    }
+
+    /// Goes on with a pull of long ago when part of the index has been read.
+    fn pull_with_page(
+        self: &Rc<Self>,
+        log: &BrokerLog<R>,
+        request: PullRequest,
+        needed: PageNeeded,
+    ) {
+        let (shard, log) = (self.clone(), log.clone());
+        self.runtime.spawn(Shares::ColdRead, "index page", async move {
+            match log.fetch(needed).await {
+                Ok(()) => shard.pull(request),
+                Err(error) => {
+                    tracing::error!(topic = %request.topic.topic.name, %error, "pull failed");
+                    shard.refuse(&request.origin, &Refusal::system_error(error.to_string()));
+                }
+            }
+            shard.flush();
+        });
     }
 
     fn answer_found(self: &Rc<Self>, log: &BrokerLog<R>, request: PullRequest, plan: ReadPlan) {

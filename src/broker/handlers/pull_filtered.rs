@@ -89,7 +89,8 @@ async fn read_wanted<R: Runtime>(
         if kept.messages > 0 || plan.next_offset >= plan.max || scanned >= limits.scan {
             break;
         }
-        let next = log.plan_read(queue, plan.next_offset, &read_limits, |_| true);
+        let next = log.plan_cold_read(queue, plan.next_offset, &read_limits, |_| true).await;
+        let next = next.map_err(|error| Refusal::system_error(error.to_string()))?;
         if next.status != ReadStatus::Found {
             break;
         }

@@ -38,11 +38,11 @@ impl<R: Runtime> Shard<R> {
     /// Whether the first message of a queue is recent: new groups then start at the beginning.
     /// Source: Java's `checkInDiskByConsumeOffset`, with 40 % of the memory as the measure.
     pub fn is_young(&self, log: &BrokerLog<R>, queue: QueueHandle) -> bool {
-        let Some(first) = log.entry(queue, 0) else {
+        let Some(first) = log.first_position(queue) else {
             return true;
         };
         let (_, end) = log.position_range();
-        let behind = end.position().0.saturating_sub(first.physical.position().0);
+        let behind = end.position().0.saturating_sub(first.0);
         behind < self.facts.young_bytes
     }
 }
@@ -99,7 +99,9 @@ pub async fn store_timestamp<R: Runtime>(
     queue: QueueHandle,
     offset: i64,
 ) -> Result<Option<i64>, Refusal> {
-    let Some(entry) = log.entry(queue, offset) else {
+    let entry = log.entry(queue, offset).await;
+    let entry = entry.map_err(|error| Refusal::system_error(error.to_string()))?;
+    let Some(entry) = entry else {
         return Ok(None);
     };
     let bytes = log.read_record(entry.physical).await;

@@ -10,9 +10,10 @@ use super::{
 };
 use crate::{
     envelope::{self, Envelope, Kind, Reject},
-    index::{Index, Location},
+    index::{Location, load::Loaded},
     mark::Mark,
     segment::{HEADER_BYTES, Segment},
+    tail::block_floor,
 };
 
 /// So many zero bytes in a row end the search for later records: no write ever leaves such a gap.
@@ -21,19 +22,19 @@ const ZEROS_MAX: u64 = 64 << 20;
 const YIELD_RECORDS: u64 = 4096;
 
 /// Where the valid records end, and what they were.
-pub struct End {
+pub struct End<R: Runtime> {
     pub case: Case,
     pub position: u64,
-    pub index: Index,
+    /// What was known before, with what the scan has added.
+    pub loaded: Loaded<R>,
     pub last_epoch: u32,
-    pub last_timestamp: i64,
     pub records: u64,
     pub bytes: u64,
 }
 
-struct Scan<'a> {
+struct Scan<'a, R: Runtime> {
     mark: &'a Mark,
-    end: End,
+    end: End<R>,
 }
 
 enum Step {
@@ -47,28 +48,30 @@ pub async fn scan<R: Runtime>(
     runtime: &R,
     candidates: &[Candidate<R>],
     mark: &Mark,
-) -> Result<End, OpenError> {
-    let end = End {
-        case: Case::New,
-        position: mark.first + HEADER_BYTES,
-        index: Index::default(),
-        last_epoch: 0,
-        last_timestamp: 0,
-        records: 0,
-        bytes: 0,
-    };
+    loaded: Loaded<R>,
+) -> Result<End<R>, OpenError> {
+    let (from, last_epoch) = (loaded.position, loaded.epoch);
+    let end = End { case: Case::New, position: from, loaded, last_epoch, records: 0, bytes: 0 };
     let mut scan = Scan { mark, end };
     for (at, candidate) in candidates.iter().enumerate() {
         let segment = &candidate.segment;
-        let mut position = segment.start + HEADER_BYTES;
-        let mut window = Window::new(segment, position);
+        if segment.end() <= from {
+            continue;
+        }
+        let mut position = from.max(segment.start + HEADER_BYTES);
+        let began = position;
+        let least = began - segment.start;
+        if candidate.file_bytes < least {
+            let (path, to) = (segment.path.clone(), least);
+            let (from, found) = (candidate.file_bytes, "the end of the file".to_string());
+            return Err(OpenError::Refused { case: Case::ShortSegment, path, from, to, found });
+        }
+        let mut window = Window::new(segment, block_floor(position));
         let stopped = loop {
             scan.end.position = position;
-            let bytes = window.at(position, envelope::BYTES).await?;
-            let bytes = match Envelope::open(bytes, position) {
-                Err(Reject::Short(need)) => window.at(position, need).await?,
-                _ => bytes_of(&mut window, position).await?,
-            };
+            let head = window.at(position, envelope::BYTES).await?;
+            let need = Envelope::claimed_bytes(head).unwrap_or(envelope::BYTES);
+            let bytes = window.at(position, need).await?;
             match scan.step(segment, bytes, position)? {
                 Step::Message(stride) => position += stride as u64,
                 Step::EndOfSegment => break None,
@@ -78,7 +81,7 @@ pub async fn scan<R: Runtime>(
                 runtime.yield_if_needed().await;
             }
         };
-        scan.end.bytes += position - segment.start;
+        scan.end.bytes += position - began;
         if let Some((found, what)) = stopped {
             let rest = &candidates[at..];
             return scan.judge(rest, position, found, what).await;
@@ -90,20 +93,20 @@ pub async fn scan<R: Runtime>(
             return Err(OpenError::Refused { case: Case::MissingSegment, path, from, to, found });
         }
     }
-    unreachable!("the last segment ends the loop")
+    let last = &candidates.last().expect("a log has a segment").segment;
+    let (to, found) = (last.end(), format!("the snapshot goes on at {from}"));
+    let path = last.path.with_file_name(crate::segment::file_name(to));
+    Err(OpenError::Refused { case: Case::MissingSegment, path, from: to, to, found })
 }
 
-/// The window's bytes again; the borrow checker cannot keep them over the branch that reads more.
-async fn bytes_of<'w, R: Runtime>(
-    window: &'w mut Window<'_, R>,
-    position: u64,
-) -> Result<&'w [u8], OpenError> {
-    Ok(window.at(position, envelope::BYTES).await?)
-}
+impl<R: Runtime> Scan<'_, R> {
+    /// Up to where everything was on stable storage.
+    fn durable(&self) -> u64 {
+        self.mark.position.max(self.end.loaded.stable)
+    }
 
-impl Scan<'_> {
     /// Looks at what stands at `position` and takes it into the index if it is a valid record.
-    fn step<R: Runtime>(
+    fn step(
         &mut self,
         segment: &Segment<R>,
         bytes: &[u8],
@@ -125,7 +128,7 @@ impl Scan<'_> {
             Err(error @ Reject::Nothing) => return Ok(Step::Stop(Found::Zeros, error.to_string())),
             Err(error) => return Ok(Step::Stop(Found::Garbage, error.to_string())),
         };
-        let least = if position < self.mark.position { 0 } else { self.mark.epoch };
+        let least = if position < self.durable() { 0 } else { self.mark.epoch };
         let least = least.max(self.end.last_epoch);
         if envelope.epoch < least {
             let found = format!("a record of epoch {} after epoch {least}", envelope.epoch);
@@ -170,29 +173,36 @@ impl Scan<'_> {
         }
         let end = &mut self.end;
         // What retention has removed is missing in front of a queue, nothing elsewhere.
-        let min = if self.mark.first == 0 { 0 } else { record.queue_offset };
-        let handle = end.index.find_or_create(record.topic, record.queue_id, min);
-        let queue = end.index.queue(handle);
-        if record.queue_offset != queue.next() {
-            let (topic, id, next) = (record.topic, record.queue_id, queue.next());
-            let offset = record.queue_offset;
+        let anew = self.mark.first > 0 && end.loaded.progress.good == 0;
+        let min = if anew { record.queue_offset } else { 0 };
+        let index = &mut end.loaded.index;
+        let handle = index.find_or_create(record.topic, record.queue_id, min);
+        let queue = index.queue(handle);
+        let (offset, next) = (record.queue_offset, queue.next());
+        // The snapshot was made while the log went on, so it may know records behind its position.
+        let known = (0..next).contains(&offset) && position < end.loaded.stable;
+        let same = !known || queue.place(offset).is_none_or(|place| place.agrees(&location));
+        if !same || !known && offset != next {
+            let (topic, id) = (record.topic, record.queue_id);
             return Err(format!("offset {offset} of queue {topic}/{id} where {next} is due"));
         }
-        queue.push(location);
+        if !known {
+            index.push(handle, location);
+        }
         end.last_epoch = envelope.epoch;
-        end.last_timestamp = end.last_timestamp.max(record.store_timestamp);
+        end.loaded.last_timestamp = end.loaded.last_timestamp.max(record.store_timestamp);
         end.records += 1;
         Ok(())
     }
 
-    async fn judge<R: Runtime>(
+    async fn judge(
         mut self,
         rest: &[Candidate<R>],
         position: u64,
         found: Found,
         what: String,
-    ) -> Result<End, OpenError> {
-        let before_mark = position < self.mark.position;
+    ) -> Result<End<R>, OpenError> {
+        let before_mark = position < self.durable();
         let clean = self.mark.clean && position == self.mark.position;
         let mut proof = None;
         if !before_mark && !clean {

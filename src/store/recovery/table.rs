@@ -18,6 +18,7 @@ pub enum Case {
     DamagedMark,
     NewerFormat,
     BrokenQueue,
+    DamagedSnapshot,
 }
 
 /// What a case means for the opening.
@@ -43,7 +44,7 @@ const fn row(case: Case, label: &'static str, verdict: Verdict, remedy: &'static
 }
 
 /// In the order of [`Case`].
-pub const CASES: [CaseRow; 15] = {
+pub const CASES: [CaseRow; 16] = {
     use Case::*;
     use Verdict::{Opens, Refused};
     [
@@ -67,6 +68,7 @@ pub const CASES: [CaseRow; 15] = {
             "start the version that wrote it, or a newer one",
         ),
         row(BrokenQueue, "broken queue", Refused, RESTORE),
+        row(DamagedSnapshot, "damaged snapshot", Refused, RESTORE),
     ]
 };
 

@@ -16,11 +16,27 @@ const MARK: &str = "store/log-000/mark";
 
 /// Marks only at open and close.
 fn rare_marks() -> LogOptions {
-    LogOptions { checkpoint_interval: Duration::from_secs(1000), ..options(FlushMode::Sync) }
+    LogOptions {
+        checkpoint_interval: Duration::from_secs(1000),
+        snapshot_bytes: 1 << 40,
+        ..options(FlushMode::Sync)
+    }
 }
 
-/// A store with these messages, each durable before the next if `one_by_one`.
+/// A store with these messages, each durable before the next if `one_by_one`. Without a snapshot, so
+/// that opening looks at all of it.
 fn store(bodies: &[usize], one_by_one: bool, close: bool) -> (SimDisk, SharedOracle) {
+    let (disk, oracle) = store_with_snapshots(bodies, one_by_one, close);
+    let is_snapshot = |path: &PathBuf| path.extension().is_some_and(|end| end == "snp");
+    disk.files().iter().filter(|path| is_snapshot(path)).for_each(|path| disk.remove_file(path));
+    (disk, oracle)
+}
+
+fn store_with_snapshots(
+    bodies: &[usize],
+    one_by_one: bool,
+    close: bool,
+) -> (SimDisk, SharedOracle) {
     let sim = Sim::new(9);
     let oracle = SharedOracle::default();
     sim.run(async |runtime| {
@@ -211,14 +227,14 @@ fn damage_under_a_running_log_is_an_error_and_no_bytes() {
         let queue = log.queue(TOPICS[0], 0);
         let plan = |from| {
             let limits = ReadLimits { messages: 1, bytes: 9999, scan: 9 };
-            log.plan_read(queue, from, &limits, |_| true)
+            log.plan_read(queue, from, &limits, |_| true).expect("in memory")
         };
         let mut out = vec![1, 2, 3];
         let result = log.read_cold(&plan(2), &mut out).await;
         assert!(matches!(result, Err(crate::ReadError::Damaged { .. })), "{result:?}");
         assert_eq!(out, [1, 2, 3]);
         log.read_cold(&plan(3), &mut out).await.expect("the next one is whole");
-        let physical = log.entry(queue, 2).expect("is there").physical;
+        let physical = log.entry(queue, 2).await.expect("reads").expect("is there").physical;
         let result = log.read_record(physical).await;
         assert!(matches!(result, Err(crate::ReadError::Damaged { .. })), "{result:?}");
         log.close().await.expect("closes");

@@ -36,7 +36,7 @@ fn a_write_takes_along_what_was_appended_meanwhile() {
         assert_eq!(log.bounds(queue), (0, 0), "not visible yet");
         let status = |from| {
             let limits = ReadLimits { messages: 9, bytes: 9999, scan: 9 };
-            log.plan_read(queue, from, &limits, |_| true).status
+            log.plan_read(queue, from, &limits, |_| true).expect("in memory").status
         };
         assert_eq!(status(0), ReadStatus::QueueEmpty);
         // The flusher starts with the first; the others come while it writes.
@@ -72,7 +72,8 @@ fn limits_filters_and_single_records_are_honoured() {
         let size = places[0].size;
         let plan = |from, messages, bytes, scan, tag: i64| {
             let limits = ReadLimits { messages, bytes, scan };
-            log.plan_read(queue, from, &limits, |tags| tag == 9 || tags == tag)
+            let keep = |tags| tag == 9 || tags == tag;
+            log.plan_read(queue, from, &limits, keep).expect("in memory")
         };
         assert_eq!(plan(0, 32, 1 << 20, 800, 9).extents.len(), 32);
         assert_eq!(plan(0, 32, 1, 800, 9).extents.len(), 1);
