@@ -165,7 +165,7 @@ impl Consumer {
                     continue;
                 };
                 let (shared, recorder) = (&self.shared, &mut self.recorder);
-                if link.serve(shared, &self.scanner, recorder, closed).is_err() {
+                if link.serve(shared, &mut self.scanner, recorder, closed).is_err() {
                     link.lose(shared, recorder);
                 }
             }
@@ -222,7 +222,7 @@ impl Link {
     fn serve(
         &mut self,
         shared: &Shared,
-        scanner: &Scanner,
+        scanner: &mut Scanner,
         recorder: &mut Recorder,
         until_closed: bool,
     ) -> std::io::Result<()> {

@@ -112,11 +112,13 @@ impl Producer {
                 self.end_sending(now_ns);
                 drained_ns = now_ns + DRAIN_NS;
             }
-            let busy: usize = self.connections.iter().map(|link| link.slots.busy()).sum();
-            if drained_ns != u64::MAX && (busy == 0 || now_ns >= drained_ns) {
-                self.recorder.unanswered = busy as u64;
-                self.meter.finish(&mut self.recorder, &self.shared.window, now_ns);
-                return Ok(self.recorder);
+            if drained_ns != u64::MAX {
+                let busy: usize = self.connections.iter().map(|link| link.slots.busy()).sum();
+                if busy == 0 || now_ns >= drained_ns {
+                    self.recorder.unanswered = busy as u64;
+                    self.meter.finish(&mut self.recorder, &self.shared.window, now_ns);
+                    return Ok(self.recorder);
+                }
             }
             if now_ns >= tick_ns {
                 tick_ns = now_ns + nanoseconds(TICK);
@@ -155,7 +157,8 @@ impl Producer {
         };
         let mut result = Ok(());
         if readable {
-            result = link.receive(&self.shared, &self.scanner, &mut self.recorder, until_closed);
+            result =
+                link.receive(&self.shared, &mut self.scanner, &mut self.recorder, until_closed);
         }
         if result.is_ok() {
             result = match &self.schedule {
@@ -273,7 +276,7 @@ impl Link {
     fn receive(
         &mut self,
         shared: &Shared,
-        scanner: &Scanner,
+        scanner: &mut Scanner,
         recorder: &mut Recorder,
         until_closed: bool,
     ) -> std::io::Result<()> {
@@ -288,6 +291,8 @@ impl Link {
             // interesting latency of all.
             let late = shared.options.rate.is_some() && now_ns >= shared.window.last_ns;
             let (mut answered, mut refused, mut sum_ns, mut max_ns) = (0, 0, 0, 0);
+            // Requests that left together and are answered together enter the histogram together.
+            let (mut run_ns, mut run) = (0, 0);
             while let Some(frame) = connection.next_frame()? {
                 let reply = scanner.scan(frame).ok_or(std::io::ErrorKind::InvalidData)?;
                 if !reply.is_response {
@@ -305,10 +310,13 @@ impl Link {
                 answered += 1;
                 sum_ns += latency_ns;
                 max_ns = latency_ns.max(max_ns);
-                if in_window || late {
-                    recorder.latency.saturating_record(latency_ns);
+                if latency_ns != run_ns {
+                    recorder.took(run_ns, run);
+                    (run_ns, run) = (latency_ns, 0);
                 }
+                run += u64::from(in_window || late);
             }
+            recorder.took(run_ns, run);
             let messages = answered * u64::from(shared.options.batch);
             let bytes = messages * u64::from(shared.options.size);
             if in_window {

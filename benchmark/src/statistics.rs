@@ -106,6 +106,13 @@ impl Recorder {
         }
     }
 
+    /// Counts requests that took so long.
+    pub fn took(&mut self, latency_ns: u64, requests: u64) {
+        if requests > 0 {
+            self.latency.saturating_record_n(latency_ns, requests);
+        }
+    }
+
     /// Counts messages that were `age_ms` old when they were received.
     pub fn age(&mut self, age_ms: u64, messages: u64) {
         if messages > 0 {
