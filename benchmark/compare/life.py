@@ -8,7 +8,7 @@ import wire
 from fio import Fio
 from measuring import CpuMeter, figures, fill, say, tool, tool_words
 from processes import Usage
-from report import Section
+from report import Section, number
 from servers import java, ring
 
 TOPIC = "Compare"
@@ -93,21 +93,23 @@ def queues(options):
         for column, count in ((few, 1), (many, topics)):
             if options.only in (None, "ring"):
                 with ring("sync").servers(options) as servers:
-                    found = many_queues(options, servers, count)
+                    found = many_queues(options, servers, count, {})
                 add(section, round_number, "32x32", column, found)
     if options.with_java or options.only == "java":
         queues_of_java(options, section)
     return section
 
 
-def many_queues(options, servers, topics):
+def many_queues(options, servers, topics, found):
+    """Creates topics, sends to all of their queues, kills and restarts; puts figures into `found` as they
+    come, for not every broker gets to the end."""
     words = ["producer", "-c", 32, "-d", 32, "-t", TOPIC, "--topics", topics, "--queues", 8]
     began = time.monotonic()
-    fill(options, servers, [*words, "--create-topics", "-q", topics * 8])
-    created = time.monotonic() - began
-    found = figures(tool(options, servers, words, options.duration, options.warmup))
-    usage = Usage(servers.broker_pid)
-    found.update({"descriptors": usage.descriptors, "create s": created})
+    # Twice as many messages as queues, so that hardly a queue stays empty.
+    fill(options, servers, [*words, "--create-topics", "-q", topics * 16])
+    found["create s"] = time.monotonic() - began
+    found.update(figures(tool(options, servers, words, options.duration, options.warmup)))
+    found["descriptors"] = Usage(servers.broker_pid).descriptors
     servers.kill_broker()
     last = TOPIC if topics == 1 else f"{TOPIC}-{topics - 1}"
     found["restart s"] = servers.start_broker(last)
@@ -117,16 +119,16 @@ def many_queues(options, servers, topics):
 
 
 def queues_of_java(options, section):
-    """Java is tried once, on fewer queues: a note says how it ended."""
-    topics = options.java_topics
+    """Java is tried once, on fewer queues: a note says how far it came."""
+    found, end = {}, "it came through"
     try:
         with java("async").servers(options) as servers:
-            found = many_queues(options, servers, topics)
-        section.note(f"java async with {topics * 8:,} queues: " + ", ".join(
-            f"{name} {value:,.1f}" for name, value in found.items() if value))
-    except RuntimeError as error:
-        lines = [line for line in str(error).splitlines() if line.strip()]
-        section.note(f"java async with {topics * 8:,} queues ended: {lines[0]}; {lines[-1]}")
+            many_queues(options, servers, options.java_topics, found)
+    except (RuntimeError, OSError) as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        end = f"then it failed: {lines[0][:300]} ... {lines[-1][:300]}"
+    words = ", ".join(f"{name} {number(value)}" for name, value in found.items())
+    section.note(f"java async with {options.java_topics * 8:,} queues: {words}; {end}.")
 
 
 def cold(options):

@@ -57,7 +57,7 @@ def run_case(options, servers, case, blocks=False):
     if case.fill:
         fill(options, servers, [*case.fill, *topic])
         time.sleep(case.settle)
-    before = Disk(servers.folder)
+    before, before_use = Disk(servers.folder), Usage(servers.broker_pid)
     words = [*case.words, *topic]
     if blocks:
         with LogWrites(servers.broker_pid, options.warmup) as writes:
@@ -66,6 +66,8 @@ def run_case(options, servers, case, blocks=False):
     else:
         found = figures(tool(options, servers, words, options.duration, options.warmup))
     found.update(Disk(servers.folder).since(before))
+    use = Usage(servers.broker_pid)
+    found["server read MB/s"] = (use.read_bytes - before_use.read_bytes) / (use.at - before_use.at) / 1e6
     return found
 
 

@@ -240,12 +240,14 @@ impl Producer {
         let connection = Connection::open(*address, self.poll.registry(), Token(index))
             .map_err(|error| connect_error(error, name, *address))?;
         let threads = self.shared.options.threads as usize;
+        let (all, _) = self.shared.options.connections_and_depth();
+        let place = (number * threads + self.shared.thread as usize) * targets.len();
         self.connections.push(Link {
             connection: Some(connection),
             broker,
             slots: Slots::new(depth),
-            // Connections begin at different queues.
-            cursor: (number * threads + self.shared.thread as usize) % targets.len().max(1),
+            // Connections begin far from each other, so that together they soon use all queues.
+            cursor: place / all as usize % targets.len().max(1),
             reconnect_ns: 0,
             beat_ns: 0,
             client_id: self.shared.client_id("producer", index),
