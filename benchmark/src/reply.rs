@@ -1,10 +1,10 @@
 //! The least that must be read of a response: opaque, code, and for pulls the next offset.
 //!
-//! Three ways, each with the next behind it. A broker writes all its successful answers alike, so a
-//! header that begins and ends as the last one did is read by two comparisons ([`Layout`]). Else the
-//! few keys are looked for in the header's text; what that cannot read (white space, an unusual
-//! order) goes through the codec. A quote inside a JSON string is always escaped, so `"opaque":` can
-//! only be a key.
+//! Three ways, each with the next behind it. A broker writes all its successful answers alike, so
+//! a header that begins and ends as the last one did is read by two comparisons ([`Layout`]). Else
+//! the few keys are looked for in the header's text; what that cannot read (white space, an unusual
+//! order) goes through the codec. A quote inside a JSON string is always escaped, so `"opaque":`
+//! can only be a key.
 
 use memchr::memmem::{self, Finder};
 use ringmq_remoting::command::{self, Header};
@@ -41,8 +41,8 @@ const OPAQUE_DIGITS: usize = 10;
 /// How the last successful answer ended: from the key `flag` on, but for the opaque's digits.
 ///
 /// A header that begins with [`SUCCESS`] and ends the same way has the same flag: the end holds no
-/// brace but the last, so its keys are those of the outermost object, and it begins with a comma and
-/// an unescaped quote, so it cannot lie in a string.
+/// brace but the last, so its keys are those of the outermost object, and it begins with a comma
+/// and an unescaped quote, so it cannot lie in a string.
 #[derive(Debug)]
 struct Layout {
     before: Vec<u8>,
