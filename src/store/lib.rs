@@ -36,6 +36,7 @@ mod state;
 mod tail;
 #[cfg(test)]
 mod testing;
+mod verify;
 mod zero;
 
 pub use errors::{AppendError, LogError, OpenError, ReadError};
@@ -47,3 +48,4 @@ pub use options::{FlushMode, LogOptions, Sink};
 pub use plan::{Appended, Boundary, Counters, Entry, ReadLimits, ReadPlan, ReadStatus};
 pub use recovery::{Recovery, table::Case};
 pub use ringmq_base::record::NewRecord;
+pub use verify::{Damage, FileReport, StoreReport, verify_store};

@@ -17,7 +17,7 @@ use crate::{
 
 const MAGIC: &[u8; 8] = b"RINGMQ\0\0";
 const FORMAT: u32 = 1;
-const FILE_NAME: &str = "MANIFEST";
+pub const FILE_NAME: &str = "MANIFEST";
 const NEW_NAME: &str = "MANIFEST.new";
 
 /// Fixed facts of a store, written once.
@@ -68,7 +68,7 @@ pub fn log_directory(root: &Path, log: LogId) -> PathBuf {
 }
 
 impl Manifest {
-    fn read(path: &Path, block: &[u8]) -> Result<Manifest, OpenError> {
+    pub(crate) fn read(path: &Path, block: &[u8]) -> Result<Manifest, OpenError> {
         let path = path.to_path_buf();
         let mut fields = match BlockReader::new(block, MAGIC, FORMAT) {
             Ok(fields) => fields,

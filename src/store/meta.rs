@@ -23,6 +23,11 @@ use ringmq_io::{Disk as _, Runtime, Shares, signal::Notify};
 use crate::{LogError, OpenError, envelope, mark::MarkFile};
 use file::MetaFile;
 
+/// How the files are called and begin, for who checks them.
+pub(crate) mod files {
+    pub use super::file::{MetaHeader, file_name, parse_name};
+}
+
 /// Largest record.
 pub const RECORD_BYTES_MAX: usize = envelope::PAYLOAD_BYTES_MAX;
 

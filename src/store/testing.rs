@@ -11,6 +11,7 @@ mod golden;
 mod index;
 mod meta;
 mod stories;
+mod verify;
 
 use std::{
     cell::RefCell,
