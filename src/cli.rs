@@ -1,6 +1,7 @@
 //! The commands of `ringmq`.
 
 mod broker;
+mod doctor;
 mod logging;
 mod name_server;
 mod namesrv;
@@ -30,6 +31,9 @@ enum Command {
     Broker(broker::Options),
     /// Load tool: produces and consumes, reports messages a second and latency.
     Bench(ringmq_benchmark::Arguments),
+    /// Checks a store while its broker is stopped, and changes nothing. Ends with 0 if it is sound,
+    /// 1 if it is damaged, 2 if it could not be checked.
+    Doctor(doctor::Options),
     /// Version and build.
     Version,
 }
@@ -40,6 +44,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
         Command::Namesrv(options) => namesrv::run(options),
         Command::Broker(options) => broker::run(options),
         Command::Bench(arguments) => ringmq_benchmark::run(arguments),
+        Command::Doctor(options) => Ok(doctor::run(&options)),
         Command::Version => {
             println!("ringmq {}", env!("CARGO_PKG_VERSION"));
             Ok(ExitCode::SUCCESS)

@@ -37,6 +37,12 @@ pub enum LockError {
 pub fn lock_directory(path: &Path) -> Result<DirectoryLock, LockError> {
     let open = |source| LockError::Open { path: path.to_owned(), source };
     std::fs::create_dir_all(path).map_err(open)?;
+    lock_existing_directory(path)
+}
+
+/// Locks the directory, which must be there; changes nothing on disk.
+pub fn lock_existing_directory(path: &Path) -> Result<DirectoryLock, LockError> {
+    let open = |source| LockError::Open { path: path.to_owned(), source };
     let directory = File::open(path).map_err(open)?;
     match Flock::lock(directory, FlockArg::LockExclusiveNonblock) {
         Ok(lock) => Ok(DirectoryLock { _lock: lock }),

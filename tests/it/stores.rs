@@ -153,6 +153,81 @@ fn damage_in_acknowledged_messages_is_refused_and_left_alone() {
     serves_no_wrong_bytes(directory.path());
 }
 
+/// Runs `ringmq doctor` on the store: exit code and output.
+fn doctor(directory: &Path, more: &[&str]) -> (Option<i32>, String) {
+    let store = directory.join("store");
+    let mut arguments = vec!["doctor", "--store", store.to_str().expect("UTF-8")];
+    arguments.extend(more);
+    let mut process = Process::start(&arguments, directory.join("doctor.log"));
+    let status = process.wait(END_TIMEOUT);
+    (status.code(), process.output())
+}
+
+#[test]
+fn the_doctor_finds_all_damage_of_a_stopped_store_and_changes_nothing() {
+    let directory = process::directory("doctor");
+    fill(directory.path(), 2);
+    let before = listing(&directory.path().join("store"));
+    let (code, output) = doctor(directory.path(), &[]);
+    assert_eq!(code, Some(0), "{output}");
+    let last = output.lines().last().expect("a summary");
+    assert!(last.starts_with("sound: ") && last.contains("64 messages"), "{output}");
+    assert_eq!(listing(&directory.path().join("store")), before, "the store was changed");
+
+    let mut damaged = Vec::new();
+    for (path, ..) in &before {
+        let mut bytes = fs::read(path).expect("a readable file");
+        let places: Vec<usize> =
+            memory_find(&bytes, b"\x05store").into_iter().filter(|place| *place > 4096).collect();
+        if places.len() >= 16 && path.extension().is_some_and(|end| end == "seg") {
+            for place in [places[4], places[9]] {
+                bytes[place] ^= 0x01;
+                damaged.push((path.clone(), place as u64));
+            }
+            fs::write(path, bytes).expect("write");
+        }
+    }
+    assert!(damaged.len() >= 2, "the segments with the messages were found");
+    let before = listing(&directory.path().join("store"));
+    let (code, output) = doctor(directory.path(), &["--json"]);
+    assert_eq!(code, Some(1), "{output}");
+    let report: serde_json::Value = serde_json::from_str(&output).expect("one JSON object");
+    assert_eq!(report["totals"]["damages"], damaged.len());
+    assert_eq!(report["totals"]["messages"], MESSAGES as usize - damaged.len());
+    for (path, place) in &damaged {
+        let name = path.strip_prefix(directory.path().join("store")).expect("below the store");
+        let files = report["files"].as_array().expect("files");
+        let file = files.iter().find(|file| file["file"] == name.to_str().expect("UTF-8"));
+        let damages = file.expect("it is listed")["damages"].as_array().expect("damages").clone();
+        let holds = |damage: &serde_json::Value| {
+            let bound = |key: &str| damage[key].as_u64().expect("a number");
+            (bound("from")..bound("to")).contains(place)
+        };
+        assert!(damages.iter().any(holds), "byte {place} of {name:?}: {output}");
+    }
+    let (code, output) = doctor(directory.path(), &[]);
+    assert_eq!(code, Some(1), "{output}");
+    assert!(output.contains("DAMAGED") && output.contains("restore the file"), "{output}");
+    assert_eq!(listing(&directory.path().join("store")), before, "the store was changed");
+}
+
+#[test]
+fn the_doctor_leaves_a_store_in_use_and_what_is_no_store_alone() {
+    let directory = process::directory("doctor-no");
+    let (code, output) = doctor(directory.path(), &[]);
+    assert_eq!(code, Some(2), "{output}");
+    assert!(!directory.path().join("store").exists(), "nothing is created");
+    fs::create_dir(directory.path().join("store")).expect("write");
+    let (code, output) = doctor(directory.path(), &[]);
+    assert_eq!(code, Some(2), "{output}");
+    assert!(output.contains("not a RingMQ store"), "{output}");
+    let server = Server::start(directory.path(), &Settings::default());
+    let (code, output) = doctor(directory.path(), &[]);
+    assert_eq!(code, Some(2), "{output}");
+    assert!(output.contains("in use by a broker"), "{output}");
+    server.client().create_topic("still", 1).expect("the broker serves").expect(0);
+}
+
 /// Either it refuses to open with one sentence, or it opens and answers no pull with wrong bytes.
 fn serves_no_wrong_bytes(directory: &Path) {
     let mut server = Server::spawn(directory, &Settings::default());

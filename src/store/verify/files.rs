@@ -57,7 +57,7 @@ pub async fn check_log<R: Runtime>(
     let mut files = vec![mark_report];
     let (parts, mut aside) = open_parts(runtime, &directory, log, facts, &starts, &mark).await?;
     let gaps = !aside.is_empty();
-    let bounds = mark.map_or(Bounds::default(), |mark| Bounds {
+    let bounds = mark.map_or_else(Bounds::default, |mark| Bounds {
         durable: mark.position,
         clean: mark.clean.then_some(mark.position),
         epoch: mark.epoch,
@@ -69,7 +69,7 @@ pub async fn check_log<R: Runtime>(
     }
     let walked = walk.run().await;
     let last = parts.last().map(|part| part.end);
-    let wanted = walked.missing_file.or(last.filter(|end| bounds.durable > *end));
+    let wanted = walked.missing_file.or_else(|| last.filter(|end| bounds.durable > *end));
     if let Some(start) = wanted {
         aside.push(missing_segment(&directory, start));
     }
@@ -179,7 +179,8 @@ async fn open_parts<R: Runtime>(
     mark: &Option<Mark>,
 ) -> DiskResult<(Vec<Part<R>>, Vec<FileReport>)> {
     let (mut parts, mut aside) = (Vec::new(), Vec::new());
-    let mut expected = mark.as_ref().map_or(starts.first().copied().unwrap_or(0), |one| one.first);
+    let first = mark.map(|mark| mark.first).or_else(|| starts.first().copied());
+    let mut expected = first.unwrap_or_default();
     for (number, start) in starts.iter().copied().enumerate() {
         if start > expected {
             aside.push(missing_segment(directory, expected));
@@ -204,14 +205,14 @@ async fn open_parts<R: Runtime>(
             }
             Err((Case::DamagedHeader, found)) => {
                 // The records are looked at all the same, as far as the next segment.
-                let end = next.unwrap_or(start + length.max(HEADER_BYTES));
+                let end = next.unwrap_or_else(|| start + length.max(HEADER_BYTES));
                 let report = report.damaged(Case::DamagedHeader, range, found);
                 parts.push(Part { file, start, end, report });
                 end
             }
             Err((case, found)) => {
                 aside.push(report.damaged(case, range, found));
-                next.unwrap_or(start + length)
+                next.unwrap_or_else(|| start + length)
             }
         };
         expected = end;

@@ -109,11 +109,10 @@ impl<'a, R: Runtime> Source<'a, R> {
             }
             Err(_) => self.fill_by_block(from, count).await,
         }
-        if self.pace.bytes_per_second > 0 {
-            let nanoseconds = count as u64 * 1_000_000_000 / self.pace.bytes_per_second;
-            self.runtime.sleep(Duration::from_nanos(nanoseconds)).await;
-        } else {
-            self.runtime.yield_if_needed().await;
+        let nanoseconds = (count as u64 * 1_000_000_000).checked_div(self.pace.bytes_per_second);
+        match nanoseconds {
+            Some(pause) => self.runtime.sleep(Duration::from_nanos(pause)).await,
+            None => self.runtime.yield_if_needed().await,
         }
     }
 
