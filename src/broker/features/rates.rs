@@ -77,7 +77,7 @@ impl Rates {
     pub fn per_second(&self, now: i64, totals: &Totals, count: fn(&Totals) -> u64) -> [f64; 3] {
         WINDOWS_MS.map(|window| {
             let old = self.samples.iter().rev().find(|(at, _)| now - at >= window);
-            let Some((at, then)) = old.or(self.samples.front()) else {
+            let Some((at, then)) = old.or_else(|| self.samples.front()) else {
                 return 0.0;
             };
             let seconds = (now - at).max(1) as f64 / 1000.0;
