@@ -85,6 +85,8 @@ pub enum Ask {
     StoredAt { topic: Arc<TopicView>, queue_id: i32, offset: i64 },
     /// To every shard: consumer offsets that it owns, of one group or of all.
     Offsets { group: Option<String> },
+    /// To every shard: where the queues of a topic end that it owns.
+    Ends(Arc<TopicView>),
     /// To every shard: what it did since the start.
     Totals,
     /// To every shard: forget these consumer offsets.
@@ -102,6 +104,8 @@ pub enum Answer {
     /// Milliseconds since 1970.
     Timestamp(Option<i64>),
     Offsets(Vec<MetaChange>),
+    /// Queue id and next offset; nothing before is lost in a power cut.
+    Ends(Result<Vec<(i32, i64)>, Refusal>),
     Totals(Box<ShardTotals>),
     Done,
 }

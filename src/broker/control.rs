@@ -174,7 +174,9 @@ impl<R: Runtime> Control<R> {
             .iter()
             .map(|(level, offset)| MetaChange::DelayOffset { level: *level, offset: *offset });
         offsets.extend(delays);
-        Start { logs, store_id: manifest.store_id, changes, offsets }
+        let buried = tables.topics.deleted().map(|(name, deleted)| (name.clone(), deleted.clone()));
+        let buried = buried.collect();
+        Start { logs, store_id: manifest.store_id, changes, offsets, buried }
     }
 
     /// Carries a change out in the tables, without telling anybody.
@@ -248,10 +250,10 @@ impl<R: Runtime> Control<R> {
                 let id = self.topic_id(&topic.name);
                 Change::Topic(Arc::new(TopicView { id, topic: topic.clone() }))
             }
-            MetaChange::TopicDelete { topic, .. } => {
-                // A topic of the same name may live on other logs: it gets another id.
+            MetaChange::TopicDelete { topic, ends, .. } => {
+                // A topic of the same name is another one: it gets another id.
                 self.topic_ids.borrow_mut().remove(topic);
-                Change::TopicRemoved(topic.clone())
+                Change::TopicRemoved(topic.clone(), ends.as_slice().into())
             }
             MetaChange::GroupPut { group, .. } => Change::Group(Arc::new(group.clone())),
             MetaChange::GroupDelete { group, .. } => Change::GroupRemoved(group.clone()),

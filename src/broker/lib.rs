@@ -26,6 +26,7 @@ mod control;
 mod dispatch;
 mod long_poll;
 mod preparation;
+mod rebirth;
 mod register;
 mod requests;
 mod room;

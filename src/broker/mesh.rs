@@ -9,7 +9,7 @@ use ringmq_remoting::frame::Serialization;
 
 use crate::{
     ask::{Answer, Ask},
-    features::{ConnectionId, meta::MetaChange},
+    features::{ConnectionId, meta::MetaChange, topics::Deleted},
     handlers::pull::PullRequest,
     view::{Change, TopicView},
 };
@@ -133,4 +133,6 @@ pub struct Start {
     pub changes: Vec<Change>,
     /// Consumer offsets of the queues that this shard owns.
     pub offsets: Vec<MetaChange>,
+    /// Topics that were deleted, and where their queues would begin again.
+    pub buried: Vec<(Arc<str>, Deleted)>,
 }

@@ -135,6 +135,9 @@ fn take_start<R: Runtime>(shard: &Rc<Shard<R>>, start: Start) {
     for change in start.changes {
         shard.apply(change);
     }
+    for (topic, deleted) in &start.buried {
+        shard.bury(topic, deleted.first_log, deleted.ends.iter().map(|(id, end)| (*id, *end)));
+    }
     let mut offsets = shard.offsets.borrow_mut();
     for change in &start.offsets {
         offsets.apply(change);

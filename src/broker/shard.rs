@@ -25,6 +25,7 @@ use crate::{
     },
     long_poll::LongPoll,
     mesh::{Message, Origin},
+    rebirth::Begins,
     requests::Handled,
     router::Router,
     schedule::QueueWatchers,
@@ -49,6 +50,7 @@ pub struct Shard<R: Runtime> {
     pub connections: Connections<R>,
     pub waiting: LongPoll,
     pub watchers: QueueWatchers,
+    pub begins: Begins,
     pub pulled: Pulled,
     /// By delay level: the next message to deliver.
     pub delay_offsets: RefCell<BTreeMap<i32, i64>>,
@@ -82,6 +84,7 @@ impl<R: Runtime> Shard<R> {
             connections,
             waiting: LongPoll::default(),
             watchers: QueueWatchers::default(),
+            begins: Begins::default(),
             pulled: Pulled::default(),
             delay_offsets: RefCell::default(),
             control: OnceCell::new(),
@@ -173,6 +176,11 @@ impl<R: Runtime> Shard<R> {
     }
 
     pub fn apply(&self, change: Change) {
+        if let Change::TopicRemoved(name, ends) = &change
+            && let Some(topic) = self.topic(name)
+        {
+            self.bury(name, topic.topic.first_log, ends.iter().copied());
+        }
         self.view.borrow_mut().apply(change);
     }
 

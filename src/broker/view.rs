@@ -25,18 +25,22 @@ impl TopicView {
 
 /// The log that owns a queue, for ever. `logs` is the store's number of logs.
 pub fn log_of(topic: &Topic, queue_id: i32, logs: u16) -> LogId {
-    {
-        let queue = u32::try_from(queue_id).unwrap_or(0);
-        let log = (u32::from(topic.first_log) + queue) % u32::from(logs);
-        LogId::new(log as u16).expect("a remainder by a valid number of logs")
-    }
+    log_of_queue(topic.first_log, queue_id, logs)
+}
+
+/// The same by the log of the topic's first queue.
+pub fn log_of_queue(first_log: u16, queue_id: i32, logs: u16) -> LogId {
+    let queue = u32::try_from(queue_id).unwrap_or(0);
+    let log = (u32::from(first_log) + queue) % u32::from(logs);
+    LogId::new(log as u16).expect("a remainder by a valid number of logs")
 }
 
 /// One step of the shared view.
 #[derive(Clone, Debug)]
 pub enum Change {
     Topic(Arc<TopicView>),
-    TopicRemoved(Arc<str>),
+    /// With the next offsets of its queues: nothing before them is read any more.
+    TopicRemoved(Arc<str>, Arc<[(i32, i64)]>),
     Group(Arc<Group>),
     GroupRemoved(Arc<str>),
     /// The subscriptions of a group's online members; `None` when the last one left.
@@ -59,7 +63,7 @@ impl View {
             Change::Topic(topic) => {
                 self.topics.insert(topic.topic.name.clone(), topic);
             }
-            Change::TopicRemoved(name) => {
+            Change::TopicRemoved(name, _) => {
                 self.topics.remove(&name);
             }
             Change::Group(group) => {

@@ -13,6 +13,7 @@
 
 #![forbid(unsafe_code)]
 
+mod begin;
 mod block;
 mod cache;
 mod checkpoint;

@@ -18,3 +18,4 @@ mod server;
 mod start_stop;
 mod stores;
 mod tidy;
+mod topics;

@@ -52,8 +52,8 @@ pub(super) const NOT_NEEDED: &str = "
     warmMapedFileEnable writeBufferHighWaterMark writeBufferLowWaterMark
 ";
 
-/// Keys of the table that nothing reads yet, with the reason. A key that begins to work is taken out
-/// of here.
+/// Keys of the table that nothing reads yet, with the reason. A key that begins to work is taken
+/// out of here.
 pub(super) const WITHOUT_EFFECT: &[(&str, &str)] = &[
     (
         "compressedRegister forceRegister",

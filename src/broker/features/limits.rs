@@ -3,6 +3,9 @@
 /// Topics of a broker: 100,000 queues must fit (one queue each), with room for retry topics.
 pub const TOPICS_MAX: usize = 200_000;
 
+/// Deleted topics whose offsets are remembered: about 100 bytes each.
+pub const TOPICS_DELETED_MAX: usize = 1_000_000;
+
 /// Queues of one topic: BenchmarkTest has 1,024; more than this is a typing error.
 pub const TOPIC_QUEUES_MAX: i32 = 65_536;
 

@@ -41,6 +41,13 @@ pub enum MetaChange {
         #[serde(with = "arc_str")]
         topic: Arc<str>,
         version: DataVersion,
+        /// Where the queues of the topic live, also when it is made again. Missing in old records.
+        #[serde(default)]
+        first_log: Option<u16>,
+        /// The next offsets of its queues, `(queue id, offset)`: a topic of the same name begins
+        /// there, so that an offset never names two messages.
+        #[serde(default)]
+        ends: Vec<(i32, i64)>,
     },
     GroupPut {
         group: Group,
@@ -80,7 +87,12 @@ mod tests {
         let version = DataVersion::default().next(1_700_000_000_000);
         let changes = [
             MetaChange::TopicPut { topic: Topic::new("T", 4, 6), version },
-            MetaChange::TopicDelete { topic: "T".into(), version },
+            MetaChange::TopicDelete {
+                topic: "T".into(),
+                version,
+                first_log: Some(1),
+                ends: vec![(0, 7)],
+            },
             MetaChange::GroupPut { group: Group::new("G"), version },
             MetaChange::GroupDelete { group: "G".into(), version },
             MetaChange::Offsets {
@@ -95,6 +107,17 @@ mod tests {
             let json = serde_json::to_string(&change).expect("serializes");
             assert_eq!(serde_json::from_str::<MetaChange>(&json).expect("reads"), change);
         }
+    }
+
+    #[test]
+    fn deletions_of_the_first_release_are_read() {
+        let version = DataVersion::default();
+        let topic = "T".into();
+        let new = MetaChange::TopicDelete { topic, version, first_log: None, ends: Vec::new() };
+        let json = serde_json::to_string(&new).expect("serializes");
+        let old = json.replace(r#","firstLog":null,"ends":[]"#, "");
+        assert_ne!(json, old);
+        assert_eq!(serde_json::from_str::<MetaChange>(&old).expect("reads"), new);
     }
 
     #[test]

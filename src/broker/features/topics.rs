@@ -11,7 +11,7 @@ use ringmq_remoting::codes::topic::SYSTEM;
 
 pub use super::topic::{Topic, TopicFilterType};
 use super::{
-    limits::{TOPIC_QUEUES_MAX, TOPICS_MAX},
+    limits::{TOPIC_QUEUES_MAX, TOPICS_DELETED_MAX, TOPICS_MAX},
     meta::{DataVersion, MetaChange},
     refusal::{Refusal, code},
     topic::{
@@ -64,6 +64,14 @@ pub struct TopicUpdate<'a> {
     pub attributes: BTreeMap<String, String>,
 }
 
+/// What is left of a deleted topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deleted {
+    pub first_log: u16,
+    /// Where each queue begins if the topic is made again.
+    pub ends: BTreeMap<i32, i64>,
+}
+
 /// The topics of a broker. `plan_*` functions only decide; [`TopicTable::apply`] changes the table.
 /// Apply a planned change before planning the next, or both get the same version.
 #[derive(Debug)]
@@ -72,6 +80,8 @@ pub struct TopicTable {
     /// System topics whose names follow from the configuration.
     configured_system: BTreeSet<String>,
     topics: BTreeMap<Arc<str>, Arc<Topic>>,
+    /// Topics that had messages when they were deleted, whether made again or not.
+    deleted: BTreeMap<Arc<str>, Deleted>,
     version: DataVersion,
     /// The next first log of topics that clients make, and of those that the broker makes. Two
     /// counters, because a retry topic follows each single-queue topic of a busy group, and would
@@ -89,6 +99,7 @@ impl TopicTable {
             configured_system: system::configured_names(&settings),
             settings,
             topics: BTreeMap::new(),
+            deleted: BTreeMap::new(),
             version: DataVersion::default(),
             next_log: 0,
             next_internal_log: 0,
@@ -209,15 +220,36 @@ impl TopicTable {
         }
     }
 
-    /// Deletes a topic for an administrator. `None`: there is no such topic, which is no error.
+    /// Deletes a topic for an administrator; `ends` are the next offsets of its queues. `None`:
+    /// there is no such topic, which is no error.
     ///
     /// # Errors
-    /// If the name is not allowed or is the system's.
-    pub fn plan_delete(&self, topic: &str, now: i64) -> Result<Option<MetaChange>, Refusal> {
+    /// If the name is not allowed or is the system's, or too many are deleted already.
+    pub fn plan_delete(
+        &self,
+        topic: &str,
+        ends: Vec<(i32, i64)>,
+        now: i64,
+    ) -> Result<Option<MetaChange>, Refusal> {
         self.check_admin_name(topic)?;
-        let name = self.topics.get_key_value(topic).map(|(name, _)| name.clone());
+        let Some((name, old)) = self.topics.get_key_value(topic) else {
+            return Ok(None);
+        };
+        if self.deleted.len() >= TOPICS_DELETED_MAX && !self.deleted.contains_key(name) {
+            let remark = format!(
+                "topic[{topic}] is not deleted: the broker remembers {TOPICS_DELETED_MAX} deleted \
+                 topics, the most it may; use names again instead of ever new ones"
+            );
+            return Err(Refusal::system_error(remark));
+        }
+        let (topic, first_log) = (name.clone(), Some(old.first_log));
         let version = self.version.next(now);
-        Ok(name.map(|topic| MetaChange::TopicDelete { topic, version }))
+        Ok(Some(MetaChange::TopicDelete { topic, version, first_log, ends }))
+    }
+
+    /// Topics that had messages when they were deleted.
+    pub fn deleted(&self) -> impl Iterator<Item = (&Arc<str>, &Deleted)> {
+        self.deleted.iter()
     }
 
     /// Marks exactly the named topics as ordered, as a name server's reply to a registration says.
@@ -244,9 +276,13 @@ impl TopicTable {
                     self.advance_log(topic);
                 }
             }
-            MetaChange::TopicDelete { topic, version } => {
+            MetaChange::TopicDelete { topic, version, first_log, ends } => {
                 self.version = *version;
-                self.topics.remove(topic);
+                let old = self.topics.remove(topic);
+                let first_log = first_log.or(old.map(|old| old.first_log));
+                if let (Some(first_log), false) = (first_log, ends.is_empty()) {
+                    self.bury(topic, first_log, ends);
+                }
             }
             _ => {}
         }
@@ -255,9 +291,25 @@ impl TopicTable {
     /// The changes that make an empty table equal to this one.
     pub fn snapshot(&self) -> impl Iterator<Item = MetaChange> {
         let version = self.version;
-        self.topics
-            .values()
-            .map(move |topic| MetaChange::TopicPut { topic: Topic::clone(topic), version })
+        let deleted = self.deleted.iter().map(move |(topic, deleted)| MetaChange::TopicDelete {
+            topic: topic.clone(),
+            version,
+            first_log: Some(deleted.first_log),
+            ends: deleted.ends.iter().map(|(queue_id, end)| (*queue_id, *end)).collect(),
+        });
+        let topics = self.topics.values();
+        deleted.chain(
+            topics.map(move |topic| MetaChange::TopicPut { topic: Topic::clone(topic), version }),
+        )
+    }
+
+    fn bury(&mut self, topic: &Arc<str>, first_log: u16, ends: &[(i32, i64)]) {
+        let new = Deleted { first_log, ends: BTreeMap::new() };
+        let deleted = self.deleted.entry(topic.clone()).or_insert(new);
+        for (queue_id, end) in ends {
+            let known = deleted.ends.entry(*queue_id).or_default();
+            *known = (*known).max(*end);
+        }
     }
 
     fn check_admin_name(&self, topic: &str) -> Result<(), Refusal> {
@@ -278,8 +330,12 @@ impl TopicTable {
             );
             return Err(Refusal::new(code::SYSTEM_ERROR, remark));
         }
-        topic.first_log =
-            if self.is_internal(&topic.name) { self.next_internal_log } else { self.next_log };
+        topic.first_log = match self.deleted.get(&topic.name) {
+            // Its queues go on where they were.
+            Some(deleted) => deleted.first_log,
+            None if self.is_internal(&topic.name) => self.next_internal_log,
+            None => self.next_log,
+        };
         Ok(self.put(topic, now))
     }
 

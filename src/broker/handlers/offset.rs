@@ -26,7 +26,11 @@ pub async fn query<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) -> H
         let (min, _) = log.bounds(queue);
         (min, shard.is_young(log, queue))
     });
-    let offset = answer_query(stored, min, young, wanted.set_zero_if_not_found)?;
+    // Of a topic that was deleted and made again the queues begin behind the old messages.
+    let begin = shard.begins.of(&wanted.topic, wanted.queue_id);
+    let unknown = stored.is_none();
+    let offset = answer_query(stored, min - begin, young, wanted.set_zero_if_not_found)?;
+    let offset = if unknown { offset + begin } else { offset };
     Ok(Response::with_fields(&OffsetResponseHeader { offset }.encode()))
 }
 

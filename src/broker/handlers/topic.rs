@@ -57,7 +57,11 @@ pub async fn delete<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) -> 
     let header = TopicRequestHeader::decode(&request.header.fields)?;
     let control = shard.control();
     let now = shard.runtime.now_ms();
-    let change = control.tables.borrow().topics.plan_delete(&header.topic, now)?;
+    let ends = match shard.topic(&header.topic) {
+        Some(topic) => shard.all_ends(&topic).await?,
+        None => Vec::new(),
+    };
+    let change = control.tables.borrow().topics.plan_delete(&header.topic, ends, now)?;
     if let Some(change) = change {
         control.commit(change).await?;
         shard.forget_offsets(Some(header.topic), None).await?;

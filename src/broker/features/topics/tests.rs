@@ -81,9 +81,9 @@ fn administrators_may_not_touch_system_topics_nor_bad_names() {
     let remark = |name| table.plan_update(update(name, 4), NOW).expect_err("refused").remark;
     assert_eq!(remark("TBW102"), "The topic[TBW102] is conflict with system topic.");
     assert!(remark("a b").contains("illegal characters"));
-    let refusal = table.plan_delete("SCHEDULE_TOPIC_XXXX", NOW).expect_err("refused");
+    let refusal = table.plan_delete("SCHEDULE_TOPIC_XXXX", Vec::new(), NOW).expect_err("refused");
     assert_eq!(refusal.code, code::SYSTEM_ERROR);
-    assert_eq!(table.plan_delete("not-there", NOW), Ok(None));
+    assert_eq!(table.plan_delete("not-there", Vec::new(), NOW), Ok(None));
     assert!(table.plan_update(update("T", -1), NOW).is_err());
     assert!(table.plan_update(update("T", TOPIC_QUEUES_MAX + 1), NOW).is_err());
 }
@@ -110,12 +110,14 @@ fn replaying_a_snapshot_gives_the_same_table() {
         let change = first.plan_update(update(name, 1), NOW).expect("allowed");
         first.apply(&change);
     }
-    let change = first.plan_delete("a", NOW + 1).expect("allowed").expect("there");
+    let change = first.plan_delete("a", vec![(0, 7)], NOW + 1).expect("allowed").expect("there");
     first.apply(&change);
     assert!(first.get("a").is_none());
     let mut second = TopicTable::new(first.settings.clone());
     first.snapshot().for_each(|change| second.apply(&change));
-    assert_eq!(second.topics, first.topics);
+    assert_eq!((&second.topics, &second.deleted), (&first.topics, &first.deleted));
+    let again = second.plan_update(update("a", 1), NOW).expect("allowed");
+    assert_eq!(put(&mut second, &again).first_log, 0, "it goes on where it was");
     assert_eq!(second.version(), first.version());
 }
 

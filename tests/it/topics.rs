@@ -1,0 +1,79 @@
+//! Topics that are deleted and made again.
+
+use ringmq_remoting::codes::{request, response};
+
+use crate::client::{Client, GROUP};
+use crate::process;
+use crate::server::{Server, Settings};
+
+const QUEUES: i32 = 4;
+
+fn bodies(client: &mut Client, queue: i32, from: i64) -> Vec<String> {
+    let pulled = client.pull("again", queue, from, 32).expect("an answer");
+    let text = |body: Vec<u8>| String::from_utf8(body).expect("text");
+    pulled.messages.into_iter().map(|message| text(message.body)).collect()
+}
+
+fn delete(client: &mut Client) {
+    let fields = [("topic", "again")];
+    let reply = client.call(request::DELETE_TOPIC_IN_BROKER, &fields, b"");
+    reply.expect("an answer").expect(response::SUCCESS);
+}
+
+/// Makes the topic and sends so many messages to each queue.
+fn fill(client: &mut Client, life: &str, count: i64, begin: i64) {
+    client.create_topic("again", 4).expect("the broker serves").expect(0);
+    for number in 0..count {
+        for queue in 0..QUEUES {
+            let body = format!("{life} {number}");
+            let reply = client.send("again", queue, body.as_bytes()).expect("an answer").expect(0);
+            assert_eq!(reply.number("queueOffset"), begin + number, "queue {queue}, {life}");
+        }
+    }
+}
+
+/// Each queue holds the messages of the last life only, from `begin` on.
+fn check(client: &mut Client, life: &str, count: i64, begin: i64) {
+    for queue in 0..QUEUES {
+        let pulled = client.pull("again", queue, 0, 32).expect("an answer");
+        if begin > 0 {
+            assert_eq!(pulled.code, response::PULL_OFFSET_MOVED, "queue {queue}, {life}");
+            assert_eq!(pulled.next, begin);
+        }
+        let expected: Vec<_> = (0..count).map(|number| format!("{life} {number}")).collect();
+        assert_eq!(bodies(client, queue, begin), expected, "queue {queue}");
+        assert_eq!(client.max_offset("again", queue).expect("an answer"), begin + count);
+        let queue = queue.to_string();
+        let fields = [("consumerGroup", GROUP), ("topic", "again"), ("queueId", queue.as_str())];
+        let reply = client.call(request::QUERY_CONSUMER_OFFSET, &fields, b"").expect("an answer");
+        assert_eq!(reply.expect(0).number("offset"), begin, "a new group starts at the beginning");
+    }
+}
+
+#[test]
+fn an_offset_of_a_topic_made_again_never_names_an_old_message() {
+    let directory = process::directory("again");
+    let settings = Settings { shards: 2, ..Settings::default() };
+    let mut server = Server::start(directory.path(), &settings);
+    let mut client = server.client();
+    client.create_topic("other", 1).expect("the broker serves").expect(0);
+    fill(&mut client, "first", 3, 0);
+    check(&mut client, "first", 3, 0);
+    delete(&mut client);
+    client.create_topic("further", 1).expect("the broker serves").expect(0);
+    fill(&mut client, "second", 2, 3);
+    check(&mut client, "second", 2, 3);
+    // a crash, other numbers of shards, and once more
+    for shards in [1, 2] {
+        server.process.kill9();
+        drop(server);
+        server = Server::start(directory.path(), &Settings { shards, ..Settings::default() });
+        client = server.client();
+        check(&mut client, "second", 2, 3);
+    }
+    delete(&mut client);
+    fill(&mut client, "third", 0, 5);
+    check(&mut client, "third", 0, 5);
+    fill(&mut client, "third", 1, 5);
+    check(&mut client, "third", 1, 5);
+}
