@@ -46,7 +46,9 @@ pub use log::Log;
 pub use manifest::{Manifest, log_directory, open_manifest};
 pub use meta::MetaLog;
 pub use options::{FlushMode, LogOptions, Sink};
-pub use plan::{Appended, Boundary, Counters, Entry, ReadLimits, ReadPlan, ReadStatus};
+pub use plan::{
+    Appended, Boundary, Counters, Entry, IndexMemory, ReadLimits, ReadPlan, ReadStatus,
+};
 pub use recovery::{Recovery, table::Case};
 pub use ringmq_base::record::NewRecord;
 pub use verify::{Damage, FileReport, StoreReport, verify_store};

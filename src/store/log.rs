@@ -6,8 +6,8 @@ use ringmq_base::{LogPosition, PhysicalOffset, record::NewRecord};
 use ringmq_io::{Disk as _, Runtime, Shares};
 
 use crate::{
-    AppendError, Appended, Counters, LogError, LogOptions, OpenError, QueueHandle, ReadError,
-    Recovery, Sink,
+    AppendError, Appended, Counters, IndexMemory, LogError, LogOptions, OpenError, QueueHandle,
+    ReadError, Recovery, Sink,
     cache::Cache,
     checkpoint, flusher,
     index::{self, read::PageCache},
@@ -167,6 +167,17 @@ impl<R: Runtime, S: Sink> Log<R, S> {
         let state = self.shared.state.borrow();
         let offset = |position| PhysicalOffset::new(state.log, LogPosition(position));
         (offset(state.first), offset(state.written))
+    }
+
+    /// Looks at every queue.
+    pub fn index_memory(&self) -> IndexMemory {
+        let mut memory = IndexMemory::default();
+        for (_, queue) in self.shared.state.borrow().index.all() {
+            let (entries, directory) = queue.memory();
+            memory.entries += entries;
+            memory.directory += directory;
+        }
+        memory
     }
 
     /// Resolves when the index needs nothing of the log before `first` at the next start, or the log

@@ -79,6 +79,15 @@ pub enum Boundary {
     Upper,
 }
 
+/// What the queue index of a log takes, in bytes of memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct IndexMemory {
+    /// Entries that are in no page yet.
+    pub entries: usize,
+    /// Where the pages are.
+    pub directory: usize,
+}
+
 /// Sums since the log was opened, and its state.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counters {

@@ -320,10 +320,10 @@ impl Queue {
         }
     }
 
-    /// Bytes of memory of entries and directory.
-    pub fn memory(&self) -> usize {
+    /// Bytes of memory of the entries that are in no page, and of the directory.
+    pub fn memory(&self) -> (usize, usize) {
         let entries: usize = self.chunks.iter().map(Vec::capacity).sum();
-        entries * size_of::<Packed>() + self.pages.capacity() * size_of::<PageRef>()
+        (entries * size_of::<Packed>(), self.pages.capacity() * size_of::<PageRef>())
     }
 }
 
