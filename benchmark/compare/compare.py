@@ -116,14 +116,33 @@ def finish(parser, options):
         parser.error(f"{options.ringmq} is no program: cargo build --release, or see --ringmq")
 
 
+class Machine:
+    """What else went on: the share of CPU time that the host took away, and the load."""
+
+    def __init__(self):
+        self.before = self.times()
+
+    @staticmethod
+    def times():
+        with open("/proc/stat", encoding="ascii") as lines:
+            return [int(field) for field in lines.readline().split()[1:9]]
+
+    def text(self):
+        spent = [after - before for before, after in zip(self.before, self.times())]
+        stolen = 100 * spent[7] / max(sum(spent), 1)
+        return (f"During the suite the host took {stolen:.1f} % of the CPU time; load average at its end "
+                f"{os.getloadavg()[1]:.1f} (one server and one tool make 2 at most).")
+
+
 def conditions(options):
     """What belongs below every table."""
     with open("/proc/cpuinfo", encoding="ascii") as lines:
         model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")),
                      platform.machine())
-    return (f"Server on core {options.server_cores}, load on core {options.tool_cores} of {os.cpu_count()} "
-            f"({model}), Linux {platform.release()}, {time.strftime('%Y-%m-%d %H:%M')}; {options.rounds} rounds "
-            f"of {options.duration:g} s after {options.warmup:g} s; Java {options.java_version} with a heap of "
+    return (f"Server on core {options.server_cores}, load on core {options.tool_cores} of "
+            f"{os.cpu_count()} ({model}), Linux {platform.release()}, "
+            f"{time.strftime('%Y-%m-%d %H:%M')}; {options.rounds} rounds of {options.duration:g} s "
+            f"after {options.warmup:g} s; Java {options.java_version} with a heap of "
             f"{options.java_heap}.")
 
 
@@ -135,6 +154,7 @@ def main():
     os.sched_setaffinity(0, [int(core) for core in options.tool_cores.split(",")])
     failed = []
     for name, suite in options.suites.items():
+        machine = Machine()
         try:
             section = suite(options)
         except (RuntimeError, OSError, ValueError, KeyError):
@@ -142,7 +162,8 @@ def main():
             traceback.print_exc()
             failed.append(name)
             continue
-        path = report.write(options.output, section, options, conditions(options))
+        path = report.write(options.output, section, options,
+                            f"{conditions(options)} {machine.text()}")
         print(f"\n{section.markdown()}\nwritten: {path}\n", flush=True)
     if failed:
         sys.exit(f"these suites failed: {', '.join(failed)}")

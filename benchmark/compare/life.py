@@ -101,8 +101,8 @@ def queues(options):
 
 
 def many_queues(options, servers, topics, found):
-    """Creates topics, sends to all of their queues, kills and restarts; puts figures into `found` as they
-    come, for not every broker gets to the end."""
+    """Creates topics, sends to all of their queues, kills and restarts; puts figures into `found` as
+    they come, for not every broker gets to the end."""
     words = ["producer", "-c", 32, "-d", 32, "-t", TOPIC, "--topics", topics, "--queues", 8]
     began = time.monotonic()
     # Twice as many messages as queues, so that hardly a queue stays empty.
@@ -136,7 +136,7 @@ def cold(options):
     goal = ("p99.9 of producers at a fixed rate with a cold reader beside them, against the same without; "
             "no goal in the design, 2x would be good.")
     alone, beside = "alone", "beside a cold reader"
-    section = Section("cold", goal, [alone, beside], [(beside, alone)])
+    section = Section("cold", goal, [alone, beside], [(beside, alone)], hidden=())
     small = {"hotTailBytes": 16 << 20, "blockCacheBytes": 16 << 20}
     contestants = [ring("sync", name="ring", settings=small)]
     if options.with_java:

@@ -8,7 +8,8 @@ from pathlib import Path
 HEADING = ("Cells: min / **median** / max of the rounds; ratios are taken round by round, columns named "
            "a / b.")
 # Only in the JSON unless a section wants all: they follow from others or seldom matter.
-HIDDEN = {"MB/s", "RSS peak MiB", "disk write MB/s", "disk read MB/s", "mean disk write KiB"}
+HIDDEN = {"MB/s", "RSS peak MiB", "disk write MB/s", "disk read MB/s", "mean disk write KiB",
+          "server read MB/s"}
 
 
 class Section:
