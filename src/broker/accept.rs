@@ -87,6 +87,7 @@ pub fn serve<R: Runtime>(shard: &Rc<Shard<R>>, accepted: Accepted) {
         read_all(&shard, &connection).await;
         connection.close();
         shard.connections.remove(connection.id);
+        shard.client_calls.closed(connection.id);
         if let Some(control) = shard.control.get() {
             control.connection_closed(&shard, connection.id);
         } else {

@@ -37,6 +37,7 @@ pub async fn answer<R: Runtime>(shard: &Rc<Shard<R>>, ask: Ask) -> Answer {
             });
             Answer::Offsets(offsets)
         }
+        Ask::Client(call) => Answer::Client(shard.call_own_client(&call).await),
         Ask::Ends(topic) => Answer::Ends(shard.ends(&topic).await),
         Ask::Totals => Answer::Totals(Box::new(shard.totals())),
         Ask::ForgetOffsets { topic, group } => {

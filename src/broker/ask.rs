@@ -12,6 +12,7 @@ use ringmq_base::PhysicalOffset;
 use ringmq_io::signal::{Giver, Taker, oneshot};
 
 use crate::{
+    client_calls::{CallError, ClientAnswer, ClientCall},
     features::{meta::MetaChange, rates::Totals, refusal::Refusal},
     view::TopicView,
 };
@@ -85,6 +86,8 @@ pub enum Ask {
     StoredAt { topic: Arc<TopicView>, queue_id: i32, offset: i64 },
     /// To every shard: consumer offsets that it owns, of one group or of all.
     Offsets { group: Option<String> },
+    /// To the shard of the client's connection.
+    Client(Box<ClientCall>),
     /// To every shard: where the queues of a topic end that it owns.
     Ends(Arc<TopicView>),
     /// To every shard: what it did since the start.
@@ -104,6 +107,7 @@ pub enum Answer {
     /// Milliseconds since 1970.
     Timestamp(Option<i64>),
     Offsets(Vec<MetaChange>),
+    Client(Result<ClientAnswer, CallError>),
     /// Queue id and next offset; nothing before is lost in a power cut.
     Ends(Result<Vec<(i32, i64)>, Refusal>),
     Totals(Box<ShardTotals>),

@@ -67,6 +67,11 @@ impl<R: Runtime> Connections<R> {
         }
     }
 
+    pub fn has(&self, id: ConnectionId) -> bool {
+        let open = self.open.borrow();
+        open.get(id.slot as usize).is_some_and(|found| found.id == id && !found.is_closed())
+    }
+
     /// See `Connection::begin_request`; true if the connection is gone.
     pub fn begin_request(&self, id: ConnectionId, limit: u32) -> bool {
         let open = self.open.borrow();

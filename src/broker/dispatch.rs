@@ -84,7 +84,7 @@ impl<R: Runtime> Shard<R> {
         }
         let peek = command::peek(&frame)?;
         if peek.is_response() {
-            self.asked_of_clients_answered(from, &frame);
+            self.client_answered(from.connection, &frame);
             return Ok(Next::Continue);
         }
         let origin = Origin {
@@ -253,10 +253,5 @@ impl<R: Runtime> Shard<R> {
 
     fn may_administer(&self, peer: SocketAddr) -> bool {
         self.facts.admin_allow_remote || peer.ip().to_canonical().is_loopback()
-    }
-
-    /// A client's answer to a request of the broker. Those that are sent today are one-way.
-    fn asked_of_clients_answered(&self, from: From, frame: &Frame<'_>) {
-        tracing::debug!(peer = %from.peer, bytes = frame.body.len(), "unexpected response");
     }
 }

@@ -9,6 +9,7 @@ pub mod pull;
 pub mod pull_filtered;
 pub mod pull_request;
 pub mod queue;
+pub mod reply;
 pub mod runtime_info;
 pub mod send;
 pub mod send_back;

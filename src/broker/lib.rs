@@ -20,6 +20,7 @@ mod accept;
 mod acknowledge;
 mod answering;
 mod ask;
+mod client_calls;
 mod connection;
 mod connections;
 mod control;

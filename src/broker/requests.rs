@@ -150,6 +150,8 @@ requests! {
     GET_EARLIEST_MSG_STORETIME Queue Data 64 * KIB => queue::earliest_store_time;
     VIEW_MESSAGE_BY_ID Here Data 64 * KIB => message::view_by_id;
     CONSUMER_SEND_MSG_BACK Here Data 64 * KIB => send_back::send_back;
+    SEND_REPLY_MESSAGE Control Data 16 * MIB => reply::send_reply;
+    SEND_REPLY_MESSAGE_V2 Control Data 16 * MIB => reply::send_reply;
     HEART_BEAT Control Data 16 * MIB => client::heartbeat;
     UNREGISTER_CLIENT Control Data 64 * KIB => client::unregister;
     CHECK_CLIENT_CONFIG Here Data 1 * MIB => client::check_config;

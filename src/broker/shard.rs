@@ -16,6 +16,7 @@ use ringmq_store::{Log, QueueHandle};
 use crate::{
     acknowledge::LogSink,
     ask::{Answer, Ask, Asked},
+    client_calls::ClientCalls,
     connection::Connection,
     connections::Connections,
     control::Control,
@@ -48,6 +49,7 @@ pub struct Shard<R: Runtime> {
     pub view: RefCell<View>,
     pub offsets: RefCell<OffsetTable>,
     pub connections: Connections<R>,
+    pub client_calls: ClientCalls,
     pub waiting: LongPoll,
     pub watchers: QueueWatchers,
     pub begins: Begins,
@@ -82,6 +84,7 @@ impl<R: Runtime> Shard<R> {
             view: RefCell::default(),
             offsets: RefCell::default(),
             connections,
+            client_calls: ClientCalls::default(),
             waiting: LongPoll::default(),
             watchers: QueueWatchers::default(),
             begins: Begins::default(),

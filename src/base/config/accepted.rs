@@ -86,7 +86,6 @@ pub(super) const WITHOUT_EFFECT: &[(&str, &str)] = &[
         "rejectTransactionMessage transactionCheckInterval transactionCheckMax transactionTimeOut",
         "transactions are not there yet; they are always refused",
     ),
-    ("storeReplyMessageEnable", "request-reply is not there yet"),
     ("useServerSideResetOffset", "offsets are reset by the consumers"),
 ];
 

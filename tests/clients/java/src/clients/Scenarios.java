@@ -15,6 +15,7 @@ final class Scenarios {
         all.put("offset_persist", PushScenarios::offsetPersist);
         all.put("orderly", OrderScenarios::orderly);
         all.put("orderly_suspend", OrderScenarios::suspend);
+        all.put("request_reply", RequestScenarios::requestReply);
         all.put("lite_subscribe", LiteScenarios::subscribe);
         all.put("lite_assign_seek", LiteScenarios::assignAndSeek);
         all.put("broadcast", PushScenarios::broadcast);
