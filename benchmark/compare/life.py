@@ -56,9 +56,11 @@ def restart(options):
 def restart_once(options, servers):
     size = 256 << 10
     count = int(options.log_gib * 2**30 / size)
-    filled = fill(options, servers, ["producer", "-c", 8, "-d", 2, "-s", size, "-q", count, "-t", TOPIC])
-    if filled["failures"]:
-        raise RuntimeError(f"filling failed: {filled['failures']}")
+    filled = fill(options, servers, ["producer", "-c", 4, "-d", 1, "-s", size, "-q", count, "-t", TOPIC])
+    refused = figures(filled)["failed"]
+    # Java refuses some when the disk is slow; the log is then a little shorter.
+    if refused > count / 20:
+        raise RuntimeError(f"{refused} of {count} messages were refused: {filled['failures']}")
     # The log's end is hot when the broker dies, as in life.
     load = subprocess.Popen(tool_words(options, servers, ["producer", "-c", 32, "-d", 32, "-t", "Hot"],
                                        60, 0), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -80,7 +82,7 @@ def restart_once(options, servers):
     return {"to route s": start, "to first pull s": start + first_pull,
             "to first send s": start + first_pull + sent, "RSS MiB": usage.rss_mib,
             "RSS peak MiB": usage.rss_peak_mib, "CPU s": usage.cpu_us / 1e6,
-            "read MB": usage.read_bytes / 1e6}
+            "read MB": usage.read_bytes / 1e6, "refused while filling": refused}
 
 
 def queues(options):
