@@ -79,6 +79,7 @@ def parse(arguments):
 def add_of_suites(add):
     add("--sizes", default=",".join(map(str, cases.SIZES)), help="sizes: bytes of bodies")
     add("--fio-seconds", type=float, default=5, help="sizes, fio: seconds a run")
+    add("--kafka-records", type=int, default=4_000_000, help="batch: records of each run of Kafka")
     add("--topics", type=int, default=10_000, help="queues: topics of 8 queues")
     add("--java-topics", type=int, default=5_000, help="queues with Java: topics of 8 queues")
     add("--log-gib", type=float, default=8, help="restart: GiB of log")
