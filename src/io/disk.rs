@@ -71,7 +71,7 @@ pub trait Disk: Clone + 'static {
     /// Removes a file; durable after [`Disk::sync_directory`].
     async fn remove(&self, path: &Path) -> Result<()>;
 
-    /// Bytes (free for this user, in all) of the file system that holds `path`.
+    /// Bytes (free for this user, in all for this user) of the file system that holds `path`.
     async fn space(&self, path: &Path) -> Result<(u64, u64)>;
 }
 

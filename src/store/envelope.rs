@@ -76,6 +76,12 @@ pub fn stride(length: usize) -> usize {
     (BYTES + length).next_multiple_of(ALIGNMENT)
 }
 
+/// Whether an envelope may begin with these bytes; a quick look for searches.
+#[inline]
+pub fn may_begin(bytes: &[u8]) -> bool {
+    bytes.get(4..6) == Some(MAGIC.to_le_bytes().as_slice())
+}
+
 impl Envelope {
     pub fn new(kind: Kind, length: usize, epoch: u32, tags_code: i64, unstable: u64) -> Envelope {
         assert!(length <= PAYLOAD_BYTES_MAX, "payload of {length} bytes");

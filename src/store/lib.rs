@@ -30,6 +30,7 @@ mod options;
 mod plan;
 mod read;
 pub mod recovery;
+mod retire;
 mod segment;
 mod shared;
 mod space;
@@ -50,5 +51,6 @@ pub use plan::{
     Appended, Boundary, Counters, Entry, IndexMemory, ReadLimits, ReadPlan, ReadStatus,
 };
 pub use recovery::{Recovery, table::Case};
+pub use retire::{Retired, SegmentFacts};
 pub use ringmq_base::record::NewRecord;
 pub use verify::{Damage, FileReport, StoreReport, verify_store};

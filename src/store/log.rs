@@ -300,6 +300,7 @@ fn assemble<R: Runtime, S: Sink>(
         index_work: Default::default(),
         mark,
         zeroing,
+        spares: Default::default(),
         appended: Default::default(),
         published: Default::default(),
         space: Default::default(),

@@ -4,7 +4,7 @@
 use std::{cell::Cell, io::ErrorKind, path::Path};
 
 use ringmq_base::limits::BLOCK_BYTES;
-use ringmq_io::{BlockBuffer, Disk, File, OpenMode, Runtime};
+use ringmq_io::{BlockBuffer, Disk, File, OpenMode, Runtime, signal::Notify};
 
 use crate::{
     block::{BlockError, BlockReader, BlockWriter},
@@ -149,16 +149,43 @@ pub struct MarkFile<R: Runtime> {
     file: FileOf<R>,
     disk: R::Disk,
     last: Cell<Mark>,
+    taken: Cell<bool>,
+    given_back: Notify,
+}
+
+/// The right to find out what a mark says and to write it; see [`MarkFile::turn`].
+pub struct Turn<'a> {
+    taken: &'a Cell<bool>,
+    given_back: &'a Notify,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.taken.set(false);
+        self.given_back.notify();
+    }
 }
 
 impl<R: Runtime> MarkFile<R> {
     /// Opens the file and writes `mark` to both blocks, one after the other; durable when resolved.
     pub async fn begin(disk: &R::Disk, directory: &Path, mark: Mark) -> DiskResult<MarkFile<R>> {
         let file = disk.open(&directory.join(FILE_NAME), OpenMode::WriteDurable).await?;
-        let file = MarkFile { file, disk: disk.clone(), last: Cell::new(mark) };
+        let (disk, last) = (disk.clone(), Cell::new(mark));
+        let (taken, given_back) = (Cell::new(false), Notify::default());
+        let file = MarkFile { file, disk, last, taken, given_back };
         file.write(mark).await?;
         file.write(mark).await?;
         Ok(file)
+    }
+
+    /// Resolves when nobody else is about to write. For files that several tasks write to: a mark
+    /// that was made before another one was written may say less than that.
+    pub async fn turn(&self) -> Turn<'_> {
+        while self.taken.get() {
+            self.given_back.wait().await;
+        }
+        self.taken.set(true);
+        Turn { taken: &self.taken, given_back: &self.given_back }
     }
 
     /// Writes the mark with the next sequence number over the older block; durable when resolved.

@@ -29,6 +29,8 @@ pub struct LogOptions {
     pub segment_bytes: u64,
     /// How far the segments are allocated and zero-filled ahead of the tail, a multiple of 4096.
     pub zero_ahead_bytes: u64,
+    /// Files of segments that were given up, kept for reuse: at most that many.
+    pub spare_segments_max: usize,
     /// How much of the tail stays in memory for readers.
     pub hot_tail_bytes: usize,
     /// Memory for blocks of closed parts of the log and its index that were read from disk.
@@ -61,6 +63,7 @@ impl LogOptions {
             flush: FlushMode::Sync,
             segment_bytes: 1 << 30,
             zero_ahead_bytes: 64 << 20,
+            spare_segments_max: 1,
             hot_tail_bytes: 32 << 20,
             block_cache_bytes: 32 << 20,
             batch_bytes_max: 4 << 20,

@@ -107,6 +107,8 @@ pub struct Counters {
     pub zeroed_bytes: u64,
     /// Tail writes that had to wait for a zero-fill of the same range.
     pub zero_waits: u64,
+    /// Segments that were made of files of earlier ones.
+    pub recycled_segments: u64,
     pub cold_reads: u64,
     pub cold_read_bytes: u64,
     /// Pages of the queue index written and read, and snapshots of it.

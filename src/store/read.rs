@@ -216,7 +216,8 @@ impl<R: Runtime, S: Sink> Log<R, S> {
         }
     }
 
-    /// The offset that a store time stands for; 0 for a queue without messages.
+    /// The offset that a store time stands for; 0 for a queue without messages. Fails with
+    /// [`ReadError::Removed`] if messages of the queue are given up meanwhile: ask again.
     pub async fn offset_by_time(
         &self,
         queue: QueueHandle,

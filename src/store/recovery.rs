@@ -124,7 +124,7 @@ async fn accept<R: Runtime>(
     let next = Mark { position, epoch, clean: false, ..*mark };
     let mark_file = MarkFile::begin(disk, &options.directory, next).await?;
     index::load::begin(disk, options, &mut end.loaded).await?;
-    remove_leftovers(disk, options).await?;
+    remove_leftovers(disk, options, mark.first).await?;
     let spaces = candidates[tail..].iter().map(|one| {
         let (start, end) = (one.segment.start, one.segment.end());
         // A file may have been cut within the block of the last record.
@@ -223,7 +223,9 @@ async fn open_segments<R: Runtime>(
 ) -> Result<Vec<Candidate<R>>, OpenError> {
     let mut candidates: Vec<Candidate<R>> = Vec::new();
     let mut expected = mark.first;
-    for start in list_segments(disk, options).await? {
+    let starts = list_segments(disk, options).await?;
+    // What begins before the first segment was given up and not yet removed.
+    for start in starts.into_iter().filter(|start| *start >= mark.first) {
         let path = options.directory.join(segment::file_name(start));
         let header = read_header(disk, options, path.clone(), start).await?;
         if start != expected {
@@ -276,10 +278,15 @@ async fn read_header<D: Disk>(
     Ok(header)
 }
 
-/// Files whose creation was cut off.
-async fn remove_leftovers<D: Disk>(disk: &D, options: &LogOptions) -> Result<(), OpenError> {
+/// Files whose creation or removal was cut off.
+async fn remove_leftovers<D: Disk>(
+    disk: &D,
+    options: &LogOptions,
+    first: u64,
+) -> Result<(), OpenError> {
     for (name, _) in disk.list(&options.directory).await? {
-        if name == NEW_NAME || name.ends_with(segment::NEW_SUFFIX) {
+        let given_up = parse_name(&name).is_some_and(|start| start < first);
+        if given_up || name == NEW_NAME || name.ends_with(segment::NEW_SUFFIX) {
             match disk.remove(&options.directory.join(name)).await {
                 Err(error) if error.source.kind() != ErrorKind::NotFound => {
                     return Err(error.into());

@@ -3,12 +3,12 @@
 
 use std::{
     cell::{Cell, RefCell},
-    path::PathBuf,
+    path::{Path, PathBuf},
     rc::Rc,
 };
 
 use ringmq_base::{LogId, limits::BLOCK_BYTES};
-use ringmq_io::{Disk, OpenMode, Runtime};
+use ringmq_io::{BlockBuffer, Disk, File, OpenMode, Runtime};
 
 use crate::{
     block::{BlockError, BlockReader, BlockWriter},
@@ -21,6 +21,8 @@ pub const VERSION: u32 = 1;
 pub const HEADER_BYTES: u64 = BLOCK_BYTES as u64;
 /// A segment under construction, renamed when it is complete.
 pub const NEW_SUFFIX: &str = ".seg.new";
+/// A segment that was given up and waits to become another one.
+pub const SPARE_SUFFIX: &str = ".seg.spare";
 const SUFFIX: &str = ".seg";
 
 pub type FileOf<R> = <<R as Runtime>::Disk as Disk>::File;
@@ -85,6 +87,8 @@ pub struct Segment<R: Runtime> {
     pub filler: RefCell<Option<Rc<FileOf<R>>>>,
     /// Holds writes that no sync has covered.
     pub dirty: Cell<bool>,
+    /// When its first message was stored, once somebody has looked.
+    pub first_stored_ms: Cell<Option<i64>>,
 }
 
 impl<R: Runtime> Segment<R> {
@@ -118,6 +122,7 @@ impl<R: Runtime> Segment<R> {
             writer: RefCell::new(None),
             filler: RefCell::new(None),
             dirty: Cell::new(false),
+            first_stored_ms: Cell::new(None),
         })
     }
 }
@@ -131,6 +136,39 @@ pub async fn create<D: Disk>(
     start: u64,
     allocate: u64,
 ) -> DiskResult<(PathBuf, Header)> {
+    let (header, block) = header(options, epoch, start);
+    let path = options.directory.join(file_name(start));
+    let new = options.directory.join(format!("{start:020}{NEW_SUFFIX}"));
+    create_durably(disk, &new, &path, &block, allocate).await?;
+    Ok((path, header))
+}
+
+/// Makes a segment of `spare`, a file of the size of a whole segment. When it resolves, the file is
+/// durable under its new name; before, nothing has that name and `spare` may be used for another
+/// try. What stands behind the header was written for other positions and is no record here.
+pub async fn recycle<D: Disk>(
+    disk: &D,
+    options: &LogOptions,
+    epoch: u32,
+    start: u64,
+    spare: &Path,
+) -> DiskResult<(PathBuf, Header)> {
+    let (header, block) = header(options, epoch, start);
+    let path = options.directory.join(file_name(start));
+    let file = disk.open(spare, OpenMode::Write).await?;
+    let mut buffer = disk.buffer(BLOCK_BYTES);
+    buffer.bytes_mut().copy_from_slice(&block);
+    let written = file.write(&buffer, 0).await;
+    let synced = match written {
+        Ok(()) => file.sync().await,
+        failed => failed,
+    };
+    file.close().await.and(synced)?;
+    disk.rename_durably(spare, &path).await?;
+    Ok((path, header))
+}
+
+fn header(options: &LogOptions, epoch: u32, start: u64) -> (Header, Vec<u8>) {
     let header = Header {
         log: log_word(options.log),
         epoch,
@@ -140,10 +178,7 @@ pub async fn create<D: Disk>(
     };
     let mut block = vec![0; BLOCK_BYTES];
     header.write(&mut block);
-    let path = options.directory.join(file_name(start));
-    let new = options.directory.join(format!("{start:020}{NEW_SUFFIX}"));
-    create_durably(disk, &new, &path, &block, allocate).await?;
-    Ok((path, header))
+    (header, block)
 }
 
 /// The segment's log id as a word of the header.

@@ -12,6 +12,7 @@ use crate::{
     cache::Cache,
     index::{files::IndexFiles, read::PageCache, write::Progress},
     mark::{Mark, MarkFile},
+    retire::Spares,
     segment::Segment,
     state::{Phase, State},
     zero::Zeroing,
@@ -34,6 +35,7 @@ pub struct Shared<R: Runtime, S: Sink> {
     pub snapshot_wanted: Cell<bool>,
     /// There may be pages or a snapshot to write, or the phase changed.
     pub index_work: Notify,
+    pub spares: Spares,
     /// Something was appended, or the phase changed.
     pub appended: Notify,
     /// Something was written, or the phase changed.
@@ -116,6 +118,7 @@ impl<R: Runtime, S: Sink> Shared<R, S> {
 
     /// Notes what is stable.
     pub async fn write_mark(&self, clean: bool) -> Result<(), DiskError> {
+        let _turn = self.mark.turn().await;
         let mark = {
             let state = self.state.borrow();
             Mark {

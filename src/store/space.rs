@@ -1,21 +1,27 @@
 //! Keeps allocated space ahead of the tail: grows the last segment step by step and creates the
 //! next one before it is needed. Appends go only into space that is allocated, so a full disk
-//! refuses appends and fails no write.
+//! refuses appends and fails no write. What is only ahead of need never takes the last bytes of a
+//! disk.
 
-use std::{rc::Rc, time::Duration};
+use std::{path::PathBuf, rc::Rc, time::Duration};
 
 use ringmq_io::{Disk as _, DiskError, File as _, Runtime};
 
 use crate::{
     Sink,
-    segment::{self, HEADER_BYTES, Segment},
+    retire::{adopt_spares, discard_spare, take_spare},
+    segment::{self, HEADER_BYTES, Header, Segment},
     shared::Shared,
     state::{Full, Space},
+    tail::block_floor,
     zero::is_full,
 };
 
 /// First step of an empty log, small so that it starts at once.
 pub const FIRST_BYTES: u64 = 1 << 20;
+/// Of the free bytes of a disk that nobody is waiting for, so many are left alone, or 1/64 of the
+/// disk if that is less.
+const LAST_BYTES_MAX: u64 = 256 << 20;
 /// After the disk was found full: earliest next try.
 const RETRY: Duration = Duration::from_millis(100);
 /// So many times [`RETRY`] if nobody wants space meanwhile.
@@ -27,6 +33,11 @@ enum Step {
 }
 
 pub async fn run<R: Runtime, S: Sink>(shared: Rc<Shared<R, S>>) {
+    if let Some(_operation) = shared.begin()
+        && let Err(error) = adopt_spares(&shared).await
+    {
+        tracing::warn!(%error, "spare segments of an earlier start are not used");
+    }
     loop {
         let Some(step) = next_step(&shared) else {
             shared.space.wait().await;
@@ -37,6 +48,11 @@ pub async fn run<R: Runtime, S: Sink>(shared: Rc<Shared<R, S>>) {
         };
         let Some(operation) = shared.begin() else {
             return;
+        };
+        let Some(step) = affordable(&shared, step).await else {
+            drop(operation);
+            wait_to_retry(&shared).await;
+            continue;
         };
         let result = take(&shared, &step).await;
         drop(operation);
@@ -89,6 +105,65 @@ fn next_step<R: Runtime, S: Sink>(shared: &Shared<R, S>) -> Option<Step> {
     Some(Step::Create { start: last.end, allocate })
 }
 
+/// The step, made smaller when the disk has little left; `None` if it is nobody's need and would
+/// take of the last bytes of the disk, which are for appends.
+async fn affordable<R: Runtime, S: Sink>(shared: &Shared<R, S>, step: Step) -> Option<Step> {
+    if shared.state.borrow().wants_space || shared.state.borrow().full.is_some() {
+        return Some(step);
+    }
+    let asked = step.bytes();
+    let space = shared.runtime.disk().space(&shared.options.directory).await;
+    // A disk that does not tell is asked for the space itself.
+    let Ok((free, total)) = space else {
+        return Some(step);
+    };
+    let spare = free.saturating_sub((total / 64).min(LAST_BYTES_MAX));
+    if spare >= asked * 8 {
+        return Some(step);
+    }
+    let bytes = block_floor(spare / 8).max(FIRST_BYTES).min(asked);
+    (spare >= bytes).then(|| step.of(bytes))
+}
+
+impl Step {
+    fn bytes(&self) -> u64 {
+        match *self {
+            Step::Grow { space, to } => to - space.allocated,
+            Step::Create { allocate, .. } => allocate,
+        }
+    }
+
+    fn of(self, bytes: u64) -> Step {
+        match self {
+            Step::Grow { space, to } => Step::Grow { space, to: to.min(space.allocated + bytes) },
+            Step::Create { start, allocate } => {
+                Step::Create { start, allocate: allocate.min(bytes) }
+            }
+        }
+    }
+}
+
+/// The next segment, made of a spare if there is one, and whether it was.
+async fn next_segment<R: Runtime, S: Sink>(
+    shared: &Shared<R, S>,
+    start: u64,
+    allocate: u64,
+) -> Result<(PathBuf, Header, bool), DiskError> {
+    let (disk, options) = (shared.runtime.disk(), &shared.options);
+    let epoch = shared.state.borrow().epoch;
+    if let Some(spare) = take_spare(shared) {
+        match segment::recycle(disk, options, epoch, start, &spare).await {
+            Ok((path, header)) => return Ok((path, header, true)),
+            Err(error) => {
+                tracing::warn!(%error, "a spare segment cannot be used");
+                discard_spare(shared, &spare).await;
+            }
+        }
+    }
+    let (path, header) = segment::create(disk, options, epoch, start, allocate).await?;
+    Ok((path, header, false))
+}
+
 async fn take<R: Runtime, S: Sink>(shared: &Shared<R, S>, step: &Step) -> Result<(), DiskError> {
     match *step {
         Step::Grow { space, to } => {
@@ -104,12 +179,17 @@ async fn take<R: Runtime, S: Sink>(shared: &Shared<R, S>, step: &Step) -> Result
             }
         }
         Step::Create { start, allocate } => {
+            let (path, header, recycled) = next_segment(shared, start, allocate).await?;
             let (disk, options) = (shared.runtime.disk(), &shared.options);
-            let epoch = shared.state.borrow().epoch;
-            let (path, header) = segment::create(disk, options, epoch, start, allocate).await?;
             let segment = Segment::open(disk, path, &header).await?;
             segment.open_for_writing(disk, options.flush).await?;
-            let space = Space { start, end: segment.end(), allocated: start + allocate };
+            let end = segment.end();
+            let allocated = if recycled { end } else { start + allocate };
+            let space = Space { start, end, allocated };
+            if recycled {
+                shared.zeroing.skip_segment(start);
+                shared.state.borrow_mut().counters.recycled_segments += 1;
+            }
             shared.segments.borrow_mut().push(Rc::new(segment));
             shared.state.borrow_mut().spaces.push_back(space);
         }
@@ -119,10 +199,7 @@ async fn take<R: Runtime, S: Sink>(shared: &Shared<R, S>, step: &Step) -> Result
 
 async fn note_full<R: Runtime, S: Sink>(shared: &Shared<R, S>, step: &Step, error: &DiskError) {
     let (free, _) = shared.runtime.disk().space(&shared.options.directory).await.unwrap_or((0, 0));
-    let needed = match *step {
-        Step::Grow { space, to } => to - space.allocated,
-        Step::Create { allocate, .. } => allocate,
-    };
+    let needed = step.bytes();
     let mut state = shared.state.borrow_mut();
     if state.full.is_none() {
         tracing::warn!(log = %state.log, %error, free, "no space for the log, appends are refused");

@@ -10,6 +10,7 @@ mod garbage;
 mod golden;
 mod index;
 mod meta;
+mod retire;
 mod stories;
 mod verify;
 

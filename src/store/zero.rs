@@ -5,7 +5,11 @@
 //! to write and waits for a zero write of the same range that is under way; no zero write begins
 //! before the end of what was ever claimed.
 
-use std::{cell::Cell, rc::Rc};
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeSet,
+    rc::Rc,
+};
 
 use ringmq_base::limits::BLOCK_BYTES;
 use ringmq_io::{BlockBuffer, Disk, DiskError, File, Runtime, signal::Notify};
@@ -29,6 +33,8 @@ pub struct Zeroing {
     pub wake: Notify,
     /// Written position from which on there may be.
     wake_at: Cell<u64>,
+    /// Starts of segments that need no zeros: all of their blocks have been written before.
+    recycled: RefCell<BTreeSet<u64>>,
 }
 
 impl Zeroing {
@@ -36,6 +42,16 @@ impl Zeroing {
     pub fn new(frontier: u64, ahead: u64) -> Zeroing {
         let step = block_ceiling(ahead / 4).clamp(BLOCK_BYTES as u64, WRITE_BYTES_MAX);
         Zeroing { step, frontier: Cell::new(frontier), ..Zeroing::default() }
+    }
+
+    /// The segment that starts there was another one before.
+    pub fn skip_segment(&self, start: u64) {
+        let mut recycled = self.recycled.borrow_mut();
+        recycled.insert(start);
+        // Those behind the tail and the one that it is in are all that matter.
+        while recycled.len() > 4 {
+            recycled.pop_first();
+        }
     }
 
     /// Resolves when `from..end` is the flusher's. True if it had to wait.
@@ -67,7 +83,8 @@ impl Zeroing {
         let frontier = self.frontier.get();
         let from = if done <= frontier { frontier + self.step } else { done };
         let limit = position.max(frontier).saturating_add(ahead + self.step);
-        for space in spaces {
+        let recycled = self.recycled.borrow();
+        for space in spaces.iter().filter(|space| !recycled.contains(&space.start)) {
             let from = from.max(space.start + BLOCK_BYTES as u64);
             let end = space.allocated.min(from + self.step);
             if from < end && from < limit {
@@ -194,5 +211,17 @@ mod tests {
         assert_eq!(zeroing.next(&spaces, 8192, end, ahead).map(|next| next.0), Some(41 << 20));
         zeroing.frontier.set(64 << 20);
         assert_eq!(zeroing.next(&spaces, 64 << 20, end, ahead), None);
+    }
+
+    #[test]
+    fn recycled_segments_are_not_zeroed() {
+        let zeroing = Zeroing::new(8192, 16 << 20);
+        let space =
+            |start: u64| Space { start, end: start + (1 << 20), allocated: start + (1 << 20) };
+        let spaces = [space(0), space(1 << 20), space(2 << 20)];
+        zeroing.skip_segment(0);
+        zeroing.skip_segment(1 << 20);
+        let (from, _) = zeroing.next(&spaces, 8192, 0, 16 << 20).expect("the third");
+        assert_eq!(from, (2 << 20) + BLOCK_BYTES as u64);
     }
 }

@@ -228,7 +228,11 @@ impl Disk for RingDisk {
         on_path("ask for the space of", path, |path| {
             let room = statvfs(path)?;
             let unit = room.fragment_size();
-            Ok((room.blocks_available() * unit, room.blocks() * unit))
+            // What the file system keeps for the administrator is neither free nor used, as `df`
+            // and Java see it.
+            let reserved = room.blocks_free().saturating_sub(room.blocks_available());
+            let blocks = room.blocks().saturating_sub(reserved);
+            Ok((room.blocks_available() * unit, blocks * unit))
         })
         .await
     }

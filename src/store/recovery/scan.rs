@@ -16,8 +16,10 @@ use crate::{
     tail::block_floor,
 };
 
-/// So many zero bytes in a row end the search for later records: no write ever leaves such a gap.
-const ZEROS_MAX: u64 = 64 << 20;
+/// So many bytes of a segment without an intact record end the search for later records in it: no
+/// write ever leaves such a gap. A recycled segment is full of records of other positions, and the
+/// start must not wait for a search of all of them.
+const GAP_BYTES_MAX: u64 = 64 << 20;
 /// Records between two chances for other tasks.
 const YIELD_RECORDS: u64 = 4096;
 
@@ -236,27 +238,28 @@ async fn find_proof<R: Runtime>(
         let begin = segment.start + HEADER_BYTES;
         let mut at = begin.max(position + envelope::ALIGNMENT as u64);
         let mut window = Window::new(segment, crate::tail::block_floor(at));
-        let mut zeros = 0;
-        while zeros < ZEROS_MAX {
+        let mut last_intact = at;
+        while at - last_intact < GAP_BYTES_MAX {
             let bytes = window.at(at, envelope::BYTES).await?;
             if bytes.len() < envelope::BYTES {
                 break;
             }
-            let zero = bytes.iter().take_while(|byte| **byte == 0).count();
-            let zero = zero - zero % envelope::ALIGNMENT;
-            if zero > 0 {
-                zeros += zero as u64;
-                at += zero as u64;
+            let words = bytes.chunks_exact(envelope::ALIGNMENT);
+            let skipped = words.take_while(|word| !envelope::may_begin(word)).count();
+            if skipped > 0 {
+                at += (skipped * envelope::ALIGNMENT) as u64;
                 continue;
             }
-            zeros = 0;
             let mut opened = Envelope::open(bytes, at);
             if let Err(Reject::Short(need)) = opened {
                 opened = Envelope::open(window.at(at, need).await?, at);
             }
             match opened {
                 Ok(envelope) if envelope.stable_before(at) > position => return Ok(Some(at)),
-                Ok(envelope) => at += envelope.stride() as u64,
+                Ok(envelope) => {
+                    at += envelope.stride() as u64;
+                    last_intact = at;
+                }
                 Err(_) => at += envelope::ALIGNMENT as u64,
             }
         }

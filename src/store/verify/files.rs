@@ -55,6 +55,8 @@ pub async fn check_log<R: Runtime>(
         }
     }
     let mut files = vec![mark_report];
+    let first = mark.map_or(0, |mark| mark.first);
+    let given_up: Vec<u64> = starts.extract_if(.., |start| *start < first).collect();
     let (parts, mut aside) = open_parts(runtime, &directory, log, facts, &starts, &mark).await?;
     let gaps = !aside.is_empty();
     let bounds = mark.map_or_else(Bounds::default, |mark| Bounds {
@@ -79,6 +81,10 @@ pub async fn check_log<R: Runtime>(
         files: Vec::new(),
     };
     aside.extend(part_reports(parts, walked, "messages"));
+    aside.extend(given_up.into_iter().map(|start| {
+        let path = directory.join(segment::file_name(start));
+        FileReport::new(path, "given up by retention; removed at the next start")
+    }));
     aside.sort_by(|one, other| one.path.cmp(&other.path));
     files.append(&mut aside);
     for (name, _) in listed {
@@ -97,6 +103,9 @@ fn note_of_other(name: &str, known: bool) -> Option<&'static str> {
     }
     if name.ends_with(".new") {
         return Some("left by a start or a change that was cut off; removed at the next start");
+    }
+    if name.ends_with(segment::SPARE_SUFFIX) {
+        return Some("kept to become a new segment; holds no messages");
     }
     Some("not checked: no file of the log itself")
 }

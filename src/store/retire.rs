@@ -1,0 +1,335 @@
+//! Giving up the oldest segments of a log, and keeping some of their files for reuse.
+//!
+//! A crash may come at any step of this order: the index gets ready to begin later; the mark says,
+//! in both of its blocks, that the log does; the queues forget what is before; the files go. A
+//! start in between finds files that end before the log begins, and removes them.
+
+use std::{
+    cell::{Cell, RefCell},
+    path::{Path, PathBuf},
+    rc::Rc,
+    time::Duration,
+};
+
+use ringmq_base::{LogPosition, limits::BLOCK_BYTES, record::Record};
+use ringmq_io::{Disk as _, DiskError, File as _, OpenMode, Runtime};
+
+use crate::{
+    Log, LogError, Sink,
+    cache::BlockKey,
+    envelope::{self, Envelope, Kind, Reject},
+    index,
+    segment::{HEADER_BYTES, SPARE_SUFFIX, Segment},
+    shared::Shared,
+    tail::{block_ceiling, block_floor},
+};
+
+/// How long the index may take to get ready.
+const INDEX_PATIENCE: Duration = Duration::from_secs(10);
+
+/// A segment as retention sees it. Positions are those of the log, times are milliseconds since
+/// 1970.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SegmentFacts {
+    pub start: LogPosition,
+    pub end: LogPosition,
+    /// Bytes of its file; less than `end - start` while the file still grows.
+    pub file_bytes: u64,
+    /// `None` without a message, or if the first one cannot be read.
+    pub first_stored_ms: Option<i64>,
+    /// No message in it was stored later.
+    pub last_stored_ms: i64,
+    /// It is complete and on stable storage: [`Log::retire`] may take it.
+    pub complete: bool,
+}
+
+/// What [`Log::retire`] did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Retired {
+    pub segments: usize,
+    /// Of these files.
+    pub bytes: u64,
+    /// Files that were kept as spares, among them.
+    pub recycled: usize,
+}
+
+/// Files of segments that were given up, for the next ones.
+#[derive(Default)]
+pub struct Spares {
+    files: RefCell<Vec<PathBuf>>,
+    /// Numbers the names of spares.
+    next: Cell<u64>,
+}
+
+impl<R: Runtime, S: Sink> Log<R, S> {
+    /// Gives up the leading segments that end at or before `before`; never one that is still
+    /// written to, nor what is not on stable storage. When it resolves, the log begins behind them
+    /// for ever: their messages are gone from every queue, and the offsets are not used again. A
+    /// read under way ends well or with [`crate::ReadError::Removed`]. Files that cannot be removed
+    /// stay until the next start. At most `spares` files are kept for reuse. Fewer segments go, or
+    /// none, while the index cannot be written.
+    ///
+    /// # Errors
+    /// If the log is fenced, is closing, or is fenced by this.
+    pub async fn retire(&self, before: LogPosition, spares: usize) -> Result<Retired, LogError> {
+        let shared = &self.shared;
+        let Some(_operation) = shared.begin() else {
+            return Err(shared.fenced().unwrap_or(LogError::ShuttingDown));
+        };
+        let Some(first) = ready_to_begin_at(shared, before.0).await else {
+            return Ok(Retired::default());
+        };
+        shared.state.borrow_mut().first = first;
+        // Twice: were only one block to say so, damage to it would send a start to missing files.
+        for _ in 0..2 {
+            if let Err(error) = shared.write_mark(false).await {
+                shared.fence(&error);
+                return Err(shared.fenced().expect("the log was just fenced"));
+            }
+        }
+        if let Err(error) = index::trim::trim(shared, first).await {
+            // The log begins behind them all the same; whoever reads them hears that.
+            tracing::error!(%error, "queues still show messages of segments that were given up");
+        }
+        shared.cache.remove_range(BlockKey::Log(0)..BlockKey::Log(first));
+        let segments: Vec<_> = {
+            let mut segments = shared.segments.borrow_mut();
+            let count = segments.partition_point(|segment| segment.end() <= first);
+            segments.drain(..count).collect()
+        };
+        let mut retired = Retired::default();
+        for segment in segments {
+            retired.segments += 1;
+            retired.bytes += segment.bytes;
+            let path = segment.path.clone();
+            match give_up(shared, segment, spares).await {
+                Ok(true) => retired.recycled += 1,
+                Ok(false) => {}
+                Err(error) => tracing::warn!(
+                    %error, path = %path.display(),
+                    "file of a segment that was given up is not removed before the next start"
+                ),
+            }
+            shared.runtime.yield_if_needed().await;
+        }
+        let synced = shared.runtime.disk().sync_directory(&shared.options.directory).await;
+        if let Err(error) = synced {
+            tracing::warn!(%error, "removed segments may be back after a power cut");
+        }
+        Ok(retired)
+    }
+
+    /// All segments, in order. Reads the first record of those that nobody has looked at yet.
+    pub async fn segments(&self) -> Vec<SegmentFacts> {
+        let shared = &self.shared;
+        let segments = shared.segments.borrow().clone();
+        for segment in &segments {
+            if segment.first_stored_ms.get().is_none() {
+                let found = first_stored_ms(shared, segment).await;
+                segment.first_stored_ms.set(found);
+                shared.runtime.yield_if_needed().await;
+            }
+        }
+        let state = shared.state.borrow();
+        let limit = retirable(state.stable, state.spaces.front().map(|space| space.start));
+        let mut last_stored_ms = state.last_timestamp;
+        let mut facts = Vec::with_capacity(segments.len());
+        for segment in segments.iter().rev() {
+            let space = state.spaces.iter().find(|space| space.start == segment.start);
+            let first_stored_ms = segment.first_stored_ms.get();
+            facts.push(SegmentFacts {
+                start: LogPosition(segment.start),
+                end: LogPosition(segment.end()),
+                file_bytes: space.map_or(segment.bytes, |space| space.allocated - space.start),
+                first_stored_ms,
+                last_stored_ms,
+                complete: segment.end() <= limit,
+            });
+            // Timestamps never go back within a log.
+            last_stored_ms = first_stored_ms.unwrap_or(last_stored_ms);
+        }
+        facts.reverse();
+        facts
+    }
+
+    /// Number of files that are kept for reuse.
+    pub fn spare_segments(&self) -> usize {
+        self.shared.spares.files.borrow().len()
+    }
+
+    /// Removes files that are kept for reuse, down to `keep`.
+    pub async fn drop_spares(&self, keep: usize) {
+        if let Some(_operation) = self.shared.begin() {
+            drop_spares(&self.shared, keep).await;
+        }
+    }
+}
+
+/// Segments that end here or before are complete, written and stable.
+fn retirable(stable: u64, active_start: Option<u64>) -> u64 {
+    active_start.unwrap_or(0).min(stable)
+}
+
+/// Start of the first segment that stays, once the index needs nothing before it; `None` if nothing
+/// goes. The index is made ready if it is not, but not for ever: on a full disk it may have to wait
+/// for the very space that smaller steps give back.
+async fn ready_to_begin_at<R: Runtime, S: Sink>(shared: &Shared<R, S>, before: u64) -> Option<u64> {
+    let first = first_to_keep(shared, before)?;
+    let ready = async {
+        index::trim::prepare(shared, first).await;
+        shared.is_open().then_some(first)
+    };
+    let patience = async {
+        shared.runtime.sleep(INDEX_PATIENCE).await;
+        let progress = shared.progress.get();
+        let ready = progress.position.min(progress.previous.unwrap_or(0));
+        first_to_keep(shared, ready.min(before))
+    };
+    futures_lite::future::or(ready, patience).await
+}
+
+/// Start of the first segment that stays; `None` if nothing goes.
+fn first_to_keep<R: Runtime, S: Sink>(shared: &Shared<R, S>, before: u64) -> Option<u64> {
+    let state = shared.state.borrow();
+    // What is not written yet may still be on its way to the segment before the active one.
+    let limit = retirable(state.stable, state.spaces.front().map(|space| space.start)).min(before);
+    let segments = shared.segments.borrow();
+    let count = segments.partition_point(|segment| segment.end() <= limit);
+    let last = segments.get(count.checked_sub(1)?)?;
+    assert!(count < segments.len(), "the active segment stays");
+    (last.end() > state.first).then(|| last.end())
+}
+
+/// Removes the file of a segment, or keeps it as a spare; true if it was kept. Whoever reads it
+/// goes on reading: then it is removed, and gone when the last reader has ended.
+async fn give_up<R: Runtime, S: Sink>(
+    shared: &Shared<R, S>,
+    segment: Rc<Segment<R>>,
+    spares: usize,
+) -> Result<bool, DiskError> {
+    let disk = shared.runtime.disk();
+    let path = segment.path.clone();
+    for handle in [segment.writer.take(), segment.filler.take()].into_iter().flatten() {
+        if let Ok(file) = Rc::try_unwrap(handle) {
+            file.close().await?;
+        }
+    }
+    let Some(segment) = Rc::into_inner(segment) else {
+        disk.remove(&path).await?;
+        return Ok(false);
+    };
+    let (start, end) = (segment.start, segment.end());
+    let Some(reader) = Rc::into_inner(segment.reader) else {
+        disk.remove(&path).await?;
+        return Ok(false);
+    };
+    let length = reader.length().await?;
+    reader.close().await?;
+    // A zero write may have begun before the log went on to the next segment.
+    let zeroing = shared.zeroing.under_way_from(start..end);
+    let fits = length == shared.options.segment_bytes && zeroing.is_none();
+    if !fits || shared.spares.files.borrow().len() >= spares {
+        disk.remove(&path).await?;
+        return Ok(false);
+    }
+    // Space behind its last record may have been allocated and never synced.
+    let file = disk.open(&path, OpenMode::Write).await?;
+    let synced = file.sync().await;
+    file.close().await.and(synced)?;
+    let number = shared.spares.next.get();
+    shared.spares.next.set(number + 1);
+    let spare = path.with_file_name(format!("{number:020}{SPARE_SUFFIX}"));
+    disk.rename_durably(&path, &spare).await?;
+    shared.spares.files.borrow_mut().push(spare);
+    Ok(true)
+}
+
+/// Takes over the spares that an earlier life of the log has left, and removes those that do not
+/// fit. Before the first [`Log::retire`].
+pub async fn adopt_spares<R: Runtime, S: Sink>(shared: &Shared<R, S>) -> Result<(), DiskError> {
+    let (disk, options) = (shared.runtime.disk(), &shared.options);
+    for (name, length) in disk.list(&options.directory).await? {
+        let Some(number) = name.strip_suffix(SPARE_SUFFIX) else {
+            continue;
+        };
+        let path = options.directory.join(&name);
+        let number = number.parse::<u64>().ok().filter(|number| *number < u64::MAX);
+        let known = shared.spares.files.borrow().len();
+        match number {
+            Some(number)
+                if length == options.segment_bytes && known < options.spare_segments_max =>
+            {
+                let next = shared.spares.next.get().max(number + 1);
+                shared.spares.next.set(next);
+                shared.spares.files.borrow_mut().push(path);
+            }
+            _ => disk.remove(&path).await?,
+        }
+    }
+    Ok(())
+}
+
+/// A spare to use; it is the caller's from now on.
+pub fn take_spare<R: Runtime, S: Sink>(shared: &Shared<R, S>) -> Option<PathBuf> {
+    shared.spares.files.borrow_mut().pop()
+}
+
+/// Removes a spare that could not be used.
+pub async fn discard_spare<R: Runtime, S: Sink>(shared: &Shared<R, S>, spare: &Path) {
+    if let Err(error) = shared.runtime.disk().remove(spare).await {
+        tracing::warn!(%error, "a spare segment is not removed before the next start");
+    }
+}
+
+async fn drop_spares<R: Runtime, S: Sink>(shared: &Shared<R, S>, keep: usize) {
+    while shared.spares.files.borrow().len() > keep {
+        if let Some(spare) = take_spare(shared) {
+            discard_spare(shared, &spare).await;
+        }
+    }
+}
+
+/// When the first message of a segment was stored. Looks only at what no write touches any more.
+async fn first_stored_ms<R: Runtime, S: Sink>(
+    shared: &Shared<R, S>,
+    segment: &Segment<R>,
+) -> Option<i64> {
+    let position = segment.start + HEADER_BYTES;
+    let written = shared.state.borrow().written;
+    let stored = |bytes: &[u8]| match Envelope::open(bytes, position) {
+        Ok(Envelope { kind: Kind::Message, .. }) => {
+            let payload = bytes.get(envelope::BYTES..).unwrap_or_default();
+            Ok(Record::decode(payload).ok().map(|record| record.store_timestamp))
+        }
+        Err(Reject::Short(need)) => Err(need),
+        _ => Ok(None),
+    };
+    let mut need = BLOCK_BYTES;
+    loop {
+        let end = block_ceiling(position + need as u64);
+        if end > block_floor(written).min(segment.end()) {
+            return resident(shared, position, stored);
+        }
+        let count = (end - position) as usize;
+        let read = segment.reader.read(HEADER_BYTES, count).await;
+        match stored(read.ok()?.bytes()) {
+            Ok(found) => return found,
+            Err(more) if more > need => need = more,
+            Err(_) => return None,
+        }
+    }
+}
+
+/// The same from memory, for a record that is not behind the written end by a block yet.
+fn resident<R: Runtime, S: Sink>(
+    shared: &Shared<R, S>,
+    position: u64,
+    stored: impl Fn(&[u8]) -> Result<Option<i64>, usize>,
+) -> Option<i64> {
+    let state = shared.state.borrow();
+    let need = match stored(state.tail.get(position, envelope::BYTES)?) {
+        Ok(found) => return found,
+        Err(need) => need,
+    };
+    stored(state.tail.get(position, need)?).ok().flatten()
+}
