@@ -8,6 +8,7 @@ mod consume;
 mod group;
 pub mod register;
 mod route;
+mod storage;
 #[cfg(test)]
 mod tests;
 mod topic;
@@ -22,6 +23,7 @@ pub use self::consume::*;
 pub use self::group::*;
 pub use self::register::RegisterBrokerBody;
 pub use self::route::*;
+pub use self::storage::*;
 pub use self::topic::*;
 use crate::fastjson::ObjectKey;
 

@@ -257,6 +257,17 @@ config_table! {
             zero_ahead_bytes: u64 = 64 * MIB,
                 "zeroAheadBytes", "bytes", Limits::Number(0, 1 << 40), fixed,
                 "How far before the end of each log its file is kept filled with zeros.";
+            spare_segments_max: u32 = 1,
+                "spareSegmentsMax", "files", Limits::Number(0, 64), live,
+                "Segment files that each log keeps for reuse while the disk has space.";
+            retention_bytes: u64 = 0,
+                "retentionBytes", "bytes", COUNT, live,
+                "Size of all logs above which the oldest segments are deleted before their time; \
+                 0: no limit.";
+            delete_unconsumed_when_full: bool = true,
+                "deleteUnconsumedWhenFull", "", ANY, live,
+                "Delete messages that a group has not consumed before fileReservedTime, when the \
+                 disk is nearly full or retentionBytes is exceeded. With false sends are refused.";
             block_cache_bytes: u64 = 64 * MIB,
                 "blockCacheBytes", "bytes", Limits::Number(1 << 20, 1 << 40), fixed,
                 "Memory of each shard for reads from disk.";

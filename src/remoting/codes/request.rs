@@ -1,4 +1,5 @@
-//! Request codes of RocketMQ 4.9.8 and 5.3.3 (`RequestCode`).
+//! Request codes of RocketMQ 4.9.8 and 5.3.3 (`RequestCode`), and those of RingMQ's own, which
+//! begin at 700,001: RocketMQ uses nothing near.
 
 codes! {
     SEND_MESSAGE = 10,
@@ -158,4 +159,5 @@ codes! {
     POLLING_INFO = 200_055,
     POP_ROLLBACK = 200_056,
     BATCH_ACK_MESSAGE = 200_151,
+    STORAGE_PLAN = 700_001,
 }
