@@ -10,7 +10,7 @@ use crate::{
     ask::{Answer, Ask, Put, QueueBounds, StoredMessage},
     control::Control,
     features::{meta::MetaChange, refusal::Refusal},
-    handlers::{queue::store_timestamp, send::refusal_of},
+    handlers::queue::store_timestamp,
     shard::Shard,
     view::TopicView,
 };
@@ -45,6 +45,14 @@ pub async fn answer<R: Runtime>(shard: &Rc<Shard<R>>, ask: Ask) -> Answer {
             shard.offsets.borrow_mut().apply(&change);
             Answer::Done
         }
+        Ask::Storage { unconsumed } => Answer::Storage(shard.storage_facts(unconsumed).await),
+        Ask::Retire { log, before, spares } => {
+            Answer::Retired(shard.retire(log, before, spares).await)
+        }
+        Ask::KeepSpares(spares) => {
+            shard.keep_spares(spares).await;
+            Answer::Done
+        }
     }
 }
 
@@ -64,6 +72,9 @@ async fn record<R: Runtime>(
 
 /// Stores a message in a queue of this shard; resolves when it is durable.
 pub async fn put<R: Runtime>(shard: &Shard<R>, message: StoredMessage) -> Result<Put, Refusal> {
+    if let Some(refusal) = &shard.view.borrow().disk_full {
+        return Err((**refusal).clone());
+    }
     let (log, queue) = shard.queue(&message.topic, message.queue_id);
     log.room().await;
     let record = NewRecord {
@@ -84,7 +95,7 @@ pub async fn put<R: Runtime>(shard: &Shard<R>, message: StoredMessage) -> Result
         let put = Put { queue_offset: appended.queue_offset, physical: appended.physical };
         Some(Ticket::Internal(sender, put))
     });
-    appended.map_err(|error| refusal_of(&error))?;
+    appended.map_err(|error| shard.refusal_of(&error))?;
     receiver.await.unwrap_or_else(|| Err(Refusal::system_error("the log was closed")))
 }
 

@@ -8,12 +8,13 @@ use std::{
 };
 
 use ahash::AHashMap;
-use ringmq_base::PhysicalOffset;
+use ringmq_base::{LogId, LogPosition, PhysicalOffset};
 use ringmq_io::signal::{Giver, Taker, oneshot};
+use ringmq_store::Retired;
 
 use crate::{
     client_calls::{CallError, ClientAnswer, ClientCall},
-    features::{meta::MetaChange, rates::Totals, refusal::Refusal},
+    features::{meta::MetaChange, rates::Totals, refusal::Refusal, retention::LogFacts},
     view::TopicView,
 };
 
@@ -94,6 +95,12 @@ pub enum Ask {
     Totals,
     /// To every shard: forget these consumer offsets.
     ForgetOffsets { topic: Option<String>, group: Option<String> },
+    /// To every shard: what retention wants to know of its logs.
+    Storage { unconsumed: bool },
+    /// To the owner of the log: give up what is before, keep so many files for reuse.
+    Retire { log: LogId, before: LogPosition, spares: usize },
+    /// To every shard: keep so many files for reuse, for each log.
+    KeepSpares(usize),
 }
 
 #[derive(Debug)]
@@ -111,6 +118,8 @@ pub enum Answer {
     /// Queue id and next offset; nothing before is lost in a power cut.
     Ends(Result<Vec<(i32, i64)>, Refusal>),
     Totals(Box<ShardTotals>),
+    Storage(Vec<LogFacts>),
+    Retired(Result<Retired, String>),
     Done,
 }
 

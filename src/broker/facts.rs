@@ -8,7 +8,7 @@ use std::{
 
 use ringmq_base::config::{BrokerConfig, BrokerRole, FlushDiskType};
 
-use crate::features::delay::DelayLevels;
+use crate::features::{delay::DelayLevels, retention::Policy};
 
 #[derive(Debug)]
 pub struct Facts {
@@ -56,6 +56,7 @@ impl Facts {
         boot_timestamp: i64,
     ) -> Result<Facts, String> {
         refuse_unserved(&config)?;
+        Policy::of(&config)?;
         let ip: IpAddr = config.broker_ip1.parse().map_err(|_| {
             format!(
                 "brokerIP1 = {:?} is not an IP address; set it to the address that clients reach",

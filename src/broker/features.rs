@@ -23,6 +23,7 @@ pub mod locks;
 pub mod offsets;
 pub mod pull_check;
 pub mod rates;
+pub mod retention;
 pub mod send_back;
 pub mod send_check;
 pub mod topics;

@@ -13,6 +13,7 @@ pub mod reply;
 pub mod runtime_info;
 pub mod send;
 pub mod send_back;
+pub mod storage;
 pub mod topic;
 
 use ringmq_remoting::{codes::response, headers::HeaderFieldError};

@@ -33,6 +33,8 @@ mod requests;
 mod room;
 mod schedule;
 mod shard;
+mod storage;
+mod storage_facts;
 mod take;
 mod totals;
 

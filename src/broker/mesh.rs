@@ -111,6 +111,8 @@ pub enum Message {
     Change(Change),
     /// Changes that the control shard shall persist, such as consumer offsets.
     Persist(Vec<MetaChange>),
+    /// A log has no space; for the control shard.
+    LookAtStorage,
     /// End this connection.
     Close(ConnectionId),
     /// A connection is gone; for the control shard.

@@ -171,6 +171,8 @@ requests! {
     GET_PRODUCER_CONNECTION_LIST Control Inspect 64 * KIB => group::producer_connections;
     GET_CONSUME_STATS Control Inspect 64 * KIB => group::consume_stats;
     GET_BROKER_RUNTIME_INFO Control Inspect 64 * KIB => runtime_info::runtime_info;
+    STORAGE_PLAN Control Inspect 64 * KIB => storage::plan;
+    DELETE_EXPIRED_COMMITLOG Control Admin 64 * KIB => storage::delete_expired;
     GET_BROKER_CONFIG Control Inspect 64 * KIB => runtime_info::config;
 }
 

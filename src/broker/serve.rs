@@ -25,6 +25,7 @@ use crate::{
     router::{Lanes, Router},
     schedule,
     shard::{CONTROL, Shard},
+    storage,
 };
 
 /// What a shard is born with; crosses to its thread.
@@ -82,6 +83,7 @@ async fn run_or_fail<R: Runtime>(runtime: R, seat: Seat) -> Result<(), String> {
     if seat.id == CONTROL {
         let control = shard.control.get().expect("the control shard has it").clone();
         control.start_services(&shard);
+        storage::start(&shard);
         if let Err(error) = accept::listen(&shard) {
             shard.shutdown_peers();
             return Err(error);
@@ -125,6 +127,7 @@ fn log_options(facts: &Facts, id: LogId, store_id: u128) -> LogOptions {
         flush,
         segment_bytes: facts.segment_bytes,
         zero_ahead_bytes: facts.zero_ahead_bytes,
+        spare_segments_max: facts.config.spare_segments_max as usize,
         hot_tail_bytes: facts.hot_tail_bytes,
         backlog_bytes_max: facts.backlog_bytes_max,
         ..LogOptions::new(log_directory(root, id), id, store_id)

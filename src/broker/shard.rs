@@ -30,6 +30,7 @@ use crate::{
     requests::Handled,
     router::Router,
     schedule::QueueWatchers,
+    storage::Storage,
     totals::Pulled,
     view::{Change, TopicView, View, log_of},
 };
@@ -59,6 +60,8 @@ pub struct Shard<R: Runtime> {
     /// On the control shard only.
     pub control: OnceCell<Rc<Control<R>>>,
     pub stopping: Cell<bool>,
+    /// Most of it is of use on the control shard only.
+    pub storage: Storage,
     /// Room to edit the properties of a message in.
     pub properties: Cell<Vec<u8>>,
     random: Cell<u32>,
@@ -92,6 +95,7 @@ impl<R: Runtime> Shard<R> {
             delay_offsets: RefCell::default(),
             control: OnceCell::new(),
             stopping: Cell::new(false),
+            storage: Storage::default(),
             properties: Cell::default(),
             random: Cell::new(0x9E37_79B9 ^ u32::from(router_id.0)),
             turn_ms: Cell::new(0),

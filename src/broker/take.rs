@@ -49,6 +49,7 @@ impl<R: Runtime> Shard<R> {
                     control.persist_later(changes);
                 }
             }
+            Message::LookAtStorage => self.storage.look(),
             Message::Close(connection) => self.connections.close(connection),
             Message::Closed(connection) => {
                 if let Some(control) = self.control.get() {

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use ahash::AHashMap;
 use ringmq_base::LogId;
 
-use crate::features::{clients::GroupSubscriptions, groups::Group, topics::Topic};
+use crate::features::{
+    clients::GroupSubscriptions, groups::Group, refusal::Refusal, topics::Topic,
+};
 
 /// A topic as of one version of its configuration.
 #[derive(Debug)]
@@ -47,6 +49,8 @@ pub enum Change {
     Subscriptions(Arc<str>, Option<Arc<GroupSubscriptions>>),
     /// brokerPermission: 2 write, 4 read.
     Permission(i32),
+    /// The answer to sends while the disk is too full; `None` when they are taken again.
+    DiskFull(Option<Arc<Refusal>>),
 }
 
 #[derive(Default)]
@@ -55,6 +59,7 @@ pub struct View {
     pub groups: AHashMap<Arc<str>, Arc<Group>>,
     pub subscriptions: AHashMap<Arc<str>, Arc<GroupSubscriptions>>,
     pub permission: i32,
+    pub disk_full: Option<Arc<Refusal>>,
 }
 
 impl View {
@@ -79,6 +84,7 @@ impl View {
                 self.subscriptions.remove(&group);
             }
             Change::Permission(permission) => self.permission = permission,
+            Change::DiskFull(refusal) => self.disk_full = refusal,
         }
     }
 }

@@ -11,7 +11,7 @@ use ringmq_remoting::headers::consume::{
     GetMaxOffsetRequestHeader, GetMinOffsetRequestHeader, OffsetResponseHeader,
     SearchOffsetRequestHeader,
 };
-use ringmq_store::{Boundary, QueueHandle};
+use ringmq_store::{Boundary, QueueHandle, ReadError};
 
 use crate::{
     features::refusal::Refusal,
@@ -74,7 +74,11 @@ pub async fn search_by_time<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<
         None if request.header.version >= BOUNDARY_VERSION => Boundary::Lower,
         None => Boundary::Nearest49,
     };
-    let found = log.offset_by_time(queue, wanted.timestamp, boundary).await;
+    let find = async || log.offset_by_time(queue, wanted.timestamp, boundary).await;
+    let mut found = find().await;
+    if matches!(found, Err(ReadError::Removed { .. })) {
+        found = find().await;
+    }
     offset(found.map_err(|error| Refusal::system_error(error.to_string()))?)
 }
 

@@ -8,7 +8,10 @@ use ringmq_remoting::{body::KVTable, encode::VERSION, fastjson};
 
 use super::topic::version;
 use crate::{
-    features::rates::{Rates, Totals},
+    features::{
+        rates::{Rates, Totals},
+        retention::disk::DiskFacts,
+    },
     requests::{Field, Handled, Request, Response},
     shard::Shard,
 };
@@ -35,11 +38,15 @@ pub async fn runtime_info<R: Runtime>(shard: &Rc<Shard<R>>, _: &Request<'_>) -> 
     let (min, max) = all.range.unwrap_or_default();
     put("commitLogMinOffset", min.to_string());
     put("commitLogMaxOffset", max.to_string());
+    let earliest = shard.storage.earliest_ms.get().unwrap_or(-1);
+    put("earliestMessageTimeStamp", earliest.to_string());
     if let Ok((free, total)) = shard.runtime.disk().space(&facts.store_path).await {
         let gib = |bytes: u64| bytes as f64 / (1u64 << 30) as f64;
-        let used = 1.0 - free as f64 / total.max(1) as f64;
-        put("commitLogDiskRatio", format!("{used:.2}"));
-        put("consumeQueueDiskRatio", format!("{used:.2}"));
+        let path = facts.store_path.clone();
+        let ratio = DiskFacts { path, total, free }.ratio();
+        put("commitLogDiskRatio", ratio.to_string());
+        put(&format!("commitLogDiskRatio_{}", facts.store_path.display()), ratio.to_string());
+        put("consumeQueueDiskRatio", ratio.to_string());
         let text = format!("Total : {:.1} GiB, Free : {:.1} GiB.", gib(total), gib(free));
         put("commitLogDirCapacity", text);
     }
@@ -83,12 +90,11 @@ fn put_totals<T>(put: &mut impl FnMut(&str, String) -> T, rates: &Rates, all: &T
 }
 
 /// Numbers that RingMQ has no counterpart of, or does not count.
-const COUNTS: [&str; 16] = [
+const COUNTS: [&str; 15] = [
     "getMessageEntireTimeMax",
     "dispatchMaxBuffer",
     "dispatchBehindBytes",
     "pageCacheLockTimeMills",
-    "earliestMessageTimeStamp",
     "remainTransientStoreBufferNumbs",
     "remainHowManyDataToCommit",
     "remainHowManyDataToFlush",

@@ -105,6 +105,9 @@ fn try_store<R: Runtime>(
             return Ok(Sent::NotYet(Preparation { origin, ask }));
         }
     };
+    if let Some(refusal) = &view.disk_full {
+        return Err((**refusal).clone());
+    }
     let topic = match target(&view, topic, &plan)? {
         Ok(topic) => topic,
         Err(ask) => return Ok(Sent::NotYet(Preparation { origin, ask })),
@@ -190,7 +193,7 @@ fn store<R: Runtime>(
         return match appended {
             Ok(_) => Ok(Sent::Done),
             Err(AppendError::Busy { .. }) => Ok(Sent::Full(log.sink().log, item.origin)),
-            Err(error) => Err(refusal_of(&error)),
+            Err(error) => Err(shard.refusal_of(&error)),
         };
     }
     item.properties_bytes = bytes_of(properties.iter().map(|part| part.len()).sum())?;
@@ -271,7 +274,7 @@ pub async fn store_batch<R: Runtime>(shard: &Rc<Shard<R>>, batch: &SendBatch) {
                         break Err(refusal);
                     }
                 }
-                outcome => break outcome.map_err(|error| refusal_of(&error)),
+                outcome => break outcome.map_err(|error| shard.refusal_of(&error)),
             }
         };
         if let Err(refusal) = outcome {
@@ -280,8 +283,18 @@ pub async fn store_batch<R: Runtime>(shard: &Rc<Shard<R>>, batch: &SendBatch) {
     }
 }
 
-/// The answer to a send that the store does not take.
-pub fn refusal_of(error: &AppendError) -> Refusal {
+impl<R: Runtime> Shard<R> {
+    /// The answer to a send that the store does not take.
+    #[cold]
+    pub fn refusal_of(&self, error: &AppendError) -> Refusal {
+        if matches!(error, AppendError::Full { .. }) {
+            self.note_full();
+        }
+        refusal_of(error)
+    }
+}
+
+fn refusal_of(error: &AppendError) -> Refusal {
     match error {
         AppendError::Busy { .. } => Refusal::new(
             response::SYSTEM_BUSY,

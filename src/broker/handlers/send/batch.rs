@@ -8,7 +8,7 @@ use ringmq_io::Runtime;
 use ringmq_remoting::{batch, codes::response};
 use ringmq_store::AppendError;
 
-use super::{Sent, bytes_of, record_of, refusal_of, ticket};
+use super::{Sent, bytes_of, record_of, ticket};
 use crate::{
     features::{message_properties::Scan, refusal::Refusal},
     mesh::{Part, SendItem},
@@ -56,7 +56,7 @@ pub fn store<R: Runtime>(
         let properties = [message.properties, separator, common];
         if owner == shard.id {
             let appended = open.append(shard, topic, &item, properties, message.body);
-            appended.map_err(|error| refusal_of(&error))?;
+            appended.map_err(|error| shard.refusal_of(&error))?;
         } else {
             item.properties_bytes = bytes_of(properties.iter().map(|part| part.len()).sum())?;
             item.body_bytes = bytes_of(message.body.len())?;

@@ -1,0 +1,313 @@
+//! How long messages stay: which segments are deleted, why, and when; and when sends are refused
+//! because the disk is nearly full. Pure: facts and a time in, actions out.
+//!
+//! A segment goes when all of its messages have been kept for `fileReservedTime` (or for the
+//! `reserve.time` of a topic that has messages in it), at an hour of `deleteWhen`, or at any hour
+//! while the disk is used above `diskMaxUsedSpaceRatio`. Before its time it goes only when
+//! `retentionBytes` is exceeded or the disk is used above `diskSpaceCleanForciblyRatio`, and then,
+//! with `deleteUnconsumedWhenFull = false`, only when every group that consumes it has consumed
+//! it. What waits for its delivery is never deleted. Only the oldest segments of a log can go, and
+//! never the one that is written to.
+
+pub mod disk;
+pub mod forecast;
+pub mod hours;
+#[cfg(test)]
+mod tests;
+
+use ringmq_base::{LogId, LogPosition, config::BrokerConfig};
+use ringmq_store::SegmentFacts;
+
+use disk::{DiskFacts, DiskState, Thresholds};
+use hours::Hours;
+
+/// Segments that one step deletes at most: then the facts are looked at again.
+const DELETIONS_MAX: usize = 10;
+const HOUR_MS: i64 = 3_600_000;
+
+/// What the operator wants, from the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// fileReservedTime.
+    pub reserved_ms: i64,
+    /// deleteWhen.
+    pub hours: Hours,
+    pub thresholds: Thresholds,
+    /// cleanFileForciblyEnable.
+    pub clean_forcibly: bool,
+    /// retentionBytes; `None` without a limit.
+    pub bytes_max: Option<u64>,
+    /// deleteUnconsumedWhenFull.
+    pub delete_unconsumed: bool,
+    /// spareSegmentsMax, for each log.
+    pub spares_max: usize,
+}
+
+impl Policy {
+    /// # Errors
+    /// A sentence for the operator.
+    pub fn of(config: &BrokerConfig) -> Result<Policy, String> {
+        let hours = Hours::parse(&config.delete_when)?;
+        let reserved_hours = i64::try_from(config.file_reserved_time_hours).unwrap_or(i64::MAX);
+        Ok(Policy {
+            reserved_ms: reserved_hours.saturating_mul(HOUR_MS),
+            hours,
+            thresholds: Thresholds {
+                warn: config.disk_max_used_space_ratio,
+                clean: config.disk_space_clean_forcibly_ratio,
+                refuse: config.disk_space_warning_level_ratio,
+            },
+            clean_forcibly: config.clean_file_forcibly_enable,
+            bytes_max: Some(config.retention_bytes).filter(|bytes| *bytes > 0),
+            delete_unconsumed: config.delete_unconsumed_when_full,
+            spares_max: config.spare_segments_max as usize,
+        })
+    }
+}
+
+/// `reserve.time` of a topic: hours, as in RocketMQ 5; `None` if the topic has none or no number
+/// above 0.
+pub fn reserve_time_ms(attribute: Option<&String>) -> Option<i64> {
+    let hours = attribute?.trim().parse::<i64>().ok().filter(|hours| *hours > 0)?;
+    Some(hours.saturating_mul(HOUR_MS))
+}
+
+/// Positions of a log where messages of topics with one reserve time may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reserve {
+    /// `None`: as long as [`Policy::reserved_ms`].
+    pub reserved_ms: Option<i64>,
+    pub from: LogPosition,
+    /// Of the last message.
+    pub to: LogPosition,
+}
+
+/// The first message of a log that some group has not consumed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unconsumed {
+    pub position: LogPosition,
+    pub group: String,
+    pub topic: String,
+    pub queue_id: i32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogFacts {
+    pub log: LogId,
+    /// In order.
+    pub segments: Vec<SegmentFacts>,
+    /// Files that are kept for reuse, in bytes.
+    pub spare_bytes: u64,
+    /// The first message that waits for its delivery.
+    pub waiting: Option<LogPosition>,
+    /// Looked up only if the policy or somebody asks.
+    pub unconsumed: Option<Unconsumed>,
+    /// Empty if no topic has a reserve time of its own.
+    pub reserves: Vec<Reserve>,
+    /// The file system gave it no space: it refuses sends, whatever the fill of the disk is said
+    /// to be. A quota does that, for example.
+    pub full: bool,
+}
+
+impl LogFacts {
+    pub fn bytes(&self) -> u64 {
+        self.spare_bytes + self.segments.iter().map(|segment| segment.file_bytes).sum::<u64>()
+    }
+
+    /// When everything in the segment has been kept long enough.
+    pub fn expires_ms(&self, segment: &SegmentFacts, policy: &Policy) -> i64 {
+        let touches =
+            |reserve: &&Reserve| reserve.from < segment.end && reserve.to >= segment.start;
+        let reserved = self.reserves.iter().filter(touches);
+        let reserved = reserved.map(|reserve| reserve.reserved_ms.unwrap_or(policy.reserved_ms));
+        segment.last_stored_ms.saturating_add(reserved.max().unwrap_or(policy.reserved_ms))
+    }
+
+    /// Messages in it wait for their delivery.
+    pub fn is_held(&self, segment: &SegmentFacts) -> bool {
+        self.waiting.is_some_and(|waiting| waiting < segment.end)
+    }
+
+    /// Some group has not consumed all of it, and the policy protects that.
+    pub fn is_protected(&self, segment: &SegmentFacts, policy: &Policy) -> bool {
+        let unconsumed = self.unconsumed.as_ref();
+        !policy.delete_unconsumed && unconsumed.is_some_and(|first| first.position < segment.end)
+    }
+}
+
+/// All that a decision needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Facts {
+    pub logs: Vec<LogFacts>,
+    /// `None` if the disk did not tell.
+    pub disk: Option<DiskFacts>,
+    /// Hour of the local time, 0 to 23.
+    pub hour: u8,
+    /// Somebody asked to delete what has expired, at whatever hour.
+    pub asked: bool,
+}
+
+/// Why a segment is deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// It has expired and it is the hour to delete, or somebody asked.
+    Expired,
+    /// It has expired and the disk is used above diskMaxUsedSpaceRatio.
+    ExpiredDiskUsed,
+    /// retentionBytes is exceeded.
+    Bytes,
+    /// The disk is used above diskSpaceCleanForciblyRatio.
+    DiskFull,
+}
+
+impl Reason {
+    pub const fn text(self) -> &'static str {
+        match self {
+            Reason::Expired => "older than fileReservedTime",
+            Reason::ExpiredDiskUsed => {
+                "older than fileReservedTime, disk above diskMaxUsedSpaceRatio"
+            }
+            Reason::Bytes => "store larger than retentionBytes",
+            Reason::DiskFull => "disk above diskSpaceCleanForciblyRatio",
+        }
+    }
+}
+
+/// One segment to delete: the first of its log when its turn comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deletion {
+    pub log: LogId,
+    /// The log begins here afterwards.
+    pub before: LogPosition,
+    pub bytes: u64,
+    pub last_stored_ms: i64,
+    pub reason: Reason,
+}
+
+/// What a step decides.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Actions {
+    /// In this order.
+    pub deletions: Vec<Deletion>,
+    /// There is more to delete: step again soon.
+    pub more: bool,
+    /// Files to keep for reuse, for each log.
+    pub spares: usize,
+    pub disk: DiskState,
+    /// The state before, if it is another one.
+    pub disk_before: Option<DiskState>,
+    /// Bytes that should go but may not; see the forecast for the reasons.
+    pub bytes_kept: u64,
+}
+
+/// The one thing that is remembered between steps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Retention {
+    pub disk: DiskState,
+}
+
+impl Retention {
+    /// Decides. `now_ms`: milliseconds since 1970.
+    pub fn step(&mut self, policy: &Policy, facts: &Facts, now_ms: i64) -> Actions {
+        let before = self.disk;
+        self.disk = state_after(before, policy, facts);
+        let chosen = choose(policy, facts, self.disk, now_ms);
+        let more = chosen.deletions.len() > DELETIONS_MAX;
+        let mut deletions = chosen.deletions;
+        deletions.truncate(DELETIONS_MAX);
+        Actions {
+            deletions,
+            more,
+            // Spare files are space that a full disk needs.
+            spares: if self.disk == DiskState::Normal { policy.spares_max } else { 0 },
+            disk: self.disk,
+            disk_before: (before != self.disk).then_some(before),
+            bytes_kept: chosen.bytes_kept,
+        }
+    }
+}
+
+/// The state that follows a state.
+pub(super) fn state_after(before: DiskState, policy: &Policy, facts: &Facts) -> DiskState {
+    let by_fill = before.next(facts.disk.as_ref(), &policy.thresholds);
+    let full = facts.logs.iter().any(|log| log.full);
+    if full { by_fill.max(DiskState::Clean) } else { by_fill }
+}
+
+/// Everything that goes now.
+pub(super) struct Chosen {
+    pub deletions: Vec<Deletion>,
+    pub bytes_kept: u64,
+}
+
+pub(super) fn choose(policy: &Policy, facts: &Facts, state: DiskState, now_ms: i64) -> Chosen {
+    let mut queue = Oldest { policy, logs: &facts.logs, taken: vec![0; facts.logs.len()] };
+    let mut deletions = Vec::new();
+    let hour = facts.asked || policy.hours.contains(facts.hour);
+    if hour || state > DiskState::Normal {
+        let reason = if hour { Reason::Expired } else { Reason::ExpiredDiskUsed };
+        while let Some(deletion) =
+            queue.take(reason, |log, segment| log.expires_ms(segment, policy) <= now_ms)
+        {
+            deletions.push(deletion);
+        }
+    }
+    let mut freed: u64 = deletions.iter().map(|deletion| deletion.bytes).sum();
+    let may_go = |log: &LogFacts, segment: &SegmentFacts| {
+        !log.is_protected(segment, policy) || log.expires_ms(segment, policy) <= now_ms
+    };
+    let all: u64 = facts.logs.iter().map(LogFacts::bytes).sum();
+    let over_budget = policy.bytes_max.map_or(0, |most| all.saturating_sub(most));
+    let over_disk = if state >= DiskState::Clean && policy.clean_forcibly {
+        let above = facts.disk.as_ref().map(|disk| disk.bytes_above(policy.thresholds.clean));
+        // How much a full log lacks is not known: a segment at a time.
+        above.unwrap_or(0).max(u64::from(facts.logs.iter().any(|log| log.full)))
+    } else {
+        0
+    };
+    for (wanted, reason) in [(over_budget, Reason::Bytes), (over_disk, Reason::DiskFull)] {
+        while freed < wanted {
+            let Some(deletion) = queue.take(reason, may_go) else {
+                break;
+            };
+            freed += deletion.bytes;
+            deletions.push(deletion);
+        }
+    }
+    Chosen { deletions, bytes_kept: over_budget.max(over_disk).saturating_sub(freed) }
+}
+
+/// The oldest segments of all logs, one after the other.
+struct Oldest<'a> {
+    policy: &'a Policy,
+    logs: &'a [LogFacts],
+    /// Segments taken of each log.
+    taken: Vec<usize>,
+}
+
+impl Oldest<'_> {
+    /// The oldest segment that is the first of its log and may go.
+    fn take(
+        &mut self,
+        reason: Reason,
+        may_go: impl Fn(&LogFacts, &SegmentFacts) -> bool,
+    ) -> Option<Deletion> {
+        let candidates = self.logs.iter().enumerate().filter_map(|(at, log)| {
+            let segment = log.segments.get(*self.taken.get(at)?)?;
+            let goes = segment.complete && !log.is_held(segment) && may_go(log, segment);
+            goes.then_some((at, log, segment))
+        });
+        let oldest = |(_, log, segment): &(usize, &LogFacts, &SegmentFacts)| {
+            (log.expires_ms(segment, self.policy), segment.last_stored_ms, log.log.get())
+        };
+        let (at, log, segment) = candidates.min_by_key(oldest)?;
+        *self.taken.get_mut(at)? += 1;
+        Some(Deletion {
+            log: log.log,
+            before: segment.end,
+            bytes: segment.file_bytes,
+            last_stored_ms: segment.last_stored_ms,
+            reason,
+        })
+    }
+}

@@ -1,0 +1,26 @@
+//! The files of the store: STORAGE_PLAN (700,001), DELETE_EXPIRED_COMMITLOG (329). Handled by the
+//! control shard.
+
+use std::rc::Rc;
+
+use ringmq_io::Runtime;
+
+use crate::{
+    features::refusal::Refusal,
+    requests::{Handled, Request, Response},
+    shard::Shard,
+};
+
+pub async fn plan<R: Runtime>(shard: &Rc<Shard<R>>, _: &Request<'_>) -> Handled {
+    match shard.storage_plan().await {
+        Some(plan) => Response::with_json(&plan),
+        None => Err(Refusal::system_error("the rules of retention cannot be read")),
+    }
+}
+
+/// Deletes expired segments now instead of at the hours of deleteWhen; answered at once, as in
+/// Java.
+pub async fn delete_expired<R: Runtime>(shard: &Rc<Shard<R>>, _: &Request<'_>) -> Handled {
+    shard.storage.delete_expired();
+    Ok(Response::ok())
+}
