@@ -1,5 +1,6 @@
 //! The commands of `ringmq`.
 
+mod admin;
 mod broker;
 mod doctor;
 mod logging;
@@ -29,6 +30,8 @@ enum Command {
     Namesrv(namesrv::Options),
     /// A broker alone, registered with name servers.
     Broker(broker::Options),
+    /// Questions to running servers.
+    Admin(admin::Options),
     /// Load tool: produces and consumes, reports messages a second and latency.
     Bench(ringmq_benchmark::Arguments),
     /// Checks a store while its broker is stopped, and changes nothing. Ends with 0 if it is sound,
@@ -43,6 +46,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
         Command::Standalone(options) => standalone::run(options),
         Command::Namesrv(options) => namesrv::run(options),
         Command::Broker(options) => broker::run(options),
+        Command::Admin(options) => admin::run(options),
         Command::Bench(arguments) => ringmq_benchmark::run(arguments),
         Command::Doctor(options) => Ok(doctor::run(&options)),
         Command::Version => {

@@ -47,11 +47,12 @@ pub struct Control {
     opaque: i32,
 }
 
-struct Answer {
-    code: i32,
-    remark: String,
+/// What a server answered.
+pub struct Answer {
+    pub code: i32,
+    pub remark: String,
     offset: Option<i64>,
-    body: Vec<u8>,
+    pub body: Vec<u8>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -82,13 +83,34 @@ struct BrokerData {
 impl Control {
     /// A client that has not connected yet.
     pub fn new(options: &Options) -> Control {
-        let servers = options.namesrv.split([';', ',']).map(str::trim);
+        Control::of(&options.namesrv, options.timeout)
+    }
+
+    /// A client of these name servers, separated by `;` or `,`, that waits so long for an answer.
+    pub fn of(name_servers: &str, timeout: Duration) -> Control {
+        let servers = name_servers.split([';', ',']).map(str::trim);
         Control {
             name_servers: servers.filter(|text| !text.is_empty()).map(str::to_owned).collect(),
             connections: HashMap::new(),
-            timeout: options.timeout,
+            timeout,
             opaque: 0,
         }
+    }
+
+    /// Names and addresses of the masters that the name servers know, sorted.
+    ///
+    /// # Errors
+    /// When no name server answers, or none knows a broker.
+    pub fn masters(&mut self) -> anyhow::Result<Vec<(String, String)>> {
+        let route = self.route(AUTO_CREATE_TOPIC)?;
+        let datas = route.map(|route| route.broker_datas).unwrap_or_default();
+        let masters = datas
+            .into_iter()
+            .filter_map(|mut data| Some((data.broker_name, data.broker_addrs.remove(MASTER_ID)?)));
+        let mut masters: Vec<_> = masters.collect();
+        masters.sort();
+        ensure!(!masters.is_empty(), "{:?} know no broker: is one registered?", self.name_servers);
+        Ok(masters)
     }
 
     /// Finds the queues of all topics, having created the topics if the options say so.
@@ -233,7 +255,11 @@ impl Control {
         Err(failure.unwrap_or_else(|| anyhow::anyhow!("--namesrv names no server")))
     }
 
-    fn call(
+    /// Asks a server and waits for its answer, whatever its code.
+    ///
+    /// # Errors
+    /// When there is no connection, or no answer in time.
+    pub fn call(
         &mut self,
         address: &str,
         code: i32,

@@ -10,7 +10,7 @@ mod arguments;
 mod clock;
 mod connection;
 mod consumer;
-mod control;
+pub mod control;
 mod live;
 mod plan;
 mod process;

@@ -13,6 +13,7 @@ mod kill9;
 mod limits;
 mod process;
 mod random;
+mod retention;
 mod runtime_info;
 mod server;
 mod start_stop;

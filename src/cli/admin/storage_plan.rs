@@ -1,0 +1,213 @@
+//! `ringmq admin storagePlan`.
+
+use std::process::ExitCode;
+
+use anyhow::{Context, ensure};
+use comfy_table::{CellAlignment, Table, presets};
+use jiff::{Timestamp, tz::TimeZone};
+use ringmq_remoting::{
+    body::{StorageDisk, StorageLog, StoragePlan, StorageRules, StorageSegment},
+    codes::{request, response},
+};
+
+use super::Target;
+
+/// Segments of a log that are listed one by one if not all are asked for.
+const SEGMENTS_SHOWN: usize = 10;
+
+#[derive(clap::Args)]
+pub struct Options {
+    #[command(flatten)]
+    target: Target,
+    /// Lists every segment, not only those that go first.
+    #[arg(short = 'a', long)]
+    all: bool,
+    /// Prints what the broker answered, as JSON, one broker a line.
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
+    let (mut control, brokers) = options.target.connect()?;
+    for address in brokers {
+        let answer = control.call(&address, request::STORAGE_PLAN, &[])?;
+        ensure!(
+            answer.code != response::REQUEST_CODE_NOT_SUPPORTED,
+            "{address} does not know storagePlan: it is no RingMQ broker, or an older one"
+        );
+        let (code, remark) = (answer.code, &answer.remark);
+        ensure!(code == response::SUCCESS, "{address}: code {code} {remark}");
+        if options.json {
+            println!("{}", String::from_utf8_lossy(&answer.body));
+            continue;
+        }
+        let plan: StoragePlan = serde_json::from_slice(&answer.body)
+            .with_context(|| format!("the answer of {address} is not understood"))?;
+        print!("{}", render(&plan, &address, options.all));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn render(plan: &StoragePlan, address: &str, all: bool) -> String {
+    let mut text = format!("Broker {} at {address}\n", plan.broker_name);
+    if let Some(disk) = &plan.disk {
+        text += &render_disk(disk);
+    }
+    text += &render_rules(&plan.rules);
+    if plan.deleted_segments > 0 {
+        let (segments, bytes) = (plan.deleted_segments, size(plan.deleted_bytes));
+        text += &format!("Deleted since the start: {segments} segments, {bytes}\n");
+    }
+    for log in &plan.logs {
+        text += &render_log(log, plan.now, all);
+    }
+    text.push('\n');
+    text
+}
+
+fn render_disk(disk: &StorageDisk) -> String {
+    let StorageDisk { path, state, warn_above, clean_above, refuse_above, .. } = disk;
+    let (whole, tenth) = (disk.used_permille / 10, disk.used_permille % 10);
+    let meaning = match state.as_str() {
+        "normal" => "expired segments go at the hours of deleteWhen",
+        "warn" => "expired segments go at any hour",
+        "clean" => "the oldest segments go before their time",
+        "refuse" => "SENDS ARE REFUSED until there is space",
+        _ => "unknown to this version",
+    };
+    format!(
+        "Disk of {path}: {used} of {total} used ({whole}.{tenth} %), {free} free\n\
+         State {state}: {meaning}\n\
+         \x20 above {warn_above:>2} % diskMaxUsedSpaceRatio: expired segments go at any hour\n\
+         \x20 above {clean_above:>2} % diskSpaceCleanForciblyRatio: the oldest segments go\n\
+         \x20 above {refuse_above:>2} % diskSpaceWarningLevelRatio: sends are refused\n",
+        used = size(disk.total_bytes.saturating_sub(disk.free_bytes)),
+        total = size(disk.total_bytes),
+        free = size(disk.free_bytes),
+    )
+}
+
+fn render_rules(rules: &StorageRules) -> String {
+    let StorageRules { file_reserved_time, delete_when, time_zone, .. } = rules;
+    let limit = match rules.retention_bytes {
+        0 => "no limit of size (retentionBytes)".to_owned(),
+        bytes => format!("at most {} (retentionBytes)", size(bytes)),
+    };
+    let forcibly = match (rules.clean_file_forcibly_enable, rules.delete_unconsumed_when_full) {
+        (false, _) => "never before their time (cleanFileForciblyEnable = false)",
+        (true, true) => "consumed or not (deleteUnconsumedWhenFull = true)",
+        (true, false) => "consumed ones only (deleteUnconsumedWhenFull = false)",
+    };
+    format!(
+        "Kept for {file_reserved_time} hours (fileReservedTime), deleted at hours {delete_when} \
+         of {time_zone} (deleteWhen); {limit}; when space is short, {forcibly}\n"
+    )
+}
+
+fn render_log(log: &StorageLog, now: i64, all: bool) -> String {
+    let bytes: u64 = log.segments.iter().map(|segment| segment.bytes).sum();
+    let mut text = format!("\nLog {}: {} segments, {}", log.log, log.segments.len(), size(bytes));
+    if log.spare_bytes > 0 {
+        text += &format!(", and {} kept for reuse", size(log.spare_bytes));
+    }
+    if let Some(oldest) = log.segments.first().and_then(|segment| segment.first_stored) {
+        text += &format!("; oldest message of {}", time(oldest));
+    }
+    text.push('\n');
+    if let Some(behind) = &log.unconsumed {
+        text += &format!(
+            "Group {} has not consumed topic {}, queue {}, from position {} on\n",
+            behind.group, behind.topic, behind.queue_id, behind.position
+        );
+    }
+    let shown = if all { log.segments.len() } else { SEGMENTS_SHOWN };
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING);
+    table.set_header(["start", "size", "oldest", "newest", "deleted", "because"]);
+    for column in table.column_iter_mut().take(2) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    for segment in log.segments.iter().take(shown) {
+        table.add_row(row(segment, now));
+    }
+    text += &table.trim_fmt();
+    text.push('\n');
+    if let Some(rest) = log.segments.len().checked_sub(shown).filter(|rest| *rest > 0) {
+        text += &format!("... and {rest} more (--all)\n");
+    }
+    text
+}
+
+fn row(segment: &StorageSegment, now: i64) -> [String; 6] {
+    let deleted = match segment.delete_at {
+        None => "-".to_owned(),
+        Some(at) if at <= now => "now".to_owned(),
+        Some(at) => time(at),
+    };
+    [
+        segment.start.to_string(),
+        size(segment.bytes),
+        segment.first_stored.map_or_else(|| "-".to_owned(), time),
+        time(segment.last_stored),
+        deleted,
+        segment.why.clone(),
+    ]
+}
+
+/// In the time zone of whoever reads it.
+fn time(ms: i64) -> String {
+    match Timestamp::from_millisecond(ms) {
+        Ok(at) if ms > 0 => {
+            at.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string()
+        }
+        _ => "-".to_owned(),
+    }
+}
+
+fn size(bytes: u64) -> String {
+    const UNITS: [(&str, u32); 4] = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)];
+    match UNITS.into_iter().find(|(_, bits)| bytes >> bits > 0) {
+        Some((unit, bits)) => format!("{:.1} {unit}", bytes as f64 / (1u64 << bits) as f64),
+        None => format!("{bytes} B"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_tells_what_goes_when_and_why() {
+        let segment = |start: u64, delete_at: Option<i64>, why: &str| StorageSegment {
+            start,
+            bytes: 1 << 30,
+            first_stored: Some(1_700_000_000_000),
+            last_stored: 1_700_000_100_000,
+            delete_at,
+            why: why.to_owned(),
+        };
+        let segments = (0..12).map(|at| segment(at << 30, Some(5), "older than fileReservedTime"));
+        let mut segments: Vec<_> = segments.collect();
+        segments.push(segment(12 << 30, None, "written to"));
+        let disk = StorageDisk {
+            path: "/data".to_owned(),
+            total_bytes: 100 << 30,
+            free_bytes: 8 << 30,
+            used_permille: 920,
+            state: "refuse".to_owned(),
+            warn_above: 75,
+            clean_above: 85,
+            refuse_above: 90,
+        };
+        let log = StorageLog { segments, ..StorageLog::default() };
+        let plan =
+            StoragePlan { now: 10, disk: Some(disk), logs: vec![log], ..StoragePlan::default() };
+        let text = render(&plan, "127.0.0.1:10911", false);
+        for part in ["92.0 GiB of 100.0 GiB", "(92.0 %)", "SENDS ARE REFUSED", "and 3 more"] {
+            assert!(text.contains(part), "{part:?} is missing in:\n{text}");
+        }
+        assert!(!text.contains("written to"));
+        assert!(render(&plan, "a", true).contains("written to"));
+        assert_eq!((size(1023), size(1536)), ("1023 B".to_owned(), "1.5 KiB".to_owned()));
+    }
+}
