@@ -93,7 +93,7 @@ fn send_ok<R: Runtime>(shard: &Shard<R>, ticket: &ClientTicket) {
     let last = message_id(facts.store_host, ticket.physical.get());
     let joined = ticket.batch.as_ref().map(|others| {
         let ids = others.iter().map(|other| message_id(facts.store_host, other.get()));
-        let mut joined = Vec::with_capacity((others.len() + 1) * 33);
+        let mut joined = Vec::with_capacity((others.len() + 1) * (last.as_bytes().len() + 1));
         for id in ids {
             joined.extend_from_slice(id.as_bytes());
             joined.push(b',');

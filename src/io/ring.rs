@@ -86,7 +86,8 @@ impl RingRuntime {
 impl Clock for RingRuntime {
     fn now_ms(&self) -> i64 {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+        let seconds = i64::try_from(since.as_secs()).unwrap_or(i64::MAX / 1000 - 1);
+        seconds * 1000 + i64::from(since.subsec_millis())
     }
 
     fn monotonic(&self) -> Duration {

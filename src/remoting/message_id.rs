@@ -10,6 +10,18 @@ const DIGITS_MAX: usize = 56;
 /// Digits of an id with an IPv4 address.
 const DIGITS_V4: usize = 32;
 
+/// The two digits of every byte: every send answers with 16 of them, so they are looked up.
+const HEX: [[u8; 2]; 256] = {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    let mut table = [[0; 2]; 256];
+    let mut byte = 0;
+    while byte < table.len() {
+        table[byte] = [DIGITS[byte >> 4], DIGITS[byte & 0xF]];
+        byte += 1;
+    }
+    table
+};
+
 /// A message id as text, on the stack.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct MessageId {
@@ -30,13 +42,13 @@ pub fn message_id(host: SocketAddr, physical_offset: i64) -> MessageId {
 }
 
 impl MessageId {
-    fn push(&mut self, bytes: &[u8]) {
-        let rest = self.digits.iter_mut().skip(usize::from(self.length));
-        let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 0xF]);
-        for (place, digit) in rest.zip(digits) {
-            *place = if digit < 10 { b'0' + digit } else { b'A' - 10 + digit };
-            self.length += 1;
+    #[inline]
+    fn push<const N: usize>(&mut self, bytes: &[u8; N]) {
+        let rest = self.digits.get_mut(usize::from(self.length)..).unwrap_or_default();
+        for (place, byte) in rest.as_chunks_mut::<2>().0.iter_mut().zip(bytes) {
+            *place = HEX[usize::from(*byte)];
         }
+        self.length += 2 * N as u8;
     }
 
     pub fn as_bytes(&self) -> &[u8] {

@@ -1,9 +1,9 @@
 //! The queues of a log and where their messages are.
 //!
 //! The newest entries of a queue are in memory; every 204 of them become a page in the log's shared
-//! index segments ([`files`]), listed by a directory in memory. Snapshots ([`snapshot`]) keep what is
-//! in no page. The log is the only truth: pages and snapshots only tell what is on stable storage in
-//! the log, and everything here can be made again from it.
+//! index segments ([`files`]), listed by a directory in memory. Snapshots ([`snapshot`]) keep what
+//! is in no page. The log is the only truth: pages and snapshots only tell what is on stable
+//! storage in the log, and everything here can be made again from it.
 //!
 //! What of a queue is visible follows from how far the log is written and is found when somebody
 //! asks, so that nothing is done for each message when a write completes.

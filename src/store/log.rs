@@ -104,8 +104,19 @@ impl<R: Runtime, S: Sink> Log<R, S> {
         tags_code: i64,
         ticket: impl FnOnce(&Appended) -> Option<S::Ticket>,
     ) -> Result<Appended, AppendError> {
+        self.append_at(self.shared.runtime.now_ms(), queue, record, tags_code, ticket)
+    }
+
+    /// [`Log::append`] for the next of several messages that were received at `now_ms`.
+    pub fn append_at(
+        &self,
+        now_ms: i64,
+        queue: QueueHandle,
+        record: &NewRecord<'_>,
+        tags_code: i64,
+        ticket: impl FnOnce(&Appended) -> Option<S::Ticket>,
+    ) -> Result<Appended, AppendError> {
         let shared = &self.shared;
-        let now_ms = shared.runtime.now_ms();
         let (appended, end) = {
             let mut state = shared.state.borrow_mut();
             match state.append(queue, record, tags_code, now_ms) {
@@ -180,8 +191,8 @@ impl<R: Runtime, S: Sink> Log<R, S> {
         memory
     }
 
-    /// Resolves when the index needs nothing of the log before `first` at the next start, or the log
-    /// is fenced or closing. The first step of removing old segments.
+    /// Resolves when the index needs nothing of the log before `first` at the next start, or the
+    /// log is fenced or closing. The first step of removing old segments.
     pub async fn prepare_cut(&self, first: LogPosition) {
         index::trim::prepare(&self.shared, first.0).await;
     }

@@ -1,5 +1,5 @@
-//! Index segments: files that hold the pages of all queues of a log, in the order in which they were
-//! completed.
+//! Index segments: files that hold the pages of all queues of a log, in the order in which they
+//! were completed.
 //!
 //! Blocks are numbered over all segments, as positions of the log are. The first block of a segment
 //! is its header, the last ones are its footer, written when all between them is full. Pages behind

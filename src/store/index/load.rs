@@ -40,7 +40,7 @@ pub struct Loaded<R: Runtime> {
     pub stable: u64,
     pub epoch: u32,
     pub last_timestamp: i64,
-    /// Next offsets of queues, for an index that is made anew: offsets before are never given again.
+    /// Next offsets of queues, for an index that is made anew: none before is ever given again.
     pub floors: Vec<(String, i32, i64)>,
 }
 

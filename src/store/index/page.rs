@@ -10,9 +10,9 @@
 //!  16         entries of 20 bytes, or of 16 bytes in a footer; the rest is zero
 //! ```
 //!
-//! An entry of a page is position (u64), size (u32) and tags code (i64) of a message; one of a footer
-//! is queue (u32), first offset (u48) and log position of the first entry (u48) of a page. The block
-//! number in the checksum rejects a block that was written elsewhere.
+//! An entry of a page is position (u64), size (u32) and tags code (i64) of a message; one of a
+//! footer is queue (u32), first offset (u48) and log position of the first entry (u48) of a page.
+//! The block number in the checksum rejects a block that was written elsewhere.
 
 use ringmq_base::{
     checksum::{crc32c, crc32c_append},

@@ -1,14 +1,16 @@
 //! Snapshots: what of the index is in no complete index segment, as of a position of the log.
 //!
-//! A file `snapshot-<sequence>.snp` is a guarded block and sections. A snapshot is made while the log
-//! goes on: each queue is noted when its turn comes, as far as it is on stable storage by then. The
-//! replay from the snapshot's position on passes over what is known already.
+//! A file `snapshot-<sequence>.snp` is a guarded block and sections. A snapshot is made while the
+//! log goes on: each queue is noted when its turn comes, as far as it is on stable storage by then.
+//! The replay from the snapshot's position on passes over what is known already.
 //!
 //! ```text
-//! section: crc u32 (of the sequence u64, then of bytes 4..16 + length), kind u32, length u64, payload
+//! section: crc u32 (of the sequence u64, then of bytes 4..16 + length), kind u32, length u64,
+//!          payload
 //!   kind 1 queues: number of the first u32, then for each queue
-//!          topic bytes (varint), topic, queue id (zigzag varint), first offset, first offset that is in no
-//!          page, entries (varints); for each entry: position minus the one before (zigzag), size, tags code (zigzag)
+//!          topic bytes (varint), topic, queue id (zigzag varint), first offset, first offset that
+//!          is in no page, entries (varints); for each entry: position minus the one before
+//!          (zigzag), size, tags code (zigzag)
 //!   kind 2 pages of the unfinished index segment: 16 bytes each, as in a footer
 //!   kind 3 and up: see the module that writes it
 //! ```

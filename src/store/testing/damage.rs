@@ -23,8 +23,8 @@ fn rare_marks() -> LogOptions {
     }
 }
 
-/// A store with these messages, each durable before the next if `one_by_one`. Without a snapshot, so
-/// that opening looks at all of it.
+/// A store with these messages, each durable before the next if `one_by_one`. Without a snapshot,
+/// so that opening looks at all of it.
 fn store(bodies: &[usize], one_by_one: bool, close: bool) -> (SimDisk, SharedOracle) {
     let (disk, oracle) = store_with_snapshots(bodies, one_by_one, close);
     let is_snapshot = |path: &PathBuf| path.extension().is_some_and(|end| end == "snp");

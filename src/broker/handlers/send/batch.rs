@@ -6,7 +6,7 @@ use std::{rc::Rc, sync::Arc};
 use ringmq_base::PhysicalOffset;
 use ringmq_io::Runtime;
 use ringmq_remoting::{batch, codes::response};
-use ringmq_store::AppendError;
+use ringmq_store::{AppendError, Appended};
 
 use super::{Sent, bytes_of, record_of, ticket};
 use crate::{
@@ -28,10 +28,14 @@ pub fn store<R: Runtime>(
     common: &[u8],
     body: &[u8],
 ) -> Result<Sent, Refusal> {
-    let messages: Result<Vec<_>, _> = batch::messages(body).collect();
-    let messages = messages
-        .map_err(|error| Refusal::new(response::MESSAGE_ILLEGAL, format!("batch body: {error}")))?;
-    let Some(last) = messages.len().checked_sub(1) else {
+    // All of it is looked at first: a batch is stored as one, or refused as one.
+    let mut count = 0_usize;
+    for message in batch::messages(body) {
+        let illegal = |error| format!("batch body: {error}");
+        message.map_err(|error| Refusal::new(response::MESSAGE_ILLEGAL, illegal(error)))?;
+        count += 1;
+    }
+    let Some(last) = count.checked_sub(1) else {
         return Err(Refusal::new(response::MESSAGE_ILLEGAL, "the batch has no message"));
     };
     let common_tags = Scan::of(common).tags_code();
@@ -42,8 +46,8 @@ pub fn store<R: Runtime>(
             return Ok(Sent::Full(log.sink().log, head.origin));
         }
     }
-    let mut open = Open::default();
-    for (index, message) in messages.iter().enumerate() {
+    let mut open = Open { places: Vec::with_capacity(count), ..Open::default() };
+    for (index, message) in batch::messages(body).flatten().enumerate() {
         let tags_code = Scan::of(message.properties).tags_code();
         let mut item = SendItem {
             flag: message.flag,
@@ -72,6 +76,8 @@ pub struct Open {
     first_offset: Option<i64>,
     places: Vec<PhysicalOffset>,
     failed: Option<AppendError>,
+    /// When the batch came: the store time of its messages.
+    now_ms: Option<i64>,
 }
 
 impl Open {
@@ -90,7 +96,8 @@ impl Open {
             let (log, queue) = shard.queue(topic, item.queue_id);
             let record = record_of(shard, topic, item, properties, body);
             let (first, places) = (&mut self.first_offset, &mut self.places);
-            let appended = log.append(queue, &record, item.tags_code, |appended| match item.part {
+            let now_ms = *self.now_ms.get_or_insert_with(|| shard.runtime.now_ms());
+            let ticket_of = |appended: &Appended| match item.part {
                 Part::Whole => ticket(item, appended, None),
                 Part::Member => {
                     first.get_or_insert(appended.queue_offset);
@@ -102,7 +109,8 @@ impl Open {
                     let others = std::mem::take(places).into_boxed_slice();
                     ticket(item, appended, Some((first, others)))
                 }
-            });
+            };
+            let appended = log.append_at(now_ms, queue, &record, item.tags_code, ticket_of);
             match appended {
                 Err(AppendError::Busy { backlog, limit }) => {
                     return Err(AppendError::Busy { backlog, limit });
