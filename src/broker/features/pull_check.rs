@@ -173,17 +173,14 @@ pub fn limits(messages_max: i32, bytes_max: Option<i32>, in_memory: bool) -> Pul
     PullLimits { messages, bytes: asked.unwrap_or(cap).min(cap), scan: SCAN_MIN.max(messages) }
 }
 
-/// How reading a queue ended, in Java's words.
+/// How reading a queue ended, in Java's words, as far as it can end like that here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GetStatus {
     Found,
     NoMatchedMessage,
-    MessageWasRemoving,
-    OffsetFoundNull,
     OffsetOverflowBadly,
     OffsetOverflowOne,
     OffsetTooSmall,
-    NoMatchedLogicQueue,
     NoMessageInQueue,
 }
 
@@ -193,12 +190,9 @@ impl GetStatus {
         match self {
             GetStatus::Found => "FOUND",
             GetStatus::NoMatchedMessage => "NO_MATCHED_MESSAGE",
-            GetStatus::MessageWasRemoving => "MESSAGE_WAS_REMOVING",
-            GetStatus::OffsetFoundNull => "OFFSET_FOUND_NULL",
             GetStatus::OffsetOverflowBadly => "OFFSET_OVERFLOW_BADLY",
             GetStatus::OffsetOverflowOne => "OFFSET_OVERFLOW_ONE",
             GetStatus::OffsetTooSmall => "OFFSET_TOO_SMALL",
-            GetStatus::NoMatchedLogicQueue => "NO_MATCHED_LOGIC_QUEUE",
             GetStatus::NoMessageInQueue => "NO_MESSAGE_IN_QUEUE",
         }
     }
@@ -207,12 +201,10 @@ impl GetStatus {
     pub const fn response_code(self, offset: i64) -> i32 {
         match self {
             GetStatus::Found => code::SUCCESS,
-            GetStatus::NoMatchedMessage | GetStatus::MessageWasRemoving => {
-                code::PULL_RETRY_IMMEDIATELY
-            }
-            GetStatus::OffsetFoundNull | GetStatus::OffsetOverflowOne => code::PULL_NOT_FOUND,
+            GetStatus::NoMatchedMessage => code::PULL_RETRY_IMMEDIATELY,
+            GetStatus::OffsetOverflowOne => code::PULL_NOT_FOUND,
             GetStatus::OffsetOverflowBadly | GetStatus::OffsetTooSmall => code::PULL_OFFSET_MOVED,
-            GetStatus::NoMatchedLogicQueue | GetStatus::NoMessageInQueue => {
+            GetStatus::NoMessageInQueue => {
                 if offset == 0 {
                     code::PULL_NOT_FOUND
                 } else {

@@ -9,7 +9,7 @@ use ringmq_store::{PageNeeded, ReadLimits, ReadPlan, ReadStatus};
 
 use crate::{
     features::filter::Filter,
-    features::pull_check,
+    features::pull_check::{self, GetStatus},
     features::refusal::Refusal,
     mesh::Origin,
     shard::{BrokerLog, Shard},
@@ -71,8 +71,8 @@ impl<R: Runtime> Shard<R> {
             self.answer_found(log, request, plan);
             return;
         }
-        let nothing_new = matches!(plan.status, ReadStatus::OffsetOverflowOne)
-            || (plan.status == ReadStatus::QueueEmpty && request.offset == 0);
+        let code = get_status(plan.status).response_code(request.offset);
+        let nothing_new = code == response::PULL_NOT_FOUND;
         // A kept pull whose filter lets nothing new through goes on waiting behind it.
         let passed_over = plan.status == ReadStatus::NoMatched
             && matches!(request.wait, Wait::Until(_))
@@ -96,7 +96,7 @@ impl<R: Runtime> Shard<R> {
                 }
             }
         }
-        self.answer_without_messages(&request, &plan, nothing_new);
+        self.answer_without_messages(&request, &plan);
     }
 
     /// Goes on with a pull of long ago when part of the index has been read.
@@ -159,26 +159,29 @@ impl<R: Runtime> Shard<R> {
         });
     }
 
-    pub fn answer_without_messages(
-        &self,
-        request: &PullRequest,
-        plan: &ReadPlan,
-        nothing_new: bool,
-    ) {
-        let (code, remark) = match plan.status {
-            _ if nothing_new => (response::PULL_NOT_FOUND, "OFFSET_OVERFLOW_ONE"),
-            ReadStatus::NoMatched => (response::PULL_RETRY_IMMEDIATELY, "NO_MATCHED_MESSAGE"),
-            ReadStatus::OffsetTooSmall => (response::PULL_OFFSET_MOVED, "OFFSET_TOO_SMALL"),
-            ReadStatus::QueueEmpty => (response::PULL_OFFSET_MOVED, "NO_MESSAGE_IN_QUEUE"),
-            _ => (response::PULL_OFFSET_MOVED, "OFFSET_OVERFLOW_BADLY"),
-        };
+    pub fn answer_without_messages(&self, request: &PullRequest, plan: &ReadPlan) {
+        let status = get_status(plan.status);
+        let code = status.response_code(request.offset);
         self.pulled.note(0);
         self.write_reply(&request.origin, |out| {
-            begin(out, &request.origin, code, Some(remark), plan).finish(out);
+            begin(out, &request.origin, code, Some(status.name()), plan).finish(out);
         });
     }
 }
 
+/// How a read ended, in Java's words.
+fn get_status(status: ReadStatus) -> GetStatus {
+    match status {
+        ReadStatus::Found => GetStatus::Found,
+        ReadStatus::NoMatched => GetStatus::NoMatchedMessage,
+        ReadStatus::OffsetOverflowOne => GetStatus::OffsetOverflowOne,
+        ReadStatus::OffsetOverflowBadly => GetStatus::OffsetOverflowBadly,
+        ReadStatus::OffsetTooSmall => GetStatus::OffsetTooSmall,
+        ReadStatus::QueueEmpty => GetStatus::NoMessageInQueue,
+    }
+}
+
+/// Begins the answer to a pull; its body follows.
 pub fn begin(
     out: &mut Vec<u8>,
     origin: &Origin,

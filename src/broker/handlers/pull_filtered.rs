@@ -53,7 +53,7 @@ impl<R: Runtime> Shard<R> {
             request.offset = plan.next_offset;
             self.pull(request);
         } else {
-            self.answer_without_messages(&request, plan, false);
+            self.answer_without_messages(&request, plan);
         }
     }
 }
