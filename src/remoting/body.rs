@@ -104,6 +104,34 @@ pub(crate) fn numbers<'de, D: Deserializer<'de>>(
     parsed.collect()
 }
 
+/// A number, or a text of one.
+pub(crate) fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Number {
+        Number(i64),
+        Text(String),
+    }
+    match Number::deserialize(deserializer)? {
+        Number::Number(number) => Ok(number),
+        Number::Text(text) => text.trim().parse().map_err(serde::de::Error::custom),
+    }
+}
+
+/// A word, or a number that stands for one and becomes a text.
+pub(crate) fn word<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Word {
+        Number(i64),
+        Text(String),
+    }
+    Ok(Option::<Word>::deserialize(deserializer)?.map(|word| match word {
+        Word::Number(number) => number.to_string(),
+        Word::Text(text) => text,
+    }))
+}
+
 /// Maps with queues as keys, by client.
 pub(crate) mod client_queue_map {
     use super::*;

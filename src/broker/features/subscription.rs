@@ -20,10 +20,12 @@ macro_rules! names {
                 }
             }
 
+            /// By its name, or by its number in the order above, as C++ clients say it.
             pub fn from_name(name: &str) -> Option<$name> {
+                const ALL: &[$name] = &[$($name::$variant),*];
                 match name {
                     $($text => Some($name::$variant),)*
-                    _ => None,
+                    _ => ALL.get(name.parse::<usize>().ok()?).copied(),
                 }
             }
         }
@@ -102,4 +104,20 @@ pub struct GroupSubscriptions {
     pub message_model: MessageModel,
     pub consume_from_where: ConsumeFromWhere,
     pub topics: BTreeMap<Arc<str>, Subscription>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_known_by_name_and_by_number() {
+        assert_eq!(ConsumeType::from_name("CONSUME_PASSIVELY"), Some(ConsumeType::Passively));
+        assert_eq!(ConsumeType::from_name("1"), Some(ConsumeType::Passively));
+        assert_eq!(MessageModel::from_name("0"), Some(MessageModel::Broadcasting));
+        assert_eq!(ConsumeFromWhere::from_name("4"), Some(ConsumeFromWhere::FirstOffset));
+        for unknown in ["", "6", "-1", "NOTHING"] {
+            assert_eq!(ConsumeFromWhere::from_name(unknown), None);
+        }
+    }
 }

@@ -32,14 +32,15 @@ pub struct ProducerData {
 #[serde(rename_all = "camelCase", default)]
 pub struct ConsumerData {
     pub group_name: String,
-    /// CONSUME_ACTIVELY, CONSUME_PASSIVELY or CONSUME_POP.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// CONSUME_ACTIVELY, CONSUME_PASSIVELY or CONSUME_POP. Here and below C++ writes the number of
+    /// the word, counted from 0.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "super::word")]
     pub consume_type: Option<String>,
     /// BROADCASTING or CLUSTERING.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "super::word")]
     pub message_model: Option<String>,
     /// CONSUME_FROM_LAST_OFFSET, CONSUME_FROM_FIRST_OFFSET or CONSUME_FROM_TIMESTAMP.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "super::word")]
     pub consume_from_where: Option<String>,
     pub subscription_data_set: Vec<SubscriptionData>,
     pub unit_mode: bool,
@@ -56,7 +57,8 @@ pub struct SubscriptionData {
     /// Java's hashes of the tags. Go writes them as texts.
     #[serde(deserialize_with = "super::numbers")]
     pub code_set: BTreeSet<i32>,
-    /// Milliseconds since 1970 when the subscription was made.
+    /// Milliseconds since 1970 when the subscription was made. C++ writes it as a text.
+    #[serde(deserialize_with = "super::number")]
     pub sub_version: i64,
     /// TAG or SQL92.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -169,3 +169,20 @@ proptest! {
         prop_assert_eq!(from_slice::<TopicStatsTable>(&to_vec(&table)).expect("a body"), table);
     }
 }
+
+#[test]
+fn a_heartbeat_of_the_cpp_client_is_read() {
+    let json = concat!(
+        r#"{"clientID":"1-127.0.0.1@a","consumerDataSet":[{"consumeFromWhere":0,"consumeType":1,"#,
+        r#""groupName":"G","messageModel":1,"subscriptionDataSet":[{"codeSet":[97],"#,
+        r#""subString":"a","subVersion":"1700000000000","tagsSet":["a"],"topic":"T"}]}],"#,
+        r#""producerDataSet":[{"groupName":"P"}]}"#
+    );
+    let beat: HeartbeatData = read(json);
+    let consumer = &beat.consumer_data_set[0];
+    assert_eq!(consumer.consume_type.as_deref(), Some("1"));
+    assert_eq!(consumer.message_model.as_deref(), Some("1"));
+    let subscription = &consumer.subscription_data_set[0];
+    assert_eq!(subscription.sub_version, 1_700_000_000_000);
+    assert_eq!(subscription.code_set, [97].into());
+}
