@@ -24,6 +24,7 @@
 //! - Failures at chosen operations ([`FaultRule`]): EIO, ENOSPC, short writes, stalls, all of which
 //!   may leave part of the write. After a failed sync the writes it covered never become stable by
 //!   a later sync: the kernel has marked them clean.
+//! - Images at any moment of one run, by a watcher ([`SimDisk::watch`]).
 //! - A full disk ([`SimDisk::set_capacity`]), crash points at every operation
 //!   ([`SimDisk::crash_after_operation`]), damaged bytes ([`SimDisk::flip_bit`] and others).
 //! - Network: delays, partial reads and writes, bounded buffers, refused connections, ends of
@@ -65,7 +66,7 @@ use std::{future::Future, rc::Rc, time::Duration};
 pub use self::core::START_MS;
 pub use disk::{SimBuffer, SimDisk, SimFile};
 pub use executor::{Sim, Stopped};
-pub use faults::{Fault, FaultRule, Operation, OperationKind};
+pub use faults::{Fault, FaultRule, Moment, Operation, OperationKind};
 pub use images::PowerCut;
 pub use net::{SimListener, SimNet, SimStream};
 pub use random::Random;

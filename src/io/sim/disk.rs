@@ -15,7 +15,7 @@ use ringmq_base::limits::BLOCK_BYTES;
 use super::{
     core::{Alarm, Core},
     disk_state::DiskState,
-    faults::{FaultRule, Operation},
+    faults::{FaultRule, Moment, Operation},
     images::PowerCut,
     request::{Reply, Request, Slot},
 };
@@ -32,8 +32,11 @@ use crate::{
 #[derive(Clone)]
 pub struct SimDisk {
     pub(super) state: Rc<RefCell<DiskState>>,
+    watcher: Rc<RefCell<Option<Watcher>>>,
     core: Option<Rc<Core>>,
 }
+
+type Watcher = Rc<dyn Fn(&Operation, Moment)>;
 
 impl fmt::Debug for SimDisk {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -50,7 +53,7 @@ impl SimDisk {
     }
 
     fn from_state(state: DiskState) -> Self {
-        SimDisk { state: Rc::new(RefCell::new(state)), core: None }
+        SimDisk { state: Rc::new(RefCell::new(state)), watcher: Rc::default(), core: None }
     }
 
     pub(super) fn attach(&self, core: &Rc<Core>) -> Self {
@@ -59,7 +62,8 @@ impl SimDisk {
             "this disk has passed its crash point: start from kill() or power_cut() of it"
         );
         self.settle_abandoned();
-        SimDisk { state: self.state.clone(), core: Some(core.clone()) }
+        let (state, watcher) = (self.state.clone(), self.watcher.clone());
+        SimDisk { state, watcher, core: Some(core.clone()) }
     }
 
     /// The disk as a new process finds it if this one is killed now: everything resolved is there;
@@ -111,6 +115,26 @@ impl SimDisk {
         state.log.clear();
     }
 
+    /// Calls `watcher` twice for every operation from now on: when it is issued and when the device
+    /// is done with it. It may take images ([`SimDisk::kill`], [`SimDisk::power_cut`]) and run
+    /// other simulations on them, so that one run of a workload is crashed at every moment; it must
+    /// not give orders to this disk. Images have no watcher. Replaces an earlier one.
+    pub fn watch(&self, watcher: impl Fn(&Operation, Moment) + 'static) {
+        self.watcher.replace(Some(Rc::new(watcher)));
+    }
+
+    /// Ends [`SimDisk::watch`].
+    pub fn unwatch(&self) {
+        self.watcher.take();
+    }
+
+    fn tell_watcher(&self, operation: &Operation, moment: Moment) {
+        let watcher = self.watcher.borrow().clone();
+        if let Some(watcher) = watcher {
+            watcher(operation, moment);
+        }
+    }
+
     /// Adds a rule. Of the rules that match an operation the first one added decides.
     pub fn add_fault(&self, rule: FaultRule) {
         self.state.borrow_mut().rules.push(rule);
@@ -123,6 +147,11 @@ impl SimDisk {
     /// What the file system holds in bytes; more is ENOSPC. May be less than what is used.
     pub fn set_capacity(&self, bytes: u64) {
         self.state.borrow_mut().capacity = bytes;
+    }
+
+    /// A handle that timers of the executor may hold without keeping it alive.
+    fn without_core(&self) -> SimDisk {
+        SimDisk { state: self.state.clone(), watcher: self.watcher.clone(), core: None }
     }
 
     pub(super) fn abandon_operations(&self) {
@@ -147,11 +176,14 @@ impl SimDisk {
         let Some((number, takes)) = begun else {
             return pending().await;
         };
+        let operation = Operation { number, kind, path: path.clone(), position, bytes };
+        self.tell_watcher(&operation, Moment::Issued);
         let slot = Rc::new(Slot::default());
         let act = {
-            let (state, slot, core) = (self.state.clone(), slot.clone(), Rc::downgrade(core));
+            let (disk, slot, core) = (self.without_core(), slot.clone(), Rc::downgrade(core));
             move || {
-                let reply = state.borrow_mut().complete(number);
+                let reply = disk.state.borrow_mut().complete(number);
+                disk.tell_watcher(&operation, Moment::Completed { well: reply.is_ok() });
                 if let Some(core) = core.upgrade() {
                     core.trace(number << 1 | u64::from(reply.is_ok()));
                 }

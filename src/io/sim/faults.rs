@@ -47,6 +47,15 @@ pub struct Operation {
     pub bytes: u64,
 }
 
+/// What a watcher of the disk is told of an operation; see [`SimDisk::watch`](super::SimDisk::watch).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// It is under way now, and nobody knows yet what of it will happen.
+    Issued,
+    /// The device is done with it; who asked has not been told yet.
+    Completed { well: bool },
+}
+
 /// What goes wrong with an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {

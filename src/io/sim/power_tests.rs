@@ -1,8 +1,8 @@
 //! Tests of the images that a kill and a power cut leave.
 
-use std::{collections::BTreeSet, path::Path};
+use std::{cell::RefCell, collections::BTreeSet, path::Path, rc::Rc};
 
-use super::{Fault, FaultRule, OperationKind, PowerCut, Sim, SimDisk, SimRuntime, Stopped};
+use super::{Fault, FaultRule, Moment, OperationKind, PowerCut, Sim, SimDisk, SimRuntime, Stopped};
 use crate::{BlockBuffer, Disk, File, OpenMode, Runtime};
 
 const BLOCK: usize = 4096;
@@ -354,4 +354,33 @@ fn an_image_of_a_large_sparse_file_is_cheap() {
     // A thousand blocks of a gibibyte: a copy of the whole would take the memory of the machine.
     let images: Vec<SimDisk> = (0..200).map(|seed| disk.power_cut(seed)).collect();
     assert_eq!(images.len(), 200);
+}
+
+#[test]
+fn a_watcher_takes_images_of_every_moment_of_one_run() {
+    let sim = Sim::new(1);
+    let lengths = Rc::new(RefCell::new(Vec::new()));
+    sim.run(async |runtime| {
+        let file = stable_file(runtime.disk(), OpenMode::WriteDurable).await;
+        let (disk, seen) = (runtime.disk().clone(), lengths.clone());
+        runtime.disk().watch(move |operation, moment| {
+            assert_eq!((operation.kind, &*operation.path), (OperationKind::Write, Path::new("f")));
+            let image = disk.power_cut(3);
+            // An image is a disk of its own, with a process of its own.
+            let length = Sim::with_disk(4, &image).run(async |runtime| {
+                let file = runtime.disk().open(Path::new("f"), OpenMode::Read).await;
+                file.expect("its name is stable").length().await.expect("no rule")
+            });
+            seen.borrow_mut().push((moment, length));
+        });
+        write(runtime.disk(), &file, 2, 1).await;
+        runtime.disk().unwatch();
+        write(runtime.disk(), &file, 2, 2).await;
+    });
+    let (issued, completed) = match lengths.borrow().as_slice() {
+        [(Moment::Issued, before), (Moment::Completed { well: true }, after)] => (*before, *after),
+        other => panic!("{other:?}"),
+    };
+    assert!(issued <= completed, "{issued} and then {completed} bytes");
+    assert_eq!(completed, 2 * BLOCK as u64);
 }
