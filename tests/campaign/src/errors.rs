@@ -1,0 +1,169 @@
+//! Operations of the disk that fail: each fault at the k-th operation of a workload for every k,
+//! two faults at random, and a disk that is full for a while. The process must keep its promises,
+//! and so must those that open what it left after a kill or a power cut.
+
+use std::{sync::Arc, time::Duration};
+
+use ringmq_io::sim::{Fault, FaultRule, Random, SimDisk};
+use ringmq_store::FlushMode;
+
+use crate::{
+    history::{Crash, History, SharedHistory},
+    life::{End, Life, live},
+    machine::Lie,
+    meter::Meter,
+    plan::Plan,
+    reading::Tolerance,
+};
+
+/// What goes wrong in a case.
+#[derive(Clone, Debug)]
+enum Trouble {
+    Faults(Vec<(u64, Fault)>),
+    /// The disk holds so many bytes until the time has passed.
+    Full {
+        bytes: u64,
+        until: Duration,
+    },
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Hunt {
+    pub seed: u64,
+    pub only: Option<u64>,
+    pub lie: Lie,
+    /// Every how many operations one fails; 1 for all.
+    pub step: u64,
+}
+
+const STALL: Duration = Duration::from_secs(5);
+const PAIRS: u64 = 60;
+const FULL_DISKS: u64 = 12;
+
+/// All cases of the seed, in both flush modes.
+pub fn run_seed(meter: &Arc<Meter>, hunt: Hunt) {
+    let mut number = 0;
+    for flush in [FlushMode::Sync, FlushMode::Async] {
+        let plan = Plan::small(hunt.seed, flush);
+        let disk = SimDisk::new(plan.seed);
+        let history = History::new(&plan).shared();
+        let clean = live(&disk, &plan, &history, &Life::strict(plan.seed, plan.messages));
+        if let Err(wrong) = clean {
+            meter.violation(hunt.seed, number, &wrong);
+        }
+        for trouble in troubles(hunt, disk.operations()) {
+            number += 1;
+            if hunt.only.is_some_and(|only| only != number) {
+                continue;
+            }
+            if meter.is_over() {
+                return;
+            }
+            if let Err(wrong) = case(meter, &plan, &trouble, hunt.lie) {
+                meter.violation(hunt.seed, number, &format!("{trouble:?}, {flush:?}: {wrong}"));
+            }
+        }
+    }
+    meter.seed_done();
+}
+
+fn troubles(hunt: Hunt, operations: u64) -> Vec<Trouble> {
+    let mut random = Random::new(hunt.seed ^ 0x6572_726f);
+    let draw = |random: &mut Random| match random.below(4) {
+        0 => Fault::InputOutput,
+        1 => Fault::NoSpace,
+        2 => Fault::Short(random.index(16) * 512),
+        _ => Fault::Stall(STALL),
+    };
+    let mut all = Vec::new();
+    let start = 1 + random.below(hunt.step);
+    for operation in (start..=operations).step_by(usize::try_from(hunt.step).expect("small")) {
+        let short = Fault::Short(random.index(16) * 512);
+        for fault in [Fault::InputOutput, Fault::NoSpace, short, Fault::Stall(STALL)] {
+            all.push(Trouble::Faults(vec![(operation, fault)]));
+        }
+    }
+    for _ in 0..PAIRS / hunt.step {
+        let first = (1 + random.below(operations), draw(&mut random));
+        let second = (first.0 + 1 + random.below(20), draw(&mut random));
+        all.push(Trouble::Faults(vec![first, second]));
+    }
+    for _ in 0..FULL_DISKS / hunt.step {
+        let bytes = (64 + random.below(400)) << 10;
+        let until = Duration::from_millis(random.below(3000));
+        all.push(Trouble::Full { bytes, until });
+    }
+    all
+}
+
+fn case(meter: &Meter, plan: &Plan, trouble: &Trouble, lie: Lie) -> Result<(), String> {
+    let disk = SimDisk::new(plan.seed);
+    let history = History::new(plan).shared();
+    let notes = history.clone();
+    disk.watch(move |operation, moment| notes.borrow_mut().note(operation, moment));
+    match trouble {
+        Trouble::Faults(faults) => {
+            for (operation, fault) in faults {
+                disk.add_fault(FaultRule::at(*operation, *fault));
+            }
+        }
+        Trouble::Full { bytes, .. } => disk.set_capacity(*bytes),
+    }
+    let life = Life {
+        tolerance: Tolerance::DiskErrors,
+        lie,
+        close: plan.seed.is_multiple_of(2),
+        frees_disk_after: match trouble {
+            Trouble::Full { until, .. } => Some(*until),
+            Trouble::Faults(_) => None,
+        },
+        ..Life::strict(plan.seed, plan.messages)
+    };
+    let end = live(&disk, plan, &history, &life);
+    disk.unwatch();
+    meter.run(disk.operations());
+    judge(trouble, &end?)?;
+    disk.clear_faults();
+    disk.set_capacity(1 << 40);
+    for crash in [Crash::Kill, Crash::PowerCut] {
+        let image = match crash {
+            Crash::Kill => disk.kill(plan.seed),
+            Crash::PowerCut => disk.power_cut(plan.seed),
+        };
+        let history = history.borrow().clone().shared();
+        after(meter, plan, &image, (crash, &history), lie)?;
+    }
+    Ok(())
+}
+
+/// A stall and a full disk stop nothing for good.
+fn judge(trouble: &Trouble, end: &End) -> Result<(), String> {
+    let stalls = |(_, fault): &(u64, Fault)| matches!(fault, Fault::Stall(_));
+    let harmless = match trouble {
+        Trouble::Faults(faults) => faults.iter().all(stalls),
+        Trouble::Full { .. } => true,
+    };
+    match end {
+        End::Done { fenced: true } if harmless => Err("the log is fenced".into()),
+        End::NotOpened(error) if harmless && !matches!(trouble, Trouble::Full { .. }) => {
+            Err(format!("the store does not open: {error}"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The next process finds everything that was promised, and works.
+fn after(
+    meter: &Meter,
+    plan: &Plan,
+    image: &SimDisk,
+    (crash, history): (Crash, &SharedHistory),
+    lie: Lie,
+) -> Result<(), String> {
+    history.borrow_mut().crashed(crash, plan.flush, image);
+    meter.image();
+    let life = Life { lie, ..Life::strict(plan.seed + 1, 4) };
+    let end = live(image, plan, history, &life);
+    meter.run(image.operations());
+    end.map_err(|wrong| format!("after {crash:?}: {wrong}")).map(|_| ())
+}

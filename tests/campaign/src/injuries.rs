@@ -1,0 +1,184 @@
+//! Damage to what is on disk: single bits, zeroed ranges, cut files, blocks that were written
+//! elsewhere or are of an earlier time. The store refuses, repairs, or serves exactly what was
+//! acknowledged, and says so where it cannot. What is injured is found by listing the directory.
+//!
+//! One loss is allowed, the one that `docs/FORMAT.md` describes: acknowledged records behind the
+//! last mark of which, and of everything appended after their write, nothing intact is left.
+
+mod cases;
+mod store;
+
+use std::{cell::Cell, ops::Range, path::PathBuf, sync::Arc};
+
+use ringmq_io::sim::SimDisk;
+use ringmq_store::OpenError;
+
+use crate::{
+    history::{Ack, SharedHistory, start_of},
+    life::{End, Life, live},
+    meter::Meter,
+    reading::Tolerance,
+};
+pub use cases::Sizes;
+use cases::{Injury, cases, random_injury};
+use store::Specimen;
+
+/// Bytes in front of a record that belong to it.
+const ENVELOPE_BYTES: u64 = 32;
+/// One injured store in so many is also written on.
+const WRITES_ON_ONE_IN: u64 = 32;
+
+#[derive(Clone, Copy, Debug)]
+pub struct Hunt {
+    /// Even seeds make stores that were closed, odd ones stores whose process was killed.
+    pub seed: u64,
+    pub only: Option<u64>,
+    pub sizes: Sizes,
+    /// This worker takes one case in so many, beginning with the first number.
+    pub share: (u64, u64),
+}
+
+/// All injuries of the specimen of the seed.
+pub fn run_seed(meter: &Arc<Meter>, hunt: Hunt) {
+    let specimen = match Specimen::build(hunt.seed) {
+        Ok(specimen) => specimen,
+        Err(wrong) => return meter.violation(hunt.seed, 0, &wrong),
+    };
+    let number = Cell::new(0);
+    let chosen = || {
+        number.set(number.get() + 1);
+        let own = number.get() % hunt.share.1 == hunt.share.0;
+        own && hunt.only.is_none_or(|only| only == number.get()) && !meter.is_over()
+    };
+    let run = |injury: &Injury| {
+        if let Err(wrong) = specimen.suffer(meter, injury, number.get()) {
+            meter.violation(hunt.seed, number.get(), &format!("{injury:?}: {wrong}"));
+        }
+    };
+    for range in cases(&specimen, hunt.sizes) {
+        for bit in range.bits {
+            if chosen() {
+                run(&Injury::Bit { path: range.path.clone(), bit });
+            }
+        }
+    }
+    for n in 0..hunt.sizes.random {
+        if chosen() {
+            run(&random_injury(&specimen, hunt.seed, n));
+        }
+    }
+    if hunt.share.0 == 0 {
+        meter.seed_done();
+    }
+}
+
+/// Bytes of a file that are not what they were.
+#[derive(Clone, Debug)]
+struct Changed {
+    path: PathBuf,
+    bytes: Range<u64>,
+}
+
+impl Specimen {
+    fn suffer(&self, meter: &Meter, injury: &Injury, number: u64) -> Result<(), String> {
+        let disk = self.disk.kill(number);
+        let Some(changed) = injury.inflict(&disk, self) else {
+            return Ok(());
+        };
+        let before = content(&disk);
+        let history = self.history.clone().shared();
+        self.allow_losses(&history, &changed);
+        let writes_on = number.is_multiple_of(WRITES_ON_ONE_IN);
+        let life = Life {
+            tolerance: Tolerance::Damage,
+            close: writes_on,
+            ..Life::strict(number, if writes_on { 3 } else { 0 })
+        };
+        let end = live(&disk, &self.plan, &history, &life);
+        meter.image();
+        meter.run(disk.operations());
+        match end? {
+            End::NotOpened(error) => refused_well(&error, &before, &disk)?,
+            End::Done { fenced: true } => return Err("the log is fenced".into()),
+            End::Crashed => return Err("crashed".into()),
+            End::Done { fenced: false } if writes_on => {
+                // What was accepted once is accepted again.
+                let again = Life { close: true, ..life };
+                let end = live(&disk, &self.plan, &history, &again);
+                meter.run(disk.operations());
+                if !matches!(end?, End::Done { fenced: false }) {
+                    return Err("it opened once and not again".into());
+                }
+            }
+            End::Done { .. } => {}
+        }
+        Ok(())
+    }
+
+    /// Takes back the promises that the damage makes undecidable.
+    fn allow_losses(&self, history: &SharedHistory, changed: &Changed) {
+        let mut history = history.borrow_mut();
+        let name = changed.path.to_string_lossy();
+        if name.contains("meta-") && !self.closed {
+            history.checker.forget_committed();
+        }
+        let Some(start) = start_of(&changed.path) else {
+            return;
+        };
+        let damaged = |ack: &Ack| {
+            let (from, to) = (ack.position - ENVELOPE_BYTES, ack.end());
+            from < start + changed.bytes.end && start + changed.bytes.start < to
+        };
+        let Some(first) = history.acks.iter().copied().find(damaged) else {
+            return;
+        };
+        let proves = |ack: &Ack| ack.appended_after >= first.write && !damaged(ack);
+        if first.position < self.mark || history.acks.iter().any(proves) {
+            return;
+        }
+        let lost: Vec<Ack> =
+            history.acks.iter().filter(|ack| ack.position >= first.position).copied().collect();
+        let queues = history.queues.clone();
+        history.checker.keep_only(|queue, offset| {
+            let same = |ack: &Ack| queues[ack.queue] == *queue && ack.offset <= offset;
+            !lost.iter().any(same)
+        });
+        history.offsets_may_lead = true;
+    }
+}
+
+fn content(disk: &SimDisk) -> Vec<(PathBuf, Option<Vec<u8>>)> {
+    disk.files().into_iter().map(|path| (path.clone(), disk.read_file(&path))).collect()
+}
+
+/// A refusal says why and changes nothing; a piece that was opened before it may have gone on.
+fn refused_well(
+    error: &OpenError,
+    before: &[(PathBuf, Option<Vec<u8>>)],
+    disk: &SimDisk,
+) -> Result<(), String> {
+    if let OpenError::Disk(error) = error {
+        return Err(format!("damage is no error of the disk: {error}"));
+    }
+    let of_meta = error.to_string().contains("store/meta");
+    if !of_meta && before != content(disk) {
+        return Err(format!("the refusal changed the disk: {error}"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_few_injuries_of_every_kind_are_survived() {
+        let meter = Arc::new(Meter::new("injuries", 1, None));
+        for seed in 1..=2 {
+            let sizes = Sizes { tail_bytes: 64, head_bytes: 8, bit_step: 1021, random: 60 };
+            run_seed(&meter, Hunt { seed, only: None, sizes, share: (0, 1) });
+        }
+        assert_eq!(meter.first_violation(), None);
+        assert!(meter.images() > 500, "{}", meter.line());
+    }
+}

@@ -1,0 +1,20 @@
+//! Fault campaigns against the store: workloads on the simulated machine, a checker of what was
+//! promised, and everything that can go wrong with a disk. `scripts/campaign` runs them; what they
+//! promise and have found is in `docs/RELIABILITY.md`.
+//!
+//! May depend on `base`, `io` and `store`, by their public faces only.
+
+#![forbid(unsafe_code)]
+
+pub mod checker;
+pub mod errors;
+pub mod history;
+pub mod injuries;
+pub mod life;
+pub mod machine;
+pub mod messages;
+pub mod meter;
+pub mod plan;
+pub mod power;
+pub mod reading;
+pub mod workload;

@@ -1,0 +1,139 @@
+//! One process: opens a store, checks all of it, works, and ends in some way.
+
+use std::{
+    cell::RefCell,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Once,
+    time::Duration,
+};
+
+use ringmq_io::{
+    Clock as _, Shares, Spawn as _,
+    sim::{Sim, SimDisk, Stopped},
+};
+use ringmq_store::OpenError;
+
+use crate::{
+    history::SharedHistory,
+    machine::{Lie, Machine},
+    plan::Plan,
+    reading::{Tolerance, check},
+    workload::{open, work},
+};
+
+/// Virtual time after which a process hangs.
+const TIME_LIMIT: Duration = Duration::from_secs(3600);
+
+#[derive(Clone, Copy, Debug)]
+pub struct Life {
+    pub seed: u64,
+    /// Of each producer.
+    pub messages: u64,
+    /// Closes the store in the end; else the process is killed.
+    pub close: bool,
+    pub tolerance: Tolerance,
+    pub lie: Lie,
+    /// The capacity of the disk is lifted after this time.
+    pub frees_disk_after: Option<Duration>,
+}
+
+impl Life {
+    pub fn strict(seed: u64, messages: u64) -> Life {
+        let (tolerance, lie) = (Tolerance::Nothing, Lie::None);
+        Life { seed, messages, close: true, tolerance, lie, frees_disk_after: None }
+    }
+}
+
+#[derive(Debug)]
+pub enum End {
+    Done { fenced: bool },
+    Crashed,
+    NotOpened(OpenError),
+}
+
+/// Runs a process on the disk to its end. The error says what was wrong.
+pub fn live(
+    disk: &SimDisk,
+    plan: &Plan,
+    history: &SharedHistory,
+    life: &Life,
+) -> Result<End, String> {
+    watch_panics();
+    let run = || {
+        let sim = Sim::with_disk(life.seed, disk);
+        sim.set_time_limit(TIME_LIMIT);
+        sim.try_run(async |runtime| {
+            let mut random = runtime.random();
+            let machine = Machine::new(runtime, life.lie);
+            if let Some(after) = life.frees_disk_after {
+                let (clock, disk) = (machine.clone(), disk.clone());
+                let free = async move {
+                    clock.sleep(after).await;
+                    disk.set_capacity(1 << 40);
+                };
+                machine.spawn(Shares::Background, "freeing", free);
+            }
+            let store = match open(&machine, plan, history).await {
+                Ok(store) => store,
+                Err(error) => return End::NotOpened(error),
+            };
+            check(&store, history, life.tolerance).await;
+            history.borrow_mut().opened();
+            let rest = (&mut random, life.messages, life.tolerance);
+            work(&machine, &store, plan, history, rest).await;
+            let fenced = history.borrow().fenced;
+            if life.close {
+                let closed = (store.log.close().await, store.meta.close().await);
+                if let (Err(error), _) | (_, Err(error)) = closed
+                    && life.tolerance == Tolerance::Nothing
+                {
+                    history
+                        .borrow_mut()
+                        .problems
+                        .push(format!("the store does not close: {error}"));
+                }
+            }
+            End::Done { fenced }
+        })
+    };
+    let end = match catch_unwind(AssertUnwindSafe(run)) {
+        Err(_) => return Err(format!("panic: {}", LAST_PANIC.take())),
+        Ok(Err(Stopped::DiskCrashed { .. })) => End::Crashed,
+        Ok(Err(stopped)) => return Err(stopped.to_string()),
+        Ok(Ok(end)) => end,
+    };
+    if let Some(wrong) = history.borrow().wrong() {
+        return Err(wrong);
+    }
+    match &end {
+        End::NotOpened(error) if life.tolerance == Tolerance::Nothing => {
+            Err(format!("I9: the store does not open: {error}"))
+        }
+        End::Done { fenced: true } if life.tolerance == Tolerance::Nothing => {
+            Err("the log is fenced although nothing failed".into())
+        }
+        _ => Ok(end),
+    }
+}
+
+thread_local! {
+    static LAST_PANIC: RefCell<String> = RefCell::default();
+}
+
+/// Keeps the text of a panic instead of printing it: the report prints it with the seed.
+fn watch_panics() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let usual = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            if std::thread::current().name() == Some(WORKER) {
+                LAST_PANIC.set(info.to_string());
+            } else {
+                usual(info);
+            }
+        }));
+    });
+}
+
+/// Name of the threads whose panics are violations.
+pub const WORKER: &str = "campaign";

@@ -1,0 +1,196 @@
+//! Power cuts and kills at every moment of a workload: one run, watched, and at chosen moments
+//! images of the disk as a crash right then could leave it. Every image is opened, checked and
+//! written on, crashes again while that goes on, and is opened and checked once more.
+
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+    sync::Arc,
+};
+
+use ringmq_io::sim::{Moment, Operation, OperationKind, PowerCut, Random, SimDisk};
+
+use crate::{
+    history::{Crash, History, SharedHistory},
+    life::{End, Life, live},
+    machine::Lie,
+    meter::Meter,
+    plan::Plan,
+};
+
+/// Operations of the second process after which it crashes at the latest.
+const SECOND_CRASH_WITHIN: u64 = 70;
+
+/// What a seed's run is for.
+#[derive(Clone, Copy, Debug)]
+pub struct Hunt {
+    pub seed: u64,
+    /// Images to take, about.
+    pub images: u64,
+    /// The only case to examine.
+    pub only: Option<u64>,
+    pub lie: Lie,
+}
+
+/// A moment after which something new is on stable storage.
+fn is_sync_point(operation: &Operation, moment: Moment) -> bool {
+    use OperationKind::{Rename, Sync, SyncDirectory, Write};
+    matches!(operation.kind, Rename | Sync | SyncDirectory | Write)
+        && moment == Moment::Completed { well: true }
+}
+
+/// The moments of the workload: whether each is a sync point.
+fn rehearse(plan: &Plan, lie: Lie) -> Result<Vec<bool>, String> {
+    let disk = SimDisk::new(plan.seed);
+    let moments = Rc::new(RefCell::new(Vec::new()));
+    let seen = moments.clone();
+    disk.watch(move |operation, moment| {
+        seen.borrow_mut().push(is_sync_point(operation, moment));
+    });
+    let result = run_lives(plan, &disk, &History::new(plan).shared(), lie, |_| {});
+    disk.unwatch();
+    result.map(|()| moments.take())
+}
+
+/// The processes of the workload, one after the other.
+fn run_lives(
+    plan: &Plan,
+    disk: &SimDisk,
+    history: &SharedHistory,
+    lie: Lie,
+    mut done: impl FnMut(u64),
+) -> Result<(), String> {
+    let mut random = Random::new(plan.seed ^ 0x6c69_7665);
+    let mut before = 0;
+    for number in 0..plan.lives {
+        let strict = Life::strict(plan.seed.wrapping_mul(31) + number, plan.messages);
+        live(disk, plan, history, &Life { close: random.chance(1, 2), lie, ..strict })?;
+        done(disk.operations() - before);
+        before = disk.operations();
+    }
+    Ok(())
+}
+
+struct Examiner {
+    plan: Plan,
+    hunt: Hunt,
+    meter: Arc<Meter>,
+    history: SharedHistory,
+    disk: SimDisk,
+    /// How many images to take at each moment.
+    orders: Vec<u64>,
+    moment: Cell<usize>,
+    number: Cell<u64>,
+}
+
+/// Runs the workload of the seed and examines images of it.
+pub fn run_seed(meter: &Arc<Meter>, hunt: Hunt) {
+    let plan = Plan::draw(hunt.seed);
+    let disk = SimDisk::new(plan.seed);
+    let history = History::new(&plan).shared();
+    let orders = match rehearse(&plan, hunt.lie) {
+        Ok(moments) => distribute(&moments, hunt),
+        Err(wrong) => return meter.violation(hunt.seed, 0, &wrong),
+    };
+    let examiner = Examiner {
+        plan: plan.clone(),
+        hunt,
+        meter: meter.clone(),
+        history: history.clone(),
+        disk: disk.clone(),
+        orders,
+        moment: Cell::new(0),
+        number: Cell::new(0),
+    };
+    disk.watch(move |operation, moment| examiner.at(operation, moment));
+    let result = run_lives(&plan, &disk, &history, hunt.lie, |operations| meter.run(operations));
+    disk.unwatch();
+    if let Err(wrong) = result {
+        meter.violation(hunt.seed, 0, &wrong);
+    }
+    meter.seed_done();
+}
+
+/// Every sync point gets an image, the rest of them goes to random moments.
+fn distribute(moments: &[bool], hunt: Hunt) -> Vec<u64> {
+    let mut random = Random::new(hunt.seed ^ 0x6f72_6465);
+    // An examination is two images: the second crash makes one more.
+    let all = hunt.images.div_ceil(2);
+    let sync_points = moments.iter().filter(|sync| **sync).count().max(1) as u64;
+    let others = (moments.len() as u64).saturating_sub(sync_points).max(1);
+    let each = (all * 2 / 3 / sync_points).max(1);
+    let rest = all.saturating_sub(each * sync_points).max(others / 8);
+    let order = |sync: &bool| match sync {
+        true => each,
+        false => rest / others + u64::from(random.chance(rest % others, others)),
+    };
+    moments.iter().map(order).collect()
+}
+
+impl Examiner {
+    fn at(&self, operation: &Operation, moment: Moment) {
+        self.history.borrow_mut().note(operation, moment);
+        let index = self.moment.get();
+        self.moment.set(index + 1);
+        let images = self.orders.get(index).copied().unwrap_or(0);
+        for _ in 0..images {
+            let number = self.number.get() + 1;
+            self.number.set(number);
+            let chosen = self.hunt.only.is_none_or(|only| only == number);
+            if chosen && !self.meter.is_over() {
+                self.examine(number);
+            }
+        }
+    }
+
+    fn examine(&self, number: u64) {
+        let mut random = Random::new(self.hunt.seed.rotate_left(32) ^ number);
+        let history = self.history.borrow().clone().shared();
+        let image = self.crash(&self.disk, &history, &mut random);
+        let crash_after = random.below(SECOND_CRASH_WITHIN);
+        image.crash_after_operation(crash_after);
+        let second = random.below(12);
+        let end = self.open(&image, &history, &mut random, second);
+        let end = end.and_then(|end| {
+            let next = self.crash(&image, &history, &mut random);
+            let last = self.open(&next, &history, &mut random, 1)?;
+            let done = matches!(last, End::Done { .. });
+            if done { Ok(end) } else { Err(format!("it ended with {last:?} the second time")) }
+        });
+        if let Err(wrong) = end {
+            self.meter.violation(self.hunt.seed, number, &wrong);
+        }
+    }
+
+    /// The disk as a crash leaves it now.
+    fn crash(&self, disk: &SimDisk, history: &SharedHistory, random: &mut Random) -> SimDisk {
+        let seed = random.word();
+        let (crash, image) = match random.below(4) {
+            0 => (Crash::Kill, disk.kill(seed)),
+            1 => (Crash::PowerCut, disk.power_cut(seed)),
+            _ => {
+                let cut = PowerCut { torn_sectors: true };
+                (Crash::PowerCut, disk.power_cut_with(seed, cut))
+            }
+        };
+        history.borrow_mut().crashed(crash, self.plan.flush, &image);
+        image
+    }
+
+    fn open(
+        &self,
+        image: &SimDisk,
+        history: &SharedHistory,
+        random: &mut Random,
+        messages: u64,
+    ) -> Result<End, String> {
+        self.meter.image();
+        let notes = history.clone();
+        image.watch(move |operation, moment| notes.borrow_mut().note(operation, moment));
+        let life = Life { lie: self.hunt.lie, ..Life::strict(random.word(), messages) };
+        let end = live(image, &self.plan, history, &life);
+        image.unwatch();
+        self.meter.run(image.operations());
+        end
+    }
+}
