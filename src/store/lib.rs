@@ -28,6 +28,10 @@ mod mark;
 mod meta;
 mod options;
 mod plan;
+#[cfg(feature = "planted")]
+pub mod planted;
+#[cfg(not(feature = "planted"))]
+mod planted;
 mod read;
 pub mod recovery;
 mod retire;

@@ -15,6 +15,7 @@ use crate::{
     AppendError, Appended, Counters, LogError, QueueHandle,
     envelope::{self, Envelope, Kind},
     index::{Index, Location, Place},
+    planted,
     segment::HEADER_BYTES,
     tail::{Batch, Tail},
 };
@@ -104,7 +105,10 @@ impl<T> State<T> {
         let entries = self.index.queue(queue);
         assert!(entries.queue_id == record.queue_id && *entries.topic == *record.topic);
         let placement = Placement {
-            queue_offset: entries.next(),
+            queue_offset: planted::offset(
+                entries.next(),
+                self.epoch > 1 && self.counters.appends == 0,
+            ),
             physical_offset: physical.get(),
             store_timestamp: self.last_timestamp,
         };
@@ -302,7 +306,7 @@ impl<T> State<T> {
 
     /// A queue's visible end.
     pub fn max(&mut self, queue: QueueHandle) -> i64 {
-        let written = self.written;
+        let written = planted::visible_end(self.written, self.position);
         self.index.queue(queue).visible(written)
     }
 

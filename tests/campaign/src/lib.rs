@@ -10,11 +10,15 @@ pub mod checker;
 pub mod errors;
 pub mod history;
 pub mod injuries;
+pub mod kill9;
 pub mod life;
 pub mod machine;
 pub mod messages;
 pub mod meter;
 pub mod plan;
+#[cfg(feature = "planted")]
+pub mod planted;
 pub mod power;
 pub mod reading;
+pub mod report;
 pub mod workload;

@@ -1,25 +1,251 @@
+//! `scripts/campaign`: runs fault campaigns and prints what they found.
+
 #![forbid(unsafe_code)]
-fn main() {
-    let meter = std::sync::Arc::new(ringmq_campaign::meter::Meter::new("x", 1, None));
-    let hunt = ringmq_campaign::power::Hunt {
-        seed: 8,
-        images: 100,
-        only: Some(201),
-        lie: Default::default(),
+
+use std::{
+    path::PathBuf,
+    process::ExitCode,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use clap::{Parser, ValueEnum};
+use ringmq_campaign::{
+    errors, injuries,
+    injuries::Sizes,
+    kill9,
+    life::WORKER,
+    machine::Lie,
+    meter::{Meter, Totals},
+    power, report,
+};
+
+/// Fault campaigns against the store. Ends with 1 if a promise was broken, and says how to repeat
+/// it.
+#[derive(Parser, Debug)]
+#[command(name = "campaign")]
+struct Arguments {
+    /// What to run.
+    name: Name,
+    /// First seed.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Only this case of the seed, as a violation names it.
+    #[arg(long)]
+    only: Option<u64>,
+    /// The long sizes, of `docs/RELIABILITY.md`; else those of every change.
+    #[arg(long)]
+    long: bool,
+    /// Goes on with further seeds until so many minutes are over, whatever the sizes say.
+    #[arg(long)]
+    minutes: Option<u64>,
+    /// Threads.
+    #[arg(long, default_value_t = 2)]
+    threads: u64,
+    /// Kills of `kill9`; 50, or 1,000 with --long.
+    #[arg(long)]
+    cycles: Option<u64>,
+    /// Where totals are written and read.
+    #[arg(long, default_value = "target/campaign")]
+    directory: PathBuf,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Name {
+    /// Power cuts and kills at every sync point and at random moments.
+    PowerCuts,
+    /// Errors, short writes, stalls and full disks at every operation.
+    Errors,
+    /// Damaged bytes, blocks and files.
+    Injuries,
+    /// kill -9 of the broker itself.
+    Kill9,
+    /// Bugs on purpose, which the others must find.
+    Planted,
+    /// Power cuts, errors, injuries and planted bugs.
+    All,
+    /// The table of all totals in the directory.
+    Report,
+}
+
+/// How much is done without --minutes.
+struct Quota {
+    images: u64,
+    images_of_a_seed: u64,
+    error_seeds: u64,
+    error_step: u64,
+    injury_seeds: u64,
+    injuries: Sizes,
+}
+
+fn quota(long: bool) -> Quota {
+    match long {
+        false => Quota {
+            images: 20_000,
+            images_of_a_seed: 200,
+            error_seeds: 2,
+            error_step: 4,
+            injury_seeds: 2,
+            injuries: Sizes { tail_bytes: 8 << 10, head_bytes: 96, bit_step: 211, random: 1_000 },
+        },
+        true => Quota {
+            images: 200_000,
+            images_of_a_seed: 1_000,
+            error_seeds: 3,
+            error_step: 1,
+            injury_seeds: 2,
+            injuries: Sizes { tail_bytes: 64 << 10, head_bytes: 4096, bit_step: 1, random: 5_000 },
+        },
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    if arguments.name == Name::Report {
+        return match report::table(&arguments.directory) {
+            Ok(table) => {
+                print!("{table}");
+                ExitCode::SUCCESS
+            }
+            Err(error) => {
+                eprintln!("cannot read {}: {error}", arguments.directory.display());
+                ExitCode::from(2)
+            }
+        };
+    }
+    let names = match arguments.name {
+        Name::All => vec![Name::PowerCuts, Name::Errors, Name::Injuries, Name::Planted],
+        one => vec![one],
     };
-    ringmq_campaign::power::run_seed(&meter, hunt);
-    let meter = std::sync::Arc::new(ringmq_campaign::meter::Meter::new("x", 1, None));
-    for seed in 1..300 {
-        let hunt =
-            ringmq_campaign::power::Hunt { seed, images: 100, only: None, lie: Default::default() };
-        ringmq_campaign::power::run_seed(&meter, hunt);
+    let (mut passed, mut failed) = (0, 0);
+    for name in names {
+        let totals = run(name, &arguments);
+        if arguments.only.is_none() {
+            let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            if let Err(error) = report::write(&arguments.directory, &totals, since.as_secs()) {
+                eprintln!("cannot write to {}: {error}", arguments.directory.display());
+            }
+        }
+        match totals.violations {
+            0 => passed += 1,
+            _ => failed += 1,
+        }
+    }
+    println!("{passed} passed, {failed} failed");
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn run(name: Name, arguments: &Arguments) -> Totals {
+    match name {
+        Name::Kill9 => {
+            let usual = if arguments.long { 1_000 } else { 50 };
+            kill9::run(arguments.seed, arguments.cycles.unwrap_or(usual))
+        }
+        Name::Planted => planted(arguments.seed),
+        _ => simulated(name, arguments),
+    }
+}
+
+#[cfg(feature = "planted")]
+fn planted(seed: u64) -> Totals {
+    let worker = thread::Builder::new().name(WORKER.into());
+    let worker = worker.spawn(move || ringmq_campaign::planted::run(seed)).expect("a thread");
+    worker.join().expect("it catches panics")
+}
+
+#[cfg(not(feature = "planted"))]
+fn planted(_: u64) -> Totals {
+    eprintln!("planted: build with --features planted, as scripts/campaign does");
+    Totals { campaign: "planted".into(), violations: 1, ..Totals::default() }
+}
+
+/// Runs a campaign on the simulated disk, seed after seed, on some threads.
+fn simulated(name: Name, arguments: &Arguments) -> Totals {
+    let label = match name {
+        Name::PowerCuts => "power-cuts",
+        Name::Errors => "errors",
+        _ => "injuries",
+    };
+    let time = arguments.minutes.map(|minutes| Duration::from_secs(minutes * 60));
+    let flags = if arguments.long { " --long" } else { "" };
+    let meter = Arc::new(Meter::new(label, arguments.seed, time).with_flags(flags));
+    let threads = if arguments.only.is_some() { 1 } else { arguments.threads.max(1) };
+    let next = Arc::new(AtomicU64::new(0));
+    let workers: Vec<_> = (0..threads)
+        .map(|_| {
+            let (meter, next) = (meter.clone(), next.clone());
+            let job = Job {
+                name,
+                seed: arguments.seed,
+                only: arguments.only,
+                endless: time.is_some(),
+                quota: quota(arguments.long),
+                shares: if name == Name::Injuries { threads } else { 1 },
+            };
+            let worker = thread::Builder::new().name(WORKER.into());
+            worker.spawn(move || job.work(&meter, &next)).expect("a thread")
+        })
+        .collect();
+    for worker in workers {
+        worker.join().expect("panics of the store are caught");
     }
     println!("{}", meter.line());
-    let meter = std::sync::Arc::new(ringmq_campaign::meter::Meter::new("x", 1, None));
-    for seed in 1..4 {
-        let hunt =
-            ringmq_campaign::errors::Hunt { seed, step: 1, only: None, lie: Default::default() };
-        ringmq_campaign::errors::run_seed(&meter, hunt);
+    meter.totals()
+}
+
+struct Job {
+    name: Name,
+    seed: u64,
+    only: Option<u64>,
+    endless: bool,
+    quota: Quota,
+    /// Pieces that a seed is worked on in.
+    shares: u64,
+}
+
+impl Job {
+    fn work(&self, meter: &Arc<Meter>, next: &AtomicU64) {
+        loop {
+            let piece = next.fetch_add(1, Ordering::Relaxed);
+            let number = piece / self.shares;
+            if meter.is_over() || self.is_done(meter, number) {
+                return;
+            }
+            self.piece(meter, self.seed + number, piece % self.shares);
+        }
     }
-    println!("{}", meter.line());
+
+    fn is_done(&self, meter: &Meter, number: u64) -> bool {
+        if self.only.is_some() {
+            return number > 0;
+        }
+        let enough = match self.name {
+            Name::PowerCuts => meter.images() >= self.quota.images,
+            Name::Errors => number >= self.quota.error_seeds,
+            _ => number >= self.quota.injury_seeds,
+        };
+        enough && !self.endless
+    }
+
+    fn piece(&self, meter: &Arc<Meter>, seed: u64, share: u64) {
+        let (only, quota) = (self.only, &self.quota);
+        match self.name {
+            Name::PowerCuts => {
+                let images = quota.images_of_a_seed;
+                power::run_seed(meter, power::Hunt { seed, images, only, lie: Lie::None });
+            }
+            Name::Errors => {
+                let step = quota.error_step;
+                errors::run_seed(meter, errors::Hunt { seed, only, lie: Lie::None, step });
+            }
+            _ => {
+                let (sizes, share) = (quota.injuries, (share, self.shares));
+                injuries::run_seed(meter, injuries::Hunt { seed, only, sizes, share });
+            }
+        }
+    }
 }

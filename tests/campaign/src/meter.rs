@@ -42,6 +42,8 @@ pub struct Meter {
     violations: Mutex<Vec<String>>,
     line_due: Mutex<Instant>,
     quiet: bool,
+    /// Further arguments that repeating a case needs.
+    flags: &'static str,
 }
 
 impl Meter {
@@ -59,6 +61,7 @@ impl Meter {
             violations: Mutex::default(),
             line_due: Mutex::new(began + LINE_EVERY),
             quiet: false,
+            flags: "",
         }
     }
 
@@ -67,8 +70,8 @@ impl Meter {
         Meter { quiet: true, ..Meter::new(name, first_seed, time) }
     }
 
-    pub fn name(&self) -> &'static str {
-        self.name
+    pub fn with_flags(self, flags: &'static str) -> Meter {
+        Meter { flags, ..self }
     }
 
     pub fn seed_done(&self) {
@@ -93,9 +96,10 @@ impl Meter {
 
     /// A promise was broken in the case `number` of the seed.
     pub fn violation(&self, seed: u64, number: u64, what: &str) {
-        let name = self.name;
+        let (name, flags) = (self.name, self.flags);
         let text = format!(
-            "violation: {what}\n  repeat with: scripts/campaign {name} --seed {seed} --only {number}"
+            "violation: {what}\n\
+             repeat with: scripts/campaign {name} --seed {seed} --only {number}{flags}"
         );
         if !self.quiet {
             println!("{text}");

@@ -77,7 +77,7 @@ pub fn cases(specimen: &Specimen, sizes: Sizes) -> Vec<Bits> {
             all.push(Bits { path: path.clone(), bits });
         };
         let Some(start) = start_of(&path) else {
-            for block in (0..length).step_by(BLOCK_BYTES as usize) {
+            for block in (0..used(&specimen.disk, &path)).step_by(BLOCK_BYTES as usize) {
                 add(block_bits(block, sizes));
             }
             continue;
@@ -101,6 +101,12 @@ fn block_bits(block: u64, sizes: Sizes) -> Box<dyn Iterator<Item = u64>> {
 
 fn length(disk: &SimDisk, path: &PathBuf) -> u64 {
     disk.read_file(path).map_or(0, |bytes| bytes.len() as u64)
+}
+
+/// Bytes up to the last one that is not zero.
+fn used(disk: &SimDisk, path: &PathBuf) -> u64 {
+    let bytes = disk.read_file(path).unwrap_or_default();
+    bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last as u64 + 1)
 }
 
 /// The n-th random injury of the specimen.
