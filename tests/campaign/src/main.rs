@@ -89,8 +89,8 @@ fn quota(long: bool) -> Quota {
             images_of_a_seed: 200,
             error_seeds: 2,
             error_step: 4,
-            injury_seeds: 2,
-            injuries: Sizes { tail_bytes: 8 << 10, head_bytes: 96, bit_step: 211, random: 1_000 },
+            injury_seeds: 1,
+            injuries: Sizes { tail_bytes: 8 << 10, head_bytes: 96, bit_step: 211, random: 2_000 },
         },
         true => Quota {
             images: 200_000,
