@@ -11,6 +11,8 @@ pub enum Planted {
     TornTailAccepted,
     /// Readers see what is appended, not what is durable.
     VisibleTooEarly,
+    /// Pages of the index are written before the log that they are of is stable.
+    IndexAhead,
     /// The first append after a restart gets the offset of the last message before it.
     OffsetReused,
 }
@@ -54,6 +56,12 @@ pub fn counts_in_spite(guarded: &[u8]) -> bool {
 #[inline]
 pub fn visible_end(written: u64, position: u64) -> u64 {
     if is_planted(Planted::VisibleTooEarly) { position } else { written }
+}
+
+/// Up to where entries of the index may be written.
+#[inline]
+pub fn indexable_end(stable: u64, position: u64) -> u64 {
+    if is_planted(Planted::IndexAhead) { position } else { stable }
 }
 
 /// The offset of an append that is due `next`.

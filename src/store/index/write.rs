@@ -12,7 +12,7 @@ use super::{
     snapshot::{self, Header, SECTION_PAGES, SECTION_QUEUES},
 };
 use crate::{
-    Sink,
+    Sink, planted,
     segment::{FileOf, log_word},
     shared::Shared,
     zero::is_full,
@@ -153,7 +153,7 @@ async fn write_pages<R: Runtime, S: Sink>(shared: &Shared<R, S>) -> Result<bool,
 
 fn has_page<R: Runtime, S: Sink>(shared: &Shared<R, S>) -> bool {
     let mut state = shared.state.borrow_mut();
-    let stable = state.stable;
+    let stable = planted::indexable_end(state.stable, state.position);
     state.index.has_page(stable)
 }
 
@@ -163,7 +163,7 @@ fn take_pages<R: Runtime, S: Sink>(
     limit: u64,
 ) -> Batch<<R::Disk as Disk>::Buffer> {
     let mut state = shared.state.borrow_mut();
-    let stable = state.stable;
+    let stable = planted::indexable_end(state.stable, state.position);
     let mut bytes = Vec::new();
     let mut pages = Vec::new();
     while (pages.len() as u64) < limit {
@@ -180,7 +180,7 @@ fn take_pages<R: Runtime, S: Sink>(
     }
     let mut buffer = shared.runtime.disk().buffer(bytes.len());
     buffer.bytes_mut().copy_from_slice(&bytes);
-    Batch { buffer, pages, log_end: stable }
+    Batch { buffer, pages, log_end: state.stable }
 }
 
 /// Makes sure that the segment's file has room up to block `end`.

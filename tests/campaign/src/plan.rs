@@ -22,6 +22,11 @@ pub struct Plan {
     pub backlog_bytes_max: usize,
     pub checkpoint_interval: Duration,
     pub async_sync_interval: Duration,
+    pub snapshot_bytes: u64,
+    pub index_segment_blocks: u64,
+    pub index_batch_pages: usize,
+    pub index_cache_pages: usize,
+    pub block_cache_bytes: usize,
     pub topics: usize,
     pub queues: i32,
     pub producers: u64,
@@ -58,11 +63,16 @@ impl Plan {
             backlog_bytes_max: usize::try_from(of(&[16, 48, 256]) * KIB).expect("small"),
             checkpoint_interval: Duration::from_millis(of(&[2, 10, 40, 1000])),
             async_sync_interval: Duration::from_millis(of(&[2, 5, 20])),
+            snapshot_bytes: of(&[4, 20, 100, 1000]) * KIB,
+            index_segment_blocks: of(&[3, 4, 9]),
+            index_batch_pages: usize::try_from(of(&[1, 2, 5])).expect("small"),
+            index_cache_pages: usize::try_from(of(&[1, 4])).expect("small"),
+            block_cache_bytes: usize::try_from(of(&[0, 16, 256]) * KIB).expect("small"),
             topics: usize::try_from(of(&[1, 2, 3])).expect("small"),
             queues: i32::try_from(of(&[1, 2, 4])).expect("small"),
             producers: of(&[1, 2, 3]),
             lives: of(&[1, 2, 3]),
-            messages: of(&[25, 50, 90]),
+            messages: of(&[25, 50, 90, 180]),
             lengths,
             pause_one_in: of(&[2, 6, 12]),
             pause_microseconds: of(&[300, 1500, 4000]),
@@ -70,7 +80,7 @@ impl Plan {
         }
     }
 
-    /// A workload of about 150 operations of the disk, for campaigns that repeat it for each.
+    /// A workload of about 300 operations of the disk, for campaigns that repeat it for each.
     pub fn small(seed: u64, flush: FlushMode) -> Plan {
         let plan = Plan::draw(seed);
         let usual_max = plan.lengths.usual_max.max(300);
@@ -79,9 +89,14 @@ impl Plan {
             segment_bytes: 64 * KIB,
             zero_ahead_bytes: 32 * KIB,
             checkpoint_interval: Duration::from_millis(10),
+            snapshot_bytes: 8 * KIB,
+            index_batch_pages: 1,
+            // So many that the pages of some of them are complete after few messages.
+            topics: 3,
+            queues: 4,
             producers: 2,
             lives: 1,
-            messages: 30,
+            messages: 60,
             lengths: Lengths { usual_max, large_max: 12 * KIB, large_one_in: 12 },
             ..plan
         }
@@ -99,6 +114,11 @@ impl Plan {
             backlog_bytes_max: self.backlog_bytes_max,
             checkpoint_interval: self.checkpoint_interval,
             async_sync_interval: self.async_sync_interval,
+            snapshot_bytes: self.snapshot_bytes,
+            index_segment_blocks: self.index_segment_blocks,
+            index_batch_pages: self.index_batch_pages,
+            index_cache_pages: self.index_cache_pages,
+            block_cache_bytes: self.block_cache_bytes,
             ..LogOptions::new(directory, log, store_id)
         }
     }

@@ -40,7 +40,7 @@ const fn bug(name: &'static str, how: &'static str, planted: Planted, hunter: Hu
     Bug { name, how, planted: Some(planted), lie: Lie::None, hunter }
 }
 
-const BUGS: [Bug; 6] = [
+const BUGS: [Bug; 7] = [
     lie(
         "acknowledges before the sync",
         "a disk whose durable writes are not",
@@ -64,6 +64,12 @@ const BUGS: [Bug; 6] = [
         "shows messages ahead of the durable end",
         "src/store/planted.rs",
         Planted::VisibleTooEarly,
+        Hunter::PowerCuts,
+    ),
+    bug(
+        "writes the index ahead of the durable log",
+        "src/store/planted.rs",
+        Planted::IndexAhead,
         Hunter::PowerCuts,
     ),
     bug(

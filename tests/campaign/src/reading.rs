@@ -26,7 +26,7 @@ pub async fn read(
     from: i64,
     limits: &ReadLimits,
 ) -> Result<(Vec<u8>, i64), ReadError> {
-    let plan = log.plan_read(queue, from, limits, |_| true);
+    let plan = log.plan_cold_read(queue, from, limits, |_| true).await?;
     assert_eq!(plan.status, ReadStatus::Found, "a read at {from} of {}..{}", plan.min, plan.max);
     let mut bytes = Vec::new();
     if log.copy_resident(&plan, &mut bytes) {

@@ -16,7 +16,7 @@ use crate::{
 
 /// A copy of the disk is kept after so many writes, for blocks of an earlier time.
 const KEPT_EVERY: u64 = 25;
-const MESSAGES: u64 = 25;
+const MESSAGES: u64 = 90;
 
 /// A store with its history.
 pub struct Specimen {
