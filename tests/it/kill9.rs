@@ -11,7 +11,8 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crate::checker::{Bodies, Checker, Queue};
+use ringmq_campaign::checker::{Bodies, Checker, Queue};
+
 use crate::client::Client;
 use crate::process;
 use crate::random::{Random, seed};

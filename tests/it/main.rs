@@ -5,8 +5,8 @@
 
 #![forbid(unsafe_code)]
 
-mod checker;
 mod client;
+mod disk_full;
 mod filters;
 mod garbage;
 mod kill9;

@@ -38,6 +38,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("src/broker", &["ringmq-base", "ringmq-io", "ringmq-remoting", "ringmq-store"]),
     ("src/admin", &["ringmq-base", "ringmq-remoting"]),
     ("benchmark", &["ringmq-base", "ringmq-remoting"]),
+    ("tests/campaign", &["ringmq-base", "ringmq-io", "ringmq-store"]),
 ];
 
 /// The only crates with code that the compiler cannot check, and the only one that knows glommio.

@@ -186,6 +186,7 @@ async fn read_sections<F: File>(
 ) -> Result<(), Unfit> {
     let mut bytes: Vec<u8> = Vec::new();
     let (mut left, mut at) = (header.bytes, BLOCK_BYTES as u64);
+    let mut ended = false;
     while left > 0 {
         let length = bytes.get(8..SECTION_BYTES).and_then(|length| length.first_chunk());
         let need = match length {
@@ -196,12 +197,13 @@ async fn read_sections<F: File>(
             return Err(Unfit::Damaged(format!("a section of {need} bytes, {left} are left")));
         }
         if (bytes.len() as u64) < need {
-            let read = file.read(at, READ_BYTES).await?;
-            at += read.bytes().len() as u64;
-            bytes.extend_from_slice(read.bytes());
-            if read.bytes().len() < READ_BYTES && (bytes.len() as u64) < need {
+            if ended {
                 return Err(Unfit::Damaged("the end of the file".into()));
             }
+            let read = file.read(at, READ_BYTES).await?;
+            at += READ_BYTES as u64;
+            ended = read.bytes().len() < READ_BYTES;
+            bytes.extend_from_slice(read.bytes());
             continue;
         }
         let section = snapshot::next_section(&bytes, header.sequence);

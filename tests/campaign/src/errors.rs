@@ -167,3 +167,16 @@ fn after(
     meter.run(image.operations());
     end.map_err(|wrong| format!("after {crash:?}: {wrong}")).map(|_| ())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failing_operations_break_no_promise() {
+        let meter = Arc::new(Meter::new("errors", 1, None));
+        run_seed(&meter, Hunt { seed: 5, only: None, lie: Lie::None, step: 40 });
+        assert_eq!(meter.first_violation(), None);
+        assert!(meter.runs() > 50, "{}", meter.line());
+    }
+}

@@ -20,8 +20,8 @@ use crate::{
     reading::Tolerance,
 };
 pub use cases::Sizes;
-use cases::{Injury, cases, random_injury};
-use store::Specimen;
+use cases::{Bits, Injury, blocks, random_injury, tail};
+use store::{Build, Specimen};
 
 /// Bytes in front of a record that belong to it.
 const ENVELOPE_BYTES: u64 = 32;
@@ -39,10 +39,12 @@ pub struct Hunt {
     pub share: (u64, u64),
 }
 
-/// All injuries of the specimen of the seed.
+/// All injuries of the seed: the tail bit by bit in a small store, everything else in a larger one.
 pub fn run_seed(meter: &Arc<Meter>, hunt: Hunt) {
-    let specimen = match Specimen::build(hunt.seed) {
-        Ok(specimen) => specimen,
+    let small = Specimen::new(hunt.seed, Build::Small);
+    let specimens = small.and_then(|small| Ok((small, Specimen::new(hunt.seed, Build::Large)?)));
+    let (small, large) = match specimens {
+        Ok(specimens) => specimens,
         Err(wrong) => return meter.violation(hunt.seed, 0, &wrong),
     };
     let number = Cell::new(0);
@@ -51,21 +53,24 @@ pub fn run_seed(meter: &Arc<Meter>, hunt: Hunt) {
         let own = number.get() % hunt.share.1 == hunt.share.0;
         own && hunt.only.is_none_or(|only| only == number.get()) && !meter.is_over()
     };
-    let run = |injury: &Injury| {
+    let suffer = |specimen: &Specimen, injury: &Injury| {
         if let Err(wrong) = specimen.suffer(meter, injury, number.get()) {
             meter.violation(hunt.seed, number.get(), &format!("{injury:?}: {wrong}"));
         }
     };
-    for range in cases(&specimen, hunt.sizes) {
-        for bit in range.bits {
-            if chosen() {
-                run(&Injury::Bit { path: range.path.clone(), bit });
+    let pieces = [(&small, tail(&small, hunt.sizes)), (&large, blocks(&large, hunt.sizes))];
+    for (specimen, bits) in pieces {
+        for Bits { path, bits } in bits {
+            for bit in bits {
+                if chosen() {
+                    suffer(specimen, &Injury::Bit { path: path.clone(), bit });
+                }
             }
         }
     }
     for n in 0..hunt.sizes.random {
         if chosen() {
-            run(&random_injury(&specimen, hunt.seed, n));
+            suffer(&large, &random_injury(&large, hunt.seed, n));
         }
     }
     if hunt.share.0 == 0 {
@@ -178,5 +183,18 @@ mod tests {
         }
         assert_eq!(meter.first_violation(), None);
         assert!(meter.images() > 150, "{}", meter.line());
+    }
+    #[test]
+    fn files_that_were_cut_anywhere_are_told_from_whole_ones() {
+        let meter = Meter::new("injuries", 1, None);
+        let specimen = Specimen::new(4, Build::Large).expect("builds");
+        for path in specimen.disk.files() {
+            let end = specimen.disk.read_file(&path).map_or(0, |bytes| bytes.len() as u64);
+            for length in [1, 4095, 4097, 4587, 8192, 9001].into_iter().filter(|one| *one < end) {
+                let injury = Injury::Cut { path: path.clone(), length };
+                let result = specimen.suffer(&meter, &injury, length);
+                assert_eq!(result, Ok(()), "{injury:?}");
+            }
+        }
     }
 }

@@ -194,3 +194,29 @@ impl Examiner {
         end
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn some_hundred_crashes_break_no_promise() {
+        let meter = Arc::new(Meter::new("power-cuts", 1, None));
+        let mut seed = 1;
+        while meter.images() < 300 {
+            run_seed(&meter, Hunt { seed, images: 1, only: None, lie: Lie::None });
+            seed += 1;
+        }
+        assert_eq!(meter.first_violation(), None);
+    }
+
+    #[test]
+    fn a_disk_whose_durable_writes_are_not_is_found_out() {
+        let meter = Arc::new(Meter::quiet("power-cuts", 1, None));
+        for seed in 1..20 {
+            let lie = Lie::VolatileWrites;
+            run_seed(&meter, Hunt { seed, images: 1, only: None, lie });
+        }
+        assert!(meter.first_violation().is_some(), "{}", meter.line());
+    }
+}

@@ -67,26 +67,31 @@ pub struct Bits {
     pub bits: Box<dyn Iterator<Item = u64>>,
 }
 
-/// Of segments the header and the tail, of every other file everything.
-pub fn cases(specimen: &Specimen, sizes: Sizes) -> Vec<Bits> {
-    let mut all = Vec::new();
+/// The end of the log.
+pub fn tail(specimen: &Specimen, sizes: Sizes) -> Vec<Bits> {
     let end = specimen.history.acks.last().map_or(0, Ack::end);
+    let mut all = Vec::new();
     for path in specimen.disk.files() {
-        let length = length(&specimen.disk, &path);
-        let mut add = |bits: Box<dyn Iterator<Item = u64>>| {
-            all.push(Bits { path: path.clone(), bits });
-        };
-        let Some(start) = start_of(&path) else {
-            for block in (0..used(&specimen.disk, &path)).step_by(BLOCK_BYTES as usize) {
-                add(block_bits(block, sizes));
-            }
-            continue;
-        };
-        add(block_bits(0, sizes));
-        if (start..start + length).contains(&end) {
+        let Some(start) = start_of(&path) else { continue };
+        if (start..start + length(&specimen.disk, &path)).contains(&end) {
             let end = end - start;
             let begin = end.saturating_sub(sizes.tail_bytes).max(BLOCK_BYTES);
-            add(Box::new(begin * 8..end * 8));
+            all.push(Bits { path, bits: Box::new(begin * 8..end * 8) });
+        }
+    }
+    all
+}
+
+/// Of segments the header, of every other file all that is used.
+pub fn blocks(specimen: &Specimen, sizes: Sizes) -> Vec<Bits> {
+    let mut all = Vec::new();
+    for path in specimen.disk.files() {
+        let end = match start_of(&path) {
+            Some(_) => 1,
+            None => used(&specimen.disk, &path),
+        };
+        for block in (0..end).step_by(BLOCK_BYTES as usize) {
+            all.push(Bits { path: path.clone(), bits: block_bits(block, sizes) });
         }
     }
     all

@@ -16,7 +16,15 @@ use crate::{
 
 /// A copy of the disk is kept after so many writes, for blocks of an earlier time.
 const KEPT_EVERY: u64 = 25;
-const MESSAGES: u64 = 90;
+
+/// How large a specimen is: messages of each producer in each of two processes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Build {
+    /// One segment and little else, for many injuries of the log's tail.
+    Small = 20,
+    /// With pages of the index and several segments.
+    Large = 90,
+}
 
 /// A store with its history.
 pub struct Specimen {
@@ -32,12 +40,14 @@ pub struct Specimen {
 
 impl Specimen {
     /// Two processes have written it; it was closed if the seed is even.
-    pub fn build(seed: u64) -> Result<Specimen, String> {
+    pub fn new(seed: u64, build: Build) -> Result<Specimen, String> {
+        let messages = build as u64;
         let closed = seed.is_multiple_of(2);
         let small = Plan::small(seed, FlushMode::Sync);
         // Marks of the second process only when it begins and ends: its log is decided by records.
         let checkpoint_interval = std::time::Duration::from_secs(1000);
-        let plan = Plan { checkpoint_interval, commit_one_in: 3, ..small };
+        let segment_bytes = if build == Build::Small { 256 << 10 } else { small.segment_bytes };
+        let plan = Plan { checkpoint_interval, segment_bytes, commit_one_in: 3, ..small };
         let disk = SimDisk::new(seed);
         let history = History::new(&plan).shared();
         let earlier = Rc::new(RefCell::new(Vec::new()));
@@ -51,9 +61,9 @@ impl Specimen {
                 }
             }
         });
-        let first = Life { close: seed % 4 < 2, ..Life::strict(seed, MESSAGES) };
+        let first = Life { close: seed % 4 < 2, ..Life::strict(seed, messages) };
         live(&disk, &plan, &history, &first)?;
-        let second = Life { close: closed, ..Life::strict(seed + 1, MESSAGES) };
+        let second = Life { close: closed, ..Life::strict(seed + 1, messages) };
         live(&disk, &plan, &history, &second)?;
         disk.unwatch();
         let disk = disk.kill(seed);
