@@ -264,8 +264,12 @@ fn assemble<R: Runtime, S: Sink>(
 ) -> Shared<R, S> {
     let end = recovered.report.end;
     let chunk_bytes = CHUNK_BYTES.min(options.batch_bytes_max);
-    let tail =
-        Tail::new(chunk_bytes, options.hot_tail_bytes, block_floor(end), &recovered.resident);
+    let tail = Tail::new(
+        chunk_bytes,
+        options.hot_tail_bytes,
+        (block_floor(end), &recovered.resident),
+        recovered.checked_from,
+    );
     let spaces: VecDeque<Space> = recovered.spaces.into();
     assert!(spaces.front().is_some_and(|space| {
         space.start + HEADER_BYTES <= end && end <= space.allocated && space.allocated <= space.end

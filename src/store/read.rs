@@ -69,7 +69,7 @@ impl<R: Runtime, S: Sink> Log<R, S> {
         mut keep: impl FnMut(i64) -> bool,
     ) -> Result<ReadPlan, PageNeeded> {
         let mut state = self.shared.state.borrow_mut();
-        let resident_from = state.tail.resident_from();
+        let resident_from = state.tail.readable_from();
         let max = state.max(queue);
         let entries = state.index.queue(queue);
         let min = entries.min();

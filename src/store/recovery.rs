@@ -59,6 +59,8 @@ pub struct Recovered<R: Runtime> {
     pub spaces: Vec<Space>,
     /// The bytes before the end in its block.
     pub resident: Vec<u8>,
+    /// Records before it have not been looked at.
+    pub checked_from: u64,
     pub last_timestamp: i64,
     pub mark: MarkFile<R>,
 }
@@ -151,6 +153,7 @@ async fn accept<R: Runtime>(
         segments: candidates.into_iter().map(|one| Rc::new(one.segment)).collect(),
         spaces,
         resident,
+        checked_from: end.loaded.position,
         last_timestamp: end.loaded.last_timestamp,
         mark: mark_file,
     })

@@ -41,6 +41,8 @@ pub struct Tail {
     hot_bytes: usize,
     resident_bytes: usize,
     messages: u64,
+    /// What begins before was brought from disk unchecked: readers have to check it themselves.
+    checked_from: u64,
 }
 
 /// The start of the block that holds `position`.
@@ -55,8 +57,13 @@ pub fn block_ceiling(position: u64) -> u64 {
 
 impl Tail {
     /// `resident` are the bytes of the last block of the log that were found on disk, from its
-    /// start `from` on.
-    pub fn new(chunk_bytes: usize, hot_bytes: usize, from: u64, resident: &[u8]) -> Tail {
+    /// start `from` on; records that begin before `checked_from` have not been checked.
+    pub fn new(
+        chunk_bytes: usize,
+        hot_bytes: usize,
+        (from, resident): (u64, &[u8]),
+        checked_from: u64,
+    ) -> Tail {
         assert!(from.is_multiple_of(BLOCK_BYTES as u64) && resident.len() < BLOCK_BYTES);
         let mut tail = Tail {
             chunks: VecDeque::new(),
@@ -65,6 +72,7 @@ impl Tail {
             hot_bytes,
             resident_bytes: 0,
             messages: 0,
+            checked_from,
         };
         tail.extend(from, resident.len()).copy_from_slice(resident);
         tail
@@ -144,8 +152,11 @@ impl Tail {
         true
     }
 
-    /// The bytes at `position` if they lie in one chunk.
+    /// The bytes of the record at `position` if they lie in one chunk and need no check.
     pub fn get(&self, position: u64, bytes: usize) -> Option<&[u8]> {
+        if position < self.checked_from {
+            return None;
+        }
         let index = self.chunks.partition_point(|chunk| chunk.end() <= position);
         let chunk = self.chunks.get(index)?;
         let skip = usize::try_from(position.checked_sub(chunk.start)?).ok()?;
@@ -156,6 +167,11 @@ impl Tail {
     /// Everything appended at this position or behind it is in memory.
     pub fn resident_from(&self) -> u64 {
         self.chunks.front().map_or(0, |chunk| chunk.start)
+    }
+
+    /// Records at this position or behind it are in memory and need no check.
+    pub fn readable_from(&self) -> u64 {
+        self.resident_from().max(self.checked_from)
     }
 
     /// Gives memory back, but nothing that a write after `written` may touch.
@@ -180,7 +196,7 @@ mod tests {
 
     #[test]
     fn batches_are_whole_chunks_of_one_segment() {
-        let mut tail = Tail::new(4096, 1 << 20, 4096, &[7; 100]);
+        let mut tail = Tail::new(4096, 1 << 20, (4096, &[7; 100]), 0);
         tail.extend(4196, 3900).fill(1);
         tail.extend(8096, 1000).fill(2);
         tail.extend(65536 + 4096, 10).fill(3);
@@ -196,7 +212,7 @@ mod tests {
 
     #[test]
     fn the_block_of_the_written_end_is_never_evicted() {
-        let mut tail = Tail::new(4096, 0, 4096, &[]);
+        let mut tail = Tail::new(4096, 0, (4096, &[]), 0);
         for at in 0..10 {
             tail.extend(4096 + at * 3000, 3000).fill(at as u8);
         }
@@ -205,5 +221,13 @@ mod tests {
         assert!(tail.resident_from() <= block_floor(written));
         assert!(tail.get(block_floor(written), 8).is_some());
         assert!(tail.get(4096, 8).is_none());
+    }
+    #[test]
+    fn what_came_from_disk_unchecked_is_written_again_but_not_read() {
+        let mut tail = Tail::new(4096, 0, (4096, &[7; 100]), 4160);
+        tail.extend(4196, 10).fill(1);
+        assert_eq!((tail.resident_from(), tail.readable_from()), (4096, 4160));
+        assert!(tail.get(4128, 8).is_none() && tail.get(4192, 8).is_some());
+        assert!(tail.copy(4096, &mut [0; 110]));
     }
 }

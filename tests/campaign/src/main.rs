@@ -89,8 +89,8 @@ fn quota(long: bool) -> Quota {
             images_of_a_seed: 200,
             error_seeds: 2,
             error_step: 2,
-            injury_seeds: 1,
-            injuries: Sizes { tail_bytes: 8 << 10, head_bytes: 64, bit_step: 331, random: 2_000 },
+            injury_seeds: 2,
+            injuries: Sizes { tail_bytes: 4 << 10, head_bytes: 64, bit_step: 331, random: 2_000 },
         },
         true => Quota {
             images: 200_000,
