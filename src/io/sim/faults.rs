@@ -47,7 +47,7 @@ pub struct Operation {
     pub bytes: u64,
 }
 
-/// What a watcher of the disk is told of an operation; see [`SimDisk::watch`](super::SimDisk::watch).
+/// What a watcher is told of an operation; see [`SimDisk::watch`](super::SimDisk::watch).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moment {
     /// It is under way now, and nobody knows yet what of it will happen.

@@ -41,7 +41,10 @@ proptest! {
             let oracle = SharedOracle::default();
             let opened = open(&runtime, options(FlushMode::Sync), &oracle).await;
             if let Ok((log, _)) = opened {
-                append(&log, &oracle, 0, 0, vec![1]).expect("there is room");
+                // A file that was cut has to grow first.
+                while let Err(AppendError::Busy { .. }) = append(&log, &oracle, 0, 0, vec![1]) {
+                    log.room().await;
+                }
                 log.close().await.expect("closes");
             }
         });

@@ -10,7 +10,7 @@
 //! | I2 | nothing is served that was not sent, or that can still be lost | `Phantom`, `Vanished` |
 //! | I3 | an offset names one message for ever | `Changed`, `AckedTwice` |
 //! | I4 | offsets without gaps, a producer's order | `Gap`, `Order`, `StoredTwice`, `Trimmed` |
-//! | I5 | consumer offsets stay, and never lead past the end | `OffsetLost`, `OffsetUnknown`, `OffsetAhead` |
+//! | I5 | consumer offsets stay, and never lead past the end | `Offset...` |
 //! | I6 | the bytes that were sent, or an error | `Damaged` |
 //!
 //! Not checked: how long anything takes, and whether refused messages were stored.
