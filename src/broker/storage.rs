@@ -131,7 +131,8 @@ async fn round<R: Runtime>(shard: &Rc<Shard<R>>) -> Option<bool> {
             shard.runtime.sleep(pause).await;
         }
     }
-    if actions.disk_before.is_some() {
+    let spare_bytes_max = actions.spares as u64 * shard.facts.segment_bytes;
+    if facts.logs.iter().any(|log| log.spare_bytes > spare_bytes_max) {
         for to in shard.everybody() {
             shard.ask(to, Ask::KeepSpares(actions.spares)).await;
         }

@@ -61,6 +61,12 @@ pub struct Spares {
     next: Cell<u64>,
 }
 
+impl Spares {
+    pub fn any(&self) -> bool {
+        !self.files.borrow().is_empty()
+    }
+}
+
 impl<R: Runtime, S: Sink> Log<R, S> {
     /// Gives up the leading segments that end at or before `before`; never one that is still
     /// written to, nor what is not on stable storage. When it resolves, the log begins behind them
@@ -79,17 +85,23 @@ impl<R: Runtime, S: Sink> Log<R, S> {
         let Some(first) = ready_to_begin_at(shared, before.0).await else {
             return Ok(Retired::default());
         };
-        shared.state.borrow_mut().first = first;
         // Twice: were only one block to say so, damage to it would send a start to missing files.
         for _ in 0..2 {
-            if let Err(error) = shared.write_mark(false).await {
+            if let Err(error) = shared.write_mark_from(first, false).await {
                 shared.fence(&error);
                 return Err(shared.fenced().expect("the log was just fenced"));
             }
         }
-        if let Err(error) = index::trim::trim(shared, first).await {
+        match index::trim::trim(shared, first).await {
+            // Only now: snapshots tell by it which messages their queues have forgotten.
+            Ok(()) => {
+                let mut state = shared.state.borrow_mut();
+                state.first = state.first.max(first);
+            }
             // The log begins behind them all the same; whoever reads them hears that.
-            tracing::error!(%error, "queues still show messages of segments that were given up");
+            Err(error) => tracing::error!(
+                %error, "queues still show messages of segments that were given up"
+            ),
         }
         shared.cache.remove_range(BlockKey::Log(0)..BlockKey::Log(first));
         let segments: Vec<_> = {

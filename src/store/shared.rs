@@ -118,12 +118,17 @@ impl<R: Runtime, S: Sink> Shared<R, S> {
 
     /// Notes what is stable.
     pub async fn write_mark(&self, clean: bool) -> Result<(), DiskError> {
+        self.write_mark_from(0, clean).await
+    }
+
+    /// Notes what is stable, and that the log begins at `first` if not yet later.
+    pub async fn write_mark_from(&self, first: u64, clean: bool) -> Result<(), DiskError> {
         let _turn = self.mark.turn().await;
         let mark = {
             let state = self.state.borrow();
             Mark {
                 position: state.stable,
-                first: state.first,
+                first: first.max(self.mark.last().first),
                 epoch: state.epoch,
                 clean,
                 ..self.mark.last()

@@ -105,10 +105,11 @@ fn next_step<R: Runtime, S: Sink>(shared: &Shared<R, S>) -> Option<Step> {
     Some(Step::Create { start: last.end, allocate })
 }
 
-/// The step, made smaller when the disk has little left; `None` if it is nobody's need and would
+/// The step, made smaller when the disk has little left; `None` if nobody waits for it and it would
 /// take of the last bytes of the disk, which are for appends.
 async fn affordable<R: Runtime, S: Sink>(shared: &Shared<R, S>, step: Step) -> Option<Step> {
-    if shared.state.borrow().wants_space || shared.state.borrow().full.is_some() {
+    let reuses = matches!(step, Step::Create { .. }) && shared.spares.any();
+    if reuses || shared.state.borrow().full.is_some() {
         return Some(step);
     }
     let asked = step.bytes();
@@ -122,7 +123,8 @@ async fn affordable<R: Runtime, S: Sink>(shared: &Shared<R, S>, step: Step) -> O
         return Some(step);
     }
     let bytes = block_floor(spare / 8).max(FIRST_BYTES).min(asked);
-    (spare >= bytes).then(|| step.of(bytes))
+    let needed = shared.state.borrow().wants_space;
+    (needed || spare >= bytes).then(|| step.of(bytes))
 }
 
 impl Step {

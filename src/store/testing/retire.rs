@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use ringmq_base::LogPosition;
 use ringmq_io::{
-    Spawn as _,
+    Disk as _, Runtime as _, Spawn as _,
     sim::{Fault, FaultRule, Sim, SimDisk, Stopped},
 };
 
@@ -16,7 +16,11 @@ use crate::{Case, ReadError, SegmentFacts};
 type Mins = RefCell<BTreeMap<(usize, i32), i64>>;
 
 fn with_spares(spares: usize) -> LogOptions {
-    LogOptions { spare_segments_max: spares, ..options(FlushMode::Sync) }
+    with_flush(FlushMode::Sync, spares)
+}
+
+fn with_flush(flush: FlushMode, spares: usize) -> LogOptions {
+    LogOptions { spare_segments_max: spares, ..options(flush) }
 }
 
 fn queue_bounds(log: &TestLog) -> BTreeMap<(usize, i32), (i64, i64)> {
@@ -59,8 +63,18 @@ fn check_mins(log: &TestLog, mins: &Mins) {
 
 /// Works and retires until the end or the crash; true at the end.
 fn live(seed: u64, disk: &SimDisk, oracle: &SharedOracle, mins: &Mins, rounds: usize) -> bool {
+    live_with(seed, disk, with_spares(2), (oracle, mins), rounds)
+}
+
+fn live_with(
+    seed: u64,
+    disk: &SimDisk,
+    options: LogOptions,
+    (oracle, mins): (&SharedOracle, &Mins),
+    rounds: usize,
+) -> bool {
     let result = Sim::with_disk(seed, disk).try_run(async |runtime| {
-        let (log, found) = open(&runtime, with_spares(2), oracle).await.expect("opens");
+        let (log, found) = open(&runtime, options, oracle).await.expect("opens");
         assert_eq!(found.case.verdict(), crate::recovery::table::Verdict::Opens);
         check_promises(&log, oracle).await;
         check_mins(&log, mins);
@@ -102,6 +116,30 @@ fn a_crash_at_every_operation_of_retiring_loses_nothing_that_stays() {
         let image =
             if operation % 2 == 0 { disk.kill(operation) } else { disk.power_cut(operation) };
         live(32, &image, &oracle, &mins, 1);
+    }
+}
+
+#[test]
+fn lives_that_end_at_random_moments_lose_nothing_that_stays() {
+    let images: u64 = std::env::var("STORE_IMAGES").ok().map_or(30, |n| n.parse().expect("n"));
+    for seed in 200..200 + images {
+        let flush = if seed % 3 == 0 { FlushMode::Async } else { FlushMode::Sync };
+        println!("seed {seed}, {flush:?}");
+        let (oracle, mins) = (SharedOracle::default(), Mins::default());
+        let mut disk = SimDisk::new(seed);
+        for life in 0..5 {
+            disk.crash_after_operation(seed * 7919 % 97 + life * 61);
+            let options = with_flush(flush, 2);
+            live_with(seed + life, &disk, options, (&oracle, &mins), 4);
+            let kill = (seed + life).is_multiple_of(2);
+            disk = if kill { disk.kill(life) } else { disk.power_cut(life) };
+            if flush == FlushMode::Async && !kill {
+                // What was not yet synced may be gone; what was given up stays given up.
+                let mut oracle = oracle.borrow_mut();
+                oracle.acknowledged.clear();
+                oracle.seen.clear();
+            }
+        }
     }
 }
 
@@ -229,6 +267,40 @@ fn readers_of_a_segment_that_goes_end_well_or_hear_that_it_is_gone() {
             log.close().await.expect("closes");
         });
     }
+}
+
+#[test]
+fn nothing_is_allocated_ahead_out_of_the_last_bytes_of_a_disk() {
+    let disk = SimDisk::new(61);
+    let sim = Sim::with_disk(61, &disk);
+    let oracle = SharedOracle::default();
+    sim.run(async |runtime| {
+        let options = LogOptions {
+            segment_bytes: 64 << 20,
+            zero_ahead_bytes: 16 << 20,
+            ..options(FlushMode::Sync)
+        };
+        disk.set_capacity(8 << 20);
+        let (log, _) = open(&runtime, options, &oracle).await.expect("opens");
+        runtime.sleep(Duration::from_secs(5)).await;
+        let space = async || runtime.disk().space(Path::new("store")).await.expect("tells");
+        let (free, total) = space().await;
+        assert!(free >= total / 64, "{free} of {total} bytes are left");
+        // Appends get them all the same.
+        let mut random = runtime.random();
+        let mut full = false;
+        while !full {
+            match append(&log, &oracle, 0, 0, random_body(&mut random)) {
+                Ok(_) => runtime.yield_if_needed().await,
+                Err(AppendError::Busy { .. }) => log.room().await,
+                Err(AppendError::Full { .. }) => full = true,
+                Err(error) => panic!("{error}"),
+            }
+        }
+        let (free, _) = space().await;
+        assert!(free < 1 << 20, "{free} bytes are left although appends are refused");
+        log.close().await.expect("closes");
+    });
 }
 
 #[test]
