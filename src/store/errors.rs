@@ -88,6 +88,12 @@ pub enum ReadError {
          the file", path = path.display()
     )]
     Damaged { path: PathBuf, from: u64, to: u64, found: String },
+    /// A key segment; messages may be missing from what a search found.
+    #[error(
+        "damaged key index in {path}, bytes {from}..{to}: {found}; the run is not used any more, \
+         remove the file to have its messages indexed again", path = path.display()
+    )]
+    DamagedKeys { path: PathBuf, from: u64, to: u64, found: String },
     #[error("log bytes {from}..{to} are not in the store any more")]
     Removed { from: u64, to: u64 },
 }

@@ -21,6 +21,7 @@ mod envelope;
 mod errors;
 mod flusher;
 mod index;
+mod keys;
 mod load;
 mod log;
 mod manifest;

@@ -123,10 +123,7 @@ pub async fn create_complete<D: Disk>(
     content: &[u8],
     allocate: u64,
 ) -> DiskResult<()> {
-    match disk.remove(new).await {
-        Err(error) if error.source.kind() != ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
+    remove_if_there(disk, new).await?;
     let file = disk.create(new, OpenMode::Write).await?;
     let mut buffer = disk.buffer(content.len());
     buffer.bytes_mut().copy_from_slice(content);
@@ -142,6 +139,14 @@ pub async fn create_complete<D: Disk>(
         let _ = disk.remove(new).await;
     }
     result
+}
+
+/// Removes a file; fine if there is none.
+pub async fn remove_if_there<D: Disk>(disk: &D, path: &Path) -> DiskResult<()> {
+    match disk.remove(path).await {
+        Err(error) if error.source.kind() != ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// The open mark file. One write at a time.

@@ -9,6 +9,7 @@ mod faults;
 mod garbage;
 mod golden;
 mod index;
+mod keys;
 mod meta;
 mod retire;
 mod stories;
