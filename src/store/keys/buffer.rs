@@ -12,6 +12,7 @@ use super::{
     entry::{Entry, Hasher, UNIT_MS, UNITS_MAX},
     words::Words,
 };
+use crate::envelope;
 
 /// The transaction bits of a system flag, and what they are in a rollback.
 const TRANSACTION_MASK: i32 = 0x3 << 2;
@@ -25,13 +26,22 @@ pub struct Noted<'a> {
     pub topic: &'a str,
     pub sys_flag: i32,
     pub properties: &'a [u8],
-    /// Of the message record.
+    /// Of the message record, behind its envelope.
     pub position: u64,
+    /// Where the next record of the log begins.
+    pub end: u64,
     /// Milliseconds since 1970; never less than that of an earlier message.
     pub store_timestamp: i64,
 }
 
-/// Entries of the messages at log positions `from..to`.
+impl Noted<'_> {
+    /// Where the envelope of the record begins.
+    fn start(&self) -> u64 {
+        self.position - envelope::BYTES as u64
+    }
+}
+
+/// Entries of the messages at log positions `from..to`; both are where a record begins.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Block {
     pub from: u64,
@@ -106,7 +116,7 @@ pub struct KeyBuffer {
     pub(super) lagging: bool,
     /// The newest message with an entry: position and store time.
     pub(super) newest: (u64, i64),
-    /// A block was sealed, or the buffer began to lag.
+    /// A block was sealed or went to disk, or the buffer began to lag.
     pub changed: Rc<Notify>,
     spare: Vec<Vec<Entry>>,
     hasher: Hasher,
@@ -144,7 +154,7 @@ impl KeyBuffer {
         if message.position < self.frontier {
             return;
         }
-        self.frontier = message.position + 1;
+        self.frontier = message.end;
         if message.sys_flag & TRANSACTION_MASK == TRANSACTION_ROLLBACK {
             return;
         }
@@ -179,7 +189,7 @@ impl KeyBuffer {
                 self.open.last_ms = self.open.last_ms.max(message.store_timestamp);
                 return units;
             }
-            self.seal(message.position);
+            self.seal(message.start());
         }
         self.open.begin(message);
         0
@@ -192,11 +202,11 @@ impl KeyBuffer {
         if self.open.entries.len() == full || first == 0 {
             // One message with more keys than a block takes: no real one has so many.
             self.open.entries.truncate(full);
-            self.seal(message.position + 1);
+            self.seal(message.end);
             return;
         }
         let over: Vec<Entry> = self.open.entries.drain(first..).collect();
-        self.seal(message.position);
+        self.seal(message.start());
         self.open.begin(message);
         let again = over.iter().map(|entry| Entry::new(entry.hash, 0, message.position));
         self.open.entries.extend(again);
@@ -215,7 +225,7 @@ impl KeyBuffer {
         self.changed.notify();
     }
 
-    /// All messages before this position are in the index.
+    /// All messages before this position, where a record begins, are in the index.
     pub fn frontier(&self) -> u64 {
         self.frontier
     }
@@ -231,10 +241,9 @@ impl KeyBuffer {
         self.lagging = false;
     }
 
-    /// Stops noting: the messages from the frontier on have to be read from the log.
-    pub fn lag(&mut self) {
-        self.lagging = true;
-        self.changed.notify();
+    /// Goes on at a later position: there are no messages before it, or none that can be read.
+    pub fn skip_to(&mut self, position: u64) {
+        self.frontier = self.frontier.max(position);
     }
 
     /// Whether another sealed block may wait.
@@ -242,13 +251,16 @@ impl KeyBuffer {
         self.sealed.len() + 1 < self.limits.sealed_max
     }
 
-    /// Gives up what is in memory and goes on at `from`, lagging.
+    /// Gives up what is in memory and lags from `from` on.
     pub fn restart(&mut self, from: u64) {
         self.sealed.clear();
         self.open.entries.clear();
-        self.open = Block { from, to: from, ..Block::default() };
+        self.open.from = from;
+        self.open.to = from;
         self.frontier = from;
-        self.lag();
+        self.newest = (0, 0);
+        self.lagging = true;
+        self.changed.notify();
     }
 
     /// The oldest block that waits for the writer.
@@ -266,6 +278,7 @@ impl KeyBuffer {
             block.entries.clear();
             self.spare.push(block.entries);
         }
+        self.changed.notify();
     }
 
     /// Position and store time of the newest message with a key; zeros without one.

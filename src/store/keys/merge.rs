@@ -170,16 +170,17 @@ impl<R: Runtime> KeyFiles<R> {
     }
 
     /// Merges the oldest full segment. When it resolves, the segment's file is durably replaced.
-    /// After an error nothing has changed; a damaged segment is not tried again.
-    pub async fn merge(&self) -> Result<(), ReadError> {
+    /// After an error, and when `go_on` says no, nothing has changed; a damaged segment is not tried
+    /// again.
+    pub async fn merge(&self, go_on: impl Fn() -> bool) -> Result<(), ReadError> {
         let Some((segment, runs)) = self.take_full() else {
             return Ok(());
         };
-        let result = self.merge_runs(&segment, &runs).await;
-        if let Err(ReadError::Disk(_)) = result {
+        let result = self.merge_runs(&segment, &runs, &go_on).await;
+        if let Ok(false) | Err(ReadError::Disk(_)) = result {
             self.directory.borrow_mut().full.insert(0, segment);
         }
-        result
+        result.map(|_| ())
     }
 
     fn take_full(&self) -> Option<(Rc<KeySegment<R>>, Vec<Rc<Run<R>>>)> {
@@ -203,19 +204,20 @@ impl<R: Runtime> KeyFiles<R> {
         &self,
         segment: &Rc<KeySegment<R>>,
         runs: &[Rc<Run<R>>],
-    ) -> Result<(), ReadError> {
+        go_on: &impl Fn() -> bool,
+    ) -> Result<bool, ReadError> {
         let number = segment.header.number;
         let disk = self.runtime.disk();
         let new = self.options.new_path(number);
         remove_if_there(disk, &new).await?;
         let file = disk.create(&new, OpenMode::Write).await?;
-        let result = self.fill(&file, number, runs).await;
+        let result = self.fill(&file, number, runs, go_on).await;
         let closed = file.close().await;
         let (header, run_header) = match result.and_then(|headers| Ok(closed.map(|()| headers)?)) {
-            Ok(headers) => headers,
-            Err(error) => {
+            Ok(Some(headers)) => headers,
+            given_up => {
                 let _ = disk.remove(&new).await;
-                return Err(error);
+                return given_up.map(|_| false);
             }
         };
         disk.rename_durably(&new, &segment.path).await?;
@@ -223,7 +225,7 @@ impl<R: Runtime> KeyFiles<R> {
         let merged = Rc::new(KeySegment { header, path: segment.path.clone(), file });
         let run = Rc::new(run_of(&merged, &run_header));
         self.replace(segment, merged, run).await?;
-        Ok(())
+        Ok(true)
     }
 
     /// Searches ask the merged run from now on.
@@ -252,7 +254,8 @@ impl<R: Runtime> KeyFiles<R> {
         file: &FileOf<R>,
         number: u64,
         runs: &[Rc<Run<R>>],
-    ) -> Result<(SegmentHeader, RunHeader), ReadError> {
+        go_on: &impl Fn() -> bool,
+    ) -> Result<Option<(SegmentHeader, RunHeader)>, ReadError> {
         let (Some(first), Some(last)) = (runs.first(), runs.last()) else {
             unreachable!("a full segment has runs");
         };
@@ -271,7 +274,9 @@ impl<R: Runtime> KeyFiles<R> {
             from: first.from,
             pages_crc: 0,
         };
-        self.pour(runs, times, &mut output).await?;
+        if !self.pour(runs, times, &mut output, go_on).await? {
+            return Ok(None);
+        }
         assert!(output.written == pages, "every entry was merged");
         let slot_blocks = u32::try_from(1 + pages).expect("bounded when taken");
         let header = self.options.header(number, 1, slot_blocks);
@@ -296,7 +301,7 @@ impl<R: Runtime> KeyFiles<R> {
         file.write(&heads, 0).await?;
         file.set_length(((HEADER_BLOCKS + pages) * BLOCK_BYTES) as u64).await?;
         file.sync().await?;
-        Ok((header, run))
+        Ok(Some((header, run)))
     }
 
     async fn pour(
@@ -304,15 +309,17 @@ impl<R: Runtime> KeyFiles<R> {
         runs: &[Rc<Run<R>>],
         times: Times,
         output: &mut Output<'_, R>,
-    ) -> Result<(), ReadError> {
+        go_on: &impl Fn() -> bool,
+    ) -> Result<bool, ReadError> {
         let mut cursors: Vec<_> = runs.iter().cloned().map(Cursor::new).collect();
         let mut sorted = Vec::new();
-        loop {
+        while go_on() {
             for cursor in &mut cursors {
                 cursor.fill(times).await?;
             }
             let Some(bound) = cursors.iter().filter_map(Cursor::last).min().copied() else {
-                break;
+                output.finish().await?;
+                return Ok(true);
             };
             sorted.clear();
             cursors.iter_mut().for_each(|cursor| cursor.take_up_to(&bound, &mut sorted));
@@ -320,6 +327,6 @@ impl<R: Runtime> KeyFiles<R> {
             output.put(&sorted).await?;
             self.runtime.yield_if_needed().await;
         }
-        Ok(output.finish().await?)
+        Ok(false)
     }
 }

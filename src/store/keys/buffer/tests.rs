@@ -8,7 +8,8 @@ fn note(buffer: &mut KeyBuffer, position: u64, time: i64, properties: &str) {
         topic: "T",
         sys_flag: 0,
         properties: properties.as_bytes(),
-        position,
+        position: position * 8 + 32,
+        end: position * 8 + 40,
         store_timestamp: time,
     });
 }
@@ -18,7 +19,7 @@ fn find(buffer: &KeyBuffer, key: &str, begin_ms: i64, end_ms: i64) -> Vec<u64> {
     let mut found = Vec::new();
     let wanted = Wanted { hash, before: u64::MAX, begin_ms, end_ms };
     buffer.search(&wanted, 100, &mut found);
-    found
+    found.iter().map(|position| (position - 32) / 8).collect()
 }
 
 #[test]
@@ -39,8 +40,8 @@ fn messages_are_found_by_unique_id_and_by_each_word() {
 fn rolled_back_messages_and_those_noted_before_are_left_out() {
     let mut buffer = KeyBuffer::new(LIMITS, 100);
     for (position, sys_flag) in [(99, 0), (100, 12), (101, 4), (102, 8), (102, 0)] {
-        let properties = b"UNIQ_KEY\x01u";
-        buffer.note(&Noted { topic: "T", sys_flag, properties, position, store_timestamp: 1 });
+        let (properties, end) = (b"UNIQ_KEY\x01u", position + 8);
+        buffer.note(&Noted { topic: "T", sys_flag, properties, position, end, store_timestamp: 1 });
     }
     assert_eq!(find(&buffer, "u", 0, 9), [102, 101]);
 }
