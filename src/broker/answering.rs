@@ -39,6 +39,7 @@ pub async fn answer<R: Runtime>(shard: &Rc<Shard<R>>, ask: Ask) -> Answer {
         }
         Ask::Client(call) => Answer::Client(shard.call_own_client(&call).await),
         Ask::Ends(topic) => Answer::Ends(shard.ends(&topic).await),
+        Ask::Lookup(lookup) => Answer::LookedUp(shard.look_up(&lookup).await),
         Ask::Totals => Answer::Totals(Box::new(shard.totals())),
         Ask::ForgetOffsets { topic, group } => {
             let change = MetaChange::OffsetsDelete { topic, group };

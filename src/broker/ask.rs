@@ -15,6 +15,7 @@ use ringmq_store::Retired;
 use crate::{
     client_calls::{CallError, ClientAnswer, ClientCall},
     features::{meta::MetaChange, rates::Totals, refusal::Refusal, retention::LogFacts},
+    handlers::query::{LookedUp, Lookup},
     view::TopicView,
 };
 
@@ -91,6 +92,8 @@ pub enum Ask {
     Client(Box<ClientCall>),
     /// To every shard: where the queues of a topic end that it owns.
     Ends(Arc<TopicView>),
+    /// To every shard: messages by key in its logs.
+    Lookup(Lookup),
     /// To every shard: what it did since the start.
     Totals,
     /// To every shard: forget these consumer offsets.
@@ -117,6 +120,7 @@ pub enum Answer {
     Client(Result<ClientAnswer, CallError>),
     /// Queue id and next offset; nothing before is lost in a power cut.
     Ends(Result<Vec<(i32, i64)>, Refusal>),
+    LookedUp(Result<LookedUp, Refusal>),
     Totals(Box<ShardTotals>),
     Storage(Vec<LogFacts>),
     Retired(Result<Retired, String>),

@@ -8,6 +8,7 @@ pub mod offset;
 pub mod pull;
 pub mod pull_filtered;
 pub mod pull_request;
+pub mod query;
 pub mod queue;
 pub mod reply;
 pub mod runtime_info;

@@ -148,6 +148,7 @@ requests! {
     GET_MAX_OFFSET Queue Data 64 * KIB => queue::max_offset;
     GET_MIN_OFFSET Queue Data 64 * KIB => queue::min_offset;
     GET_EARLIEST_MSG_STORETIME Queue Data 64 * KIB => queue::earliest_store_time;
+    QUERY_MESSAGE Here Data 64 * KIB => query::by_key;
     VIEW_MESSAGE_BY_ID Here Data 64 * KIB => message::view_by_id;
     CONSUMER_SEND_MSG_BACK Here Data 64 * KIB => send_back::send_back;
     SEND_REPLY_MESSAGE Control Data 16 * MIB => reply::send_reply;

@@ -130,6 +130,7 @@ fn log_options(facts: &Facts, id: LogId, store_id: u128) -> LogOptions {
         spare_segments_max: facts.config.spare_segments_max as usize,
         hot_tail_bytes: facts.hot_tail_bytes,
         backlog_bytes_max: facts.backlog_bytes_max,
+        message_index: facts.config.message_index_enable,
         ..LogOptions::new(log_directory(root, id), id, store_id)
     }
 }

@@ -9,19 +9,70 @@
 //! What is in no run is part of the log's snapshots; replaying the log adds the rest.
 
 mod buffer;
+pub mod catch_up;
 mod entry;
 mod files;
 mod merge;
 mod open;
 mod page;
+mod query;
 mod run;
 mod search;
 mod section;
 mod sort;
+pub mod tasks;
 mod words;
 
-pub use buffer::{BufferLimits, KeyBuffer, Noted, Wanted};
-pub use entry::hash_of;
-pub use files::{KeyFiles, KeyOptions};
-pub use search::Search;
-pub use words::Words;
+use std::rc::Rc;
+
+use ringmq_io::{Runtime, Shares};
+
+#[cfg(test)]
+pub use self::{buffer::Wanted, entry::hash_of, search::Search, words::Words};
+pub use buffer::{KeyBuffer, Noted};
+pub use files::{KeyFiles, KeyOptions, KeySizes};
+pub use query::{KeyAnswer, KeyMatch, KeyQuery};
+
+use crate::{LogOptions, Sink, segment::HEADER_BYTES, shared::Shared};
+
+/// Of a snapshot of the log: what is in no run, see `section`.
+pub const SECTION_KEYS: u32 = 3;
+
+/// Opens the key index of a log that begins with the segment at `first` and is going to be
+/// replayed from `replay_from` on, with the section of the snapshot there.
+pub async fn open<R: Runtime>(
+    runtime: &R,
+    options: &LogOptions,
+    first: u64,
+    section: Option<&[u8]>,
+    replay_from: u64,
+) -> Result<(KeyFiles<R>, KeyBuffer), ringmq_io::DiskError> {
+    let LogOptions { directory, log, store_id, keys: sizes, .. } = options.clone();
+    let options_of_keys = KeyOptions { directory, log, store_id, sizes };
+    let limits = options_of_keys.limits();
+    let files = KeyFiles::open(runtime.clone(), options_of_keys).await?;
+    let covered = files.covered().max(first + HEADER_BYTES);
+    let mut buffer = KeyBuffer::restore(limits, section, covered, replay_from);
+    if !options.message_index {
+        buffer.stop();
+    }
+    Ok((files, buffer))
+}
+
+/// After the replay: what is of another history of the log, which ends at `end`, is left out.
+pub fn settle<R: Runtime>(files: &KeyFiles<R>, buffer: &mut KeyBuffer, first: u64, end: u64) {
+    if files.refuse_beyond(end) {
+        buffer.restart(files.covered().max(first + HEADER_BYTES));
+    }
+}
+
+/// Starts what works in the background, if messages are indexed.
+pub fn spawn_tasks<R: Runtime, S: Sink>(shared: &Rc<Shared<R, S>>) {
+    if !shared.options.message_index {
+        return;
+    }
+    let runtime = &shared.runtime;
+    runtime.spawn(Shares::Background, "key runs", tasks::run_writes(shared.clone()));
+    runtime.spawn(Shares::Background, "key merges", tasks::run_merges(shared.clone()));
+    runtime.spawn(Shares::Background, "key catch-up", catch_up::run(shared.clone()));
+}

@@ -48,6 +48,7 @@ mod zero;
 
 pub use errors::{AppendError, LogError, OpenError, ReadError};
 pub use index::{QueueHandle, read::PageNeeded};
+pub use keys::{KeyAnswer, KeyMatch, KeyQuery, KeySizes};
 pub use log::Log;
 pub use manifest::{Manifest, log_directory, open_manifest};
 pub use meta::MetaLog;

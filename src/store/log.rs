@@ -11,6 +11,7 @@ use crate::{
     cache::Cache,
     checkpoint, flusher,
     index::{self, read::PageCache},
+    keys,
     mark::MarkFile,
     options::FlushMode,
     recovery::{Recovered, recover},
@@ -57,6 +58,7 @@ impl<R: Runtime, S: Sink> Log<R, S> {
             let trimmed = index::trim::trim(&log.shared, report.first).await;
             trimmed.map_err(|error| OpenError::Index { found: error.to_string() })?;
         }
+        log.shared.key_files.trim(report.first).await?;
         log.spawn_tasks();
         Ok((log, report))
     }
@@ -71,6 +73,7 @@ impl<R: Runtime, S: Sink> Log<R, S> {
         runtime.spawn(Shares::Background, "log zeroing", zero::run(shared()));
         runtime.spawn(Shares::Background, "log marks", checkpoint::run_marks(shared()));
         runtime.spawn(Shares::Background, "log index", index::write::run(shared()));
+        keys::spawn_tasks(&self.shared);
         if self.shared.options.flush == FlushMode::Async {
             runtime.spawn(Shares::Background, "log syncs", checkpoint::run_syncs(shared()));
         }
@@ -200,7 +203,8 @@ impl<R: Runtime, S: Sink> Log<R, S> {
     /// Raises the first offset of every queue past the messages before `first`, which must be where
     /// the log begins by now, on stable storage. Messages behind stay, to the last one.
     pub async fn cut_queues(&self, first: LogPosition) -> Result<(), ReadError> {
-        index::trim::trim(&self.shared, first.0).await
+        index::trim::trim(&self.shared, first.0).await?;
+        Ok(self.shared.key_files.trim(first.0).await?)
     }
 
     pub fn counters(&self) -> Counters {
@@ -249,6 +253,9 @@ impl<R: Runtime, S: Sink> Log<R, S> {
         if result.is_ok() {
             result = shared.write_mark(true).await;
         }
+        if let Err(error) = shared.key_files.close().await {
+            tracing::warn!(log = %shared.options.log, %error, "key segments were not closed");
+        }
         result.map_err(|error| {
             shared.fence(&error);
             shared.fenced().expect("the log was just fenced")
@@ -280,6 +287,7 @@ fn assemble<R: Runtime, S: Sink>(
         phase: Phase::Open,
         tail,
         index: recovered.index,
+        keys: recovered.keys,
         tickets: VecDeque::new(),
         arriving: Vec::new(),
         spaces,
@@ -302,6 +310,8 @@ fn assemble<R: Runtime, S: Sink>(
     let zeroing = Zeroing::new(block_ceiling(end), options.zero_ahead_bytes);
     assert_eq!(mark.last().position, end);
     Shared {
+        key_work: state.keys.changed.clone(),
+        key_files: recovered.key_files,
         runtime,
         cache: Rc::new(Cache::new(options.block_cache_bytes)),
         options,

@@ -123,7 +123,10 @@ pub async fn create_complete<D: Disk>(
     content: &[u8],
     allocate: u64,
 ) -> DiskResult<()> {
-    remove_if_there(disk, new).await?;
+    match disk.remove(new).await {
+        Err(error) if error.source.kind() != ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
     let file = disk.create(new, OpenMode::Write).await?;
     let mut buffer = disk.buffer(content.len());
     buffer.bytes_mut().copy_from_slice(content);
@@ -139,14 +142,6 @@ pub async fn create_complete<D: Disk>(
         let _ = disk.remove(new).await;
     }
     result
-}
-
-/// Removes a file; fine if there is none.
-pub async fn remove_if_there<D: Disk>(disk: &D, path: &Path) -> DiskResult<()> {
-    match disk.remove(path).await {
-        Err(error) if error.source.kind() != ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
 }
 
 /// The open mark file. One write at a time.

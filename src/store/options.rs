@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use ringmq_base::{LogId, limits::BLOCK_BYTES};
 
-use crate::{OpenError, envelope, errors::LogError, index::QueueHandle};
+use crate::{OpenError, envelope, errors::LogError, index::QueueHandle, keys::KeySizes};
 
 /// When an append counts as durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +52,9 @@ pub struct LogOptions {
     pub index_batch_pages: usize,
     /// Pages of the index that stay in memory for readers.
     pub index_cache_pages: usize,
+    /// Whether messages are indexed by key.
+    pub message_index: bool,
+    pub keys: KeySizes,
 }
 
 impl LogOptions {
@@ -74,6 +77,8 @@ impl LogOptions {
             index_segment_blocks: 16 << 10,
             index_batch_pages: 64,
             index_cache_pages: 1024,
+            message_index: true,
+            keys: KeySizes::default(),
         }
     }
 

@@ -19,6 +19,7 @@ use crate::{
     LogOptions, OpenError,
     block::BlockError,
     index::{self, Index, files::IndexFiles, write::Progress},
+    keys::{self, KeyBuffer, KeyFiles},
     mark::{Mark, MarkFile, NEW_NAME},
     segment::{self, HEADER_BYTES, Header, Segment, log_word, parse_name},
     space::FIRST_BYTES,
@@ -61,6 +62,8 @@ pub struct Recovered<R: Runtime> {
     pub resident: Vec<u8>,
     /// Records before it have not been looked at.
     pub checked_from: u64,
+    pub keys: KeyBuffer,
+    pub key_files: KeyFiles<R>,
     pub last_timestamp: i64,
     pub mark: MarkFile<R>,
 }
@@ -83,12 +86,15 @@ pub async fn recover<R: Runtime>(
     };
     let candidates = open_segments::<R>(disk, options, &mark).await?;
     let loaded = index::load::load::<R>(disk, options, &mark).await?;
-    let mut end = scan(runtime, &candidates, &mark, loaded).await?;
+    let (section, from) = (loaded.keys.as_deref(), loaded.position);
+    let (key_files, keys) = keys::open(runtime, options, mark.first, section, from).await?;
+    let mut end = scan(runtime, &candidates, &mark, loaded, keys).await?;
     end.loaded.apply_floors();
+    keys::settle(&key_files, &mut end.keys, mark.first, end.position);
     if new {
         end.case = Case::New;
     }
-    let mut recovered = accept(disk, options, candidates, end, &mark).await?;
+    let mut recovered = accept(disk, options, candidates, (end, key_files), &mark).await?;
     recovered.report.duration = runtime.monotonic().saturating_sub(began);
     let Recovery { case, records, bytes, end, epoch, duration, .. } = recovered.report;
     tracing::info!(
@@ -103,7 +109,7 @@ async fn accept<R: Runtime>(
     disk: &R::Disk,
     options: &LogOptions,
     candidates: Vec<Candidate<R>>,
-    mut end: End<R>,
+    (mut end, key_files): (End<R>, KeyFiles<R>),
     mark: &Mark,
 ) -> Result<Recovered<R>, OpenError> {
     let position = end.position;
@@ -126,6 +132,7 @@ async fn accept<R: Runtime>(
     let next = Mark { position, epoch, clean: false, ..*mark };
     let mark_file = MarkFile::begin(disk, &options.directory, next).await?;
     index::load::begin(disk, options, &mut end.loaded).await?;
+    key_files.begin().await?;
     remove_leftovers(disk, options, mark.first).await?;
     let spaces = candidates[tail..].iter().map(|one| {
         let (start, end) = (one.segment.start, one.segment.end());
@@ -147,6 +154,8 @@ async fn accept<R: Runtime>(
             duration: Duration::ZERO,
         },
         index: end.loaded.index,
+        keys: end.keys,
+        key_files,
         index_files: end.loaded.files,
         progress: end.loaded.progress,
         anew: !end.loaded.floors.is_empty(),

@@ -11,6 +11,7 @@ use crate::{
     LogError, LogOptions, Sink,
     cache::Cache,
     index::{files::IndexFiles, read::PageCache, write::Progress},
+    keys::KeyFiles,
     mark::{Mark, MarkFile},
     retire::Spares,
     segment::Segment,
@@ -36,6 +37,9 @@ pub struct Shared<R: Runtime, S: Sink> {
     /// There may be pages or a snapshot to write, or the phase changed.
     pub index_work: Notify,
     pub spares: Spares,
+    pub key_files: KeyFiles<R>,
+    /// There may be work for the key index, or the phase changed.
+    pub key_work: Rc<Notify>,
     /// Something was appended, or the phase changed.
     pub appended: Notify,
     /// Something was written, or the phase changed.
@@ -82,7 +86,7 @@ impl<R: Runtime, S: Sink> Shared<R, S> {
 
     pub fn phase_changed(&self) {
         let events = [&self.appended, &self.published, &self.space, &self.room, &self.idle];
-        for event in events.into_iter().chain([&self.index_work]) {
+        for event in events.into_iter().chain([&self.index_work, &*self.key_work]) {
             event.notify();
         }
         self.zeroing.changed.notify();

@@ -15,6 +15,7 @@ use crate::{
     AppendError, Appended, Counters, LogError, QueueHandle,
     envelope::{self, Envelope, Kind},
     index::{Index, Location, Place},
+    keys::{KeyBuffer, Noted},
     planted,
     segment::HEADER_BYTES,
     tail::{Batch, Tail},
@@ -52,6 +53,7 @@ pub struct State<T> {
     pub phase: Phase,
     pub tail: Tail,
     pub index: Index,
+    pub keys: KeyBuffer,
     /// By the position that has to be written for them, ascending.
     pub tickets: VecDeque<(u64, T)>,
     /// Watched queues with a new message, by the position that makes it visible.
@@ -116,6 +118,15 @@ impl<T> State<T> {
         record.encode(&mut out[envelope::BYTES..envelope::BYTES + size], &placement);
         let unstable = position - self.stable;
         Envelope::new(Kind::Message, size, self.epoch, tags_code, unstable).seal(out, position);
+        let record_end = envelope::BYTES + size;
+        self.keys.note(&Noted {
+            topic: record.topic,
+            sys_flag: record.sys_flag,
+            properties: &out[record_end - record.properties_bytes()..record_end],
+            position: record_position,
+            end: position + stride as u64,
+            store_timestamp: placement.store_timestamp,
+        });
         self.tail.count_message();
         // The size fits: `admit` has compared it with a limit of 16 MiB.
         self.position = position + stride as u64;

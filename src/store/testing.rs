@@ -11,6 +11,7 @@ mod golden;
 mod index;
 mod keys;
 mod meta;
+mod query;
 mod retire;
 mod stories;
 mod verify;

@@ -20,6 +20,7 @@ use super::{
 use crate::{
     LogOptions, OpenError,
     block::BlockError,
+    keys::SECTION_KEYS,
     mark::Mark,
     recovery::table::Case,
     segment::{HEADER_BYTES, log_word},
@@ -42,6 +43,8 @@ pub struct Loaded<R: Runtime> {
     pub last_timestamp: i64,
     /// Next offsets of queues, for an index that is made anew: none before is ever given again.
     pub floors: Vec<(String, i32, i64)>,
+    /// The key index's part of the snapshot.
+    pub keys: Option<Vec<u8>>,
 }
 
 impl<R: Runtime> Loaded<R> {
@@ -63,6 +66,7 @@ impl<R: Runtime> Loaded<R> {
             epoch: 0,
             last_timestamp: 0,
             floors: Vec::new(),
+            keys: None,
         }
     }
 }
@@ -153,7 +157,9 @@ async fn load_one<R: Runtime>(
     }
     let mut index = Index::default();
     let mut unfinished = Vec::new();
-    let loaded = read_sections(&file, &header, &mut index, &mut unfinished).await;
+    let mut keys = None;
+    let parts = (&mut index, &mut unfinished, &mut keys);
+    let loaded = read_sections(&file, &header, parts).await;
     file.close().await?;
     loaded?;
     if index.len() != header.queues as usize {
@@ -171,7 +177,7 @@ async fn load_one<R: Runtime>(
     let Header { position, stable, epoch, last_timestamp, first, .. } = header;
     let progress = Progress { sequence, good: sequence, position, previous: None, bytes, first };
     let floors = Vec::new();
-    Ok(Loaded { index, files, progress, position, stable, epoch, last_timestamp, floors })
+    Ok(Loaded { index, files, progress, position, stable, epoch, last_timestamp, floors, keys })
 }
 
 fn floors_of(index: &Index) -> Vec<(String, i32, i64)> {
@@ -181,8 +187,7 @@ fn floors_of(index: &Index) -> Vec<(String, i32, i64)> {
 async fn read_sections<F: File>(
     file: &F,
     header: &Header,
-    index: &mut Index,
-    unfinished: &mut Vec<PageEntry>,
+    (index, unfinished, keys): (&mut Index, &mut Vec<PageEntry>, &mut Option<Vec<u8>>),
 ) -> Result<(), Unfit> {
     let mut bytes: Vec<u8> = Vec::new();
     let (mut left, mut at) = (header.bytes, BLOCK_BYTES as u64);
@@ -214,6 +219,10 @@ async fn read_sections<F: File>(
             SECTION_QUEUES => restore_queues(index, payload).is_some(),
             SECTION_PAGES => {
                 unfinished.extend(snapshot::read_pages(payload));
+                true
+            }
+            SECTION_KEYS => {
+                *keys = Some(payload.to_vec());
                 true
             }
             _ => false,

@@ -12,7 +12,7 @@
 //!          is in no page, entries (varints); for each entry: position minus the one before
 //!          (zigzag), size, tags code (zigzag)
 //!   kind 2 pages of the unfinished index segment: 16 bytes each, as in a footer
-//!   kind 3 and up: see the module that writes it
+//!   kind 3 keys that are in no run: see `keys::section`
 //! ```
 
 use integer_encoding::VarInt;

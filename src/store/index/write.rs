@@ -12,7 +12,9 @@ use super::{
     snapshot::{self, Header, SECTION_PAGES, SECTION_QUEUES},
 };
 use crate::{
-    Sink, planted,
+    Sink,
+    keys::SECTION_KEYS,
+    planted,
     segment::{FileOf, log_word},
     shared::Shared,
     zero::is_full,
@@ -327,6 +329,12 @@ async fn fill<R: Runtime, S: Sink>(
         });
         header.index_end = files.end;
         header.index_segment = files.segments.back().map_or(files.end, |last| last.start);
+    }
+    {
+        let state = shared.state.borrow();
+        snapshot::section(&mut out, header.sequence, SECTION_KEYS, |out| {
+            state.keys.encode_section(header.position, out);
+        });
     }
     header.queues = u32::try_from(number).expect("handles are 32 bits");
     header.bytes = at - BLOCK_BYTES as u64 + out.len() as u64;

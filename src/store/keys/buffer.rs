@@ -110,7 +110,7 @@ pub struct KeyBuffer {
     pub(super) limits: BufferLimits,
     pub(super) open: Block,
     /// Oldest first.
-    pub(super) sealed: VecDeque<Rc<Block>>,
+    pub(crate) sealed: VecDeque<Rc<Block>>,
     /// All messages before this are noted.
     pub(super) frontier: u64,
     pub(super) lagging: bool,
@@ -225,6 +225,13 @@ impl KeyBuffer {
         self.changed.notify();
     }
 
+    /// Hands over what is in memory up to the frontier, if there is something.
+    pub fn flush(&mut self) {
+        if !self.open.entries.is_empty() {
+            self.seal(self.frontier);
+        }
+    }
+
     /// All messages before this position, where a record begins, are in the index.
     pub fn frontier(&self) -> u64 {
         self.frontier
@@ -239,6 +246,11 @@ impl KeyBuffer {
     pub fn resume(&mut self) {
         assert!(self.has_room());
         self.lagging = false;
+    }
+
+    /// Notes nothing: messages are not indexed.
+    pub fn stop(&mut self) {
+        self.lagging = true;
     }
 
     /// Goes on at a later position: there are no messages before it, or none that can be read.

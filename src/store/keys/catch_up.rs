@@ -98,37 +98,98 @@ async fn take_step<R: Runtime, S: Sink>(log: &Log<R, S>) -> Result<Step, ReadErr
         }
         (from, state.written)
     };
-    let segment = log.segment(from, from)?;
-    if from < segment.start + HEADER_BYTES {
-        shared.state.borrow_mut().keys.skip_to(segment.start + HEADER_BYTES);
-        return Ok(Step::Further);
+    let chunk = read(log, from, written).await?;
+    chunk.note(&mut shared.state.borrow_mut().keys);
+    Ok(Step::Further)
+}
+
+/// Makes the runs of a lost range of the log anew. Called by the task that writes runs, which does
+/// `between` after each step. After an error the rest of the range stays without.
+pub async fn fill_hole<R: Runtime, S: Sink>(
+    log: &Log<R, S>,
+    hole: std::ops::Range<u64>,
+    between: impl AsyncFn(),
+) -> Result<(), ReadError> {
+    let shared = &log.shared;
+    tracing::info!(
+        log = %shared.options.log, from = hole.start, to = hole.end,
+        "a part of the key index is missing and is made anew"
+    );
+    let limits = shared.state.borrow().keys.limits;
+    let mut keys = KeyBuffer::new(limits, hole.start);
+    loop {
+        let Some(operation) = shared.begin() else {
+            return Ok(());
+        };
+        if keys.frontier() >= hole.end {
+            keys.flush();
+        } else {
+            read(log, keys.frontier(), hole.end).await?.note(&mut keys);
+        }
+        while let Some(block) = keys.oldest() {
+            shared.key_files.write(&block).await?;
+            keys.retire(block);
+        }
+        drop(operation);
+        if keys.frontier() >= hole.end && keys.bytes() == 0 {
+            return Ok(());
+        }
+        between().await;
     }
-    let limit = written.min(segment.end());
-    let mut end = limit.min(from + STEP_BYTES);
-    let mut bytes = log.load(from, end).await?;
-    if let Err(Reject::Short(need)) = Envelope::open(&bytes, from) {
-        end = limit.min(from + need as u64);
-        bytes = log.load(from, end).await?;
+}
+
+/// Records of one segment as they stand in the log.
+struct Chunk {
+    bytes: Vec<u8>,
+    from: u64,
+    /// Where the segment's records begin and where it ends.
+    segment: std::ops::Range<u64>,
+    /// No record that is wanted is behind it.
+    limit: u64,
+    path: std::path::PathBuf,
+}
+
+/// Reads some of the records that begin at `from`, or at the start of its segment's, up to `until`.
+async fn read<R: Runtime, S: Sink>(
+    log: &Log<R, S>,
+    from: u64,
+    until: u64,
+) -> Result<Chunk, ReadError> {
+    let found = log.segment(from, until)?;
+    let segment = found.start + HEADER_BYTES..found.end();
+    let from = from.max(segment.start);
+    let limit = until.min(segment.end);
+    let mut bytes = Vec::new();
+    if from < limit {
+        bytes = log.load(from, limit.min(from + STEP_BYTES)).await?;
+        if let Err(Reject::Short(need)) = Envelope::open(&bytes, from) {
+            bytes = log.load(from, limit.min(from + need as u64)).await?;
+        }
     }
-    let mut state = shared.state.borrow_mut();
-    let mut at = from;
-    while at < end && state.keys.has_room() {
-        let rest = bytes.get((at - from) as usize..).unwrap_or_default();
-        match Envelope::open(rest, at) {
-            Ok(found) => at = take_record(&mut state.keys, &found, rest, at, segment.end()),
-            Err(Reject::Short(_)) if at > from => break,
-            Err(reject) => {
-                let to = limit;
-                tracing::error!(
-                    path = %segment.path.display(), from = at, to, found = %reject,
-                    "damaged message: those behind it in the segment are not in the key index"
-                );
-                state.keys.skip_to(limit);
-                break;
+    Ok(Chunk { bytes, from, segment, limit, path: found.path.clone() })
+}
+
+impl Chunk {
+    fn note(&self, keys: &mut KeyBuffer) {
+        keys.skip_to(self.from.min(self.limit));
+        let end = self.from + self.bytes.len() as u64;
+        let mut at = self.from;
+        while at < end && keys.has_room() {
+            let rest = self.bytes.get((at - self.from) as usize..).unwrap_or_default();
+            match Envelope::open(rest, at) {
+                Ok(found) => at = take_record(keys, &found, rest, at, self.segment.end),
+                Err(Reject::Short(_)) if at > self.from => break,
+                Err(reject) => {
+                    tracing::error!(
+                        path = %self.path.display(), from = at, to = self.limit, found = %reject,
+                        "damaged message: those behind it in the segment are not in the key index"
+                    );
+                    keys.skip_to(self.limit);
+                    break;
+                }
             }
         }
     }
-    Ok(Step::Further)
 }
 
 /// Notes what is in memory, with nothing awaited in between: then nothing is missed. Segments are
@@ -141,12 +202,12 @@ fn take_resident<T>(
     let State { tail, keys, position: end, .. } = state;
     loop {
         let at = keys.frontier();
+        if at.saturating_sub(began) >= STEP_BYTES || !keys.has_room() {
+            return Step::Further;
+        }
         if at >= *end {
             keys.resume();
             return Step::Done;
-        }
-        if at.saturating_sub(began) >= STEP_BYTES || !keys.has_room() {
-            return Step::Further;
         }
         let segment = segment(at).expect("what is in memory is in a segment");
         if at < segment.start + HEADER_BYTES {

@@ -1,6 +1,6 @@
 //! The key segments of a log: which runs are on disk, and writing further ones.
 
-use std::{cell::RefCell, path::PathBuf, rc::Rc};
+use std::{cell::RefCell, ops::Range, path::PathBuf, rc::Rc};
 
 use ringmq_base::{LogId, limits::BLOCK_BYTES};
 use ringmq_io::{BlockBuffer, Disk, DiskError, File, OpenMode, Runtime};
@@ -12,10 +12,7 @@ use super::{
     run::{KeySegment, Run},
     sort::Sorting,
 };
-use crate::{
-    mark::{create_durably, remove_if_there},
-    segment::log_word,
-};
+use crate::{index::write::remove_if_there, mark::create_durably, segment::log_word};
 
 const PREFIX: &str = "keys-";
 const SUFFIX: &str = ".kdx";
@@ -28,22 +25,30 @@ pub struct KeyOptions {
     pub directory: PathBuf,
     pub log: LogId,
     pub store_id: u128,
-    /// Pages of a full run.
+    pub sizes: KeySizes,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct KeySizes {
+    /// Pages of a full run, with 255 entries each.
     pub run_pages: u32,
     /// Runs of a segment; when it has all of them, they are merged to one.
     pub slots: u32,
-    /// Full blocks that may wait for the disk.
+    /// Full blocks that may wait for the disk, 2 or more.
     pub sealed_max: usize,
 }
 
-impl KeyOptions {
-    pub fn new(directory: PathBuf, log: LogId, store_id: u128) -> KeyOptions {
-        KeyOptions { directory, log, store_id, run_pages: 256, slots: 64, sealed_max: 32 }
+impl Default for KeySizes {
+    /// Runs of 1 MiB, segments of 64 MiB, at most 32 MiB in memory.
+    fn default() -> Self {
+        KeySizes { run_pages: 256, slots: 64, sealed_max: 32 }
     }
+}
 
+impl KeyOptions {
     pub fn limits(&self) -> BufferLimits {
-        let block_entries = self.run_pages as usize * PAGE_ENTRIES;
-        BufferLimits { block_entries, sealed_max: self.sealed_max }
+        let block_entries = self.sizes.run_pages as usize * PAGE_ENTRIES;
+        BufferLimits { block_entries, sealed_max: self.sizes.sealed_max }
     }
 
     pub(super) fn path(&self, number: u64) -> PathBuf {
@@ -97,6 +102,20 @@ impl<R: Runtime> KeyFiles<R> {
         self.directory.borrow().runs.last().map_or(0, |run| run.to)
     }
 
+    /// Log positions from `first` up to the last run that are in no run: what was lost.
+    pub fn holes(&self, first: u64) -> Vec<Range<u64>> {
+        let directory = self.directory.borrow();
+        let mut end = first;
+        let mut holes = Vec::new();
+        for run in &directory.runs {
+            if run.from > end {
+                holes.push(end..run.from);
+            }
+            end = end.max(run.to);
+        }
+        holes
+    }
+
     pub fn runs(&self) -> Vec<Rc<Run<R>>> {
         self.directory.borrow().runs.clone()
     }
@@ -116,8 +135,11 @@ impl<R: Runtime> KeyFiles<R> {
                 Err(error)
             }
             Ok(run) => {
-                assert!(directory.runs.last().is_none_or(|last| last.to <= run.from));
-                directory.runs.push(Rc::new(run));
+                let at = directory.runs.partition_point(|other| other.from < run.from);
+                let (before, behind) = directory.runs.split_at(at);
+                assert!(before.last().is_none_or(|before| before.to <= run.from));
+                assert!(behind.first().is_none_or(|behind| run.to <= behind.from));
+                directory.runs.insert(at, Rc::new(run));
                 if slot + 1 == segment.header.slots {
                     directory.current = None;
                     directory.full.push(segment);
@@ -148,7 +170,8 @@ impl<R: Runtime> KeyFiles<R> {
             directory.next_number - 1
         };
         let options = &self.options;
-        let header = options.header(number, options.slots, options.run_pages + 1);
+        let sizes = options.sizes;
+        let header = options.header(number, sizes.slots, sizes.run_pages + 1);
         let mut block = vec![0; BLOCK_BYTES];
         header.write(&mut block);
         let disk = self.runtime.disk();
@@ -228,29 +251,26 @@ impl<R: Runtime> KeyFiles<R> {
         Ok(())
     }
 
-    /// Forgets runs that hold messages at or behind `end`: there are none there, the files are of
-    /// another history of the log. Their files stay and are not written to.
-    pub fn refuse_beyond(&self, end: u64) {
+    /// Forgets runs that hold messages behind `end`: there are none, the files are of another
+    /// history of the log. They stay as they are and are not written to. False if there are none.
+    pub fn refuse_beyond(&self, end: u64) -> bool {
         let mut directory = self.directory.borrow_mut();
-        let mut refused: Vec<Rc<KeySegment<R>>> = Vec::new();
-        directory.runs.retain(|run| {
-            let keep = run.to <= end;
-            if !keep {
-                tracing::error!(
-                    path = %run.segment.path.display(), slot = run.slot, from = run.from,
-                    to = run.to, end, "a run of the key index is ahead of its log and not used; \
-                    its messages are read again from the log"
-                );
-                refused.push(run.segment.clone());
-            }
-            keep
-        });
-        let refused =
-            |segment: &Rc<KeySegment<R>>| refused.iter().any(|other| Rc::ptr_eq(other, segment));
-        if directory.current.as_ref().is_some_and(|current| refused(&current.segment)) {
+        let keep = directory.runs.partition_point(|run| run.to <= end);
+        let refused = directory.runs.split_off(keep);
+        for run in &refused {
+            tracing::error!(
+                path = %run.segment.path.display(), slot = run.slot, from = run.from, to = run.to,
+                end, "a run of the key index is ahead of its log and not used"
+            );
+        }
+        let is_refused = |segment: &Rc<KeySegment<R>>| {
+            refused.iter().any(|run| Rc::ptr_eq(&run.segment, segment))
+        };
+        if directory.current.as_ref().is_some_and(|current| is_refused(&current.segment)) {
             directory.current = None;
         }
-        directory.full.retain(|segment| !refused(segment));
+        directory.full.retain(|segment| !is_refused(segment));
+        !refused.is_empty()
     }
 
     /// Closes the files; no task uses them any more.

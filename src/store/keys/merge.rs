@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     ReadError,
-    mark::remove_if_there,
+    index::write::remove_if_there,
     segment::{BufferOf, FileOf},
 };
 
@@ -26,6 +26,8 @@ const READ_PAGES: usize = 16;
 const WRITE_PAGES: usize = 256;
 /// The segment's header and that of its run.
 const HEADER_BLOCKS: usize = 2;
+
+type SegmentWithRuns<R> = (Rc<KeySegment<R>>, Vec<Rc<Run<R>>>);
 
 /// A run as far as it was merged.
 struct Cursor<R: Runtime> {
@@ -183,7 +185,7 @@ impl<R: Runtime> KeyFiles<R> {
         result.map(|_| ())
     }
 
-    fn take_full(&self) -> Option<(Rc<KeySegment<R>>, Vec<Rc<Run<R>>>)> {
+    fn take_full(&self) -> Option<SegmentWithRuns<R>> {
         let mut directory = self.directory.borrow_mut();
         while !directory.full.is_empty() {
             let segment = directory.full.remove(0);

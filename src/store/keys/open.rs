@@ -1,7 +1,7 @@
 //! Finding the runs on disk again. The index is derived: whatever is damaged, foreign or newer is
 //! reported and left as it is, and nothing here keeps a log from being opened but a failing disk.
 
-use std::{cell::RefCell, path::PathBuf, rc::Rc};
+use std::{cell::RefCell, cmp::Reverse, path::Path, rc::Rc};
 
 use ringmq_base::limits::BLOCK_BYTES;
 use ringmq_io::{Disk, DiskError, File, OpenMode, Runtime};
@@ -11,7 +11,7 @@ use super::{
     page::{PAGE_ENTRIES, RunHeader, SegmentHeader, add_page_crc, pages_of, read_page},
     run::{KeySegment, Run},
 };
-use crate::{block::BlockError, mark::remove_if_there};
+use crate::{block::BlockError, index::write::remove_if_there};
 
 /// Largest read of the check of a run.
 const READ_BLOCKS: usize = 256;
@@ -20,7 +20,8 @@ const SLOTS_MAX: u32 = 1 << 16;
 const SLOT_BLOCKS_MAX: u32 = 1 << 25;
 
 impl<R: Runtime> KeyFiles<R> {
-    /// Opens the key segments of a log. When it resolves, every run that is there is durable.
+    /// Opens the key segments of a log; changes nothing. When it resolves, every run that is there
+    /// is durable.
     pub async fn open(runtime: R, options: KeyOptions) -> Result<Self, DiskError> {
         let directory = Directory {
             runs: Vec::new(),
@@ -30,27 +31,37 @@ impl<R: Runtime> KeyFiles<R> {
             empty: Vec::new(),
         };
         let files = KeyFiles { runtime, options, directory: RefCell::new(directory) };
-        let disk = files.runtime.disk();
-        let mut numbers = Vec::new();
-        for (name, _) in disk.list(&files.options.directory).await? {
-            if name.ends_with(NEW_SUFFIX) {
-                remove_if_there(disk, &files.options.directory.join(&name)).await?;
-            }
-            numbers.extend(parse_name(&name));
-        }
+        let listed = files.runtime.disk().list(&files.options.directory).await?;
+        let mut numbers: Vec<u64> =
+            listed.iter().filter_map(|(name, _)| parse_name(name)).collect();
         numbers.sort_unstable();
         for number in &numbers {
-            files.open_segment(*number, numbers.last() == Some(number)).await?;
+            let opened = files.open_segment(*number, numbers.last() == Some(number)).await;
+            if let Err(error) = opened {
+                report(&files.options.path(*number), &error.to_string());
+            }
         }
         files.settle(numbers.last().copied());
         Ok(files)
+    }
+
+    /// Removes what an earlier process was about to create. Called once the log is accepted.
+    pub async fn begin(&self) -> Result<(), DiskError> {
+        let disk = self.runtime.disk();
+        for (name, _) in disk.list(&self.options.directory).await? {
+            if name.ends_with(NEW_SUFFIX) {
+                remove_if_there(disk, &self.options.directory.join(&name)).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Sorts the runs and drops what overlaps.
     fn settle(&self, last: Option<u64>) {
         let mut directory = self.directory.borrow_mut();
         directory.next_number = last.map_or(1, |last| last.saturating_add(1));
-        directory.runs.sort_by_key(|run| (run.from, run.to));
+        // Of a run that was written twice, the one that holds more.
+        directory.runs.sort_by_key(|run| (run.from, Reverse(run.to)));
         let mut end = 0;
         directory.runs.retain(|run| {
             let apart = run.from >= end;
@@ -85,7 +96,7 @@ impl<R: Runtime> KeyFiles<R> {
             return Ok(());
         }
         directory.runs.extend(runs);
-        let fits = header.slot_blocks > self.options.run_pages;
+        let fits = header.slot_blocks > self.options.sizes.run_pages;
         if last && used < header.slots && fits {
             directory.current = Some(Current { segment, next_slot: used });
         } else if whole && header.slots > 1 {
@@ -186,7 +197,7 @@ impl<R: Runtime> KeyFiles<R> {
     }
 }
 
-fn report(path: &PathBuf, found: &str) {
+fn report(path: &Path, found: &str) {
     tracing::error!(
         path = %path.display(), found,
         "a key segment or a part of it is not used; it was left as it is. Remove the file while \

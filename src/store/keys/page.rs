@@ -215,7 +215,7 @@ mod tests {
         let entries: Vec<Entry> = (0..200).map(|n| Entry::new(n << 40, n, n * 3)).collect();
         let mut block = vec![7; BLOCK_BYTES];
         let crc = write_page(&mut block, 4, 4096, &entries);
-        assert_eq!(read_page(&block, 4, 4096, 200), Ok((entries.clone(), crc)));
+        assert_eq!(read_page(&block, 4, 4096, 200), Ok((entries, crc)));
         assert_eq!(read_page(&block, 5, 4096, 200), Err("another page"));
         assert_eq!(read_page(&block, 4, 8192, 200), Err("another page"));
         assert_eq!(read_page(&block[..4095], 4, 4096, 200), Err("a wrong checksum"));

@@ -20,6 +20,8 @@ use super::{
 };
 
 const VERSION: u32 = 1;
+/// A section goes on with no further block when it has so many entries: 4 MiB.
+const ENTRIES_MAX: usize = 256 << 10;
 
 struct Input<'a>(&'a [u8]);
 
@@ -85,43 +87,52 @@ fn decode(bytes: &[u8], entries_max: usize) -> Option<Section> {
 }
 
 impl KeyBuffer {
-    /// What a snapshot at log position `until`, an end of a record, has to keep.
-    pub fn encode_section(&self, until: u64) -> Vec<u8> {
-        let frontier = self.frontier.min(until);
-        let all = self.sealed.iter().map(|block| &**block).chain([&self.open]);
-        let blocks: Vec<(&Block, usize)> = all
-            .filter(|block| block.from < until || block.from == frontier)
-            .map(|block| {
-                let before = block.entries.partition_point(|entry| entry.position() < until);
-                (block, before)
-            })
-            .collect();
-        let entries: usize = blocks.iter().map(|(_, count)| count).sum();
-        let mut out = Vec::with_capacity(32 + blocks.len() * 40 + entries * size_of::<Entry>());
-        out.extend_from_slice(&VERSION.to_le_bytes());
-        let count = u32::try_from(blocks.len()).expect("a bounded number of blocks");
-        out.extend_from_slice(&count.to_le_bytes());
+    /// Appends what a snapshot that is replayed from log position `until` on has to keep. If that
+    /// were too much for a short turn, the newest blocks are left out; their messages are read from
+    /// the log then.
+    pub fn encode_section(&self, until: u64, out: &mut Vec<u8>) {
+        // What is between the last message and `until` is no message.
+        let mut frontier = if self.lagging { self.frontier.min(until) } else { until };
+        let mut blocks: Vec<(&Block, usize)> = Vec::new();
+        let mut entries = 0;
+        for block in self.sealed.iter().map(|block| &**block).chain([&self.open]) {
+            if block.from > frontier {
+                break;
+            }
+            if entries >= ENTRIES_MAX {
+                frontier = block.from;
+                break;
+            }
+            let before = block.entries.partition_point(|entry| entry.position() < frontier);
+            entries += before;
+            blocks.push((block, before));
+        }
+        let put = |out: &mut Vec<u8>, word: u64| out.extend_from_slice(&word.to_le_bytes());
+        let put_half = |out: &mut Vec<u8>, word: usize| {
+            let word = u32::try_from(word).expect("blocks are bounded");
+            out.extend_from_slice(&word.to_le_bytes());
+        };
+        put_half(out, VERSION as usize);
+        put_half(out, blocks.len());
         let newest = if self.newest.0 < until { self.newest } else { (0, 0) };
-        let mut put = |out: &mut Vec<u8>, word: u64| out.extend_from_slice(&word.to_le_bytes());
-        put(&mut out, frontier);
-        put(&mut out, newest.0);
-        put(&mut out, newest.1.max(0).cast_unsigned());
+        put(out, frontier);
+        put(out, newest.0);
+        put(out, newest.1.max(0).cast_unsigned());
         for (block, count) in blocks {
             // The open block goes as far as messages were noted.
             let to = if block.to > block.from { block.to } else { frontier };
-            put(&mut out, block.from);
-            put(&mut out, to.min(frontier));
-            put(&mut out, block.base_ms.cast_unsigned());
-            put(&mut out, block.last_ms.cast_unsigned());
-            out.extend_from_slice(&u32::try_from(count).expect("a bounded block").to_le_bytes());
-            out.extend_from_slice(&[0; 4]);
+            put(out, block.from);
+            put(out, to.min(frontier));
+            put(out, block.base_ms.cast_unsigned());
+            put(out, block.last_ms.cast_unsigned());
+            put_half(out, count);
+            put_half(out, 0);
             for entry in block.entries.iter().take(count) {
                 let (hash, place) = entry.words();
-                put(&mut out, hash);
-                put(&mut out, place);
+                put(out, hash);
+                put(out, place);
             }
         }
-        out
     }
 
     /// The buffer that goes on behind the durable runs, which hold all messages before `covered`,

@@ -6,46 +6,61 @@ use std::{rc::Rc, time::Duration};
 
 use ringmq_io::Runtime;
 
-use crate::{Sink, shared::Shared};
+use super::catch_up::fill_hole;
+use crate::{Log, Sink, segment::HEADER_BYTES, shared::Shared};
 
 /// Between two tries after an error, doubled each time up to the longest.
 const RETRY_SHORTEST: Duration = Duration::from_millis(500);
 const RETRY_LONGEST: Duration = Duration::from_secs(10);
 
-/// Writes one block after the other.
+/// Makes lost runs anew, then writes one block after the other.
 pub async fn run_writes<R: Runtime, S: Sink>(shared: Rc<Shared<R, S>>) {
+    let log = Log { shared };
+    let shared = &log.shared;
+    let first = shared.state.borrow().first + HEADER_BYTES;
+    for hole in shared.key_files.holes(first) {
+        let between = async || while write_oldest(shared).await.is_some_and(|written| written) {};
+        if let Err(error) = fill_hole(&log, hole, between).await {
+            tracing::warn!(
+                log = %shared.options.log, %error,
+                "a part of the key index was not made anew, the next start tries again"
+            );
+        }
+    }
     let mut retry = RETRY_SHORTEST;
     loop {
-        let oldest = shared.state.borrow().keys.oldest();
-        let Some(block) = oldest else {
-            if !wait_for_change(&shared).await {
-                return;
-            }
-            continue;
-        };
-        while shared.is_open() && shared.state.borrow().stable < block.to {
-            shared.published.wait().await;
-        }
-        let Some(operation) = shared.begin() else {
-            return;
-        };
-        let result = shared.key_files.write(&block).await;
-        if result.is_ok() {
-            shared.state.borrow_mut().keys.retire(block);
-        }
-        drop(operation);
-        match result {
-            Ok(()) => retry = RETRY_SHORTEST,
-            Err(error) => {
-                tracing::warn!(
-                    log = %shared.options.log, %error,
-                    "a run of the key index was not written, it is tried again"
-                );
+        match write_oldest(shared).await {
+            Some(true) => retry = RETRY_SHORTEST,
+            Some(false) => {
                 shared.runtime.sleep(retry).await;
                 retry = RETRY_LONGEST.min(retry * 2);
             }
+            None if !wait_for_change(shared).await => return,
+            None => {}
         }
     }
+}
+
+/// Writes the oldest block that waits, as soon as the log is stable behind it. `None` if there is
+/// none or the log is not open; false after an error.
+async fn write_oldest<R: Runtime, S: Sink>(shared: &Shared<R, S>) -> Option<bool> {
+    let block = shared.state.borrow().keys.oldest()?;
+    while shared.is_open() && shared.state.borrow().stable < block.to {
+        shared.published.wait().await;
+    }
+    let _operation = shared.begin()?;
+    let result = shared.key_files.write(&block).await;
+    match result {
+        Ok(()) => shared.state.borrow_mut().keys.retire(block),
+        Err(error) => {
+            tracing::warn!(
+                log = %shared.options.log, %error,
+                "a run of the key index was not written, it is tried again"
+            );
+            return Some(false);
+        }
+    }
+    Some(true)
 }
 
 /// Merges full segments, one after the other.
@@ -75,9 +90,8 @@ pub async fn run_merges<R: Runtime, S: Sink>(shared: Rc<Shared<R, S>>) {
 
 /// Resolves at the next change of the buffer or the phase; false when the log is not open.
 pub async fn wait_for_change<R: Runtime, S: Sink>(shared: &Shared<R, S>) -> bool {
-    let changed = shared.state.borrow().keys.changed.clone();
     if shared.is_open() {
-        changed.wait().await;
+        shared.key_work.wait().await;
     }
     shared.is_open()
 }

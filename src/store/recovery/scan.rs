@@ -11,6 +11,7 @@ use super::{
 use crate::{
     envelope::{self, Envelope, Kind, Reject},
     index::{Location, load::Loaded},
+    keys::{KeyBuffer, Noted},
     mark::Mark,
     segment::{HEADER_BYTES, Segment},
     tail::block_floor,
@@ -29,6 +30,8 @@ pub struct End<R: Runtime> {
     pub position: u64,
     /// What was known before, with what the scan has added.
     pub loaded: Loaded<R>,
+    /// The keys of the messages, as far as they are in no run.
+    pub keys: KeyBuffer,
     pub last_epoch: u32,
     pub records: u64,
     pub bytes: u64,
@@ -51,9 +54,11 @@ pub async fn scan<R: Runtime>(
     candidates: &[Candidate<R>],
     mark: &Mark,
     loaded: Loaded<R>,
+    keys: KeyBuffer,
 ) -> Result<End<R>, OpenError> {
     let (from, last_epoch) = (loaded.position, loaded.epoch);
-    let end = End { case: Case::New, position: from, loaded, last_epoch, records: 0, bytes: 0 };
+    let (case, position) = (Case::New, from);
+    let end = End { case, position, loaded, keys, last_epoch, records: 0, bytes: 0 };
     let mut scan = Scan { mark, end };
     for (at, candidate) in candidates.iter().enumerate() {
         let segment = &candidate.segment;
@@ -191,6 +196,14 @@ impl<R: Runtime> Scan<'_, R> {
         if !known {
             index.push(handle, location);
         }
+        end.keys.note(&Noted {
+            topic: record.topic,
+            sys_flag: record.sys_flag,
+            properties: record.properties,
+            position: location.position,
+            end: position + envelope.stride() as u64,
+            store_timestamp: record.store_timestamp,
+        });
         end.last_epoch = envelope.epoch;
         end.loaded.last_timestamp = end.loaded.last_timestamp.max(record.store_timestamp);
         end.records += 1;

@@ -6,7 +6,7 @@ use ringmq_io::sim::{Sim, SimDisk, Stopped};
 use super::*;
 use crate::{
     ReadError,
-    keys::{KeyBuffer, KeyFiles, KeyOptions, Noted, Search, Wanted, hash_of},
+    keys::{KeyBuffer, KeyFiles, KeyOptions, KeySizes, Noted, Search, Wanted, hash_of},
 };
 
 /// Where the log begins.
@@ -34,7 +34,8 @@ struct World {
 
 fn key_options() -> KeyOptions {
     let log = LogId::new(0).expect("in range");
-    KeyOptions { run_pages: 1, slots: 3, sealed_max: 8, ..KeyOptions::new(directory(), log, 77) }
+    let sizes = KeySizes { run_pages: 1, slots: 3, sealed_max: 8 };
+    KeyOptions { directory: directory(), log, store_id: 77, sizes }
 }
 
 impl World {
@@ -252,7 +253,9 @@ async fn life(runtime: &SimRuntime, world: &RefCell<World>, steps: usize) {
         }
         if random.chance(1, 4) {
             let until = world.borrow().stable;
-            world.borrow_mut().snapshot = Some((until, index.buffer.encode_section(until)));
+            let mut section = Vec::new();
+            index.buffer.encode_section(until, &mut section);
+            world.borrow_mut().snapshot = Some((until, section));
         }
         if random.chance(1, 15) {
             let first = {
