@@ -10,6 +10,7 @@ mod garbage;
 mod golden;
 mod index;
 mod keys;
+mod keys_golden;
 mod meta;
 mod query;
 mod retire;

@@ -12,6 +12,7 @@ mod garbage;
 mod kill9;
 mod limits;
 mod process;
+mod query;
 mod random;
 mod retention;
 mod runtime_info;

@@ -214,7 +214,8 @@ impl KeyBuffer {
 
     /// Hands the open block over to the writer; the next one begins at `to`.
     fn seal(&mut self, to: u64) {
-        let entries = self.spare.pop().unwrap_or_default();
+        let room = self.limits.block_entries;
+        let entries = self.spare.pop().unwrap_or_else(|| Vec::with_capacity(room));
         let next = Block { from: to, to, entries, ..Block::default() };
         let mut full = std::mem::replace(&mut self.open, next);
         full.to = to;

@@ -64,8 +64,8 @@ impl<R: Runtime, S: Sink> Log<R, S> {
             looks = looks.saturating_sub(candidates.len());
             for position in candidates {
                 let physical = PhysicalOffset::new(log, LogPosition(position));
-                let (found, time) = match self.read_record(physical).await {
-                    Ok(Some(record)) => (matching(&record, query), record),
+                let record = match self.read_record(physical).await {
+                    Ok(Some(record)) => record,
                     Ok(None) | Err(ReadError::Removed { .. }) => continue,
                     Err(error @ ReadError::Disk(_)) => return Err(error),
                     Err(damage) => {
@@ -73,8 +73,8 @@ impl<R: Runtime, S: Sink> Log<R, S> {
                         continue;
                     }
                 };
-                let (time, record) = match found {
-                    Found::Match(store_timestamp) => (store_timestamp, time),
+                let store_timestamp = match matching(&record, query) {
+                    Found::Match(store_timestamp) => store_timestamp,
                     // Behind it are only older ones.
                     Found::Older => break 'search,
                     Found::Other => continue,
@@ -83,10 +83,11 @@ impl<R: Runtime, S: Sink> Log<R, S> {
                     break 'search;
                 }
                 bytes += record.len();
-                answer.matches.push(KeyMatch { physical, store_timestamp: time, record });
+                answer.matches.push(KeyMatch { physical, store_timestamp, record });
             }
         }
-        answer.cut = search.is_cut() || looks == 0;
+        let missing = answer.matches.len() < query.messages_max;
+        answer.cut = missing && (search.is_cut() || looks == 0);
         if let Some(damage) = search.damage {
             answer.damage = Some(damage);
         }

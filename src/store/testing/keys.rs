@@ -295,7 +295,7 @@ fn new_world(disk: &SimDisk) -> RefCell<World> {
 
 #[test]
 fn every_message_is_found_by_its_keys_over_restarts_merges_and_retention() {
-    for seed in 0..10 {
+    for seed in 0..6 {
         println!("seed {seed}");
         let disk = SimDisk::new(seed);
         let world = new_world(&disk);
@@ -311,12 +311,12 @@ fn crash_at(operation: u64, power_cut: bool) -> bool {
     let disk = SimDisk::new(seed);
     let world = new_world(&disk);
     disk.crash_after_operation(operation);
-    let ended = live(seed, &disk, &world, 30);
+    let ended = live(seed, &disk, &world, 20);
     let mut random = Random::new(seed);
     let mut next = if power_cut { disk.power_cut(seed) } else { disk.kill(seed) };
-    for again in 0..3 {
+    for again in 0..2 {
         world.borrow_mut().cut(&mut random);
-        if again < 2 {
+        if again < 1 {
             next.crash_after_operation(operation * 7 % 40 + again * 11);
         }
         live(seed * 3 + again, &next, &world, 6);

@@ -157,7 +157,7 @@ fn messages_are_found_by_key_from_memory_runs_and_after_restarts() {
 
 #[test]
 fn crashes_at_random_moments_lose_no_key() {
-    for seed in 0..40 {
+    for seed in 0..25 {
         println!("seed {seed}");
         let mut disk = SimDisk::new(seed);
         let sent = RefCell::default();
