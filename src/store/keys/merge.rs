@@ -172,8 +172,8 @@ impl<R: Runtime> KeyFiles<R> {
     }
 
     /// Merges the oldest full segment. When it resolves, the segment's file is durably replaced.
-    /// After an error, and when `go_on` says no, nothing has changed; a damaged segment is not tried
-    /// again.
+    /// After an error, and when `go_on` says no, nothing has changed; a damaged segment is not
+    /// tried again.
     pub async fn merge(&self, go_on: impl Fn() -> bool) -> Result<(), ReadError> {
         let Some((segment, runs)) = self.take_full() else {
             return Ok(());
