@@ -103,6 +103,9 @@ impl<R: Runtime, S: Sink> Log<R, S> {
                 %error, "queues still show messages of segments that were given up"
             ),
         }
+        if let Err(error) = shared.key_files.trim(first).await {
+            tracing::warn!(%error, "key segments of removed messages are left until the next start");
+        }
         shared.cache.remove_range(BlockKey::Log(0)..BlockKey::Log(first));
         let segments: Vec<_> = {
             let mut segments = shared.segments.borrow_mut();

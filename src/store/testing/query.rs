@@ -229,6 +229,32 @@ fn damage_in_a_run_is_told_and_never_answered() {
 }
 
 #[test]
+fn keys_of_segments_that_were_given_up_are_gone() {
+    let disk = SimDisk::new(1);
+    let sent = RefCell::default();
+    assert!(live(1, &disk, FlushMode::Sync, &sent, 1500));
+    let before = key_files(&disk);
+    Sim::with_disk(3, &disk).run(async |runtime| {
+        let oracle = SharedOracle::default();
+        let (log, _) = open(&runtime, small(FlushMode::Sync), &oracle).await.expect("opens");
+        quiet(&log).await;
+        let (_, end) = log.position_range();
+        let retired = log.retire(end.position(), 0).await.expect("gives up");
+        assert!(retired.segments > 1);
+        let (first, _) = log.position_range();
+        sent.borrow_mut().retain(|one| one.physical >= first);
+        check(&log, &sent, 60).await;
+        fill(&runtime, &log, &sent, 300).await;
+        quiet(&log).await;
+        check(&log, &sent, 60).await;
+        log.close().await.expect("closes");
+    });
+    let after = key_files(&disk);
+    assert!(before.iter().all(|path| !after.contains(path) || Some(path) == before.last()));
+    assert!(live(9, &disk, FlushMode::Sync, &sent, 30));
+}
+
+#[test]
 fn errors_of_the_disk_cost_the_index_nothing() {
     for seed in 0..12 {
         println!("seed {seed}");
