@@ -104,7 +104,7 @@ impl<R: Runtime, S: Sink> Log<R, S> {
             ),
         }
         if let Err(error) = shared.key_files.trim(first).await {
-            tracing::warn!(%error, "key segments of removed messages are left until the next start");
+            tracing::warn!(%error, "key segments of removed messages stay until the next start");
         }
         shared.cache.remove_range(BlockKey::Log(0)..BlockKey::Log(first));
         let segments: Vec<_> = {
