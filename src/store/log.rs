@@ -306,7 +306,6 @@ fn assemble<R: Runtime, S: Sink>(
         counters: Counters::default(),
     };
     let mark: MarkFile<R> = recovered.mark;
-    let pages = PageCache::new(options.index_cache_pages);
     let zeroing = Zeroing::new(block_ceiling(end), options.zero_ahead_bytes);
     assert_eq!(mark.last().position, end);
     Shared {
@@ -314,11 +313,11 @@ fn assemble<R: Runtime, S: Sink>(
         key_files: recovered.key_files,
         runtime,
         cache: Rc::new(Cache::new(options.block_cache_bytes)),
+        pages: PageCache::new(options.index_cache_pages),
         options,
         sink,
         state: state.into(),
         segments: recovered.segments.into(),
-        pages,
         index_files: recovered.index_files.into(),
         progress: recovered.progress.into(),
         snapshot_wanted: recovered.anew.into(),
