@@ -98,13 +98,13 @@ fn print_file(root: &Path, file: &FileReport) {
     let verdict = if file.is_sound() { "ok     " } else { "DAMAGED" };
     say(&format!("{verdict} {:<44} {}", name(root, file), file.note));
     for damage in &file.damages {
-        let (case, remedy) = (damage.case.label(), damage.case.remedy());
         let range = if damage.to > damage.from {
             format!("bytes {}..{}: ", damage.from, damage.to)
         } else {
             String::new()
         };
-        say(&format!("        {range}{case}: {}; {remedy}", damage.found));
+        let (what, found, remedy) = (damage.what, &damage.found, damage.remedy);
+        say(&format!("        {range}{what}: {found}; {remedy}"));
     }
 }
 
@@ -138,11 +138,11 @@ fn file_json(root: &Path, file: &FileReport) -> Value {
         .iter()
         .map(|damage| {
             json!({
-                "case": damage.case.label(),
+                "what": damage.what,
                 "from": damage.from,
                 "to": damage.to,
                 "found": damage.found,
-                "remedy": damage.case.remedy(),
+                "remedy": damage.remedy,
             })
         })
         .collect();

@@ -2,10 +2,11 @@
 //! succession of the queues, and where each log ends, by the table of recovery. Damage does not end
 //! the check: it goes on with the next intact record, so that all of it comes to light.
 //!
-//! Not checked: whether the payload of a metadata record means something to the broker, and files
-//! that can be made again from the log.
+//! Not checked: whether the payload of a metadata record means something to the broker, and whether
+//! an intact page of the index says the same as the log.
 
 mod files;
+mod index;
 mod report;
 pub(crate) mod source;
 mod walk;

@@ -57,12 +57,12 @@ fn verify(disk: &SimDisk) -> Result<(StoreReport, Vec<FileReport>), OpenError> {
     result.map(|total| (total, files))
 }
 
-fn damages(disk: &SimDisk) -> Vec<(String, Case, u64, u64)> {
+fn damages(disk: &SimDisk) -> Vec<(String, &'static str, u64, u64)> {
     let (total, files) = verify(disk).expect("is a store");
     let mut found = Vec::new();
     for file in files {
         let name = file.path.file_name().expect("a name").to_string_lossy().into_owned();
-        found.extend(file.damages.iter().map(|one| (name.clone(), one.case, one.from, one.to)));
+        found.extend(file.damages.iter().map(|one| (name.clone(), one.what, one.from, one.to)));
     }
     assert_eq!(total.damages, found.len() as u64);
     found
@@ -132,7 +132,7 @@ fn all_damaged_ranges_are_listed_and_the_messages_behind_them_counted() {
     let end = *second.last().expect("an end of segment");
     store.disk.flip_bit(&segments[1], (end + 9) * 8);
     store.disk.flip_bit(META, (BLOCK_BYTES as u64 + 40) * 8);
-    let before = Case::DamageBeforeMark;
+    let before = Case::DamageBeforeMark.label();
     let meta = records(&store.disk, Path::new(META));
     assert!(meta.is_empty());
     let bytes = store.disk.read_file(&segments[1]).expect("is there").len() as u64;
@@ -156,18 +156,18 @@ fn files_that_are_missing_foreign_or_without_a_header_are_named() {
     let name = |at: usize| segments[at].file_name().expect("a name").to_string_lossy().into_owned();
     let copy = sound.disk.kill(1);
     copy.remove_file(&segments[1]);
-    assert_eq!(damages(&copy), [(name(1), Case::MissingSegment, 0, 0)]);
+    assert_eq!(damages(&copy), [(name(1), Case::MissingSegment.label(), 0, 0)]);
     let copy = sound.disk.kill(1);
     copy.remove_file(&segments[0]);
-    assert_eq!(damages(&copy), [(name(0), Case::MissingSegment, 0, 0)]);
+    assert_eq!(damages(&copy), [(name(0), Case::MissingSegment.label(), 0, 0)]);
     let copy = sound.disk.kill(1);
     copy.flip_bit(&segments[1], 8 * 30);
-    assert_eq!(damages(&copy), [(name(1), Case::DamagedHeader, 0, 4096)]);
+    assert_eq!(damages(&copy), [(name(1), Case::DamagedHeader.label(), 0, 4096)]);
     let (total, _) = verify(&copy).expect("is a store");
     assert_eq!(total.messages, sound.messages, "its records are intact");
     let copy = sound.disk.kill(1);
     copy.write_file(&segments[1], &sound.disk.read_file(&segments[0]).expect("is there"));
-    assert_eq!(damages(&copy), [(name(1), Case::ForeignSegment, 0, 4096)]);
+    assert_eq!(damages(&copy), [(name(1), Case::ForeignSegment.label(), 0, 4096)]);
     let copy = sound.disk.kill(1);
     copy.truncate(&segments[0], 20_000);
     let found = damages(&copy);
@@ -175,17 +175,17 @@ fn files_that_are_missing_foreign_or_without_a_header_are_named() {
     assert_eq!((found[0].0.as_str(), found[0].3), (name(0).as_str(), 64 << 10));
     let copy = sound.disk.kill(1);
     copy.remove_file(MARK);
-    assert_eq!(damages(&copy), [("mark".to_owned(), Case::MissingMark, 0, 0)]);
+    assert_eq!(damages(&copy), [("mark".to_owned(), Case::MissingMark.label(), 0, 0)]);
     let copy = sound.disk.kill(1);
     copy.flip_bit(MARK, 8 * 20);
     assert_eq!(damages(&copy), [], "the other block counts");
     copy.flip_bit(MARK, 8 * 4200);
-    assert_eq!(damages(&copy), [("mark".to_owned(), Case::DamagedMark, 0, 8192)]);
+    assert_eq!(damages(&copy), [("mark".to_owned(), Case::DamagedMark.label(), 0, 8192)]);
     let copy = sound.disk.kill(1);
     copy.flip_bit("store/MANIFEST", 8 * 30);
-    assert_eq!(damages(&copy), [("MANIFEST".to_owned(), Case::DamagedHeader, 0, 4096)]);
+    assert_eq!(damages(&copy), [("MANIFEST".to_owned(), Case::DamagedHeader.label(), 0, 4096)]);
     copy.remove_file("store/MANIFEST");
-    assert_eq!(damages(&copy), [("MANIFEST".to_owned(), Case::DamagedHeader, 0, 0)]);
+    assert_eq!(damages(&copy), [("MANIFEST".to_owned(), Case::DamagedHeader.label(), 0, 0)]);
     assert!(matches!(verify(&SimDisk::new(1)), Err(OpenError::Foreign { .. })));
 }
 
@@ -230,5 +230,67 @@ fn every_flipped_bit_of_what_is_in_use_is_found() {
             assert_eq!(found.len(), 1, "bit {bit}: {found:?}");
             assert!(found[0].2 <= bit / 8 && bit / 8 < found[0].3, "bit {bit}: {found:?}");
         }
+    }
+}
+
+/// A store with a long index: several index segments and two snapshots.
+fn indexed(seed: u64) -> (SimDisk, u64) {
+    let sim = Sim::new(seed);
+    let messages = sim.run(async |runtime| {
+        let manifest = open_manifest(&runtime, Path::new(ROOT), 1).await.expect("creates");
+        let options = LogOptions {
+            store_id: manifest.store_id,
+            index_segment_blocks: 5,
+            ..options(FlushMode::Sync)
+        };
+        let oracle = SharedOracle::default();
+        let (log, _) = open(&runtime, options, &oracle).await.expect("opens");
+        let mut messages = 0;
+        while messages < 3000 {
+            match append(&log, &oracle, 0, 0, vec![1; 10]) {
+                Ok(_) => messages += 1,
+                Err(_) => log.room().await,
+            }
+        }
+        log.close().await.expect("closes");
+        messages
+    });
+    (sim.disk().clone(), messages)
+}
+
+#[test]
+fn damage_in_the_index_is_found_and_is_no_damage_of_the_log() {
+    let (disk, messages) = indexed(7);
+    let (total, files) = verify(&disk).expect("is a store");
+    assert!(total.is_sound() && total.messages == messages, "{files:?}");
+    let named = |end: &str| -> Vec<PathBuf> {
+        let all = disk.files().into_iter();
+        all.filter(|path| path.extension().is_some_and(|other| other == end)).collect()
+    };
+    let name = |path: &Path| path.file_name().expect("a name").to_string_lossy().into_owned();
+    let (pages, snapshots) = (named("idx"), named("snp"));
+    assert!(pages.len() >= 2 && !snapshots.is_empty(), "{pages:?} {snapshots:?}");
+    // A page, a footer, a header.
+    for (block, what) in
+        [(1, "damaged index page"), (4, "damaged index page"), (0, Case::DamagedHeader.label())]
+    {
+        let copy = disk.kill(1);
+        copy.flip_bit(&pages[0], (block * BLOCK_BYTES as u64 + 50) * 8);
+        let range = (block * BLOCK_BYTES as u64, (block + 1) * BLOCK_BYTES as u64);
+        assert_eq!(damages(&copy), [(name(&pages[0]), what, range.0, range.1)]);
+        assert_eq!(verify(&copy).expect("is a store").0.messages, messages);
+    }
+    let copy = disk.kill(1);
+    copy.remove_file(&pages[0]);
+    copy.remove_file(&pages[1]);
+    let found = damages(&copy);
+    assert!(pages.len() > 2 || found.len() == 1, "{found:?}");
+    let last = snapshots.last().expect("one");
+    for (bit, what) in [(8 * 30, "damaged snapshot"), (8 * 4130, "damaged snapshot")] {
+        let copy = disk.kill(1);
+        copy.flip_bit(last, bit);
+        let found = damages(&copy);
+        assert_eq!((found[0].0.as_str(), found[0].1), (name(last).as_str(), what));
+        assert!(found[0].2 <= bit / 8 && bit / 8 < found[0].3, "{found:?}");
     }
 }

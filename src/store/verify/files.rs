@@ -10,12 +10,14 @@ use ringmq_io::{Disk, File as _, OpenMode, Runtime};
 
 use super::{
     StoreFacts,
+    index::check_index,
     report::FileReport,
     walk::{Bounds, Part, Walk, Walked},
 };
 use crate::{
     block::BlockError,
     envelope::Kind,
+    index::{files as index_files, snapshot},
     log_directory,
     mark::{self, Mark},
     meta::files as meta_files,
@@ -55,16 +57,18 @@ pub async fn check_log<R: Runtime>(
         }
     }
     let mut files = vec![mark_report];
-    let first = mark.map_or(0, |mark| mark.first);
+    let first = mark.map_or_else(|| starts.first().copied().unwrap_or(0), |mark| mark.first);
     let given_up: Vec<u64> = starts.extract_if(.., |start| *start < first).collect();
+    let index = check_index(runtime, &directory, (log, facts), &listed, first).await?;
+    let stable = index.snapshot.map_or(0, |snapshot| snapshot.stable);
     let (parts, mut aside) = open_parts(runtime, &directory, log, facts, &starts, &mark).await?;
     let gaps = !aside.is_empty();
     let bounds = mark.map_or_else(Bounds::default, |mark| Bounds {
-        durable: mark.position,
+        durable: mark.position.max(stable),
         clean: mark.clean.then_some(mark.position),
         epoch: mark.epoch,
     });
-    let from_zero = starts.first() == Some(&0);
+    let from_zero = first == 0;
     let mut walk = Walk::new(runtime, &parts, bounds, Kind::Message, from_zero);
     if gaps {
         walk.expect_gaps();
@@ -87,16 +91,19 @@ pub async fn check_log<R: Runtime>(
     }));
     aside.sort_by(|one, other| one.path.cmp(&other.path));
     files.append(&mut aside);
+    files.extend(index.files);
     for (name, _) in listed {
-        if let Some(note) = note_of_other(&name, segment::parse_name(&name).is_some()) {
+        let known = segment::parse_name(&name)
+            .or_else(|| snapshot::parse_name(&name))
+            .or_else(|| index_files::parse_name(&name));
+        if let Some(note) = note_of_other(&name, known.is_some()) {
             files.push(FileReport::new(directory.join(name), note));
         }
     }
     Ok(Some(Checked { files, ..checked }))
 }
 
-/// Files that are not part of the log itself. Indexes can be made again from the log, so they are
-/// checked where they are read.
+/// Files that are no part of the log or its index.
 fn note_of_other(name: &str, known: bool) -> Option<&'static str> {
     if known || name == mark::FILE_NAME {
         return None;
@@ -107,7 +114,7 @@ fn note_of_other(name: &str, known: bool) -> Option<&'static str> {
     if name.ends_with(segment::SPARE_SUFFIX) {
         return Some("kept to become a new segment; holds no messages");
     }
-    Some("not checked: no file of the log itself")
+    Some("not checked: not known to this version")
 }
 
 fn missing_segment(directory: &Path, start: u64) -> FileReport {

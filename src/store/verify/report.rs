@@ -7,12 +7,19 @@ use crate::Case;
 /// A range of a file that is not as it was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Damage {
-    /// Of the recovery table: it names the damage and the remedy.
-    pub case: Case,
+    /// What kind of damage: the label of a case of the recovery table, or what it is in an index.
+    pub what: &'static str,
+    pub remedy: &'static str,
     /// Bytes of the file; empty if the whole file is meant.
     pub from: u64,
     pub to: u64,
     pub found: String,
+}
+
+impl Damage {
+    pub(crate) fn of(case: Case, (from, to): (u64, u64), found: impl Into<String>) -> Damage {
+        Damage { what: case.label(), remedy: case.remedy(), from, to, found: found.into() }
+    }
 }
 
 /// One file, checked.
@@ -28,7 +35,7 @@ pub struct FileReport {
 }
 
 impl FileReport {
-    pub fn new(path: PathBuf, note: impl Into<String>) -> FileReport {
+    pub(crate) fn new(path: PathBuf, note: impl Into<String>) -> FileReport {
         FileReport { path, note: note.into(), bytes: 0, records: 0, damages: Vec::new() }
     }
 
@@ -36,13 +43,19 @@ impl FileReport {
         self.damages.is_empty()
     }
 
-    pub fn damaged(
+    pub(crate) fn damaged(
         mut self,
         case: Case,
         range: (u64, u64),
         found: impl Into<String>,
     ) -> FileReport {
-        self.damages.push(Damage { case, from: range.0, to: range.1, found: found.into() });
+        self.damages.push(Damage::of(case, range, found));
+        self
+    }
+
+    /// Says of damages that came with the remedy of a log what helps an index.
+    pub(crate) fn remedied(mut self, remedy: &'static str) -> FileReport {
+        self.damages.iter_mut().for_each(|damage| damage.remedy = remedy);
         self
     }
 }

@@ -12,8 +12,9 @@ use crate::{
     tail::block_floor,
 };
 
-/// So many zero bytes in a row end the search for later records: no write ever leaves such a gap.
-const ZEROS_MAX: u64 = 64 << 20;
+/// So many bytes without an intact record end the search for later records behind the end of a
+/// log: no write ever leaves such a gap.
+pub const GAP_BYTES_MAX: u64 = 64 << 20;
 /// What stands for bytes that cannot be read; no record looks like it.
 const UNREADABLE: u8 = 0xFF;
 
@@ -163,11 +164,10 @@ impl<'a, R: Runtime> Source<'a, R> {
         self.at(position, end).await.get(envelope::BYTES..end).unwrap_or_default()
     }
 
-    /// The first intact record at `position` or behind it.
-    pub async fn next_record(&mut self, position: u64) -> Option<(u64, Envelope)> {
+    /// The first intact record at `position` or less than `within` bytes behind it.
+    pub async fn next_record(&mut self, position: u64, within: u64) -> Option<(u64, Envelope)> {
         let mut at = position;
-        let mut zeros = 0;
-        while zeros < ZEROS_MAX {
+        while at - position < within {
             let bytes = self.at(at, envelope::BYTES).await;
             if bytes.len() < envelope::BYTES {
                 return None;
@@ -175,11 +175,9 @@ impl<'a, R: Runtime> Source<'a, R> {
             let zero = bytes.iter().take_while(|byte| **byte == 0).count();
             let zero = zero - zero % envelope::ALIGNMENT;
             if zero > 0 {
-                zeros += zero as u64;
                 at += zero as u64;
                 continue;
             }
-            zeros = 0;
             match self.look(at).await {
                 Place::Record(envelope) => return Some((at, envelope)),
                 Place::Other { .. } => at += envelope::ALIGNMENT as u64,

@@ -8,7 +8,7 @@ use ringmq_io::Runtime;
 
 use super::{
     report::{Damage, FileReport},
-    source::{Pace, Place, Source},
+    source::{GAP_BYTES_MAX, Pace, Place, Source},
 };
 use crate::{
     envelope::{self, Envelope, Kind},
@@ -222,7 +222,7 @@ impl<'a, R: Runtime> Walk<'a, R> {
     fn damage(&mut self, at: usize, case: Case, (from, to): (u64, u64), found: String) {
         let start = self.parts[at].start;
         let (from, to) = (from - start, to - start);
-        self.damages[at].push(Damage { case, from, to, found });
+        self.damages[at].push(Damage::of(case, (from, to), found));
         self.queues.gaps = true;
     }
 
@@ -274,6 +274,9 @@ impl<'a, R: Runtime> Walk<'a, R> {
     /// that the place was once whole.
     async fn look_behind(&self, at: usize, position: u64) -> Behind {
         let mut behind = Behind::default();
+        let before_mark = position < self.bounds.durable;
+        // Before the mark there are records behind any damage.
+        let within = if before_mark { u64::MAX } else { GAP_BYTES_MAX };
         for (number, part) in self.parts.iter().enumerate().skip(at) {
             let begin = part.start + HEADER_BYTES;
             let mut from = begin.max(position + envelope::ALIGNMENT as u64);
@@ -281,14 +284,13 @@ impl<'a, R: Runtime> Walk<'a, R> {
                 continue;
             }
             let mut source = part.source(self.runtime, from);
-            while let Some((found, envelope)) = source.next_record(from).await {
+            while let Some((found, envelope)) = source.next_record(from, within).await {
                 if behind.next.is_none() && envelope.epoch >= self.last_epoch {
                     behind.next = Some((number, found));
                 }
                 if envelope.stable_before(found) > position {
                     behind.proof = Some((number, found));
                 }
-                let before_mark = position < self.bounds.durable;
                 if behind.proof.is_some() || before_mark && behind.next.is_some() {
                     return behind;
                 }
