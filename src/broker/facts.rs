@@ -35,6 +35,9 @@ pub struct Facts {
     pub hot_tail_bytes: usize,
     /// Of a shard, for all its logs.
     pub block_cache_bytes: usize,
+    /// Of all logs together; 0 in either: no scrubbing.
+    pub scrub_bytes_per_second: u64,
+    pub scrub_interval: Duration,
     /// Appended messages of one log that wait for the disk, in bytes.
     pub backlog_bytes_max: usize,
     /// How far behind the end of a log a message counts as recent.
@@ -86,6 +89,8 @@ impl Facts {
             zero_ahead_bytes: config.zero_ahead_bytes,
             hot_tail_bytes: limit(config.hot_tail_bytes),
             block_cache_bytes: limit(config.block_cache_bytes),
+            scrub_bytes_per_second: config.scrub_bytes_per_second,
+            scrub_interval: Duration::from_secs(config.scrub_interval_hours * 3600),
             backlog_bytes_max: limit(config.append_queue_bytes_max),
             young_bytes: memory_bytes() / 10 * 4,
             offset_flush_interval: Duration::from_millis(config.flush_consumer_offset_interval_ms),

@@ -108,6 +108,9 @@ async fn open_logs<R: Runtime>(shard: &Rc<Shard<R>>, start: &Start) -> Result<()
         let options = LogOptions {
             // The budget is a shard's.
             block_cache_bytes: shard.facts.block_cache_bytes / own.max(1),
+            // All logs together.
+            scrub_bytes_per_second: shard.facts.scrub_bytes_per_second.div_ceil(start.logs.into()),
+            scrub_interval: shard.facts.scrub_interval,
             ..log_options(&shard.facts, id, start.store_id)
         };
         let sink = LogSink::new(shard, id);

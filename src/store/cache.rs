@@ -2,7 +2,7 @@
 //! of bytes. One that is read once, by a consumer that sweeps through the log, does not drive out
 //! what is read again and again (`quick_cache`: CLOCK-Pro with a short queue for newcomers).
 //!
-//! Nothing here is trusted: whoever reads a record or a page checks it on every serve, and takes
+//! Nothing here is trusted: whoever reads a record checks it on every serve, and takes
 //! the block out with [`Cache::remove_range`] if it does not fit, so that the next read sees the
 //! file as it is then. A block that may still be written again is never put in.
 
@@ -35,14 +35,11 @@ const AHEAD_SHARE: u64 = 8;
 pub type Block = Rc<[u8]>;
 
 /// Which block: the kind of file and the position of the block's first byte in it. Positions of a
-/// log and of its index never come back with other content.
+/// log never come back with other content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum BlockKey {
     /// The commit log, by log position.
     Log(u64),
-    /// Pages of the queue index.
-    #[allow(dead_code, reason = "the paged index reads through it")]
-    Index(u64),
 }
 
 /// What the cache has of a block.
@@ -95,15 +92,6 @@ impl Cache {
         }
     }
 
-    /// The block, if it is there; counts as use.
-    #[allow(dead_code, reason = "the paged index reads through it")]
-    pub fn get(&self, key: BlockKey) -> Option<Block> {
-        let found = self.blocks.borrow().get(&key).cloned();
-        let mut counters = self.counters.borrow_mut();
-        *if found.is_some() { &mut counters.hits } else { &mut counters.misses } += 1;
-        found
-    }
-
     /// Puts a block in, or another one in its place; may put others out.
     pub fn insert(&self, key: BlockKey, block: Block) {
         self.blocks.borrow_mut().insert(key, block);
@@ -114,31 +102,10 @@ impl Cache {
         self.blocks.borrow_mut().retain(|key, _| !keys.contains(key));
     }
 
-    /// The block, from memory or by `read`, which others who want it meanwhile share. An error is
-    /// only the caller's: the others try for themselves.
-    #[allow(dead_code, reason = "the paged index reads through it")]
-    pub async fn get_or_read<E>(
-        self: &Rc<Self>,
-        key: BlockKey,
-        read: impl AsyncFnOnce() -> Result<Block, E>,
-    ) -> Result<Block, E> {
-        match self.find(key, 0, true) {
-            Found::Block(block) => return Ok(block),
-            Found::Flight(flight) => {
-                if let Some(block) = flight.block(key).await {
-                    return Ok(block);
-                }
-            }
-            Found::Nothing => {
-                let landing = self.depart(vec![key]);
-                let block = read().await?;
-                landing.land(vec![block.clone()]);
-                return Ok(block);
-            }
-        }
-        let block = read().await?;
-        self.insert(key, block.clone());
-        Ok(block)
+    /// Takes out all blocks of the log that hold a byte of `from..to`.
+    pub fn forget_log(&self, from: u64, to: u64) {
+        let from = from.saturating_sub(LOG_BLOCK_BYTES - 1);
+        self.remove_range(BlockKey::Log(from)..BlockKey::Log(to));
     }
 
     /// Looks for a block of at least `need` bytes: one that was read when the log ended in it may
@@ -218,8 +185,6 @@ struct Gate {
 
 #[cfg(test)]
 mod tests {
-    use ringmq_io::{Clock as _, Spawn as _, sim::Sim};
-
     use super::*;
 
     fn block(bytes: usize, content: u8) -> Block {
@@ -230,24 +195,24 @@ mod tests {
     fn the_budget_holds_and_a_sweep_leaves_what_is_used_often() {
         const BLOCK: usize = 4096;
         let cache = Cache::new(64 * (BLOCK + OVERHEAD_BYTES as usize));
-        for page in 0..16 {
-            cache.insert(BlockKey::Index(page), block(BLOCK, 1));
+        for at in 0..16 {
+            cache.insert(BlockKey::Log(at), block(BLOCK, 1));
         }
         for _ in 0..3 {
-            for page in 0..16 {
-                assert!(cache.get(BlockKey::Index(page)).is_some());
+            for at in 0..16 {
+                assert!(matches!(cache.find(BlockKey::Log(at), BLOCK, true), Found::Block(_)));
             }
         }
-        for at in 0..10_000 {
+        for at in 1000..11_000 {
             cache.insert(BlockKey::Log(at), block(BLOCK, 2));
             assert!(matches!(cache.find(BlockKey::Log(at), 1, false), Found::Block(_)));
             assert!(cache.weight() <= 64 * (BLOCK as u64 + OVERHEAD_BYTES));
         }
-        let kept = (0..16).filter(|page| cache.has(BlockKey::Index(*page), 1)).count();
+        let kept = (0..16).filter(|at| cache.has(BlockKey::Log(*at), 1)).count();
         assert_eq!(kept, 16);
         assert!(cache.counters().evictions > 9_000);
-        cache.remove_range(BlockKey::Index(3)..BlockKey::Index(5));
-        let left: Vec<u64> = (0..16).filter(|page| !cache.has(BlockKey::Index(*page), 1)).collect();
+        cache.remove_range(BlockKey::Log(3)..BlockKey::Log(5));
+        let left: Vec<u64> = (0..16).filter(|at| !cache.has(BlockKey::Log(*at), 1)).collect();
         assert_eq!(left, [3, 4]);
     }
 
@@ -256,35 +221,5 @@ mod tests {
         let cache = Cache::new(1000);
         cache.insert(BlockKey::Log(0), block(4096, 1));
         assert!(!cache.has(BlockKey::Log(0), 1));
-    }
-
-    #[test]
-    fn readers_of_one_block_share_one_read_and_an_error_is_its_own() {
-        let sim = Sim::new(1);
-        let reads = Rc::new(Cell::new(0));
-        sim.run(async |runtime| {
-            let cache = Rc::new(Cache::new(1 << 20));
-            let done = Rc::new(Cell::new(0));
-            for reader in 0..5 {
-                let (cache, runtime2) = (cache.clone(), runtime.clone());
-                let (reads, done) = (reads.clone(), done.clone());
-                runtime.spawn(ringmq_io::Shares::ColdRead, "reader", async move {
-                    let key = BlockKey::Index(7);
-                    let read = async || {
-                        reads.set(reads.get() + 1);
-                        runtime2.sleep(std::time::Duration::from_millis(1)).await;
-                        if reads.get() == 1 { Err(reader) } else { Ok(block(10, 1)) }
-                    };
-                    let _ = cache.get_or_read(key, read).await;
-                    done.set(done.get() + 1);
-                });
-            }
-            runtime.sleep(std::time::Duration::from_millis(50)).await;
-            assert_eq!(done.get(), 5);
-            let read = async || Err::<Block, ()>(());
-            assert!(cache.get_or_read(BlockKey::Index(7), read).await.is_ok());
-        });
-        // One failed; the four that waited for it tried for themselves, at once.
-        assert!((2..=5).contains(&reads.get()), "{}", reads.get());
     }
 }

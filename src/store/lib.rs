@@ -36,6 +36,7 @@ mod planted;
 mod read;
 pub mod recovery;
 mod retire;
+mod scrub;
 mod segment;
 mod shared;
 mod space;

@@ -51,18 +51,39 @@ impl<R: Runtime, S: Sink> Log<R, S> {
             let count = 1 + rest[1..].iter().take_while(|extent| joins(&mut end, extent)).count();
             let (group, others) = rest.split_at(count);
             rest = others;
-            let before = out.len();
-            let mut bytes = self.load(from, end).await?;
-            if take_records(&bytes, from, group, out).is_err() {
-                // Perhaps the file was repaired since the cache saw it.
-                out.truncate(before);
-                bytes = self.load_anew(from, end).await?;
-                if let Err((from, to, found)) = take_records(&bytes, from, group, out) {
-                    let segment = self.segment(from, to)?;
-                    return Err(self.damaged(&segment, from, to, &found));
-                }
+            self.load_group(group, (from, end), out).await?;
+        }
+        Ok(())
+    }
+
+    /// The records of one group, which lie in `from..end` of one segment.
+    async fn load_group(
+        &self,
+        group: &[(LogPosition, u32)],
+        (from, end): (u64, u64),
+        out: &mut Vec<u8>,
+    ) -> Result<(), ReadError> {
+        let (before, scrub) = (out.len(), &self.shared.scrub);
+        let now = self.shared.runtime.monotonic();
+        let place = |(position, size): &(LogPosition, u32)| {
+            (position.0 - ENVELOPE, position.0 + u64::from(*size))
+        };
+        let known = group.iter().map(place).find_map(|(from, to)| scrub.refuse(from, to, now));
+        if let Some(error) = known {
+            return Err(error);
+        }
+        let mut bytes = self.load(from, end).await?;
+        if take_records(&bytes, from, group, out).is_err() {
+            // Perhaps the file was repaired since the cache saw it.
+            out.truncate(before);
+            bytes = self.load_anew(from, end).await?;
+            if let Err((from, to, found)) = take_records(&bytes, from, group, out) {
+                scrub.tried(from, to, false, now);
+                let segment = self.segment(from, to)?;
+                return Err(self.damaged(&segment, from, to, &found));
             }
         }
+        group.iter().map(place).for_each(|(from, to)| scrub.tried(from, to, true, now));
         Ok(())
     }
 
@@ -100,7 +121,7 @@ impl<R: Runtime, S: Sink> Log<R, S> {
         found: &str,
     ) -> ReadError {
         tracing::error!(path = %segment.path.display(), from, to, found, "damaged message");
-        self.forget(segment, from, to);
+        self.shared.cache.forget_log(from, to);
         ReadError::Damaged { path: segment.path.clone(), from, to, found: found.into() }
     }
 
@@ -139,7 +160,7 @@ impl<R: Runtime, S: Sink> Log<R, S> {
     /// As [`Log::load`], past the cache; what the cache has of the range is dropped.
     async fn load_anew(&self, from: u64, end: u64) -> Result<Vec<u8>, ReadError> {
         let segment = self.segment(from, end)?;
-        self.forget(&segment, from, end);
+        self.shared.cache.forget_log(from, end);
         let (mut bytes, cold_end) = self.copy_hot(&segment, from, end);
         let mut at = block_floor(from);
         let until = block_ceiling(cold_end);
@@ -157,12 +178,6 @@ impl<R: Runtime, S: Sink> Log<R, S> {
             at += count;
         }
         Ok(bytes)
-    }
-
-    /// Takes the blocks of a range out of the cache.
-    fn forget(&self, segment: &Segment<R>, from: u64, to: u64) {
-        let keys = BlockKey::Log(block_start(segment, from))..BlockKey::Log(to);
-        self.shared.cache.remove_range(keys);
     }
 
     /// Memory for `from..end` with the resident part filled in, before anything is awaited, and

@@ -15,6 +15,7 @@ use crate::{
     mark::MarkFile,
     options::FlushMode,
     recovery::{Recovered, recover},
+    scrub,
     segment::HEADER_BYTES,
     shared::Shared,
     space,
@@ -74,6 +75,7 @@ impl<R: Runtime, S: Sink> Log<R, S> {
         runtime.spawn(Shares::Background, "log marks", checkpoint::run_marks(shared()));
         runtime.spawn(Shares::Background, "log index", index::write::run(shared()));
         keys::spawn_tasks(&self.shared);
+        runtime.spawn(Shares::Background, "log scrub", scrub::run(shared()));
         if self.shared.options.flush == FlushMode::Async {
             runtime.spawn(Shares::Background, "log syncs", checkpoint::run_syncs(shared()));
         }
@@ -220,6 +222,7 @@ impl<R: Runtime, S: Sink> Log<R, S> {
             cache_hits: cache.hits,
             cache_misses: cache.misses,
             cache_evictions: cache.evictions,
+            damaged_ranges: self.shared.scrub.known(),
             ..state.counters.clone()
         }
     }
@@ -323,6 +326,7 @@ fn assemble<R: Runtime, S: Sink>(
         snapshot_wanted: recovered.anew.into(),
         index_work: Default::default(),
         mark,
+        scrub: Default::default(),
         zeroing,
         spares: Default::default(),
         appended: Default::default(),

@@ -35,6 +35,9 @@ pub struct LogOptions {
     pub hot_tail_bytes: usize,
     /// Memory for blocks of closed parts of the log and its index that were read from disk.
     pub block_cache_bytes: usize,
+    /// How fast and how often old segments are read again in search of damage; 0 in either: never.
+    pub scrub_bytes_per_second: u64,
+    pub scrub_interval: Duration,
     /// Largest write, unless a single record is larger; a multiple of 4096.
     pub batch_bytes_max: usize,
     /// Bytes that may wait for the disk before appends are refused.
@@ -69,6 +72,8 @@ impl LogOptions {
             spare_segments_max: 1,
             hot_tail_bytes: 32 << 20,
             block_cache_bytes: 32 << 20,
+            scrub_bytes_per_second: 8 << 20,
+            scrub_interval: Duration::ZERO,
             batch_bytes_max: 4 << 20,
             backlog_bytes_max: 64 << 20,
             checkpoint_interval: Duration::from_secs(1),

@@ -129,4 +129,7 @@ pub struct Counters {
     pub cache_evictions: u64,
     /// Of `cold_read_bytes`, what was read before anybody wanted it.
     pub read_ahead_bytes: u64,
+    /// What was read in search of damage, and damaged ranges known now.
+    pub scrubbed_bytes: u64,
+    pub damaged_ranges: u64,
 }

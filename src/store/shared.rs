@@ -14,6 +14,7 @@ use crate::{
     keys::KeyFiles,
     mark::{Mark, MarkFile},
     retire::Spares,
+    scrub::Scrub,
     segment::Segment,
     state::{Phase, State},
     zero::Zeroing,
@@ -29,6 +30,7 @@ pub struct Shared<R: Runtime, S: Sink> {
     pub mark: MarkFile<R>,
     pub zeroing: Zeroing,
     pub cache: Rc<Cache>,
+    pub scrub: Scrub,
     pub index_files: RefCell<IndexFiles<R>>,
     pub pages: PageCache,
     pub progress: Cell<Progress>,
@@ -89,6 +91,7 @@ impl<R: Runtime, S: Sink> Shared<R, S> {
         for event in events.into_iter().chain([&self.index_work, &*self.key_work]) {
             event.notify();
         }
+        self.scrub.changed.notify();
         self.zeroing.changed.notify();
         self.zeroing.wake.notify();
     }

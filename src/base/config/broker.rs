@@ -271,6 +271,12 @@ config_table! {
             block_cache_bytes: u64 = 64 * MIB,
                 "blockCacheBytes", "bytes", Limits::Number(1 << 20, 1 << 40), fixed,
                 "Memory of each shard for reads from disk.";
+            scrub_bytes_per_second: u64 = 8 * MIB,
+                "scrubBytesPerSecond", "bytes/s", Limits::Number(0, 1 << 40), fixed,
+                "How fast old segments are read again in search of damage; 0 for never.";
+            scrub_interval_hours: u64 = 24 * 7,
+                "scrubIntervalHours", "hours", Limits::Number(0, 24 * 3650), fixed,
+                "Time between two searches for damage; 0 for never.";
             spin_before_park_micros: u64 = 0,
                 "spinBeforeParkMicros", "us", Limits::Number(0, 10_000), fixed,
                 "How long an idle executor looks for work before it sleeps. Costs idle CPU.";

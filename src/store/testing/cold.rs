@@ -308,3 +308,96 @@ fn a_segment_that_is_shorter_than_its_records_is_damage() {
         assert!(damaged > 5, "{damaged}");
     });
 }
+
+fn scrubbing(interval: Duration) -> LogOptions {
+    LogOptions {
+        scrub_bytes_per_second: 1 << 20,
+        scrub_interval: interval,
+        ..cold_options(8 << 20)
+    }
+}
+
+#[test]
+fn scrubbing_finds_damage_of_old_segments_and_reads_of_it_are_refused_until_it_is_repaired() {
+    let disk = filled(10);
+    let sim = Sim::with_disk(10, &disk);
+    sim.run(async |runtime| {
+        let interval = Duration::from_secs(20);
+        let oracle = SharedOracle::default();
+        let (log, _) = open(&runtime, scrubbing(interval), &oracle).await.expect("opens");
+        let queue = log.find_queue(TOPICS[0], 0).expect("is there");
+        let mut bits = Vec::new();
+        for offset in [50, 700] {
+            let entry = log.entry(queue, offset).await.expect("reads").expect("is there");
+            let position = entry.physical.position().0;
+            let segment = log.shared.segment_at(position).expect("is there");
+            bits.push((segment.path.clone(), 8 * (position - segment.start + 60)));
+        }
+        runtime.sleep(Duration::from_secs(1)).await;
+        sim.disk().reset_operations();
+        runtime.sleep(Duration::from_secs(18)).await;
+        assert_eq!(log.counters().scrubbed_bytes, 0, "not yet due");
+        assert!(reads(sim.disk()).is_empty());
+        runtime.sleep(Duration::from_secs(11)).await;
+        let scrubbed = log.counters().scrubbed_bytes;
+        assert!(scrubbed > 1 << 20, "{scrubbed}");
+        assert_eq!(log.counters().damaged_ranges, 0);
+        for (path, bit) in &bits {
+            sim.disk().flip_bit(path, *bit);
+        }
+        runtime.sleep(Duration::from_secs(20)).await;
+        assert_eq!(log.counters().damaged_ranges, 2);
+        assert!(log.counters().scrubbed_bytes < 3 * scrubbed, "slowly");
+        for offset in [50, 700] {
+            let error = read(&log, offset, 1).await.expect_err("damaged");
+            assert!(matches!(error, ReadError::Damaged { .. }), "{error}");
+            read(&log, offset + 1, 1).await.expect("its neighbour is whole");
+        }
+        let before = reads(sim.disk()).len();
+        read(&log, 50, 1).await.expect_err("known");
+        assert_eq!(reads(sim.disk()).len(), before, "refused without a try");
+        for (path, bit) in &bits {
+            sim.disk().flip_bit(path, *bit);
+        }
+        runtime.sleep(Duration::from_secs(11)).await;
+        read(&log, 50, 1).await.expect("repaired");
+        runtime.sleep(Duration::from_secs(20)).await;
+        assert_eq!(log.counters().damaged_ranges, 0);
+        log.close().await.expect("closes");
+        // Nothing is left of the task.
+        runtime.sleep(Duration::from_secs(1)).await;
+        sim.disk().reset_operations();
+        runtime.sleep(Duration::from_secs(100)).await;
+        assert_eq!(sim.disk().operations(), 0);
+    });
+}
+
+#[test]
+fn scrubbing_goes_on_beside_writers_readers_and_failing_reads() {
+    for seed in 0..10 {
+        println!("seed {seed}");
+        let sim = Sim::new(seed);
+        let oracle = SharedOracle::default();
+        sim.run(async |runtime| {
+            let options = LogOptions {
+                scrub_bytes_per_second: 100 << 20,
+                scrub_interval: Duration::from_millis(3),
+                ..options(FlushMode::Sync)
+            };
+            let (log, _) = open(&runtime, options, &oracle).await.expect("opens");
+            for round in 0..6 {
+                workload(&runtime, &log, &oracle, 150).await;
+                check_all(&log, &oracle).await;
+                if round == 3 {
+                    let rule = FaultRule::every(Some(OperationKind::Read), Fault::InputOutput);
+                    sim.disk().add_fault(rule.after(seed).times(3));
+                }
+            }
+            runtime.sleep(Duration::from_millis(100)).await;
+            let counters = log.counters();
+            assert!(counters.scrubbed_bytes > 100 << 10, "{counters:?}");
+            assert_eq!((counters.damaged_ranges, counters.fenced), (0, None));
+            log.close().await.expect("closes");
+        });
+    }
+}
