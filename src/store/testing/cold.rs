@@ -3,7 +3,7 @@
 
 use std::{cell::Cell, future::Future as _, task::Poll};
 
-use ringmq_base::PhysicalOffset;
+use ringmq_base::{LogPosition, PhysicalOffset};
 use ringmq_io::{
     Shares, Spawn as _,
     sim::{Fault, FaultRule, OperationKind, Sim, SimDisk},
@@ -373,7 +373,7 @@ fn scrubbing_finds_damage_of_old_segments_and_reads_of_it_are_refused_until_it_i
 }
 
 #[test]
-fn scrubbing_goes_on_beside_writers_readers_and_failing_reads() {
+fn scrubbing_goes_on_beside_writers_readers_retention_and_failing_reads() {
     for seed in 0..10 {
         println!("seed {seed}");
         let sim = Sim::new(seed);
@@ -388,6 +388,9 @@ fn scrubbing_goes_on_beside_writers_readers_and_failing_reads() {
             for round in 0..6 {
                 workload(&runtime, &log, &oracle, 150).await;
                 check_all(&log, &oracle).await;
+                let end = log.position_range().1.position().0;
+                let before = LogPosition(end.saturating_sub(100 << 10));
+                log.retire(before, round % 3).await.expect("retires");
                 if round == 3 {
                     let rule = FaultRule::every(Some(OperationKind::Read), Fault::InputOutput);
                     sim.disk().add_fault(rule.after(seed).times(3));

@@ -233,6 +233,37 @@ fn every_flipped_bit_of_what_is_in_use_is_found() {
     }
 }
 
+#[test]
+fn a_store_whose_first_segments_were_given_up_is_sound() {
+    for seed in 0..5 {
+        let sim = Sim::new(seed);
+        let kept = sim.run(async |runtime| {
+            let manifest = open_manifest(&runtime, Path::new(ROOT), 1).await.expect("creates");
+            let options = LogOptions { store_id: manifest.store_id, ..options(FlushMode::Sync) };
+            let oracle = SharedOracle::default();
+            let (log, _) = open(&runtime, options, &oracle).await.expect("opens");
+            let mut kept = 0;
+            for round in 0..4 {
+                workload(&runtime, &log, &oracle, 300).await;
+                runtime.sleep(Duration::from_millis(50)).await;
+                let end = log.position_range().1;
+                log.retire(end.position(), 2).await.expect("retires");
+                kept = log.position_range().0.position().0;
+                if round == 3 && seed % 2 == 0 {
+                    log.clone().close().await.expect("closes");
+                }
+            }
+            kept
+        });
+        assert!(kept > 0);
+        let disk = sim.disk().kill(seed);
+        let (total, files) = verify(&disk).expect("is a store");
+        assert!(total.is_sound() && total.messages > 0, "seed {seed}: {files:?}");
+        let noted = |text: &str| files.iter().any(|file| file.note.contains(text));
+        assert!(!noted("not checked"), "seed {seed}: {files:?}");
+    }
+}
+
 /// A store with a long index: several index segments and two snapshots.
 fn indexed(seed: u64) -> (SimDisk, u64) {
     let sim = Sim::new(seed);
