@@ -11,10 +11,10 @@
 mod buffer;
 pub mod catch_up;
 mod entry;
-mod files;
+pub mod files;
 mod merge;
 mod open;
-mod page;
+pub mod page;
 mod query;
 mod run;
 mod search;

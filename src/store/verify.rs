@@ -7,6 +7,7 @@
 
 mod files;
 mod index;
+mod keys;
 mod report;
 pub(crate) mod source;
 mod walk;

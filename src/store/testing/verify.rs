@@ -6,8 +6,8 @@ use ringmq_io::sim::{Fault, FaultRule, OperationKind, Sim, SimDisk};
 
 use super::*;
 use crate::{
-    Case, FileReport, MetaLog, OpenError, StoreReport, envelope::Envelope, open_manifest,
-    verify_store,
+    Case, FileReport, MetaLog, OpenError, StoreReport, envelope::Envelope, keys::KeySizes,
+    open_manifest, verify_store,
 };
 
 const ROOT: &str = "store";
@@ -264,25 +264,28 @@ fn a_store_whose_first_segments_were_given_up_is_sound() {
     }
 }
 
-/// A store with a long index: several index segments and two snapshots.
+/// A store with a long index: several index segments, snapshots and runs of keys.
 fn indexed(seed: u64) -> (SimDisk, u64) {
     let sim = Sim::new(seed);
     let messages = sim.run(async |runtime| {
         let manifest = open_manifest(&runtime, Path::new(ROOT), 1).await.expect("creates");
         let options = LogOptions {
             store_id: manifest.store_id,
-            index_segment_blocks: 5,
+            keys: KeySizes { run_pages: 1, slots: 4, sealed_max: 2 },
             ..options(FlushMode::Sync)
         };
         let oracle = SharedOracle::default();
         let (log, _) = open(&runtime, options, &oracle).await.expect("opens");
-        let mut messages = 0;
+        let (mut messages, queue) = (0, log.queue(TOPICS[0], 0));
         while messages < 3000 {
-            match append(&log, &oracle, 0, 0, vec![1; 10]) {
+            let properties: [&[u8]; 3] = [b"KEYS\x01a b\x02", b"", b""];
+            let message = NewRecord { properties, ..record(TOPICS[0], 0, b"x") };
+            match log.append(queue, &message, 7, |_| None) {
                 Ok(_) => messages += 1,
                 Err(_) => log.room().await,
             }
         }
+        runtime.sleep(Duration::from_millis(100)).await;
         log.close().await.expect("closes");
         messages
     });
@@ -323,5 +326,26 @@ fn damage_in_the_index_is_found_and_is_no_damage_of_the_log() {
         let found = damages(&copy);
         assert_eq!((found[0].0.as_str(), found[0].1), (name(last).as_str(), what));
         assert!(found[0].2 <= bit / 8 && bit / 8 < found[0].3, "{found:?}");
+    }
+}
+
+#[test]
+fn damage_in_the_key_index_is_found_and_is_no_damage_of_the_log() {
+    let (disk, messages) = indexed(8);
+    let (total, files) = verify(&disk).expect("is a store");
+    assert!(total.is_sound(), "{files:?}");
+    let keys = files.iter().filter(|file| file.note.contains("keys in"));
+    let keys: Vec<(PathBuf, u64)> = keys.map(|file| (file.path.clone(), file.records)).collect();
+    let indexed: u64 = keys.iter().map(|(_, records)| records).sum();
+    assert!(indexed > messages && indexed <= 2 * messages, "{files:?}");
+    // A header, that of the first run, and its first page.
+    let path = &keys[0].0;
+    for block in 0..3 {
+        let copy = disk.kill(1);
+        copy.flip_bit(path, (block * BLOCK_BYTES as u64 + 100) * 8);
+        let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+        let range = (block * BLOCK_BYTES as u64, (block + 1) * BLOCK_BYTES as u64);
+        assert_eq!(damages(&copy), [(name, "damaged key index", range.0, range.1)]);
+        assert_eq!(verify(&copy).expect("is a store").0.messages, messages);
     }
 }

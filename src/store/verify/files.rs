@@ -11,6 +11,7 @@ use ringmq_io::{Disk, File as _, OpenMode, Runtime};
 use super::{
     StoreFacts,
     index::check_index,
+    keys::check_keys,
     report::FileReport,
     walk::{Bounds, Part, Walk, Walked},
 };
@@ -18,7 +19,7 @@ use crate::{
     block::BlockError,
     envelope::Kind,
     index::{files as index_files, snapshot},
-    log_directory,
+    keys, log_directory,
     mark::{self, Mark},
     meta::files as meta_files,
     recovery::table::{Case, Verdict},
@@ -92,10 +93,12 @@ pub async fn check_log<R: Runtime>(
     aside.sort_by(|one, other| one.path.cmp(&other.path));
     files.append(&mut aside);
     files.extend(index.files);
+    files.extend(check_keys(runtime, &directory, (log, facts), &listed).await?);
     for (name, _) in listed {
         let known = segment::parse_name(&name)
             .or_else(|| snapshot::parse_name(&name))
-            .or_else(|| index_files::parse_name(&name));
+            .or_else(|| index_files::parse_name(&name))
+            .or_else(|| keys::files::parse_name(&name));
         if let Some(note) = note_of_other(&name, known.is_some()) {
             files.push(FileReport::new(directory.join(name), note));
         }
