@@ -309,13 +309,13 @@ fn assemble<R: Runtime, S: Sink>(
         counters: Counters::default(),
     };
     let mark: MarkFile<R> = recovered.mark;
-    let zeroing = Zeroing::new(block_ceiling(end), options.zero_ahead_bytes);
     assert_eq!(mark.last().position, end);
     Shared {
         key_work: state.keys.changed.clone(),
         key_files: recovered.key_files,
         runtime,
         cache: Rc::new(Cache::new(options.block_cache_bytes)),
+        zeroing: Zeroing::new(block_ceiling(end), options.zero_ahead_bytes),
         pages: PageCache::new(options.index_cache_pages),
         options,
         sink,
@@ -327,7 +327,6 @@ fn assemble<R: Runtime, S: Sink>(
         index_work: Default::default(),
         mark,
         scrub: Default::default(),
-        zeroing,
         spares: Default::default(),
         appended: Default::default(),
         published: Default::default(),
