@@ -128,6 +128,10 @@ fn errno(error: &io::Error) -> i32 {
     error.raw_os_error().unwrap_or(0)
 }
 
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
 fn probe_directory(path: &Path) -> DirectoryFacts {
     match fs::metadata(path) {
         Ok(metadata) if metadata.is_dir() => {}
@@ -156,6 +160,9 @@ fn probe_file(path: &Path) -> DirectoryFacts {
     });
     let file = match written {
         Ok(file) => file,
+        // A broker must start on a full disk, to serve what is there and to make room. What needs
+        // space says so itself.
+        Err(error) if is_full(&error) => return DirectoryFacts::Usable,
         Err(error) => return DirectoryFacts::NotWritable(errno(&error)),
     };
     let flags = OFlag::O_RDWR | OFlag::O_DIRECT;
