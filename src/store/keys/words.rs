@@ -22,7 +22,7 @@ impl<'a> Words<'a> {
         let mut words = Words::default();
         let mut rest = properties;
         while !rest.is_empty() {
-            let end = memchr::memchr(PROPERTY_END, rest).unwrap_or(rest.len());
+            let end = find(rest, PROPERTY_END);
             let (piece, behind) = rest.split_at(end);
             let wanted = match piece.first() {
                 Some(b'U') => piece.strip_prefix(UNIQUE).map(|value| (value, &mut words.unique)),
@@ -45,13 +45,44 @@ impl<'a> Words<'a> {
     /// The unique id first, then the user's keys in their order; none is empty.
     #[inline]
     pub fn iter(self) -> impl Iterator<Item = &'a [u8]> {
-        let keys = self.keys.split(|byte| *byte == WORD_END);
-        std::iter::once(self.unique).chain(keys).filter(|word| !word.is_empty())
+        let Words { unique, mut keys } = self;
+        let mut next = Some(unique).filter(|unique| !unique.is_empty());
+        std::iter::from_fn(move || {
+            if let Some(unique) = next.take() {
+                return Some(unique);
+            }
+            while !keys.is_empty() {
+                let (word, behind) = keys.split_at(find(keys, WORD_END));
+                keys = behind.get(1..).unwrap_or_default();
+                if !word.is_empty() {
+                    return Some(word);
+                }
+            }
+            None
+        })
     }
 
     pub fn contains(self, key: &[u8]) -> bool {
         self.iter().any(|word| word == key)
     }
+}
+
+/// Position of the first such byte, or the length; eight at a time: properties are a few dozen
+/// bytes, too short for a call to `memchr` to pay.
+#[inline]
+fn find(bytes: &[u8], wanted: u8) -> usize {
+    const LOW: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    let (chunks, rest) = bytes.as_chunks::<8>();
+    for (index, chunk) in chunks.iter().enumerate() {
+        let differs = u64::from_le_bytes(*chunk) ^ (LOW * u64::from(wanted));
+        let equal = differs.wrapping_sub(LOW) & !differs & HIGH;
+        if equal != 0 {
+            return index * 8 + equal.trailing_zeros() as usize / 8;
+        }
+    }
+    let whole = chunks.len() * 8;
+    whole + rest.iter().position(|byte| *byte == wanted).unwrap_or(rest.len())
 }
 
 #[cfg(test)]
@@ -71,6 +102,18 @@ mod tests {
         assert!(Words::of(properties).contains(b"bc"));
         assert!(!Words::of(properties).contains(b""));
         assert!(!Words::of(properties).contains(b"a  bc"));
+    }
+
+    #[test]
+    fn a_byte_is_found_wherever_it_is() {
+        for length in 0..40 {
+            let mut bytes = vec![0x81; length];
+            assert_eq!(find(&bytes, 2), length);
+            for at in (0..length).rev() {
+                bytes[at] = 2;
+                assert_eq!(find(&bytes, 2), at);
+            }
+        }
     }
 
     #[test]
