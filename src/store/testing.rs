@@ -1,11 +1,9 @@
 //! Tests of the store on the simulated machine: a workload, an oracle that remembers what was
-//! promised, and the stories.
+//! promised, and the stories. Crashes and faults at every operation are played by `tests/campaign`.
 
 mod bench;
 mod cold;
-mod crash;
 mod damage;
-mod faults;
 mod garbage;
 mod golden;
 mod index;

@@ -37,6 +37,9 @@ pub struct Plan {
     /// A producer pauses after one message in so many, for at most so many microseconds.
     pub pause_one_in: u64,
     pub pause_microseconds: u64,
+    /// Old segments are given up now and then, and so many of their files are kept for reuse.
+    pub retires: bool,
+    pub spare_segments: usize,
     /// One look in so many of the consumer ends with a commit of its offset.
     pub commit_one_in: u64,
 }
@@ -77,6 +80,8 @@ impl Plan {
             pause_one_in: of(&[2, 6, 12]),
             pause_microseconds: of(&[300, 1500, 4000]),
             commit_one_in: of(&[2, 5]),
+            retires: of(&[0, 0, 1]) == 1,
+            spare_segments: usize::try_from(of(&[0, 1, 3])).expect("small"),
         }
     }
 
@@ -119,6 +124,7 @@ impl Plan {
             index_batch_pages: self.index_batch_pages,
             index_cache_pages: self.index_cache_pages,
             block_cache_bytes: self.block_cache_bytes,
+            spare_segments_max: self.spare_segments,
             ..LogOptions::new(directory, log, store_id)
         }
     }

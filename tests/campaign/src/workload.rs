@@ -3,7 +3,7 @@
 use std::{cell::Cell, path::Path, time::Duration};
 
 use futures_lite::future::zip;
-use ringmq_base::LogId;
+use ringmq_base::{LogId, LogPosition};
 use ringmq_io::{Clock as _, sim::Random};
 use ringmq_store::{
     AppendError, Appended, Log, LogError, MetaLog, NewRecord, OpenError, QueueHandle, ReadError,
@@ -108,7 +108,8 @@ pub async fn work(
         produce(&shift, first, of(0)),
         zip(produce(&shift, second, of(1)), produce(&shift, third, of(2))),
     );
-    zip(producers, consume(&shift, fourth)).await;
+    let retention = random.fork();
+    zip(producers, zip(consume(&shift, fourth), retain(&shift, retention))).await;
 }
 
 async fn produce(shift: &Shift<'_>, mut random: Random, messages: u64) {
@@ -227,12 +228,57 @@ async fn look(shift: &Shift<'_>, handle: QueueHandle, index: usize, from: i64) -
         }
         Err(ReadError::Disk(_)) if shift.tolerance == Tolerance::DiskErrors => None,
         Err(ReadError::Damaged { .. }) if shift.tolerance == Tolerance::Damage => Some(from + 1),
+        Err(ReadError::Removed { .. }) if shift.plan.retires => None,
         Err(error) => {
             let text = format!("I1: offset {from} cannot be read: {error}");
             shift.history.borrow_mut().problems.push(text);
             None
         }
     }
+}
+
+/// Gives up old segments now and then.
+async fn retain(shift: &Shift<'_>, mut random: Random) {
+    let log = &shift.store.log;
+    while shift.plan.retires && shift.producing.get() > 0 && !shift.history.borrow().fenced {
+        let pause = shift.plan.pause_microseconds * (1 + random.below(30));
+        shift.machine.sleep(Duration::from_micros(pause)).await;
+        let segments = log.segments().await;
+        let complete: Vec<_> = segments.iter().filter(|one| one.complete).collect();
+        let keep = random.index(3);
+        let Some(last) = complete.len().checked_sub(keep + 1) else { continue };
+        let before = complete[last].end;
+        if give_up(shift, before).await.is_err() {
+            continue;
+        }
+        match log.retire(before, shift.plan.spare_segments).await {
+            Ok(_) => {}
+            Err(_) if shift.tolerance != Tolerance::Nothing => return,
+            Err(error) => {
+                let text = format!("segments cannot be given up: {error}");
+                shift.history.borrow_mut().problems.push(text);
+                return;
+            }
+        }
+    }
+}
+
+/// Tells the checker which messages may go.
+async fn give_up(shift: &Shift<'_>, before: LogPosition) -> Result<(), ReadError> {
+    let queues = shift.history.borrow().queues.clone();
+    for queue in &*queues {
+        let Some(handle) = shift.store.log.find_queue(&queue.0, queue.1) else { continue };
+        let (mut next, max) = shift.store.log.bounds(handle);
+        while next < max {
+            let entry = shift.store.log.entry(handle, next).await?;
+            if entry.is_none_or(|entry| entry.physical.position() >= before) {
+                break;
+            }
+            next += 1;
+        }
+        shift.history.borrow_mut().checker.give_up(queue, next);
+    }
+    Ok(())
 }
 
 async fn commit(shift: &Shift<'_>, random: &mut Random, index: usize, offset: i64) {

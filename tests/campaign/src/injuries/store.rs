@@ -47,7 +47,8 @@ impl Specimen {
         // Marks of the second process only when it begins and ends: its log is decided by records.
         let checkpoint_interval = std::time::Duration::from_secs(1000);
         let segment_bytes = if build == Build::Small { 256 << 10 } else { small.segment_bytes };
-        let plan = Plan { checkpoint_interval, segment_bytes, commit_one_in: 3, ..small };
+        let retires = false;
+        let plan = Plan { checkpoint_interval, retires, segment_bytes, commit_one_in: 3, ..small };
         let disk = SimDisk::new(seed);
         let history = History::new(&plan).shared();
         let earlier = Rc::new(RefCell::new(Vec::new()));
