@@ -230,7 +230,7 @@ impl<R: Runtime> Scan<'_, R> {
             return Ok(self.end);
         }
         let segment = &rest[0].segment;
-        let to = proof.unwrap_or(self.mark.position).min(segment.end());
+        let to = proof.unwrap_or_else(|| self.durable()).min(segment.end()).max(position);
         Err(OpenError::Refused {
             case,
             path: segment.path.clone(),

@@ -134,13 +134,17 @@ impl Specimen {
             let (from, to) = (ack.position - ENVELOPE_BYTES, ack.end());
             from < start + changed.bytes.end && start + changed.bytes.start < to
         };
-        let Some(first) = history.acks.iter().copied().find(damaged) else {
+        // Where the log may seem to end: at a damaged record behind the mark, unless something
+        // intact was appended when that was on stable storage. What a snapshot covers is not
+        // looked at, so it need not be the first one that is damaged.
+        let intact: Vec<Ack> = history.acks.iter().copied().filter(|ack| !damaged(ack)).collect();
+        let undecided = |ack: &&Ack| {
+            let proves = |other: &Ack| other.appended_after >= ack.write;
+            damaged(ack) && ack.position >= self.mark && !intact.iter().any(proves)
+        };
+        let Some(first) = history.acks.iter().find(undecided).copied() else {
             return;
         };
-        let proves = |ack: &Ack| ack.appended_after >= first.write && !damaged(ack);
-        if first.position < self.mark || history.acks.iter().any(proves) {
-            return;
-        }
         let lost: Vec<Ack> =
             history.acks.iter().filter(|ack| ack.position >= first.position).copied().collect();
         let queues = history.queues.clone();
