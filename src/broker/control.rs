@@ -16,7 +16,7 @@ use ringmq_io::{
     signal::{Event, Notify},
 };
 use ringmq_remoting::body::MessageQueue;
-use ringmq_store::{Manifest, MetaLog};
+use ringmq_store::{META_DIRECTORY, Manifest, MetaLog};
 
 use crate::{
     ask::AutoCreate,
@@ -481,7 +481,7 @@ async fn open_store<R: Runtime>(
     };
     let manifest = ringmq_store::open_manifest(&shard.runtime, root, wanted).await;
     let manifest = manifest.map_err(|error| error.to_string())?;
-    let opened = MetaLog::open(shard.runtime.clone(), &root.join("meta")).await;
+    let opened = MetaLog::open(shard.runtime.clone(), &root.join(META_DIRECTORY)).await;
     let (meta, records) = opened.map_err(|error| error.to_string())?;
     Ok((manifest, meta, records))
 }

@@ -12,7 +12,7 @@ use ringmq_io::{
     Runtime, Shares,
     mailbox::{Inbox, Receiver},
 };
-use ringmq_store::{FlushMode, Log, LogOptions, log_directory};
+use ringmq_store::{FlushMode, Log, LogOptions, complete_store, log_directory};
 
 use crate::{
     accept,
@@ -74,9 +74,14 @@ async fn run_or_fail<R: Runtime>(runtime: R, seat: Seat) -> Result<(), String> {
         shard.shutdown_peers();
         return Err(error);
     }
+    let store_id = start.store_id;
     take_start(&shard, start);
     if seat.id == CONTROL {
         wait_for_peers(&shard, &mut requests).await?;
+        let (runtime, root) = (&shard.runtime, &shard.facts.store_path);
+        if let Err(error) = complete_store(runtime, root, store_id).await {
+            tracing::warn!(%error, "not noted that the store is complete");
+        }
     }
     spawn_services(&shard);
     spawn_lane(&shard, replies);

@@ -17,6 +17,7 @@ mod begin;
 mod block;
 mod cache;
 mod checkpoint;
+mod complete;
 mod envelope;
 mod errors;
 mod flusher;
@@ -47,6 +48,7 @@ mod testing;
 mod verify;
 mod zero;
 
+pub use complete::{META_DIRECTORY, complete_store};
 pub use errors::{AppendError, LogError, OpenError, ReadError};
 pub use index::{QueueHandle, read::PageNeeded};
 pub use keys::{KeyAnswer, KeyMatch, KeyQuery, KeySizes};

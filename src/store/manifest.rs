@@ -11,6 +11,7 @@ use ringmq_io::{Disk, File as _, OpenMode, Runtime};
 use crate::{
     OpenError,
     block::{BlockError, BlockReader, BlockWriter},
+    complete::refuse_missing,
     mark::create_durably,
     segment,
 };
@@ -34,7 +35,8 @@ pub struct Manifest {
 
 /// Opens the store at `root`, or creates it with `logs_if_new` logs if the directory is missing or
 /// empty but for a file called `lock`. Takes no lock. When it resolves, the manifest is on stable
-/// storage. Never changes a directory that it cannot read.
+/// storage. Never changes a directory that it cannot read. A store
+/// of which a whole log is missing is refused, unless it was never complete.
 pub async fn open_manifest<R: Runtime>(
     runtime: &R,
     root: &Path,
@@ -48,7 +50,9 @@ pub async fn open_manifest<R: Runtime>(
             let bytes = file.read(0, BLOCK_BYTES).await?;
             let manifest = Manifest::read(&path, bytes.bytes());
             file.close().await?;
-            manifest
+            let manifest = manifest?;
+            refuse_missing(disk, root, &manifest).await?;
+            Ok(manifest)
         }
         Err(error) if error.source.kind() == ErrorKind::NotFound => {
             refuse_foreign(disk, root).await?;

@@ -19,11 +19,12 @@ use ringmq_io::{Disk as _, DiskError, File as _, OpenMode, Runtime};
 
 pub use report::{Damage, FileReport, StoreReport};
 
-use crate::{Case, Manifest, OpenError, manifest};
+use crate::{
+    Case, Manifest, OpenError,
+    complete::{META_DIRECTORY, is_complete},
+    manifest,
+};
 use files::{Checked, check_log, check_meta};
-
-/// Where a broker keeps its metadata log, below the store's directory.
-const META_DIRECTORY: &str = "meta";
 
 /// What the manifest says, as far as it can be read.
 pub(crate) struct StoreFacts {
@@ -50,6 +51,7 @@ pub async fn verify_store<R: Runtime>(
     let (report, manifest) = check_manifest(runtime, root).await?;
     take(Checked { files: vec![report], records: 0, missing: 0 }, &mut total);
     let facts = StoreFacts { store_id: manifest.as_ref().map(|manifest| manifest.store_id) };
+    let complete = is_complete(runtime.disk(), root).await?;
     // Without a manifest the directories tell how many logs there are.
     let logs = manifest.as_ref().map_or(LogId::MAX.get(), |manifest| manifest.logs);
     for log in (0..logs).filter_map(LogId::new) {
@@ -60,7 +62,11 @@ pub async fn verify_store<R: Runtime>(
         let checked = checked.unwrap_or_else(|| {
             let path = crate::log_directory(root, log);
             let note = "no such directory: nothing was ever written to this log";
-            Checked { files: vec![FileReport::new(path, note)], records: 0, missing: 0 }
+            let report = FileReport::new(path, note);
+            let lost = "no such directory, in a store that was complete";
+            let report =
+                if complete { report.damaged(Case::MissingMark, (0, 0), lost) } else { report };
+            Checked { files: vec![report], records: 0, missing: 0 }
         });
         let (messages, missing) = take(checked, &mut total);
         total.messages += messages;

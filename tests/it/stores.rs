@@ -277,3 +277,13 @@ fn memory_find(bytes: &[u8], needle: &[u8]) -> Vec<usize> {
     let windows = bytes.windows(needle.len()).enumerate();
     windows.filter(|(_, window)| *window == needle).map(|(place, _)| place).collect()
 }
+
+#[test]
+fn a_store_that_has_lost_a_log_or_its_topics_is_refused() {
+    for lost in ["log-001", "meta"] {
+        let directory = process::directory("lost");
+        fill(directory.path(), 2);
+        fs::remove_dir_all(directory.path().join("store").join(lost)).expect("removes");
+        refused(directory.path(), "missing mark");
+    }
+}
