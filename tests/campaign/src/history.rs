@@ -3,7 +3,7 @@
 
 use std::{
     cell::RefCell,
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     path::Path,
     rc::Rc,
 };
@@ -76,6 +76,8 @@ struct Syncs {
     under_way: HashMap<u64, u64>,
     /// By start of the segment.
     synced: BTreeMap<u64, u64>,
+    /// Segments of which a sync has failed: what it covered is lost to later ones.
+    failed: BTreeSet<u64>,
     /// Ends of the queues that the last opening found.
     found: Vec<i64>,
 }
@@ -129,7 +131,10 @@ impl History {
             }
             Moment::Completed { well } => {
                 let end = self.syncs.under_way.remove(&operation.number);
-                if let Some(end) = end.filter(|_| well) {
+                if !well {
+                    self.syncs.failed.insert(start);
+                }
+                if let Some(end) = end.filter(|_| !self.syncs.failed.contains(&start)) {
                     let synced = self.syncs.synced.entry(start).or_default();
                     *synced = end.max(*synced);
                 }
