@@ -9,5 +9,6 @@ pub mod ids;
 pub mod limits;
 pub mod read_buffer;
 pub mod record;
+pub mod scan;
 
 pub use ids::{Epoch, LogId, LogPosition, PhysicalOffset, QueueId, QueueOffset, ShardId};

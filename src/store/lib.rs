@@ -18,6 +18,7 @@ mod block;
 mod cache;
 mod checkpoint;
 mod complete;
+mod directory;
 mod envelope;
 mod errors;
 mod flusher;

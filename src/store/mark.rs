@@ -8,6 +8,7 @@ use ringmq_io::{BlockBuffer, Disk, File, OpenMode, Runtime, signal::Notify};
 
 use crate::{
     block::{BlockError, BlockReader, BlockWriter},
+    directory::remove_if_there,
     segment::FileOf,
 };
 
@@ -123,10 +124,7 @@ pub async fn create_complete<D: Disk>(
     content: &[u8],
     allocate: u64,
 ) -> DiskResult<()> {
-    match disk.remove(new).await {
-        Err(error) if error.source.kind() != ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
+    remove_if_there(disk, new).await?;
     let file = disk.create(new, OpenMode::Write).await?;
     let mut buffer = disk.buffer(content.len());
     buffer.bytes_mut().copy_from_slice(content);

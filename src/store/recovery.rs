@@ -10,7 +10,7 @@ mod scan;
 pub mod table;
 mod window;
 
-use std::{io::ErrorKind, path::PathBuf, rc::Rc, time::Duration};
+use std::{path::PathBuf, rc::Rc, time::Duration};
 
 use ringmq_base::limits::BLOCK_BYTES;
 use ringmq_io::{Disk, File, Runtime};
@@ -18,6 +18,7 @@ use ringmq_io::{Disk, File, Runtime};
 use crate::{
     LogOptions, OpenError,
     block::BlockError,
+    directory::remove_if_there,
     index::{self, Index, files::IndexFiles, write::Progress},
     keys::{self, KeyBuffer, KeyFiles},
     mark::{Mark, MarkFile, NEW_NAME},
@@ -299,12 +300,7 @@ async fn remove_leftovers<D: Disk>(
     for (name, _) in disk.list(&options.directory).await? {
         let given_up = parse_name(&name).is_some_and(|start| start < first);
         if given_up || name == NEW_NAME || name.ends_with(segment::NEW_SUFFIX) {
-            match disk.remove(&options.directory.join(name)).await {
-                Err(error) if error.source.kind() != ErrorKind::NotFound => {
-                    return Err(error.into());
-                }
-                _ => {}
-            }
+            remove_if_there(disk, &options.directory.join(name)).await?;
         }
     }
     Ok(())

@@ -12,6 +12,7 @@ use ringmq_io::{BlockBuffer, Disk, File, OpenMode, Runtime};
 
 use crate::{
     block::{BlockError, BlockReader, BlockWriter},
+    directory::numbered,
     mark::create_durably,
     options::{FlushMode, LogOptions},
 };
@@ -70,9 +71,7 @@ pub fn file_name(start: u64) -> String {
 
 /// The start position that a file name states; `None` if it is no segment's.
 pub fn parse_name(name: &str) -> Option<u64> {
-    let digits = name.strip_suffix(SUFFIX)?;
-    let plain = digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit());
-    if plain { digits.parse().ok() } else { None }
+    numbered(name, "", SUFFIX)
 }
 
 /// An open segment.

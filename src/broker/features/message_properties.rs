@@ -4,6 +4,7 @@
 //! `name 0x01 value 0x02 name 0x01 value ...`; the last 0x02 may be missing. As in Java, a piece
 //! without a name or without a value is no property.
 
+use ringmq_base::scan::find_byte as find;
 pub use ringmq_remoting::codes::property::{
     DELAY_TIME_LEVEL as DELAY, ORIGIN_MESSAGE_ID, REAL_QUEUE_ID, REAL_TOPIC, RETRY_TOPIC, WAIT,
 };
@@ -93,24 +94,6 @@ impl<'a> Iterator for Properties<'a> {
         }
         None
     }
-}
-
-/// Position of the first such byte, eight at a time: properties are a few dozen bytes, too short
-/// for a call to `memchr` to pay.
-#[inline]
-fn find(bytes: &[u8], wanted: u8) -> Option<usize> {
-    const LOW: u64 = 0x0101_0101_0101_0101;
-    const HIGH: u64 = 0x8080_8080_8080_8080;
-    let (chunks, rest) = bytes.as_chunks::<8>();
-    for (index, chunk) in chunks.iter().enumerate() {
-        let differs = u64::from_le_bytes(*chunk) ^ (LOW * u64::from(wanted));
-        let equal = differs.wrapping_sub(LOW) & !differs & HIGH;
-        if equal != 0 {
-            return Some(index * 8 + equal.trailing_zeros() as usize / 8);
-        }
-    }
-    let at = rest.iter().position(|byte| *byte == wanted)?;
-    Some(chunks.len() * 8 + at)
 }
 
 /// The value of a property; of the last one if it is there twice, as in a Java map.

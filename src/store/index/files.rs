@@ -19,6 +19,7 @@ use super::page::{FOOTER_ENTRIES, PageEntry, write_footer};
 use crate::{
     LogOptions,
     block::{BlockError, BlockReader, BlockWriter},
+    directory::numbered,
     mark::create_durably,
     segment::{FileOf, log_word},
 };
@@ -68,9 +69,7 @@ pub fn file_name(start: u64) -> String {
 
 /// The first block that a file name states; `None` if it is no index segment's.
 pub fn parse_name(name: &str) -> Option<u64> {
-    let digits = name.strip_prefix(PREFIX)?.strip_suffix(SUFFIX)?;
-    let plain = digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit());
-    if plain { digits.parse().ok() } else { None }
+    numbered(name, PREFIX, SUFFIX)
 }
 
 /// Blocks that the footer of a segment of `blocks` takes.

@@ -15,11 +15,12 @@ use super::{
     page::{PageEntry, read_footer},
     queue::PageRef,
     snapshot::{self, Header, Numbers, SECTION_BYTES, SECTION_PAGES, SECTION_QUEUES, SavedQueue},
-    write::{Progress, remove_if_there},
+    write::Progress,
 };
 use crate::{
     LogOptions, OpenError,
     block::BlockError,
+    directory::remove_if_there,
     keys::SECTION_KEYS,
     mark::Mark,
     recovery::table::Case,

@@ -22,7 +22,10 @@ use ringmq_base::{
 };
 
 use super::{Location, Queue, page::PageEntry};
-use crate::block::{BlockError, BlockReader, BlockWriter};
+use crate::{
+    block::{BlockError, BlockReader, BlockWriter},
+    directory::numbered,
+};
 
 pub const MAGIC: &[u8; 8] = b"RMQSNAP\0";
 pub const VERSION: u32 = 1;
@@ -103,9 +106,7 @@ pub fn file_name(sequence: u64) -> String {
 
 /// The sequence number that a file name states; `None` if it is no snapshot's.
 pub fn parse_name(name: &str) -> Option<u64> {
-    let digits = name.strip_prefix(PREFIX)?.strip_suffix(SUFFIX)?;
-    let plain = digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit());
-    if plain { digits.parse().ok() } else { None }
+    numbered(name, PREFIX, SUFFIX)
 }
 
 /// Bytes of the file for sections of `bytes`.

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     Sink,
+    directory::remove_if_there,
     keys::SECTION_KEYS,
     planted,
     segment::{FileOf, log_word},
@@ -285,13 +286,6 @@ pub async fn write_snapshot<R: Runtime, S: Sink>(shared: &Shared<R, S>) -> Resul
     }
     shared.published.notify();
     Ok(())
-}
-
-pub async fn remove_if_there<D: Disk>(disk: &D, path: &std::path::Path) -> Result<(), DiskError> {
-    match disk.remove(path).await {
-        Err(error) if error.source.kind() != std::io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
 }
 
 async fn fill<R: Runtime, S: Sink>(

@@ -12,7 +12,11 @@ use super::{
     run::{KeySegment, Run},
     sort::Sorting,
 };
-use crate::{index::write::remove_if_there, mark::create_durably, segment::log_word};
+use crate::{
+    directory::{numbered, remove_if_there},
+    mark::create_durably,
+    segment::log_word,
+};
 
 const PREFIX: &str = "keys-";
 const SUFFIX: &str = ".kdx";
@@ -67,9 +71,7 @@ impl KeyOptions {
 
 /// The number that a file name states; `None` if it is no key segment's.
 pub fn parse_name(name: &str) -> Option<u64> {
-    let digits = name.strip_prefix(PREFIX)?.strip_suffix(SUFFIX)?;
-    let plain = digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit());
-    if plain { digits.parse().ok() } else { None }
+    numbered(name, PREFIX, SUFFIX)
 }
 
 /// The segment that runs are appended to.

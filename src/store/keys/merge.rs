@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     ReadError,
-    index::write::remove_if_there,
+    directory::remove_if_there,
     segment::{BufferOf, FileOf},
 };
 

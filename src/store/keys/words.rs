@@ -1,5 +1,7 @@
 //! The keys of a message: its unique id and the words of its user's keys.
 
+use ringmq_base::scan::find_byte;
+
 /// The property that a client's id of the message is in.
 const UNIQUE: &[u8] = b"UNIQ_KEY\x01";
 /// The property with the user's keys, one space between two of them.
@@ -67,22 +69,10 @@ impl<'a> Words<'a> {
     }
 }
 
-/// Position of the first such byte, or the length; eight at a time: properties are a few dozen
-/// bytes, too short for a call to `memchr` to pay.
+/// Position of the first such byte, or the length.
 #[inline]
 fn find(bytes: &[u8], wanted: u8) -> usize {
-    const LOW: u64 = 0x0101_0101_0101_0101;
-    const HIGH: u64 = 0x8080_8080_8080_8080;
-    let (chunks, rest) = bytes.as_chunks::<8>();
-    for (index, chunk) in chunks.iter().enumerate() {
-        let differs = u64::from_le_bytes(*chunk) ^ (LOW * u64::from(wanted));
-        let equal = differs.wrapping_sub(LOW) & !differs & HIGH;
-        if equal != 0 {
-            return index * 8 + equal.trailing_zeros() as usize / 8;
-        }
-    }
-    let whole = chunks.len() * 8;
-    whole + rest.iter().position(|byte| *byte == wanted).unwrap_or(rest.len())
+    find_byte(bytes, wanted).unwrap_or(bytes.len())
 }
 
 #[cfg(test)]

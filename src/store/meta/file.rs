@@ -12,6 +12,7 @@ use ringmq_io::{BlockBuffer as _, Disk as _, DiskError, File as _, OpenMode, Run
 use crate::{
     LogError,
     block::{BlockError, BlockReader, BlockWriter},
+    directory::numbered,
     envelope::{self, Envelope, Kind},
     mark::{Mark, MarkFile, create_complete},
     segment::FileOf,
@@ -33,9 +34,7 @@ pub fn file_name(generation: u64) -> String {
 }
 
 pub fn parse_name(name: &str) -> Option<u64> {
-    let digits = name.strip_prefix("meta-")?.strip_suffix(".log")?;
-    let plain = digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit());
-    if plain { digits.parse().ok() } else { None }
+    numbered(name, "meta-", ".log")
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! Finding the records of a metadata log again.
 
-use std::{io::ErrorKind, path::Path};
+use std::path::Path;
 
 use ringmq_io::{Disk as _, File as _, OpenMode, Runtime};
 
@@ -8,6 +8,7 @@ use super::file::{HEADER_BYTES, MetaFile, MetaHeader, NEW_NAME, file_name, parse
 use crate::{
     OpenError,
     block::BlockError,
+    directory::remove_if_there,
     envelope::{self, Envelope, Kind, Reject},
     mark::{self, Mark, MarkFile, create_durably},
     recovery::table::{Case, Ending, Found, Verdict},
@@ -129,12 +130,7 @@ async fn remove_others<R: Runtime>(
     for (name, _) in disk.list(directory).await? {
         let old = parse_name(&name).is_some_and(|other| other != generation);
         if old || name == NEW_NAME || name == mark::NEW_NAME {
-            match disk.remove(&directory.join(name)).await {
-                Err(error) if error.source.kind() != ErrorKind::NotFound => {
-                    return Err(error.into());
-                }
-                _ => {}
-            }
+            remove_if_there(disk, &directory.join(name)).await?;
         }
     }
     Ok(disk.sync_directory(directory).await?)
