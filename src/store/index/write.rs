@@ -25,8 +25,9 @@ use crate::{
 const BATCH_PAGES: u64 = 128;
 /// A section of a snapshot ends when it has so many bytes, so that other tasks get their turn.
 const SECTION_BYTES_MAX: usize = 128 << 10;
-/// Space that index segments are given at a time, in blocks.
-const ALLOCATE_BLOCKS: u64 = 1024;
+/// Space that index segments are given at a time, in blocks: no more than a write may need, so that
+/// a small disk is not suddenly nearer to its limits than its messages bring it.
+const ALLOCATE_BLOCKS: u64 = BATCH_PAGES;
 /// A snapshot is due when the log has grown by so many times the size of the last one, if that is
 /// more than the options say: writing snapshots stays a small part of all writing.
 const SNAPSHOT_FACTOR: u64 = 4;
