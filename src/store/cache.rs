@@ -21,6 +21,8 @@ use ringmq_io::signal::Notify;
 pub use flights::{Flight, Landing, Slot};
 pub use streams::{Ahead, Streams};
 
+use crate::pace::Pace;
+
 /// Unit of reads of the log; its blocks lie on a grid that begins with the segment.
 pub const LOG_BLOCK_BYTES: u64 = 16 << 10;
 /// What a block costs besides its bytes, about.
@@ -138,13 +140,13 @@ impl Cache {
     }
 
     /// Resolves when `bytes` may be read. Reads of readers that wait come before read-ahead.
-    pub async fn admit(self: &Rc<Self>, bytes: u64) -> Slot {
-        Slot::wait(self.clone(), bytes).await
+    pub async fn admit(self: &Rc<Self>, bytes: u64, pace: Pace) -> Slot {
+        Slot::wait(self.clone(), bytes, pace).await
     }
 
     /// As [`Cache::admit`] for read-ahead, which does not wait: `None` if enough is under way.
-    pub fn admit_ahead(self: &Rc<Self>, bytes: u64) -> Option<Slot> {
-        Slot::try_ahead(self.clone(), bytes)
+    pub fn admit_ahead(self: &Rc<Self>, bytes: u64, pace: Pace) -> Option<Slot> {
+        Slot::try_ahead(self.clone(), bytes, pace)
     }
 
     pub fn counters(&self) -> CacheCounters {
@@ -181,6 +183,14 @@ impl Lifecycle<BlockKey, Block> for CountEvictions {
 struct Gate {
     bytes: Cell<u64>,
     room: Notify,
+}
+
+impl Gate {
+    /// A single read fits, however large.
+    fn fits(&self, bytes: u64, most: u64) -> bool {
+        let under_way = self.bytes.get();
+        under_way == 0 || under_way + bytes <= most
+    }
 }
 
 #[cfg(test)]

@@ -103,12 +103,14 @@ async fn write<R: Runtime, S: Sink>(
     }
     let writer = segment.writer.borrow().clone().expect("the segment is open for writing");
     let began = shared.runtime.monotonic();
+    shared.pacing.write_began();
     let result = writer.write(&buffer, from - segment.start).await;
-    let took = shared.runtime.monotonic().saturating_sub(began);
+    let ended = shared.runtime.monotonic();
+    shared.pacing.write_ended(ended);
     pool.put(buffer);
     result?;
     segment.dirty.set(shared.options.flush == FlushMode::Async);
-    shared.state.borrow_mut().note_write(written, took);
+    shared.state.borrow_mut().note_write(written, ended.saturating_sub(began));
     Ok(())
 }
 

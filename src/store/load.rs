@@ -14,13 +14,14 @@ use crate::{
     Log, ReadError, Sink,
     cache::{Ahead, Block, BlockKey, Found, LOG_BLOCK_BYTES, Landing, Slot},
     envelope::{self, Envelope, Kind, Reject},
+    pace::Pace,
     segment::{BufferOf, Segment},
     shared::{Operation, Shared},
     tail::{block_ceiling, block_floor},
 };
 
-/// Largest read from a file.
-const READ_BYTES_MAX: u64 = 1 << 20;
+/// Largest range that is checked in one go, unless a single record is larger.
+const GROUP_BYTES_MAX: u64 = 1 << 20;
 /// Records closer than this are read in one go.
 const MERGE_GAP_BYTES: u64 = 32 << 10;
 /// Of a record, up to the end of its physical offset.
@@ -42,7 +43,7 @@ impl<R: Runtime, S: Sink> Log<R, S> {
             let joins = |end: &mut u64, (position, size): &(LogPosition, u32)| {
                 let next = position.0 + u64::from(*size);
                 let near = position.0.saturating_sub(*end) <= MERGE_GAP_BYTES;
-                let joins = near && next - from <= READ_BYTES_MAX && next <= segment_end;
+                let joins = near && next - from <= GROUP_BYTES_MAX && next <= segment_end;
                 if joins {
                     *end = next;
                 }
@@ -165,8 +166,9 @@ impl<R: Runtime, S: Sink> Log<R, S> {
         let mut at = block_floor(from);
         let until = block_ceiling(cold_end);
         while from < cold_end && at < until {
-            let count = (until - at).min(READ_BYTES_MAX);
-            let _slot = self.shared.cache.admit(count).await;
+            let pace = pace(&self.shared);
+            let count = (until - at).min(pace.read_bytes);
+            let _slot = self.shared.cache.admit(count, pace).await;
             let read = read_file(&self.shared, &segment, at, count).await?;
             let read = read.bytes();
             let stop = cold_end.min(at + count);
@@ -207,14 +209,15 @@ impl<R: Runtime, S: Sink> Log<R, S> {
         let shared = &self.shared;
         let limit = final_end(shared, segment);
         let start = block_start(segment, at);
+        let pace = pace(shared);
         let mut until = start + LOG_BLOCK_BYTES;
-        while until < end && until - start < READ_BYTES_MAX && !has(shared, until, end) {
+        while until < end && until - start < pace.read_bytes && !has(shared, until, end) {
             until += LOG_BLOCK_BYTES;
         }
         let (stop, until) = (until.min(end), until.min(limit));
         assert!(block_ceiling(stop) <= until, "what is cold is final");
         let landing = shared.cache.depart(block_keys(start, until));
-        let slot = shared.cache.admit(until - start).await;
+        let slot = shared.cache.admit(until - start, pace).await;
         let read = read_file(shared, segment, start, until - start).await?;
         let read = read.bytes();
         drop(slot);
@@ -288,6 +291,10 @@ fn final_end<R: Runtime, S: Sink>(shared: &Shared<R, S>, segment: &Segment<R>) -
     written.min(segment.end()).min(zeroing.unwrap_or(u64::MAX))
 }
 
+fn pace<R: Runtime, S: Sink>(shared: &Shared<R, S>) -> Pace {
+    shared.pacing.pace(shared.runtime.monotonic())
+}
+
 /// Reads whole blocks; fewer than asked for where the file ends.
 async fn read_file<R: Runtime, S: Sink>(
     shared: &Shared<R, S>,
@@ -336,6 +343,8 @@ fn fetch_ahead<R: Runtime, S: Sink>(shared: &Rc<Shared<R, S>>, ahead: Ahead, rea
     while start < wanted && last(start) <= limit && !missing(start) {
         start = last(start);
     }
+    let pace = pace(shared);
+    let wanted = wanted.min(start + pace.read_bytes);
     let mut until = start;
     while until < wanted && last(until) <= limit && missing(until) {
         until = last(until);
@@ -345,7 +354,7 @@ fn fetch_ahead<R: Runtime, S: Sink>(shared: &Rc<Shared<R, S>>, ahead: Ahead, rea
         streams.fetched(ahead.stream, start, false);
         return;
     }
-    let Some(slot) = shared.cache.admit_ahead(until - start) else {
+    let Some(slot) = shared.cache.admit_ahead(until - start, pace) else {
         return;
     };
     streams.fetched(ahead.stream, until, true);
@@ -384,6 +393,7 @@ impl<R: Runtime> AheadFlight<R> {
 }
 
 const _: () = {
-    assert!(READ_BYTES_MAX.is_multiple_of(LOG_BLOCK_BYTES));
+    assert!(Pace::ALONE.read_bytes.is_multiple_of(LOG_BLOCK_BYTES));
+    assert!(Pace::BESIDE_WRITES.read_bytes.is_multiple_of(LOG_BLOCK_BYTES));
     assert!(LOG_BLOCK_BYTES.is_multiple_of(BLOCK_BYTES as u64));
 };

@@ -10,11 +10,7 @@ use std::{
 use ringmq_io::signal::Notify;
 
 use super::{Block, BlockKey, Cache, Gate};
-
-/// Bytes of one log on their way from disk, before further reads wait. A single read may be larger.
-pub const IN_FLIGHT_BYTES_MAX: u64 = 8 << 20;
-/// Read-ahead leaves the rest to reads that somebody waits for.
-pub const AHEAD_IN_FLIGHT_BYTES_MAX: u64 = IN_FLIGHT_BYTES_MAX / 2;
+use crate::pace::Pace;
 
 #[derive(Default)]
 pub struct Flights {
@@ -101,15 +97,15 @@ pub struct Slot {
 }
 
 impl Slot {
-    pub(super) async fn wait(cache: Rc<Cache>, bytes: u64) -> Slot {
-        while cache.flights.gate.bytes.get() >= IN_FLIGHT_BYTES_MAX {
+    pub(super) async fn wait(cache: Rc<Cache>, bytes: u64, pace: Pace) -> Slot {
+        while !cache.flights.gate.fits(bytes, pace.in_flight_bytes) {
             cache.flights.gate.room.wait().await;
         }
         Slot::take(cache, bytes)
     }
 
-    pub(super) fn try_ahead(cache: Rc<Cache>, bytes: u64) -> Option<Slot> {
-        let fits = cache.flights.gate.bytes.get() + bytes <= AHEAD_IN_FLIGHT_BYTES_MAX;
+    pub(super) fn try_ahead(cache: Rc<Cache>, bytes: u64, pace: Pace) -> Option<Slot> {
+        let fits = cache.flights.gate.fits(bytes, pace.ahead_bytes);
         fits.then(|| Slot::take(cache, bytes))
     }
 
@@ -163,13 +159,13 @@ mod tests {
         let sim = Sim::new(3);
         sim.run(async |runtime| {
             let cache = Rc::new(Cache::new(1 << 20));
-            let first = cache.admit(IN_FLIGHT_BYTES_MAX).await;
-            assert!(cache.admit_ahead(4096).is_none());
+            let first = cache.admit(Pace::ALONE.in_flight_bytes, Pace::ALONE).await;
+            assert!(cache.admit_ahead(4096, Pace::ALONE).is_none());
             let admitted = Rc::new(Cell::new(0));
             for _ in 0..3 {
                 let (cache, admitted) = (cache.clone(), admitted.clone());
                 runtime.spawn(Shares::ColdRead, "reader", async move {
-                    let _slot = cache.admit(4096).await;
+                    let _slot = cache.admit(4096, Pace::ALONE).await;
                     admitted.set(admitted.get() + 1);
                 });
             }
@@ -178,7 +174,7 @@ mod tests {
             drop(first);
             runtime.sleep(Duration::from_millis(1)).await;
             assert_eq!(admitted.get(), 3);
-            assert!(cache.admit_ahead(4096).is_some());
+            assert!(cache.admit_ahead(4096, Pace::ALONE).is_some());
         });
     }
 }
