@@ -1,10 +1,11 @@
 //! One thread that sends: closed loop (a request per free slot) or open loop (on schedule).
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use mio::{Events, Poll, Token};
 use serde_json::json;
 
+use crate::alarm::Alarm;
 use crate::clock::nanoseconds;
 use crate::connection::{Connection, Received};
 use crate::plan::Plan;
@@ -20,11 +21,14 @@ use crate::worker::{
 
 /// Output is written when it has so many bytes, so that the start times of requests stay true.
 const WRITE_BYTES: usize = 64 * 1024;
+/// A shorter wait is not worth a sleep.
+const SPIN: Duration = Duration::from_micros(10);
 
 /// A sending thread.
 pub struct Producer {
     shared: Shared,
     poll: Poll,
+    alarm: Alarm,
     connections: Vec<Link>,
     brokers: Vec<BrokerFrames>,
     sender: Sender,
@@ -75,8 +79,10 @@ impl Producer {
             .collect();
         let requests_rate = options.rate.map(|rate| rate / f64::from(options.batch));
         let requests = options.messages.map(|all| all.div_ceil(u64::from(options.batch)));
+        let poll = Poll::new()?;
         let mut producer = Producer {
-            poll: Poll::new()?,
+            alarm: Alarm::new(poll.registry())?,
+            poll,
             connections: Vec::new(),
             sender: Sender {
                 stamp: Stamp::new(shared.clock.wall_ms(shared.clock.now_ns())),
@@ -124,8 +130,9 @@ impl Producer {
                 tick_ns = now_ns + nanoseconds(TICK);
                 self.tick(now_ns);
             }
-            self.send_due();
-            self.poll.poll(&mut events, Some(self.patience()))?;
+            let full = self.send_due();
+            let patience = if full { TICK } else { self.patience()? };
+            self.poll.poll(&mut events, Some(patience))?;
             for event in &events {
                 let Token(index) = event.token();
                 let all = event.is_read_closed() || event.is_error();
@@ -142,13 +149,20 @@ impl Producer {
         self.sender.remaining = 0;
     }
 
-    /// How long the poll may wait. Its resolution is a millisecond, so shorter waits are spun away.
-    fn patience(&self) -> std::time::Duration {
+    /// How long the poll may wait until the next request is due.
+    fn patience(&self) -> anyhow::Result<Duration> {
         let Some(schedule) = &self.schedule else {
-            return TICK;
+            return Ok(TICK);
         };
         let wait_ns = schedule.next_due_ns().saturating_sub(self.shared.clock.now_ns());
-        std::time::Duration::from_millis(wait_ns / 1_000_000).min(TICK)
+        let wait = Duration::from_nanos(wait_ns);
+        if wait < SPIN {
+            return Ok(Duration::ZERO);
+        }
+        if wait < TICK {
+            self.alarm.set(wait)?;
+        }
+        Ok(TICK)
     }
 
     fn serve(&mut self, index: usize, readable: bool, until_closed: bool) {
@@ -171,10 +185,11 @@ impl Producer {
         }
     }
 
-    /// Open loop: sends what is due on connections in turn; what finds no free slot stays due.
-    fn send_due(&mut self) {
+    /// Open loop: sends what is due on connections in turn; what finds no free slot stays due, and
+    /// then it answers true.
+    fn send_due(&mut self) -> bool {
         let Some(schedule) = &mut self.schedule else {
-            return;
+            return false;
         };
         let now_ns = self.shared.clock.now_ns();
         let count = self.connections.len();
@@ -207,6 +222,7 @@ impl Producer {
                 link.lose(&self.shared, &mut self.recorder);
             }
         }
+        full == count
     }
 
     /// Time-outs, heartbeats, lost connections; in a closed loop also the first requests.
