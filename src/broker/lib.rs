@@ -36,6 +36,8 @@ mod shard;
 mod storage;
 mod storage_facts;
 mod take;
+#[cfg(test)]
+mod testing;
 mod totals;
 
 pub use start::{Broker, StartError, start};

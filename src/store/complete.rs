@@ -7,10 +7,7 @@ use ringmq_base::{LogId, limits::BLOCK_BYTES};
 use ringmq_io::{Disk, DiskError, File as _, OpenMode, Runtime};
 
 use crate::{
-    Manifest, OpenError,
-    block::BlockWriter,
-    log_directory,
-    mark::{self, create_durably},
+    Manifest, OpenError, block::BlockWriter, directory::create_durably, log_directory, mark,
     recovery::table::Case,
 };
 

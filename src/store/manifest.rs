@@ -12,7 +12,7 @@ use crate::{
     OpenError,
     block::{BlockError, BlockReader, BlockWriter},
     complete::refuse_missing,
-    mark::create_durably,
+    directory::create_durably,
     segment,
 };
 

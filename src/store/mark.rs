@@ -8,7 +8,7 @@ use ringmq_io::{BlockBuffer, Disk, File, OpenMode, Runtime, signal::Notify};
 
 use crate::{
     block::{BlockError, BlockReader, BlockWriter},
-    directory::remove_if_there,
+    directory::create_durably,
     segment::FileOf,
 };
 
@@ -100,46 +100,6 @@ pub async fn create<D: Disk>(disk: &D, directory: &Path, mark: Mark) -> DiskResu
     blocks.chunks_mut(BLOCK_BYTES).for_each(|block| mark.write(block));
     let room = blocks.len() as u64;
     create_durably(disk, &directory.join(NEW_NAME), &directory.join(FILE_NAME), &blocks, room).await
-}
-
-/// Creates `path` with `content` and so many bytes of space by way of `new`, over what is left of
-/// an earlier try. When it resolves, the file is complete and durable under its name; before,
-/// nothing has that name.
-pub async fn create_durably<D: Disk>(
-    disk: &D,
-    new: &Path,
-    path: &Path,
-    content: &[u8],
-    allocate: u64,
-) -> DiskResult<()> {
-    create_complete(disk, new, content, allocate).await?;
-    disk.rename_durably(new, path).await
-}
-
-/// Creates the file `new` with `content`, synced but without a durable name. Nothing is left of it
-/// after an error, if the disk allows.
-pub async fn create_complete<D: Disk>(
-    disk: &D,
-    new: &Path,
-    content: &[u8],
-    allocate: u64,
-) -> DiskResult<()> {
-    remove_if_there(disk, new).await?;
-    let file = disk.create(new, OpenMode::Write).await?;
-    let mut buffer = disk.buffer(content.len());
-    buffer.bytes_mut().copy_from_slice(content);
-    let filled = async {
-        file.allocate(0, allocate).await?;
-        file.write(&buffer, 0).await?;
-        file.sync().await
-    };
-    let filled = filled.await;
-    let closed = file.close().await;
-    let result = filled.and(closed);
-    if result.is_err() {
-        let _ = disk.remove(new).await;
-    }
-    result
 }
 
 /// The open mark file. One write at a time.

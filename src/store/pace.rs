@@ -26,7 +26,7 @@ impl Pace {
     /// Nobody waits for a write.
     pub const ALONE: Pace =
         Pace { read_bytes: 1 << 20, in_flight_bytes: 8 << 20, ahead_bytes: 4 << 20 };
-    /// One read at a time.
+    /// About one read at a time.
     pub const BESIDE_WRITES: Pace =
         Pace { read_bytes: 128 << 10, in_flight_bytes: 128 << 10, ahead_bytes: 128 << 10 };
 }

@@ -12,8 +12,7 @@ use ringmq_io::{BlockBuffer, Disk, File, OpenMode, Runtime};
 
 use crate::{
     block::{BlockError, BlockReader, BlockWriter},
-    directory::numbered,
-    mark::create_durably,
+    directory::{create_durably, numbered},
     options::{FlushMode, LogOptions},
 };
 

@@ -19,8 +19,7 @@ use super::page::{FOOTER_ENTRIES, PageEntry, write_footer};
 use crate::{
     LogOptions,
     block::{BlockError, BlockReader, BlockWriter},
-    directory::numbered,
-    mark::create_durably,
+    directory::{create_durably, numbered},
     segment::{FileOf, log_word},
 };
 

@@ -13,8 +13,7 @@ use super::{
     sort::Sorting,
 };
 use crate::{
-    directory::{numbered, remove_if_there},
-    mark::create_durably,
+    directory::{create_durably, numbered, remove_if_there},
     segment::log_word,
 };
 

@@ -12,9 +12,9 @@ use ringmq_io::{BlockBuffer as _, Disk as _, DiskError, File as _, OpenMode, Run
 use crate::{
     LogError,
     block::{BlockError, BlockReader, BlockWriter},
-    directory::numbered,
+    directory::{create_complete, numbered},
     envelope::{self, Envelope, Kind},
-    mark::{Mark, MarkFile, create_complete},
+    mark::{Mark, MarkFile},
     segment::FileOf,
     tail::{block_ceiling, block_floor},
     zero::is_full,

@@ -8,9 +8,9 @@ use super::file::{HEADER_BYTES, MetaFile, MetaHeader, NEW_NAME, file_name, parse
 use crate::{
     OpenError,
     block::BlockError,
-    directory::remove_if_there,
+    directory::{create_durably, remove_if_there},
     envelope::{self, Envelope, Kind, Reject},
-    mark::{self, Mark, MarkFile, create_durably},
+    mark::{self, Mark, MarkFile},
     recovery::table::{Case, Ending, Found, Verdict},
     tail::block_floor,
 };

@@ -25,7 +25,7 @@ fn cold_options(cache: usize) -> LogOptions {
 }
 
 /// About 1.5 MiB in one queue, closed in order.
-fn filled(seed: u64) -> SimDisk {
+pub fn filled(seed: u64) -> SimDisk {
     let sim = Sim::new(seed);
     sim.run(async |runtime| {
         let (log, _) =
@@ -65,7 +65,7 @@ async fn read(log: &TestLog, from: i64, messages: usize) -> Result<i64, ReadErro
     Ok(offset)
 }
 
-async fn sweep(log: &TestLog, from: i64) {
+pub async fn sweep(log: &TestLog, from: i64) {
     let mut next = from;
     while next < MESSAGES {
         next = read(log, next, 32).await.expect("reads");
@@ -73,7 +73,7 @@ async fn sweep(log: &TestLog, from: i64) {
 }
 
 /// Runs with the log open, and closes it.
-fn with_log(sim: &Sim, cache: usize, story: impl AsyncFnOnce(SimRuntime, TestLog)) {
+pub fn with_log(sim: &Sim, cache: usize, story: impl AsyncFnOnce(SimRuntime, TestLog)) {
     sim.run(async |runtime| {
         let oracle = SharedOracle::default();
         let (log, _) = open(&runtime, cold_options(cache), &oracle).await.expect("opens");

@@ -1,0 +1,154 @@
+//! A whole broker of one shard on the simulated machine, and a client that talks to it.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::{Arc, mpsc},
+    time::Duration,
+};
+
+use ringmq_base::{ShardId, config::BrokerConfig};
+use ringmq_io::{
+    Clock as _, Net, Runtime as _, Shares, Spawn as _, Stream,
+    mailbox::mailbox,
+    sim::{SimRuntime, SimStream},
+};
+use ringmq_remoting::{
+    codes::request,
+    command::Header,
+    encode,
+    frame::{Frame, Serialization},
+};
+
+use crate::{
+    facts::Facts,
+    mesh::Message,
+    router::Lanes,
+    serve::{Seat, run},
+};
+
+const PORT: u16 = 10_911;
+
+/// Small segments and a broker that looks after them every second.
+pub fn config(keys: &[(&str, &str)]) -> BrokerConfig {
+    let fixed = [
+        ("brokerName", "sim"),
+        ("brokerIP1", "127.0.0.1"),
+        ("storePathRootDir", "store"),
+        ("mappedFileSizeCommitLog", "1048576"),
+        ("zeroAheadBytes", "262144"),
+        ("cleanResourceInterval", "1000"),
+        ("deleteWhen", "00;01;02;03;04;05;06;07;08;09;10;11;12;13;14;15;16;17;18;19;20;21;22;23"),
+    ];
+    let set: Vec<_> = fixed
+        .iter()
+        .chain(keys)
+        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+        .collect();
+    BrokerConfig::load(None, &set).expect("sound keys").config
+}
+
+/// Starts a broker of one shard; it ends with the simulation, or at the message that comes back.
+pub fn start(runtime: &SimRuntime, config: BrokerConfig) -> ringmq_io::mailbox::Sender<Message> {
+    let facts = Facts::new(config, Vec::new(), 1, runtime.now_ms()).expect("sound facts");
+    let (requests, requests_inbox) = mailbox::<Message>(1024);
+    let (replies, replies_inbox) = mailbox::<Message>(1024);
+    let (report, _) = mpsc::channel();
+    let seat = Seat {
+        id: ShardId(0),
+        facts: Arc::new(facts),
+        lanes: vec![Lanes { requests: requests.clone(), replies }],
+        requests: requests_inbox,
+        replies: replies_inbox,
+        report,
+    };
+    let own = runtime.clone();
+    runtime.spawn(Shares::Foreground, "broker", async move { run(own, seat).await });
+    requests
+}
+
+pub struct Client {
+    stream: SimStream,
+    opaque: i32,
+}
+
+pub struct Answer {
+    pub code: i32,
+    pub remark: String,
+    pub fields: BTreeMap<String, String>,
+    pub body: Vec<u8>,
+}
+
+impl Client {
+    pub async fn connect(runtime: &SimRuntime) -> Client {
+        let address = SocketAddr::from(([127, 0, 0, 1], PORT));
+        loop {
+            match runtime.net().connect(address).await {
+                Ok(stream) => return Client { stream, opaque: 0 },
+                Err(_) => runtime.sleep(Duration::from_millis(1)).await,
+            }
+        }
+    }
+
+    pub async fn call(&mut self, code: i32, fields: &[(&str, &str)], body: &[u8]) -> Answer {
+        self.opaque += 1;
+        let mut out = Vec::new();
+        let json = Serialization::Json;
+        encode::request(&mut out, json, code, self.opaque, false, fields, body);
+        let mut rest = out.as_slice();
+        while !rest.is_empty() {
+            let count = self.stream.write(rest).await.expect("the broker reads");
+            rest = &rest[count..];
+        }
+        let mut frame = self.exactly(4).await;
+        let length = u32::from_be_bytes(*frame.first_chunk().expect("four bytes")) as usize;
+        let behind = self.exactly(length).await;
+        frame.extend(behind);
+        let frame = Frame::parse(&frame).expect("a frame");
+        let header = Header::decode(&frame).expect("a header");
+        let fields = header.fields.iter();
+        Answer {
+            code: header.code,
+            remark: header.remark.as_deref().unwrap_or_default().to_owned(),
+            fields: fields.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+            body: frame.body.to_vec(),
+        }
+    }
+
+    async fn exactly(&self, count: usize) -> Vec<u8> {
+        let mut bytes = vec![0; count];
+        let mut filled = 0;
+        while filled < count {
+            let read = self.stream.read(&mut bytes[filled..]).await.expect("the broker answers");
+            assert!(read > 0, "the broker closed the connection");
+            filled += read;
+        }
+        bytes
+    }
+
+    /// To queue 0 of `Topic`.
+    pub async fn send(&mut self, body: &[u8]) -> Answer {
+        let fields = [
+            ("a", "producer"),
+            ("b", "Topic"),
+            ("c", "TBW102"),
+            ("d", "1"),
+            ("e", "0"),
+            ("f", "0"),
+            ("g", "1"),
+            ("h", "0"),
+            ("i", ""),
+            ("j", "0"),
+            ("k", "false"),
+            ("l", "0"),
+            ("m", "false"),
+        ];
+        self.call(request::SEND_MESSAGE_V2, &fields, body).await
+    }
+
+    /// What a request for an offset of that queue answers.
+    pub async fn offset(&mut self, code: i32) -> i64 {
+        let answer = self.call(code, &[("topic", "Topic"), ("queueId", "0")], b"").await;
+        answer.fields["offset"].parse().expect("a number")
+    }
+}
