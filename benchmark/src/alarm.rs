@@ -1,6 +1,6 @@
-//! Wakes a thread that polls at a time that is finer than the milliseconds of `epoll_wait`. Spinning
-//! would be finer still, but takes the core from whoever works for the server there, such as the
-//! kernel thread that completes its writes.
+//! Wakes a thread that polls at a time that is finer than the milliseconds of `epoll_wait`.
+//! Spinning would be finer still, but takes the core from whoever works for the server there, such
+//! as the kernel thread that completes its writes.
 
 use std::{
     os::fd::{AsFd as _, AsRawFd as _},

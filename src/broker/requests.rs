@@ -171,6 +171,8 @@ requests! {
     GET_CONSUMER_CONNECTION_LIST Control Inspect 64 * KIB => group::consumer_connections;
     GET_PRODUCER_CONNECTION_LIST Control Inspect 64 * KIB => group::producer_connections;
     GET_CONSUME_STATS Control Inspect 64 * KIB => group::consume_stats;
+    QUERY_TOPIC_CONSUME_BY_WHO Control Inspect 64 * KIB => group::consumers_of_topic;
+    QUERY_TOPICS_BY_CONSUMER Control Inspect 64 * KIB => group::topics_of_group;
     GET_BROKER_RUNTIME_INFO Control Inspect 64 * KIB => runtime_info::runtime_info;
     STORAGE_PLAN Control Inspect 64 * KIB => storage::plan;
     DELETE_EXPIRED_COMMITLOG Control Admin 64 * KIB => storage::delete_expired;

@@ -12,7 +12,6 @@ use crate::{
     checkpoint, flusher,
     index::{self, read::PageCache},
     keys,
-    mark::MarkFile,
     options::FlushMode,
     pace::Pacing,
     recovery::{Recovered, recover},
@@ -309,8 +308,7 @@ fn assemble<R: Runtime, S: Sink>(
         written_messages: 0,
         counters: Counters::default(),
     };
-    let mark: MarkFile<R> = recovered.mark;
-    assert_eq!(mark.last().position, end);
+    assert_eq!(recovered.mark.last().position, end);
     Shared {
         key_work: state.keys.changed.clone(),
         key_files: recovered.key_files,
@@ -327,7 +325,7 @@ fn assemble<R: Runtime, S: Sink>(
         progress: recovered.progress.into(),
         snapshot_wanted: recovered.anew.into(),
         index_work: Default::default(),
-        mark,
+        mark: recovered.mark,
         scrub: Default::default(),
         spares: Default::default(),
         appended: Default::default(),

@@ -183,7 +183,7 @@ fn a_full_disk_refuses_with_a_reason_loses_nothing_and_goes_on_by_itself() {
         });
         let refusal = refusal.expect("the disk is full");
         println!("cycle {cycle}: refused with {}: {}", refusal.code, refusal.remark);
-        // The growing segment notices first or the look at the disk's level does; both say what to do.
+        // The growing segment notices first, or the look at the disk's level; both say what to do.
         let remedies = ["free some space", "Free space there"];
         let reason = remedies.iter().any(|remedy| refusal.remark.contains(remedy));
         assert!(reason, "no reason: {refusal:?}");

@@ -1,4 +1,4 @@
-//! Topics that are deleted and made again.
+//! Topics that are deleted and made again, and who consumes which.
 
 use ringmq_remoting::codes::{request, response};
 
@@ -76,4 +76,40 @@ fn an_offset_of_a_topic_made_again_never_names_an_old_message() {
     check(&mut client, "third", 0, 5);
     fill(&mut client, "third", 1, 5);
     check(&mut client, "third", 1, 5);
+}
+
+fn list(client: &mut Client, code: i32, field: (&str, &str), name: &str) -> Vec<String> {
+    let reply = client.call(code, &[field], b"").expect("an answer").expect(response::SUCCESS);
+    let body: serde_json::Value = serde_json::from_slice(&reply.body).expect("JSON");
+    let names = body[name].as_array().expect("a list").iter();
+    names.map(|name| name.as_str().expect("text").to_owned()).collect()
+}
+
+#[test]
+fn groups_are_found_by_topic_and_topics_by_group_over_all_shards() {
+    let directory = process::directory("whoconsumes");
+    let server = Server::start(directory.path(), &Settings { shards: 2, ..Settings::default() });
+    let mut client = server.client();
+    for topic in ["one", "two"] {
+        client.create_topic(topic, 4).expect("the broker serves").expect(0);
+    }
+    for (group, topic, queue) in [("g1", "one", "0"), ("g1", "two", "3"), ("g2", "one", "1")] {
+        let fields =
+            [("consumerGroup", group), ("topic", topic), ("queueId", queue), ("commitOffset", "0")];
+        let reply = client.call(request::UPDATE_CONSUMER_OFFSET, &fields, b"");
+        reply.expect("an answer").expect(response::SUCCESS);
+    }
+    let mut groups = |topic| {
+        let code = request::QUERY_TOPIC_CONSUME_BY_WHO;
+        list(&mut client, code, ("topic", topic), "groupList")
+    };
+    assert_eq!(groups("one"), ["g1", "g2"]);
+    assert_eq!(groups("two"), ["g1"]);
+    assert!(groups("three").is_empty());
+    let mut topics = |group| {
+        let code = request::QUERY_TOPICS_BY_CONSUMER;
+        list(&mut client, code, ("group", group), "topicList")
+    };
+    assert_eq!(topics("g1"), ["one", "two"]);
+    assert!(topics("g3").is_empty());
 }

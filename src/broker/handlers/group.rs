@@ -1,21 +1,23 @@
 //! Consumer and producer groups: UPDATE_AND_CREATE_SUBSCRIPTIONGROUP (200),
 //! DELETE_SUBSCRIPTIONGROUP (207), GET_ALL_SUBSCRIPTIONGROUP_CONFIG (201),
-//! GET_CONSUMER_CONNECTION_LIST (203), GET_PRODUCER_CONNECTION_LIST (204), GET_CONSUME_STATS (208).
-//! Handled by the control shard.
+//! GET_CONSUMER_CONNECTION_LIST (203), GET_PRODUCER_CONNECTION_LIST (204), GET_CONSUME_STATS (208),
+//! QUERY_TOPIC_CONSUME_BY_WHO (300), QUERY_TOPICS_BY_CONSUMER (343). Handled by the control
+//! shard.
 
-use std::{collections::BTreeMap, rc::Rc};
+use std::{collections::BTreeMap, rc::Rc, sync::Arc};
 
 use ringmq_io::Runtime;
 use ringmq_remoting::{
     body::{
-        Connection, ConsumeStats, ConsumerConnection, OffsetWrapper, ProducerConnection,
-        SubscriptionData, SubscriptionGroupConfig, SubscriptionGroupWrapper,
+        Connection, ConsumeStats, ConsumerConnection, GroupList, OffsetWrapper, ProducerConnection,
+        SubscriptionData, SubscriptionGroupConfig, SubscriptionGroupWrapper, TopicList,
     },
     codes::response,
     fastjson,
     headers::admin::{
         DeleteSubscriptionGroupRequestHeader, GetConsumeStatsRequestHeader,
         GetConsumerConnectionListRequestHeader, GetProducerConnectionListRequestHeader,
+        GroupRequestHeader, TopicRequestHeader,
     },
 };
 
@@ -157,21 +159,55 @@ pub async fn producer_connections<R: Runtime>(
     Ok(Response::with_body(fastjson::to_vec(&ProducerConnection { connection_set })))
 }
 
+type Offsets = (Arc<str>, Arc<str>, Vec<(i32, i64)>);
+
+/// Topic, group and consumer offsets of one group or of all, from all shards.
+async fn offsets<R: Runtime>(shard: &Rc<Shard<R>>, group: Option<&str>) -> Vec<Offsets> {
+    let mut all = Vec::new();
+    for owner in shard.everybody() {
+        let ask = Ask::Offsets { group: group.map(str::to_owned) };
+        let Answer::Offsets(changes) = shard.ask(owner, ask).await else {
+            continue;
+        };
+        all.extend(changes.into_iter().filter_map(|change| match change {
+            MetaChange::Offsets { topic, group, offsets } => Some((topic, group, offsets)),
+            _ => None,
+        }));
+    }
+    all
+}
+
+/// The groups that consume a topic now, or once did: they have offsets in it.
+pub async fn consumers_of_topic<R: Runtime>(
+    shard: &Rc<Shard<R>>,
+    request: &Request<'_>,
+) -> Handled {
+    let TopicRequestHeader { topic: wanted } = TopicRequestHeader::decode(&request.header.fields)?;
+    let stored = offsets(shard, None).await;
+    let stored = stored.into_iter().filter(|(topic, ..)| **topic == *wanted);
+    let mut body = GroupList::default();
+    body.group_list.extend(stored.map(|(_, group, _)| group.to_string()));
+    let clients = &shard.control().tables.borrow().clients;
+    body.group_list.extend(clients.groups_of_topic(&wanted).map(|group| group.to_string()));
+    Ok(Response::with_body(fastjson::to_vec(&body)))
+}
+
+/// The topics in which a group has offsets.
+pub async fn topics_of_group<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) -> Handled {
+    let GroupRequestHeader { group } = GroupRequestHeader::decode(&request.header.fields)?;
+    let stored = offsets(shard, Some(&group)).await;
+    let mut body = TopicList::default();
+    body.topic_list.extend(stored.into_iter().map(|(topic, ..)| topic.to_string()));
+    Ok(Response::with_body(fastjson::to_vec(&body)))
+}
+
 /// How far a group is in its topics, or in one of them.
 pub async fn consume_stats<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) -> Handled {
     let header = GetConsumeStatsRequestHeader::decode(&request.header.fields)?;
     let group = &header.consumer_group;
     let mut stored: BTreeMap<String, BTreeMap<i32, i64>> = BTreeMap::new();
-    for owner in shard.everybody() {
-        let ask = Ask::Offsets { group: Some(group.clone()) };
-        let Answer::Offsets(changes) = shard.ask(owner, ask).await else {
-            continue;
-        };
-        for change in changes {
-            if let MetaChange::Offsets { topic, offsets, .. } = change {
-                stored.entry(topic.to_string()).or_default().extend(offsets);
-            }
-        }
+    for (topic, _, offsets) in offsets(shard, Some(group)).await {
+        stored.entry(topic.to_string()).or_default().extend(offsets);
     }
     let wanted: Vec<String> = match header.topic.as_deref().filter(|topic| !topic.is_empty()) {
         Some(topic) => vec![topic.to_owned()],
