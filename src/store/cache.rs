@@ -9,19 +9,14 @@
 mod flights;
 mod streams;
 
-use std::{
-    cell::{Cell, RefCell},
-    ops::Range,
-    rc::Rc,
-};
+use std::{cell::RefCell, ops::Range, rc::Rc};
 
 use quick_cache::{Lifecycle, OptionsBuilder, Weighter, unsync};
-use ringmq_io::signal::Notify;
 
 pub use flights::{Flight, Landing, Slot};
 pub use streams::{Ahead, Streams};
 
-use crate::pace::Pace;
+use crate::pacing::ReadBudget;
 
 /// Unit of reads of the log; its blocks lie on a grid that begins with the segment.
 pub const LOG_BLOCK_BYTES: u64 = 16 << 10;
@@ -140,13 +135,13 @@ impl Cache {
     }
 
     /// Resolves when `bytes` may be read. Reads of readers that wait come before read-ahead.
-    pub async fn admit(self: &Rc<Self>, bytes: u64, pace: Pace) -> Slot {
-        Slot::wait(self.clone(), bytes, pace).await
+    pub async fn admit(self: &Rc<Self>, bytes: u64, budget: ReadBudget) -> Slot {
+        Slot::wait(self.clone(), bytes, budget).await
     }
 
     /// As [`Cache::admit`] for read-ahead, which does not wait: `None` if enough is under way.
-    pub fn admit_ahead(self: &Rc<Self>, bytes: u64, pace: Pace) -> Option<Slot> {
-        Slot::try_ahead(self.clone(), bytes, pace)
+    pub fn admit_ahead(self: &Rc<Self>, bytes: u64, budget: ReadBudget) -> Option<Slot> {
+        Slot::try_ahead(self.clone(), bytes, budget)
     }
 
     pub fn counters(&self) -> CacheCounters {
@@ -175,21 +170,6 @@ impl Lifecycle<BlockKey, Block> for CountEvictions {
 
     fn on_evict(&self, _: &mut (), _: BlockKey, _: Block) {
         self.0.borrow_mut().evictions += 1;
-    }
-}
-
-/// Room for reads, and who waits for it.
-#[derive(Default)]
-struct Gate {
-    bytes: Cell<u64>,
-    room: Notify,
-}
-
-impl Gate {
-    /// A single read fits, however large.
-    fn fits(&self, bytes: u64, most: u64) -> bool {
-        let under_way = self.bytes.get();
-        under_way == 0 || under_way + bytes <= most
     }
 }
 

@@ -30,7 +30,7 @@ mod manifest;
 mod mark;
 mod meta;
 mod options;
-mod pace;
+mod pacing;
 mod plan;
 #[cfg(feature = "planted")]
 pub mod planted;

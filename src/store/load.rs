@@ -14,7 +14,7 @@ use crate::{
     Log, ReadError, Sink,
     cache::{Ahead, Block, BlockKey, Found, LOG_BLOCK_BYTES, Landing, Slot},
     envelope::{self, Envelope, Kind, Reject},
-    pace::Pace,
+    pacing::ReadBudget,
     segment::{BufferOf, Segment},
     shared::{Operation, Shared},
     tail::{block_ceiling, block_floor},
@@ -166,9 +166,9 @@ impl<R: Runtime, S: Sink> Log<R, S> {
         let mut at = block_floor(from);
         let until = block_ceiling(cold_end);
         while from < cold_end && at < until {
-            let pace = pace(&self.shared);
-            let count = (until - at).min(pace.read_bytes);
-            let _slot = self.shared.cache.admit(count, pace).await;
+            let budget = budget(&self.shared);
+            let count = (until - at).min(budget.read_bytes);
+            let _slot = self.shared.cache.admit(count, budget).await;
             let read = read_file(&self.shared, &segment, at, count).await?;
             let read = read.bytes();
             let stop = cold_end.min(at + count);
@@ -209,15 +209,15 @@ impl<R: Runtime, S: Sink> Log<R, S> {
         let shared = &self.shared;
         let limit = final_end(shared, segment);
         let start = block_start(segment, at);
-        let pace = pace(shared);
+        let budget = budget(shared);
         let mut until = start + LOG_BLOCK_BYTES;
-        while until < end && until - start < pace.read_bytes && !has(shared, until, end) {
+        while until < end && until - start < budget.read_bytes && !has(shared, until, end) {
             until += LOG_BLOCK_BYTES;
         }
         let (stop, until) = (until.min(end), until.min(limit));
         assert!(block_ceiling(stop) <= until, "what is cold is final");
         let landing = shared.cache.depart(block_keys(start, until));
-        let slot = shared.cache.admit(until - start, pace).await;
+        let slot = shared.cache.admit(until - start, budget).await;
         let read = read_file(shared, segment, start, until - start).await?;
         let read = read.bytes();
         drop(slot);
@@ -291,8 +291,8 @@ fn final_end<R: Runtime, S: Sink>(shared: &Shared<R, S>, segment: &Segment<R>) -
     written.min(segment.end()).min(zeroing.unwrap_or(u64::MAX))
 }
 
-fn pace<R: Runtime, S: Sink>(shared: &Shared<R, S>) -> Pace {
-    shared.pacing.pace(shared.runtime.monotonic())
+fn budget<R: Runtime, S: Sink>(shared: &Shared<R, S>) -> ReadBudget {
+    shared.pacing.budget(shared.runtime.monotonic())
 }
 
 /// Reads whole blocks; fewer than asked for where the file ends.
@@ -343,8 +343,8 @@ fn fetch_ahead<R: Runtime, S: Sink>(shared: &Rc<Shared<R, S>>, ahead: Ahead, rea
     while start < wanted && last(start) <= limit && !missing(start) {
         start = last(start);
     }
-    let pace = pace(shared);
-    let wanted = wanted.min(start + pace.read_bytes);
+    let budget = budget(shared);
+    let wanted = wanted.min(start + budget.read_bytes);
     let mut until = start;
     while until < wanted && last(until) <= limit && missing(until) {
         until = last(until);
@@ -354,7 +354,7 @@ fn fetch_ahead<R: Runtime, S: Sink>(shared: &Rc<Shared<R, S>>, ahead: Ahead, rea
         streams.fetched(ahead.stream, start, false);
         return;
     }
-    let Some(slot) = shared.cache.admit_ahead(until - start, pace) else {
+    let Some(slot) = shared.cache.admit_ahead(until - start, budget) else {
         return;
     };
     streams.fetched(ahead.stream, until, true);
@@ -393,7 +393,7 @@ impl<R: Runtime> AheadFlight<R> {
 }
 
 const _: () = {
-    assert!(Pace::ALONE.read_bytes.is_multiple_of(LOG_BLOCK_BYTES));
-    assert!(Pace::BESIDE_WRITES.read_bytes.is_multiple_of(LOG_BLOCK_BYTES));
+    assert!(ReadBudget::ALONE.read_bytes.is_multiple_of(LOG_BLOCK_BYTES));
+    assert!(ReadBudget::BESIDE_WRITES.read_bytes.is_multiple_of(LOG_BLOCK_BYTES));
     assert!(LOG_BLOCK_BYTES.is_multiple_of(BLOCK_BYTES as u64));
 };

@@ -13,7 +13,7 @@ use crate::{
     index::{self, read::PageCache},
     keys,
     options::FlushMode,
-    pace::Pacing,
+    pacing::Pacing,
     recovery::{Recovered, recover},
     scrub,
     segment::HEADER_BYTES,

@@ -13,7 +13,7 @@ use crate::{
     index::{files::IndexFiles, read::PageCache, write::Progress},
     keys::KeyFiles,
     mark::{Mark, MarkFile},
-    pace::Pacing,
+    pacing::Pacing,
     retire::Spares,
     scrub::Scrub,
     segment::Segment,

@@ -10,7 +10,7 @@ mod index;
 mod keys;
 mod keys_golden;
 mod meta;
-mod pace;
+mod pacing;
 mod query;
 mod retire;
 mod stories;

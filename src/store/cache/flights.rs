@@ -3,14 +3,14 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     rc::Rc,
 };
 
 use ringmq_io::signal::Notify;
 
-use super::{Block, BlockKey, Cache, Gate};
-use crate::pace::Pace;
+use super::{Block, BlockKey, Cache};
+use crate::pacing::ReadBudget;
 
 #[derive(Default)]
 pub struct Flights {
@@ -90,6 +90,53 @@ impl Drop for Landing {
     }
 }
 
+/// Room for reads, and who waits for it.
+#[derive(Default)]
+struct Gate {
+    bytes: Cell<u64>,
+    /// In the order in which they came, so that a large read gets its turn among small ones.
+    waiting: RefCell<VecDeque<u64>>,
+    came: Cell<u64>,
+    /// There may be room, or another one's turn.
+    room: Notify,
+}
+
+impl Gate {
+    /// A single read fits, however large.
+    fn fits(&self, bytes: u64, most: u64) -> bool {
+        let under_way = self.bytes.get();
+        under_way == 0 || under_way + bytes <= most
+    }
+}
+
+/// A place in the queue before the gate; given up when dropped.
+struct Turn {
+    cache: Rc<Cache>,
+    number: u64,
+}
+
+impl Turn {
+    fn new(cache: Rc<Cache>) -> Turn {
+        let gate = &cache.flights.gate;
+        let number = gate.came.get();
+        gate.came.set(number + 1);
+        gate.waiting.borrow_mut().push_back(number);
+        Turn { cache, number }
+    }
+
+    fn has_come(&self) -> bool {
+        self.cache.flights.gate.waiting.borrow().front() == Some(&self.number)
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let gate = &self.cache.flights.gate;
+        gate.waiting.borrow_mut().retain(|number| *number != self.number);
+        gate.room.notify();
+    }
+}
+
 /// The right to read so many bytes; ends when dropped.
 pub struct Slot {
     cache: Rc<Cache>,
@@ -97,15 +144,19 @@ pub struct Slot {
 }
 
 impl Slot {
-    pub(super) async fn wait(cache: Rc<Cache>, bytes: u64, pace: Pace) -> Slot {
-        while !cache.flights.gate.fits(bytes, pace.in_flight_bytes) {
-            cache.flights.gate.room.wait().await;
+    pub(super) async fn wait(cache: Rc<Cache>, bytes: u64, budget: ReadBudget) -> Slot {
+        let turn = Turn::new(cache.clone());
+        let gate = &cache.flights.gate;
+        while !turn.has_come() || !gate.fits(bytes, budget.in_flight_bytes) {
+            gate.room.wait().await;
         }
+        drop(turn);
         Slot::take(cache, bytes)
     }
 
-    pub(super) fn try_ahead(cache: Rc<Cache>, bytes: u64, pace: Pace) -> Option<Slot> {
-        let fits = cache.flights.gate.fits(bytes, pace.ahead_bytes);
+    pub(super) fn try_ahead(cache: Rc<Cache>, bytes: u64, budget: ReadBudget) -> Option<Slot> {
+        let gate = &cache.flights.gate;
+        let fits = gate.waiting.borrow().is_empty() && gate.fits(bytes, budget.ahead_bytes);
         fits.then(|| Slot::take(cache, bytes))
     }
 
@@ -159,13 +210,13 @@ mod tests {
         let sim = Sim::new(3);
         sim.run(async |runtime| {
             let cache = Rc::new(Cache::new(1 << 20));
-            let first = cache.admit(Pace::ALONE.in_flight_bytes, Pace::ALONE).await;
-            assert!(cache.admit_ahead(4096, Pace::ALONE).is_none());
+            let first = cache.admit(ReadBudget::ALONE.in_flight_bytes, ReadBudget::ALONE).await;
+            assert!(cache.admit_ahead(4096, ReadBudget::ALONE).is_none());
             let admitted = Rc::new(Cell::new(0));
             for _ in 0..3 {
                 let (cache, admitted) = (cache.clone(), admitted.clone());
                 runtime.spawn(Shares::ColdRead, "reader", async move {
-                    let _slot = cache.admit(4096, Pace::ALONE).await;
+                    let _slot = cache.admit(4096, ReadBudget::ALONE).await;
                     admitted.set(admitted.get() + 1);
                 });
             }
@@ -174,7 +225,38 @@ mod tests {
             drop(first);
             runtime.sleep(Duration::from_millis(1)).await;
             assert_eq!(admitted.get(), 3);
-            assert!(cache.admit_ahead(4096, Pace::ALONE).is_some());
+            assert!(cache.admit_ahead(4096, ReadBudget::ALONE).is_some());
+        });
+    }
+
+    #[test]
+    fn a_large_read_gets_its_turn_among_small_ones_also_after_one_that_gave_up() {
+        const BUDGET: ReadBudget = ReadBudget::BESIDE_WRITES;
+        let sim = Sim::new(4);
+        sim.run(async |runtime| {
+            let cache = Rc::new(Cache::new(1 << 20));
+            for reader in 0..6 {
+                let (cache, clock) = (cache.clone(), runtime.clone());
+                runtime.spawn(Shares::ColdRead, "small reader", async move {
+                    clock.sleep(Duration::from_micros(reader * 50)).await;
+                    loop {
+                        let _slot = cache.admit(16 << 10, BUDGET).await;
+                        clock.sleep(Duration::from_micros(300)).await;
+                    }
+                });
+            }
+            runtime.sleep(Duration::from_millis(5)).await;
+            let given_up = Turn::new(cache.clone());
+            let large = cache.admit(BUDGET.in_flight_bytes, BUDGET);
+            let leaves = async {
+                runtime.sleep(Duration::from_millis(2)).await;
+                drop(given_up);
+            };
+            let began = runtime.monotonic();
+            let (slot, ()) = futures_lite::future::zip(large, leaves).await;
+            assert_eq!(cache.flights.gate.bytes.get(), BUDGET.in_flight_bytes);
+            assert!(runtime.monotonic() - began < Duration::from_millis(4));
+            drop(slot);
         });
     }
 }

@@ -13,7 +13,7 @@ const REST: Duration = Duration::from_millis(100);
 
 /// Limits of reads from the files of a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pace {
+pub struct ReadBudget {
     /// Largest read.
     pub read_bytes: u64,
     /// Bytes on their way from disk, before further reads wait. A single read is always let in.
@@ -22,13 +22,13 @@ pub struct Pace {
     pub ahead_bytes: u64,
 }
 
-impl Pace {
+impl ReadBudget {
     /// Nobody waits for a write.
-    pub const ALONE: Pace =
-        Pace { read_bytes: 1 << 20, in_flight_bytes: 8 << 20, ahead_bytes: 4 << 20 };
+    pub const ALONE: ReadBudget =
+        ReadBudget { read_bytes: 1 << 20, in_flight_bytes: 8 << 20, ahead_bytes: 4 << 20 };
     /// About one read at a time.
-    pub const BESIDE_WRITES: Pace =
-        Pace { read_bytes: 128 << 10, in_flight_bytes: 128 << 10, ahead_bytes: 128 << 10 };
+    pub const BESIDE_WRITES: ReadBudget =
+        ReadBudget { read_bytes: 128 << 10, in_flight_bytes: 128 << 10, ahead_bytes: 128 << 10 };
 }
 
 /// Knows of the writes of a log.
@@ -49,9 +49,9 @@ impl Pacing {
         self.ended.set(Some(now));
     }
 
-    pub fn pace(&self, now: Duration) -> Pace {
+    pub fn budget(&self, now: Duration) -> ReadBudget {
         let recent = self.ended.get().is_some_and(|ended| now.saturating_sub(ended) < REST);
-        if self.under_way.get() || recent { Pace::BESIDE_WRITES } else { Pace::ALONE }
+        if self.under_way.get() || recent { ReadBudget::BESIDE_WRITES } else { ReadBudget::ALONE }
     }
 }
 
@@ -63,11 +63,11 @@ mod tests {
     fn reads_are_small_from_the_beginning_of_a_write_until_a_while_after_its_end() {
         let at = Duration::from_millis;
         let pacing = Pacing::default();
-        assert_eq!(pacing.pace(at(5)), Pace::ALONE);
+        assert_eq!(pacing.budget(at(5)), ReadBudget::ALONE);
         pacing.write_began();
-        assert_eq!(pacing.pace(at(90_000)), Pace::BESIDE_WRITES);
+        assert_eq!(pacing.budget(at(90_000)), ReadBudget::BESIDE_WRITES);
         pacing.write_ended(at(90_000));
-        assert_eq!(pacing.pace(at(90_099)), Pace::BESIDE_WRITES);
-        assert_eq!(pacing.pace(at(90_100)), Pace::ALONE);
+        assert_eq!(pacing.budget(at(90_099)), ReadBudget::BESIDE_WRITES);
+        assert_eq!(pacing.budget(at(90_100)), ReadBudget::ALONE);
     }
 }

@@ -12,7 +12,7 @@ use super::{
     cold::{filled, sweep, with_log},
     *,
 };
-use crate::pace::Pace;
+use crate::pacing::ReadBudget;
 
 /// Sweeps, beside a writer or alone; the largest read of a segment, and the most bytes at a time.
 fn sweep_of(seed: u64, beside_writer: bool) -> (u64, u64) {
@@ -58,9 +58,9 @@ fn sweep_of(seed: u64, beside_writer: bool) -> (u64, u64) {
 fn beside_writes_a_sweep_reads_little_at_a_time() {
     for seed in 0..8 {
         let (largest, most) = sweep_of(seed, true);
-        assert!(largest <= Pace::BESIDE_WRITES.read_bytes, "seed {seed}: {largest} bytes");
-        assert!(most <= Pace::BESIDE_WRITES.in_flight_bytes, "seed {seed}: {most} bytes");
+        assert!(largest <= ReadBudget::BESIDE_WRITES.read_bytes, "seed {seed}: {largest} bytes");
+        assert!(most <= ReadBudget::BESIDE_WRITES.in_flight_bytes, "seed {seed}: {most} bytes");
         let (largest, _) = sweep_of(seed, false);
-        assert!(largest > Pace::BESIDE_WRITES.read_bytes, "seed {seed}: {largest} bytes");
+        assert!(largest > ReadBudget::BESIDE_WRITES.read_bytes, "seed {seed}: {largest} bytes");
     }
 }
