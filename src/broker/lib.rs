@@ -25,7 +25,6 @@ mod connection;
 mod connections;
 mod control;
 mod dispatch;
-mod handles;
 mod long_poll;
 mod preparation;
 mod rebirth;

@@ -47,6 +47,10 @@ pub struct Registrar {
     servers: Vec<Rc<Server>>,
     /// Counts the changes of topics.
     changes: Cell<u64>,
+    /// Time of the data version that name servers are told, in milliseconds since 1970. It differs
+    /// after every change: a name server ignores a registration with the version that it has. That
+    /// of the table will not do, which is ahead by the changes that are not durable yet.
+    version_ms: Cell<i64>,
     /// The last change of each topic name that changed, for incremental registration.
     changed: RefCell<BTreeMap<Arc<str>, u64>>,
     progress: Notify,
@@ -80,21 +84,23 @@ impl Registrar {
         Registrar {
             servers: servers.collect(),
             changes: Cell::new(1),
+            version_ms: Cell::new(facts.boot_timestamp),
             changed: RefCell::default(),
             progress: Notify::default(),
             stopping: Cell::new(false),
         }
     }
 
-    /// Notes a change; name servers hear of changes of topics at once.
+    /// Notes a change that is durable; name servers hear of changes of topics at once.
     pub fn changed(&self, change: &MetaChange) {
-        let name = match change {
-            MetaChange::TopicPut { topic, .. } => &topic.name,
-            MetaChange::TopicDelete { topic, .. } => topic,
+        let (name, version) = match change {
+            MetaChange::TopicPut { topic, version } => (&topic.name, version),
+            MetaChange::TopicDelete { topic, version, .. } => (topic, version),
             _ => return,
         };
         let count = self.changes.get() + 1;
         self.changes.set(count);
+        self.version_ms.set(version.timestamp.max(self.version_ms.get() + 1));
         self.changed.borrow_mut().insert(name.clone(), count);
         for server in &self.servers {
             server.wanted.set();
@@ -247,7 +253,7 @@ fn body<R: Runtime>(shard: &Shard<R>, since: Option<u64>) -> serde_json::Value {
         "topicConfigSerializeWrapper": {
             "topicConfigTable": table,
             "dataVersion": {
-                "timestamp": version.timestamp,
+                "timestamp": control.registrar.version_ms.get(),
                 "counter": version.counter,
                 "stateVersion": version.state_version,
             },
@@ -387,4 +393,29 @@ async fn limited<R: Runtime, T>(
         Err(RegisterError::Timeout(timeout))
     };
     futures_lite::future::or(work, limit).await
+}
+
+#[cfg(test)]
+mod tests {
+    use ringmq_base::config::BrokerConfig;
+
+    use super::*;
+    use crate::features::meta::DataVersion;
+
+    #[test]
+    fn every_change_of_a_topic_has_a_version_of_its_own() {
+        let set = [("brokerIP1".to_owned(), "127.0.0.1".to_owned())];
+        let config = BrokerConfig::load(None, &set).expect("sound keys").config;
+        let facts = Facts::new(config, Vec::new(), 1, 5_000).expect("sound facts");
+        let registrar = Registrar::new(&facts);
+        let mut told = vec![registrar.version_ms.get()];
+        // The same millisecond twice, and a clock that goes back.
+        for (name, now) in [("a", 6_000), ("b", 6_000), ("a", 1_000), ("c", 7_000)] {
+            let version = DataVersion { timestamp: now, ..DataVersion::default() };
+            registrar.changed(&MetaChange::TopicPut { topic: Topic::new(name, 4, 6), version });
+            told.push(registrar.version_ms.get());
+        }
+        assert_eq!(told, [5_000, 6_000, 6_001, 6_002, 7_000]);
+        assert_eq!(registrar.changes.get(), 5);
+    }
 }

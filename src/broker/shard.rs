@@ -24,7 +24,6 @@ use crate::{
     features::{
         ConnectionId, offsets::OffsetTable, refusal::Refusal, send_check::SendFacts, topics::Topic,
     },
-    handles::Handles,
     long_poll::LongPoll,
     mesh::{Message, Origin},
     rebirth::Begins,
@@ -71,7 +70,8 @@ pub struct Shard<R: Runtime> {
     log_count: Cell<u16>,
     /// By log id: the logs that this shard owns.
     logs: OnceCell<Vec<Option<BrokerLog<R>>>>,
-    handles: RefCell<Handles<QueueHandle>>,
+    /// By topic id, then queue id: handles that were looked up before.
+    handles: RefCell<Vec<Vec<Option<QueueHandle>>>>,
 }
 
 impl<R: Runtime> Shard<R> {
@@ -136,9 +136,18 @@ impl<R: Runtime> Shard<R> {
     pub fn queue(&self, topic: &TopicView, queue_id: i32) -> (&BrokerLog<R>, QueueHandle) {
         let id = topic.log(queue_id, self.log_count.get());
         let log = self.log(id).expect("requests reach the shard that owns the queue");
+        let queue = usize::try_from(queue_id).unwrap_or(0);
         let mut handles = self.handles.borrow_mut();
-        let handle = handles.slot(topic.id, queue_id);
-        (log, *handle.get_or_insert_with(|| log.queue(&topic.topic.name, queue_id)))
+        let topic_index = topic.id as usize;
+        if handles.len() <= topic_index {
+            handles.resize(topic_index + 1, Vec::new());
+        }
+        let queues = &mut handles[topic_index];
+        if queues.len() <= queue {
+            queues.resize(queue + 1, None);
+        }
+        let handle = *queues[queue].get_or_insert_with(|| log.queue(&topic.topic.name, queue_id));
+        (log, handle)
     }
 
     /// A number that spreads messages over queues; nothing secret.

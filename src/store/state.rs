@@ -105,9 +105,7 @@ impl<T> State<T> {
         let physical = PhysicalOffset::new(self.log, LogPosition(record_position));
         self.last_timestamp = self.last_timestamp.max(now_ms);
         let entries = self.index.queue(queue);
-        assert!(entries.queue_id == record.queue_id);
-        // The name is somewhere else in memory, too far to look at it for each message.
-        debug_assert!(*entries.topic == *record.topic);
+        assert!(entries.queue_id == record.queue_id && *entries.topic == *record.topic);
         let placement = Placement {
             queue_offset: planted::offset(
                 entries.next(),

@@ -55,22 +55,16 @@ impl Place {
     }
 }
 
-/// What an append looks at comes first and fills one cache line: with tens of thousands of queues
-/// every line is a wait for memory.
-#[repr(C, align(64))]
 pub struct Queue {
-    /// The newest entries in memory, those of the page that is not complete or was completed last;
-    /// empty if nothing is in memory.
-    open: Vec<Packed>,
-    /// Offset that the next append gets.
-    next: i64,
-    phase: i64,
     pub topic: Rc<str>,
     pub queue_id: i32,
     /// Somebody waits for the next message and no message has come since.
     pub watched: bool,
+    phase: i64,
     /// First offset that is served.
     min: i64,
+    /// Offset that the next append gets.
+    next: i64,
     /// All before this was visible when last looked.
     visible: i64,
     /// In order of offset, without a gap up to `memory_first`.
@@ -79,31 +73,28 @@ pub struct Queue {
     first_page: i64,
     /// Offset of the first entry in memory.
     memory_first: i64,
-    /// The entries in memory before those, cut at the ends of pages.
-    full: VecDeque<Vec<Packed>>,
+    /// The entries in memory, cut at the ends of pages.
+    chunks: VecDeque<Vec<Packed>>,
     /// So many of the first chunks are being written as pages.
     taken: usize,
 }
-
-const _: () = assert!(std::mem::offset_of!(Queue, watched) < 64);
 
 impl Queue {
     /// An empty queue whose first message gets offset `min`.
     pub fn new(number: u32, topic: Rc<str>, queue_id: i32, min: i64) -> Queue {
         let phase = i64::from(number.wrapping_mul(PHASE_STEP) % ENTRIES as u32);
         Queue {
-            open: Vec::new(),
-            next: min,
-            phase,
             topic,
             queue_id,
             watched: false,
+            phase,
             min,
+            next: min,
             visible: min,
             pages: VecDeque::new(),
             first_page: (min + phase) / PAGE,
             memory_first: min,
-            full: VecDeque::new(),
+            chunks: VecDeque::new(),
             taken: 0,
         }
     }
@@ -132,10 +123,11 @@ impl Queue {
     /// Adds the next entry. True if that completes a page.
     #[inline]
     pub fn push(&mut self, location: Location) -> bool {
-        if self.ends_page(self.next) && !self.open.is_empty() {
-            self.full.push_back(std::mem::take(&mut self.open));
+        let begins = self.ends_page(self.next) || self.chunks.is_empty();
+        if begins {
+            self.chunks.push_back(Vec::with_capacity(FIRST_ENTRIES));
         }
-        let chunk = &mut self.open;
+        let chunk = self.chunks.back_mut().expect("a chunk was added when there was none");
         if chunk.len() == chunk.capacity() {
             let most = ENTRIES - chunk.len();
             chunk.reserve_exact((chunk.len() / 4).max(FIRST_ENTRIES).min(most));
@@ -156,7 +148,7 @@ impl Queue {
         }
         let chunk = (self.page_of(offset) - self.page_of(self.memory_first)) as usize;
         let at = (offset - self.chunk_first(chunk)) as usize;
-        let packed = self.chunk(chunk)?.get(at)?;
+        let packed = self.chunks.get(chunk)?.get(at)?;
         Some(Place::Memory(packed.unpack()))
     }
 
@@ -195,7 +187,7 @@ impl Queue {
 
     /// Log position of the first message, or of one shortly before it.
     pub fn first_position(&self) -> Option<u64> {
-        let entry = || self.chunk(0)?.first().map(|entry| entry.unpack().position);
+        let entry = || self.chunks.front()?.first().map(|entry| entry.unpack().position);
         self.pages.front().map(|page| page.position()).or_else(entry)
     }
 
@@ -203,19 +195,19 @@ impl Queue {
     /// `stable` bytes of the log: offset of the first, and the entries. They stay in memory.
     pub fn take_page(&mut self, stable: u64) -> Option<(i64, &[Packed])> {
         let first = self.chunk_first(self.taken);
-        let chunk = self.chunk(self.taken)?;
+        let chunk = self.chunks.get(self.taken)?;
         let last = chunk.last()?.unpack();
         if !self.ends_page(first + chunk.len() as i64) || last.end() > stable {
             return None;
         }
         self.taken += 1;
-        self.chunk(self.taken - 1).map(|chunk| (first, chunk))
+        self.chunks.get(self.taken - 1).map(|chunk| (first, chunk.as_slice()))
     }
 
     /// The page that was taken first is on stable storage at `block`.
     pub fn page_written(&mut self, block: u64) {
         self.taken = self.taken.checked_sub(1).expect("a page was taken");
-        let chunk = self.full.pop_front().unwrap_or_else(|| std::mem::take(&mut self.open));
+        let chunk = self.chunks.pop_front().expect("the page was made of the first chunk");
         let first = chunk.first().expect("chunks are not empty").unpack();
         self.add_page(self.memory_first, PageRef::new(block, first.position));
         self.memory_first += chunk.len() as i64;
@@ -224,14 +216,6 @@ impl Queue {
     /// The page that was taken last is not written.
     pub fn give_back(&mut self) {
         self.taken = self.taken.checked_sub(1).expect("a page was taken");
-    }
-
-    /// Entries in memory, cut at the ends of pages: the first chunk is number 0.
-    fn chunk(&self, number: usize) -> Option<&[Packed]> {
-        match self.full.get(number) {
-            Some(chunk) => Some(chunk),
-            None => (number == self.full.len() && !self.open.is_empty()).then_some(&self.open),
-        }
     }
 
     /// Offset of the first entry of a chunk.
@@ -314,7 +298,7 @@ impl Queue {
             return self.pages.front().map(|page| page.block());
         }
         // The entries in memory tell; the last page is asked only if all of these stay.
-        let before = self.full.iter().flatten().chain(&self.open);
+        let before = self.chunks.iter().flatten();
         let gone = before.take_while(|entry| entry.unpack().position < first).count() as i64;
         if gone > 0 || self.pages.is_empty() {
             self.raise_min(self.memory_first + gone);
@@ -338,8 +322,7 @@ impl Queue {
 
     /// Bytes of memory of the entries that are in no page, and of the directory.
     pub fn memory(&self) -> (usize, usize) {
-        let full: usize = self.full.iter().map(Vec::capacity).sum();
-        let entries = full + self.open.capacity();
+        let entries: usize = self.chunks.iter().map(Vec::capacity).sum();
         (entries * size_of::<Packed>(), self.pages.capacity() * size_of::<PageRef>())
     }
 }
