@@ -35,8 +35,8 @@ pub struct Manifest {
 
 /// Opens the store at `root`, or creates it with `logs_if_new` logs if the directory is missing or
 /// empty but for a file called `lock`. Takes no lock. When it resolves, the manifest is on stable
-/// storage. Never changes a directory that it cannot read. A store
-/// of which a whole log is missing is refused, unless it was never complete.
+/// storage. Never changes a directory that it cannot read. A store of which a whole log is missing
+/// is refused, unless it was never complete.
 pub async fn open_manifest<R: Runtime>(
     runtime: &R,
     root: &Path,
