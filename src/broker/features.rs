@@ -4,6 +4,7 @@
 //!
 //! The words come first, down to [`topic`]; the features below them use only words, not each other.
 
+pub mod attributes;
 pub mod connection_id;
 pub mod delay_levels;
 pub mod filter;

@@ -1,7 +1,7 @@
 //! What a shard knows of its logs that retention asks for: segments, and which messages somebody
 //! still waits for.
 
-use std::{collections::BTreeMap, rc::Rc, time::Duration};
+use std::{collections::BTreeMap, rc::Rc, sync::Arc, time::Duration};
 
 use ringmq_base::{LogId, LogPosition};
 use ringmq_io::Runtime;
@@ -9,22 +9,24 @@ use ringmq_store::QueueHandle;
 
 use crate::{
     features::{
+        attributes::{reserve_bytes, reserve_time_ms},
         delay_levels::schedule_queue,
         meta::MetaChange,
-        retention::{LogFacts, Reserve, Unconsumed, reserve_time_ms},
-        topic::SCHEDULE_TOPIC,
+        retention::{LogFacts, Reserve, Unconsumed},
+        topic::{SCHEDULE_TOPIC, Topic},
     },
     mesh::Message,
     shard::{BrokerLog, CONTROL, Shard},
+    view::TopicView,
 };
-
-/// Attribute of RocketMQ 5: hours that messages of the topic are kept.
-const RESERVE_TIME: &str = "reserve.time";
 
 /// How often the control shard is told that a log has no space.
 const TELL_AGAIN: Duration = Duration::from_secs(1);
 
-/// By log: spans of positions with their reserve times.
+/// Messages of a queue whose sizes tell how large the others are.
+const SAMPLE: i64 = 32;
+
+/// By log: spans of positions with their rules.
 type Reserves = BTreeMap<LogId, Vec<Reserve>>;
 
 impl<R: Runtime> Shard<R> {
@@ -124,35 +126,76 @@ impl<R: Runtime> Shard<R> {
         first
     }
 
-    /// Where messages of topics with a reserve time of their own are; nothing if there are none.
+    /// Where messages of topics with rules of their own are; nothing if there are none.
     async fn reserves(&self) -> Reserves {
         let topics: Vec<_> = self.view.borrow().topics.values().cloned().collect();
-        let own =
-            |attributes: &BTreeMap<String, String>| reserve_time_ms(attributes.get(RESERVE_TIME));
         let mut reserves = Reserves::new();
-        if topics.iter().all(|topic| own(&topic.topic.attributes).is_none()) {
+        let own_rules = |topic: &&Arc<TopicView>| {
+            let attributes = &topic.topic.attributes;
+            reserve_time_ms(attributes).is_some() || reserve_bytes(attributes).is_some()
+        };
+        if !topics.iter().any(|topic| own_rules(&topic)) {
             return reserves;
         }
         for topic in topics {
-            let reserved_ms = own(&topic.topic.attributes);
             for queue_id in 0..topic.topic.queues() {
-                if self.queue_owner(&topic.topic, queue_id) != self.id {
-                    continue;
+                if self.queue_owner(&topic.topic, queue_id) == self.id {
+                    let (log, queue) = self.queue(&topic, queue_id);
+                    let spans = reserves.entry(log.sink().log).or_default();
+                    reserves_of(&topic.topic, log, queue, spans).await;
                 }
-                let (log, queue) = self.queue(&topic, queue_id);
-                let (_, max) = log.bounds(queue);
-                let Some(to) = position_of(log, queue, max - 1).await else {
-                    continue;
-                };
-                // Of ordinary topics it is enough to know where they end.
-                let from = reserved_ms.and_then(|_| log.first_position(queue));
-                let from = from.unwrap_or(LogPosition(0));
-                add(reserves.entry(log.sink().log).or_default(), Reserve { reserved_ms, from, to });
             }
             self.runtime.yield_if_needed().await;
         }
         reserves
     }
+}
+
+/// Adds where the messages of a queue are.
+async fn reserves_of<R: Runtime>(
+    topic: &Topic,
+    log: &BrokerLog<R>,
+    queue: QueueHandle,
+    spans: &mut Vec<Reserve>,
+) {
+    let (_, max) = log.bounds(queue);
+    let Some(to) = position_of(log, queue, max - 1).await else {
+        return;
+    };
+    let reserved_ms = reserve_time_ms(&topic.attributes);
+    let bytes = reserve_bytes(&topic.attributes);
+    let first = log.first_position(queue).unwrap_or(LogPosition(0));
+    // Of ordinary topics it is enough to know where they end.
+    let ordinary = reserved_ms.is_none() && bytes.is_none();
+    let mut from = if ordinary { LogPosition(0) } else { first };
+    if let Some(bytes) = bytes {
+        let queues = u64::try_from(topic.queues()).unwrap_or(1).max(1);
+        let kept = offset_of_newest(log, queue, bytes / queues).await;
+        if let Some(last) = position_of(log, queue, kept - 1).await
+            && kept > log.bounds(queue).0
+        {
+            add(spans, Reserve { reserved_ms, surplus: true, from, to: last });
+            from = position_of(log, queue, kept).await.unwrap_or(last);
+        }
+    }
+    add(spans, Reserve { reserved_ms, surplus: false, from, to });
+}
+
+/// Where the newest messages of so many bytes begin, by the mean size of a sample; at most the last
+/// offset.
+async fn offset_of_newest<R: Runtime>(log: &BrokerLog<R>, queue: QueueHandle, bytes: u64) -> i64 {
+    let (min, max) = log.bounds(queue);
+    let step = usize::try_from((max - min) / SAMPLE + 1).unwrap_or(usize::MAX);
+    let (mut sum, mut count) = (0, 0);
+    for offset in (min..max).step_by(step) {
+        if let Ok(Some(entry)) = log.entry(queue, offset).await {
+            sum += u64::from(entry.size);
+            count += 1;
+        }
+    }
+    let messages = bytes.saturating_mul(count).checked_div(sum);
+    let messages = messages.and_then(|messages| i64::try_from(messages).ok()).unwrap_or(i64::MAX);
+    max.saturating_sub(messages.max(1)).max(min)
 }
 
 /// Where the first message at or behind `offset` is, or shortly before; `None` if there is none.
@@ -175,9 +218,10 @@ async fn position_of<R: Runtime>(
     }
 }
 
-/// Spans of the same reserve time become one.
+/// Spans of the same rules become one.
 fn add(spans: &mut Vec<Reserve>, span: Reserve) {
-    match spans.iter_mut().find(|other| other.reserved_ms == span.reserved_ms) {
+    let rules = |span: &Reserve| (span.reserved_ms, span.surplus);
+    match spans.iter_mut().find(|other| rules(other) == rules(&span)) {
         Some(other) => {
             other.from = other.from.min(span.from);
             other.to = other.to.max(span.to);

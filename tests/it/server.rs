@@ -114,3 +114,20 @@ fn answers(address: SocketAddr) -> bool {
         Err(_) => false,
     }
 }
+
+/// Asks a name server until it serves and has a route of every broker's topic; returns the route.
+pub fn await_route(names: SocketAddr) -> String {
+    let began = Instant::now();
+    loop {
+        let fields = [("topic", "TBW102")];
+        let reply = Client::connect(names)
+            .and_then(|mut names| names.call(request::GET_ROUTEINFO_BY_TOPIC, &fields, b""));
+        match reply {
+            Ok(reply) if reply.code == response::SUCCESS => {
+                return String::from_utf8(reply.body).expect("a route is text");
+            }
+            other => assert!(began.elapsed() < START_TIMEOUT, "no route: {other:?}"),
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}

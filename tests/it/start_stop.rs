@@ -10,7 +10,7 @@ use ringmq_remoting::codes::{request, response};
 
 use crate::client::Client;
 use crate::process::{self, Process};
-use crate::server::{Server, Settings, configure, free_port};
+use crate::server::{Server, Settings, await_route, configure, free_port};
 
 /// What the design asks of a release build on a quiet machine.
 const FIRST_ANSWER_GOAL: Duration = Duration::from_millis(100);
@@ -74,20 +74,8 @@ fn a_standalone_server_answers_at_once_costs_little_and_stops_on_sigterm() {
     println!("first answer after {first:?}; the goal for a release build is {FIRST_ANSWER_GOAL:?}");
     assert!(first < FIRST_ANSWER_MAX, "first answer after {first:?}");
 
-    let mut names = Client::connect(server.namesrv).expect("the name server listens");
-    let deadline = Instant::now() + Duration::from_secs(5);
-    loop {
-        let fields = [("topic", "TBW102")];
-        let code = request::GET_ROUTEINFO_BY_TOPIC;
-        let reply = names.call(code, &fields, b"").expect("an answer");
-        if reply.code == response::SUCCESS {
-            let body = String::from_utf8(reply.body).expect("a route is text");
-            assert!(body.contains(&server.broker.to_string()), "route: {body}");
-            break;
-        }
-        assert!(Instant::now() < deadline, "no route: {reply:?}");
-        std::thread::sleep(Duration::from_millis(2));
-    }
+    let route = await_route(server.namesrv);
+    assert!(route.contains(&server.broker.to_string()), "route: {route}");
 
     idle_costs_little(&server.process);
     let began = Instant::now();

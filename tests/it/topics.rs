@@ -1,10 +1,14 @@
 //! Topics that are deleted and made again, and who consumes which.
 
+use std::net::{Ipv4Addr, SocketAddr};
+use std::thread;
+use std::time::Duration;
+
 use ringmq_remoting::codes::{request, response};
 
 use crate::client::{Client, GROUP};
-use crate::process;
-use crate::server::{Server, Settings};
+use crate::process::{self, Process};
+use crate::server::{Server, Settings, await_route, free_port};
 
 const QUEUES: i32 = 4;
 
@@ -112,4 +116,46 @@ fn groups_are_found_by_topic_and_topics_by_group_over_all_shards() {
     };
     assert_eq!(topics("g1"), ["one", "two"]);
     assert!(topics("g3").is_empty());
+}
+
+/// Changes that are planned while others are not yet durable, and none after them: each must reach
+/// the name server all the same.
+#[test]
+fn topics_changed_together_are_all_known_to_the_name_server_when_they_are_answered() {
+    const CLIENTS: u64 = 3;
+    const ROUNDS: u64 = 60;
+    let directory = process::directory("together");
+    let port = free_port();
+    let file = directory.path().join("namesrv.conf");
+    std::fs::write(&file, format!("listenPort={port}\nbindAddress=127.0.0.1\n")).expect("written");
+    let arguments = ["namesrv", "-c", file.to_str().expect("UTF-8")];
+    let _names = Process::start(&arguments, directory.path().join("namesrv.log"));
+    let names = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let extra = vec![("namesrvAddr", names.to_string())];
+    let settings = Settings { extra, sync_flush: true, shards: 2 };
+    let server = Server::start(directory.path(), &settings);
+    await_route(names);
+    let mut names = Client::connect(names).expect("the name server listens");
+    let mut clients: Vec<_> = (0..CLIENTS).map(|_| server.client()).collect();
+    for round in 1..=ROUNDS {
+        thread::scope(|scope| {
+            for (number, client) in (0..).zip(&mut clients) {
+                scope.spawn(move || {
+                    // A little apart, so that some are planned while others are written.
+                    thread::sleep(Duration::from_micros(number * round * 20));
+                    let topic = format!("together-{number}");
+                    client.create_topic(&topic, round as u32).expect("an answer").expect(0);
+                });
+            }
+        });
+        for number in 0..CLIENTS {
+            let topic = format!("together-{number}");
+            let fields = [("topic", topic.as_str())];
+            let route = names.call(request::GET_ROUTEINFO_BY_TOPIC, &fields, b"");
+            let route = route.expect("an answer").expect(response::SUCCESS);
+            let route = String::from_utf8(route.body).expect("a route is text");
+            let expected = format!("\"readQueueNums\":{round},");
+            assert!(route.contains(&expected), "{topic}, round {round}: {route}");
+        }
+    }
 }

@@ -3,8 +3,8 @@
 //!
 //! A segment goes when all of its messages have been kept for `fileReservedTime` (or for the
 //! `reserve.time` of a topic that has messages in it), at an hour of `deleteWhen`, or at any hour
-//! while the disk is used above `diskMaxUsedSpaceRatio`. Before its time it goes only when
-//! `retentionBytes` is exceeded or the disk is used above `diskSpaceCleanForciblyRatio`, and then,
+//! while the disk is used above `diskMaxUsedSpaceRatio`. Before its time it goes only when its
+//! topics exceed their `reserve.bytes`, `retentionBytes` is exceeded or the disk is used above `diskSpaceCleanForciblyRatio`, and then,
 //! with `deleteUnconsumedWhenFull = false`, only when every group that consumes it has consumed
 //! it. What waits for its delivery is never deleted. Only the oldest segments of a log can go, and
 //! never the one that is written to.
@@ -14,6 +14,8 @@ pub mod forecast;
 pub mod hours;
 #[cfg(test)]
 mod tests;
+
+use std::iter;
 
 use ringmq_base::{LogId, LogPosition, config::BrokerConfig};
 use ringmq_store::SegmentFacts;
@@ -65,18 +67,13 @@ impl Policy {
     }
 }
 
-/// `reserve.time` of a topic: hours, as in RocketMQ 5; `None` if the topic has none or no number
-/// above 0.
-pub fn reserve_time_ms(attribute: Option<&String>) -> Option<i64> {
-    let hours = attribute?.trim().parse::<i64>().ok().filter(|hours| *hours > 0)?;
-    Some(hours.saturating_mul(HOUR_MS))
-}
-
-/// Positions of a log where messages of topics with one reserve time may be.
+/// Positions of a log where messages of topics with the same rules may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reserve {
     /// `None`: as long as [`Policy::reserved_ms`].
     pub reserved_ms: Option<i64>,
+    /// Their topics have newer messages of as many bytes as `reserve.bytes` asks for.
+    pub surplus: bool,
     pub from: LogPosition,
     /// Of the last message.
     pub to: LogPosition,
@@ -102,7 +99,7 @@ pub struct LogFacts {
     pub waiting: Option<LogPosition>,
     /// Looked up only if the policy or somebody asks.
     pub unconsumed: Option<Unconsumed>,
-    /// Empty if no topic has a reserve time of its own.
+    /// Empty if no topic has rules of its own.
     pub reserves: Vec<Reserve>,
     /// The file system gave it no space: it refuses sends, whatever the fill of the disk is said
     /// to be. A quota does that, for example.
@@ -114,13 +111,26 @@ impl LogFacts {
         self.spare_bytes + self.segments.iter().map(|segment| segment.file_bytes).sum::<u64>()
     }
 
+    /// The rules for messages that may be in the segment.
+    fn rules(&self, segment: &SegmentFacts) -> impl Iterator<Item = &Reserve> {
+        let (start, end) = (segment.start, segment.end);
+        self.reserves.iter().filter(move |reserve| reserve.from < end && reserve.to >= start)
+    }
+
     /// When everything in the segment has been kept long enough.
     pub fn expires_ms(&self, segment: &SegmentFacts, policy: &Policy) -> i64 {
-        let touches =
-            |reserve: &&Reserve| reserve.from < segment.end && reserve.to >= segment.start;
-        let reserved = self.reserves.iter().filter(touches);
+        let reserved = self.rules(segment);
         let reserved = reserved.map(|reserve| reserve.reserved_ms.unwrap_or(policy.reserved_ms));
         segment.last_stored_ms.saturating_add(reserved.max().unwrap_or(policy.reserved_ms))
+    }
+
+    /// Some topics keep enough bytes without the segment, and it is too old for all others.
+    fn is_surplus(&self, segment: &SegmentFacts, policy: &Policy, now_ms: i64) -> bool {
+        let kept = |reserve: &Reserve| {
+            let reserved = reserve.reserved_ms.unwrap_or(policy.reserved_ms);
+            !reserve.surplus && segment.last_stored_ms.saturating_add(reserved) > now_ms
+        };
+        self.rules(segment).any(|reserve| reserve.surplus) && !self.rules(segment).any(kept)
     }
 
     /// Messages in it wait for their delivery.
@@ -154,6 +164,8 @@ pub enum Reason {
     Expired,
     /// It has expired and the disk is used above diskMaxUsedSpaceRatio.
     ExpiredDiskUsed,
+    /// Its topics exceed their `reserve.bytes` without it.
+    TopicBytes,
     /// retentionBytes is exceeded.
     Bytes,
     /// The disk is used above diskSpaceCleanForciblyRatio.
@@ -167,6 +179,7 @@ impl Reason {
             Reason::ExpiredDiskUsed => {
                 "older than fileReservedTime, disk above diskMaxUsedSpaceRatio"
             }
+            Reason::TopicBytes => "topics larger than their reserve.bytes",
             Reason::Bytes => "store larger than retentionBytes",
             Reason::DiskFull => "disk above diskSpaceCleanForciblyRatio",
         }
@@ -252,10 +265,14 @@ pub(super) fn choose(policy: &Policy, facts: &Facts, state: DiskState, now_ms: i
             deletions.push(deletion);
         }
     }
-    let mut freed: u64 = deletions.iter().map(|deletion| deletion.bytes).sum();
     let may_go = |log: &LogFacts, segment: &SegmentFacts| {
         !log.is_protected(segment, policy) || log.expires_ms(segment, policy) <= now_ms
     };
+    let surplus = |log: &LogFacts, segment: &SegmentFacts| {
+        log.is_surplus(segment, policy, now_ms) && may_go(log, segment)
+    };
+    deletions.extend(iter::from_fn(|| queue.take(Reason::TopicBytes, surplus)));
+    let mut freed: u64 = deletions.iter().map(|deletion| deletion.bytes).sum();
     let all: u64 = facts.logs.iter().map(LogFacts::bytes).sum();
     let over_budget = policy.bytes_max.map_or(0, |most| all.saturating_sub(most));
     let over_disk = if state >= DiskState::Clean && policy.clean_forcibly {

@@ -11,6 +11,7 @@ use ringmq_remoting::codes::topic::SYSTEM;
 
 pub use super::topic::{Topic, TopicFilterType};
 use super::{
+    attributes,
     limits::{TOPIC_QUEUES_MAX, TOPICS_DELETED_MAX, TOPICS_MAX},
     meta::{DataVersion, MetaChange},
     refusal::{Refusal, code},
@@ -61,7 +62,8 @@ pub struct TopicUpdate<'a> {
     pub filter_type: TopicFilterType,
     pub sys_flag: i32,
     pub order: bool,
-    pub attributes: BTreeMap<String, String>,
+    /// What changes; see [`attributes::alter`].
+    pub attributes: &'a str,
 }
 
 /// What is left of a deleted topic.
@@ -188,8 +190,8 @@ impl TopicTable {
     /// Makes or changes a topic for an administrator; its queues stay on their logs.
     ///
     /// # Errors
-    /// If the name is not allowed or is the system's, a number is out of range, or there are too
-    /// many topics.
+    /// If the name is not allowed or is the system's, a number is out of range, the attributes
+    /// cannot be changed like that, or there are too many topics.
     pub fn plan_update(&self, update: TopicUpdate<'_>, now: i64) -> Result<MetaChange, Refusal> {
         self.check_admin_name(update.topic)?;
         for (what, queues) in
@@ -210,8 +212,9 @@ impl TopicTable {
         new.filter_type = update.filter_type;
         new.sys_flag = update.sys_flag;
         new.order = update.order;
-        new.attributes = update.attributes;
-        match self.topics.get(update.topic) {
+        let old = self.topics.get(update.topic);
+        new.attributes = attributes::alter(old.map(|old| &old.attributes), update.attributes)?;
+        match old {
             Some(old) => {
                 new.first_log = old.first_log;
                 Ok(self.put(new, now))

@@ -2,7 +2,7 @@
 //! GET_TOPIC_CONFIG (351), GET_TOPIC_STATS_INFO (202), GET_SYSTEM_TOPIC_LIST_FROM_BROKER (305).
 //! Handled by the control shard.
 
-use std::{collections::BTreeMap, rc::Rc, sync::Arc};
+use std::{rc::Rc, sync::Arc};
 
 use ringmq_io::Runtime;
 use ringmq_remoting::{
@@ -38,19 +38,13 @@ pub async fn update<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) -> 
         filter_type: TopicFilterType::from_name(&header.topic_filter_type),
         sys_flag: header.topic_sys_flag.unwrap_or(0),
         order: header.order,
-        attributes: attributes(header.attributes.as_deref().unwrap_or_default()),
+        attributes: header.attributes.as_deref().unwrap_or_default(),
     };
     let now = shard.runtime.now_ms();
     let change = control.tables.borrow().topics.plan_update(update, now)?;
     control.commit(change).await?;
     control.registrar.settled(&shard.runtime).await;
     Ok(Response::ok())
-}
-
-/// `+key=value,...`: attributes to set; those with a minus are not there.
-fn attributes(text: &str) -> BTreeMap<String, String> {
-    let set = text.split(',').filter_map(|part| part.trim().strip_prefix('+')?.split_once('='));
-    set.map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
 }
 
 pub async fn delete<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) -> Handled {

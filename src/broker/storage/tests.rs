@@ -180,3 +180,39 @@ fn an_order_deletes_nothing_that_has_not_expired() {
         assert!(client.offset(request::GET_MIN_OFFSET).await > 50);
     });
 }
+
+#[test]
+fn a_topic_keeps_the_newest_messages_up_to_its_limit_of_bytes() {
+    let sim = Sim::new(9);
+    sim.disk().set_capacity(256 * MIB);
+    sim.run(async |runtime| {
+        // Not an hour of deleteWhen, nor an old message: the limit counts at once.
+        start(&runtime, config(&[("cleanResourceInterval", "100"), ("deleteWhen", "00")]));
+        let mut client = Client::connect(&runtime).await;
+        let mut set = async |attributes: &str| {
+            let fields = [
+                ("topic", "Topic"),
+                ("defaultTopic", "TBW102"),
+                ("readQueueNums", "1"),
+                ("writeQueueNums", "1"),
+                ("perm", "6"),
+                ("topicFilterType", "SINGLE_TAG"),
+                ("order", "false"),
+                ("attributes", attributes),
+            ];
+            client.call(request::UPDATE_AND_CREATE_TOPIC, &fields, b"").await
+        };
+        let refused = set("+reserve.bytes=4M").await;
+        assert!(refused.code == response::SYSTEM_ERROR && refused.remark.contains("\"4M\""));
+        assert_eq!(set("+reserve.bytes=4194304").await.code, response::SUCCESS);
+        assert_eq!(set("+message.type=NORMAL").await.code, response::SUCCESS);
+        let (sent, refused) = fill(&mut client, 300).await;
+        assert!(refused.is_none() && sent == 300);
+        runtime.sleep(Duration::from_secs(2)).await;
+        let min = client.offset(request::GET_MIN_OFFSET).await;
+        // 4 MiB are 69 messages; of a segment of 17 all go or none.
+        assert!((300 - 69 - 34..=300 - 69).contains(&min), "{min}");
+        let plan = plan(&mut client).await;
+        assert!(plan.deleted_segments > 10, "{}", plan.deleted_segments);
+    });
+}

@@ -127,17 +127,40 @@ fn the_longest_reserve_time_in_a_segment_counts() {
     let mut one = log(0, &[200, 100, 10, 5]);
     let position = |gib: u64| LogPosition(gib * GIB + 4096);
     one.reserves = vec![
-        Reserve { reserved_ms: None, from: LogPosition(0), to: position(2) },
-        Reserve { reserved_ms: Some(150 * HOUR_MS), from: position(1), to: position(1) },
-        Reserve { reserved_ms: Some(4 * HOUR_MS), from: position(2), to: position(4) },
+        Reserve { reserved_ms: None, surplus: false, from: LogPosition(0), to: position(2) },
+        Reserve {
+            reserved_ms: Some(150 * HOUR_MS),
+            surplus: false,
+            from: position(1),
+            to: position(1),
+        },
+        Reserve {
+            reserved_ms: Some(4 * HOUR_MS),
+            surplus: false,
+            from: position(2),
+            to: position(4),
+        },
     ];
     assert_eq!(deleted(&policy(), &facts(vec![one.clone()], 10, 4)), [(0, 1)], "100 < 150 hours");
     one.segments.drain(..3);
     assert_eq!(deleted(&policy(), &facts(vec![one], 10, 4)), [(0, 4)], "only short ones in it");
-    assert_eq!(reserve_time_ms(Some(&"24".to_owned())), Some(24 * HOUR_MS));
-    for none in ["-1", "0", "", "x"] {
-        assert_eq!(reserve_time_ms(Some(&none.to_owned())), None);
-    }
+}
+
+#[test]
+fn a_segment_goes_at_any_hour_when_its_topics_keep_enough_bytes_without_it() {
+    let mut one = log(0, &[100, 90, 10, 5, 1]);
+    let position = |gib: u64| LogPosition(gib * GIB + 4096);
+    let rule = |surplus, from, to| Reserve { reserved_ms: None, surplus, from, to };
+    one.reserves =
+        vec![rule(true, position(0), position(3)), rule(false, position(3), position(5))];
+    assert_eq!(deleted(&policy(), &facts(vec![one.clone()], 10, 12)), [(0, 1), (0, 2), (0, 3)]);
+    // A topic without a limit is in the first three, and expired in the first two.
+    one.reserves.push(rule(false, LogPosition(0), position(2)));
+    assert_eq!(deleted(&policy(), &facts(vec![one.clone()], 10, 12)), [(0, 1), (0, 2)]);
+    one.reserves.pop();
+    one.unconsumed = unconsumed(1);
+    let careful = Policy { delete_unconsumed: false, ..policy() };
+    assert_eq!(deleted(&careful, &facts(vec![one], 10, 12)), [(0, 1), (0, 2)], "or expired");
 }
 
 #[test]

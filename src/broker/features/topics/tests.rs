@@ -19,7 +19,7 @@ fn update(topic: &str, queues: i32) -> TopicUpdate<'_> {
         filter_type: TopicFilterType::SingleTag,
         sys_flag: 0,
         order: false,
-        attributes: BTreeMap::new(),
+        attributes: "",
     }
 }
 
