@@ -1,5 +1,5 @@
-//! Attributes of topics, as RocketMQ 5 has them (`mqadmin updateTopic -a`), and one of RingMQ's own:
-//! `reserve.bytes`. Source: `AttributeParser`, `AttributeUtil` and `TopicAttributes` of 5.3.3.
+//! Attributes of topics, as RocketMQ 5 has them (`mqadmin updateTopic -a`), and one of RingMQ's
+//! own: `reserve.bytes`. Source: `AttributeParser`, `AttributeUtil` and `TopicAttributes` of 5.3.3.
 
 use std::collections::BTreeMap;
 

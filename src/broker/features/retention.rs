@@ -4,10 +4,10 @@
 //! A segment goes when all of its messages have been kept for `fileReservedTime` (or for the
 //! `reserve.time` of a topic that has messages in it), at an hour of `deleteWhen`, or at any hour
 //! while the disk is used above `diskMaxUsedSpaceRatio`. Before its time it goes only when its
-//! topics exceed their `reserve.bytes`, `retentionBytes` is exceeded or the disk is used above `diskSpaceCleanForciblyRatio`, and then,
-//! with `deleteUnconsumedWhenFull = false`, only when every group that consumes it has consumed
-//! it. What waits for its delivery is never deleted. Only the oldest segments of a log can go, and
-//! never the one that is written to.
+//! topics exceed their `reserve.bytes`, `retentionBytes` is exceeded or the disk is used above
+//! `diskSpaceCleanForciblyRatio`, and then, with `deleteUnconsumedWhenFull = false`, only when
+//! every group that consumes it has consumed it. What waits for its delivery is never deleted.
+//! Only the oldest segments of a log can go, and never the one that is written to.
 
 pub mod disk;
 pub mod forecast;
