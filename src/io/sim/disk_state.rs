@@ -168,7 +168,7 @@ impl DiskState {
             let busy = |operation: &UnderWay| {
                 operation.request.kind().changes_disk() && operation.request.file() == Some(*file)
             };
-            state.is_stable() && !self.under_way.values().any(busy)
+            state.is_synced() && !self.under_way.values().any(busy)
         });
         assert!(
             synced,

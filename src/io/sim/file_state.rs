@@ -87,6 +87,8 @@ struct Version {
     sequence: u64,
     /// A sync that covered it failed: no later sync makes it stable.
     lost: bool,
+    /// The process that was told of the failure is gone.
+    forgotten: bool,
     write: Rc<[u8]>,
     offset: usize,
 }
@@ -101,6 +103,7 @@ impl Version {
 struct LengthChange {
     sequence: u64,
     lost: bool,
+    forgotten: bool,
     length: u64,
 }
 
@@ -206,7 +209,8 @@ impl FileState {
         let first = position / SECTOR_BYTES as u64;
         for sector in sectors {
             let offset = sector * SECTOR_BYTES;
-            let version = Version { sequence, lost: false, write: write.clone(), offset };
+            let write = write.clone();
+            let version = Version { sequence, lost: false, forgotten: false, write, offset };
             self.unstable.entry(first + sector as u64).or_default().push(version);
         }
     }
@@ -230,7 +234,7 @@ impl FileState {
         let cut_inside_sector =
             length < self.current.length() && !length.is_multiple_of(SECTOR_BYTES as u64);
         self.current.set_length(length);
-        self.lengths.push(LengthChange { sequence, lost: false, length });
+        self.lengths.push(LengthChange { sequence, lost: false, forgotten: false, length });
         if cut_inside_sector {
             // The zeros behind the cut are a write of the file system's.
             let position = length / SECTOR_BYTES as u64 * SECTOR_BYTES as u64;
@@ -259,9 +263,21 @@ impl FileState {
         }
     }
 
-    /// Whether a power cut would change nothing.
-    pub(super) fn is_stable(&self) -> bool {
-        self.unstable.is_empty() && self.lengths.is_empty()
+    /// A new process: it cannot know which syncs failed before it, and the device does not say so
+    /// again.
+    pub(super) fn forget_failures(&mut self) {
+        for version in self.unstable.values_mut().flatten() {
+            version.forgotten = version.lost;
+        }
+        for change in &mut self.lengths {
+            change.forgotten = change.lost;
+        }
+    }
+
+    /// Whether a power cut would change nothing, as far as this process can know.
+    pub(super) fn is_synced(&self) -> bool {
+        self.unstable.values().flatten().all(|version| version.forgotten)
+            && self.lengths.iter().all(|change| change.forgotten)
     }
 
     fn promote_lengths(&mut self, mark: u64) {

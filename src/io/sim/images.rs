@@ -54,6 +54,7 @@ impl DiskState {
         image.settle();
         for file in image.files.values_mut() {
             file.handles = 0;
+            file.forget_failures();
         }
         image.collect_nameless();
         image.forget_orders();

@@ -254,6 +254,40 @@ fn a_rename_of_an_unsynced_file_is_refused() {
     });
 }
 
+/// The disk after a sync of `f.new` failed.
+async fn fail_a_sync(disk: &SimDisk) {
+    let file = disk.create(Path::new("f.new"), OpenMode::Write).await.expect("no rule");
+    write(disk, &file, 2, 0).await;
+    let rule = FaultRule::every(Some(OperationKind::Sync), Fault::InputOutput);
+    disk.add_fault(rule.on("f.new").times(1));
+    file.sync().await.expect_err("the rule");
+}
+
+#[test]
+#[should_panic(expected = "must be synced before it replaces")]
+fn a_sync_after_a_failed_one_proves_nothing() {
+    disk_after(async |_, disk| {
+        fail_a_sync(disk).await;
+        let file = disk.open(Path::new("f.new"), OpenMode::Write).await.expect("no rule");
+        file.sync().await.expect("no rule");
+        let _ = disk.rename_durably(Path::new("f.new"), Path::new("f")).await;
+    });
+}
+
+#[test]
+fn a_process_cannot_know_of_a_sync_that_failed_before_it() {
+    let killed = disk_after(async |_, disk| fail_a_sync(disk).await).kill(1);
+    let next = Sim::with_disk(2, &killed);
+    next.run(async |runtime| {
+        let disk = runtime.disk();
+        let file = disk.open(Path::new("f.new"), OpenMode::Write).await.expect("no rule");
+        file.sync().await.expect("no rule");
+        disk.rename_durably(Path::new("f.new"), Path::new("f")).await.expect("no rule");
+    });
+    let lost = images(next.disk()).into_iter().any(|image| image.is_none_or(|image| image[0] != 2));
+    assert!(lost, "the device lost it all the same");
+}
+
 #[test]
 fn a_kill_keeps_what_resolved_and_any_part_of_what_was_under_way() {
     let sim = Sim::new(1);
