@@ -3,11 +3,13 @@
 //! The only module of the workspace that names glommio; `docs/RUNTIME.md` tells which of its
 //! properties the settings and work-arounds here answer to.
 
+mod counter;
 mod disk;
 mod doorbell;
 mod file;
 mod net;
 mod pulse;
+mod timers;
 
 use std::{
     fmt, io,
@@ -20,12 +22,12 @@ use std::{
 use futures_lite::FutureExt;
 use glommio::{GlommioError, Latency, TaskQueueHandle};
 
-pub(crate) use self::pulse::Pulse;
 pub use self::{
     disk::RingDisk,
     file::{RingBuffer, RingFile},
     net::{RingListener, RingNet, RingStream},
 };
+pub(crate) use self::{pulse::Pulse, timers::Timers};
 use crate::runtime::{Clock, Doorbell, Runtime, Shares, Spawn};
 
 /// The exit code of a process that ended because a task panicked (EX_SOFTWARE).
@@ -44,6 +46,7 @@ struct RuntimeParts {
     background: TaskQueueHandle,
     disk: RingDisk,
     net: RingNet,
+    timers: Rc<Timers>,
 }
 
 impl fmt::Debug for RingRuntime {
@@ -53,12 +56,11 @@ impl fmt::Debug for RingRuntime {
 }
 
 impl RingRuntime {
-    /// Makes the executor of this thread ready: task queues, and a first sleep, which takes glommio
-    /// 30-50 ms and would otherwise delay the first client. `pulse` bounds how long a runnable task
-    /// of this executor, number `executor` of its launch, can be forgotten.
+    /// Makes the executor of this thread ready: task queues, timers. `pulse` bounds how long a
+    /// runnable task of this executor, number `executor` of its launch, can be forgotten.
     ///
     /// Panics outside of an executor.
-    pub(crate) async fn start(pulse: Arc<Pulse>, executor: usize) -> RingRuntime {
+    pub(crate) fn start(timers: Rc<Timers>, pulse: Arc<Pulse>, executor: usize) -> RingRuntime {
         let queue = |shares, name| {
             // Latency requirements would shorten the preempt timer, which must stay long.
             glommio::executor().create_task_queue(
@@ -75,9 +77,10 @@ impl RingRuntime {
                 background: queue(50, "background"),
                 disk: RingDisk::new(),
                 net: RingNet::new(),
+                timers: timers.clone(),
             }),
         };
-        glommio::timer::sleep(Duration::from_micros(1)).await;
+        runtime.spawn(Shares::Foreground, "timers", timers.run());
         runtime.spawn(Shares::Foreground, "pulse", pulse.listen(executor));
         runtime
     }
@@ -96,7 +99,7 @@ impl Clock for RingRuntime {
     }
 
     async fn sleep(&self, duration: Duration) {
-        glommio::timer::sleep(duration).await;
+        self.shared.timers.sleep(duration).await;
     }
 }
 
