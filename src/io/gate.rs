@@ -11,8 +11,8 @@ pub use self::facts::{DirectoryFacts, Facts, UringProbe};
 /// glommio refuses to make an executor below this limit of locked memory.
 const MEMLOCK_BYTES_MIN: u64 = 512 * 1024;
 
-/// The oldest kernel whose io_uring has all that glommio uses.
-const KERNEL_MIN: (u32, u32) = (5, 8);
+/// The oldest kernel whose io_uring has all that is used: polls that go on (`ring/readiness.rs`).
+const KERNEL_MIN: (u32, u32) = (5, 13);
 
 /// Descriptors that a broker needs besides one for each connection.
 const DESCRIPTORS_MIN: u64 = 1024;

@@ -15,7 +15,7 @@ use nix::{
 };
 use ringmq_base::ShardId;
 
-use crate::ring::{Pulse, RingRuntime, Timers, ending_process_on_panic};
+use crate::ring::{Parts, Pulse, RingRuntime, ending_process_on_panic};
 
 /// How executors run. The defaults were settled by measurement; see `docs/RUNTIME.md`.
 #[derive(Clone, Debug)]
@@ -121,10 +121,10 @@ where
         let (start, may_start) = mpsc::sync_channel(1);
         let (settings, body, pulse) = (settings.clone(), body.clone(), pulse.clone());
         let run = move || {
-            let parts = make_executor(cpu, &settings)
-                .and_then(|executor| Timers::new().map(|timers| (executor, timers)));
-            let (executor, timers) = match parts {
-                Ok(parts) => parts,
+            let made_parts = make_executor(cpu, &settings)
+                .and_then(|executor| Parts::new().map(|parts| (executor, parts)));
+            let (executor, parts) = match made_parts {
+                Ok(both) => both,
                 Err(error) => {
                     let _ = made.send(Err(error));
                     return None;
@@ -134,7 +134,7 @@ where
             // Fails if another shard could not be made.
             may_start.recv().ok()?;
             Some(executor.run(ending_process_on_panic("main", async move {
-                let runtime = RingRuntime::start(timers, pulse, shard.index());
+                let runtime = RingRuntime::start(parts, pulse, shard.index());
                 body(shard, runtime).await
             })))
         };

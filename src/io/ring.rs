@@ -1,4 +1,5 @@
-//! The runtime of production: io_uring by way of glommio, one executor a thread.
+//! The runtime of production, one executor a thread: tasks and files by way of glommio, sockets on
+//! a ring of our own, timers on a timerfd.
 //!
 //! The only module of the workspace that names glommio; `docs/RUNTIME.md` tells which of its
 //! properties the settings and work-arounds here answer to.
@@ -9,6 +10,7 @@ mod doorbell;
 mod file;
 mod net;
 mod pulse;
+mod readiness;
 mod timers;
 
 use std::{
@@ -22,12 +24,13 @@ use std::{
 use futures_lite::FutureExt;
 use glommio::{GlommioError, Latency, TaskQueueHandle};
 
+pub(crate) use self::pulse::Pulse;
 pub use self::{
     disk::RingDisk,
     file::{RingBuffer, RingFile},
     net::{RingListener, RingNet, RingStream},
 };
-pub(crate) use self::{pulse::Pulse, timers::Timers};
+use self::{readiness::Readiness, timers::Timers};
 use crate::runtime::{Clock, Doorbell, Runtime, Shares, Spawn};
 
 /// The exit code of a process that ended because a task panicked (EX_SOFTWARE).
@@ -37,6 +40,18 @@ pub const PANIC_EXIT_CODE: i32 = 70;
 #[derive(Clone)]
 pub struct RingRuntime {
     shared: Rc<RuntimeParts>,
+}
+
+/// What an executor needs besides glommio.
+pub(crate) struct Parts {
+    timers: Rc<Timers>,
+    readiness: Rc<Readiness>,
+}
+
+impl Parts {
+    pub(crate) fn new() -> io::Result<Parts> {
+        Ok(Parts { timers: Timers::new()?, readiness: Readiness::new()? })
+    }
 }
 
 struct RuntimeParts {
@@ -60,7 +75,8 @@ impl RingRuntime {
     /// runnable task of this executor, number `executor` of its launch, can be forgotten.
     ///
     /// Panics outside of an executor.
-    pub(crate) fn start(timers: Rc<Timers>, pulse: Arc<Pulse>, executor: usize) -> RingRuntime {
+    pub(crate) fn start(parts: Parts, pulse: Arc<Pulse>, executor: usize) -> RingRuntime {
+        let Parts { timers, readiness } = parts;
         let queue = |shares, name| {
             // Latency requirements would shorten the preempt timer, which must stay long.
             glommio::executor().create_task_queue(
@@ -76,11 +92,12 @@ impl RingRuntime {
                 admin: queue(100, "admin"),
                 background: queue(50, "background"),
                 disk: RingDisk::new(),
-                net: RingNet::new(),
+                net: RingNet::new(readiness.clone()),
                 timers: timers.clone(),
             }),
         };
         runtime.spawn(Shares::Foreground, "timers", timers.run());
+        runtime.spawn(Shares::Foreground, "readiness", readiness.run());
         runtime.spawn(Shares::Foreground, "pulse", pulse.listen(executor));
         runtime
     }

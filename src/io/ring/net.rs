@@ -1,21 +1,21 @@
-//! TCP over glommio: `send` and `recv` on the spot, the ring only to wait for readiness.
+//! TCP: `send`, `recv` and `accept` on the spot; [`Readiness`] says when to try again.
 
 use std::{
-    cell::RefCell,
+    fmt,
     future::poll_fn,
     io,
     net::{Shutdown, SocketAddr},
-    os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd},
-    pin::Pin,
-    task::Poll,
+    os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd},
+    rc::Rc,
 };
 
-use futures_lite::{AsyncRead, AsyncWrite};
-use glommio::net::{TcpListener, TcpStream};
-use nix::sys::socket::{MsgFlags, send};
+use nix::{
+    errno::Errno,
+    sys::socket::{MsgFlags, SockFlag, accept4, recv, send},
+};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
-use super::plain_error;
+use super::readiness::{Readiness, Watched};
 use crate::net::{Accepted, Listener, Net, Stream};
 
 /// Connections that the kernel completes before they are accepted; also bounded by
@@ -23,12 +23,27 @@ use crate::net::{Accepted, Listener, Net, Stream};
 const BACKLOG: i32 = 4096;
 
 /// The network, for the executor of the current thread.
-#[derive(Clone, Debug)]
-pub struct RingNet(());
+#[derive(Clone)]
+pub struct RingNet {
+    readiness: Rc<Readiness>,
+}
+
+impl fmt::Debug for RingNet {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("RingNet").finish_non_exhaustive()
+    }
+}
 
 impl RingNet {
-    pub(super) fn new() -> RingNet {
-        RingNet(())
+    pub(super) fn new(readiness: Rc<Readiness>) -> RingNet {
+        RingNet { readiness }
+    }
+
+    fn stream(&self, socket: OwnedFd, peer: SocketAddr) -> io::Result<RingStream> {
+        let about = SockRef::from(&socket);
+        about.set_tcp_nodelay(true)?;
+        let local = internet_address(about.local_addr()?)?;
+        Ok(RingStream { socket: self.readiness.watch(socket), peer, local })
     }
 }
 
@@ -38,32 +53,44 @@ impl Net for RingNet {
 
     fn listen(&self, address: SocketAddr) -> io::Result<RingListener> {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-        // Without SO_REUSEPORT, which glommio's own bind sets: two brokers on one port would take
-        // each other's connections.
+        // Without SO_REUSEPORT: two brokers on one port would take each other's connections.
         socket.set_reuse_address(true)?;
+        socket.set_nonblocking(true)?;
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;
         let local = internet_address(socket.local_addr()?)?;
-        // SAFETY: the descriptor is a listening socket that nobody else owns.
-        let listener = unsafe { TcpListener::from_raw_fd(socket.into_raw_fd()) };
-        Ok(RingListener { listener, local })
+        Ok(RingListener { socket: self.readiness.watch(socket.into()), local })
     }
 
     fn adopt(&self, accepted: Accepted) -> io::Result<RingStream> {
-        let socket = SockRef::from(&accepted.descriptor);
-        socket.set_tcp_nodelay(true)?;
-        let local = internet_address(socket.local_addr()?)?;
-        // SAFETY: the descriptor is a connected socket, and `accepted` was its only owner.
-        let stream = unsafe { TcpStream::from_raw_fd(accepted.descriptor.into_raw_fd()) };
-        Ok(RingStream { stream: RefCell::new(stream), peer: accepted.peer, local })
+        let Accepted { descriptor, peer } = accepted;
+        SockRef::from(&descriptor).set_nonblocking(true)?;
+        self.stream(descriptor, peer)
     }
 
     async fn connect(&self, address: SocketAddr) -> io::Result<RingStream> {
-        let stream = TcpStream::connect(address).await.map_err(plain_error)?;
-        stream.set_nodelay(true).map_err(plain_error)?;
-        let peer = stream.peer_addr().map_err(plain_error)?;
-        let local = stream.local_addr().map_err(plain_error)?;
-        Ok(RingStream { stream: RefCell::new(stream), peer, local })
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_nonblocking(true)?;
+        match socket.connect(&address.into()) {
+            Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => return Err(error),
+            _ => {}
+        }
+        let socket = self.readiness.watch(socket.into());
+        loop {
+            let seen = socket.writable_count();
+            let about = SockRef::from(&socket);
+            if let Some(error) = about.take_error()? {
+                return Err(error);
+            }
+            // Until it is connected or has failed there is no peer.
+            if let Ok(peer) = about.peer_addr() {
+                about.set_tcp_nodelay(true)?;
+                let (peer, local) =
+                    (internet_address(peer)?, internet_address(about.local_addr()?)?);
+                return Ok(RingStream { socket, peer, local });
+            }
+            socket.writable_since(seen).await?;
+        }
     }
 }
 
@@ -73,15 +100,14 @@ fn internet_address(address: socket2::SockAddr) -> io::Result<SocketAddr> {
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "not an internet socket"))
 }
 
-#[derive(Debug)]
 pub struct RingListener {
-    listener: TcpListener,
+    socket: Watched,
     local: SocketAddr,
 }
 
-impl std::fmt::Debug for RingStream {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("RingStream").field("peer", &self.peer).finish_non_exhaustive()
+impl fmt::Debug for RingListener {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("RingListener").field("local", &self.local).finish_non_exhaustive()
     }
 }
 
@@ -91,23 +117,27 @@ impl Listener for RingListener {
     }
 
     async fn accept(&self) -> io::Result<Accepted> {
-        let accepted = self.listener.shared_accept().await.map_err(plain_error)?;
-        // glommio gives its descriptor out on an executor only, as a stream, and one way of its two
-        // to accept forgets CLOEXEC: own a duplicate, and let the stream close the original.
-        let stream = accepted.bind_to_executor();
-        // SAFETY: the descriptor is open as long as `stream`, which outlives the borrow.
-        let descriptor = unsafe { BorrowedFd::borrow_raw(stream.as_raw_fd()) };
-        let descriptor: OwnedFd = descriptor.try_clone_to_owned()?;
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        let accept = || Ok((accept4(self.socket.as_fd().as_raw_fd(), flags)?, false));
+        let accepted = poll_fn(|context| self.socket.poll_read(context, accept)).await?;
+        // SAFETY: the kernel has just made the descriptor for us alone.
+        let descriptor = unsafe { OwnedFd::from_raw_fd(accepted) };
         let peer = internet_address(SockRef::from(&descriptor).peer_addr()?)?;
         Ok(Accepted { descriptor, peer })
     }
 }
 
-/// A connection. Its tasks borrow the glommio stream within one poll only.
+/// A connection.
 pub struct RingStream {
-    stream: RefCell<TcpStream>,
+    socket: Watched,
     peer: SocketAddr,
     local: SocketAddr,
+}
+
+impl fmt::Debug for RingStream {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("RingStream").field("peer", &self.peer).finish_non_exhaustive()
+    }
 }
 
 impl Stream for RingStream {
@@ -120,37 +150,47 @@ impl Stream for RingStream {
     }
 
     async fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        poll_fn(|context| Pin::new(&mut *self.stream.borrow_mut()).poll_read(context, buffer)).await
-    }
-
-    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
-        Ok(send(self.stream.borrow().as_raw_fd(), bytes, flags)?)
-    }
-
-    async fn write(&self, bytes: &[u8]) -> io::Result<usize> {
-        poll_fn(|context| match self.try_write(bytes) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                // Tries again, and asks the ring for room if there still is none.
-                Pin::new(&mut *self.stream.borrow_mut()).poll_write(context, bytes)
-            }
-            result => Poll::Ready(result),
+        poll_fn(|context| {
+            self.socket.poll_read(context, || {
+                let socket = self.socket.as_fd().as_raw_fd();
+                let count = loop {
+                    match recv(socket, buffer, MsgFlags::MSG_DONTWAIT) {
+                        Err(Errno::EINTR) => {}
+                        result => break result?,
+                    }
+                };
+                Ok((count, count < buffer.len()))
+            })
         })
         .await
     }
 
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+        Ok(send(self.socket.as_fd().as_raw_fd(), bytes, flags)?)
+    }
+
+    async fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        loop {
+            let seen = self.socket.writable_count();
+            match self.try_write(bytes) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.socket.writable_since(seen).await?;
+                }
+                result => return result,
+            }
+        }
+    }
+
     fn shutdown(&self) {
-        let stream = self.stream.borrow();
-        // SAFETY: the descriptor is open as long as `stream`, which outlives the borrow.
-        let descriptor = unsafe { BorrowedFd::borrow_raw(stream.as_raw_fd()) };
         // Fails only if the peer has ended the connection already.
-        let _ = SockRef::from(&descriptor.as_fd()).shutdown(Shutdown::Both);
+        let _ = SockRef::from(&self.socket).shutdown(Shutdown::Both);
     }
 }
 
 impl Drop for RingStream {
-    /// Polls of the ring keep the socket open for another turn after the descriptor is closed; the
-    /// peer should see the end now.
+    /// The poll may keep the socket open for a moment after the descriptor is closed; the peer
+    /// should see the end now.
     fn drop(&mut self) {
         self.shutdown();
     }

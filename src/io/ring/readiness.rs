@@ -1,0 +1,405 @@
+//! Which sockets of an executor are ready: a ring of our own with one multishot poll a socket,
+//! armed when it is first waited for, whose completions count up an eventfd that it reads.
+//!
+//! glommio would arm a poll for every wait, in a ring that interrupts the executor whenever a
+//! packet arrives on another CPU. This one is made with COOP_TASKRUN: completions are noted when
+//! the executor enters the kernel anyway, or sleeps.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::VecDeque,
+    future::poll_fn,
+    io,
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+    rc::Rc,
+    task::{Context, Poll, Waker},
+};
+
+use io_uring::{EnterFlags, IoUring, cqueue, opcode, squeue, types::Fd};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+
+use super::counter::Counter;
+
+/// Entries for orders to the kernel; they are handed over at once.
+const ORDERS: u32 = 64;
+/// Entries for completions. The kernel keeps more of them itself.
+const COMPLETIONS: u32 = 4096;
+/// Of completions that nobody waits for.
+const NOBODY: u64 = u64::MAX;
+
+const READABLE: u32 = (libc::POLLIN | libc::POLLRDHUP) as u32;
+const WRITABLE: u32 = libc::POLLOUT as u32;
+const ENDED: u32 = (libc::POLLRDHUP | libc::POLLHUP | libc::POLLERR) as u32;
+
+pub struct Readiness {
+    ring: RefCell<IoUring>,
+    /// For [`Readiness::run`].
+    listening: Cell<Option<OwnedFd>>,
+    slots: RefCell<Slots>,
+    /// Empty between collections.
+    woken: RefCell<VecDeque<Waker>>,
+}
+
+#[derive(Default)]
+struct Slots {
+    all: Vec<Slot>,
+    free: Vec<u32>,
+}
+
+/// A place for a descriptor. Completions carry its number and the count of its users.
+#[derive(Default)]
+struct Slot {
+    user: u32,
+    descriptor: i32,
+    /// A poll is under way. It ends when the ring has no room for its completions, and is armed
+    /// again by the next wait; at once would fill the ring again before anybody has read.
+    armed: bool,
+    state: State,
+    reader: Option<Waker>,
+    writer: Option<Waker>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct State {
+    /// A read may find something.
+    readable: bool,
+    /// The end of the stream is, or will be, among what a read finds; so reads are always tried.
+    ended: bool,
+    /// Counts completions that tell of room to write.
+    writable: u32,
+    /// Why the socket cannot be watched.
+    failed: Option<i32>,
+}
+
+impl State {
+    fn check(&self) -> io::Result<()> {
+        self.failed.map_or(Ok(()), |error| Err(io::Error::from_raw_os_error(error)))
+    }
+}
+
+impl Readiness {
+    /// Nobody is woken unless [`Readiness::run`] runs.
+    ///
+    /// # Errors
+    /// When the kernel refuses a ring, or the process is out of descriptors.
+    pub fn new() -> io::Result<Rc<Readiness>> {
+        Readiness::with_room_for(COMPLETIONS)
+    }
+
+    fn with_room_for(completions: u32) -> io::Result<Rc<Readiness>> {
+        let ring = IoUring::builder()
+            .setup_cqsize(completions)
+            .setup_coop_taskrun()
+            .build(ORDERS.min(completions / 2))
+            // Kernels before 5.19 do not know the flag.
+            .or_else(|_| IoUring::builder().setup_cqsize(completions).build(ORDERS))?;
+        let event = EventFd::from_value_and_flags(0, EfdFlags::EFD_CLOEXEC)?;
+        ring.submitter().register_eventfd(event.as_raw_fd())?;
+        // The ring holds the eventfd itself from here on.
+        let listening = event.as_fd().try_clone_to_owned()?;
+        Ok(Rc::new(Readiness {
+            ring: RefCell::new(ring),
+            listening: Cell::new(Some(listening)),
+            slots: RefCell::default(),
+            woken: RefCell::default(),
+        }))
+    }
+
+    /// Wakes whoever waits for a socket; never resolves. To be run once.
+    pub async fn run(self: Rc<Self>) {
+        let mut counter = Counter::new(self.listening.take().expect("readiness is run once"));
+        loop {
+            poll_fn(|context| counter.poll_risen(context)).await;
+            self.collect();
+        }
+    }
+
+    fn collect(&self) {
+        self.take_completions();
+        // Nothing may be borrowed: what a wake sets free may be a socket.
+        while let Some(waker) = { self.woken.borrow_mut().pop_front() } {
+            waker.wake();
+        }
+    }
+
+    fn take_completions(&self) {
+        let mut ring = self.ring.borrow_mut();
+        loop {
+            for completion in ring.completion() {
+                self.note(&completion);
+            }
+            if !ring.submission().cq_overflow() {
+                return;
+            }
+            // SAFETY: no arguments.
+            let flushed =
+                unsafe { ring.submitter().enter::<()>(0, 0, EnterFlags::GETEVENTS.bits(), None) };
+            flushed.expect("completions that are there can be fetched");
+        }
+    }
+
+    /// Notes what a completion tells.
+    fn note(&self, completion: &cqueue::Entry) {
+        let mut slots = self.slots.borrow_mut();
+        let (number, user) = split(completion.user_data());
+        let slot = slots.all.get_mut(number as usize).filter(|slot| slot.user == user);
+        let Some(slot) = slot else {
+            return;
+        };
+        slot.armed = cqueue::more(completion.flags());
+        let events = u32::try_from(completion.result()).unwrap_or_else(|_| {
+            slot.state.failed = Some(-completion.result());
+            ENDED
+        });
+        let ended = events & ENDED != 0;
+        // The last completion of a poll: whoever waits has to have it armed again.
+        let over = !slot.armed;
+        slot.state.ended |= ended;
+        if events & READABLE != 0 || ended || over {
+            slot.state.readable = true;
+            self.woken.borrow_mut().extend(slot.reader.take());
+        }
+        // The end of what the peer sends is no end of what it reads, but an error ends both.
+        if events & WRITABLE != 0 || ended || over {
+            slot.state.writable = slot.state.writable.wrapping_add(1);
+            self.woken.borrow_mut().extend(slot.writer.take());
+        }
+    }
+
+    /// Lets `wait` leave its waker in the slot, and has the socket polled.
+    fn wait(&self, number: u32, wait: impl FnOnce(&mut Slot)) {
+        let mut slots = self.slots.borrow_mut();
+        let slot = &mut slots.all[number as usize];
+        wait(slot);
+        if slot.armed {
+            return;
+        }
+        slot.armed = true;
+        let poll = opcode::PollAdd::new(Fd(slot.descriptor), READABLE | WRITABLE)
+            .multi(true)
+            .build()
+            .user_data(join(number, slot.user));
+        drop(slots);
+        self.order(&poll);
+    }
+
+    /// Hands an order over.
+    fn order(&self, entry: &squeue::Entry) {
+        // SAFETY: polls and their removals name no memory. The queue is empty, for each order is
+        // handed over before the next one.
+        unsafe { self.ring.borrow_mut().submission().push(entry) }.expect("the queue is empty");
+        loop {
+            let submitted = self.ring.borrow_mut().submit();
+            match submitted.map_err(|error| (error.raw_os_error(), error)) {
+                Ok(_) => return,
+                Err((Some(libc::EINTR | libc::EAGAIN), _)) => {}
+                // Old kernels want room for completions first.
+                Err((Some(libc::EBUSY), _)) => self.collect(),
+                Err((_, error)) => panic!("a ring's own orders cannot be refused: {error}"),
+            }
+        }
+    }
+
+    /// Watches a socket, which must be set to O_NONBLOCK.
+    pub fn watch(self: &Rc<Self>, descriptor: OwnedFd) -> Watched {
+        let mut slots = self.slots.borrow_mut();
+        let number = slots.free.pop().unwrap_or_else(|| {
+            slots.all.push(Slot::default());
+            u32::try_from(slots.all.len() - 1).expect("fewer slots than descriptors")
+        });
+        let slot = &mut slots.all[number as usize];
+        slot.descriptor = descriptor.as_raw_fd();
+        slot.state = State { readable: true, ..State::default() };
+        Watched { readiness: self.clone(), number, descriptor }
+    }
+}
+
+fn join(number: u32, user: u32) -> u64 {
+    u64::from(user) << 32 | u64::from(number)
+}
+
+#[allow(clippy::cast_possible_truncation, reason = "the two halves")]
+fn split(user_data: u64) -> (u32, u32) {
+    (user_data as u32, (user_data >> 32) as u32)
+}
+
+/// A socket that is watched. One task may wait for each direction.
+pub struct Watched {
+    readiness: Rc<Readiness>,
+    number: u32,
+    descriptor: OwnedFd,
+}
+
+impl AsFd for Watched {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.descriptor.as_fd()
+    }
+}
+
+impl Watched {
+    fn slot<T>(&self, work: impl FnOnce(&mut Slot) -> T) -> T {
+        work(&mut self.readiness.slots.borrow_mut().all[self.number as usize])
+    }
+
+    /// `read` is tried when there may be something; it says whether all there was has been taken.
+    /// When it answers `WouldBlock`, this waits.
+    pub fn poll_read<T>(
+        &self,
+        context: &mut Context<'_>,
+        read: impl FnOnce() -> io::Result<(T, bool)>,
+    ) -> Poll<io::Result<T>> {
+        let wait = || {
+            self.readiness.wait(self.number, |slot| {
+                slot.state.readable = false;
+                match &mut slot.reader {
+                    Some(waker) => waker.clone_from(context.waker()),
+                    None => slot.reader = Some(context.waker().clone()),
+                }
+            });
+            Poll::Pending
+        };
+        let state = self.slot(|slot| slot.state);
+        state.check()?;
+        if !state.readable && !state.ended {
+            return wait();
+        }
+        match read() {
+            Ok((value, drained)) => {
+                if drained {
+                    // More makes a new completion; the end may already have made its own.
+                    self.slot(|slot| slot.state.readable = false);
+                }
+                Poll::Ready(Ok(value))
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => wait(),
+            Err(error) => Poll::Ready(Err(error)),
+        }
+    }
+
+    /// Resolves when there may be room to write since `seen`, which a write that answers
+    /// `WouldBlock` comes after. Fails if the socket cannot be watched.
+    pub async fn writable_since(&self, seen: u32) -> io::Result<()> {
+        poll_fn(|context| {
+            let state = self.slot(|slot| slot.state);
+            if state.writable != seen {
+                return Poll::Ready(state.check());
+            }
+            let wait = |slot: &mut Slot| slot.writer = Some(context.waker().clone());
+            self.readiness.wait(self.number, wait);
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// For [`Watched::writable_since`].
+    pub fn writable_count(&self) -> u32 {
+        self.slot(|slot| slot.state.writable)
+    }
+}
+
+impl Drop for Watched {
+    /// The poll holds the socket open: it goes at once.
+    fn drop(&mut self) {
+        let (number, mut slots) = (self.number, self.readiness.slots.borrow_mut());
+        let slot = &mut slots.all[number as usize];
+        let removal = opcode::PollRemove::new(join(number, slot.user)).build().user_data(NOBODY);
+        let armed = std::mem::take(&mut slot.armed);
+        slot.user = slot.user.wrapping_add(1);
+        (slot.reader, slot.writer) = (None, None);
+        slots.free.push(number);
+        drop(slots);
+        if armed {
+            self.readiness.order(&removal);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{Read, Write},
+        os::unix::net::UnixStream,
+    };
+
+    use futures_util::future::join_all;
+
+    use super::*;
+    use crate::launch;
+
+    fn watched_pair(readiness: &Rc<Readiness>) -> (Watched, UnixStream) {
+        let (ours, theirs) = UnixStream::pair().expect("descriptors are free");
+        ours.set_nonblocking(true).expect("a socket can be set so");
+        (readiness.watch(ours.into()), theirs)
+    }
+
+    async fn read(watched: &Watched) -> io::Result<Vec<u8>> {
+        let mut socket = UnixStream::from(watched.as_fd().try_clone_to_owned()?);
+        poll_fn(|context| {
+            watched.poll_read(context, || {
+                let mut bytes = vec![0; 64];
+                let count = socket.read(&mut bytes)?;
+                bytes.truncate(count);
+                Ok((bytes, count < 64))
+            })
+        })
+        .await
+    }
+
+    /// Runs the work beside the collecting task.
+    fn with_readiness(
+        completions: u32,
+        work: impl AsyncFn(Rc<Readiness>) + Clone + Send + 'static,
+    ) {
+        let handles = launch::launch(&[0], false, move |_, _| {
+            let work = work.clone();
+            async move {
+                let readiness = Readiness::with_room_for(completions).expect("a ring can be made");
+                futures_lite::future::or(work(readiness.clone()), readiness.run()).await;
+            }
+        });
+        handles.expect("an executor can be made").join();
+    }
+
+    #[test]
+    fn more_completions_than_the_ring_has_room_for_are_not_lost() {
+        with_readiness(4, async |readiness| {
+            let mut pairs: Vec<_> = (0..50).map(|_| watched_pair(&readiness)).collect();
+            for round in 0..5 {
+                // All completions come before any is collected.
+                for (_, theirs) in &mut pairs {
+                    theirs.write_all(&[round]).expect("there is room");
+                }
+                let all = join_all(pairs.iter().map(|(ours, _)| read(ours))).await;
+                assert!(all.into_iter().all(|read| read.expect("data") == [round]), "{round}");
+            }
+        });
+    }
+
+    #[test]
+    fn the_end_is_seen_when_it_came_together_with_the_last_bytes() {
+        with_readiness(64, async |readiness| {
+            let (ours, mut theirs) = watched_pair(&readiness);
+            assert!(futures_lite::future::poll_once(read(&ours)).await.is_none());
+            theirs.write_all(b"last").expect("there is room");
+            drop(theirs);
+            assert_eq!(read(&ours).await.expect("data"), b"last");
+            assert_eq!(read(&ours).await.expect("the end"), b"");
+        });
+    }
+
+    #[test]
+    fn a_place_that_is_used_again_hears_nothing_of_its_former_user() {
+        with_readiness(64, async |readiness| {
+            for _ in 0..100 {
+                let (ours, mut theirs) = watched_pair(&readiness);
+                theirs.write_all(b"for nobody").expect("there is room");
+                drop(ours);
+                let (next, mut theirs) = watched_pair(&readiness);
+                assert!(futures_lite::future::poll_once(read(&next)).await.is_none());
+                theirs.write_all(b"new").expect("there is room");
+                assert_eq!(read(&next).await.expect("data"), b"new");
+            }
+            assert!(readiness.slots.borrow().all.len() <= 2);
+        });
+    }
+}
