@@ -87,12 +87,13 @@ impl Readiness {
     }
 
     fn with_room_for(completions: u32) -> io::Result<Rc<Readiness>> {
+        let orders = ORDERS.min(completions / 2);
         let ring = IoUring::builder()
             .setup_cqsize(completions)
             .setup_coop_taskrun()
-            .build(ORDERS.min(completions / 2))
+            .build(orders)
             // Kernels before 5.19 do not know the flag.
-            .or_else(|_| IoUring::builder().setup_cqsize(completions).build(ORDERS))?;
+            .or_else(|_| IoUring::builder().setup_cqsize(completions).build(orders))?;
         let event = EventFd::from_value_and_flags(0, EfdFlags::EFD_CLOEXEC)?;
         ring.submitter().register_eventfd(event.as_raw_fd())?;
         // The ring holds the eventfd itself from here on.
@@ -159,7 +160,7 @@ impl Readiness {
             slot.state.readable = true;
             self.woken.borrow_mut().extend(slot.reader.take());
         }
-        // The end of what the peer sends is no end of what it reads, but an error ends both.
+        // Whether the end of what the peer sends is an end for writing, too, a write finds out.
         if events & WRITABLE != 0 || ended || over {
             slot.state.writable = slot.state.writable.wrapping_add(1);
             self.woken.borrow_mut().extend(slot.writer.take());
@@ -305,9 +306,11 @@ impl Drop for Watched {
         let removal = opcode::PollRemove::new(join(number, slot.user)).build().user_data(NOBODY);
         let armed = std::mem::take(&mut slot.armed);
         slot.user = slot.user.wrapping_add(1);
-        (slot.reader, slot.writer) = (None, None);
+        let wakers = (slot.reader.take(), slot.writer.take());
         slots.free.push(number);
         drop(slots);
+        // As in `collect`: not while anything is borrowed.
+        drop(wakers);
         if armed {
             self.readiness.order(&removal);
         }
