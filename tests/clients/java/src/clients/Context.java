@@ -129,6 +129,10 @@ final class Context implements AutoCloseable {
         made.setConsumeFromWhere(ConsumeFromWhere.CONSUME_FROM_FIRST_OFFSET);
         made.setConsumeThreadMin(4);
         made.setConsumeThreadMax(4);
+        // 5.3.3 raises its subscription version with each rebalance and gives up the heartbeat that
+        // tells the broker if its own periodic one is just under way: SUBSCRIPTION_NOT_LATEST until
+        // the next one, of any broker, Java's too (docs/STATUS.md).
+        made.setHeartbeatBrokerInterval(2_000);
         closeLater(made::shutdown);
         return made;
     }

@@ -27,9 +27,6 @@ final class RequestScenarios {
         AtomicReference<Throwable> failure = new AtomicReference<>();
         DefaultMQPushConsumer consumer = context.pushConsumer(context.group(""));
         consumer.subscribe(topic, "*");
-        // 5.3.3 raises its subscription version with the first rebalance and gives up the heartbeat that
-        // tells the broker if its own periodic one is just under way: SUBSCRIPTION_NOT_LATEST until the next
-        consumer.setHeartbeatBrokerInterval(2_000);
         consumer.registerMessageListener((MessageListenerConcurrently) (messages, c) -> {
             for (MessageExt message : messages) {
                 String text = Context.text(message);
