@@ -164,15 +164,15 @@ async fn reserves_of<R: Runtime>(
     };
     let reserved_ms = reserve_time_ms(&topic.attributes);
     let bytes = reserve_bytes(&topic.attributes);
-    let first = log.first_position(queue).unwrap_or(LogPosition(0));
     // Of ordinary topics it is enough to know where they end.
     let ordinary = reserved_ms.is_none() && bytes.is_none();
-    let mut from = if ordinary { LogPosition(0) } else { first };
+    let first = if ordinary { None } else { log.first_position(queue) };
+    let mut from = first.unwrap_or(LogPosition(0));
     if let Some(bytes) = bytes {
         let queues = u64::try_from(topic.queues()).unwrap_or(1).max(1);
         let kept = offset_of_newest(log, queue, bytes / queues).await;
-        if let Some(last) = position_of(log, queue, kept - 1).await
-            && kept > log.bounds(queue).0
+        if kept > log.bounds(queue).0
+            && let Some(last) = position_of(log, queue, kept - 1).await
         {
             add(spans, Reserve { reserved_ms, surplus: true, from, to: last });
             from = position_of(log, queue, kept).await.unwrap_or(last);

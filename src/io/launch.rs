@@ -121,9 +121,8 @@ where
         let (start, may_start) = mpsc::sync_channel(1);
         let (settings, body, pulse) = (settings.clone(), body.clone(), pulse.clone());
         let run = move || {
-            let made_parts = make_executor(cpu, &settings)
-                .and_then(|executor| Parts::new().map(|parts| (executor, parts)));
-            let (executor, parts) = match made_parts {
+            let executor = make_executor(cpu, &settings);
+            let (executor, parts) = match executor.and_then(|made| Ok((made, Parts::new()?))) {
                 Ok(both) => both,
                 Err(error) => {
                     let _ = made.send(Err(error));

@@ -134,7 +134,7 @@ fn topics_changed_together_are_all_known_to_the_name_server_when_they_are_answer
     let extra = vec![("namesrvAddr", names.to_string())];
     let settings = Settings { extra, sync_flush: true, shards: 2 };
     let server = Server::start(directory.path(), &settings);
-    await_route(names);
+    await_route(names, Duration::from_secs(5));
     let mut names = Client::connect(names).expect("the name server listens");
     let mut clients: Vec<_> = (0..CLIENTS).map(|_| server.client()).collect();
     for round in 1..=ROUNDS {

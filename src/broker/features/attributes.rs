@@ -14,7 +14,7 @@ const RESERVE_TIME: &str = "reserve.time";
 /// Bytes of messages of the topic that are kept at least; older ones may go. -1 without a limit.
 const RESERVE_BYTES: &str = "reserve.bytes";
 
-const HOUR_MS: i64 = 3_600_000;
+pub const HOUR_MS: i64 = 3_600_000;
 
 /// What may be set, and to what.
 const KNOWN: [(&str, Values); 5] = [

@@ -20,12 +20,12 @@ use std::iter;
 use ringmq_base::{LogId, LogPosition, config::BrokerConfig};
 use ringmq_store::SegmentFacts;
 
+use super::attributes::HOUR_MS;
 use disk::{DiskFacts, DiskState, Thresholds};
 use hours::Hours;
 
 /// Segments that one step deletes at most: then the facts are looked at again.
 const DELETIONS_MAX: usize = 10;
-const HOUR_MS: i64 = 3_600_000;
 
 /// What the operator wants, from the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,6 +65,11 @@ impl Policy {
             spares_max: config.spare_segments_max as usize,
         })
     }
+
+    /// When everything in a segment has been kept for that long, or for as long as others.
+    fn expires_ms(&self, segment: &SegmentFacts, reserved_ms: Option<i64>) -> i64 {
+        segment.last_stored_ms.saturating_add(reserved_ms.unwrap_or(self.reserved_ms))
+    }
 }
 
 /// Positions of a log where messages of topics with the same rules may be.
@@ -77,6 +82,13 @@ pub struct Reserve {
     pub from: LogPosition,
     /// Of the last message.
     pub to: LogPosition,
+}
+
+impl Reserve {
+    /// When what it is about has been kept long enough in a segment.
+    fn expires_ms(&self, segment: &SegmentFacts, policy: &Policy) -> i64 {
+        policy.expires_ms(segment, self.reserved_ms)
+    }
 }
 
 /// The first message of a log that some group has not consumed.
@@ -119,17 +131,14 @@ impl LogFacts {
 
     /// When everything in the segment has been kept long enough.
     pub fn expires_ms(&self, segment: &SegmentFacts, policy: &Policy) -> i64 {
-        let reserved = self.rules(segment);
-        let reserved = reserved.map(|reserve| reserve.reserved_ms.unwrap_or(policy.reserved_ms));
-        segment.last_stored_ms.saturating_add(reserved.max().unwrap_or(policy.reserved_ms))
+        let expires = self.rules(segment).map(|reserve| reserve.expires_ms(segment, policy));
+        expires.max().unwrap_or_else(|| policy.expires_ms(segment, None))
     }
 
     /// Some topics keep enough bytes without the segment, and it is too old for all others.
     fn is_surplus(&self, segment: &SegmentFacts, policy: &Policy, now_ms: i64) -> bool {
-        let kept = |reserve: &Reserve| {
-            let reserved = reserve.reserved_ms.unwrap_or(policy.reserved_ms);
-            !reserve.surplus && segment.last_stored_ms.saturating_add(reserved) > now_ms
-        };
+        let kept =
+            |reserve: &Reserve| !reserve.surplus && reserve.expires_ms(segment, policy) > now_ms;
         self.rules(segment).any(|reserve| reserve.surplus) && !self.rules(segment).any(kept)
     }
 
@@ -259,11 +268,9 @@ pub(super) fn choose(policy: &Policy, facts: &Facts, state: DiskState, now_ms: i
     let hour = facts.asked || policy.hours.contains(facts.hour);
     if hour || state > DiskState::Normal {
         let reason = if hour { Reason::Expired } else { Reason::ExpiredDiskUsed };
-        while let Some(deletion) =
-            queue.take(reason, |log, segment| log.expires_ms(segment, policy) <= now_ms)
-        {
-            deletions.push(deletion);
-        }
+        let expired =
+            |log: &LogFacts, segment: &SegmentFacts| log.expires_ms(segment, policy) <= now_ms;
+        deletions.extend(iter::from_fn(|| queue.take(reason, expired)));
     }
     let may_go = |log: &LogFacts, segment: &SegmentFacts| {
         !log.is_protected(segment, policy) || log.expires_ms(segment, policy) <= now_ms

@@ -38,13 +38,6 @@ impl RingNet {
     pub(super) fn new(readiness: Rc<Readiness>) -> RingNet {
         RingNet { readiness }
     }
-
-    fn stream(&self, socket: OwnedFd, peer: SocketAddr) -> io::Result<RingStream> {
-        let about = SockRef::from(&socket);
-        about.set_tcp_nodelay(true)?;
-        let local = internet_address(about.local_addr()?)?;
-        Ok(RingStream { socket: self.readiness.watch(socket), peer, local })
-    }
 }
 
 impl Net for RingNet {
@@ -63,9 +56,7 @@ impl Net for RingNet {
     }
 
     fn adopt(&self, accepted: Accepted) -> io::Result<RingStream> {
-        let Accepted { descriptor, peer } = accepted;
-        SockRef::from(&descriptor).set_nonblocking(true)?;
-        self.stream(descriptor, peer)
+        RingStream::new(self.readiness.watch(accepted.descriptor), accepted.peer)
     }
 
     async fn connect(&self, address: SocketAddr) -> io::Result<RingStream> {
@@ -84,10 +75,7 @@ impl Net for RingNet {
             }
             // Until it is connected or has failed there is no peer.
             if let Ok(peer) = about.peer_addr() {
-                about.set_tcp_nodelay(true)?;
-                let (peer, local) =
-                    (internet_address(peer)?, internet_address(about.local_addr()?)?);
-                return Ok(RingStream { socket, peer, local });
+                return RingStream::new(socket, internet_address(peer)?);
             }
             socket.writable_since(seen).await?;
         }
@@ -117,8 +105,8 @@ impl Listener for RingListener {
     }
 
     async fn accept(&self) -> io::Result<Accepted> {
-        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-        let accept = || Ok((accept4(self.socket.as_fd().as_raw_fd(), flags)?, false));
+        let listener = self.socket.as_fd().as_raw_fd();
+        let accept = || Ok((accept4(listener, SockFlag::SOCK_CLOEXEC)?, false));
         let accepted = poll_fn(|context| self.socket.poll_read(context, accept)).await?;
         // SAFETY: the kernel has just made the descriptor for us alone.
         let descriptor = unsafe { OwnedFd::from_raw_fd(accepted) };
@@ -132,6 +120,15 @@ pub struct RingStream {
     socket: Watched,
     peer: SocketAddr,
     local: SocketAddr,
+}
+
+impl RingStream {
+    fn new(socket: Watched, peer: SocketAddr) -> io::Result<RingStream> {
+        let about = SockRef::from(&socket);
+        about.set_tcp_nodelay(true)?;
+        let local = internet_address(about.local_addr()?)?;
+        Ok(RingStream { socket, peer, local })
+    }
 }
 
 impl fmt::Debug for RingStream {

@@ -17,6 +17,7 @@ use std::{
 
 use io_uring::{EnterFlags, IoUring, cqueue, opcode, squeue, types::Fd};
 use nix::sys::eventfd::{EfdFlags, EventFd};
+use slab::Slab;
 
 use super::counter::Counter;
 
@@ -35,19 +36,14 @@ pub struct Readiness {
     ring: RefCell<IoUring>,
     /// For [`Readiness::run`].
     listening: Cell<Option<OwnedFd>>,
-    slots: RefCell<Slots>,
+    slots: RefCell<Slab<Slot>>,
+    /// Numbers those who use slots.
+    users: Cell<u32>,
     /// Empty between collections.
     woken: RefCell<VecDeque<Waker>>,
 }
 
-#[derive(Default)]
-struct Slots {
-    all: Vec<Slot>,
-    free: Vec<u32>,
-}
-
-/// A place for a descriptor. Completions carry its number and the count of its users.
-#[derive(Default)]
+/// A place for a descriptor. Completions carry its number and that of its user.
 struct Slot {
     user: u32,
     descriptor: i32,
@@ -102,6 +98,7 @@ impl Readiness {
             ring: RefCell::new(ring),
             listening: Cell::new(Some(listening)),
             slots: RefCell::default(),
+            users: Cell::default(),
             woken: RefCell::default(),
         }))
     }
@@ -143,7 +140,7 @@ impl Readiness {
     fn note(&self, completion: &cqueue::Entry) {
         let mut slots = self.slots.borrow_mut();
         let (number, user) = split(completion.user_data());
-        let slot = slots.all.get_mut(number as usize).filter(|slot| slot.user == user);
+        let slot = slots.get_mut(number as usize).filter(|slot| slot.user == user);
         let Some(slot) = slot else {
             return;
         };
@@ -170,7 +167,7 @@ impl Readiness {
     /// Lets `wait` leave its waker in the slot, and has the socket polled.
     fn wait(&self, number: u32, wait: impl FnOnce(&mut Slot)) {
         let mut slots = self.slots.borrow_mut();
-        let slot = &mut slots.all[number as usize];
+        let slot = &mut slots[number as usize];
         wait(slot);
         if slot.armed {
             return;
@@ -201,16 +198,19 @@ impl Readiness {
         }
     }
 
-    /// Watches a socket, which must be set to O_NONBLOCK.
+    /// Watches a socket. Reads and writes of it must not wait themselves.
     pub fn watch(self: &Rc<Self>, descriptor: OwnedFd) -> Watched {
-        let mut slots = self.slots.borrow_mut();
-        let number = slots.free.pop().unwrap_or_else(|| {
-            slots.all.push(Slot::default());
-            u32::try_from(slots.all.len() - 1).expect("fewer slots than descriptors")
+        let user = self.users.get();
+        self.users.set(user.wrapping_add(1));
+        let number = self.slots.borrow_mut().insert(Slot {
+            user,
+            descriptor: descriptor.as_raw_fd(),
+            armed: false,
+            state: State { readable: true, ..State::default() },
+            reader: None,
+            writer: None,
         });
-        let slot = &mut slots.all[number as usize];
-        slot.descriptor = descriptor.as_raw_fd();
-        slot.state = State { readable: true, ..State::default() };
+        let number = u32::try_from(number).expect("fewer slots than descriptors");
         Watched { readiness: self.clone(), number, descriptor }
     }
 }
@@ -239,7 +239,7 @@ impl AsFd for Watched {
 
 impl Watched {
     fn slot<T>(&self, work: impl FnOnce(&mut Slot) -> T) -> T {
-        work(&mut self.readiness.slots.borrow_mut().all[self.number as usize])
+        work(&mut self.readiness.slots.borrow_mut()[self.number as usize])
     }
 
     /// `read` is tried when there may be something; it says whether all there was has been taken.
@@ -301,18 +301,11 @@ impl Watched {
 impl Drop for Watched {
     /// The poll holds the socket open: it goes at once.
     fn drop(&mut self) {
-        let (number, mut slots) = (self.number, self.readiness.slots.borrow_mut());
-        let slot = &mut slots.all[number as usize];
-        let removal = opcode::PollRemove::new(join(number, slot.user)).build().user_data(NOBODY);
-        let armed = std::mem::take(&mut slot.armed);
-        slot.user = slot.user.wrapping_add(1);
-        let wakers = (slot.reader.take(), slot.writer.take());
-        slots.free.push(number);
-        drop(slots);
-        // As in `collect`: not while anything is borrowed.
-        drop(wakers);
-        if armed {
-            self.readiness.order(&removal);
+        // As in `collect`, its wakers are not dropped while anything is borrowed.
+        let slot = self.readiness.slots.borrow_mut().remove(self.number as usize);
+        if slot.armed {
+            let poll = join(self.number, slot.user);
+            self.readiness.order(&opcode::PollRemove::new(poll).build().user_data(NOBODY));
         }
     }
 }
@@ -402,7 +395,7 @@ mod tests {
                 theirs.write_all(b"new").expect("there is room");
                 assert_eq!(read(&next).await.expect("data"), b"new");
             }
-            assert!(readiness.slots.borrow().all.len() <= 2);
+            assert!(readiness.slots.borrow().vacant_key() <= 2);
         });
     }
 }
