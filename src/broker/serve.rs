@@ -8,10 +8,7 @@ use std::{
 };
 
 use ringmq_base::{LogId, ShardId};
-use ringmq_io::{
-    Runtime, Shares,
-    mailbox::{Inbox, Receiver},
-};
+use ringmq_io::{Runtime, Shares, mailbox::Receiver};
 use ringmq_store::{FlushMode, Log, LogOptions, complete_store, log_directory};
 
 use crate::{
@@ -52,9 +49,7 @@ pub async fn run<R: Runtime>(runtime: R, seat: Seat) {
 async fn run_or_fail<R: Runtime>(runtime: R, seat: Seat) -> Result<(), String> {
     let router = Router::new(seat.id, seat.lanes);
     let shard = Shard::new(runtime.clone(), seat.facts, router);
-    let bind = |error: std::io::Error| format!("cannot open a mailbox: {error}");
-    let mut requests = seat.requests.bind(&runtime).map_err(bind)?;
-    let replies = seat.replies.bind(&runtime).map_err(bind)?;
+    let Seat { mut requests, replies, .. } = seat;
     let start = if seat.id == CONTROL {
         Control::open(&shard).await?
     } else {
@@ -161,7 +156,7 @@ fn take_start<R: Runtime>(shard: &Rc<Shard<R>>, start: Start) {
 
 async fn wait_for_peers<R: Runtime>(
     shard: &Rc<Shard<R>>,
-    requests: &mut Inbox<Message>,
+    requests: &mut Receiver<Message>,
 ) -> Result<(), String> {
     let mut missing = shard.router.shards() - 1;
     while missing > 0 {
@@ -178,7 +173,7 @@ async fn wait_for_peers<R: Runtime>(
     Ok(())
 }
 
-async fn serve_requests<R: Runtime>(shard: &Rc<Shard<R>>, requests: &mut Inbox<Message>) {
+async fn serve_requests<R: Runtime>(shard: &Rc<Shard<R>>, requests: &mut Receiver<Message>) {
     loop {
         let mut message = Some(requests.recv().await);
         while let Some(next) = message {
@@ -196,7 +191,7 @@ async fn serve_requests<R: Runtime>(shard: &Rc<Shard<R>>, requests: &mut Inbox<M
     }
 }
 
-fn spawn_lane<R: Runtime>(shard: &Rc<Shard<R>>, mut lane: Inbox<Message>) {
+fn spawn_lane<R: Runtime>(shard: &Rc<Shard<R>>, mut lane: Receiver<Message>) {
     let (shard, runtime) = (shard.clone(), shard.runtime.clone());
     runtime.spawn(Shares::Foreground, "reply lane", async move {
         loop {

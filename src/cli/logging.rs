@@ -4,7 +4,6 @@ use tracing_subscriber::{EnvFilter, fmt};
 
 /// Starts logging: `RINGMQ_LOG` sets the level, as in `info` or `ringmq_store=debug`.
 pub fn start() {
-    let default = || EnvFilter::new(format!("info,{}", ringmq_io::LOG_DIRECTIVES));
-    let filter = EnvFilter::try_from_env("RINGMQ_LOG").unwrap_or_else(|_| default());
+    let filter = EnvFilter::try_from_env("RINGMQ_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
 }

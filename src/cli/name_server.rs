@@ -31,7 +31,7 @@ pub fn start(
     let thread = launch::launch(&[cpu], false, move |_, runtime| {
         let seat = seat.lock().ok().and_then(|mut seat| seat.take());
         async move {
-            let Some((config, stopped, report)) = seat else {
+            let Some((config, mut stopped, report)) = seat else {
                 return;
             };
             let address = SocketAddr::new(config.bind_address, config.listen_port);
@@ -47,13 +47,6 @@ pub fn start(
                 }
             };
             let _ = report.send(Ok(listener.local()));
-            let mut stopped = match stopped.bind(&runtime) {
-                Ok(stopped) => stopped,
-                Err(error) => {
-                    tracing::error!(%error, "name server cannot open its mailbox");
-                    return;
-                }
-            };
             let shutdown = async {
                 stopped.recv().await;
             };

@@ -41,10 +41,10 @@ impl Default for Settings {
     fn default() -> Self {
         Settings {
             pinned: true,
-            ring_depth: 1024,
+            ring_depth: 128,
             preempt_timer: Duration::from_millis(100),
             pulse: Duration::from_millis(20),
-            io_memory: 2 << 20,
+            io_memory: 64 << 10,
             spin_before_park: Duration::ZERO,
         }
     }
@@ -122,7 +122,8 @@ where
         let (settings, body, pulse) = (settings.clone(), body.clone(), pulse.clone());
         let run = move || {
             let executor = make_executor(cpu, &settings);
-            let (executor, parts) = match executor.and_then(|made| Ok((made, Parts::new()?))) {
+            let parts = || Parts::new(settings.spin_before_park);
+            let (executor, parts) = match executor.and_then(|made| Ok((made, parts()?))) {
                 Ok(both) => both,
                 Err(error) => {
                     let _ = made.send(Err(error));
@@ -132,10 +133,8 @@ where
             let _ = made.send(Ok(()));
             // Fails if another shard could not be made.
             may_start.recv().ok()?;
-            Some(executor.run(ending_process_on_panic("main", async move {
-                let runtime = RingRuntime::start(parts, pulse, shard.index());
-                body(shard, runtime).await
-            })))
+            let main = parts.run(pulse, shard.index(), |runtime| body(shard, runtime));
+            Some(executor.run(ending_process_on_panic("main", main)))
         };
         let thread = thread::Builder::new()
             .name(thread_name(shard))
@@ -166,11 +165,5 @@ fn make_executor(cpu: usize, settings: &Settings) -> io::Result<LocalExecutor> {
         .io_memory(settings.io_memory)
         // By default it would be pinned to the executor's CPU.
         .blocking_thread_pool_placement(PoolPlacement::Unbound(1));
-    // Ignored by glommio for executors that are not pinned.
-    let builder = if settings.spin_before_park.is_zero() {
-        builder
-    } else {
-        builder.spin_before_park(settings.spin_before_park)
-    };
     builder.make().map_err(Into::into)
 }

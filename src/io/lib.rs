@@ -1,6 +1,6 @@
 //! Layer 0: everything that reaches outside the process or waits: disk, network, clock, tasks and
 //! messages between threads, as traits ([`Runtime`]) with two implementations:
-//! [`ring`] (io_uring, most of it by way of glommio; the only module of the workspace that names
+//! [`ring`] (io_uring; tasks run on glommio's executor, the only module of the workspace that names
 //! that crate) and [`sim`] (a seeded executor on a virtual clock with a disk that loses, tears and
 //! fails writes, for tests).
 //!
@@ -22,8 +22,4 @@ pub use disk::{BlockBuffer, Disk, DiskError, File, OpenMode};
 pub use launch::{allowed_cpus, launch};
 pub use mailbox::mailbox;
 pub use net::{Accepted, Listener, Net, Stream};
-pub use runtime::{Clock, Doorbell, Ringer, Runtime, Shares, Spawn};
-
-/// What to log of the runtime: nothing by default, because the probe that settles how a device is
-/// driven fails on purpose (`docs/RUNTIME.md`), and glommio logs that as an error.
-pub const LOG_DIRECTIVES: &str = "glommio=off";
+pub use runtime::{Clock, Runtime, Shares, Spawn};

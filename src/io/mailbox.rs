@@ -1,34 +1,37 @@
-//! Messages from any thread to one task of an executor: a bounded queue and a doorbell.
+//! Messages from any thread to one task of an executor: a bounded queue and a waker.
 //!
 //! Meant for batches: what one turn of a loop has for another shard goes as one `Vec`. A sender
-//! pays one system call if the receiver sleeps, none if it is awake; it never waits.
+//! pays one system call if the receiver's executor sleeps, none if it is awake; it never waits.
 
 use std::{
     future::poll_fn,
-    io,
     sync::{
-        Arc, OnceLock,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering, fence},
         mpsc,
     },
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
 };
 
-use crate::runtime::{Doorbell, Ringer, Runtime};
-
-/// A mailbox with room for `capacity` messages (at least 1). The receiver may travel to its thread
-/// and is then bound to an executor; what was sent before waits there.
+/// A mailbox with room for `capacity` messages (at least 1). The receiver may travel to the thread
+/// that will receive; what was sent before waits there.
 pub fn mailbox<T: Send>(capacity: usize) -> (Sender<T>, Receiver<T>) {
     assert!(capacity > 0, "a mailbox without room could never take a message");
     let (sender, receiver) = mpsc::sync_channel(capacity);
-    let shared = Arc::new(Shared { parked: AtomicBool::new(false), ringer: OnceLock::new() });
+    let shared = Arc::new(Shared { parked: AtomicBool::new(false), waiting: Mutex::default() });
     (Sender { queue: sender, shared: shared.clone() }, Receiver { queue: receiver, shared })
 }
 
 struct Shared {
-    /// The receiver found the queue empty and listens to its bell. Whoever clears it, rings.
+    /// The receiver found the queue empty and waits. Whoever clears it, wakes.
     parked: AtomicBool,
-    ringer: OnceLock<Arc<dyn Ringer>>,
+    waiting: Mutex<Option<Waker>>,
+}
+
+impl Shared {
+    fn waiting(&self) -> MutexGuard<'_, Option<Waker>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The message comes back because the mailbox is full, or its receiver gone.
@@ -56,42 +59,26 @@ impl<T: Send> Sender<T> {
                 Full(message)
             }
         })?;
-        // Pairs with the fence in `Inbox::poll_recv`: either this sees `parked`, or the receiver
+        // Pairs with the fence in `Receiver::poll_recv`: either this sees `parked`, or the receiver
         // sees the message.
         fence(Ordering::SeqCst);
         if self.shared.parked.load(Ordering::Relaxed)
             && self.shared.parked.swap(false, Ordering::AcqRel)
-            && let Some(ringer) = self.shared.ringer.get()
+            && let Some(waker) = self.shared.waiting().as_ref()
         {
-            ringer.ring();
+            waker.wake_by_ref();
         }
         Ok(())
     }
 }
 
+/// The receiving end. One task receives.
 pub struct Receiver<T> {
     queue: mpsc::Receiver<T>,
     shared: Arc<Shared>,
 }
 
 impl<T: Send> Receiver<T> {
-    /// Makes the executor of `runtime` the one that receives.
-    pub fn bind<R: Runtime>(self, runtime: &R) -> io::Result<Inbox<T>> {
-        let bell = runtime.doorbell()?;
-        let set = self.shared.ringer.set(bell.ringer());
-        assert!(set.is_ok(), "a receiver is bound once, for binding takes it");
-        Ok(Inbox { queue: self.queue, shared: self.shared, bell })
-    }
-}
-
-/// The receiving end on its executor. One task receives.
-pub struct Inbox<T> {
-    queue: mpsc::Receiver<T>,
-    shared: Arc<Shared>,
-    bell: Box<dyn Doorbell>,
-}
-
-impl<T: Send> Inbox<T> {
     /// The next message; waits for ever if all senders are gone. Safe to cancel.
     pub async fn recv(&mut self) -> T {
         poll_fn(|context| self.poll_recv(context)).await
@@ -102,28 +89,23 @@ impl<T: Send> Inbox<T> {
         self.queue.try_recv().ok()
     }
 
-    /// [`Inbox::recv`] for hand-written futures.
+    /// [`Receiver::recv`] for hand-written futures.
     pub fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<T> {
-        loop {
-            if let Some(message) = self.try_recv() {
-                // A sender that still sees `parked` rings once for nothing; do not let it.
-                if self.shared.parked.load(Ordering::Relaxed) {
-                    self.shared.parked.store(false, Ordering::Relaxed);
-                }
-                return Poll::Ready(message);
-            }
-            if !self.shared.parked.load(Ordering::Relaxed) {
-                self.shared.parked.store(true, Ordering::Relaxed);
-                fence(Ordering::SeqCst);
-                continue;
-            }
-            // Parked was set before the queue was seen empty, so whoever sends now rings. A ring
-            // that is left from an earlier round only costs another turn.
-            match self.bell.poll_rung(context) {
-                Poll::Ready(()) => self.shared.parked.store(false, Ordering::Relaxed),
-                Poll::Pending => return Poll::Pending,
-            }
+        if let Some(message) = self.try_recv() {
+            return Poll::Ready(message);
         }
+        match &mut *self.shared.waiting() {
+            Some(waker) => waker.clone_from(context.waker()),
+            none => *none = Some(context.waker().clone()),
+        }
+        self.shared.parked.store(true, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+        // Whoever sends from now on sees `parked`; what was sent before is seen here.
+        let Some(message) = self.try_recv() else {
+            return Poll::Pending;
+        };
+        self.shared.parked.store(false, Ordering::Relaxed);
+        Poll::Ready(message)
     }
 }
 

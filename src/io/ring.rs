@@ -1,17 +1,21 @@
-//! The runtime of production, one executor a thread: tasks and files by way of glommio, sockets on
-//! a ring of our own, timers on a timerfd.
+//! The runtime of production, one executor a thread: glommio runs the tasks; sockets, files, timers
+//! and sleeping are on one ring of our own, with a driver that is a task among them.
 //!
 //! The only module of the workspace that names glommio; `docs/RUNTIME.md` tells which of its
 //! properties the settings and work-arounds here answer to.
 
-mod counter;
+mod blocking;
 mod disk;
-mod doorbell;
+mod driver;
 mod file;
+mod memory;
 mod net;
+mod operations;
 mod pulse;
 mod readiness;
+mod tasks;
 mod timers;
+mod uring;
 
 use std::{
     fmt, io,
@@ -22,16 +26,16 @@ use std::{
 };
 
 use futures_lite::FutureExt;
-use glommio::{GlommioError, Latency, TaskQueueHandle};
+use glommio::{Latency, TaskQueueHandle};
 
 pub(crate) use self::pulse::Pulse;
+use self::{blocking::Blocking, driver::Driver};
 pub use self::{
     disk::RingDisk,
     file::{RingBuffer, RingFile},
     net::{RingListener, RingNet, RingStream},
 };
-use self::{readiness::Readiness, timers::Timers};
-use crate::runtime::{Clock, Doorbell, Runtime, Shares, Spawn};
+use crate::runtime::{Clock, Runtime, Shares, Spawn};
 
 /// The exit code of a process that ended because a task panicked (EX_SOFTWARE).
 pub const PANIC_EXIT_CODE: i32 = 70;
@@ -44,13 +48,32 @@ pub struct RingRuntime {
 
 /// What an executor needs besides glommio.
 pub(crate) struct Parts {
-    timers: Rc<Timers>,
-    readiness: Rc<Readiness>,
+    driver: Rc<Driver>,
+    blocking: Blocking,
 }
 
 impl Parts {
-    pub(crate) fn new() -> io::Result<Parts> {
-        Ok(Parts { timers: Timers::new()?, readiness: Readiness::new()? })
+    /// To be called on the executor's thread. `spin` is how long an idle executor looks for work
+    /// before it sleeps.
+    pub(crate) fn new(spin: Duration) -> io::Result<Parts> {
+        Ok(Parts { driver: Driver::new(spin)?, blocking: Blocking::start()? })
+    }
+
+    /// Runs `body` as a task of the executor, number `executor` of its launch, that ends with it.
+    /// `pulse` bounds how long a runnable task can be forgotten.
+    ///
+    /// Panics outside of an executor.
+    pub(crate) async fn run<F: Future>(
+        self,
+        pulse: Arc<Pulse>,
+        executor: usize,
+        body: impl FnOnce(RingRuntime) -> F,
+    ) -> F::Output {
+        let driver = self.driver.clone();
+        let runtime = RingRuntime::start(self, pulse, executor);
+        let output = driver.task(body(runtime)).await;
+        driver.end();
+        output
     }
 }
 
@@ -61,7 +84,7 @@ struct RuntimeParts {
     background: TaskQueueHandle,
     disk: RingDisk,
     net: RingNet,
-    timers: Rc<Timers>,
+    driver: Rc<Driver>,
 }
 
 impl fmt::Debug for RingRuntime {
@@ -71,12 +94,8 @@ impl fmt::Debug for RingRuntime {
 }
 
 impl RingRuntime {
-    /// Makes the executor of this thread ready: task queues, timers. `pulse` bounds how long a
-    /// runnable task of this executor, number `executor` of its launch, can be forgotten.
-    ///
-    /// Panics outside of an executor.
-    pub(crate) fn start(parts: Parts, pulse: Arc<Pulse>, executor: usize) -> RingRuntime {
-        let Parts { timers, readiness } = parts;
+    fn start(parts: Parts, pulse: Arc<Pulse>, executor: usize) -> RingRuntime {
+        let Parts { driver, blocking } = parts;
         let queue = |shares, name| {
             // Latency requirements would shorten the preempt timer, which must stay long.
             glommio::executor().create_task_queue(
@@ -91,15 +110,32 @@ impl RingRuntime {
                 cold_read: queue(300, "cold-read"),
                 admin: queue(100, "admin"),
                 background: queue(50, "background"),
-                disk: RingDisk::new(),
-                net: RingNet::new(readiness.clone()),
-                timers: timers.clone(),
+                disk: RingDisk::new(driver.operations.clone(), blocking),
+                net: RingNet::new(driver.readiness.clone()),
+                driver: driver.clone(),
             }),
         };
-        runtime.spawn(Shares::Foreground, "timers", timers.run());
-        runtime.spawn(Shares::Foreground, "readiness", readiness.run());
-        runtime.spawn(Shares::Foreground, "pulse", pulse.listen(executor));
+        // Both outside of what the driver counts: itself, and what is for glommio's own sleep.
+        runtime.spawn_plain(Shares::Foreground, "driver", driver.run());
+        runtime.spawn_plain(Shares::Foreground, "pulse", pulse.listen(executor));
         runtime
+    }
+
+    fn spawn_plain(
+        &self,
+        shares: Shares,
+        name: &'static str,
+        task: impl Future<Output = ()> + 'static,
+    ) {
+        let queue = match shares {
+            Shares::Foreground => self.shared.foreground,
+            Shares::ColdRead => self.shared.cold_read,
+            Shares::Admin => self.shared.admin,
+            Shares::Background => self.shared.background,
+        };
+        glommio::spawn_local_into(ending_process_on_panic(name, task), queue)
+            .expect("the queues of an executor live as long as it does")
+            .detach();
     }
 }
 
@@ -116,25 +152,21 @@ impl Clock for RingRuntime {
     }
 
     async fn sleep(&self, duration: Duration) {
-        self.shared.timers.sleep(duration).await;
+        self.shared.driver.timers.sleep(duration).await;
     }
 }
 
 impl Spawn for RingRuntime {
     fn spawn(&self, shares: Shares, name: &'static str, task: impl Future<Output = ()> + 'static) {
-        let queue = match shares {
-            Shares::Foreground => self.shared.foreground,
-            Shares::ColdRead => self.shared.cold_read,
-            Shares::Admin => self.shared.admin,
-            Shares::Background => self.shared.background,
-        };
-        glommio::spawn_local_into(ending_process_on_panic(name, task), queue)
-            .expect("the queues of an executor live as long as it does")
-            .detach();
+        self.spawn_plain(shares, name, self.shared.driver.task(task));
     }
 
     async fn yield_if_needed(&self) {
-        glommio::executor().yield_if_needed().await;
+        let driver = &self.shared.driver;
+        if driver.is_overdue() {
+            driver.call();
+            glommio::executor().yield_task_queue_now().await;
+        }
     }
 }
 
@@ -148,10 +180,6 @@ impl Runtime for RingRuntime {
 
     fn net(&self) -> &RingNet {
         &self.shared.net
-    }
-
-    fn doorbell(&self) -> io::Result<Box<dyn Doorbell>> {
-        Ok(Box::new(doorbell::EventBell::new()?))
     }
 }
 
@@ -174,13 +202,5 @@ pub(crate) async fn ending_process_on_panic<T>(
             // half-changed must not be served, and exit handlers could wait for other threads.
             unsafe { libc::_exit(PANIC_EXIT_CODE) }
         }
-    }
-}
-
-/// The error of the operating system inside, with its number where there is one.
-fn plain_error<T>(error: GlommioError<T>) -> io::Error {
-    match error {
-        GlommioError::EnhancedIoError { source, .. } => source,
-        other => other.into(),
     }
 }

@@ -1,15 +1,6 @@
 //! An executor and what belongs to it.
 
-use std::{
-    future::Future,
-    io,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
-    task::{Context, Poll, Waker},
-    time::Duration,
-};
+use std::{future::Future, time::Duration};
 
 use crate::{Disk, Net};
 
@@ -55,66 +46,4 @@ pub trait Runtime: Clock + Spawn + Clone + 'static {
 
     fn disk(&self) -> &Self::Disk;
     fn net(&self) -> &Self::Net;
-
-    /// What other threads wake a task of this executor with; see [`crate::mailbox`].
-    ///
-    /// Fails when the process is out of file descriptors, for executors that need one.
-    fn doorbell(&self) -> io::Result<Box<dyn Doorbell>> {
-        Ok(Box::new(WakerBell::default()))
-    }
-}
-
-/// The listening side of a bell that any thread may ring. One task listens.
-pub trait Doorbell: 'static {
-    fn ringer(&self) -> Arc<dyn Ringer>;
-
-    /// Ready if the bell was rung since this was last ready. Rings before that count as one.
-    fn poll_rung(&mut self, context: &mut Context<'_>) -> Poll<()>;
-}
-
-/// The button of a [`Doorbell`].
-pub trait Ringer: Send + Sync {
-    /// Never waits. Fine after the doorbell is gone.
-    fn ring(&self);
-}
-
-/// A bell made of a plain waker, for executors whose wakers work from any thread.
-#[derive(Default)]
-struct WakerBell {
-    button: Arc<WakerRinger>,
-}
-
-#[derive(Default)]
-struct WakerRinger {
-    rung: AtomicBool,
-    listener: Mutex<Option<Waker>>,
-}
-
-impl Ringer for WakerRinger {
-    fn ring(&self) {
-        self.rung.store(true, Ordering::SeqCst);
-        let listener = self.listener.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(waker) = listener.as_ref() {
-            waker.wake_by_ref();
-        }
-    }
-}
-
-impl Doorbell for WakerBell {
-    fn ringer(&self) -> Arc<dyn Ringer> {
-        self.button.clone()
-    }
-
-    fn poll_rung(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        if self.button.rung.swap(false, Ordering::SeqCst) {
-            return Poll::Ready(());
-        }
-        let mut listener = self.button.listener.lock().unwrap_or_else(PoisonError::into_inner);
-        match listener.as_mut() {
-            Some(waker) => waker.clone_from(context.waker()),
-            None => *listener = Some(context.waker().clone()),
-        }
-        drop(listener);
-        if self.button.rung.swap(false, Ordering::SeqCst) { Poll::Ready(()) } else { Poll::Pending }
-    }
 }

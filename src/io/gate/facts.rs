@@ -149,7 +149,7 @@ fn probe_directory(path: &Path) -> DirectoryFacts {
     facts
 }
 
-/// Creates a file, turns O_DIRECT on as glommio does, and reads a block that way.
+/// Creates a file, turns O_DIRECT on, and reads a block that way.
 fn probe_file(path: &Path) -> DirectoryFacts {
     let mut options = fs::OpenOptions::new();
     options.read(true).write(true).create(true).truncate(true).mode(0o600);

@@ -20,12 +20,11 @@ fn a_mailbox_without_a_receiver_gives_the_message_back() {
 }
 
 #[test]
-fn messages_wait_for_the_receiver_to_be_bound_and_keep_their_order() {
-    let (sender, receiver) = mailbox(8);
+fn messages_wait_for_the_receiver_and_keep_their_order() {
+    let (sender, mut inbox) = mailbox(8);
     sender.try_send(0).expect("room");
     sender.try_send(1).expect("room");
-    Sim::new(1).run(async move |runtime| {
-        let mut inbox = receiver.bind(&runtime).expect("the simulation has bells");
+    Sim::new(1).run(async move |_| {
         for expected in 0..2 {
             assert_eq!(inbox.recv().await, expected);
         }
@@ -37,8 +36,7 @@ fn messages_wait_for_the_receiver_to_be_bound_and_keep_their_order() {
 fn a_sleeping_receiver_of_a_simulation_is_woken_by_every_batch() {
     for seed in 0..50 {
         Sim::new(seed).run(async move |runtime| {
-            let (sender, receiver) = mailbox(4);
-            let mut inbox = receiver.bind(&runtime).expect("the simulation has bells");
+            let (sender, mut inbox) = mailbox(4);
             let got = Rc::new(RefCell::new(Vec::new()));
             let record = got.clone();
             runtime.spawn(Shares::Foreground, "receiver", async move {

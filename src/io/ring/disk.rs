@@ -1,39 +1,44 @@
-//! Files and directories over glommio: data through the ring past the page cache, names through the
-//! executor's blocking thread.
+//! Files and directories: data through the ring past the page cache, names through the executor's
+//! blocking thread.
 
 use std::{
-    cell::RefCell,
-    collections::HashSet,
-    fs,
+    fmt, fs,
     io::{self, ErrorKind},
-    os::unix::fs::MetadataExt,
-    path::{Path, PathBuf},
+    os::{fd::OwnedFd, unix::fs::OpenOptionsExt},
+    path::Path,
     rc::Rc,
-    sync::atomic::{AtomicU64, Ordering},
 };
 
-use glommio::io::{DmaFile, OpenOptions};
 use nix::sys::statvfs::statvfs;
 
 use super::{
+    blocking::Blocking,
     file::{RingBuffer, RingFile},
-    plain_error,
+    operations::Operations,
 };
-use crate::{Disk, DiskError, OpenMode, disk::Result};
+use crate::{Disk, DiskError, File as _, OpenMode, disk::Result};
 
-/// Files this process creates and removes at once, one per executor and device.
-const PROBE_PREFIX: &str = ".ringmq-probe-";
+/// What works on files.
+pub(super) struct Tools {
+    pub operations: Rc<Operations>,
+    pub blocking: Blocking,
+}
 
 /// The file systems of this machine, for the executor of the current thread.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct RingDisk {
-    /// Devices that glommio knows not to poll on this executor.
-    prepared: Rc<RefCell<HashSet<u64>>>,
+    tools: Rc<Tools>,
+}
+
+impl fmt::Debug for RingDisk {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("RingDisk").finish_non_exhaustive()
+    }
 }
 
 impl RingDisk {
-    pub(super) fn new() -> RingDisk {
-        RingDisk { prepared: Rc::default() }
+    pub(super) fn new(operations: Rc<Operations>, blocking: Blocking) -> RingDisk {
+        RingDisk { tools: Rc::new(Tools { operations, blocking }) }
     }
 
     async fn open_with(
@@ -43,55 +48,33 @@ impl RingDisk {
         mode: OpenMode,
         create: bool,
     ) -> Result<RingFile> {
-        let failed = |source| disk_error(operation, path, source);
-        if let Some(parent) = path.parent() {
-            self.prepare_device(parent).await.map_err(failed)?;
-        }
-        let mut options = OpenOptions::new();
+        let durable = if mode == OpenMode::WriteDurable { libc::O_DSYNC } else { 0 };
+        let mut options = fs::OpenOptions::new();
         options.read(true).write(mode != OpenMode::Read).create_new(create).mode(0o640);
-        if mode == OpenMode::WriteDurable {
-            options.custom_flags(libc::O_DSYNC);
-        }
-        let file = options.dma_open(path).await.map_err(plain_error).map_err(explain_direct);
-        Ok(RingFile::new(file.map_err(failed)?, path.to_owned()))
+        options.custom_flags(libc::O_DIRECT | durable);
+        let open = move |path: &Path| {
+            let file = options.open(path).map_err(explain_direct);
+            if create && file.as_ref().is_err_and(|error| error.kind() == ErrorKind::Unsupported) {
+                // Refused at O_DIRECT, it is there nevertheless.
+                let _ = fs::remove_file(path);
+            }
+            file.map(OwnedFd::from)
+        };
+        let file = self.on_path(operation, path, open).await?;
+        Ok(RingFile::new(file, path.to_owned(), self.tools.clone()))
     }
 
-    /// Makes glommio find out, before the first real file, that I/O on this device is not polled.
-    ///
-    /// It asks once per device and executor, by a read from the first file it opens; on an empty
-    /// file that read succeeds without reaching the device, and then all writes fail (EOPNOTSUPP)
-    /// or the core spins while any I/O is under way. From a file open for writing only the read
-    /// fails in any case, which settles it.
-    async fn prepare_device(&self, directory: &Path) -> io::Result<()> {
-        let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
-        let device = fs::metadata(directory)?.dev();
-        if self.prepared.borrow().contains(&device) {
-            return Ok(());
-        }
-        static COUNT: AtomicU64 = AtomicU64::new(0);
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("{PROBE_PREFIX}{}-{number}", std::process::id());
-        let path = fs::canonicalize(directory)?.join(name);
-        let opened = open_probe(&path).await;
-        // A read-only file system has no probe and can do without: no write can fail there.
-        match opened {
-            Err(error) if error.kind() == ErrorKind::ReadOnlyFilesystem => {}
-            Err(error) => return Err(explain_direct(error)),
-            Ok(()) => {}
-        }
-        self.prepared.borrow_mut().insert(device);
-        Ok(())
+    /// Runs system calls on the blocking thread; the path names a failure. `call` must not panic.
+    async fn on_path<T: Send + 'static>(
+        &self,
+        operation: &str,
+        path: &Path,
+        call: impl FnOnce(&Path) -> io::Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let owned = path.to_owned();
+        let result = self.tools.blocking.run(move || call(&owned)).await;
+        result.map_err(|source| disk_error(operation, path, source))
     }
-}
-
-async fn open_probe(path: &Path) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true).mode(0o600);
-    let opened: io::Result<DmaFile> = options.dma_open(path).await.map_err(plain_error);
-    // If opening failed at O_DIRECT the file is there nevertheless.
-    let removed = fs::remove_file(path);
-    opened?.close().await.map_err(plain_error)?;
-    removed
 }
 
 /// EINVAL is all that the kernel says when a file system cannot do O_DIRECT.
@@ -108,23 +91,6 @@ fn explain_direct(error: io::Error) -> io::Error {
 
 pub(super) fn disk_error(operation: &str, path: &Path, source: io::Error) -> DiskError {
     DiskError { operation: operation.to_owned(), path: path.to_owned(), source }
-}
-
-/// Runs system calls that may wait on the executor's blocking thread. `call` must not panic.
-pub(super) async fn blocking<T: Send + 'static>(
-    call: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> io::Result<T> {
-    glommio::executor().spawn_blocking(call).await
-}
-
-/// [`blocking`] with a path, which names the failure.
-async fn on_path<T: Send + 'static>(
-    operation: &str,
-    path: &Path,
-    call: impl FnOnce(&Path) -> io::Result<T> + Send + 'static,
-) -> Result<T> {
-    let owned: PathBuf = path.to_owned();
-    blocking(move || call(&owned)).await.map_err(|source| disk_error(operation, path, source))
 }
 
 fn sync_directory(path: &Path) -> io::Result<()> {
@@ -159,9 +125,7 @@ fn list(path: &Path) -> io::Result<Vec<(String, u64)>> {
             Err(error) if error.kind() == ErrorKind::NotFound => continue,
             Err(error) => return Err(error),
         };
-        if let (true, Ok(name)) = (metadata.is_file(), entry.file_name().into_string())
-            && !name.starts_with(PROBE_PREFIX)
-        {
+        if let (true, Ok(name)) = (metadata.is_file(), entry.file_name().into_string()) {
             files.push((name, metadata.len()));
         }
     }
@@ -196,36 +160,36 @@ impl Disk for RingDisk {
     async fn create(&self, path: &Path, mode: OpenMode) -> Result<RingFile> {
         if mode == OpenMode::Read {
             // An empty file that can only be read: made, closed, and opened again.
-            self.open_with("create", path, OpenMode::Write, true).await?.discard().await?;
+            self.open_with("create", path, OpenMode::Write, true).await?.close().await?;
             return self.open(path, mode).await;
         }
         self.open_with("create", path, mode, true).await
     }
 
     async fn create_directory(&self, path: &Path) -> Result<()> {
-        on_path("create directory", path, create_directory).await
+        self.on_path("create directory", path, create_directory).await
     }
 
     async fn list(&self, directory: &Path) -> Result<Vec<(String, u64)>> {
-        on_path("list", directory, list).await
+        self.on_path("list", directory, list).await
     }
 
     async fn sync_directory(&self, path: &Path) -> Result<()> {
-        on_path("sync directory", path, sync_directory).await
+        self.on_path("sync directory", path, sync_directory).await
     }
 
     async fn rename_durably(&self, from: &Path, to: &Path) -> Result<()> {
         let target = to.to_owned();
         let operation = format!("rename to {}", to.display());
-        on_path(&operation, from, move |from| rename_durably(from, &target)).await
+        self.on_path(&operation, from, move |from| rename_durably(from, &target)).await
     }
 
     async fn remove(&self, path: &Path) -> Result<()> {
-        on_path("remove", path, |path| fs::remove_file(path)).await
+        self.on_path("remove", path, |path| fs::remove_file(path)).await
     }
 
     async fn space(&self, path: &Path) -> Result<(u64, u64)> {
-        on_path("ask for the space of", path, |path| {
+        self.on_path("ask for the space of", path, |path| {
             let room = statvfs(path)?;
             let unit = room.fragment_size();
             // What the file system keeps for the administrator is neither free nor used, as `df`

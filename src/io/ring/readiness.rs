@@ -1,13 +1,11 @@
-//! Which sockets of an executor are ready: a ring of our own with one multishot poll a socket,
-//! armed when it is first waited for, whose completions count up an eventfd that it reads.
+//! Which sockets of an executor are ready: one multishot poll a socket, armed when it is first
+//! waited for.
 //!
 //! glommio would arm a poll for every wait, in a ring that interrupts the executor whenever a
-//! packet arrives on another CPU. This one is made with COOP_TASKRUN: completions are noted when
-//! the executor enters the kernel anyway, or sleeps.
+//! packet arrives on another CPU.
 
 use std::{
     cell::{Cell, RefCell},
-    collections::VecDeque,
     future::poll_fn,
     io,
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
@@ -15,32 +13,23 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use io_uring::{EnterFlags, IoUring, cqueue, opcode, squeue, types::Fd};
-use nix::sys::eventfd::{EfdFlags, EventFd};
+use io_uring::{cqueue, opcode, types::Fd};
 use slab::Slab;
 
-use super::counter::Counter;
+use super::{operations, uring::Uring};
 
-/// Entries for orders to the kernel; they are handed over at once.
-const ORDERS: u32 = 64;
-/// Entries for completions. The kernel keeps more of them itself.
-const COMPLETIONS: u32 = 4096;
 /// Of completions that nobody waits for.
-const NOBODY: u64 = u64::MAX;
+const NOBODY: u64 = !operations::MARK;
 
 const READABLE: u32 = (libc::POLLIN | libc::POLLRDHUP) as u32;
 const WRITABLE: u32 = libc::POLLOUT as u32;
 const ENDED: u32 = (libc::POLLRDHUP | libc::POLLHUP | libc::POLLERR) as u32;
 
 pub struct Readiness {
-    ring: RefCell<IoUring>,
-    /// For [`Readiness::run`].
-    listening: Cell<Option<OwnedFd>>,
+    uring: Rc<Uring>,
     slots: RefCell<Slab<Slot>>,
     /// Numbers those who use slots.
     users: Cell<u32>,
-    /// Empty between collections.
-    woken: RefCell<VecDeque<Waker>>,
 }
 
 /// A place for a descriptor. Completions carry its number and that of its user.
@@ -74,70 +63,13 @@ impl State {
 }
 
 impl Readiness {
-    /// Nobody is woken unless [`Readiness::run`] runs.
-    ///
-    /// # Errors
-    /// When the kernel refuses a ring, or the process is out of descriptors.
-    pub fn new() -> io::Result<Rc<Readiness>> {
-        Readiness::with_room_for(COMPLETIONS)
+    pub fn new(uring: Rc<Uring>) -> Rc<Readiness> {
+        Rc::new(Readiness { uring, slots: RefCell::default(), users: Cell::default() })
     }
 
-    fn with_room_for(completions: u32) -> io::Result<Rc<Readiness>> {
-        let orders = ORDERS.min(completions / 2);
-        let ring = IoUring::builder()
-            .setup_cqsize(completions)
-            .setup_coop_taskrun()
-            .build(orders)
-            // Kernels before 5.19 do not know the flag.
-            .or_else(|_| IoUring::builder().setup_cqsize(completions).build(orders))?;
-        let event = EventFd::from_value_and_flags(0, EfdFlags::EFD_CLOEXEC)?;
-        ring.submitter().register_eventfd(event.as_raw_fd())?;
-        // The ring holds the eventfd itself from here on.
-        let listening = event.as_fd().try_clone_to_owned()?;
-        Ok(Rc::new(Readiness {
-            ring: RefCell::new(ring),
-            listening: Cell::new(Some(listening)),
-            slots: RefCell::default(),
-            users: Cell::default(),
-            woken: RefCell::default(),
-        }))
-    }
-
-    /// Wakes whoever waits for a socket; never resolves. To be run once.
-    pub async fn run(self: Rc<Self>) {
-        let mut counter = Counter::new(self.listening.take().expect("readiness is run once"));
-        loop {
-            poll_fn(|context| counter.poll_risen(context)).await;
-            self.collect();
-        }
-    }
-
-    fn collect(&self) {
-        self.take_completions();
-        // Nothing may be borrowed: what a wake sets free may be a socket.
-        while let Some(waker) = { self.woken.borrow_mut().pop_front() } {
-            waker.wake();
-        }
-    }
-
-    fn take_completions(&self) {
-        let mut ring = self.ring.borrow_mut();
-        loop {
-            for completion in ring.completion() {
-                self.note(&completion);
-            }
-            if !ring.submission().cq_overflow() {
-                return;
-            }
-            // SAFETY: no arguments.
-            let flushed =
-                unsafe { ring.submitter().enter::<()>(0, 0, EnterFlags::GETEVENTS.bits(), None) };
-            flushed.expect("completions that are there can be fetched");
-        }
-    }
-
-    /// Notes what a completion tells.
-    fn note(&self, completion: &cqueue::Entry) {
+    /// Notes what the completion of a poll tells, and whom to wake: later, for the sockets are
+    /// borrowed.
+    pub fn note(&self, completion: &cqueue::Entry, mut wake: impl FnMut(Waker)) {
         let mut slots = self.slots.borrow_mut();
         let (number, user) = split(completion.user_data());
         let slot = slots.get_mut(number as usize).filter(|slot| slot.user == user);
@@ -155,12 +87,12 @@ impl Readiness {
         slot.state.ended |= ended;
         if events & READABLE != 0 || ended || over {
             slot.state.readable = true;
-            self.woken.borrow_mut().extend(slot.reader.take());
+            slot.reader.take().into_iter().for_each(&mut wake);
         }
         // Whether the end of what the peer sends is an end for writing, too, a write finds out.
         if events & WRITABLE != 0 || ended || over {
             slot.state.writable = slot.state.writable.wrapping_add(1);
-            self.woken.borrow_mut().extend(slot.writer.take());
+            slot.writer.take().into_iter().for_each(wake);
         }
     }
 
@@ -178,24 +110,9 @@ impl Readiness {
             .build()
             .user_data(join(number, slot.user));
         drop(slots);
-        self.order(&poll);
-    }
-
-    /// Hands an order over.
-    fn order(&self, entry: &squeue::Entry) {
-        // SAFETY: polls and their removals name no memory. The queue is empty, for each order is
-        // handed over before the next one.
-        unsafe { self.ring.borrow_mut().submission().push(entry) }.expect("the queue is empty");
-        loop {
-            let submitted = self.ring.borrow_mut().submit();
-            match submitted.map_err(|error| (error.raw_os_error(), error)) {
-                Ok(_) => return,
-                Err((Some(libc::EINTR | libc::EAGAIN), _)) => {}
-                // Old kernels want room for completions first.
-                Err((Some(libc::EBUSY), _)) => self.collect(),
-                Err((_, error)) => panic!("a ring's own orders cannot be refused: {error}"),
-            }
-        }
+        // SAFETY: a poll names no memory. Should its descriptor be another file's when the order is
+        // handed over, the order that follows from `Watched::drop` ends it.
+        unsafe { self.uring.push(&poll) };
     }
 
     /// Watches a socket. Reads and writes of it must not wait themselves.
@@ -292,6 +209,11 @@ impl Watched {
         .await
     }
 
+    /// Has the descriptor polled, for nobody: what becomes readable ends a sleep of the executor.
+    pub fn listen(&self) {
+        self.readiness.wait(self.number, |_| {});
+    }
+
     /// For [`Watched::writable_since`].
     pub fn writable_count(&self) -> u32 {
         self.slot(|slot| slot.state.writable)
@@ -305,7 +227,9 @@ impl Drop for Watched {
         let slot = self.readiness.slots.borrow_mut().remove(self.number as usize);
         if slot.armed {
             let poll = join(self.number, slot.user);
-            self.readiness.order(&opcode::PollRemove::new(poll).build().user_data(NOBODY));
+            let removal = opcode::PollRemove::new(poll).build().user_data(NOBODY);
+            // SAFETY: it names no memory.
+            unsafe { self.readiness.uring.push(&removal) };
         }
     }
 }
@@ -341,7 +265,7 @@ mod tests {
         .await
     }
 
-    /// Runs the work beside the collecting task.
+    /// Runs the work beside a task that collects from a ring with room for so many completions.
     fn with_readiness(
         completions: u32,
         work: impl AsyncFn(Rc<Readiness>) + Clone + Send + 'static,
@@ -349,11 +273,25 @@ mod tests {
         let handles = launch::launch(&[0], false, move |_, _| {
             let work = work.clone();
             async move {
-                let readiness = Readiness::with_room_for(completions).expect("a ring can be made");
-                futures_lite::future::or(work(readiness.clone()), readiness.run()).await;
+                let uring = Rc::new(Uring::with_room_for(completions).expect("a ring can be made"));
+                let readiness = Readiness::new(uring.clone());
+                futures_lite::future::or(work(readiness.clone()), collect(&uring, &readiness))
+                    .await;
             }
         });
         handles.expect("an executor can be made").join();
+    }
+
+    async fn collect(uring: &Uring, readiness: &Readiness) {
+        loop {
+            uring.submit();
+            let mut woken = Vec::new();
+            while let Some(completion) = uring.next() {
+                readiness.note(&completion, |waker| woken.push(waker));
+            }
+            woken.into_iter().for_each(Waker::wake);
+            futures_lite::future::yield_now().await;
+        }
     }
 
     #[test]

@@ -1,40 +1,23 @@
-//! Timers of an executor: one timerfd, set to the earliest of them and read through the main ring.
-//!
-//! With glommio's own timers every park arms the earliest one in the latency ring and every wake
-//! takes it back, a system call each; and its first one takes 30 to 50 ms. Here a timer costs a
-//! system call when it becomes the earliest, and one when it fires.
+//! Timers of an executor, in order; whoever puts the executor to sleep asks when the next is due.
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::RefCell,
     collections::BTreeMap,
-    future::{Future, poll_fn},
-    io,
-    os::fd::{AsFd, OwnedFd},
+    future::Future,
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
 
-use nix::sys::{
-    time::TimeSpec,
-    timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags},
-};
-
-use super::counter::Counter;
-
-/// timerfd takes zero for "never".
-const SHORTEST: Duration = Duration::from_nanos(1);
 /// What cannot be reached: some thirty years, which any clock can add.
 const LONGEST: Duration = Duration::from_secs(1 << 30);
 
 /// When, and a number that keeps equal times apart.
 type Key = (Instant, u64);
 
+#[derive(Default)]
 pub struct Timers {
-    descriptor: TimerFd,
-    /// For [`Timers::run`].
-    listening: Cell<Option<OwnedFd>>,
     state: RefCell<State>,
 }
 
@@ -42,48 +25,19 @@ pub struct Timers {
 struct State {
     waiting: BTreeMap<Key, Waker>,
     next: u64,
-    /// When the descriptor fires next.
-    armed: Option<Instant>,
 }
 
 impl Timers {
-    /// Nothing fires unless [`Timers::run`] runs. Fails when the process is out of descriptors.
-    pub fn new() -> io::Result<Rc<Timers>> {
-        let descriptor = TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_CLOEXEC)?;
-        let listening = Cell::new(Some(descriptor.as_fd().try_clone_to_owned()?));
-        Ok(Rc::new(Timers { descriptor, listening, state: RefCell::default() }))
+    /// When somebody is to be woken next.
+    pub fn next(&self) -> Option<Instant> {
+        self.state.borrow().waiting.first_key_value().map(|((at, _), _)| *at)
     }
 
-    /// Wakes whoever has slept long enough; never resolves. To be run once.
-    pub async fn run(self: Rc<Self>) {
-        let mut counter = Counter::new(self.listening.take().expect("timers are run once"));
-        loop {
-            poll_fn(|context| counter.poll_risen(context)).await;
-            for waker in self.take_due(Instant::now()) {
-                waker.wake();
-            }
-        }
-    }
-
-    fn take_due(&self, now: Instant) -> impl Iterator<Item = Waker> {
+    /// Takes out one who has slept long enough, to be woken.
+    pub fn take_due(&self, now: Instant) -> Option<Waker> {
         let mut state = self.state.borrow_mut();
-        let later = state.waiting.split_off(&(now, u64::MAX));
-        let due = std::mem::replace(&mut state.waiting, later);
-        state.armed = None;
-        if let Some(((earliest, _), _)) = state.waiting.first_key_value() {
-            let earliest = *earliest;
-            self.arm(&mut state, earliest, now);
-        }
-        due.into_values()
-    }
-
-    fn arm(&self, state: &mut State, at: Instant, now: Instant) {
-        let after = at.saturating_duration_since(now).max(SHORTEST);
-        let expiration = Expiration::OneShot(TimeSpec::from_duration(after));
-        self.descriptor
-            .set(expiration, TimerSetTimeFlags::empty())
-            .expect("a timer that is open can be set to any positive time");
-        state.armed = Some(at);
+        let first = state.waiting.first_entry().filter(|first| first.key().0 <= now);
+        first.map(|first| first.remove())
     }
 
     /// Resolves after `duration`, never before.
@@ -111,14 +65,9 @@ impl Future for Sleep {
         let mut state = timers.state.borrow_mut();
         match self.wait {
             Wait::For(duration) => {
-                let now = Instant::now();
-                let at = now + duration.min(LONGEST);
                 state.next += 1;
-                let key = (at, state.next);
+                let key = (Instant::now() + duration.min(LONGEST), state.next);
                 state.waiting.insert(key, context.waker().clone());
-                if state.armed.is_none_or(|armed| at < armed) {
-                    timers.arm(&mut state, at, now);
-                }
                 self.wait = Wait::Until(key);
                 Poll::Pending
             }
@@ -140,8 +89,9 @@ impl Future for Sleep {
 impl Drop for Sleep {
     fn drop(&mut self) {
         if let Wait::Until(key) = self.wait {
-            // The descriptor may fire for nobody once; that is cheaper than setting it again.
-            self.timers.state.borrow_mut().waiting.remove(&key);
+            let waker = self.timers.state.borrow_mut().waiting.remove(&key);
+            // Nothing is borrowed when it is dropped.
+            drop(waker);
         }
     }
 }
@@ -172,22 +122,12 @@ mod tests {
 
     #[test]
     fn what_no_longer_sleeps_leaves_nothing_behind() {
-        let left = launch::launch(&[0], false, |_, _| async {
-            let timers = Timers::new().expect("a descriptor is free");
-            let ran = async {
-                for _ in 0..3 {
-                    let long = timers.sleep(Duration::MAX);
-                    let short = timers.sleep(Duration::from_millis(1));
-                    futures_lite::future::or(long, short).await;
-                }
-                timers.state.borrow().waiting.len()
-            };
-            let run = async {
-                timers.clone().run().await;
-                usize::MAX
-            };
-            futures_lite::future::or(ran, run).await
-        });
-        assert_eq!(left.expect("an executor can be made").join(), [0]);
+        let timers = Rc::new(Timers::default());
+        let mut context = Context::from_waker(Waker::noop());
+        let mut long = timers.sleep(Duration::MAX);
+        assert!(Pin::new(&mut long).poll(&mut context).is_pending());
+        assert!(timers.next().is_some());
+        drop(long);
+        assert_eq!(timers.next(), None);
     }
 }

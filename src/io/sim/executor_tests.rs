@@ -296,16 +296,14 @@ fn a_mailbox_wakes_the_task_of_another_runtime() {
     let sim = Sim::new(8);
     let other = sim.runtime_on(&super::SimDisk::new(9));
     let received = sim.run(async |runtime| {
-        let (sender, receiver) = crate::mailbox::<u32>(4);
-        let (back, replies) = crate::mailbox::<u32>(4);
-        let mut inbox = receiver.bind(&other).expect("a simulated bell needs nothing");
+        let (sender, mut inbox) = crate::mailbox::<u32>(4);
+        let (back, mut replies) = crate::mailbox::<u32>(4);
         other.spawn(Shares::Foreground, "adder", async move {
             loop {
                 let number = inbox.recv().await;
                 back.try_send(number + 1).expect("one is under way at a time");
             }
         });
-        let mut replies = replies.bind(&runtime).expect("a simulated bell needs nothing");
         let mut last = 0;
         for _ in 0..1000 {
             sender.try_send(last).expect("one is under way at a time");

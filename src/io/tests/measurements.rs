@@ -2,87 +2,35 @@
 //! `cargo test --release -p ringmq-io --test measurements -- --ignored --nocapture`, one by one.
 
 use std::{
-    future::Future,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
 use hdrhistogram::Histogram;
 use ringmq_io::{
-    Clock, Runtime, Shares, Spawn,
+    Clock,
     launch::{Settings, allowed_cpus, launch_with},
     mailbox::mailbox,
-    ring::{RingDisk, RingNet, RingRuntime},
 };
-
-/// The ring runtime with the doorbell that a runtime has without doing anything for it.
-#[derive(Clone)]
-struct PlainWakers(RingRuntime);
-
-impl Clock for PlainWakers {
-    fn now_ms(&self) -> i64 {
-        self.0.now_ms()
-    }
-
-    fn monotonic(&self) -> Duration {
-        self.0.monotonic()
-    }
-
-    async fn sleep(&self, duration: Duration) {
-        self.0.sleep(duration).await;
-    }
-}
-
-impl Spawn for PlainWakers {
-    fn spawn(&self, shares: Shares, name: &'static str, task: impl Future<Output = ()> + 'static) {
-        self.0.spawn(shares, name, task);
-    }
-
-    async fn yield_if_needed(&self) {
-        self.0.yield_if_needed().await;
-    }
-}
-
-impl Runtime for PlainWakers {
-    type Disk = RingDisk;
-    type Net = RingNet;
-
-    fn disk(&self) -> &RingDisk {
-        self.0.disk()
-    }
-
-    fn net(&self) -> &RingNet {
-        self.0.net()
-    }
-}
 
 #[test]
 #[ignore = "a measurement"]
-fn round_trips_over_both_kinds_of_bell() {
+fn round_trips_between_executors() {
     for round in 0..3 {
         for spin_micros in [0, 50] {
-            for preempt_ms in [10, 100] {
-                let settings = Settings {
-                    spin_before_park: Duration::from_micros(spin_micros),
-                    preempt_timer: Duration::from_millis(preempt_ms),
-                    ..Settings::default()
-                };
-                let event = measure(&settings, |runtime| runtime);
-                let waker = measure(&settings, PlainWakers);
-                println!(
-                    "round {round} spin {spin_micros:2} us preempt {preempt_ms:3} ms: {} | {}",
-                    line("eventfd", &event),
-                    line("waker", &waker)
-                );
-            }
+            let settings = Settings {
+                spin_before_park: Duration::from_micros(spin_micros),
+                ..Settings::default()
+            };
+            println!("round {round} spin {spin_micros:2} us: {}", line(&measure(&settings)));
         }
     }
 }
 
-fn line(name: &str, times: &Histogram<u64>) -> String {
+fn line(times: &Histogram<u64>) -> String {
     let at = |quantile| times.value_at_quantile(quantile) as f64 / 1000.0;
     format!(
-        "{name} us p50 {:.1} p99 {:.1} p99.9 {:.1} max {:.0}",
+        "us p50 {:.1} p99 {:.1} p99.9 {:.1} max {:.0}",
         at(0.5),
         at(0.99),
         at(0.999),
@@ -90,25 +38,21 @@ fn line(name: &str, times: &Histogram<u64>) -> String {
     )
 }
 
-fn measure<R: Runtime>(
-    settings: &Settings,
-    wrap: impl Fn(RingRuntime) -> R + Clone + Send + 'static,
-) -> Histogram<u64> {
+fn measure(settings: &Settings) -> Histogram<u64> {
     const ROUND_TRIPS: u64 = 20_000;
     let (to_first, first) = mailbox::<u64>(1);
     let (to_second, second) = mailbox::<u64>(1);
     let ends = Arc::new(Mutex::new((Some(first), Some(second))));
     let allowed = allowed_cpus().expect("the CPUs are known");
     let cpus = [allowed[0], *allowed.last().expect("there is one")];
-    let handles = launch_with(&cpus, settings, move |shard, runtime| {
-        let runtime = wrap(runtime);
+    let handles = launch_with(&cpus, settings, move |shard, _| {
         let (to_first, to_second, ends) = (to_first.clone(), to_second.clone(), ends.clone());
         async move {
             let end = {
                 let mut ends = ends.lock().expect("nobody panics with it");
                 if shard.index() == 0 { ends.0.take() } else { ends.1.take() }
             };
-            let mut inbox = end.expect("each takes its own").bind(&runtime).expect("bind");
+            let mut inbox = end.expect("each takes its own");
             let mut times = Histogram::<u64>::new(3).expect("three digits are allowed");
             for number in 0..ROUND_TRIPS {
                 if shard.index() == 0 {

@@ -203,11 +203,10 @@ fn run(mode: &Mode, round_trips: u64) -> Histogram<u64> {
                 let ends = std::mem::take(ends);
                 (ends, if shard.index() == 0 { all.2.take() } else { None })
             };
-            let Some(told) = told else {
+            let Some(mut told) = told else {
                 serve(&runtime, ends, each, sockets, &tell).await;
                 return None;
             };
-            let mut told = told.bind(&runtime).expect("bind");
             let server = told.recv().await;
             Some(call(&runtime, ends, each, sockets, server).await)
         }
@@ -226,8 +225,7 @@ async fn call(
 ) -> Histogram<u64> {
     let times: Times = Rc::new(RefCell::new(Histogram::new(3).expect("three digits are allowed")));
     let mut lanes: Vec<Taker<()>> = Vec::new();
-    for (sender, receiver) in ends {
-        let mut inbox = receiver.bind(runtime).expect("bind");
+    for (sender, mut inbox) in ends {
         let times = times.clone();
         lanes.push(spawn(runtime, async move {
             for number in 0..each {
@@ -268,8 +266,7 @@ async fn serve(
         runtime.net().listen(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a port is free");
     tell.try_send(listener.local()).expect("there is room for one");
     let mut lanes = Vec::new();
-    for (sender, receiver) in ends {
-        let mut inbox = receiver.bind(runtime).expect("bind");
+    for (sender, mut inbox) in ends {
         lanes.push(spawn(runtime, async move {
             for _ in 0..each {
                 let number = inbox.recv().await;

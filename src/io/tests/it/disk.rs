@@ -1,8 +1,9 @@
-use std::{io::ErrorKind, path::PathBuf};
+use std::{io::ErrorKind, path::PathBuf, time::Duration};
 
+use futures_lite::future::poll_once;
 use ringmq_base::limits::BLOCK_BYTES;
 use ringmq_io::{
-    BlockBuffer, Disk, File, OpenMode, Runtime,
+    BlockBuffer, Clock, Disk, File, OpenMode, Runtime,
     ring::{RingBuffer, RingRuntime},
 };
 
@@ -15,7 +16,6 @@ fn filled(runtime: &RingRuntime, blocks: usize, byte: u8) -> RingBuffer {
     buffer
 }
 
-/// glommio takes an empty file for a sign that the device can be polled; then all writes fail.
 #[test]
 fn a_fresh_empty_file_can_be_the_first_of_an_executor() {
     for mode in [OpenMode::Write, OpenMode::WriteDurable] {
@@ -36,7 +36,7 @@ fn a_fresh_empty_file_can_be_the_first_of_an_executor() {
             }
         });
         let names: Vec<_> = place.path().read_dir().expect("list").collect();
-        assert_eq!(names.len(), 1, "no probe is left behind: {names:?}");
+        assert_eq!(names.len(), 1, "nothing is left behind: {names:?}");
     }
 }
 
@@ -152,6 +152,54 @@ fn several_reads_and_a_write_may_be_under_way_at_once() {
             written.expect("write");
             assert_eq!(first.expect("read").bytes(), [3; 8192]);
             assert_eq!(second.expect("read").bytes(), [3; 4096]);
+        }
+    });
+}
+
+#[test]
+fn more_reads_than_the_ring_has_room_for_all_come_back() {
+    const READS: usize = 1000;
+    let place = directory();
+    let path = place.path().join("file");
+    on_executor(move |runtime| {
+        let path = path.clone();
+        async move {
+            let file = runtime.disk().create(&path, OpenMode::Write).await.expect("create");
+            for block in 0..4 {
+                let buffer = filled(&runtime, 1, block);
+                file.write(&buffer, u64::from(block) * 4096).await.expect("write");
+            }
+            let reads = (0..READS).map(|number| file.read(number as u64 % 4 * 4096, 4096));
+            let all = futures_util::future::join_all(reads).await;
+            for (number, read) in all.into_iter().enumerate() {
+                assert_eq!(read.expect("read").bytes(), [(number % 4) as u8; 4096], "{number}");
+            }
+        }
+    });
+}
+
+/// What is under way uses memory and descriptor of those who no longer wait.
+#[test]
+fn reads_and_writes_that_are_given_up_harm_nobody() {
+    let place = directory();
+    let path = place.path().join("file");
+    on_executor(move |runtime| {
+        let path = path.clone();
+        async move {
+            for round in 0..100 {
+                let disk = runtime.disk();
+                let file = disk.create(&path, OpenMode::WriteDurable).await.expect("create");
+                let buffer = filled(&runtime, 64, round);
+                assert!(poll_once(file.write(&buffer, 0)).await.is_none(), "a disk takes longer");
+                assert!(poll_once(file.read(0, 64 * 4096)).await.is_none());
+                drop(buffer);
+                file.close().await.expect("close");
+                // Whoever gets the memory next keeps what they put there.
+                let next = filled(&runtime, 64, 0xEE);
+                runtime.sleep(Duration::from_millis(1)).await;
+                assert!(next.bytes().iter().all(|byte| *byte == 0xEE), "round {round}");
+                disk.remove(&path).await.expect("remove");
+            }
         }
     });
 }

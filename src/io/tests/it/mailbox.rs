@@ -27,10 +27,9 @@ fn plain_threads_wake_a_sleeping_executor() {
         })
         .collect();
     let receiver = Arc::new(Mutex::new(Some(receiver)));
-    on_executor(move |runtime| {
-        let receiver = receiver.lock().expect("no panic").take().expect("one body");
+    on_executor(move |_| {
+        let mut inbox = receiver.lock().expect("no panic").take().expect("one body");
         async move {
-            let mut inbox = receiver.bind(&runtime).expect("bind");
             let mut next = [0; 3];
             for _ in 0..6000 {
                 let (producer, number) = inbox.recv().await;
@@ -59,8 +58,7 @@ fn two_executors_answer_each_other_without_waiting_for_the_pulse() {
                 let mut ends = ends.lock().expect("no panic");
                 if shard.index() == 0 { ends.0.take() } else { ends.1.take() }
             };
-            let end = end.expect("each takes its own");
-            let mut inbox = end.bind(&runtime).expect("bind");
+            let mut inbox = end.expect("each takes its own");
             let start = Instant::now();
             if shard.index() == 0 {
                 runtime.sleep(Duration::from_millis(1)).await;

@@ -5,3 +5,4 @@ mod mailbox;
 mod net;
 mod panic;
 mod support;
+mod turns;

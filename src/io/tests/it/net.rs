@@ -192,8 +192,7 @@ fn an_accepted_connection_crosses_threads() {
         let receiver = receiver.clone();
         async move {
             if shard.index() == 1 {
-                let receiver = receiver.lock().expect("no panic").take().expect("one takes it");
-                let mut inbox = receiver.bind(&runtime).expect("bind");
+                let mut inbox = receiver.lock().expect("no panic").take().expect("one takes it");
                 for _ in 0..CLIENTS {
                     let accepted = inbox.recv().await;
                     assert!(accepted.descriptor.as_raw_fd() > 2);
