@@ -107,6 +107,7 @@ async fn read_all<R: Runtime>(shard: &Rc<Shard<R>>, connection: &Rc<ShardConnect
             Ok(count) => buffer.filled(count),
         }
         let read_at = shard.runtime.monotonic();
+        shard.publication.caught_up().await;
         connection.touch(read_at);
         shard.turn_ms.set(shard.runtime.now_ms());
         loop {

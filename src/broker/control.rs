@@ -261,15 +261,18 @@ impl<R: Runtime> Control<R> {
         })
     }
 
-    /// Tells all shards, this one at once, the others before any reply that is sent after it.
+    /// Tells all shards, this one at once, the others before anything that is sent to them, or
+    /// received from somebody who heard an answer, after it.
     pub fn publish(&self, change: Change) {
         let Some(shard) = self.shard.upgrade() else {
             return;
         };
+        shard.publication.publish();
         for peer in shard.router.peers() {
             shard.router.answer(peer, Message::Change(change.clone()));
         }
         shard.apply(change);
+        shard.publication.applied();
     }
 
     async fn write(&self, changes: &[MetaChange]) -> Result<(), Refusal> {

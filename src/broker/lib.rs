@@ -27,6 +27,7 @@ mod control;
 mod dispatch;
 mod long_poll;
 mod preparation;
+mod publication;
 mod rebirth;
 mod register;
 mod requests;

@@ -19,6 +19,7 @@ use crate::{
     features::meta::MetaChange,
     handlers::send,
     mesh::{Message, Start},
+    publication::Published,
     router::{Lanes, Router},
     schedule,
     shard::{CONTROL, Shard},
@@ -32,6 +33,7 @@ pub struct Seat {
     pub lanes: Vec<Lanes>,
     pub requests: Receiver<Message>,
     pub replies: Receiver<Message>,
+    pub published: Published,
     /// To the thread that started the broker: ready, or the sentence why not.
     pub report: mpsc::Sender<Result<ShardId, String>>,
 }
@@ -48,7 +50,7 @@ pub async fn run<R: Runtime>(runtime: R, seat: Seat) {
 
 async fn run_or_fail<R: Runtime>(runtime: R, seat: Seat) -> Result<(), String> {
     let router = Router::new(seat.id, seat.lanes);
-    let shard = Shard::new(runtime.clone(), seat.facts, router);
+    let shard = Shard::new(runtime.clone(), seat.facts, router, seat.published);
     let Seat { mut requests, replies, .. } = seat;
     let start = if seat.id == CONTROL {
         Control::open(&shard).await?
@@ -177,6 +179,7 @@ async fn serve_requests<R: Runtime>(shard: &Rc<Shard<R>>, requests: &mut Receive
     loop {
         let mut message = Some(requests.recv().await);
         while let Some(next) = message {
+            shard.publication.caught_up().await;
             if matches!(next, Message::Shutdown) {
                 return;
             }

@@ -26,6 +26,7 @@ use crate::{
     },
     long_poll::LongPoll,
     mesh::{Message, Origin},
+    publication::{Publication, Published},
     rebirth::Begins,
     requests::Handled,
     router::Router,
@@ -48,6 +49,7 @@ pub struct Shard<R: Runtime> {
     pub router: Router,
     pub asked: Asked,
     pub view: RefCell<View>,
+    pub publication: Publication,
     pub offsets: RefCell<OffsetTable>,
     pub connections: Connections<R>,
     pub client_calls: ClientCalls,
@@ -75,7 +77,7 @@ pub struct Shard<R: Runtime> {
 }
 
 impl<R: Runtime> Shard<R> {
-    pub fn new(runtime: R, facts: Arc<Facts>, router: Router) -> Rc<Self> {
+    pub fn new(runtime: R, facts: Arc<Facts>, router: Router, published: Published) -> Rc<Self> {
         let router_id = router.id;
         let connections = Connections::new(router.id, facts.connections_max);
         Rc::new(Shard {
@@ -85,6 +87,7 @@ impl<R: Runtime> Shard<R> {
             router,
             asked: Asked::default(),
             view: RefCell::default(),
+            publication: Publication::new(published),
             offsets: RefCell::default(),
             connections,
             client_calls: ClientCalls::default(),

@@ -15,6 +15,7 @@ use ringmq_io::{
 use crate::{
     facts::Facts,
     mesh::Message,
+    publication::Published,
     router::Lanes,
     serve::{Seat, run},
 };
@@ -48,6 +49,7 @@ pub fn start(config: BrokerConfig, cpus: &[usize]) -> Result<Broker, StartError>
     let spin = std::time::Duration::from_micros(config.spin_before_park_micros);
     let facts = Facts::new(config, name_servers, shards, now_ms()).map_err(StartError::Refused)?;
     let facts = Arc::new(facts);
+    let published = Published::default();
     let mut lanes = Vec::new();
     let mut inboxes = Vec::new();
     for _ in 0..shards {
@@ -68,6 +70,7 @@ pub fn start(config: BrokerConfig, cpus: &[usize]) -> Result<Broker, StartError>
                     lanes: lanes.clone(),
                     requests,
                     replies,
+                    published: published.clone(),
                     report: report.clone(),
                 })
             })

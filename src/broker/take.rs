@@ -33,7 +33,10 @@ impl<R: Runtime> Shard<R> {
                     self.handle_frame(frame);
                 }
             }
-            Message::Change(change) => self.apply(change),
+            Message::Change(change) => {
+                self.apply(change);
+                self.publication.applied();
+            }
             Message::Connection(accepted) => accept::serve(self, accepted),
             Message::Answer { id, answer } => self.asked.close(id, *answer),
             Message::Ask { from, id, ask } => {

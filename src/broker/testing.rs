@@ -23,6 +23,7 @@ use ringmq_remoting::{
 use crate::{
     facts::Facts,
     mesh::Message,
+    publication::Published,
     router::Lanes,
     serve::{Seat, run},
 };
@@ -60,6 +61,7 @@ pub fn start(runtime: &SimRuntime, config: BrokerConfig) -> ringmq_io::mailbox::
         lanes: vec![Lanes { requests: requests.clone(), replies }],
         requests: requests_inbox,
         replies: replies_inbox,
+        published: Published::default(),
         report,
     };
     let own = runtime.clone();

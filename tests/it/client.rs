@@ -136,7 +136,7 @@ impl Client {
     pub fn call(&mut self, code: i32, fields: &[(&str, &str)], body: &[u8]) -> io::Result<Reply> {
         let opaque = self.start(code, false, fields, body)?;
         let reply = self.reply()?;
-        assert_eq!(reply.opaque, opaque, "opaque of the reply");
+        assert_eq!(reply.opaque, opaque, "opaque of the reply {reply:?}");
         Ok(reply)
     }
 
@@ -178,7 +178,7 @@ impl Client {
     pub fn send(&mut self, topic: &str, queue: i32, body: &[u8]) -> io::Result<Reply> {
         let opaque = self.start_send(topic, queue, body)?;
         let reply = self.reply()?;
-        assert_eq!(reply.opaque, opaque, "opaque of the reply");
+        assert_eq!(reply.opaque, opaque, "opaque of the reply {reply:?}");
         Ok(reply)
     }
 

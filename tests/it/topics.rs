@@ -118,6 +118,27 @@ fn groups_are_found_by_topic_and_topics_by_group_over_all_shards() {
     assert!(topics("g3").is_empty());
 }
 
+/// Whoever hears that a topic was made uses it at once, over a connection of any shard.
+#[test]
+fn a_topic_that_was_made_is_known_to_every_shard_when_it_is_answered() {
+    const SHARDS: u32 = 4;
+    let directory = process::directory("known");
+    let server =
+        Server::start(directory.path(), &Settings { shards: SHARDS, ..Settings::default() });
+    let mut maker = server.client();
+    let mut users: Vec<_> = (0..SHARDS).map(|_| server.client()).collect();
+    for round in 0..300 {
+        let topic = format!("known-{round}");
+        maker.create_topic(&topic, 1).expect("the broker serves").expect(0);
+        for user in &mut users {
+            let pulled = user.pull(&topic, 0, 0, 1);
+            pulled.unwrap_or_else(|error| panic!("round {round}: {error}"));
+        }
+        // Another shard is the first to be asked.
+        users.rotate_left(1);
+    }
+}
+
 /// Changes that are planned while others are not yet durable, and none after them: each must reach
 /// the name server all the same.
 #[test]
