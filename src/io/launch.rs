@@ -17,23 +17,24 @@ use ringmq_base::ShardId;
 
 use crate::ring::{Parts, Pulse, RingRuntime, ending_process_on_panic};
 
+/// Entries of each of glommio's three rings, which carry its preempt timer only.
+const GLOMMIO_RING_DEPTH: usize = 128;
+/// Bytes of glommio's memory for files, which is not used: the least that it takes.
+const GLOMMIO_IO_MEMORY: usize = 64 << 10;
+
 /// How executors run. The defaults were settled by measurement; see `docs/RUNTIME.md`.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Pins each thread to its CPU. Off for tests and for more shards than CPUs.
     pub pinned: bool,
-    /// Entries of each of an executor's three rings.
-    pub ring_depth: usize,
-    /// How long a queue of tasks may run before others and finished I/O are looked at. The shorter,
-    /// the more often glommio 0.9.0 forgets runnable tasks until the next event or pulse.
+    /// How often glommio looks at its own rings. The shorter, the more often glommio 0.9.0 may
+    /// forget runnable tasks until the next pulse.
     pub preempt_timer: Duration,
     /// Busy executors are woken at this interval and idle ones up to ten times as seldom, so that
     /// no task is forgotten for longer; costs CPU.
     pub pulse: Duration,
-    /// Bytes of each executor's pool of buffers that are registered with the kernel.
-    pub io_memory: usize,
     /// How long an idle executor looks for work before it sleeps. Saves tens of microseconds a wake
-    /// and burns the core; only for pinned executors with cores to themselves.
+    /// and burns the core; only for pinned executors with cores to themselves, others never do.
     pub spin_before_park: Duration,
 }
 
@@ -41,10 +42,8 @@ impl Default for Settings {
     fn default() -> Self {
         Settings {
             pinned: true,
-            ring_depth: 128,
             preempt_timer: Duration::from_millis(100),
             pulse: Duration::from_millis(20),
-            io_memory: 64 << 10,
             spin_before_park: Duration::ZERO,
         }
     }
@@ -121,9 +120,11 @@ where
         let (start, may_start) = mpsc::sync_channel(1);
         let (settings, body, pulse) = (settings.clone(), body.clone(), pulse.clone());
         let run = move || {
-            let executor = make_executor(cpu, &settings);
-            let parts = || Parts::new(settings.spin_before_park);
-            let (executor, parts) = match executor.and_then(|made| Ok((made, parts()?))) {
+            let spin = if settings.pinned { settings.spin_before_park } else { Duration::ZERO };
+            // Before the executor pins this thread: the blocking thread would inherit its CPU.
+            let parts = Parts::new(spin);
+            let made_both = parts.and_then(|parts| Ok((make_executor(cpu, &settings)?, parts)));
+            let (executor, parts) = match made_both {
                 Ok(both) => both,
                 Err(error) => {
                     let _ = made.send(Err(error));
@@ -160,9 +161,9 @@ fn thread_name(shard: ShardId) -> String {
 fn make_executor(cpu: usize, settings: &Settings) -> io::Result<LocalExecutor> {
     let placement = if settings.pinned { Placement::Fixed(cpu) } else { Placement::Unbound };
     let builder = LocalExecutorBuilder::new(placement)
-        .ring_depth(settings.ring_depth)
+        .ring_depth(GLOMMIO_RING_DEPTH)
         .preempt_timer(settings.preempt_timer)
-        .io_memory(settings.io_memory)
+        .io_memory(GLOMMIO_IO_MEMORY)
         // By default it would be pinned to the executor's CPU.
         .blocking_thread_pool_placement(PoolPlacement::Unbound(1));
     builder.make().map_err(Into::into)

@@ -1,8 +1,8 @@
 //! Layer 0: everything that reaches outside the process or waits: disk, network, clock, tasks and
 //! messages between threads, as traits ([`Runtime`]) with two implementations:
-//! [`ring`] (io_uring; tasks run on glommio's executor, the only module of the workspace that names
-//! that crate) and [`sim`] (a seeded executor on a virtual clock with a disk that loses, tears and
-//! fails writes, for tests).
+//! [`ring`] (io_uring, tasks on glommio's executor; with [`launch`] all that names that crate) and
+//! [`sim`] (a seeded executor on a virtual clock with a disk that loses, tears and fails writes,
+//! for tests).
 //!
 //! May depend on `base` only. A [`Runtime`] value lives on the executor that made it and is not
 //! `Send`; what crosses threads does so through [`mailbox`].

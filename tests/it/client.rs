@@ -135,6 +135,10 @@ impl Client {
     /// A request and its reply; for connections without other requests in flight.
     pub fn call(&mut self, code: i32, fields: &[(&str, &str)], body: &[u8]) -> io::Result<Reply> {
         let opaque = self.start(code, false, fields, body)?;
+        self.reply_to(opaque)
+    }
+
+    fn reply_to(&mut self, opaque: i32) -> io::Result<Reply> {
         let reply = self.reply()?;
         assert_eq!(reply.opaque, opaque, "opaque of the reply {reply:?}");
         Ok(reply)
@@ -177,9 +181,7 @@ impl Client {
 
     pub fn send(&mut self, topic: &str, queue: i32, body: &[u8]) -> io::Result<Reply> {
         let opaque = self.start_send(topic, queue, body)?;
-        let reply = self.reply()?;
-        assert_eq!(reply.opaque, opaque, "opaque of the reply {reply:?}");
-        Ok(reply)
+        self.reply_to(opaque)
     }
 
     /// Pulls without waiting for messages; a refusal is an error of the kind `Other`.

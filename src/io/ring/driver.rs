@@ -6,8 +6,7 @@
 //! driver it finds nothing to do, and hardly ever gets a turn.
 
 use std::{
-    cell::{Cell, RefCell},
-    collections::VecDeque,
+    cell::Cell,
     future::{Future, poll_fn},
     io,
     rc::Rc,
@@ -46,7 +45,7 @@ pub struct Driver {
     /// The executor ends: no more sleeping.
     ended: Cell<bool>,
     /// Empty between turns.
-    woken: RefCell<VecDeque<Waker>>,
+    woken: Cell<Vec<Waker>>,
 }
 
 impl Driver {
@@ -71,7 +70,7 @@ impl Driver {
             last_turn: Cell::new(Instant::now()),
             polls: Cell::new(0),
             ended: Cell::new(false),
-            woken: RefCell::default(),
+            woken: Cell::default(),
         }))
     }
 
@@ -141,18 +140,16 @@ impl Driver {
 
     /// Wakes whatever is ready.
     fn wake_ready(&self) {
+        let mut woken = self.woken.take();
         while let Some(completion) = self.uring.next() {
-            let mut woken = self.woken.borrow_mut();
             if completion.user_data() & operations::MARK == 0 {
-                self.readiness.note(&completion, |waker| woken.push_back(waker));
+                woken.extend(self.readiness.note(&completion));
             } else {
                 woken.extend(self.operations.note(&completion));
             }
         }
-        // Nothing may be borrowed: what a wake sets free may be a socket.
-        while let Some(waker) = { self.woken.borrow_mut().pop_front() } {
-            waker.wake();
-        }
+        woken.drain(..).for_each(Waker::wake);
+        self.woken.set(woken);
         let now = Instant::now();
         while let Some(waker) = self.timers.take_due(now) {
             waker.wake();

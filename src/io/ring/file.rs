@@ -74,6 +74,7 @@ impl RingFile {
     /// may read less before it, though it hardly ever does.
     async fn fill(&self, memory: &Rc<Blocks>, position: u64) -> io::Result<usize> {
         let mut filled = 0;
+        let mut first = true;
         loop {
             let start = position + filled as u64;
             let count = self.tools.operations.read(&self.file, memory, filled, start).await?;
@@ -81,7 +82,8 @@ impl RingFile {
             if filled == memory.len() || position + filled as u64 >= self.length_now()? {
                 return Ok(filled);
             }
-            if count < BLOCK_BYTES {
+            // Of the first one the file may have grown meanwhile.
+            if !std::mem::take(&mut first) && count < BLOCK_BYTES {
                 return Err(io::Error::new(
                     ErrorKind::UnexpectedEof,
                     "the device returned less than a block before the end of the file",
@@ -120,12 +122,12 @@ impl File for RingFile {
 
     async fn read(&self, position: u64, bytes: usize) -> Result<ReadBytes<RingBuffer>> {
         assert_blocks(position, bytes);
-        let memory = Rc::new(Blocks::zeroed(bytes));
-        let filled = self.fill(&memory, position).await;
+        let buffer = RingBuffer::zeroed(bytes);
+        let filled = self.fill(&buffer.memory, position).await;
         let count = filled.map_err(|source| {
             self.failed(&format!("read {bytes} bytes at {position} of"), source)
         })?;
-        Ok(ReadBytes::new(RingBuffer { memory }, count))
+        Ok(ReadBytes::new(buffer, count))
     }
 
     async fn write(&self, buffer: &RingBuffer, position: u64) -> Result<()> {

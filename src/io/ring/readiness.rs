@@ -67,9 +67,14 @@ impl Readiness {
         Rc::new(Readiness { uring, slots: RefCell::default(), users: Cell::default() })
     }
 
-    /// Notes what the completion of a poll tells, and whom to wake: later, for the sockets are
-    /// borrowed.
-    pub fn note(&self, completion: &cqueue::Entry, mut wake: impl FnMut(Waker)) {
+    /// Notes what the completion of a poll tells; gives whom to wake.
+    pub fn note(&self, completion: &cqueue::Entry) -> impl Iterator<Item = Waker> + use<> {
+        let mut woken = [None, None];
+        self.note_in_slot(completion, &mut woken);
+        woken.into_iter().flatten()
+    }
+
+    fn note_in_slot(&self, completion: &cqueue::Entry, [reader, writer]: &mut [Option<Waker>; 2]) {
         let mut slots = self.slots.borrow_mut();
         let (number, user) = split(completion.user_data());
         let slot = slots.get_mut(number as usize).filter(|slot| slot.user == user);
@@ -87,12 +92,12 @@ impl Readiness {
         slot.state.ended |= ended;
         if events & READABLE != 0 || ended || over {
             slot.state.readable = true;
-            slot.reader.take().into_iter().for_each(&mut wake);
+            *reader = slot.reader.take();
         }
         // Whether the end of what the peer sends is an end for writing, too, a write finds out.
         if events & WRITABLE != 0 || ended || over {
             slot.state.writable = slot.state.writable.wrapping_add(1);
-            slot.writer.take().into_iter().for_each(wake);
+            *writer = slot.writer.take();
         }
     }
 
@@ -287,7 +292,7 @@ mod tests {
             uring.submit();
             let mut woken = Vec::new();
             while let Some(completion) = uring.next() {
-                readiness.note(&completion, |waker| woken.push(waker));
+                woken.extend(readiness.note(&completion));
             }
             woken.into_iter().for_each(Waker::wake);
             futures_lite::future::yield_now().await;

@@ -29,7 +29,8 @@ async fn write_all(stream: &RingStream, mut bytes: &[u8]) {
     }
 }
 
-async fn pair(runtime: &RingRuntime) -> (RingStream, RingStream) {
+/// The two ends of a connection, as the client and the server have them.
+pub async fn pair(runtime: &RingRuntime) -> (RingStream, RingStream) {
     let listener = runtime.net().listen(anywhere()).expect("listen");
     let (giver, taker) = oneshot();
     let address = listener.local();

@@ -9,9 +9,9 @@ use std::{
 };
 
 use futures_channel::oneshot;
-use ringmq_io::{Clock, Net, Runtime, Shares, Spawn, Stream};
+use ringmq_io::{Clock, Shares, Spawn, Stream, allowed_cpus, launch};
 
-use crate::support::on_executor;
+use crate::{net::pair, support::on_executor};
 
 /// Ends only if timers and sockets are looked at between the turns of a task that always has more
 /// to do, whatever its shares.
@@ -26,12 +26,7 @@ fn a_task_that_never_waits_leaves_others_their_turn() {
                     computing.yield_if_needed().await;
                 }
             });
-            let address = "127.0.0.1:0".parse().expect("an address");
-            let listener = runtime.net().listen(address).expect("a port is free");
-            let ours = runtime.net().connect(ringmq_io::Listener::local(&listener)).await;
-            let ours = ours.expect("it listens");
-            let accepted = ringmq_io::Listener::accept(&listener).await.expect("it was called");
-            let theirs = runtime.net().adopt(accepted).expect("a connection");
+            let (ours, theirs) = pair(&runtime).await;
             let mut byte = [0];
             for round in 0..5 {
                 runtime.sleep(Duration::from_millis(1)).await;
@@ -72,4 +67,43 @@ fn plain_threads_wake_tasks_that_wait_for_them() {
     });
     answering.join().expect("no panic");
     assert!(taken < Duration::from_millis(20) * ROUNDS / 4, "{ROUNDS} rounds: {taken:?}");
+}
+
+/// What may wait in the kernel does not take the CPU of the executor that asked for it.
+#[test]
+fn the_blocking_thread_of_a_pinned_executor_may_run_anywhere() {
+    let allowed = allowed_cpus().expect("the CPUs are known");
+    let cpu = *allowed.last().expect("there is one");
+    let ended = launch(&[cpu], true, |_, _| async {
+        let tasks = std::fs::read_dir("/proc/self/task").expect("it exists");
+        let read = |task: std::io::Result<std::fs::DirEntry>, name: &str| {
+            // Threads of other tests end meanwhile.
+            std::fs::read_to_string(task.ok()?.path().join(name)).ok()
+        };
+        let statuses = tasks.filter_map(|task| read(task, "status"));
+        let blocking: Vec<_> =
+            statuses.filter(|status| status.starts_with("Name:\tblocking\n")).collect();
+        assert!(!blocking.is_empty());
+        for status in blocking {
+            let count = |line: &str| line.split(',').map(range_length).sum::<usize>();
+            let line = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:\t"));
+            let all = allowed_cpus_of_process();
+            assert_eq!(line.map(count), Some(all), "{status}");
+        }
+    });
+    ended.expect("an executor can be made").join();
+}
+
+/// Of `3` or `0-7`.
+fn range_length(range: &str) -> usize {
+    let (first, last) = range.split_once('-').unwrap_or((range, range));
+    let number = |text: &str| text.parse::<usize>().expect("a number");
+    number(last) - number(first) + 1
+}
+
+/// As the main thread, which is never pinned, has them.
+fn allowed_cpus_of_process() -> usize {
+    let own = nix::unistd::getpid();
+    let set = nix::sched::sched_getaffinity(own).expect("it exists");
+    (0..nix::sched::CpuSet::count()).filter(|cpu| set.is_set(*cpu).unwrap_or(false)).count()
 }
