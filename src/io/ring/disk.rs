@@ -2,7 +2,7 @@
 //! blocking thread.
 
 use std::{
-    fmt, fs,
+    fs,
     io::{self, ErrorKind},
     os::{fd::OwnedFd, unix::fs::OpenOptionsExt},
     path::Path,
@@ -28,12 +28,6 @@ pub(super) struct Tools {
 #[derive(Clone)]
 pub struct RingDisk {
     tools: Rc<Tools>,
-}
-
-impl fmt::Debug for RingDisk {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("RingDisk").finish_non_exhaustive()
-    }
 }
 
 impl RingDisk {

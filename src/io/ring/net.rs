@@ -28,12 +28,6 @@ pub struct RingNet {
     readiness: Rc<Readiness>,
 }
 
-impl fmt::Debug for RingNet {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("RingNet").finish_non_exhaustive()
-    }
-}
-
 impl RingNet {
     pub(super) fn new(readiness: Rc<Readiness>) -> RingNet {
         RingNet { readiness }
