@@ -141,7 +141,8 @@ async fn read_all<R: Runtime>(shard: &Rc<Shard<R>>, connection: &Rc<ShardConnect
                 }
             }
         }
-        shard.flush();
+        shard.connections.flush();
+        shard.router.flush_soon();
         if connection.output_bytes() > shard.facts.output_bytes_max {
             connection.drained().await;
         }

@@ -26,6 +26,7 @@ mod connections;
 mod control;
 mod dispatch;
 mod long_poll;
+mod parcel;
 mod preparation;
 mod publication;
 mod rebirth;

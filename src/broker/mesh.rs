@@ -11,7 +11,8 @@ use crate::{
     ask::{Answer, Ask},
     features::{ConnectionId, meta::MetaChange, topics::Deleted},
     handlers::pull::PullRequest,
-    view::{Change, TopicView},
+    parcel::Parcel,
+    view::Change,
 };
 
 /// Who asked, and how to answer: travels with a request wherever it is handled.
@@ -24,7 +25,7 @@ pub struct Origin {
     pub oneway: bool,
 }
 
-/// One message of a [`SendBatch`]; its properties and body lie in the batch's bytes, one behind the
+/// One message of a [`Parcel`]; its properties and body lie in the parcel's bytes, one behind the
 /// other in the order of the items.
 #[derive(Clone, Debug)]
 pub struct SendItem {
@@ -55,14 +56,6 @@ pub enum Part {
     Last,
 }
 
-/// Checked messages for the queues of one shard, from one turn of another.
-#[derive(Debug, Default)]
-pub struct SendBatch {
-    pub topics: Vec<Arc<TopicView>>,
-    pub items: Vec<SendItem>,
-    pub bytes: Vec<u8>,
-}
-
 /// A request that another shard handles, as it came in.
 #[derive(Debug)]
 pub struct ForwardedFrame {
@@ -71,33 +64,18 @@ pub struct ForwardedFrame {
     pub frame: Vec<u8>,
 }
 
-/// Encoded replies (or requests to clients) for connections of one shard.
-#[derive(Debug, Default)]
-pub struct FrameBatch {
-    pub parts: Vec<FramePart>,
-    pub bytes: Vec<u8>,
-}
-
-/// Frames for one connection.
-#[derive(Clone, Copy, Debug)]
-pub struct FramePart {
-    pub connection: ConnectionId,
-    /// Of this part in the batch's bytes.
-    pub end: usize,
-    /// How many of the frames are replies.
-    pub answers: u32,
-}
-
 /// Everything that crosses shards.
 pub enum Message {
     /// The first message: what the shard needs to open its logs.
     Start(Box<Start>),
     /// A connection for this shard to serve.
     Connection(Accepted),
-    Sends(Box<SendBatch>),
+    /// The sends of the parcel.
+    Sends(Parcel),
     Pulls(Vec<PullRequest>),
     Frames(Vec<ForwardedFrame>),
-    Replies(Box<FrameBatch>),
+    /// The replies of the parcel.
+    Replies(Parcel),
     Ask {
         from: ShardId,
         id: u64,

@@ -16,15 +16,18 @@ use ringmq_remoting::codes::response;
 use crate::{
     features::{ConnectionId, refusal::Refusal},
     handlers::pull::PullRequest,
-    mesh::{ForwardedFrame, FrameBatch, FramePart, Message, SendBatch, SendItem},
+    mesh::{ForwardedFrame, Message, SendItem},
+    parcel::{FramePart, Parcel, Spares},
     view::TopicView,
 };
 
 /// Messages a target may be behind before it gets no more requests. Each is a batch.
 const BACKLOG_MESSAGES_MAX: usize = 256;
 
-/// Bytes of one batch after which it is sent without waiting for the end of the turn.
-const BATCH_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes of one parcel after which it is sent without waiting for the end of the turn.
+const PARCEL_BYTES_MAX: usize = 1024 * 1024;
+/// The same, in messages.
+const PARCEL_SENDS_MAX: usize = 16_384;
 
 /// The two lanes into one shard, as its peers hold them.
 #[derive(Clone)]
@@ -56,12 +59,10 @@ impl From<Overloaded> for Refusal {
 
 #[derive(Default)]
 struct Outgoing {
-    sends: SendBatch,
-    sends_capacity: usize,
+    sends: Option<Parcel>,
     pulls: Vec<PullRequest>,
     frames: Vec<ForwardedFrame>,
-    replies: FrameBatch,
-    replies_capacity: usize,
+    replies: Option<Parcel>,
     /// Messages that found the lane full, oldest first; true: the reply lane.
     backlog: VecDeque<(bool, Message)>,
 }
@@ -70,7 +71,10 @@ pub struct Router {
     pub id: ShardId,
     lanes: Vec<Lanes>,
     outgoing: RefCell<Vec<Outgoing>>,
+    spares: RefCell<Spares>,
     dirty: Cell<bool>,
+    /// Set when there is something to flush at the end of this turn.
+    pub collected: Event,
     /// Set when a lane was full: somebody has to flush again.
     pub stalled: Event,
 }
@@ -82,7 +86,9 @@ impl Router {
             id,
             lanes,
             outgoing: RefCell::new(outgoing),
+            spares: RefCell::default(),
             dirty: Cell::new(false),
+            collected: Event::default(),
             stalled: Event::default(),
         }
     }
@@ -119,22 +125,19 @@ impl Router {
     ) -> Result<(), Overloaded> {
         self.with(to, |out| {
             Self::admit(out, to)?;
-            let batch = &mut out.sends;
-            if batch.bytes.capacity() == 0 {
-                batch.bytes.reserve(out.sends_capacity);
-            }
-            let known = batch.topics.iter().rposition(|known| Arc::ptr_eq(known, topic));
+            let parcel = out.sends.get_or_insert_with(|| self.spares.borrow_mut().take());
+            let known = parcel.topics.iter().rposition(|known| Arc::ptr_eq(known, topic));
             let index = known.unwrap_or_else(|| {
-                batch.topics.push(topic.clone());
-                batch.topics.len() - 1
+                parcel.topics.push(topic.clone());
+                parcel.topics.len() - 1
             });
-            item.topic = u16::try_from(index).expect("a batch is sent before 65,536 messages");
+            item.topic = u16::try_from(index).expect("a parcel is sent before 65,536 messages");
             for part in properties {
-                batch.bytes.extend_from_slice(part);
+                parcel.bytes.extend_from_slice(part);
             }
-            batch.bytes.extend_from_slice(body);
-            batch.items.push(item);
-            if batch.bytes.len() > BATCH_BYTES_MAX || batch.items.len() >= 16_384 {
+            parcel.bytes.extend_from_slice(body);
+            parcel.sends.push(item);
+            if parcel.bytes.len() > PARCEL_BYTES_MAX || parcel.sends.len() >= PARCEL_SENDS_MAX {
                 self.flush_peer(to, out);
             }
             Ok(())
@@ -167,24 +170,21 @@ impl Router {
     ) {
         let to = ShardId(connection.shard);
         self.with(to, |out| {
-            let batch = &mut out.replies;
-            if batch.bytes.capacity() == 0 {
-                batch.bytes.reserve(out.replies_capacity);
-            }
-            let before = batch.bytes.len();
-            write(&mut batch.bytes);
-            let end = batch.bytes.len();
+            let parcel = out.replies.get_or_insert_with(|| self.spares.borrow_mut().take());
+            let before = parcel.bytes.len();
+            write(&mut parcel.bytes);
+            let end = parcel.bytes.len();
             if end == before {
                 return;
             }
-            match batch.parts.last_mut() {
+            match parcel.replies.last_mut() {
                 Some(last) if last.connection == connection => {
                     last.end = end;
                     last.answers += answers;
                 }
-                _ => batch.parts.push(FramePart { connection, end, answers }),
+                _ => parcel.replies.push(FramePart { connection, end, answers }),
             }
-            if end > BATCH_BYTES_MAX {
+            if end > PARCEL_BYTES_MAX {
                 self.flush_peer(to, out);
             }
         });
@@ -193,12 +193,28 @@ impl Router {
     /// Sends a single message on the request lane, behind what was collected before it; kept if the
     /// lane is full.
     pub fn post(&self, to: ShardId, message: Message) {
-        self.with(to, |out| self.push(to, out, false, message));
+        self.with(to, |out| {
+            self.flush_peer(to, out);
+            self.push(to, out, false, message);
+        });
     }
 
     /// Sends a single message on the reply lane; kept if the lane is full.
     pub fn answer(&self, to: ShardId, message: Message) {
         self.with(to, |out| self.push(to, out, true, message));
+    }
+
+    /// Has everything collected sent when the tasks that are runnable now have had their turn, so
+    /// that what many connections brought at once goes together.
+    pub fn flush_soon(&self) {
+        if self.dirty.get() {
+            self.collected.set();
+        }
+    }
+
+    /// Takes back what another shard has sent, unpacked.
+    pub fn unpacked(&self, parcel: Parcel) {
+        self.spares.borrow_mut().keep(parcel);
     }
 
     /// Sends everything collected since the last flush.
@@ -224,10 +240,8 @@ impl Router {
                 break;
             }
         }
-        if !out.sends.items.is_empty() {
-            let batch = std::mem::take(&mut out.sends);
-            out.sends_capacity = batch.bytes.len().next_multiple_of(4096);
-            self.push(to, out, false, Message::Sends(Box::new(batch)));
+        if let Some(parcel) = out.sends.take() {
+            self.push(to, out, false, Message::Sends(parcel));
         }
         if !out.pulls.is_empty() {
             let pulls = std::mem::take(&mut out.pulls);
@@ -237,10 +251,8 @@ impl Router {
             let frames = std::mem::take(&mut out.frames);
             self.push(to, out, false, Message::Frames(frames));
         }
-        if !out.replies.parts.is_empty() {
-            let batch = std::mem::take(&mut out.replies);
-            out.replies_capacity = batch.bytes.len().next_multiple_of(4096);
-            self.push(to, out, true, Message::Replies(Box::new(batch)));
+        if let Some(parcel) = out.replies.take_if(|parcel| !parcel.replies.is_empty()) {
+            self.push(to, out, true, Message::Replies(parcel));
         }
         if !out.backlog.is_empty() {
             self.dirty.set(true);
@@ -263,5 +275,84 @@ impl Router {
         let lanes = &self.lanes[to.index()];
         let lane = if reply { &lanes.replies } else { &lanes.requests };
         lane.try_send(message).map_err(|full| full.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ringmq_io::mailbox::{Receiver, mailbox};
+
+    use super::*;
+
+    /// The router of shard 0 of two, and the lanes into shard 1: requests, replies.
+    fn router(room: usize) -> (Router, Receiver<Message>, Receiver<Message>) {
+        let lanes = || {
+            let ((requests, from_requests), (replies, from_replies)) =
+                (mailbox(room), mailbox(room));
+            (Lanes { requests, replies }, from_requests, from_replies)
+        };
+        let (own, ..) = lanes();
+        let (peer, requests, replies) = lanes();
+        (Router::new(ShardId(0), vec![own, peer]), requests, replies)
+    }
+
+    fn reply(router: &Router, text: &str) {
+        let connection = ConnectionId { shard: 1, slot: 3, generation: 1 };
+        router.reply_with(connection, 1, |out| out.extend_from_slice(text.as_bytes()));
+    }
+
+    fn text(message: Option<Message>) -> Option<(String, Parcel)> {
+        match message? {
+            Message::Replies(parcel) => {
+                Some((String::from_utf8_lossy(&parcel.bytes).into(), parcel))
+            }
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn what_is_collected_goes_together_and_before_what_is_posted_later() {
+        let (router, mut requests, mut replies) = router(8);
+        reply(&router, "one ");
+        reply(&router, "two");
+        router.flush_soon();
+        assert!(router.collected.is_set());
+        assert!(replies.try_recv().is_none(), "the turn is not over");
+        router.post(ShardId(1), Message::LookAtStorage);
+        let (both, parcel) = text(replies.try_recv()).expect("collected before");
+        assert_eq!(both, "one two");
+        assert_eq!(parcel.replies.len(), 1, "one connection, one part");
+        assert!(matches!(requests.try_recv(), Some(Message::LookAtStorage)));
+        router.flush();
+        assert!(replies.try_recv().is_none() && requests.try_recv().is_none());
+    }
+
+    #[test]
+    fn a_full_lane_loses_nothing_and_keeps_the_order() {
+        let (router, _requests, mut replies) = router(1);
+        for word in ["one", "two", "three"] {
+            reply(&router, word);
+            router.flush();
+        }
+        assert!(router.is_stalled());
+        let mut seen = Vec::new();
+        while let Some((word, _)) = text(replies.try_recv()) {
+            seen.push(word);
+            router.flush();
+        }
+        assert_eq!(seen, ["one", "two", "three"]);
+        assert!(!router.is_stalled());
+    }
+
+    #[test]
+    fn an_unpacked_parcel_brings_the_next_replies() {
+        let (router, _requests, mut replies) = router(8);
+        let parcel = Parcel { bytes: Vec::with_capacity(1000), ..Parcel::default() };
+        let memory = parcel.bytes.as_ptr();
+        router.unpacked(parcel);
+        reply(&router, "one");
+        router.flush();
+        let (_, parcel) = text(replies.try_recv()).expect("flushed");
+        assert_eq!(parcel.bytes.as_ptr(), memory);
     }
 }

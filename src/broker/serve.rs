@@ -184,7 +184,10 @@ async fn serve_requests<R: Runtime>(shard: &Rc<Shard<R>>, requests: &mut Receive
                 return;
             }
             match next {
-                Message::Sends(batch) => send::store_batch(shard, &batch).await,
+                Message::Sends(parcel) => {
+                    send::store_forwarded(shard, &parcel).await;
+                    shard.router.unpacked(parcel);
+                }
                 other => shard.take(other),
             }
             message = requests.try_recv();
@@ -214,6 +217,7 @@ fn spawn_services<R: Runtime>(shard: &Rc<Shard<R>>) {
     runtime.spawn(Shares::Foreground, "long polls", shard.clone().expire_waiting());
     runtime.spawn(Shares::Admin, "consumer offsets", persist_offsets(shard.clone()));
     runtime.spawn(Shares::Admin, "idle connections", close_idle(shard.clone()));
+    runtime.spawn(Shares::Foreground, "forwarding", flush_collected(shard.clone()));
     runtime.spawn(Shares::Foreground, "full lanes", retry_lanes(shard.clone()));
     schedule::start(shard);
 }
@@ -237,6 +241,15 @@ async fn close_idle<R: Runtime>(shard: Rc<Shard<R>>) {
         if let Some(oldest) = now.checked_sub(idle_max) {
             shard.connections.close_idle(oldest);
         }
+    }
+}
+
+/// Sends other shards what the connections of a turn brought for them. Woken by the first of
+/// them, this task has its turn behind those that are runnable already.
+async fn flush_collected<R: Runtime>(shard: Rc<Shard<R>>) {
+    loop {
+        shard.router.collected.take().await;
+        shard.router.flush();
     }
 }
 

@@ -12,6 +12,7 @@ use ringmq_base::{LogId, ShardId};
 use ringmq_io::{Net, Runtime};
 use ringmq_remoting::{codes::response, encode};
 use ringmq_store::{Log, QueueHandle};
+use smallvec::SmallVec;
 
 use crate::{
     acknowledge::LogSink,
@@ -41,6 +42,10 @@ pub type ShardConnection<R> = Connection<<<R as Runtime>::Net as Net>::Stream>;
 
 /// The shard that owns topics, groups, clients and locks.
 pub const CONTROL: ShardId = ShardId(0);
+
+/// By queue id. In place for topics of the usual size: one wait for memory less for each message
+/// when there are many topics.
+type Handles = SmallVec<[Option<QueueHandle>; 8]>;
 
 pub struct Shard<R: Runtime> {
     pub id: ShardId,
@@ -73,7 +78,7 @@ pub struct Shard<R: Runtime> {
     /// By log id: the logs that this shard owns.
     logs: OnceCell<Vec<Option<BrokerLog<R>>>>,
     /// By topic id, then queue id: handles that were looked up before.
-    handles: RefCell<Vec<Vec<Option<QueueHandle>>>>,
+    handles: RefCell<Vec<Handles>>,
 }
 
 impl<R: Runtime> Shard<R> {
@@ -143,7 +148,7 @@ impl<R: Runtime> Shard<R> {
         let mut handles = self.handles.borrow_mut();
         let topic_index = topic.id as usize;
         if handles.len() <= topic_index {
-            handles.resize(topic_index + 1, Vec::new());
+            handles.resize(topic_index + 1, Handles::new());
         }
         let queues = &mut handles[topic_index];
         if queues.len() <= queue {

@@ -4,24 +4,21 @@ use std::rc::Rc;
 
 use ringmq_io::{Runtime, Shares};
 
-use crate::{
-    accept, answering,
-    mesh::{FramePart, Message},
-    shard::Shard,
-};
+use crate::{accept, answering, mesh::Message, parcel::FramePart, shard::Shard};
 
 impl<R: Runtime> Shard<R> {
     /// Handles a message of either lane. Output is flushed by the caller.
     pub fn take(self: &Rc<Self>, message: Message) {
         match message {
-            Message::Replies(batch) => {
+            Message::Replies(parcel) => {
                 let mut start = 0;
-                for FramePart { connection, end, answers } in &batch.parts {
-                    let part = batch.bytes.get(start..*end).unwrap_or_default();
+                for FramePart { connection, end, answers } in &parcel.replies {
+                    let part = parcel.bytes.get(start..*end).unwrap_or_default();
                     let write = |out: &mut Vec<u8>| out.extend_from_slice(part);
                     self.connections.write(*connection, *answers, write);
                     start = *end;
                 }
+                self.router.unpacked(parcel);
             }
             Message::Pulls(pulls) => {
                 for pull in pulls {

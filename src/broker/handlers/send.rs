@@ -25,7 +25,8 @@ use crate::{
         send_check::{self, SendDecision, SendPlan, SendRequest, Target},
         topic::{dlq_topic, retry_group},
     },
-    mesh::{Origin, Part, SendBatch, SendItem},
+    mesh::{Origin, Part, SendItem},
+    parcel::Parcel,
     preparation::Preparation,
     shard::Shard,
     view::{TopicView, View},
@@ -252,15 +253,15 @@ fn ticket(
 
 /// Appends messages that another shard has checked, waiting for the log where it has too much in
 /// memory: the lane fills up meanwhile, and the senders hear of it.
-pub async fn store_batch<R: Runtime>(shard: &Rc<Shard<R>>, batch: &SendBatch) {
+pub async fn store_forwarded<R: Runtime>(shard: &Rc<Shard<R>>, parcel: &Parcel) {
     let came_at = shard.runtime.monotonic();
-    let mut rest = batch.bytes.as_slice();
+    let mut rest = parcel.bytes.as_slice();
     let mut open = batch::Open::default();
-    for item in &batch.items {
+    for item in &parcel.sends {
         let (properties, behind) = rest.split_at(item.properties_bytes as usize);
         let (body, behind) = behind.split_at(item.body_bytes as usize);
         rest = behind;
-        let topic = &batch.topics[usize::from(item.topic)];
+        let topic = &parcel.topics[usize::from(item.topic)];
         let parts = [properties, b"", b""];
         let outcome = loop {
             match open.append(shard, topic, item, parts, body) {

@@ -2,14 +2,16 @@
 
 use std::{collections::VecDeque, rc::Rc};
 
+use smallvec::SmallVec;
+
 use super::{
     location::{Location, Packed},
     page::ENTRIES,
 };
 
 const PAGE: i64 = ENTRIES as i64;
-/// Entries that a new chunk of a queue has room for; chunks grow by a quarter.
-const FIRST_ENTRIES: usize = 4;
+/// Entries that a new chunk of a queue has room for; chunks grow by a half, or by as many.
+const FIRST_ENTRIES: usize = 8;
 /// Pages of different queues begin at different offsets, so that queues that are filled evenly do
 /// not fill their pages at the same moment. Any number prime to the page's entries spreads well.
 const PHASE_STEP: u32 = 73;
@@ -73,8 +75,9 @@ pub struct Queue {
     first_page: i64,
     /// Offset of the first entry in memory.
     memory_first: i64,
-    /// The entries in memory, cut at the ends of pages.
-    chunks: VecDeque<Vec<Packed>>,
+    /// The entries in memory, cut at the ends of pages. There is one chunk, and it is found without
+    /// another look into memory, unless pages are filled faster than they are written.
+    chunks: SmallVec<[Vec<Packed>; 1]>,
     /// So many of the first chunks are being written as pages.
     taken: usize,
 }
@@ -94,7 +97,7 @@ impl Queue {
             pages: VecDeque::new(),
             first_page: (min + phase) / PAGE,
             memory_first: min,
-            chunks: VecDeque::new(),
+            chunks: SmallVec::new(),
             taken: 0,
         }
     }
@@ -125,12 +128,12 @@ impl Queue {
     pub fn push(&mut self, location: Location) -> bool {
         let begins = self.ends_page(self.next) || self.chunks.is_empty();
         if begins {
-            self.chunks.push_back(Vec::with_capacity(FIRST_ENTRIES));
+            self.chunks.push(Vec::with_capacity(FIRST_ENTRIES));
         }
-        let chunk = self.chunks.back_mut().expect("a chunk was added when there was none");
+        let chunk = self.chunks.last_mut().expect("a chunk was added when there was none");
         if chunk.len() == chunk.capacity() {
             let most = ENTRIES - chunk.len();
-            chunk.reserve_exact((chunk.len() / 4).max(FIRST_ENTRIES).min(most));
+            chunk.reserve_exact((chunk.len() / 2).max(FIRST_ENTRIES).min(most));
         }
         chunk.push(location.pack());
         self.next += 1;
@@ -162,6 +165,10 @@ impl Queue {
     /// One past the last entry in memory that ends within the first `end` bytes of the log.
     pub fn ending_within(&self, from: i64, end: u64) -> i64 {
         let (mut low, mut high) = (from.max(self.memory_first).max(self.min), self.next);
+        // The usual case.
+        if low < high && self.in_memory(high - 1).end() <= end {
+            return high;
+        }
         while low < high {
             let middle = low + (high - low) / 2;
             if self.in_memory(middle).end() <= end {
@@ -187,7 +194,7 @@ impl Queue {
 
     /// Log position of the first message, or of one shortly before it.
     pub fn first_position(&self) -> Option<u64> {
-        let entry = || self.chunks.front()?.first().map(|entry| entry.unpack().position);
+        let entry = || self.chunks.first()?.first().map(|entry| entry.unpack().position);
         self.pages.front().map(|page| page.position()).or_else(entry)
     }
 
@@ -207,7 +214,8 @@ impl Queue {
     /// The page that was taken first is on stable storage at `block`.
     pub fn page_written(&mut self, block: u64) {
         self.taken = self.taken.checked_sub(1).expect("a page was taken");
-        let chunk = self.chunks.pop_front().expect("the page was made of the first chunk");
+        assert!(!self.chunks.is_empty(), "the page was made of the first chunk");
+        let chunk = self.chunks.remove(0);
         let first = chunk.first().expect("chunks are not empty").unpack();
         self.add_page(self.memory_first, PageRef::new(block, first.position));
         self.memory_first += chunk.len() as i64;
@@ -281,7 +289,10 @@ impl Queue {
 
     /// Entries from `from` on to `end`, all of them in memory.
     pub fn entries(&self, from: i64, end: i64) -> impl Iterator<Item = Location> {
-        (from..end).map(|offset| self.in_memory(offset))
+        let skipped = usize::try_from(from - self.memory_first).expect("`from` is in memory");
+        let count = usize::try_from(end - from).unwrap_or(0);
+        assert!(end <= self.next);
+        self.chunks.iter().flatten().skip(skipped).take(count).map(|entry| entry.unpack())
     }
 
     /// Raises the first offset past what lies before `first` in the log, as far as that is known

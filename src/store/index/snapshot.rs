@@ -34,6 +34,8 @@ pub const SECTION_QUEUES: u32 = 1;
 pub const SECTION_PAGES: u32 = 2;
 /// Head of a section.
 pub const SECTION_BYTES: usize = 16;
+/// Of a varint of 64 bits.
+const NUMBER_BYTES_MAX: usize = 10;
 const PREFIX: &str = "snapshot-";
 const SUFFIX: &str = ".snp";
 
@@ -139,7 +141,7 @@ pub fn next_section(bytes: &[u8], sequence: u64) -> Option<(u32, &[u8], &[u8])> 
 }
 
 fn put(out: &mut Vec<u8>, value: impl VarInt) {
-    let mut bytes = [0; 10];
+    let mut bytes = [0; NUMBER_BYTES_MAX];
     let count = value.encode_var(&mut bytes);
     out.extend_from_slice(&bytes[..count]);
 }
@@ -174,11 +176,13 @@ pub fn put_queue(out: &mut Vec<u8>, queue: &Queue, stable: u64) {
     put(out, from.cast_unsigned());
     put(out, (end - from).cast_unsigned());
     let mut before = 0_i64;
+    let mut bytes = [0; 3 * NUMBER_BYTES_MAX];
     for entry in queue.entries(from, end) {
         let position = entry.position.cast_signed();
-        put(out, position - before);
-        put(out, u64::from(entry.size));
-        put(out, entry.tags_code);
+        let mut used = (position - before).encode_var(&mut bytes);
+        used += entry.size.encode_var(&mut bytes[used..]);
+        used += entry.tags_code.encode_var(&mut bytes[used..]);
+        out.extend_from_slice(&bytes[..used]);
         before = position;
     }
 }
