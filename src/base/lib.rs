@@ -7,6 +7,7 @@ pub mod config;
 pub mod hash;
 pub mod ids;
 pub mod limits;
+pub mod prefetch;
 pub mod read_buffer;
 pub mod record;
 pub mod scan;

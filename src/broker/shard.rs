@@ -158,6 +158,21 @@ impl<R: Runtime> Shard<R> {
         (log, handle)
     }
 
+    /// Asks for the memory that [`Shard::queue`] and an append will touch, if the queue is one of
+    /// this shard: what is done in between need not wait for it.
+    #[inline]
+    pub fn prefetch_queue(&self, topic: &TopicView, queue_id: i32) {
+        let Ok(queue) = usize::try_from(queue_id) else {
+            return;
+        };
+        let handles = self.handles.borrow();
+        let known = handles.get(topic.id as usize).and_then(|queues| *queues.get(queue)?);
+        if let (Some(handle), Some(log)) = (known, self.log(topic.log(queue_id, self.log_count())))
+        {
+            log.prefetch(handle);
+        }
+    }
+
     /// A number that spreads messages over queues; nothing secret.
     pub fn random(&self) -> u32 {
         let mut next = self.random.get();

@@ -23,6 +23,8 @@ use std::{
     rc::Rc,
 };
 
+use ringmq_base::prefetch::prefetch;
+
 pub use location::Location;
 use location::Packed;
 pub use queue::{Place, Queue};
@@ -70,6 +72,15 @@ impl Index {
     #[inline]
     pub fn queue(&mut self, handle: QueueHandle) -> &mut Queue {
         self.queues.get_mut(handle.0 as usize).expect("the handle is of this log")
+    }
+
+    /// Asks for what is looked at first of a queue.
+    #[inline]
+    pub fn prefetch(&self, handle: QueueHandle) {
+        if let Some(queue) = self.queues.get(handle.0 as usize) {
+            let start = std::ptr::from_ref(queue).cast::<u8>();
+            (0..size_of::<Queue>()).step_by(64).for_each(|at| prefetch(start.wrapping_add(at)));
+        }
     }
 
     /// Adds the next entry of a queue.

@@ -96,6 +96,12 @@ impl<R: Runtime, S: Sink> Log<R, S> {
         self.shared.state.borrow().index.find(topic, queue_id)
     }
 
+    /// Asks for the memory that an append to a queue will touch first. Changes nothing.
+    #[inline]
+    pub fn prefetch(&self, queue: QueueHandle) {
+        self.shared.state.borrow().index.prefetch(queue);
+    }
+
     /// Encodes the record into the tail. Neither durable nor visible yet: the ticket comes back
     /// through the [`Sink`] when it is. `ticket` is called once, after the append, and must not
     /// append; `None` for messages that nobody waits for.

@@ -108,6 +108,7 @@ impl<T> State<T> {
         // A look at the name itself would be a wait for memory when there are many queues.
         assert!(entries.queue_id == record.queue_id && entries.topic.len() == record.topic.len());
         debug_assert_eq!(*entries.topic, *record.topic);
+        entries.prefetch_entry();
         let placement = Placement {
             queue_offset: planted::offset(
                 entries.next(),

@@ -86,6 +86,9 @@ fn try_store<R: Runtime>(
     let view = shard.view.borrow();
     let request = request_of(header, from, body);
     let topic = view.topics.get(header.topic);
+    if let Some(topic) = topic {
+        shard.prefetch_queue(topic, header.queue_id);
+    }
     let group = retry_group(header.topic).and_then(|group| view.groups.get(group));
     let facts = shard.send_facts(&view);
     let topic_config = topic.map(|view| &view.topic);

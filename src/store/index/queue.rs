@@ -2,6 +2,7 @@
 
 use std::{collections::VecDeque, rc::Rc};
 
+use ringmq_base::prefetch::prefetch;
 use smallvec::SmallVec;
 
 use super::{
@@ -138,6 +139,14 @@ impl Queue {
         chunk.push(location.pack());
         self.next += 1;
         self.ends_page(self.next)
+    }
+
+    /// Asks for the memory that [`Queue::push`] will write.
+    #[inline]
+    pub fn prefetch_entry(&self) {
+        if let Some(chunk) = self.chunks.last() {
+            prefetch(chunk.as_ptr().wrapping_add(chunk.len()));
+        }
     }
 
     /// Where the entry at `offset` is, visible or not; `None` outside of what the queue has.

@@ -176,15 +176,19 @@ pub fn put_queue(out: &mut Vec<u8>, queue: &Queue, stable: u64) {
     put(out, from.cast_unsigned());
     put(out, (end - from).cast_unsigned());
     let mut before = 0_i64;
-    let mut bytes = [0; 3 * NUMBER_BYTES_MAX];
+    let (mut bytes, mut used) = ([0; 256], 0);
     for entry in queue.entries(from, end) {
+        if used > bytes.len() - 3 * NUMBER_BYTES_MAX {
+            out.extend_from_slice(&bytes[..used]);
+            used = 0;
+        }
         let position = entry.position.cast_signed();
-        let mut used = (position - before).encode_var(&mut bytes);
+        used += (position - before).encode_var(&mut bytes[used..]);
         used += entry.size.encode_var(&mut bytes[used..]);
         used += entry.tags_code.encode_var(&mut bytes[used..]);
-        out.extend_from_slice(&bytes[..used]);
         before = position;
     }
+    out.extend_from_slice(&bytes[..used]);
 }
 
 /// A queue as a snapshot has it.

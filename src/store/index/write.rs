@@ -28,6 +28,8 @@ const SECTION_BYTES_MAX: usize = 128 << 10;
 /// Space that index segments are given at a time, in blocks: no more than a write may need, so that
 /// a small disk is not suddenly nearer to its limits than its messages bring it.
 const ALLOCATE_BLOCKS: u64 = BATCH_PAGES;
+/// So many queues ahead of the one that is noted, memory is asked for.
+const PREFETCH_QUEUES: usize = 4;
 /// A snapshot is due when the log has grown by so many times the size of the last one, if that is
 /// more than the options say: writing snapshots stays a small part of all writing.
 const SNAPSHOT_FACTOR: u64 = 4;
@@ -305,6 +307,9 @@ async fn fill<R: Runtime, S: Sink>(
                 out.extend_from_slice(&(number as u32).to_le_bytes());
                 let limit = out.len() + SECTION_BYTES_MAX;
                 while let Some(queue) = state.index.get(number).filter(|_| out.len() < limit) {
+                    if let Some(later) = state.index.get(number + PREFETCH_QUEUES) {
+                        later.prefetch_entry();
+                    }
                     snapshot::put_queue(out, queue, state.stable);
                     number += 1;
                 }
