@@ -7,6 +7,8 @@ use anyhow::{Context, bail, ensure};
 
 /// Most requests in flight on one connection: the slot number must fit the opaque (`opaque.rs`).
 pub const DEPTH_MAX: u32 = 1 << 14;
+/// Queues that clients ask for when nothing is said.
+pub const DEFAULT_QUEUES: u32 = 4;
 
 /// Load tool: sends or pulls messages as RocketMQ's own clients do and reports rates and latencies.
 #[derive(Debug, Clone, clap::Args)]
@@ -70,9 +72,9 @@ pub struct Options {
     /// when --messages is given.
     #[arg(long, value_parser = parse_duration)]
     pub duration: Option<Duration>,
-    /// Time before the measured time.
-    #[arg(long, value_parser = parse_duration, default_value = "2s")]
-    pub warmup: Duration,
+    /// Time before the measured time. Default 2s, or none when --messages is given.
+    #[arg(long, value_parser = parse_duration)]
+    pub warmup: Option<Duration>,
     /// Messages a second in all threads (open loop). Latency then counts from the time when the
     /// message was due, whether or not it could be sent then; the tool spins between sends.
     #[arg(long, value_parser = parse_rate)]
@@ -171,6 +173,17 @@ impl Options {
             None if self.messages.is_some() => None,
             None => Some(Duration::from_secs(10)),
         }
+    }
+
+    /// Time before the measured time.
+    pub fn warmup(&self) -> Duration {
+        let usual = if self.messages.is_some() { Duration::ZERO } else { Duration::from_secs(2) };
+        self.warmup.unwrap_or(usual)
+    }
+
+    /// Queues that a topic is created with.
+    pub fn default_queues(&self) -> u32 {
+        self.queues.unwrap_or(DEFAULT_QUEUES)
     }
 
     /// Names of the topics.
@@ -293,6 +306,7 @@ mod tests {
             (1024, 3, true, Some(5))
         );
         assert_eq!(options.measured(), None, "a number of messages alone runs until they are sent");
+        assert_eq!(options.warmup(), Duration::ZERO, "and all of them are measured");
     }
 
     #[test]

@@ -14,6 +14,7 @@ use ringmq_remoting::encode;
 use ringmq_remoting::frame::{Frame, Serialization};
 use serde::Deserialize;
 
+use crate::arguments::DEFAULT_QUEUES;
 use crate::arguments::Options;
 use crate::consumer::Offsets;
 use crate::plan::Plan;
@@ -24,8 +25,6 @@ const ROUTE_PATIENCE: Duration = Duration::from_secs(30);
 const ROUTE_INTERVAL: Duration = Duration::from_millis(100);
 /// Topic whose route stands in for one that does not exist yet.
 const AUTO_CREATE_TOPIC: &str = "TBW102";
-/// Queues that clients ask for when nothing is said.
-const DEFAULT_QUEUES: u32 = 4;
 const MASTER_ID: &str = "0";
 const PERM_READ: u32 = 4;
 const PERM_WRITE: u32 = 2;
@@ -119,10 +118,9 @@ impl Control {
     /// When no name server answers, or there is no broker for a topic.
     pub fn plan(&mut self, options: &Options, need: Need) -> anyhow::Result<Plan> {
         let topics = options.topic_names();
-        let mut plan =
-            Plan { default_queues: options.queues.unwrap_or(DEFAULT_QUEUES), ..Plan::default() };
+        let mut plan = Plan { default_queues: options.default_queues(), ..Plan::default() };
         if options.create_topics {
-            self.create(&topics, options.queues.unwrap_or(DEFAULT_QUEUES))?;
+            self.create(&topics, options.default_queues())?;
         }
         let must_exist = need == Need::Read || options.create_topics;
         for (index, topic) in topics.iter().enumerate() {

@@ -99,7 +99,7 @@ impl Run {
         let (ends, ended) = channel();
         Ok(Run {
             clock: Clock::start(),
-            window: Window::new(options.warmup, options.measured()),
+            window: Window::new(options.warmup(), options.measured()),
             options,
             stop,
             kinds: Vec::new(),
@@ -125,7 +125,10 @@ impl Run {
             queues: Some(1),
             ..(*self.options).clone()
         };
-        let plan = control.plan(&options, Need::Write)?;
+        let one_queue = control.plan(&options, Need::Write)?;
+        // The topic gets as many as were asked for.
+        let default_queues = self.options.default_queues();
+        let plan = Plan { default_queues, ..one_queue };
         let shared = self.shared(Arc::new(options), true, 0, 0);
         let window = Window::new(Duration::ZERO, None);
         let shared = Shared { window, clock: Clock::start(), ..shared };
@@ -276,6 +279,9 @@ impl Run {
                 self.print(&line);
             }
             self.print(&report.text());
+            if report.messages == 0 {
+                eprintln!("ringmq: the {} had nothing to measure: {}", kind.name(), self.idle());
+            }
             reports.push(report);
         }
         if let Some(file) = &self.options.json {
@@ -289,6 +295,15 @@ impl Run {
         }
         let is_good = reports.iter().all(Report::is_good);
         Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+
+    /// Why there may have been nothing to measure.
+    fn idle(&self) -> String {
+        let warmup = self.options.warmup();
+        if self.clock.now_ns() < self.window.first_ns {
+            return format!("the run was over before its warm-up of {warmup:?}; lower --warmup");
+        }
+        "no request succeeded within the measured time; what failed is listed above".to_owned()
     }
 
     /// Prints a line where the JSON does not go. A closed pipe must not end the run.

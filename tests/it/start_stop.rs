@@ -238,3 +238,24 @@ fn wrong_flags_are_refused_with_the_usage() {
         assert!(output.contains("Usage") || output.contains("--help"), "{arguments:?}:\n{output}");
     }
 }
+
+#[test]
+fn the_load_tool_sends_and_receives_a_number_of_messages_of_a_new_topic() {
+    let directory = process::directory("standalone-bench");
+    let mut server = standalone(directory.path());
+    await_route(server.namesrv, ROUTE_MAX);
+    let name_server = server.namesrv.to_string();
+    let arguments = ["bench", "both", "-n", &name_server, "-t", "new", "-q", "400"];
+    let mut tool = Process::start(&arguments, directory.path().join("tool.log"));
+    let status = tool.wait(Duration::from_secs(60));
+    let output = tool.output();
+    assert_eq!(status.code(), Some(0), "{output}\n{}", server.process.output());
+    let all = output.lines().filter(|line| line.contains("(400 messages"));
+    assert_eq!(all.count(), 2, "both kinds count every message:\n{output}");
+    assert!(
+        output.contains("consumer: 1 connections x 1 in flight a broker, 4 queues"),
+        "{output}"
+    );
+    server.process.signal(Signal::SIGTERM);
+    server.process.wait(STOP_TIMEOUT);
+}
