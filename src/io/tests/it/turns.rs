@@ -2,6 +2,7 @@
 
 use std::{
     cell::Cell,
+    path::Path,
     rc::Rc,
     sync::mpsc,
     thread,
@@ -9,7 +10,7 @@ use std::{
 };
 
 use futures_channel::oneshot;
-use ringmq_io::{Clock, Shares, Spawn, Stream, allowed_cpus, launch};
+use ringmq_io::{Clock, Disk, Runtime, Shares, Spawn, Stream, allowed_cpus, launch};
 
 use crate::{net::pair, support::on_executor};
 
@@ -74,7 +75,10 @@ fn plain_threads_wake_tasks_that_wait_for_them() {
 fn the_blocking_thread_of_a_pinned_executor_may_run_anywhere() {
     let allowed = allowed_cpus().expect("the CPUs are known");
     let cpu = *allowed.last().expect("there is one");
-    let ended = launch(&[cpu], true, |_, _| async {
+    let ended = launch(&[cpu], true, |_, runtime| async move {
+        // The thread has begun, and has its name, when it has done something.
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR"));
+        runtime.disk().list(directory).await.expect("it is there");
         let tasks = std::fs::read_dir("/proc/self/task").expect("it exists");
         let read = |task: std::io::Result<std::fs::DirEntry>, name: &str| {
             // Threads of other tests end meanwhile.
