@@ -14,8 +14,7 @@ use ringmq_remoting::encode;
 use ringmq_remoting::frame::{Frame, Serialization};
 use serde::Deserialize;
 
-use crate::arguments::DEFAULT_QUEUES;
-use crate::arguments::Options;
+use crate::arguments::{DEFAULT_QUEUES, Options};
 use crate::consumer::Offsets;
 use crate::plan::Plan;
 

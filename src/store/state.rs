@@ -105,9 +105,7 @@ impl<T> State<T> {
         let physical = PhysicalOffset::new(self.log, LogPosition(record_position));
         self.last_timestamp = self.last_timestamp.max(now_ms);
         let entries = self.index.queue(queue);
-        // A look at the name itself would be a wait for memory when there are many queues.
-        assert!(entries.queue_id == record.queue_id && entries.topic.len() == record.topic.len());
-        debug_assert_eq!(*entries.topic, *record.topic);
+        assert!(entries.queue_id == record.queue_id && *entries.topic == *record.topic);
         entries.prefetch_entry();
         let placement = Placement {
             queue_offset: planted::offset(
