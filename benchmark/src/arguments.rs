@@ -204,6 +204,13 @@ impl Options {
             self.batch,
             self.size
         );
+        let (connections, _) = self.connections_and_depth();
+        ensure!(
+            self.threads <= connections,
+            "--threads {} for {connections} connections: each thread needs one of its own, raise \
+             --connections or lower --threads",
+            self.threads
+        );
         ensure!(!self.topic.is_empty(), "--topic must not be empty");
         Ok(())
     }
@@ -334,5 +341,7 @@ mod tests {
     fn a_request_larger_than_a_frame_is_refused() {
         assert!(producer(&["--batch", "1000", "--size", "100000"]).check().is_err());
         assert!(producer(&["--batch", "100"]).check().is_ok());
+        assert!(producer(&["--threads", "2", "--connections", "2"]).check().is_ok());
+        assert!(producer(&["--threads", "2", "--workers", "64"]).check().is_err());
     }
 }

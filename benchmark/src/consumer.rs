@@ -143,13 +143,10 @@ impl Consumer {
     pub fn run(mut self, topics: &[String]) -> anyhow::Result<Recorder> {
         let mut events = Events::with_capacity(1024);
         let mut tick_ns = 0;
-        let limit = self.shared.options.messages.map(|all| self.shared.share(all));
         loop {
             let now_ns = self.shared.clock.now_ns();
             self.meter.observe(&self.shared.window, now_ns);
-            let received = self.shared.counters.messages.load(Ordering::Relaxed);
-            let enough = limit.is_some_and(|limit| received >= limit);
-            if enough || self.shared.is_over(now_ns) {
+            if self.shared.quota.is_filled() || self.shared.is_over(now_ns) {
                 self.meter.finish(&mut self.recorder, &self.shared.window, now_ns);
                 return Ok(self.recorder);
             }
@@ -249,6 +246,7 @@ impl Link {
                     Next::Later => self.idle.push(queue),
                 }
             }
+            shared.quota.receive(self.tally.messages);
             self.tally.publish(&shared.counters);
             connection.flush()?;
             if received == Received::All {

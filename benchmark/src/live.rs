@@ -44,20 +44,26 @@ impl Live {
         }
     }
 
+    /// Messages sent or received until now.
+    pub fn messages(&self) -> u64 {
+        self.sum(|counters| &counters.messages)
+    }
+
+    fn sum(&self, field: fn(&Counters) -> &AtomicU64) -> u64 {
+        self.counters.iter().map(|counters| field(counters).load(Ordering::Relaxed)).sum()
+    }
+
     /// Takes the counters; to be called once a second.
     pub fn look(&mut self, now_ns: u64) {
-        let sum = |field: fn(&Counters) -> &AtomicU64| -> u64 {
-            self.counters.iter().map(|counters| field(counters).load(Ordering::Relaxed)).sum()
-        };
         let snapshot = Snapshot {
             at_ns: now_ns,
-            messages: sum(|counters| &counters.messages),
-            bytes: sum(|counters| &counters.bytes),
-            answered: sum(|counters| &counters.answered),
-            latency_us: sum(|counters| &counters.latency_us),
-            stored_us: sum(|counters| &counters.stored_us),
-            send_failed: sum(|counters| &counters.send_failed),
-            response_failed: sum(|counters| &counters.response_failed),
+            messages: self.sum(|counters| &counters.messages),
+            bytes: self.sum(|counters| &counters.bytes),
+            answered: self.sum(|counters| &counters.answered),
+            latency_us: self.sum(|counters| &counters.latency_us),
+            stored_us: self.sum(|counters| &counters.stored_us),
+            send_failed: self.sum(|counters| &counters.send_failed),
+            response_failed: self.sum(|counters| &counters.response_failed),
         };
         for counters in &self.counters {
             let longest = counters.latency_us_max.swap(0, Ordering::Relaxed);

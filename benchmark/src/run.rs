@@ -20,7 +20,7 @@ use crate::process::{self, ProcessSample};
 use crate::producer::Producer;
 use crate::report::{Load, Report};
 use crate::statistics::{Counters, Recorder};
-use crate::worker::Shared;
+use crate::worker::{Quota, Shared};
 
 const SECOND_NS: u64 = 1_000_000_000;
 /// RocketMQ's tools print a line every ten seconds.
@@ -63,6 +63,7 @@ struct Run {
     options: Arc<Options>,
     clock: Clock,
     window: Window,
+    quota: Arc<Quota>,
     stop: Arc<AtomicBool>,
     kinds: Vec<Kind>,
     ended: Receiver<(usize, anyhow::Result<Recorder>)>,
@@ -77,12 +78,14 @@ struct Kind {
     plan: Arc<Plan>,
     begin: Offsets,
     live: Live,
+    /// Threads that have not ended.
+    running: u32,
 }
 
 impl Kind {
     fn new(is_producer: bool, plan: Plan) -> Kind {
         let live = Live::new(is_producer, Vec::new());
-        Kind { is_producer, plan: Arc::new(plan), begin: Offsets::new(), live }
+        Kind { is_producer, plan: Arc::new(plan), begin: Offsets::new(), live, running: 0 }
     }
 
     fn name(&self) -> &'static str {
@@ -100,6 +103,7 @@ impl Run {
         Ok(Run {
             clock: Clock::start(),
             window: Window::new(options.warmup(), options.measured()),
+            quota: Arc::new(Quota::new(options.messages)),
             options,
             stop,
             kinds: Vec::new(),
@@ -156,6 +160,7 @@ impl Run {
             group,
             clock: self.clock,
             window: self.window,
+            quota: self.quota.clone(),
             stop: self.stop.clone(),
             counters: Arc::new(Counters::default()),
         }
@@ -186,6 +191,7 @@ impl Run {
                     .context("cannot start a thread")?;
             }
             self.kinds[kind].live = Live::new(self.kinds[kind].is_producer, counters);
+            self.kinds[kind].running = self.options.threads;
         }
         Ok(())
     }
@@ -193,11 +199,10 @@ impl Run {
     /// Prints lines until all threads have ended; the records of the kinds.
     fn watch(&mut self) -> anyhow::Result<Vec<Recorder>> {
         let mut records: Vec<Recorder> = self.kinds.iter().map(|_| Recorder::new()).collect();
-        let mut running = self.kinds.len() * self.options.threads as usize;
         let mut second = 0;
         self.look(second);
         let mut failure = None;
-        while running > 0 {
+        while self.kinds.iter().any(|kind| kind.running > 0) {
             let now_ns = self.clock.now_ns();
             self.sample_server(now_ns);
             let mut wake_ns = (second + 1) * SECOND_NS;
@@ -210,12 +215,12 @@ impl Run {
             match self.ended.recv_timeout(wait) {
                 Ok((kind, Ok(record))) => {
                     records[kind].merge(&record);
-                    running -= 1;
+                    self.thread_ended(kind);
                 }
-                Ok((_, Err(error))) => {
+                Ok((kind, Err(error))) => {
                     self.stop.store(true, Ordering::Relaxed);
                     failure = failure.or(Some(error));
-                    running -= 1;
+                    self.thread_ended(kind);
                 }
                 Err(RecvTimeoutError::Timeout) => {
                     if self.clock.now_ns() >= (second + 1) * SECOND_NS {
@@ -230,6 +235,15 @@ impl Run {
         }
         self.sample_server(u64::MAX);
         failure.map_or(Ok(records), Err)
+    }
+
+    /// Consumers do not wait for messages whose sends failed.
+    fn thread_ended(&mut self, kind: usize) {
+        let kind = &mut self.kinds[kind];
+        kind.running -= 1;
+        if kind.is_producer && kind.running == 0 {
+            self.quota.lower(kind.live.messages());
+        }
     }
 
     fn look(&mut self, second: u64) {

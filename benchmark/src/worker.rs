@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -30,6 +30,35 @@ pub const DRAIN_NS: u64 = 3_000_000_000;
 /// Opaque of heartbeats: below those of requests, so that the answers are passed over.
 const HEARTBEAT_OPAQUE: i32 = 999_999_999;
 
+/// The messages that all consumers together are to receive before they end.
+#[derive(Debug)]
+pub struct Quota {
+    wanted: AtomicU64,
+    received: AtomicU64,
+}
+
+impl Quota {
+    /// `None`: without end.
+    pub fn new(messages: Option<u64>) -> Quota {
+        Quota { wanted: AtomicU64::new(messages.unwrap_or(u64::MAX)), received: AtomicU64::new(0) }
+    }
+
+    /// A thread received so many more.
+    pub fn receive(&self, messages: u64) {
+        self.received.fetch_add(messages, Ordering::Relaxed);
+    }
+
+    /// There will be no more than so many.
+    pub fn lower(&self, messages: u64) {
+        self.wanted.fetch_min(messages, Ordering::Relaxed);
+    }
+
+    /// Whether all were received.
+    pub fn is_filled(&self) -> bool {
+        self.received.load(Ordering::Relaxed) >= self.wanted.load(Ordering::Relaxed)
+    }
+}
+
 /// Given to every thread.
 #[derive(Debug, Clone)]
 pub struct Shared {
@@ -45,6 +74,8 @@ pub struct Shared {
     pub clock: Clock,
     /// Measured time.
     pub window: Window,
+    /// What consumers wait for.
+    pub quota: Arc<Quota>,
     /// Set when the run has to end early.
     pub stop: Arc<AtomicBool>,
     /// Where this thread says how far it is.
@@ -127,6 +158,21 @@ pub fn connect_error(error: io::Error, name: &str, address: SocketAddr) -> anyho
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_quota_is_filled_by_what_was_received_or_by_what_was_ever_sent() {
+        let quota = Quota::new(Some(10));
+        quota.receive(6);
+        quota.lower(12);
+        assert!(!quota.is_filled());
+        quota.lower(7);
+        assert!(!quota.is_filled());
+        quota.receive(1);
+        assert!(quota.is_filled());
+        let endless = Quota::new(None);
+        endless.receive(1 << 40);
+        assert!(!endless.is_filled());
+    }
 
     #[test]
     fn a_meter_ends_with_the_window_or_with_the_run() {

@@ -11,5 +11,6 @@ pub mod prefetch;
 pub mod read_buffer;
 pub mod record;
 pub mod scan;
+pub mod units;
 
 pub use ids::{Epoch, LogId, LogPosition, PhysicalOffset, QueueId, QueueOffset, ShardId};

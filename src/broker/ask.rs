@@ -10,7 +10,7 @@ use std::{
 use ahash::AHashMap;
 use ringmq_base::{LogId, LogPosition, PhysicalOffset};
 use ringmq_io::signal::{Giver, Taker, oneshot};
-use ringmq_store::Retired;
+use ringmq_store::{Queued, Retired, WriteLatency};
 
 use crate::{
     client_calls::{CallError, ClientAnswer, ClientCall},
@@ -53,9 +53,12 @@ pub struct QueueBounds {
 }
 
 /// What a shard did since the start, and what its logs hold.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct ShardTotals {
     pub totals: Totals,
+    /// What waits for the disk, and how long the writes of its logs took since the start.
+    pub queued: Queued,
+    pub write_latency: WriteLatency,
     /// Smallest and largest physical offset of its logs; `None` if it has none.
     pub range: Option<(i64, i64)>,
 }

@@ -30,6 +30,7 @@ use crate::{
         refusal::{FAQ, Refusal, code},
         topic,
         topics::{TopicSettings, TopicTable},
+        write_times::RecentWrites,
     },
     mesh::{Message, Start},
     register::Registrar,
@@ -71,6 +72,7 @@ pub struct Control<R: Runtime> {
     finished_changed: Event,
     snapshot_bytes: Cell<u64>,
     pub rates: RefCell<Rates>,
+    pub recent_writes: RefCell<RecentWrites>,
 }
 
 impl<R: Runtime> Control<R> {
@@ -114,6 +116,7 @@ impl<R: Runtime> Control<R> {
             finished_changed: Event::default(),
             snapshot_bytes: Cell::new(0),
             rates: RefCell::new(Rates::new(shard.runtime.now_ms())),
+            recent_writes: RefCell::new(RecentWrites::new(shard.runtime.now_ms())),
         });
         for record in &records {
             let change = serde_json::from_slice(record).map_err(|error| {
@@ -357,7 +360,9 @@ impl<R: Runtime> Control<R> {
             loop {
                 counting.runtime.sleep(Duration::from_millis(SAMPLE_MS as u64)).await;
                 let all = counting.all_totals().await;
-                control.rates.borrow_mut().sample(counting.runtime.now_ms(), all.totals);
+                let now = counting.runtime.now_ms();
+                control.rates.borrow_mut().sample(now, all.totals);
+                control.recent_writes.borrow_mut().sample(now, &all.write_latency);
             }
         });
         self.registrar.start(shard);

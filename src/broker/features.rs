@@ -28,6 +28,7 @@ pub mod retention;
 pub mod send_back;
 pub mod send_check;
 pub mod topics;
+pub mod write_times;
 
 pub use connection_id::ConnectionId;
 pub use refusal::Refusal;

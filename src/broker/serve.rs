@@ -117,8 +117,7 @@ async fn open_logs<R: Runtime>(shard: &Rc<Shard<R>>, start: &Start) -> Result<()
         };
         let sink = LogSink::new(shard, id);
         let opened = Log::open(shard.runtime.clone(), options, sink).await;
-        let (log, recovery) = opened.map_err(|error| error.to_string())?;
-        tracing::info!(shard = shard.id.0, log = number, ?recovery, "log opened");
+        let (log, _) = opened.map_err(|error| error.to_string())?;
         logs.push(Some(log));
     }
     shard.set_logs(logs);

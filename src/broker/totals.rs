@@ -36,20 +36,21 @@ impl<R: Runtime> Shard<R> {
             transferred: self.pulled.messages.get(),
             ..Totals::default()
         };
-        let mut range = None;
+        let mut all = ShardTotals::default();
         for log in self.own_logs() {
             let counters = log.counters();
             totals.add(&Totals {
                 puts: counters.appends,
                 put_bytes: counters.append_bytes,
                 puts_failed: counters.refused_busy + counters.refused_full,
-                write_ms_max: counters.write_nanoseconds_max / 1_000_000,
                 ..Totals::default()
             });
+            all.queued = all.queued + counters.queued;
+            all.write_latency.add(&counters.write_latency);
             let (first, end) = log.position_range();
-            range = join(range, Some((first.get(), end.get())));
+            all.range = join(all.range, Some((first.get(), end.get())));
         }
-        ShardTotals { totals, range }
+        ShardTotals { totals, ..all }
     }
 
     /// What all shards did since the start.
@@ -58,6 +59,8 @@ impl<R: Runtime> Shard<R> {
         for shard in self.everybody() {
             if let Answer::Totals(one) = self.ask(shard, Ask::Totals).await {
                 all.totals.add(&one.totals);
+                all.queued = all.queued + one.queued;
+                all.write_latency.add(&one.write_latency);
                 all.range = join(all.range, one.range);
             }
         }

@@ -18,6 +18,7 @@ mod block;
 mod cache;
 mod checkpoint;
 mod complete;
+mod counters;
 mod directory;
 mod envelope;
 mod errors;
@@ -51,6 +52,7 @@ mod verify;
 mod zero;
 
 pub use complete::{META_DIRECTORY, complete_store};
+pub use counters::{Counters, Queued, WriteLatency};
 pub use errors::{AppendError, LogError, OpenError, ReadError};
 pub use index::{QueueHandle, read::PageNeeded};
 pub use keys::{KeyAnswer, KeyMatch, KeyQuery, KeySizes};
@@ -58,9 +60,7 @@ pub use log::Log;
 pub use manifest::{Manifest, log_directory, open_manifest};
 pub use meta::MetaLog;
 pub use options::{FlushMode, LogOptions, Sink};
-pub use plan::{
-    Appended, Boundary, Counters, Entry, IndexMemory, ReadLimits, ReadPlan, ReadStatus,
-};
+pub use plan::{Appended, Boundary, Entry, IndexMemory, ReadLimits, ReadPlan, ReadStatus};
 pub use recovery::{Recovery, table::Case};
 pub use retire::{Retired, SegmentFacts};
 pub use ringmq_base::record::NewRecord;

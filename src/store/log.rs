@@ -225,6 +225,7 @@ impl<R: Runtime, S: Sink> Log<R, S> {
         Counters {
             fenced,
             full: state.full.is_some(),
+            queued: state.queued(),
             cache_hits: cache.hits,
             cache_misses: cache.misses,
             cache_evictions: cache.evictions,

@@ -12,7 +12,7 @@ use ringmq_base::{
 };
 
 use crate::{
-    AppendError, Appended, Counters, LogError, QueueHandle,
+    AppendError, Appended, Counters, LogError, QueueHandle, Queued,
     envelope::{self, Envelope, Kind},
     index::{Index, Location, Place},
     keys::{KeyBuffer, Noted},
@@ -250,9 +250,19 @@ impl<T> State<T> {
         self.spaces.iter().filter(|space| space.allocated > self.position).map(ahead).sum()
     }
 
+    /// What was appended and is not written yet.
+    pub fn queued(&self) -> Queued {
+        Queued {
+            messages: self.counters.appends - self.written_messages,
+            bytes: self.backlog as u64,
+        }
+    }
+
     /// Takes note of a completed write; everything before `batch.end` is visible from now on.
     pub fn publish(&mut self, batch: Batch, durable: bool, tickets: Vec<T>) -> Published<T> {
         assert!(batch.end > self.written && batch.end <= self.position);
+        // The queue is longest before a write takes from it.
+        self.counters.queued_max = self.counters.queued_max.max(self.queued());
         self.written = batch.end;
         if durable {
             self.stable = batch.end;
@@ -289,11 +299,9 @@ impl<T> State<T> {
     }
 
     pub fn note_write(&mut self, bytes: usize, took: Duration) {
-        let nanoseconds = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
         self.counters.writes += 1;
         self.counters.write_bytes += bytes as u64;
-        self.counters.write_nanoseconds += nanoseconds;
-        self.counters.write_nanoseconds_max = self.counters.write_nanoseconds_max.max(nanoseconds);
+        self.counters.write_latency.note(took);
     }
 
     /// Fences the log; the tickets that will never be acknowledged come back the first time.

@@ -3,6 +3,7 @@
 
 mod bench;
 mod cold;
+mod counters;
 mod damage;
 mod garbage;
 mod golden;

@@ -45,6 +45,16 @@ fn the_runtime_information_counts_the_messages_of_all_shards() {
     }
     let (put, transferred) = (rates(&mut client, "putTps"), rates(&mut client, "getTransferedTps"));
     assert!(put.iter().chain(&transferred).all(|rate| *rate > 0.0), "{put:?} {transferred:?}");
+    let writes: u64 = value(&mut client, "putMessageDistributeTime")
+        .split_whitespace()
+        .map(|row| row.rsplit_once(':').expect("a count").1.parse::<u64>().expect("a number"))
+        .sum();
+    assert!((1..=20).contains(&writes), "each send waited for its write: {writes}");
+    let latency = |text: String| text.parse::<f64>().expect("milliseconds");
+    let (most, nearly_all) = ("putLatency99", "putLatency999");
+    let (most, nearly_all) = (value(&mut client, most), value(&mut client, nearly_all));
+    assert!(0.0 < latency(most.clone()) && latency(most) <= latency(nearly_all));
+    assert_eq!(value(&mut client, "remainHowManyDataToFlush"), "0 B");
     let (found, missed) = (rates(&mut client, "getFoundTps"), rates(&mut client, "getMissTps"));
     assert!(found.iter().chain(&missed).all(|rate| *rate > 0.0), "{found:?} {missed:?}");
 }

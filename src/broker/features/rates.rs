@@ -16,8 +16,6 @@ pub struct Totals {
     pub puts: u64,
     pub put_bytes: u64,
     pub puts_failed: u64,
-    /// Longest write in milliseconds.
-    pub write_ms_max: u64,
     /// Pulls that found something, and that found nothing.
     pub gets_found: u64,
     pub gets_missed: u64,
@@ -31,7 +29,6 @@ impl Totals {
         self.puts += other.puts;
         self.put_bytes += other.put_bytes;
         self.puts_failed += other.puts_failed;
-        self.write_ms_max = self.write_ms_max.max(other.write_ms_max);
         self.gets_found += other.gets_found;
         self.gets_missed += other.gets_missed;
         self.transferred += other.transferred;

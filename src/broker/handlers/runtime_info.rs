@@ -1,16 +1,18 @@
 //! What the broker says of itself: GET_BROKER_RUNTIME_INFO (28), GET_BROKER_CONFIG (26).
 
-use std::{collections::BTreeMap, rc::Rc};
+use std::{collections::BTreeMap, rc::Rc, time::Duration};
 
-use ringmq_base::config::Table;
+use ringmq_base::{config::Table, units::human_bytes};
 use ringmq_io::{Disk, Runtime};
 use ringmq_remoting::{body::KVTable, encode::VERSION, fastjson};
 
 use super::topic::version;
 use crate::{
+    ask::ShardTotals,
     features::{
         rates::{Rates, Totals},
         retention::disk::DiskFacts,
+        write_times::{RecentWrites, distribution},
     },
     requests::{Field, Handled, Request, Response},
     shard::Shard,
@@ -35,19 +37,19 @@ pub async fn runtime_info<R: Runtime>(shard: &Rc<Shard<R>>, _: &Request<'_>) -> 
     }
     let all = shard.all_totals().await;
     put_totals(&mut put, &shard.control().rates.borrow(), &all.totals, now);
+    put_writes(&mut put, &shard.control().recent_writes.borrow(), &all);
     let (min, max) = all.range.unwrap_or_default();
     put("commitLogMinOffset", min.to_string());
     put("commitLogMaxOffset", max.to_string());
     let earliest = shard.storage.earliest_ms.get().unwrap_or(-1);
     put("earliestMessageTimeStamp", earliest.to_string());
     if let Ok((free, total)) = shard.runtime.disk().space(&facts.store_path).await {
-        let gib = |bytes: u64| bytes as f64 / (1u64 << 30) as f64;
         let path = facts.store_path.clone();
         let ratio = DiskFacts { path, total, free }.ratio();
         put("commitLogDiskRatio", ratio.to_string());
         put(&format!("commitLogDiskRatio_{}", facts.store_path.display()), ratio.to_string());
         put("consumeQueueDiskRatio", ratio.to_string());
-        let text = format!("Total : {:.1} GiB, Free : {:.1} GiB.", gib(total), gib(free));
+        let text = format!("Total : {}, Free : {}.", human_bytes(total), human_bytes(free));
         put("commitLogDirCapacity", text);
     }
     Ok(Response::with_body(fastjson::to_vec(&KVTable { table })))
@@ -82,22 +84,35 @@ fn put_totals<T>(put: &mut impl FnMut(&str, String) -> T, rates: &Rates, all: &T
         ("putMessageTimesTotal", all.puts),
         ("putMessageFailedTimes", all.puts_failed),
         ("putMessageSizeTotal", all.put_bytes),
-        ("putMessageEntireTimeMax", all.write_ms_max),
     ] {
         put(name, count.to_string());
     }
     put("putMessageAverageSize", average(all.put_bytes, all.puts));
 }
 
+/// What RocketMQ measures of putting a message is here the write that it waits for.
+fn put_writes<T>(
+    put: &mut impl FnMut(&str, String) -> T,
+    recent: &RecentWrites,
+    all: &ShardTotals,
+) {
+    let ms = |time: Duration| time.as_secs_f64() * 1000.0;
+    let lately = recent.recent(&all.write_latency);
+    put("putMessageEntireTimeMax", all.write_latency.longest().as_millis().to_string());
+    put("putMessageDistributeTime", distribution(&lately));
+    put("putLatency99", format!("{:.2}", ms(lately.quantile(0.99))));
+    put("putLatency999", format!("{:.2}", ms(lately.quantile(0.999))));
+    put("remainHowManyDataToFlush", human_bytes(all.queued.bytes));
+}
+
 /// Numbers that RingMQ has no counterpart of, or does not count.
-const COUNTS: [&str; 15] = [
+const COUNTS: [&str; 14] = [
     "getMessageEntireTimeMax",
     "dispatchMaxBuffer",
     "dispatchBehindBytes",
     "pageCacheLockTimeMills",
     "remainTransientStoreBufferNumbs",
     "remainHowManyDataToCommit",
-    "remainHowManyDataToFlush",
     "sendThreadPoolQueueSize",
     "sendThreadPoolQueueCapacity",
     "sendThreadPoolQueueHeadWaitTimeMills",

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use anyhow::{Context, ensure};
 use comfy_table::{CellAlignment, Table, presets};
 use jiff::{Timestamp, tz::TimeZone};
+use ringmq_base::units::human_bytes;
 use ringmq_remoting::{
     body::{StorageDisk, StorageLog, StoragePlan, StorageRules, StorageSegment},
     codes::{request, response},
@@ -55,7 +56,7 @@ fn render(plan: &StoragePlan, address: &str, all: bool) -> String {
     }
     text += &render_rules(&plan.rules);
     if plan.deleted_segments > 0 {
-        let (segments, bytes) = (plan.deleted_segments, size(plan.deleted_bytes));
+        let (segments, bytes) = (plan.deleted_segments, human_bytes(plan.deleted_bytes));
         text += &format!("Deleted since the start: {segments} segments, {bytes}\n");
     }
     for log in &plan.logs {
@@ -81,9 +82,9 @@ fn render_disk(disk: &StorageDisk) -> String {
          \x20 above {warn_above:>2} % diskMaxUsedSpaceRatio: expired segments go at any hour\n\
          \x20 above {clean_above:>2} % diskSpaceCleanForciblyRatio: the oldest segments go\n\
          \x20 above {refuse_above:>2} % diskSpaceWarningLevelRatio: sends are refused\n",
-        used = size(disk.total_bytes.saturating_sub(disk.free_bytes)),
-        total = size(disk.total_bytes),
-        free = size(disk.free_bytes),
+        used = human_bytes(disk.total_bytes.saturating_sub(disk.free_bytes)),
+        total = human_bytes(disk.total_bytes),
+        free = human_bytes(disk.free_bytes),
     )
 }
 
@@ -91,7 +92,7 @@ fn render_rules(rules: &StorageRules) -> String {
     let StorageRules { file_reserved_time, delete_when, time_zone, .. } = rules;
     let limit = match rules.retention_bytes {
         0 => "no limit of size (retentionBytes)".to_owned(),
-        bytes => format!("at most {} (retentionBytes)", size(bytes)),
+        bytes => format!("at most {} (retentionBytes)", human_bytes(bytes)),
     };
     let forcibly = match (rules.clean_file_forcibly_enable, rules.delete_unconsumed_when_full) {
         (false, _) => "never before their time (cleanFileForciblyEnable = false)",
@@ -106,9 +107,10 @@ fn render_rules(rules: &StorageRules) -> String {
 
 fn render_log(log: &StorageLog, now: i64, all: bool) -> String {
     let bytes: u64 = log.segments.iter().map(|segment| segment.bytes).sum();
-    let mut text = format!("\nLog {}: {} segments, {}", log.log, log.segments.len(), size(bytes));
+    let mut text =
+        format!("\nLog {}: {} segments, {}", log.log, log.segments.len(), human_bytes(bytes));
     if log.spare_bytes > 0 {
-        text += &format!(", and {} kept for reuse", size(log.spare_bytes));
+        text += &format!(", and {} kept for reuse", human_bytes(log.spare_bytes));
     }
     if let Some(oldest) = log.segments.first().and_then(|segment| segment.first_stored) {
         text += &format!("; oldest message of {}", time(oldest));
@@ -146,7 +148,7 @@ fn row(segment: &StorageSegment, now: i64) -> [String; 6] {
     };
     [
         segment.start.to_string(),
-        size(segment.bytes),
+        human_bytes(segment.bytes),
         segment.first_stored.map_or_else(|| "-".to_owned(), time),
         time(segment.last_stored),
         deleted,
@@ -161,14 +163,6 @@ fn time(ms: i64) -> String {
             at.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string()
         }
         _ => "-".to_owned(),
-    }
-}
-
-fn size(bytes: u64) -> String {
-    const UNITS: [(&str, u32); 4] = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)];
-    match UNITS.into_iter().find(|(_, bits)| bytes >> bits > 0) {
-        Some((unit, bits)) => format!("{:.1} {unit}", bytes as f64 / (1u64 << bits) as f64),
-        None => format!("{bytes} B"),
     }
 }
 
@@ -208,6 +202,5 @@ mod tests {
         }
         assert!(!text.contains("written to"));
         assert!(render(&plan, "a", true).contains("written to"));
-        assert_eq!((size(1023), size(1536)), ("1023 B".to_owned(), "1.5 KiB".to_owned()));
     }
 }
