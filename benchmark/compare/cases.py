@@ -46,6 +46,11 @@ def of_size(size):
     return send(connections, depth, size, name=f"{size_name(size)}, {connections}x{depth}")
 
 
+def filled(case, size):
+    """The same with so many bytes of bodies of 16 KiB sent before."""
+    return Case(case.name, case.words, send(16, 8, 16384).words + ["-q", size >> 14])
+
+
 # Names for --cases.
 NAMED = {
     "1x1": send(1, 1), "8x8": send(8, 8), "32x32": send(32, 32),

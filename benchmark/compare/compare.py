@@ -31,7 +31,7 @@ import report
 ROOT = Path(__file__).resolve().parents[2]
 SUITES = {
     "send": loads.send, "sync": loads.sync, "latency": loads.latency, "pull": loads.pull,
-    "batch": loads.batch, "sizes": loads.sizes, "producers": loads.producers,
+    "batch": loads.batch, "sizes": loads.sizes, "reuse": loads.reuse, "producers": loads.producers,
     "queues": life.queues, "cold": life.cold, "restart": life.restart, "shards": life.shards,
     "idle": life.idle, "fio": life.fio, "noise": loads.noise,
 }

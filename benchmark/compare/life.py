@@ -135,8 +135,7 @@ def queues_of_java(options, section):
 
 def cold(options):
     """Producers at a fixed rate, alone and beside a consumer that sweeps old messages from the disk."""
-    goal = ("p99.9 of producers at a fixed rate with a cold reader beside them, against the same without; "
-            "no goal in the design, 2x would be good.")
+    goal = "Goal: p99.9 of producers at a fixed rate beside a cold reader <= 2x of the same without."
     alone, beside = "alone", "beside a cold reader"
     section = Section("cold", goal, [alone, beside], [(beside, alone)], hidden=())
     small = {"hotTailBytes": 16 << 20, "blockCacheBytes": 16 << 20}

@@ -128,6 +128,25 @@ def add_shares(options, section, disk, round_number, columns):
             say(column, case, shares)
 
 
+def reuse(options):
+    """Sends into segments that retention gave up, which need no zeros, beside sends into new ones."""
+    goal = ("`share`: MB/s of bodies over what fio writes in blocks of 1 MiB, two at a time, in the same round. "
+            "Segments of 256 MiB, of which the column `reused` keeps eight; 4 GiB are written before.")
+    small = {"mappedFileSizeCommitLog": 256 << 20, "cleanResourceInterval": 500}
+    kept = {**small, "retentionBytes": 2 << 30, "spareSegmentsMax": 16}
+    contestants = [ring("async", "new segments", settings=small), ring("async", "reused", settings=kept)]
+    section = Section("reuse", goal, [each.name for each in contestants], [("reused", "new segments")],
+                      hidden=())
+    load = cases.filled(cases.of_size(16384), 4 << 30)
+    compare(options, section, contestants, [load])
+    with Fio(options) as disk:
+        for round_number, found in enumerate(section.rounds):
+            most = disk.write("1m", depth=2)["MB/s"]
+            for column, sends in found[load.name].items():
+                sends.update({"fio, 1 MiB x 2, MB/s": most, "share of it": sends["MB/s"] / most})
+    return section
+
+
 def batch(options):
     """Batches of 100 small messages, and large pulls, beside Kafka with and without fsync."""
     goal = ("Goals: server CPU a message of ring sync <= 0.4x kafka fsync, <= 1x kafka. Kafka: batches of "

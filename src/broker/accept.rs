@@ -4,7 +4,7 @@
 use std::{net::SocketAddr, panic::AssertUnwindSafe, rc::Rc};
 
 use ringmq_base::{LogId, ShardId, read_buffer::ReadBuffer};
-use ringmq_io::{Accepted, Listener, Net, Runtime, Shares};
+use ringmq_io::{Accepted, Listener, Net, Runtime, Shares, listen_when_free};
 use ringmq_remoting::frame::{self, Scan};
 
 use crate::{
@@ -15,11 +15,11 @@ use crate::{
 };
 
 /// Binds the ports and starts accepting. The error is a sentence for the operator.
-pub fn listen<R: Runtime>(shard: &Rc<Shard<R>>) -> Result<(), String> {
+pub async fn listen<R: Runtime>(shard: &Rc<Shard<R>>) -> Result<(), String> {
     let ports = std::iter::once(shard.facts.listen_port).chain(shard.facts.vip_port());
     for (index, port) in ports.enumerate() {
         let address = SocketAddr::new(shard.facts.bind_address, port);
-        let listener = shard.runtime.net().listen(address).map_err(|error| {
+        let listener = listen_when_free(&shard.runtime, address).await.map_err(|error| {
             let (what, or) = match index {
                 0 => ("listenPort", ""),
                 _ => ("listenPort - 2, for VIP clients", ", or vipPortEnable=false"),

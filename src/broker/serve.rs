@@ -86,7 +86,7 @@ async fn run_or_fail<R: Runtime>(runtime: R, seat: Seat) -> Result<(), String> {
         let control = shard.control.get().expect("the control shard has it").clone();
         control.start_services(&shard);
         storage::start(&shard);
-        if let Err(error) = accept::listen(&shard) {
+        if let Err(error) = accept::listen(&shard).await {
             shard.shutdown_peers();
             return Err(error);
         }

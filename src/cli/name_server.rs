@@ -8,8 +8,9 @@ use std::{
 use anyhow::anyhow;
 use ringmq_base::config::NamesrvConfig;
 use ringmq_io::{
-    Listener, Net, Runtime,
+    Listener,
     launch::{self, Handles},
+    listen_when_free,
     mailbox::{Sender, mailbox},
 };
 
@@ -35,7 +36,7 @@ pub fn start(
                 return;
             };
             let address = SocketAddr::new(config.bind_address, config.listen_port);
-            let listener = match runtime.net().listen(address) {
+            let listener = match listen_when_free(&runtime, address).await {
                 Ok(listener) => listener,
                 Err(error) => {
                     let sentence = format!(

@@ -1,6 +1,12 @@
 //! TCP as the servers see it.
 
-use std::{io, net::SocketAddr, os::fd::OwnedFd};
+use std::{io, net::SocketAddr, os::fd::OwnedFd, time::Duration};
+
+use crate::runtime::Runtime;
+
+/// How long [`listen_when_free`] waits, and how often it looks: nothing tells when a port is free.
+const PORT_PATIENCE: Duration = Duration::from_secs(1);
+const PORT_LOOK: Duration = Duration::from_millis(5);
 
 /// A connection that was accepted and belongs to no executor yet: it owns its descriptor and may
 /// cross threads.
@@ -23,6 +29,27 @@ pub trait Net: Clone + 'static {
 
     /// Connects; sets TCP_NODELAY.
     async fn connect(&self, address: SocketAddr) -> io::Result<Self::Stream>;
+}
+
+/// [`Net::listen`] for the port of a server that starts. Waits up to a second while the port is
+/// taken: sockets that a ring watched are closed by a thread of the kernel some milliseconds after
+/// a killed process has ended, and whoever starts it again may be faster.
+pub async fn listen_when_free<R: Runtime>(
+    runtime: &R,
+    address: SocketAddr,
+) -> io::Result<<R::Net as Net>::Listener> {
+    let began = runtime.monotonic();
+    loop {
+        match runtime.net().listen(address) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                if runtime.monotonic().saturating_sub(began) >= PORT_PATIENCE {
+                    return Err(error);
+                }
+                runtime.sleep(PORT_LOOK).await;
+            }
+            result => return result,
+        }
+    }
 }
 
 #[allow(async_fn_in_trait)]

@@ -72,6 +72,7 @@ impl Parts {
         let driver = self.driver.clone();
         let runtime = RingRuntime::start(self, pulse, executor);
         let output = driver.task(body(runtime)).await;
+        driver.readiness.end();
         driver.end();
         output
     }

@@ -105,7 +105,7 @@ impl<T> State<T> {
         let physical = PhysicalOffset::new(self.log, LogPosition(record_position));
         self.last_timestamp = self.last_timestamp.max(now_ms);
         let entries = self.index.queue(queue);
-        assert!(entries.queue_id == record.queue_id && *entries.topic == *record.topic);
+        assert!(entries.is(record.topic, record.queue_id), "an append to another queue");
         entries.prefetch_entry();
         let placement = Placement {
             queue_offset: planted::offset(

@@ -93,6 +93,14 @@ impl fmt::Debug for RingListener {
     }
 }
 
+impl Drop for RingListener {
+    /// At once: the ring may hold the socket for a while longer, see [`Readiness::end`].
+    fn drop(&mut self) {
+        // The error is that it does not listen any more.
+        let _ = SockRef::from(&self.socket).shutdown(Shutdown::Both);
+    }
+}
+
 impl Listener for RingListener {
     fn local(&self) -> SocketAddr {
         self.local

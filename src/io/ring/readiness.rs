@@ -14,6 +14,7 @@ use std::{
 };
 
 use io_uring::{cqueue, opcode, types::Fd};
+use nix::sys::socket::{Shutdown, shutdown};
 use slab::Slab;
 
 use super::{operations, uring::Uring};
@@ -65,6 +66,16 @@ impl State {
 impl Readiness {
     pub fn new(uring: Rc<Uring>) -> Rc<Readiness> {
         Rc::new(Readiness { uring, slots: RefCell::default(), users: Cell::default() })
+    }
+
+    /// Shuts down what is still watched when the executor ends. The ring would let go of it some
+    /// time after the process has ended, from a thread of the kernel, and until then the port would
+    /// be taken for a server that is started again.
+    pub fn end(&self) {
+        for (_, slot) in self.slots.borrow().iter() {
+            // Errors are of what is no socket, or not connected any more.
+            let _ = shutdown(slot.descriptor, Shutdown::Both);
+        }
     }
 
     /// Notes what the completion of a poll tells; gives whom to wake.

@@ -3,7 +3,7 @@
 use std::{cell::RefCell, future::pending, net::SocketAddr, rc::Rc, time::Duration};
 
 use super::{START_MS, Sim, SimRuntime, Stopped};
-use crate::{Clock, Listener, Net, Runtime, Shares, Spawn, Stream};
+use crate::{Clock, Listener, Net, Runtime, Shares, Spawn, Stream, listen_when_free};
 
 fn millis(count: u64) -> Duration {
     Duration::from_millis(count)
@@ -224,6 +224,25 @@ fn twins_of_one_seed_have_one_trace_on_the_network() {
     };
     assert_eq!(trace(11), trace(11));
     assert_ne!(trace(11), trace(12));
+}
+
+#[test]
+fn a_server_waits_a_second_for_its_port() {
+    Sim::new(1).run(async |runtime| {
+        let net = runtime.net();
+        let predecessor = net.listen(address()).expect("a free port");
+        let began = runtime.monotonic();
+        let taken = listen_when_free(&runtime, address()).await.err().expect("a taken port");
+        assert_eq!(taken.kind(), std::io::ErrorKind::AddrInUse);
+        let waited = runtime.monotonic() - began;
+        assert!(waited >= Duration::from_secs(1) && waited < Duration::from_secs(2), "{waited:?}");
+        let clock = runtime.clone();
+        runtime.spawn(Shares::Foreground, "predecessor", async move {
+            clock.sleep(Duration::from_millis(300)).await;
+            drop(predecessor);
+        });
+        listen_when_free(&runtime, address()).await.expect("it was freed in time");
+    });
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::{collections::VecDeque, rc::Rc};
 
 use ringmq_base::prefetch::prefetch;
 use smallvec::SmallVec;
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
     location::{Location, Packed},
@@ -60,6 +61,8 @@ impl Place {
 
 pub struct Queue {
     pub topic: Rc<str>,
+    /// Of the topic: what an append compares instead of the name, which lies elsewhere in memory.
+    topic_hash: u64,
     pub queue_id: i32,
     /// Somebody waits for the next message and no message has come since.
     pub watched: bool,
@@ -88,6 +91,7 @@ impl Queue {
     pub fn new(number: u32, topic: Rc<str>, queue_id: i32, min: i64) -> Queue {
         let phase = i64::from(number.wrapping_mul(PHASE_STEP) % ENTRIES as u32);
         Queue {
+            topic_hash: xxh3_64(topic.as_bytes()),
             topic,
             queue_id,
             watched: false,
@@ -101,6 +105,13 @@ impl Queue {
             chunks: SmallVec::new(),
             taken: 0,
         }
+    }
+
+    /// Whether this is the queue of that name, up to names with the same 64-bit hash.
+    #[inline]
+    pub fn is(&self, topic: &str, queue_id: i32) -> bool {
+        debug_assert!(self.topic_hash != xxh3_64(topic.as_bytes()) || *self.topic == *topic);
+        self.queue_id == queue_id && self.topic_hash == xxh3_64(topic.as_bytes())
     }
 
     pub fn min(&self) -> i64 {

@@ -170,6 +170,34 @@ fn a_port_that_is_taken_is_an_error() {
     });
 }
 
+/// As a server does that is stopped and started again by whoever waited for its end.
+#[test]
+fn a_port_is_free_when_its_executor_has_ended() {
+    for round in 0..20 {
+        let (tell, told) = mpsc::channel();
+        on_executor(move |runtime| {
+            let tell = tell.clone();
+            async move {
+                let listener = runtime.net().listen(anywhere()).expect("listen");
+                let address = listener.local();
+                tell.send(address).expect("the test waits");
+                let (giver, accepted) = oneshot();
+                runtime.spawn(Shares::Foreground, "accept", async move {
+                    giver.give(listener.accept().await.expect("accept"));
+                    // Still waiting when the executor ends.
+                    let _ = listener.accept().await;
+                });
+                let client = runtime.net().connect(address).await.expect("connect");
+                accepted.await.expect("it was accepted");
+                drop(client);
+            }
+        });
+        let address = told.recv().expect("it listened");
+        let again = std::net::TcpListener::bind(address);
+        assert!(again.is_ok(), "round {round}, {address}: {again:?}");
+    }
+}
+
 #[test]
 fn a_refused_connection_is_an_error() {
     on_executor(|runtime| async move {
