@@ -30,27 +30,30 @@ impl Pulled {
 impl<R: Runtime> Shard<R> {
     /// What this shard did since the start.
     pub fn totals(&self) -> ShardTotals {
-        let mut totals = Totals {
+        let totals = Totals {
             gets_found: self.pulled.found.get(),
             gets_missed: self.pulled.missed.get(),
             transferred: self.pulled.messages.get(),
             ..Totals::default()
         };
-        let mut all = ShardTotals::default();
+        let mut all = ShardTotals { totals, ..ShardTotals::default() };
         for log in self.own_logs() {
             let counters = log.counters();
-            totals.add(&Totals {
+            let totals = Totals {
                 puts: counters.appends,
                 put_bytes: counters.append_bytes,
                 puts_failed: counters.refused_busy + counters.refused_full,
                 ..Totals::default()
-            });
-            all.queued = all.queued + counters.queued;
-            all.write_latency.add(&counters.write_latency);
+            };
             let (first, end) = log.position_range();
-            all.range = join(all.range, Some((first.get(), end.get())));
+            all.add(&ShardTotals {
+                totals,
+                queued: counters.queued,
+                write_latency: counters.write_latency,
+                range: Some((first.get(), end.get())),
+            });
         }
-        ShardTotals { totals, ..all }
+        all
     }
 
     /// What all shards did since the start.
@@ -58,13 +61,20 @@ impl<R: Runtime> Shard<R> {
         let mut all = ShardTotals::default();
         for shard in self.everybody() {
             if let Answer::Totals(one) = self.ask(shard, Ask::Totals).await {
-                all.totals.add(&one.totals);
-                all.queued = all.queued + one.queued;
-                all.write_latency.add(&one.write_latency);
-                all.range = join(all.range, one.range);
+                all.add(&one);
             }
         }
         all
+    }
+}
+
+impl ShardTotals {
+    /// Adds those of another log or shard.
+    fn add(&mut self, other: &ShardTotals) {
+        self.totals.add(&other.totals);
+        self.queued = self.queued + other.queued;
+        self.write_latency.add(&other.write_latency);
+        self.range = join(self.range, other.range);
     }
 }
 
