@@ -12,7 +12,8 @@ use ringmq_remoting::{
 };
 use ringmq_store::{LogError, QueueHandle, Sink};
 
-use crate::{ask::Put, features::refusal::Refusal, mesh::Origin, shard::Shard};
+use crate::{ask::Put, mesh::Origin, shard::Shard};
+use ringmq_rules::refusal::Refusal;
 
 /// What waits for a message to become durable.
 pub enum Ticket {

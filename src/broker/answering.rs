@@ -9,11 +9,11 @@ use crate::{
     acknowledge::Ticket,
     ask::{Answer, Ask, Put, QueueBounds, StoredMessage},
     control::Control,
-    features::{meta::MetaChange, refusal::Refusal},
     handlers::queue::store_timestamp,
     shard::Shard,
     view::TopicView,
 };
+use ringmq_rules::{meta::MetaChange, refusal::Refusal};
 
 pub async fn answer<R: Runtime>(shard: &Rc<Shard<R>>, ask: Ask) -> Answer {
     match ask {

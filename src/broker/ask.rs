@@ -14,10 +14,10 @@ use ringmq_store::{Queued, Retired, WriteLatency};
 
 use crate::{
     client_calls::{CallError, ClientAnswer, ClientCall},
-    features::{meta::MetaChange, rates::Totals, refusal::Refusal, retention::LogFacts},
     handlers::query::{LookedUp, Lookup},
     view::TopicView,
 };
+use ringmq_rules::{meta::MetaChange, rates::Totals, refusal::Refusal, retention::LogFacts};
 
 /// A message to store that does not come straight from a client's frame.
 #[derive(Clone, Debug)]

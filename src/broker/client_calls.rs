@@ -20,9 +20,9 @@ use ringmq_remoting::{
 
 use crate::{
     ask::{Answer, Ask},
-    features::ConnectionId,
     shard::Shard,
 };
+use ringmq_rules::ConnectionId;
 
 /// How long a client may take. Source: `Broker2Client.callClient`.
 const TIMEOUT: Duration = Duration::from_secs(10);

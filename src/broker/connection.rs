@@ -10,7 +10,7 @@ use std::{
 
 use ringmq_io::{Stream, signal::Event};
 
-use crate::features::ConnectionId;
+use ringmq_rules::ConnectionId;
 
 /// Capacity that an emptied output buffer may keep.
 const IDLE_OUTPUT_BYTES: usize = 64 * 1024;

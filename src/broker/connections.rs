@@ -10,7 +10,8 @@ use ringmq_base::ShardId;
 use ringmq_io::{Net, Runtime};
 use slab::Slab;
 
-use crate::{features::ConnectionId, shard::ShardConnection};
+use crate::shard::ShardConnection;
+use ringmq_rules::ConnectionId;
 
 pub struct Connections<R: Runtime> {
     shard: ShardId,

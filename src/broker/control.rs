@@ -20,22 +20,22 @@ use ringmq_store::{META_DIRECTORY, Manifest, MetaLog};
 
 use crate::{
     ask::AutoCreate,
-    features::{
-        ConnectionId,
-        clients::ClientTable,
-        groups::SubscriptionGroupTable,
-        locks::QueueLocks,
-        meta::MetaChange,
-        rates::{Rates, SAMPLE_MS},
-        refusal::{FAQ, Refusal, code},
-        topic,
-        topics::{TopicSettings, TopicTable},
-        write_times::RecentWrites,
-    },
     mesh::{Message, Start},
     register::Registrar,
     shard::Shard,
     view::{Change, TopicView},
+};
+use ringmq_rules::{
+    ConnectionId,
+    clients::ClientTable,
+    groups::SubscriptionGroupTable,
+    locks::QueueLocks,
+    meta::MetaChange,
+    rates::{Rates, SAMPLE_MS},
+    refusal::{FAQ, Refusal, code},
+    topic,
+    topics::{TopicSettings, TopicTable},
+    write_times::RecentWrites,
 };
 
 /// The metadata log is rewritten when it is this much larger than what it says.

@@ -14,7 +14,6 @@ use ringmq_remoting::{
 };
 
 use crate::{
-    features::{ConnectionId, pull_check, refusal::Refusal},
     handlers::{
         pull_request,
         send::{self, Sent},
@@ -24,6 +23,7 @@ use crate::{
     requests::{self, Access, Plane, Request},
     shard::{CONTROL, Shard},
 };
+use ringmq_rules::{ConnectionId, pull_check, refusal::Refusal};
 
 /// What the reader of the connection does next.
 pub enum Next {

@@ -8,7 +8,7 @@ use std::{
 
 use ringmq_base::config::{BrokerConfig, BrokerRole, FlushDiskType};
 
-use crate::features::{delay::DelayLevels, retention::Policy};
+use ringmq_rules::{delay::DelayLevels, retention::Policy};
 
 #[derive(Debug)]
 pub struct Facts {

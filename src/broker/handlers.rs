@@ -16,13 +16,3 @@ pub mod send;
 pub mod send_back;
 pub mod storage;
 pub mod topic;
-
-use ringmq_remoting::{codes::response, headers::HeaderFieldError};
-
-use crate::features::refusal::Refusal;
-
-impl From<HeaderFieldError> for Refusal {
-    fn from(error: HeaderFieldError) -> Self {
-        Refusal::new(response::SYSTEM_ERROR, error.to_string())
-    }
-}

@@ -2,13 +2,12 @@
 //! shard to the owner of their queue by way of the [`router`]; topics, groups and clients belong to
 //! the control shard (number 0), which tells the others of every change.
 //!
-//! May depend on `base`, `io`, `remoting` and `store`. Handlers of requests are in [`handlers`],
-//! one file a request family; logic without input and output is in [`features`].
+//! May depend on `base`, `io`, `remoting`, `rules` and `store`. Handlers of requests are in
+//! [`handlers`], one file a request family.
 
 #![forbid(unsafe_code)]
 
 pub mod facts;
-pub mod features;
 pub mod handlers;
 pub mod mesh;
 pub mod router;

@@ -9,11 +9,11 @@ use ringmq_remoting::frame::Serialization;
 
 use crate::{
     ask::{Answer, Ask},
-    features::{ConnectionId, meta::MetaChange, topics::Deleted},
     handlers::pull::PullRequest,
     parcel::Parcel,
     view::Change,
 };
+use ringmq_rules::{ConnectionId, meta::MetaChange, topics::Deleted};
 
 /// Who asked, and how to answer: travels with a request wherever it is handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,7 +6,8 @@
 
 use std::sync::Arc;
 
-use crate::{features::ConnectionId, mesh::SendItem, view::TopicView};
+use crate::{mesh::SendItem, view::TopicView};
+use ringmq_rules::ConnectionId;
 
 /// Parcels that a shard keeps for later.
 const SPARES_MAX: usize = 16;

@@ -7,10 +7,10 @@ use ringmq_io::Runtime;
 
 use crate::{
     ask::{Answer, Ask},
-    features::refusal::Refusal,
     mesh::Origin,
     shard::{CONTROL, Shard},
 };
+use ringmq_rules::refusal::Refusal;
 
 pub struct Preparation {
     pub origin: Origin,

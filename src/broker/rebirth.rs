@@ -9,10 +9,10 @@ use ringmq_io::Runtime;
 
 use crate::{
     ask::{Answer, Ask},
-    features::refusal::Refusal,
     shard::Shard,
     view::{TopicView, log_of_queue},
 };
+use ringmq_rules::refusal::Refusal;
 
 /// Where queues of this shard begin that do not begin at 0, by topic and queue.
 #[derive(Default)]

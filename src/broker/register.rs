@@ -23,11 +23,8 @@ use ringmq_remoting::{
 };
 use serde_json::json;
 
-use crate::{
-    facts::Facts,
-    features::{meta::MetaChange, topics::Topic},
-    shard::Shard,
-};
+use crate::{facts::Facts, shard::Shard};
+use ringmq_rules::{meta::MetaChange, topics::Topic};
 
 /// How long [`Registrar::settled`] waits for name servers that do not answer.
 const SETTLE_MAX: Duration = Duration::from_secs(3);
@@ -400,7 +397,7 @@ mod tests {
     use ringmq_base::config::BrokerConfig;
 
     use super::*;
-    use crate::features::meta::DataVersion;
+    use ringmq_rules::meta::DataVersion;
 
     #[test]
     fn every_change_of_a_topic_has_a_version_of_its_own() {

@@ -10,7 +10,8 @@ use ringmq_remoting::{
     encode::Value,
 };
 
-use crate::{features::refusal::Refusal, handlers::*, mesh::Origin, shard::Shard};
+use crate::{handlers::*, mesh::Origin, shard::Shard};
+use ringmq_rules::refusal::Refusal;
 
 /// Where a request is handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

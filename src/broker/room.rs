@@ -7,7 +7,8 @@ use ringmq_base::LogId;
 use ringmq_io::Runtime;
 use ringmq_remoting::codes::response;
 
-use crate::{features::Refusal, shard::Shard};
+use crate::shard::Shard;
+use ringmq_rules::Refusal;
 
 impl<R: Runtime> Shard<R> {
     /// Resolves when a log of this shard has room for a send that has waited `since` a time of the

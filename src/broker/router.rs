@@ -14,12 +14,12 @@ use ringmq_io::{mailbox::Sender, signal::Event};
 use ringmq_remoting::codes::response;
 
 use crate::{
-    features::{ConnectionId, refusal::Refusal},
     handlers::pull::PullRequest,
     mesh::{ForwardedFrame, Message, SendItem},
     parcel::{FramePart, Parcel, Spares},
     view::TopicView,
 };
+use ringmq_rules::{ConnectionId, refusal::Refusal};
 
 /// Messages a target may be behind before it gets no more requests. Each is a batch.
 const BACKLOG_MESSAGES_MAX: usize = 256;

@@ -12,16 +12,16 @@ use ringmq_store::{Entry, QueueHandle};
 
 use crate::{
     ask::{Answer, Ask, StoredMessage},
-    features::{
-        delay::{self, DelayStep},
-        delay_levels::schedule_queue,
-        meta::MetaChange,
-        refusal::Refusal,
-        topic::SCHEDULE_TOPIC,
-    },
     mesh::Message,
     shard::{CONTROL, Shard},
     view::TopicView,
+};
+use ringmq_rules::{
+    delay::{self, DelayStep},
+    delay_levels::schedule_queue,
+    meta::MetaChange,
+    refusal::Refusal,
+    topic::SCHEDULE_TOPIC,
 };
 
 /// Messages that are delivered side by side.

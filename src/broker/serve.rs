@@ -16,7 +16,6 @@ use crate::{
     acknowledge::LogSink,
     control::Control,
     facts::Facts,
-    features::meta::MetaChange,
     handlers::send,
     mesh::{Message, Start},
     publication::Published,
@@ -25,6 +24,7 @@ use crate::{
     shard::{CONTROL, Shard},
     storage,
 };
+use ringmq_rules::meta::MetaChange;
 
 /// What a shard is born with; crosses to its thread.
 pub struct Seat {

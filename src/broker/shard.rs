@@ -22,9 +22,6 @@ use crate::{
     connections::Connections,
     control::Control,
     facts::Facts,
-    features::{
-        ConnectionId, offsets::OffsetTable, refusal::Refusal, send_check::SendFacts, topics::Topic,
-    },
     long_poll::LongPoll,
     mesh::{Message, Origin},
     publication::{Publication, Published},
@@ -35,6 +32,9 @@ use crate::{
     storage::Storage,
     totals::Pulled,
     view::{Change, TopicView, View, log_of},
+};
+use ringmq_rules::{
+    ConnectionId, offsets::OffsetTable, refusal::Refusal, send_check::SendFacts, topics::Topic,
 };
 
 pub type BrokerLog<R> = Log<R, LogSink<R>>;

@@ -22,14 +22,14 @@ use ringmq_store::Retired;
 
 use crate::{
     ask::{Answer, Ask},
-    features::retention::{
-        Actions, Deletion, Facts, LogFacts, Policy, Retention,
-        disk::{DiskFacts, DiskState, refusal},
-        forecast,
-        hours::hour_of,
-    },
     shard::Shard,
     view::Change,
+};
+use ringmq_rules::retention::{
+    Actions, Deletion, Facts, LogFacts, Policy, Retention,
+    disk::{DiskFacts, DiskState, refusal},
+    forecast,
+    hours::hour_of,
 };
 
 /// Time between two looks while the disk is nearly full, or while there is more to delete.

@@ -8,16 +8,16 @@ use ringmq_io::Runtime;
 use ringmq_store::QueueHandle;
 
 use crate::{
-    features::{
-        attributes::{reserve_bytes, reserve_time_ms},
-        delay_levels::schedule_queue,
-        meta::MetaChange,
-        retention::{LogFacts, Reserve, Unconsumed},
-        topic::{SCHEDULE_TOPIC, Topic},
-    },
     mesh::Message,
     shard::{BrokerLog, CONTROL, Shard},
     view::TopicView,
+};
+use ringmq_rules::{
+    attributes::{reserve_bytes, reserve_time_ms},
+    delay_levels::schedule_queue,
+    meta::MetaChange,
+    retention::{LogFacts, Reserve, Unconsumed},
+    topic::{SCHEDULE_TOPIC, Topic},
 };
 
 /// How often the control shard is told that a log has no space.

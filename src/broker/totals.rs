@@ -6,9 +6,9 @@ use ringmq_io::Runtime;
 
 use crate::{
     ask::{Answer, Ask, ShardTotals},
-    features::rates::Totals,
     shard::Shard,
 };
+use ringmq_rules::rates::Totals;
 
 /// Pulls that a shard has answered.
 #[derive(Default)]

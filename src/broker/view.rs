@@ -6,9 +6,7 @@ use std::sync::Arc;
 use ahash::AHashMap;
 use ringmq_base::LogId;
 
-use crate::features::{
-    clients::GroupSubscriptions, groups::Group, refusal::Refusal, topics::Topic,
-};
+use ringmq_rules::{clients::GroupSubscriptions, groups::Group, refusal::Refusal, topics::Topic};
 
 /// A topic as of one version of its configuration.
 #[derive(Debug)]

@@ -52,7 +52,7 @@ mod verify;
 mod zero;
 
 pub use complete::{META_DIRECTORY, complete_store};
-pub use counters::{Counters, Queued, WriteLatency};
+pub use counters::{Counters, Queued};
 pub use errors::{AppendError, LogError, OpenError, ReadError};
 pub use index::{QueueHandle, read::PageNeeded};
 pub use keys::{KeyAnswer, KeyMatch, KeyQuery, KeySizes};
@@ -62,6 +62,7 @@ pub use meta::MetaLog;
 pub use options::{FlushMode, LogOptions, Sink};
 pub use plan::{Appended, Boundary, Entry, IndexMemory, ReadLimits, ReadPlan, ReadStatus};
 pub use recovery::{Recovery, table::Case};
-pub use retire::{Retired, SegmentFacts};
+pub use retire::Retired;
 pub use ringmq_base::record::NewRecord;
+pub use ringmq_base::{SegmentFacts, WriteLatency};
 pub use verify::{Damage, FileReport, StoreReport, verify_store};

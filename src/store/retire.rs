@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use ringmq_base::{LogPosition, limits::BLOCK_BYTES, record::Record};
+use ringmq_base::{LogPosition, SegmentFacts, limits::BLOCK_BYTES, record::Record};
 use ringmq_io::{Disk as _, DiskError, File as _, OpenMode, Runtime};
 
 use crate::{
@@ -26,22 +26,6 @@ use crate::{
 
 /// How long the index may take to get ready.
 const INDEX_PATIENCE: Duration = Duration::from_secs(10);
-
-/// A segment as retention sees it. Positions are those of the log, times are milliseconds since
-/// 1970.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SegmentFacts {
-    pub start: LogPosition,
-    pub end: LogPosition,
-    /// Bytes of its file; less than `end - start` while the file still grows.
-    pub file_bytes: u64,
-    /// `None` without a message, or if the first one cannot be read.
-    pub first_stored_ms: Option<i64>,
-    /// No message in it was stored later.
-    pub last_stored_ms: i64,
-    /// It is complete and on stable storage: [`Log::retire`] may take it.
-    pub complete: bool,
-}
 
 /// What [`Log::retire`] did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -35,7 +35,11 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("src/remoting", &["ringmq-base"]),
     ("src/store", &["ringmq-base", "ringmq-io"]),
     ("src/namesrv", &["ringmq-base", "ringmq-io", "ringmq-remoting"]),
-    ("src/broker", &["ringmq-base", "ringmq-io", "ringmq-remoting", "ringmq-store"]),
+    ("src/rules", &["ringmq-base", "ringmq-remoting"]),
+    (
+        "src/broker",
+        &["ringmq-base", "ringmq-io", "ringmq-remoting", "ringmq-rules", "ringmq-store"],
+    ),
     ("src/admin", &["ringmq-base", "ringmq-remoting"]),
     ("benchmark", &["ringmq-base", "ringmq-remoting"]),
     ("tests/campaign", &["ringmq-base", "ringmq-io", "ringmq-store"]),

@@ -10,8 +10,7 @@ use ringmq_remoting::{
     },
     codes::request,
     command::Language,
-    encode,
-    fastjson::{self, BodyError},
+    encode, fastjson,
     frame::Serialization,
     headers::{
         client::NotifyConsumerIdsChangedRequestHeader,
@@ -21,26 +20,20 @@ use ringmq_remoting::{
 
 use crate::{
     control::Control,
-    features::{
-        ConnectionId,
-        clients::{
-            Channel, ClientEvent, ConsumeFromWhere, ConsumeType, ConsumerRegistration,
-            MessageModel, Subscription,
-        },
-        pull_check::check_subscription,
-        refusal::Refusal,
-        topic::{SYS_FLAG_UNIT_SUB, retry_topic},
-    },
     requests::{Handled, Request, Response},
     shard::Shard,
     view::Change,
 };
-
-impl From<BodyError> for Refusal {
-    fn from(error: BodyError) -> Self {
-        Refusal::system_error(error.to_string())
-    }
-}
+use ringmq_rules::{
+    ConnectionId,
+    clients::{
+        Channel, ClientEvent, ConsumeFromWhere, ConsumeType, ConsumerRegistration, MessageModel,
+        Subscription,
+    },
+    pull_check::check_subscription,
+    refusal::Refusal,
+    topic::{SYS_FLAG_UNIT_SUB, retry_topic},
+};
 
 pub async fn heartbeat<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) -> Handled {
     let beat: HeartbeatData = fastjson::from_slice(request.body)?;

@@ -24,14 +24,14 @@ use ringmq_remoting::{
 use super::topic::version;
 use crate::{
     ask::{Answer, Ask},
-    features::{
-        clients::{Client, Subscription},
-        groups::Group,
-        meta::MetaChange,
-        refusal::Refusal,
-    },
     requests::{Handled, Request, Response},
     shard::Shard,
+};
+use ringmq_rules::{
+    clients::{Client, Subscription},
+    groups::Group,
+    meta::MetaChange,
+    refusal::Refusal,
 };
 
 pub async fn update<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) -> Handled {

@@ -8,10 +8,10 @@ use ringmq_remoting::headers::consume::ViewMessageRequestHeader;
 
 use crate::{
     ask::{Answer, Ask},
-    features::refusal::Refusal,
     requests::{Handled, Request, Response},
     shard::Shard,
 };
+use ringmq_rules::refusal::Refusal;
 
 pub async fn view_by_id<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) -> Handled {
     let wanted = ViewMessageRequestHeader::decode(&request.header.fields)?;

@@ -9,12 +9,12 @@ use ringmq_remoting::headers::consume::{
 };
 
 use crate::{
-    features::{
-        offsets::{Commit, answer_query},
-        refusal::Refusal,
-    },
     requests::{Handled, Request, Response},
     shard::Shard,
+};
+use ringmq_rules::{
+    offsets::{Commit, answer_query},
+    refusal::Refusal,
 };
 
 pub async fn query<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) -> Handled {

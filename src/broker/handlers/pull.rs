@@ -8,12 +8,14 @@ use ringmq_remoting::{codes::response, encode, encode::Value};
 use ringmq_store::{PageNeeded, ReadLimits, ReadPlan, ReadStatus};
 
 use crate::{
-    features::filter::Filter,
-    features::pull_check::{self, GetStatus},
-    features::refusal::Refusal,
     mesh::Origin,
     shard::{BrokerLog, Shard},
     view::TopicView,
+};
+use ringmq_rules::{
+    filter::Filter,
+    pull_check::{self, GetStatus},
+    refusal::Refusal,
 };
 
 /// A pull that has passed the checks.

@@ -9,10 +9,8 @@ use ringmq_remoting::codes::response;
 use ringmq_store::{QueueHandle, ReadLimits, ReadPlan, ReadStatus};
 
 use super::pull::{PullRequest, Wait, begin};
-use crate::{
-    features::{Refusal, pull_check, sql_filter::SqlFilter},
-    shard::{BrokerLog, Shard},
-};
+use crate::shard::{BrokerLog, Shard};
+use ringmq_rules::{Refusal, pull_check, sql_filter::SqlFilter};
 
 impl<R: Runtime> Shard<R> {
     /// Answers a pull whose first `plan` found messages, in a task of its own.

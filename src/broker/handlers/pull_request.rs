@@ -10,14 +10,10 @@ use ringmq_remoting::{
 };
 
 use super::pull::{PullRequest, Wait};
-use crate::{
-    ask::Ask,
-    dispatch::From,
-    features::pull_check::{self, PullDecision},
-    features::refusal::Refusal,
-    mesh::Origin,
-    preparation::Preparation,
-    shard::Shard,
+use crate::{ask::Ask, dispatch::From, mesh::Origin, preparation::Preparation, shard::Shard};
+use ringmq_rules::{
+    pull_check::{self, PullDecision},
+    refusal::Refusal,
 };
 
 /// Handles a pull from a connection of this shard; `Some`: something has to be created first.

@@ -13,10 +13,10 @@ use ringmq_store::{KeyMatch, KeyQuery};
 
 use crate::{
     ask::{Answer, Ask},
-    features::refusal::Refusal,
     requests::{Handled, Request, Response},
     shard::Shard,
 };
+use ringmq_rules::refusal::Refusal;
 
 /// Most messages of an answer. Source: `maxMsgsNumBatch` of the Java broker.
 const MESSAGES_MAX: usize = 64;

@@ -14,10 +14,10 @@ use ringmq_remoting::headers::consume::{
 use ringmq_store::{Boundary, QueueHandle, ReadError};
 
 use crate::{
-    features::refusal::Refusal,
     requests::{Handled, Request, Response},
     shard::{BrokerLog, Shard},
 };
+use ringmq_rules::refusal::Refusal;
 
 /// Version from which clients know the boundary type (5.0.0 and later).
 const BOUNDARY_VERSION: i32 = 413;

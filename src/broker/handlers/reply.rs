@@ -17,15 +17,15 @@ use ringmq_remoting::{
 use crate::{
     ask::{AutoCreate, StoredMessage},
     client_calls::ClientCall,
-    features::{
-        limits::GROUP_BYTES_MAX,
-        message_properties,
-        refusal::Refusal,
-        send_check::{self, SendDecision, SendRequest, Target},
-    },
     requests::{Field, Handled, Request, Response},
     shard::Shard,
     view::TopicView,
+};
+use ringmq_rules::{
+    limits::GROUP_BYTES_MAX,
+    message_properties,
+    refusal::Refusal,
+    send_check::{self, SendDecision, SendRequest, Target},
 };
 
 pub async fn send_reply<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) -> Handled {

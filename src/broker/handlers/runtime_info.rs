@@ -9,13 +9,13 @@ use ringmq_remoting::{body::KVTable, encode::VERSION, fastjson};
 use super::topic::version;
 use crate::{
     ask::ShardTotals,
-    features::{
-        rates::{Rates, Totals},
-        retention::disk::DiskFacts,
-        write_times::{RecentWrites, distribution},
-    },
     requests::{Field, Handled, Request, Response},
     shard::Shard,
+};
+use ringmq_rules::{
+    rates::{Rates, Totals},
+    retention::disk::DiskFacts,
+    write_times::{RecentWrites, distribution},
 };
 
 /// The release whose behaviour RingMQ shows; goes with [`VERSION`].

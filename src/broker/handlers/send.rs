@@ -20,16 +20,16 @@ use crate::{
     acknowledge::{ClientTicket, Ticket},
     ask::{Ask, AutoCreate},
     dispatch::From,
-    features::{
-        refusal::Refusal,
-        send_check::{self, SendDecision, SendPlan, SendRequest, Target},
-        topic::{dlq_topic, retry_group},
-    },
     mesh::{Origin, Part, SendItem},
     parcel::Parcel,
     preparation::Preparation,
     shard::Shard,
     view::{TopicView, View},
+};
+use ringmq_rules::{
+    refusal::Refusal,
+    send_check::{self, SendDecision, SendPlan, SendRequest, Target},
+    topic::{dlq_topic, retry_group},
 };
 
 /// What became of a send.

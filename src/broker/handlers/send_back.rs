@@ -8,14 +8,14 @@ use ringmq_remoting::{headers::consume::ConsumerSendMsgBackRequestHeader, messag
 
 use crate::{
     ask::{Answer, Ask, StoredMessage},
-    features::{
-        refusal::Refusal,
-        send_back::{self, SendBackRequest, SendBackStep},
-        topic::{SCHEDULE_TOPIC, SYS_FLAG_UNIT_SUB, retry_topic},
-    },
     requests::{Handled, Request, Response},
     shard::{CONTROL, Shard},
     view::TopicView,
+};
+use ringmq_rules::{
+    refusal::Refusal,
+    send_back::{self, SendBackRequest, SendBackStep},
+    topic::{SCHEDULE_TOPIC, SYS_FLAG_UNIT_SUB, retry_topic},
 };
 
 pub async fn send_back<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) -> Handled {

@@ -6,10 +6,10 @@ use std::rc::Rc;
 use ringmq_io::Runtime;
 
 use crate::{
-    features::refusal::Refusal,
     requests::{Handled, Request, Response},
     shard::Shard,
 };
+use ringmq_rules::refusal::Refusal;
 
 pub async fn plan<R: Runtime>(shard: &Rc<Shard<R>>, _: &Request<'_>) -> Handled {
     match shard.storage_plan().await {

@@ -16,15 +16,15 @@ use ringmq_remoting::{
 
 use crate::{
     ask::{Answer, Ask, QueueBounds},
-    features::{
-        meta::{self, MetaChange},
-        refusal::Refusal,
-        send_check::unknown_topic,
-        topics::{Topic, TopicFilterType, TopicUpdate},
-    },
     requests::{Handled, Request, Response},
     shard::Shard,
     view::TopicView,
+};
+use ringmq_rules::{
+    meta::{self, MetaChange},
+    refusal::Refusal,
+    send_check::unknown_topic,
+    topics::{Topic, TopicFilterType, TopicUpdate},
 };
 
 pub async fn update<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) -> Handled {

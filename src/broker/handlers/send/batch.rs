@@ -10,11 +10,11 @@ use ringmq_store::{AppendError, Appended};
 
 use super::{Sent, bytes_of, record_of, ticket};
 use crate::{
-    features::{message_properties::Scan, refusal::Refusal},
     mesh::{Part, SendItem},
     shard::Shard,
     view::TopicView,
 };
+use ringmq_rules::{message_properties::Scan, refusal::Refusal};
 
 /// Separates two properties.
 const SEPARATOR: &[u8] = b"\x02";

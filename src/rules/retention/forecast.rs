@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 
 use jiff::tz::TimeZone;
+use ringmq_base::SegmentFacts;
 use ringmq_remoting::body::{
     StorageDisk, StorageLog, StoragePlan, StorageRules, StorageSegment, StorageUnconsumed,
 };
-use ringmq_store::SegmentFacts;
 
 use super::{Facts, LogFacts, Policy, Reason, choose, disk::DiskState, state_after};
 

@@ -17,8 +17,8 @@ mod tests;
 
 use std::iter;
 
+use ringmq_base::SegmentFacts;
 use ringmq_base::{LogId, LogPosition, config::BrokerConfig};
-use ringmq_store::SegmentFacts;
 
 use super::attributes::HOUR_MS;
 use disk::{DiskFacts, DiskState, Thresholds};

@@ -1,8 +1,10 @@
-//! The broker's rules, without input, output or clock: plain structs that the shards own, and
-//! functions from a request and what the broker knows to a decision. Every time is `now`, in
+//! Layer 1: the broker's rules, without input, output or clock: plain structs that the shards own,
+//! and functions from a request and what the broker knows to a decision. Every time is `now`, in
 //! milliseconds since 1970, given by the caller.
 //!
-//! The words come first, down to [`topic`]; the features below them use only words, not each other.
+//! The words come first, down to [`topic`]; the rules below them use only words, not each other.
+
+#![forbid(unsafe_code)]
 
 pub mod attributes;
 pub mod connection_id;

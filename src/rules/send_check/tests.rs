@@ -1,5 +1,5 @@
 use super::*;
-use crate::features::message_properties::text;
+use crate::message_properties::text;
 
 const CLUSTER: &[u8] = b"CLUSTER\x01c\x02";
 const NOW: i64 = 1_700_000_000_000;

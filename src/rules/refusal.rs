@@ -1,6 +1,7 @@
 //! Why a request is not done, as the client reads it.
 
 pub use ringmq_remoting::codes::response as code;
+use ringmq_remoting::{fastjson::BodyError, headers::HeaderFieldError};
 
 /// A response code other than SUCCESS with its remark.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -19,6 +20,18 @@ impl Refusal {
     #[cold]
     pub fn system_error(remark: impl Into<String>) -> Refusal {
         Refusal::new(code::SYSTEM_ERROR, remark)
+    }
+}
+
+impl From<HeaderFieldError> for Refusal {
+    fn from(error: HeaderFieldError) -> Refusal {
+        Refusal::system_error(error.to_string())
+    }
+}
+
+impl From<BodyError> for Refusal {
+    fn from(error: BodyError) -> Refusal {
+        Refusal::system_error(error.to_string())
     }
 }
 

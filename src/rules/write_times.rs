@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ringmq_store::WriteLatency;
+use ringmq_base::WriteLatency;
 
 /// For how long rows are collected before new ones begin. Source: `StoreStatsService`.
 const PERIOD_MS: i64 = 60_000;

@@ -2,7 +2,7 @@
 
 use std::{fmt, path::PathBuf};
 
-use crate::features::{Refusal, refusal::code};
+use crate::{Refusal, refusal::code};
 
 /// Percentage points below its threshold at which a state is left, so that it does not come and go
 /// with every segment.

@@ -1,5 +1,5 @@
 use super::*;
-use crate::features::message_properties::{REAL_QUEUE_ID, REAL_TOPIC, text};
+use crate::message_properties::{REAL_QUEUE_ID, REAL_TOPIC, text};
 
 const NOW: i64 = 1_700_000_000_000;
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::features::subscription::{ConsumeFromWhere, ConsumeType, Subscription};
+use crate::subscription::{ConsumeFromWhere, ConsumeType, Subscription};
 
 const FACTS: PullFacts<'_> = PullFacts {
     broker_permission: 6,
