@@ -1,6 +1,11 @@
 //! The control shard's own state: topics, groups, clients and locks, the metadata log that keeps
 //! what must survive, and the stream of changes to all shards.
 
+pub mod log_facts;
+pub mod registration;
+pub mod retention;
+pub mod statistics;
+
 use std::{
     cell::{Cell, RefCell},
     collections::BTreeMap,
@@ -19,11 +24,12 @@ use ringmq_remoting::body::MessageQueue;
 use ringmq_store::{META_DIRECTORY, Manifest, MetaLog};
 
 use crate::{
-    ask::AutoCreate,
-    mesh::{Message, Start},
-    register::Registrar,
-    shard::Shard,
-    view::{Change, TopicView},
+    control::registration::Registrar,
+    messages::{Message, Start, ask::AutoCreate},
+    shard::{
+        Shard,
+        view::{Change, TopicView},
+    },
 };
 use ringmq_rules::{
     ConnectionId,

@@ -7,38 +7,17 @@
 
 #![forbid(unsafe_code)]
 
-pub mod facts;
-pub mod handlers;
-pub mod mesh;
-pub mod router;
-pub mod serve;
-pub mod start;
-pub mod view;
+pub mod server;
 
-mod accept;
-mod acknowledge;
-mod answering;
-mod ask;
-mod client_calls;
-mod connection;
-mod connections;
 mod control;
-mod dispatch;
-mod long_poll;
-mod parcel;
-mod preparation;
-mod publication;
-mod rebirth;
-mod register;
+mod engines;
+mod messages;
+mod net;
 mod requests;
-mod room;
-mod schedule;
+mod run;
 mod shard;
-mod storage;
-mod storage_facts;
-mod take;
 #[cfg(test)]
 mod testing;
-mod totals;
 
-pub use start::{Broker, StartError, start};
+pub use server::{Broker, StartError, start};
+pub use shard::settings;

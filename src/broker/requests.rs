@@ -1,6 +1,14 @@
 //! The table of request codes that the broker answers: one row a code. A new request is a row here
 //! and a function in `handlers/`.
 
+pub mod admin;
+pub mod backpressure;
+pub mod clients;
+pub mod consume;
+pub mod dispatch;
+pub mod prerequisite;
+pub mod produce;
+
 use std::{net::SocketAddr, rc::Rc};
 
 use ringmq_io::Runtime;
@@ -10,7 +18,11 @@ use ringmq_remoting::{
     encode::Value,
 };
 
-use crate::{handlers::*, mesh::Origin, shard::Shard};
+use crate::{
+    messages::Origin,
+    requests::{admin::*, clients::*, consume::*, produce::*},
+    shard::Shard,
+};
 use ringmq_rules::refusal::Refusal;
 
 /// Where a request is handled.

@@ -1,6 +1,15 @@
 //! A shard: one executor with its connections, the logs and queues that it owns, and its copy of
 //! the shared view. Lives on one thread; other shards reach it through the router only.
 
+pub mod acks;
+pub mod answering;
+pub mod client_calls;
+pub mod queue_starts;
+pub mod router;
+pub mod settings;
+pub mod view;
+pub mod view_version;
+
 use std::{
     cell::{Cell, OnceCell, RefCell},
     collections::BTreeMap,
@@ -15,23 +24,23 @@ use ringmq_store::{Log, QueueHandle};
 use smallvec::SmallVec;
 
 use crate::{
-    acknowledge::LogSink,
-    ask::{Answer, Ask, Asked},
-    client_calls::ClientCalls,
-    connection::Connection,
-    connections::Connections,
-    control::Control,
-    facts::Facts,
-    long_poll::LongPoll,
-    mesh::{Message, Origin},
-    publication::{Publication, Published},
-    rebirth::Begins,
+    control::{Control, retention::Storage, statistics::Pulled},
+    engines::{delay::QueueWatchers, long_poll::LongPoll},
+    messages::{
+        Message, Origin,
+        ask::{Answer, Ask, Asked},
+    },
+    net::{connection::Connection, connections::Connections},
     requests::Handled,
-    router::Router,
-    schedule::QueueWatchers,
-    storage::Storage,
-    totals::Pulled,
-    view::{Change, TopicView, View, log_of},
+    shard::{
+        acks::LogSink,
+        client_calls::ClientCalls,
+        queue_starts::Begins,
+        router::Router,
+        settings::Facts,
+        view::{Change, TopicView, View, log_of},
+        view_version::{Publication, Published},
+    },
 };
 use ringmq_rules::{
     ConnectionId, offsets::OffsetTable, refusal::Refusal, send_check::SendFacts, topics::Topic,
@@ -323,7 +332,7 @@ impl<R: Runtime> Shard<R> {
     /// Asks another shard, or this one, and resolves with its answer.
     pub async fn ask(self: &Rc<Self>, to: ShardId, ask: Ask) -> Answer {
         if to == self.id {
-            return crate::answering::answer(self, ask).await;
+            return crate::shard::answering::answer(self, ask).await;
         }
         let (id, receiver) = self.asked.open();
         self.router.post(to, Message::Ask { from: self.id, id, ask: Box::new(ask) });

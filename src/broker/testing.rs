@@ -21,11 +21,9 @@ use ringmq_remoting::{
 };
 
 use crate::{
-    facts::Facts,
-    mesh::Message,
-    publication::Published,
-    router::Lanes,
-    serve::{Seat, run},
+    messages::Message,
+    run::{Seat, run},
+    shard::{router::Lanes, settings::Facts, view_version::Published},
 };
 
 const PORT: u16 = 10_911;

@@ -73,7 +73,7 @@ fn namesrv_config(port: u16, bind: &str, broker: &BrokerConfig) -> anyhow::Resul
     Ok(NamesrvConfig::load(None, &set)?.config)
 }
 
-fn greet(facts: &ringmq_broker::facts::Facts, namesrv_port: u16) {
+fn greet(facts: &ringmq_broker::settings::Facts, namesrv_port: u16) {
     let store = facts.store_path.canonicalize().unwrap_or_else(|_| facts.store_path.clone());
     let ip = facts.store_host.ip();
     println!("RingMQ {} serves.", env!("CARGO_PKG_VERSION"));

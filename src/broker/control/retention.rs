@@ -1,0 +1,250 @@
+//! Carries out what retention decides. The control shard collects facts of all logs, decides once
+//! for the whole disk (so that the oldest messages go first and no more than needed), and tells
+//! the owners of the logs; every shard learns through the shared view whether sends are refused.
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    cell::{Cell, RefCell},
+    pin::pin,
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
+
+use futures_util::future::{Either, select};
+use jiff::tz::TimeZone;
+use ringmq_base::LogId;
+use ringmq_io::{Disk, Runtime, Shares, signal::Event};
+use ringmq_remoting::body::StoragePlan;
+use ringmq_store::Retired;
+
+use crate::{
+    messages::ask::{Answer, Ask},
+    shard::{Shard, view::Change},
+};
+use ringmq_rules::retention::{
+    Actions, Deletion, Facts, LogFacts, Policy, Retention,
+    disk::{DiskFacts, DiskState, refusal},
+    forecast,
+    hours::hour_of,
+};
+
+/// Time between two looks while the disk is nearly full, or while there is more to delete.
+const SOON: Duration = Duration::from_secs(1);
+/// Rounds that an order to delete expired files counts for. Source: `executeDeleteFilesManually`.
+const ASKED_ROUNDS: u32 = 20;
+
+/// What the control shard knows of the store's files.
+#[derive(Default)]
+pub struct Storage {
+    retention: Cell<Retention>,
+    /// Rounds that somebody has ordered.
+    asked: Cell<u32>,
+    look: Event,
+    deleted_segments: Cell<u64>,
+    deleted_bytes: Cell<u64>,
+    /// Oldest message of the store as of the last look, in milliseconds since 1970.
+    pub earliest_ms: Cell<Option<i64>>,
+    /// When this shard last told the control shard that a log has no space. On every shard.
+    pub told_full: Cell<Option<Duration>>,
+    /// The last policy that could be read.
+    policy: RefCell<Option<Policy>>,
+}
+
+impl Storage {
+    /// Has the files looked at soon.
+    pub fn look(&self) {
+        self.look.set();
+    }
+
+    /// Deletes what has expired at whatever hour it is.
+    pub fn delete_expired(&self) {
+        self.asked.set(ASKED_ROUNDS);
+        self.look.set();
+    }
+
+    /// The rules as configured now; those before if a change made no sense.
+    fn policy<R: Runtime>(&self, shard: &Shard<R>) -> Option<Policy> {
+        match Policy::of(&shard.facts.config) {
+            Ok(policy) => *self.policy.borrow_mut() = Some(policy),
+            Err(error) => tracing::error!(%error, "retention goes on by the rules before"),
+        }
+        self.policy.borrow().clone()
+    }
+}
+
+/// Spawned on the control shard.
+pub fn start<R: Runtime>(shard: &Rc<Shard<R>>) {
+    warn_of_order(shard);
+    let keeper = shard.clone();
+    shard.runtime.spawn(Shares::Background, "retention", async move {
+        keep(&keeper).await;
+    });
+}
+
+fn warn_of_order<R: Runtime>(shard: &Shard<R>) {
+    let config = &shard.facts.config;
+    let (warn, clean) = (config.disk_max_used_space_ratio, config.disk_space_clean_forcibly_ratio);
+    if warn > clean {
+        tracing::warn!(
+            "diskMaxUsedSpaceRatio = {warn} is above diskSpaceCleanForciblyRatio = {clean}: \
+             segments are deleted and sends refused by the lower limits; raise \
+             diskSpaceCleanForciblyRatio and diskSpaceWarningLevelRatio too"
+        );
+    }
+}
+
+async fn keep<R: Runtime>(shard: &Rc<Shard<R>>) {
+    let storage = &shard.storage;
+    while !shard.stopping.get() {
+        let again = round(shard).await.unwrap_or(false);
+        let interval = Duration::from_millis(shard.facts.config.clean_resource_interval_ms);
+        let nearly_full = storage.retention.get().disk > DiskState::Normal;
+        let interval = if again || nearly_full { interval.min(SOON) } else { interval };
+        let (sleep, look) = (pin!(shard.runtime.sleep(interval)), pin!(storage.look.take()));
+        match select(sleep, look).await {
+            Either::Left(_) | Either::Right(_) => {}
+        }
+    }
+}
+
+/// Looks, decides, acts. True if there is more to do.
+async fn round<R: Runtime>(shard: &Rc<Shard<R>>) -> Option<bool> {
+    let storage = &shard.storage;
+    let policy = storage.policy(shard)?;
+    let asked = storage.asked.get();
+    storage.asked.set(asked.saturating_sub(1));
+    let look_up_unconsumed = !policy.delete_unconsumed;
+    let facts = Facts { asked: asked > 0, ..facts(shard, look_up_unconsumed).await };
+    storage.earliest_ms.set(earliest_ms(&facts));
+    let mut retention = storage.retention.get();
+    let actions = retention.step(&policy, &facts, shard.runtime.now_ms());
+    storage.retention.set(retention);
+    tell(shard, &policy, &facts, &actions);
+    let pause = Duration::from_millis(shard.facts.config.delete_commit_log_files_interval_ms);
+    for deletion in &actions.deletions {
+        delete(shard, deletion, actions.spares).await;
+        if !pause.is_zero() && actions.disk < DiskState::Clean {
+            shard.runtime.sleep(pause).await;
+        }
+    }
+    let spare_bytes_max = actions.spares as u64 * shard.facts.segment_bytes;
+    if facts.logs.iter().any(|log| log.spare_bytes > spare_bytes_max) {
+        for to in shard.everybody() {
+            shard.ask(to, Ask::KeepSpares(actions.spares)).await;
+        }
+    }
+    Some(actions.more || asked > 1)
+}
+
+/// Publishes whether sends are refused, and logs what changed.
+fn tell<R: Runtime>(shard: &Shard<R>, policy: &Policy, facts: &Facts, actions: &Actions) {
+    let disk = facts.disk.as_ref();
+    let refuses = disk.filter(|_| actions.disk == DiskState::Refuse);
+    if disk.is_some() && (refuses.is_some() || actions.disk_before == Some(DiskState::Refuse)) {
+        // Published at every look while it lasts: the refusal tells what was measured.
+        let change = refuses.map(|disk| Arc::new(refusal(disk, &policy.thresholds)));
+        shard.control().publish(Change::DiskFull(change));
+    }
+    let (Some(before), Some(disk)) = (actions.disk_before, disk) else {
+        return;
+    };
+    let percent = f64::from(disk.used_permille()) / 10.0;
+    let (state, path, kept) = (actions.disk, disk.path.display(), actions.bytes_kept);
+    match state {
+        DiskState::Refuse => tracing::error!(
+            %before, %path, percent, limit = policy.thresholds.refuse, bytes_missing = kept,
+            "disk too full: sends are refused (diskSpaceWarningLevelRatio)"
+        ),
+        DiskState::Clean => tracing::warn!(
+            %before, %path, percent, limit = policy.thresholds.clean, bytes_missing = kept,
+            forcibly = policy.clean_forcibly,
+            "disk nearly full: the oldest segments go (diskSpaceCleanForciblyRatio)"
+        ),
+        DiskState::Warn => tracing::warn!(
+            %before, %path, percent, limit = policy.thresholds.warn,
+            "disk fills up: expired segments go at any hour (diskMaxUsedSpaceRatio)"
+        ),
+        DiskState::Normal => tracing::info!(%before, %path, percent, "disk has space"),
+    }
+}
+
+async fn delete<R: Runtime>(shard: &Rc<Shard<R>>, deletion: &Deletion, spares: usize) {
+    let Deletion { log, before, bytes, last_stored_ms, reason } = *deletion;
+    let ask = Ask::Retire { log, before, spares };
+    let retired = match shard.ask(shard.log_owner(log), ask).await {
+        Answer::Retired(Ok(retired)) => retired,
+        Answer::Retired(Err(error)) => {
+            tracing::warn!(%log, before = before.0, %error, "segment not deleted");
+            return;
+        }
+        other => unreachable!("a segment was to be deleted, the answer is {other:?}"),
+    };
+    let Retired { segments, recycled, .. } = retired;
+    let storage = &shard.storage;
+    storage.deleted_segments.set(storage.deleted_segments.get() + segments as u64);
+    storage.deleted_bytes.set(storage.deleted_bytes.get() + retired.bytes);
+    tracing::info!(
+        %log, before = before.0, bytes, segments, recycled, last_stored_ms,
+        "segment deleted: {}", reason.text()
+    );
+}
+
+/// What all shards know, and the disk.
+async fn facts<R: Runtime>(shard: &Rc<Shard<R>>, unconsumed: bool) -> Facts {
+    let mut logs: Vec<LogFacts> = Vec::new();
+    for to in shard.everybody() {
+        match shard.ask(to, Ask::Storage { unconsumed }).await {
+            Answer::Storage(facts) => logs.extend(facts),
+            other => unreachable!("shards were asked about storage, the answer is {other:?}"),
+        }
+    }
+    logs.sort_by_key(|log| log.log);
+    let path = shard.facts.store_path.clone();
+    let disk = match shard.runtime.disk().space(&path).await {
+        Ok((free, total)) => Some(DiskFacts { path, total, free }),
+        Err(error) => {
+            tracing::warn!(%error, "the fill of the disk is unknown");
+            None
+        }
+    };
+    let hour = hour_of(shard.runtime.now_ms(), &TimeZone::system());
+    Facts { logs, disk, hour, asked: false }
+}
+
+fn earliest_ms(facts: &Facts) -> Option<i64> {
+    let first = |log: &LogFacts| log.segments.first()?.first_stored_ms;
+    facts.logs.iter().filter_map(first).min()
+}
+
+impl<R: Runtime> Shard<R> {
+    /// What is kept until when. On the control shard.
+    pub async fn storage_plan(self: &Rc<Self>) -> Option<StoragePlan> {
+        let policy = self.storage.policy(self)?;
+        let facts = facts(self, true).await;
+        let state = self.storage.retention.get().disk;
+        let (now, zone) = (self.runtime.now_ms(), TimeZone::system());
+        let plan = forecast::forecast(&policy, &facts, state, now, &zone);
+        let config = &self.facts.config;
+        Some(StoragePlan {
+            broker_name: config.broker_name.clone(),
+            rules: forecast::rules(config, &zone),
+            deleted_segments: self.storage.deleted_segments.get(),
+            deleted_bytes: self.storage.deleted_bytes.get(),
+            ..plan
+        })
+    }
+
+    /// Gives up the oldest segments of a log of this shard.
+    pub async fn retire(
+        &self,
+        log: LogId,
+        before: ringmq_base::LogPosition,
+        spares: usize,
+    ) -> Result<Retired, String> {
+        let log = self.log(log).ok_or("the log belongs to another shard")?;
+        log.retire(before, spares).await.map_err(|error| error.to_string())
+    }
+}

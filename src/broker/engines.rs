@@ -1,0 +1,4 @@
+//! Loops that own time.
+
+pub mod delay;
+pub mod long_poll;

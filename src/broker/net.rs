@@ -1,0 +1,5 @@
+//! Sockets to frames; knows no topic.
+
+pub mod connection;
+pub mod connections;
+pub mod listener;

@@ -1,0 +1,124 @@
+//! The connections of one shard: who is there, who has output waiting, who has gone quiet.
+
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+    time::Duration,
+};
+
+use ringmq_base::ShardId;
+use ringmq_io::{Net, Runtime};
+use slab::Slab;
+
+use crate::shard::ShardConnection;
+use ringmq_rules::ConnectionId;
+
+pub struct Connections<R: Runtime> {
+    shard: ShardId,
+    limit: usize,
+    generation: Cell<u32>,
+    open: RefCell<Slab<Rc<ShardConnection<R>>>>,
+    dirty: RefCell<Vec<Rc<ShardConnection<R>>>>,
+}
+
+impl<R: Runtime> Connections<R> {
+    pub fn new(shard: ShardId, limit: usize) -> Self {
+        Connections {
+            shard,
+            limit,
+            generation: Cell::new(0),
+            open: RefCell::default(),
+            dirty: RefCell::default(),
+        }
+    }
+
+    /// Takes a connection in; `None` if the limit (key `connectionsMax`, per shard) is reached.
+    pub fn add(
+        &self,
+        stream: <R::Net as Net>::Stream,
+        now: Duration,
+    ) -> Option<Rc<ShardConnection<R>>> {
+        let mut open = self.open.borrow_mut();
+        if open.len() >= self.limit {
+            return None;
+        }
+        let generation = self.generation.get().wrapping_add(1);
+        self.generation.set(generation);
+        let entry = open.vacant_entry();
+        let slot = u32::try_from(entry.key()).ok()?;
+        let id = ConnectionId { shard: self.shard.0, slot, generation };
+        let connection = Rc::new(ShardConnection::<R>::new(id, stream, now));
+        entry.insert(connection.clone());
+        Some(connection)
+    }
+
+    pub fn remove(&self, id: ConnectionId) {
+        let mut open = self.open.borrow_mut();
+        let slot = id.slot as usize;
+        if open.get(slot).is_some_and(|connection| connection.id == id) {
+            open.remove(slot);
+        }
+    }
+
+    pub fn has(&self, id: ConnectionId) -> bool {
+        let open = self.open.borrow();
+        open.get(id.slot as usize).is_some_and(|found| found.id == id && !found.is_closed())
+    }
+
+    /// See `Connection::begin_request`; true if the connection is gone.
+    pub fn begin_request(&self, id: ConnectionId, limit: u32) -> bool {
+        let open = self.open.borrow();
+        let connection = open.get(id.slot as usize).filter(|found| found.id == id);
+        connection.is_none_or(|connection| connection.begin_request(limit))
+    }
+
+    /// Appends output for a connection; nothing if it is gone. Unless `write` writes nothing, it
+    /// answers so many of the connection's requests.
+    pub fn write(&self, id: ConnectionId, answers: u32, write: impl FnOnce(&mut Vec<u8>)) {
+        let open = self.open.borrow();
+        let Some(connection) = open.get(id.slot as usize).filter(|found| found.id == id) else {
+            return;
+        };
+        let before = connection.unsent_bytes();
+        let clean = connection.write_with(write);
+        if connection.unsent_bytes() > before {
+            connection.end_requests(answers);
+        }
+        if clean {
+            self.dirty.borrow_mut().push(connection.clone());
+        }
+    }
+
+    /// Sends the output of all connections that got some since the last call.
+    pub fn flush(&self) {
+        loop {
+            let Some(connection) = self.dirty.borrow_mut().pop() else {
+                return;
+            };
+            connection.flush();
+        }
+    }
+
+    /// Closes connections that have sent nothing since `oldest`.
+    pub fn close_idle(&self, oldest: Duration) {
+        for (_, connection) in self.open.borrow().iter() {
+            if connection.last_read() < oldest {
+                tracing::info!(peer = %connection.peer, "connection closed: idle for too long");
+                connection.close();
+            }
+        }
+    }
+
+    pub fn close(&self, id: ConnectionId) {
+        let open = self.open.borrow();
+        if let Some(connection) = open.get(id.slot as usize).filter(|found| found.id == id) {
+            connection.close();
+        }
+    }
+
+    pub fn close_all(&self) {
+        for (_, connection) in self.open.borrow().iter() {
+            connection.close();
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! Requests of administrators and their tools.
+
+pub mod group;
+pub mod runtime_info;
+pub mod storage;
+pub mod topic;

@@ -1,0 +1,245 @@
+//! Consumer and producer groups: UPDATE_AND_CREATE_SUBSCRIPTIONGROUP (200),
+//! DELETE_SUBSCRIPTIONGROUP (207), GET_ALL_SUBSCRIPTIONGROUP_CONFIG (201),
+//! GET_CONSUMER_CONNECTION_LIST (203), GET_PRODUCER_CONNECTION_LIST (204), GET_CONSUME_STATS (208),
+//! QUERY_TOPIC_CONSUME_BY_WHO (300), QUERY_TOPICS_BY_CONSUMER (343). Handled by the control
+//! shard.
+
+use std::{collections::BTreeMap, rc::Rc, sync::Arc};
+
+use ringmq_io::Runtime;
+use ringmq_remoting::{
+    body::{
+        Connection, ConsumeStats, ConsumerConnection, GroupList, OffsetWrapper, ProducerConnection,
+        SubscriptionData, SubscriptionGroupConfig, SubscriptionGroupWrapper, TopicList,
+    },
+    codes::response,
+    fastjson,
+    headers::admin::{
+        DeleteSubscriptionGroupRequestHeader, GetConsumeStatsRequestHeader,
+        GetConsumerConnectionListRequestHeader, GetProducerConnectionListRequestHeader,
+        GroupRequestHeader, TopicRequestHeader,
+    },
+};
+
+use super::topic::version;
+use crate::{
+    messages::ask::{Answer, Ask},
+    requests::{Handled, Request, Response},
+    shard::Shard,
+};
+use ringmq_rules::{
+    clients::{Client, Subscription},
+    groups::Group,
+    meta::MetaChange,
+    refusal::Refusal,
+};
+
+pub async fn update<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) -> Handled {
+    let config: SubscriptionGroupConfig = fastjson::from_slice(request.body)?;
+    let mut group = Group::new(&config.group_name);
+    group.consume_enable = config.consume_enable;
+    group.consume_from_min_enable = config.consume_from_min_enable;
+    group.consume_broadcast_enable = config.consume_broadcast_enable;
+    group.consume_message_orderly = config.consume_message_orderly;
+    group.retry_queues = config.retry_queue_nums;
+    group.retry_max_times = config.retry_max_times;
+    group.broker_id = config.broker_id;
+    group.which_broker_when_consume_slowly = config.which_broker_when_consume_slowly;
+    group.notify_consumer_ids_changed_enable = config.notify_consumer_ids_changed_enable;
+    group.group_sys_flag = config.group_sys_flag;
+    group.consume_timeout_minutes = config.consume_timeout_minute;
+    group.attributes = config.attributes.unwrap_or_default();
+    let control = shard.control();
+    let now = shard.runtime.now_ms();
+    let change = control.tables.borrow().groups.plan_update(group, now)?;
+    control.commit(change).await?;
+    Ok(Response::ok())
+}
+
+pub async fn delete<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) -> Handled {
+    let header = DeleteSubscriptionGroupRequestHeader::decode(&request.header.fields)?;
+    let control = shard.control();
+    let now = shard.runtime.now_ms();
+    let change = control.tables.borrow().groups.plan_delete(&header.group_name, now);
+    if let Some(change) = change {
+        control.commit(change).await?;
+    }
+    if header.remove_offset || header.clean_offset {
+        shard.forget_offsets(None, Some(header.group_name)).await?;
+    }
+    Ok(Response::ok())
+}
+
+pub async fn all<R: Runtime>(shard: &Rc<Shard<R>>, _: &Request<'_>) -> Handled {
+    let control = shard.control();
+    let groups = &control.tables.borrow().groups;
+    let table = groups.iter().map(|group| (group.name.to_string(), config(group)));
+    let wrapper = SubscriptionGroupWrapper {
+        subscription_group_table: table.collect(),
+        data_version: version(groups.version()),
+        ..SubscriptionGroupWrapper::default()
+    };
+    Ok(Response::with_body(fastjson::to_vec(&wrapper)))
+}
+
+fn config(group: &Group) -> SubscriptionGroupConfig {
+    SubscriptionGroupConfig {
+        group_name: group.name.to_string(),
+        consume_enable: group.consume_enable,
+        consume_from_min_enable: group.consume_from_min_enable,
+        consume_broadcast_enable: group.consume_broadcast_enable,
+        consume_message_orderly: group.consume_message_orderly,
+        retry_queue_nums: group.retry_queues,
+        retry_max_times: group.retry_max_times,
+        broker_id: group.broker_id,
+        which_broker_when_consume_slowly: group.which_broker_when_consume_slowly,
+        notify_consumer_ids_changed_enable: group.notify_consumer_ids_changed_enable,
+        group_sys_flag: group.group_sys_flag,
+        consume_timeout_minute: group.consume_timeout_minutes,
+        attributes: (!group.attributes.is_empty()).then(|| group.attributes.clone()),
+        ..SubscriptionGroupConfig::default()
+    }
+}
+
+fn connection(client: &Client) -> Connection {
+    Connection {
+        client_id: client.client_id.to_string(),
+        client_addr: client.address.to_string(),
+        language: client.language.name().to_owned(),
+        version: client.version,
+    }
+}
+
+pub async fn consumer_connections<R: Runtime>(
+    shard: &Rc<Shard<R>>,
+    request: &Request<'_>,
+) -> Handled {
+    let header = GetConsumerConnectionListRequestHeader::decode(&request.header.fields)?;
+    let group = &header.consumer_group;
+    let clients = &shard.control().tables.borrow().clients;
+    let Some(subscriptions) = clients.subscriptions(group) else {
+        let remark = format!("the consumer group[{group}] not online");
+        return Err(Refusal::new(response::CONSUMER_NOT_ONLINE, remark));
+    };
+    let table = subscriptions.topics.values();
+    let body = ConsumerConnection {
+        connection_set: clients.consumers(group).map(connection).collect(),
+        subscription_table: table.map(|one| (one.topic.to_string(), subscription(one))).collect(),
+        consume_type: Some(subscriptions.consume_type.name().to_owned()),
+        message_model: Some(subscriptions.message_model.name().to_owned()),
+        consume_from_where: Some(subscriptions.consume_from_where.name().to_owned()),
+    };
+    Ok(Response::with_body(fastjson::to_vec(&body)))
+}
+
+fn subscription(one: &Subscription) -> SubscriptionData {
+    SubscriptionData {
+        class_filter_mode: one.class_filter_mode,
+        topic: one.topic.to_string(),
+        sub_string: one.text.clone(),
+        tags_set: one.tags.iter().cloned().collect(),
+        code_set: one.codes.iter().copied().collect(),
+        sub_version: one.version,
+        expression_type: Some(one.expression_type.clone()),
+        filter_class_source: None,
+    }
+}
+
+pub async fn producer_connections<R: Runtime>(
+    shard: &Rc<Shard<R>>,
+    request: &Request<'_>,
+) -> Handled {
+    let header = GetProducerConnectionListRequestHeader::decode(&request.header.fields)?;
+    let group = &header.producer_group;
+    let clients = &shard.control().tables.borrow().clients;
+    let connection_set: Vec<_> = clients.producers(group).map(connection).collect();
+    if connection_set.is_empty() {
+        return Err(Refusal::system_error(format!("the producer group[{group}] not exist")));
+    }
+    Ok(Response::with_body(fastjson::to_vec(&ProducerConnection { connection_set })))
+}
+
+type Offsets = (Arc<str>, Arc<str>, Vec<(i32, i64)>);
+
+/// Topic, group and consumer offsets of one group or of all, from all shards.
+async fn offsets<R: Runtime>(shard: &Rc<Shard<R>>, group: Option<&str>) -> Vec<Offsets> {
+    let mut all = Vec::new();
+    for owner in shard.everybody() {
+        let ask = Ask::Offsets { group: group.map(str::to_owned) };
+        let Answer::Offsets(changes) = shard.ask(owner, ask).await else {
+            continue;
+        };
+        all.extend(changes.into_iter().filter_map(|change| match change {
+            MetaChange::Offsets { topic, group, offsets } => Some((topic, group, offsets)),
+            _ => None,
+        }));
+    }
+    all
+}
+
+/// The groups that consume a topic now, or once did: they have offsets in it.
+pub async fn consumers_of_topic<R: Runtime>(
+    shard: &Rc<Shard<R>>,
+    request: &Request<'_>,
+) -> Handled {
+    let TopicRequestHeader { topic: wanted } = TopicRequestHeader::decode(&request.header.fields)?;
+    let stored = offsets(shard, None).await;
+    let stored = stored.into_iter().filter(|(topic, ..)| **topic == *wanted);
+    let mut body = GroupList::default();
+    body.group_list.extend(stored.map(|(_, group, _)| group.to_string()));
+    let clients = &shard.control().tables.borrow().clients;
+    body.group_list.extend(clients.groups_of_topic(&wanted).map(|group| group.to_string()));
+    Ok(Response::with_body(fastjson::to_vec(&body)))
+}
+
+/// The topics in which a group has offsets.
+pub async fn topics_of_group<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) -> Handled {
+    let GroupRequestHeader { group } = GroupRequestHeader::decode(&request.header.fields)?;
+    let stored = offsets(shard, Some(&group)).await;
+    let mut body = TopicList::default();
+    body.topic_list.extend(stored.into_iter().map(|(topic, ..)| topic.to_string()));
+    Ok(Response::with_body(fastjson::to_vec(&body)))
+}
+
+/// How far a group is in its topics, or in one of them.
+pub async fn consume_stats<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) -> Handled {
+    let header = GetConsumeStatsRequestHeader::decode(&request.header.fields)?;
+    let group = &header.consumer_group;
+    let mut stored: BTreeMap<String, BTreeMap<i32, i64>> = BTreeMap::new();
+    for (topic, _, offsets) in offsets(shard, Some(group)).await {
+        stored.entry(topic.to_string()).or_default().extend(offsets);
+    }
+    let wanted: Vec<String> = match header.topic.as_deref().filter(|topic| !topic.is_empty()) {
+        Some(topic) => vec![topic.to_owned()],
+        None => stored.keys().cloned().collect(),
+    };
+    let mut body = ConsumeStats::default();
+    for name in wanted {
+        let Some(topic) = shard.topic(&name) else {
+            continue;
+        };
+        let subscribed = {
+            let clients = &shard.control().tables.borrow().clients;
+            let online = clients.subscriptions(group);
+            online.is_none_or(|all| all.topics.is_empty() || all.topics.contains_key(&*name))
+        };
+        if !subscribed {
+            continue;
+        }
+        let bounds = shard.bounds(&topic).await;
+        for queue in bounds.into_iter().filter(|queue| queue.queue_id < topic.topic.read_queues) {
+            let offset = stored.get(&name).and_then(|queues| queues.get(&queue.queue_id));
+            let consumer_offset = offset.copied().unwrap_or(0);
+            let key = shard.message_queue(&name, queue.queue_id);
+            let consumed = shard.stored_at(&topic, queue.queue_id, consumer_offset - 1).await;
+            let wrapper = OffsetWrapper {
+                broker_offset: queue.max,
+                consumer_offset,
+                last_timestamp: consumed,
+                ..OffsetWrapper::default()
+            };
+            body.offset_table.insert(key, wrapper);
+        }
+    }
+    Ok(Response::with_body(fastjson::to_vec(&body)))
+}

@@ -1,0 +1,149 @@
+//! What the broker says of itself: GET_BROKER_RUNTIME_INFO (28), GET_BROKER_CONFIG (26).
+
+use std::{collections::BTreeMap, rc::Rc, time::Duration};
+
+use ringmq_base::{config::Table, units::human_bytes};
+use ringmq_io::{Disk, Runtime};
+use ringmq_remoting::{body::KVTable, encode::VERSION, fastjson};
+
+use super::topic::version;
+use crate::{
+    messages::ask::ShardTotals,
+    requests::{Field, Handled, Request, Response},
+    shard::Shard,
+};
+use ringmq_rules::{
+    rates::{Rates, Totals},
+    retention::disk::DiskFacts,
+    write_times::{RecentWrites, distribution},
+};
+
+/// The release whose behaviour RingMQ shows; goes with [`VERSION`].
+const VERSION_NAME: &str = "V4_9_8";
+
+pub async fn runtime_info<R: Runtime>(shard: &Rc<Shard<R>>, _: &Request<'_>) -> Handled {
+    let mut table = BTreeMap::new();
+    let mut put = |name: &str, value: String| table.insert(name.to_owned(), value);
+    let facts = &shard.facts;
+    let now = shard.runtime.now_ms();
+    put("brokerVersion", VERSION.to_string());
+    put("brokerVersionDesc", VERSION_NAME.to_owned());
+    put("bootTimestamp", facts.boot_timestamp.to_string());
+    put("runtime", uptime(now - facts.boot_timestamp));
+    let start = facts.config.start_accept_send_request_time_stamp;
+    put("startAcceptSendRequestTimeStamp", start.to_string());
+    for name in COUNTS {
+        put(name, "0".to_owned());
+    }
+    let all = shard.all_totals().await;
+    put_totals(&mut put, &shard.control().rates.borrow(), &all.totals, now);
+    put_writes(&mut put, &shard.control().recent_writes.borrow(), &all);
+    let (min, max) = all.range.unwrap_or_default();
+    put("commitLogMinOffset", min.to_string());
+    put("commitLogMaxOffset", max.to_string());
+    let earliest = shard.storage.earliest_ms.get().unwrap_or(-1);
+    put("earliestMessageTimeStamp", earliest.to_string());
+    if let Ok((free, total)) = shard.runtime.disk().space(&facts.store_path).await {
+        let path = facts.store_path.clone();
+        let ratio = DiskFacts { path, total, free }.ratio();
+        put("commitLogDiskRatio", ratio.to_string());
+        put(&format!("commitLogDiskRatio_{}", facts.store_path.display()), ratio.to_string());
+        put("consumeQueueDiskRatio", ratio.to_string());
+        let text = format!("Total : {}, Free : {}.", human_bytes(total), human_bytes(free));
+        put("commitLogDirCapacity", text);
+    }
+    Ok(Response::with_body(fastjson::to_vec(&KVTable { table })))
+}
+
+/// What a rate counts.
+type Count = fn(&Totals) -> u64;
+
+/// "a b c": averages over 10 s, 60 s and 600 s. Both spellings of the last are in use.
+const RATES: [(&str, Count); 6] = [
+    ("putTps", |all| all.puts),
+    ("getTotalTps", |all| all.gets_found + all.gets_missed),
+    ("getFoundTps", |all| all.gets_found),
+    ("getMissTps", |all| all.gets_missed),
+    ("getTransferedTps", |all| all.transferred),
+    ("getTransferredTps", |all| all.transferred),
+];
+
+fn put_totals<T>(put: &mut impl FnMut(&str, String) -> T, rates: &Rates, all: &Totals, now: i64) {
+    for (name, count) in RATES {
+        let [ten, sixty, six_hundred] = rates.per_second(now, all, count);
+        put(name, format!("{ten:.3} {sixty:.3} {six_hundred:.3}"));
+    }
+    let (today, yesterday) = (rates.today_morning(), rates.yesterday_morning());
+    for (name, count) in [
+        ("msgPutTotalYesterdayMorning", yesterday.puts),
+        ("msgPutTotalTodayMorning", today.puts),
+        ("msgPutTotalTodayNow", all.puts),
+        ("msgGetTotalYesterdayMorning", yesterday.transferred),
+        ("msgGetTotalTodayMorning", today.transferred),
+        ("msgGetTotalTodayNow", all.transferred),
+        ("putMessageTimesTotal", all.puts),
+        ("putMessageFailedTimes", all.puts_failed),
+        ("putMessageSizeTotal", all.put_bytes),
+    ] {
+        put(name, count.to_string());
+    }
+    put("putMessageAverageSize", average(all.put_bytes, all.puts));
+}
+
+/// What RocketMQ measures of putting a message is here the write that it waits for.
+fn put_writes<T>(
+    put: &mut impl FnMut(&str, String) -> T,
+    recent: &RecentWrites,
+    all: &ShardTotals,
+) {
+    let ms = |time: Duration| time.as_secs_f64() * 1000.0;
+    let lately = recent.recent(&all.write_latency);
+    put("putMessageEntireTimeMax", all.write_latency.longest().as_millis().to_string());
+    put("putMessageDistributeTime", distribution(&lately));
+    put("putLatency99", format!("{:.2}", ms(lately.quantile(0.99))));
+    put("putLatency999", format!("{:.2}", ms(lately.quantile(0.999))));
+    put("remainHowManyDataToFlush", human_bytes(all.queued.bytes));
+}
+
+/// Numbers that RingMQ has no counterpart of, or does not count.
+const COUNTS: [&str; 14] = [
+    "getMessageEntireTimeMax",
+    "dispatchMaxBuffer",
+    "dispatchBehindBytes",
+    "pageCacheLockTimeMills",
+    "remainTransientStoreBufferNumbs",
+    "remainHowManyDataToCommit",
+    "sendThreadPoolQueueSize",
+    "sendThreadPoolQueueCapacity",
+    "sendThreadPoolQueueHeadWaitTimeMills",
+    "pullThreadPoolQueueSize",
+    "pullThreadPoolQueueCapacity",
+    "pullThreadPoolQueueHeadWaitTimeMills",
+    "timerEnqueueTps",
+    "timerDequeueTps",
+];
+
+fn average(bytes: u64, messages: u64) -> String {
+    format!("{:.1}", if messages == 0 { 0.0 } else { bytes as f64 / messages as f64 })
+}
+
+fn uptime(ms: i64) -> String {
+    let seconds = ms.max(0) / 1000;
+    format!(
+        "[ {} days, {} hours, {} minutes, {} seconds ]",
+        seconds / 86_400,
+        seconds / 3600 % 24,
+        seconds / 60 % 60,
+        seconds % 60
+    )
+}
+
+pub async fn config<R: Runtime>(shard: &Rc<Shard<R>>, _: &Request<'_>) -> Handled {
+    let current = version(shard.control().tables.borrow().topics.version());
+    let text = String::from_utf8(fastjson::to_vec(&current)).unwrap_or_default();
+    Ok(Response {
+        fields: vec![("version", Field::Text(text))],
+        body: shard.facts.config.to_properties().into_bytes(),
+        ..Response::default()
+    })
+}

@@ -1,0 +1,3 @@
+//! Requests about clients.
+
+pub mod client;

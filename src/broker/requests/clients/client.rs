@@ -1,0 +1,178 @@
+//! Clients: HEART_BEAT (34), UNREGISTER_CLIENT (35), CHECK_CLIENT_CONFIG (46),
+//! GET_CONSUMER_LIST_BY_GROUP (38). Handled by the control shard, which knows all clients.
+
+use std::rc::Rc;
+
+use ringmq_io::Runtime;
+use ringmq_remoting::{
+    body::{
+        CheckClientRequestBody, ConsumerData, GetConsumerListByGroupResponseBody, HeartbeatData,
+    },
+    codes::request,
+    command::Language,
+    encode, fastjson,
+    frame::Serialization,
+    headers::{
+        client::NotifyConsumerIdsChangedRequestHeader,
+        consume::{GetConsumerListByGroupRequestHeader, UnregisterClientRequestHeader},
+    },
+};
+
+use crate::{
+    control::Control,
+    requests::{Handled, Request, Response},
+    shard::{Shard, view::Change},
+};
+use ringmq_rules::{
+    ConnectionId,
+    clients::{
+        Channel, ClientEvent, ConsumeFromWhere, ConsumeType, ConsumerRegistration, MessageModel,
+        Subscription,
+    },
+    pull_check::check_subscription,
+    refusal::Refusal,
+    topic::{SYS_FLAG_UNIT_SUB, retry_topic},
+};
+
+pub async fn heartbeat<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) -> Handled {
+    let beat: HeartbeatData = fastjson::from_slice(request.body)?;
+    let control = shard.control();
+    let channel = Channel {
+        connection: request.origin.connection,
+        client_id: &beat.client_id,
+        address: request.peer,
+        language: request.header.language.unwrap_or(Language::Other),
+        version: request.header.version,
+    };
+    for consumer in &beat.consumer_data_set {
+        if !control.ensure_group(&consumer.group_name).await? {
+            continue;
+        }
+        let notify = {
+            let tables = control.tables.borrow();
+            let group = tables.groups.get(&consumer.group_name);
+            group.is_none_or(|group| group.notify_consumer_ids_changed_enable)
+        };
+        let notify = notify && shard.facts.config.notify_consumer_ids_changed_enable;
+        let registration = registration(consumer, notify);
+        let now = shard.runtime.now_ms();
+        let events =
+            control.tables.borrow_mut().clients.register_consumer(&channel, registration, now)?;
+        control.make_retry_topics(&events).await?;
+        control.client_events(shard, events);
+    }
+    for producer in &beat.producer_data_set {
+        let now = shard.runtime.now_ms();
+        let clients = &mut control.tables.borrow_mut().clients;
+        clients.register_producer(&channel, &producer.group_name, now)?;
+    }
+    Ok(Response::ok())
+}
+
+fn registration(consumer: &ConsumerData, notify: bool) -> ConsumerRegistration<'_> {
+    let subscriptions = consumer.subscription_data_set.iter().map(|subscription| {
+        let mut made = Subscription::new(
+            &subscription.topic,
+            &subscription.sub_string,
+            subscription.tags_set.iter().cloned().collect(),
+            subscription.code_set.iter().copied().collect(),
+            subscription.sub_version,
+            subscription.expression_type.as_deref().unwrap_or_default(),
+        );
+        made.class_filter_mode = subscription.class_filter_mode;
+        made
+    });
+    ConsumerRegistration {
+        group: &consumer.group_name,
+        consume_type: ConsumeType::from_name(name(&consumer.consume_type))
+            .unwrap_or(ConsumeType::Passively),
+        message_model: MessageModel::from_name(name(&consumer.message_model))
+            .unwrap_or(MessageModel::Clustering),
+        consume_from_where: ConsumeFromWhere::from_name(name(&consumer.consume_from_where))
+            .unwrap_or(ConsumeFromWhere::LastOffset),
+        unit_mode: consumer.unit_mode,
+        subscriptions: subscriptions.collect(),
+        notify,
+    }
+}
+
+fn name(text: &Option<String>) -> &str {
+    text.as_deref().unwrap_or_default()
+}
+
+pub async fn unregister<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) -> Handled {
+    let header = UnregisterClientRequestHeader::decode(&request.header.fields)?;
+    let control = shard.control();
+    let connection = request.origin.connection;
+    if let Some(group) = header.producer_group.as_deref().filter(|group| !group.is_empty()) {
+        control.tables.borrow_mut().clients.unregister_producer(connection, group);
+    }
+    if let Some(group) = header.consumer_group.as_deref().filter(|group| !group.is_empty()) {
+        let events = control.tables.borrow_mut().clients.unregister_consumer(connection, group);
+        control.client_events(shard, events);
+    }
+    Ok(Response::ok())
+}
+
+/// Tells a consumer before its first pull whether the broker understands its filter.
+pub async fn check_config<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) -> Handled {
+    let body: CheckClientRequestBody = fastjson::from_slice(request.body)?;
+    if let Some(subscription) = body.subscription_data {
+        let kind = subscription.expression_type.as_deref().unwrap_or_default();
+        let enabled = shard.facts.config.enable_property_filter;
+        check_subscription(&subscription.sub_string, kind, enabled)?;
+    }
+    Ok(Response::ok())
+}
+
+pub async fn consumer_list<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) -> Handled {
+    let header = GetConsumerListByGroupRequestHeader::decode(&request.header.fields)?;
+    let ids = shard.control().tables.borrow().clients.consumer_ids(&header.consumer_group)?;
+    let consumer_id_list = ids.iter().map(|id| id.to_string()).collect();
+    let body = GetConsumerListByGroupResponseBody { consumer_id_list };
+    Ok(Response::with_body(fastjson::to_vec(&body)))
+}
+
+impl<R: Runtime> Control<R> {
+    /// Makes the retry topics that a heartbeat needs.
+    async fn make_retry_topics(&self, events: &[ClientEvent]) -> Result<(), Refusal> {
+        for event in events {
+            let ClientEvent::RetryTopicNeeded { group, unit_mode } = event else {
+                continue;
+            };
+            let queues = {
+                let tables = self.tables.borrow();
+                tables.groups.get(group).map_or(1, |group| group.retry_queues)
+            };
+            let sys_flag = if *unit_mode { SYS_FLAG_UNIT_SUB } else { 0 };
+            self.ensure_internal_topic(&retry_topic(group), queues, sys_flag).await?;
+        }
+        Ok(())
+    }
+
+    /// Does what a change of clients asks for: publishes subscriptions, tells members.
+    pub fn client_events(&self, shard: &Rc<Shard<R>>, events: Vec<ClientEvent>) {
+        for event in events {
+            match event {
+                ClientEvent::GroupChanged { group, notify } => {
+                    for member in notify {
+                        notify_changed(shard, member, &group);
+                    }
+                }
+                ClientEvent::SubscriptionsChanged { group, subscriptions } => {
+                    self.publish(Change::Subscriptions(group, subscriptions));
+                }
+                ClientEvent::RetryTopicNeeded { .. } => {}
+                ClientEvent::Expired(connection) => shard.close_connection(connection),
+            }
+        }
+    }
+}
+
+fn notify_changed<R: Runtime>(shard: &Shard<R>, member: ConnectionId, group: &str) {
+    let header = NotifyConsumerIdsChangedRequestHeader { consumer_group: group.to_owned() };
+    shard.write_frame(member, |out| {
+        let code = request::NOTIFY_CONSUMER_IDS_CHANGED;
+        encode::request_values(out, Serialization::Json, code, 0, true, &header.encode(), &[]);
+    });
+}

@@ -1,0 +1,129 @@
+//! From a pull's frame to a checked [`PullRequest`], on the connection's shard.
+
+use std::{rc::Rc, sync::Arc, time::Duration};
+
+use ringmq_io::Runtime;
+use ringmq_remoting::{
+    command::{Header, HeaderError},
+    frame::Frame,
+    pull::PullHeader,
+};
+
+use super::pull::{PullRequest, Wait};
+use crate::{
+    messages::{Origin, ask::Ask},
+    requests::{dispatch::From, prerequisite::Preparation},
+    shard::Shard,
+};
+use ringmq_rules::{
+    pull_check::{self, PullDecision},
+    refusal::Refusal,
+};
+
+/// Handles a pull from a connection of this shard; `Some`: something has to be created first.
+pub fn pull<R: Runtime>(
+    shard: &Rc<Shard<R>>,
+    from: From,
+    origin: Origin,
+    frame: &Frame<'_>,
+) -> Result<Option<Preparation>, HeaderError> {
+    let header = Header::decode(frame)?;
+    Ok(match PullHeader::from_header(&header, frame.serialization) {
+        Ok(header) => check_and_pull(shard, from, origin, &header),
+        Err(error) => {
+            shard.refuse(&origin, &error.into());
+            None
+        }
+    })
+}
+
+/// Checks a pull and runs it, or answers why not.
+pub fn check_and_pull<R: Runtime>(
+    shard: &Rc<Shard<R>>,
+    from: From,
+    origin: Origin,
+    header: &PullHeader<'_>,
+) -> Option<Preparation> {
+    match checked(shard, from, origin, header) {
+        Ok(Ok(request)) => {
+            let owner = shard.queue_owner(&request.topic.topic, request.queue_id);
+            if owner == shard.id {
+                shard.pull(request);
+            } else if let Err(overloaded) = shard.router.pull(owner, request) {
+                shard.refuse(&origin, &overloaded.into());
+            }
+            None
+        }
+        Ok(Err(preparation)) => Some(preparation),
+        Err(refusal) => {
+            shard.refuse(&origin, &refusal);
+            None
+        }
+    }
+}
+
+fn checked<R: Runtime>(
+    shard: &Rc<Shard<R>>,
+    from: From,
+    origin: Origin,
+    header: &PullHeader<'_>,
+) -> Result<Result<PullRequest, Preparation>, Refusal> {
+    let view = shard.view.borrow();
+    let config = &shard.facts.config;
+    let facts = pull_check::PullFacts {
+        broker_permission: view.permission,
+        broker_ip: &config.broker_ip1,
+        auto_create_group: config.auto_create_subscription_group,
+        property_filter: config.enable_property_filter,
+    };
+    let asked = pull_check::PullHeader {
+        group: header.consumer_group,
+        topic: header.topic,
+        queue_id: header.queue_id,
+        sys_flag: header.sys_flag,
+        subscription: header.subscription,
+        expression_type: header.expression_type,
+        sub_version: header.sub_version,
+        consumer: from.peer,
+    };
+    let group = view.groups.get(header.consumer_group);
+    let topic = view.topics.get(header.topic);
+    let subscriptions = view.subscriptions.get(header.consumer_group);
+    let filter = match pull_check::check(
+        &facts,
+        &asked,
+        group.map(|group| &**group),
+        topic.map(|topic| &topic.topic),
+        subscriptions.map(|subscriptions| &**subscriptions),
+    )? {
+        PullDecision::Read(filter) => filter,
+        PullDecision::CreateGroup => {
+            let ask = Ask::EnsureGroup(header.consumer_group.to_owned());
+            return Ok(Err(Preparation { origin, ask }));
+        }
+    };
+    let (Some(topic), Some(group)) = (topic, group) else {
+        return Err(Refusal::system_error("a pull passed its checks without topic or group"));
+    };
+    let short = (!config.long_polling_enable).then_some(config.short_polling_time_ms as i64);
+    let suspend = pull_check::suspend_ms(header.sys_flag, header.suspend_timeout_millis, short);
+    let wait = suspend
+        .and_then(|ms| u64::try_from(ms).ok())
+        .map_or(Wait::No, |ms| Wait::For(Duration::from_millis(ms.min(SUSPEND_MS_MAX))));
+    let commit = pull_check::has_commit(header.sys_flag)
+        .then(|| (Arc::clone(&group.name), header.commit_offset));
+    Ok(Ok(PullRequest {
+        origin,
+        topic: topic.clone(),
+        queue_id: header.queue_id,
+        offset: header.queue_offset,
+        messages_max: header.max_msg_nums,
+        bytes_max: header.max_msg_bytes,
+        filter,
+        commit,
+        wait,
+    }))
+}
+
+/// Longest time that a pull is kept: clients use 20 s, and a connection lives 120 s in silence.
+const SUSPEND_MS_MAX: u64 = 110_000;

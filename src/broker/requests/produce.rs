@@ -1,0 +1,5 @@
+//! Requests of producers, and of consumers that send messages back.
+
+pub mod reply;
+pub mod send;
+pub mod send_back;

@@ -1,0 +1,145 @@
+//! Starting a broker on its executors, from a thread that belongs to none of them.
+
+use std::{
+    net::{SocketAddr, ToSocketAddrs},
+    sync::{Arc, Mutex, mpsc},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use ringmq_base::{ShardId, config::BrokerConfig};
+use ringmq_io::{
+    launch::{self, Handles, Settings},
+    mailbox::mailbox,
+};
+
+use crate::{
+    messages::Message,
+    run::{Seat, run},
+    shard::{router::Lanes, settings::Facts, view_version::Published},
+};
+
+/// Messages (batches) that may lie in one lane.
+const LANE_MESSAGES: usize = 1024;
+
+/// Why the broker did not start: one sentence each.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("{0}")]
+    Refused(String),
+    #[error("cannot start the executors: {0}")]
+    Executors(String),
+}
+
+/// A running broker.
+pub struct Broker {
+    lanes: Vec<Lanes>,
+    executors: Handles<()>,
+    pub facts: Arc<Facts>,
+    pub shards: usize,
+}
+
+/// Starts the broker and resolves, so to say, when it listens. Blocks the calling thread. `cpus`:
+/// those that it may use, see [`launch::allowed_cpus`].
+pub fn start(config: BrokerConfig, cpus: &[usize]) -> Result<Broker, StartError> {
+    let cpus = shard_cpus(&config, cpus);
+    let shards = cpus.len();
+    let name_servers = resolve(&config).map_err(StartError::Refused)?;
+    let spin = std::time::Duration::from_micros(config.spin_before_park_micros);
+    let facts = Facts::new(config, name_servers, shards, now_ms()).map_err(StartError::Refused)?;
+    let facts = Arc::new(facts);
+    let published = Published::default();
+    let mut lanes = Vec::new();
+    let mut inboxes = Vec::new();
+    for _ in 0..shards {
+        let (requests, requests_inbox) = mailbox::<Message>(LANE_MESSAGES);
+        let (replies, replies_inbox) = mailbox::<Message>(LANE_MESSAGES);
+        lanes.push(Lanes { requests, replies });
+        inboxes.push(Some((requests_inbox, replies_inbox)));
+    }
+    let (report, reports) = mpsc::channel();
+    let seats = Arc::new(Mutex::new(
+        inboxes
+            .into_iter()
+            .enumerate()
+            .map(|(index, inbox)| {
+                inbox.map(|(requests, replies)| Seat {
+                    id: ShardId(index as u16),
+                    facts: facts.clone(),
+                    lanes: lanes.clone(),
+                    requests,
+                    replies,
+                    published: published.clone(),
+                    report: report.clone(),
+                })
+            })
+            .collect::<Vec<_>>(),
+    ));
+    drop(report);
+    let settings =
+        Settings { pinned: has_own_cpus(&cpus), spin_before_park: spin, ..Settings::default() };
+    let executors = launch::launch_with(&cpus, &settings, move |shard, runtime| {
+        let seat = seats.lock().ok().and_then(|mut seats| seats[shard.index()].take());
+        async move {
+            if let Some(seat) = seat {
+                run(runtime, seat).await;
+            }
+        }
+    })
+    .map_err(|error| StartError::Executors(error.to_string()))?;
+    let broker = Broker { lanes, executors, facts, shards };
+    for _ in 0..shards {
+        match reports.recv() {
+            Ok(Ok(_)) => {}
+            Ok(Err(sentence)) => {
+                broker.stop();
+                return Err(StartError::Refused(sentence));
+            }
+            Err(_) => break,
+        }
+    }
+    Ok(broker)
+}
+
+impl Broker {
+    /// Stops: everything acknowledged is on disk, the name servers know. Blocks until done.
+    pub fn stop(self) {
+        for lane in &self.lanes {
+            // A lane that takes nothing belongs to a shard that has ended.
+            let _ = lane.requests.try_send(Message::Shutdown);
+        }
+        self.executors.join();
+    }
+}
+
+fn shard_cpus(config: &BrokerConfig, allowed: &[usize]) -> Vec<usize> {
+    let cpus = if config.cores.0.is_empty() { allowed } else { &config.cores.0 };
+    let shards = match config.shards {
+        0 => cpus.len(),
+        shards => usize::from(shards),
+    };
+    cpus.iter().copied().cycle().take(shards.max(1)).collect()
+}
+
+/// More shards than CPUs share them; they are not pinned then.
+fn has_own_cpus(cpus: &[usize]) -> bool {
+    let mut sorted = cpus.to_vec();
+    sorted.sort_unstable();
+    sorted.dedup();
+    sorted.len() == cpus.len()
+}
+
+fn resolve(config: &BrokerConfig) -> Result<Vec<SocketAddr>, String> {
+    let mut addresses = Vec::new();
+    for name in &config.namesrv_addr.0 {
+        let found = name.to_socket_addrs().map_err(|error| {
+            format!("namesrvAddr: {name} is not an address ({error}); write host:port")
+        })?;
+        addresses.extend(found.take(1));
+    }
+    Ok(addresses)
+}
+
+fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
