@@ -6,17 +6,18 @@
 //! the block out with [`Cache::remove_range`] if it does not fit, so that the next read sees the
 //! file as it is then. A block that may still be written again is never put in.
 
-mod flights;
+pub mod pacing;
+mod pending_reads;
 mod streams;
 
 use std::{cell::RefCell, ops::Range, rc::Rc};
 
 use quick_cache::{Lifecycle, OptionsBuilder, Weighter, unsync};
 
-pub use flights::{Flight, Landing, Slot};
+pub use pending_reads::{Flight, Landing, Slot};
 pub use streams::{Ahead, Streams};
 
-use crate::pacing::ReadBudget;
+use crate::cache::pacing::ReadBudget;
 
 /// Unit of reads of the log; its blocks lie on a grid that begins with the segment.
 pub const LOG_BLOCK_BYTES: u64 = 16 << 10;
@@ -60,7 +61,7 @@ type Blocks = unsync::Cache<BlockKey, Block, BlockWeight, ahash::RandomState, Co
 
 pub struct Cache {
     blocks: RefCell<Blocks>,
-    flights: flights::Flights,
+    flights: pending_reads::Flights,
     pub streams: RefCell<Streams>,
     counters: Rc<RefCell<CacheCounters>>,
 }
@@ -83,7 +84,7 @@ impl Cache {
         let blocks = unsync::Cache::with_options(options, BlockWeight, hasher, lifecycle);
         Cache {
             blocks: blocks.into(),
-            flights: flights::Flights::default(),
+            flights: pending_reads::Flights::default(),
             streams: Streams::new(budget / AHEAD_SHARE).into(),
             counters,
         }

@@ -15,8 +15,6 @@ pub mod page;
 pub mod queue;
 pub mod read;
 pub mod snapshot;
-pub mod trim;
-pub mod write;
 
 use std::{
     collections::{HashMap, VecDeque},

@@ -9,31 +9,24 @@
 //! What is in no run is part of the log's snapshots; replaying the log adds the rest.
 
 mod buffer;
-pub mod catch_up;
 mod entry;
 pub mod files;
 mod merge;
 mod open;
 pub mod page;
-mod query;
 mod run;
 mod search;
 mod section;
 mod sort;
-pub mod tasks;
 mod words;
 
-use std::rc::Rc;
+use ringmq_io::Runtime;
 
-use ringmq_io::{Runtime, Shares};
-
-#[cfg(test)]
 pub use self::{buffer::Wanted, entry::hash_of, search::Search, words::Words};
 pub use buffer::{KeyBuffer, Noted};
 pub use files::{KeyFiles, KeyOptions, KeySizes};
-pub use query::{KeyAnswer, KeyMatch, KeyQuery};
 
-use crate::{LogOptions, Sink, segment::HEADER_BYTES, shared::Shared};
+use crate::{api::options::LogOptions, files::segment::HEADER_BYTES};
 
 /// Of a snapshot of the log: what is in no run, see `section`.
 pub const SECTION_KEYS: u32 = 3;
@@ -64,15 +57,4 @@ pub fn settle<R: Runtime>(files: &KeyFiles<R>, buffer: &mut KeyBuffer, first: u6
     if files.refuse_beyond(end) {
         buffer.restart(files.covered().max(first + HEADER_BYTES));
     }
-}
-
-/// Starts what works in the background, if messages are indexed.
-pub fn spawn_tasks<R: Runtime, S: Sink>(shared: &Rc<Shared<R, S>>) {
-    if !shared.options.message_index {
-        return;
-    }
-    let runtime = &shared.runtime;
-    runtime.spawn(Shares::Background, "key runs", tasks::run_writes(shared.clone()));
-    runtime.spawn(Shares::Background, "key merges", tasks::run_merges(shared.clone()));
-    runtime.spawn(Shares::Background, "key catch-up", catch_up::run(shared.clone()));
 }

@@ -13,56 +13,40 @@
 
 #![forbid(unsafe_code)]
 
-mod begin;
-mod block;
+mod api;
 mod cache;
-mod checkpoint;
-mod complete;
-mod counters;
-mod directory;
-mod envelope;
-mod errors;
-mod flusher;
+mod check;
+mod files;
 mod index;
 mod keys;
-mod load;
 mod log;
-mod manifest;
-mod mark;
 mod meta;
-mod options;
-mod pacing;
-mod plan;
-#[cfg(feature = "planted")]
-pub mod planted;
-#[cfg(not(feature = "planted"))]
-mod planted;
 mod read;
-pub mod recovery;
+mod recovery;
 mod retire;
-mod scrub;
-mod segment;
-mod shared;
-mod space;
-mod state;
-mod tail;
+mod tasks;
 #[cfg(test)]
 mod testing;
-mod verify;
-mod zero;
 
-pub use complete::{META_DIRECTORY, complete_store};
-pub use counters::{Counters, Queued};
-pub use errors::{AppendError, LogError, OpenError, ReadError};
+#[cfg(feature = "planted")]
+pub use api::injected_bugs;
+pub use api::{
+    cases::Case,
+    counters::{Counters, Queued},
+    errors::{AppendError, LogError, OpenError, ReadError},
+    options::{FlushMode, LogOptions, Sink},
+    read_plan::{Appended, Boundary, Entry, IndexMemory, ReadLimits, ReadPlan, ReadStatus},
+};
+pub use check::{Damage, FileReport, StoreReport, verify_store};
+pub use files::{
+    completeness::{META_DIRECTORY, complete_store},
+    manifest::{Manifest, log_directory, open_manifest},
+};
 pub use index::{QueueHandle, read::PageNeeded};
-pub use keys::{KeyAnswer, KeyMatch, KeyQuery, KeySizes};
+pub use keys::KeySizes;
 pub use log::Log;
-pub use manifest::{Manifest, log_directory, open_manifest};
 pub use meta::MetaLog;
-pub use options::{FlushMode, LogOptions, Sink};
-pub use plan::{Appended, Boundary, Entry, IndexMemory, ReadLimits, ReadPlan, ReadStatus};
-pub use recovery::{Recovery, table::Case};
+pub use read::key_query::{KeyAnswer, KeyMatch, KeyQuery};
+pub use recovery::Recovery;
 pub use retire::Retired;
-pub use ringmq_base::record::NewRecord;
-pub use ringmq_base::{SegmentFacts, WriteLatency};
-pub use verify::{Damage, FileReport, StoreReport, verify_store};
+pub use ringmq_base::{SegmentFacts, WriteLatency, record::NewRecord};

@@ -1,27 +1,36 @@
 //! One commit log with its queues: the public face.
 
+pub mod inner;
+mod queue_start;
+pub mod state;
+pub mod tail;
+
 use std::{collections::VecDeque, rc::Rc};
 
 use ringmq_base::{LogPosition, PhysicalOffset, record::NewRecord};
-use ringmq_io::{Disk as _, Runtime, Shares};
+use ringmq_io::{Disk as _, Runtime};
 
 use crate::{
-    AppendError, Appended, Counters, IndexMemory, LogError, LogOptions, OpenError, QueueHandle,
-    ReadError, Recovery, Sink,
-    cache::Cache,
-    checkpoint, flusher,
-    index::{self, read::PageCache},
-    keys,
-    options::FlushMode,
-    pacing::Pacing,
-    recovery::{Recovered, recover},
-    scrub,
-    segment::HEADER_BYTES,
-    shared::Shared,
-    space,
-    state::{Phase, Space, State},
-    tail::{Tail, block_ceiling, block_floor},
-    zero::{self, Zeroing},
+    api::{
+        counters::Counters,
+        errors::{AppendError, LogError, OpenError, ReadError},
+        options::{LogOptions, Sink},
+        read_plan::{Appended, IndexMemory},
+    },
+    cache::{Cache, pacing::Pacing},
+    files::segment::HEADER_BYTES,
+    index::{QueueHandle, read::PageCache},
+    log::{
+        inner::Shared,
+        state::{Phase, Space, State},
+        tail::{Tail, block_ceiling, block_floor},
+    },
+    recovery::{Recovered, Recovery, recover},
+    retire::queues,
+    tasks::{
+        self, index_writes,
+        prezero::{self, Zeroing},
+    },
 };
 
 /// Unit of the memory of the hot tail, unless batches are smaller.
@@ -56,29 +65,12 @@ impl<R: Runtime, S: Sink> Log<R, S> {
         let log = Log { shared: Rc::new(assemble(runtime, options, sink, recovered)) };
         if cut {
             // Retention went on after the last snapshot.
-            let trimmed = index::trim::trim(&log.shared, report.first).await;
+            let trimmed = queues::trim(&log.shared, report.first).await;
             trimmed.map_err(|error| OpenError::Index { found: error.to_string() })?;
         }
         log.shared.key_files.trim(report.first).await?;
-        log.spawn_tasks();
+        tasks::spawn(&log.shared);
         Ok((log, report))
-    }
-
-    fn spawn_tasks(&self) {
-        let runtime = &self.shared.runtime;
-        let shared = || self.shared.clone();
-        // The flusher counts as an operation from now on: a log closed at once waits for it.
-        self.shared.operations.set(1);
-        runtime.spawn(Shares::Foreground, "log flusher", flusher::run(shared()));
-        runtime.spawn(Shares::Foreground, "log space", space::run(shared()));
-        runtime.spawn(Shares::Background, "log zeroing", zero::run(shared()));
-        runtime.spawn(Shares::Background, "log marks", checkpoint::run_marks(shared()));
-        runtime.spawn(Shares::Background, "log index", index::write::run(shared()));
-        keys::spawn_tasks(&self.shared);
-        runtime.spawn(Shares::Background, "log scrub", scrub::run(shared()));
-        if self.shared.options.flush == FlushMode::Async {
-            runtime.spawn(Shares::Background, "log syncs", checkpoint::run_syncs(shared()));
-        }
     }
 
     /// What the log reports to.
@@ -205,13 +197,13 @@ impl<R: Runtime, S: Sink> Log<R, S> {
     /// Resolves when the index needs nothing of the log before `first` at the next start, or the
     /// log is fenced or closing. The first step of removing old segments.
     pub async fn prepare_cut(&self, first: LogPosition) {
-        index::trim::prepare(&self.shared, first.0).await;
+        queues::prepare(&self.shared, first.0).await;
     }
 
     /// Raises the first offset of every queue past the messages before `first`, which must be where
     /// the log begins by now, on stable storage. Messages behind stay, to the last one.
     pub async fn cut_queues(&self, first: LogPosition) -> Result<(), ReadError> {
-        index::trim::trim(&self.shared, first.0).await?;
+        queues::trim(&self.shared, first.0).await?;
         Ok(self.shared.key_files.trim(first.0).await?)
     }
 
@@ -254,9 +246,9 @@ impl<R: Runtime, S: Sink> Log<R, S> {
         let mut result = shared.sync().await;
         let grown = shared.state.borrow_mut().replay_position() > shared.progress.get().position;
         if result.is_ok() && grown {
-            result = match index::write::write_snapshot(shared).await {
+            result = match index_writes::write_snapshot(shared).await {
                 // The next start replays more, no more than that.
-                Err(error) if zero::is_full(&error) => Ok(()),
+                Err(error) if prezero::is_full(&error) => Ok(()),
                 other => other,
             };
         }

@@ -20,7 +20,10 @@ use std::{
 
 use ringmq_io::{Disk as _, Runtime, Shares, signal::Notify};
 
-use crate::{LogError, OpenError, envelope, mark::MarkFile};
+use crate::{
+    api::errors::{LogError, OpenError},
+    files::{envelope, mark::MarkFile},
+};
 use file::MetaFile;
 
 /// How the files are called and begin, for who checks them.

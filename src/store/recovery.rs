@@ -7,7 +7,6 @@
 //! noted before anything is appended.
 
 mod scan;
-pub mod table;
 mod window;
 
 use std::{path::PathBuf, rc::Rc, time::Duration};
@@ -16,19 +15,22 @@ use ringmq_base::limits::BLOCK_BYTES;
 use ringmq_io::{Disk, File, Runtime};
 
 use crate::{
-    LogOptions, OpenError,
-    block::BlockError,
-    directory::remove_if_there,
-    index::{self, Index, files::IndexFiles, write::Progress},
+    api::{cases::Case, errors::OpenError, options::LogOptions},
+    files::{
+        block::BlockError,
+        directory::remove_if_there,
+        mark::{Mark, MarkFile, NEW_NAME},
+        segment::{self, HEADER_BYTES, Header, Segment, log_word, parse_name},
+    },
+    index::{self, Index, files::IndexFiles},
     keys::{self, KeyBuffer, KeyFiles},
-    mark::{Mark, MarkFile, NEW_NAME},
-    segment::{self, HEADER_BYTES, Header, Segment, log_word, parse_name},
-    space::FIRST_BYTES,
-    state::Space,
-    tail::{block_ceiling, block_floor},
+    log::{
+        state::Space,
+        tail::{block_ceiling, block_floor},
+    },
+    tasks::{allocation::FIRST_BYTES, index_writes::Progress},
 };
 use scan::{End, scan};
-use table::Case;
 use window::Window;
 
 /// What opening a log found.
@@ -184,9 +186,9 @@ fn refuse_block(damaged: Case, path: PathBuf, error: BlockError) -> OpenError {
 
 /// The mark of an existing log; `None` if the log was never completely created.
 async fn load<D: Disk>(disk: &D, options: &LogOptions) -> Result<Option<Mark>, OpenError> {
-    let path = options.directory.join(crate::mark::FILE_NAME);
+    let path = options.directory.join(crate::files::mark::FILE_NAME);
     let starts = list_segments(disk, options).await?;
-    let mark = match crate::mark::load(disk, &options.directory).await? {
+    let mark = match crate::files::mark::load(disk, &options.directory).await? {
         None if starts.is_empty() => return Ok(None),
         None => {
             return Err(refuse(Case::MissingMark, path, "no mark beside the segments"));
@@ -206,12 +208,12 @@ async fn load<D: Disk>(disk: &D, options: &LogOptions) -> Result<Option<Mark>, O
 
 /// Creates what a log begins with; a start that was cut off before is repeated.
 async fn create<D: Disk>(disk: &D, options: &LogOptions) -> Result<Mark, OpenError> {
-    let mark = match crate::mark::load(disk, &options.directory).await? {
+    let mark = match crate::files::mark::load(disk, &options.directory).await? {
         Some(Ok(mark)) => mark,
         _ => {
             let (store_id, log) = (options.store_id, log_word(options.log));
             let mark = Mark { store_id, log, ..Mark::default() };
-            crate::mark::create(disk, &options.directory, mark).await?;
+            crate::files::mark::create(disk, &options.directory, mark).await?;
             mark
         }
     };

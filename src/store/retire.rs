@@ -4,6 +4,8 @@
 //! in both of its blocks, that the log does; the queues forget what is before; the files go. A
 //! start in between finds files that end before the log begins, and removes them.
 
+pub mod queues;
+
 use std::{
     cell::{Cell, RefCell},
     path::{Path, PathBuf},
@@ -15,13 +17,17 @@ use ringmq_base::{LogPosition, SegmentFacts, limits::BLOCK_BYTES, record::Record
 use ringmq_io::{Disk as _, DiskError, File as _, OpenMode, Runtime};
 
 use crate::{
-    Log, LogError, Sink,
+    api::{errors::LogError, options::Sink},
     cache::BlockKey,
-    envelope::{self, Envelope, Kind, Reject},
-    index,
-    segment::{HEADER_BYTES, SPARE_SUFFIX, Segment},
-    shared::Shared,
-    tail::{block_ceiling, block_floor},
+    files::{
+        envelope::{self, Envelope, Kind, Reject},
+        segment::{HEADER_BYTES, SPARE_SUFFIX, Segment},
+    },
+    log::{
+        Log,
+        inner::Shared,
+        tail::{block_ceiling, block_floor},
+    },
 };
 
 /// How long the index may take to get ready.
@@ -76,7 +82,7 @@ impl<R: Runtime, S: Sink> Log<R, S> {
                 return Err(shared.fenced().expect("the log was just fenced"));
             }
         }
-        match index::trim::trim(shared, first).await {
+        match queues::trim(shared, first).await {
             // Only now: snapshots tell by it which messages their queues have forgotten.
             Ok(()) => {
                 let mut state = shared.state.borrow_mut();
@@ -175,7 +181,7 @@ fn retirable(stable: u64, active_start: Option<u64>) -> u64 {
 async fn ready_to_begin_at<R: Runtime, S: Sink>(shared: &Shared<R, S>, before: u64) -> Option<u64> {
     let first = first_to_keep(shared, before)?;
     let ready = async {
-        index::trim::prepare(shared, first).await;
+        queues::prepare(shared, first).await;
         shared.is_open().then_some(first)
     };
     let patience = async {

@@ -17,10 +17,12 @@ use ringmq_io::{BlockBuffer, Disk, DiskError, File, OpenMode, Runtime};
 
 use super::page::{FOOTER_ENTRIES, PageEntry, write_footer};
 use crate::{
-    LogOptions,
-    block::{BlockError, BlockReader, BlockWriter},
-    directory::{create_durably, numbered},
-    segment::{FileOf, log_word},
+    api::options::LogOptions,
+    files::{
+        block::{BlockError, BlockReader, BlockWriter},
+        directory::{create_durably, numbered},
+        segment::{FileOf, log_word},
+    },
 };
 
 pub const MAGIC: &[u8; 8] = b"RMQINDX\0";

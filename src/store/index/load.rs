@@ -15,16 +15,17 @@ use super::{
     page::{PageEntry, read_footer},
     queue::PageRef,
     snapshot::{self, Header, Numbers, SECTION_BYTES, SECTION_PAGES, SECTION_QUEUES, SavedQueue},
-    write::Progress,
 };
 use crate::{
-    LogOptions, OpenError,
-    block::BlockError,
-    directory::remove_if_there,
+    api::{cases::Case, errors::OpenError, options::LogOptions},
+    files::{
+        block::BlockError,
+        directory::remove_if_there,
+        mark::Mark,
+        segment::{HEADER_BYTES, log_word},
+    },
     keys::SECTION_KEYS,
-    mark::Mark,
-    recovery::table::Case,
-    segment::{HEADER_BYTES, log_word},
+    tasks::index_writes::Progress,
 };
 
 const READ_BYTES: usize = 1 << 20;

@@ -7,7 +7,10 @@ use ringmq_base::limits::BLOCK_BYTES;
 use ringmq_io::{File as _, Runtime};
 
 use super::{Location, Place, Queue, QueueHandle, page::Page};
-use crate::{ReadError, Sink, shared::Shared};
+use crate::{
+    api::{errors::ReadError, options::Sink},
+    log::inner::Shared,
+};
 
 /// Intact pages by block number.
 pub struct PageCache(RefCell<Cache<u64, Rc<[u8]>>>);

@@ -22,7 +22,7 @@ use ringmq_base::{
 };
 
 use super::{Location, Queue, page::PageEntry};
-use crate::{
+use crate::files::{
     block::{BlockError, BlockReader, BlockWriter},
     directory::numbered,
 };

@@ -12,7 +12,7 @@ use super::{
     entry::{Entry, Hasher, UNIT_MS, UNITS_MAX},
     words::Words,
 };
-use crate::envelope;
+use crate::files::envelope;
 
 /// The transaction bits of a system flag, and what they are in a rollback.
 const TRANSACTION_MASK: i32 = 0x3 << 2;
@@ -123,6 +123,10 @@ pub struct KeyBuffer {
 }
 
 impl KeyBuffer {
+    pub fn limits(&self) -> BufferLimits {
+        self.limits
+    }
+
     /// An empty buffer for the messages from `from` on.
     pub fn new(limits: BufferLimits, from: u64) -> KeyBuffer {
         assert!(limits.block_entries > 0 && limits.sealed_max > 0);

@@ -12,7 +12,7 @@ use super::{
     run::{KeySegment, Run},
     sort::Sorting,
 };
-use crate::{
+use crate::files::{
     directory::{create_durably, numbered, remove_if_there},
     segment::log_word,
 };

@@ -15,9 +15,11 @@ use super::{
     run::{KeySegment, Run},
 };
 use crate::{
-    ReadError,
-    directory::remove_if_there,
-    segment::{BufferOf, FileOf},
+    api::errors::ReadError,
+    files::{
+        directory::remove_if_there,
+        segment::{BufferOf, FileOf},
+    },
 };
 
 /// Pages of a run that are read at once.

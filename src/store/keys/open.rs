@@ -11,7 +11,7 @@ use super::{
     page::{PAGE_ENTRIES, RunHeader, SegmentHeader, add_page_crc, pages_of, read_page},
     run::{KeySegment, Run},
 };
-use crate::{block::BlockError, directory::remove_if_there};
+use crate::files::{block::BlockError, directory::remove_if_there};
 
 /// Largest read of the check of a run.
 const READ_BLOCKS: usize = 256;

@@ -6,7 +6,7 @@ use ringmq_base::{
 };
 
 use super::entry::Entry;
-use crate::block::{BlockError, BlockReader, BlockWriter};
+use crate::files::block::{BlockError, BlockReader, BlockWriter};
 
 const SEGMENT_MAGIC: &[u8; 8] = b"RMQKEYS\0";
 const RUN_MAGIC: &[u8; 8] = b"RMQKRUN\0";

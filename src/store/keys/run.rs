@@ -14,7 +14,7 @@ use super::{
     entry::{Entry, UNIT_MS},
     page::{PAGE_ENTRIES, SegmentHeader, pages_of, read_page},
 };
-use crate::{ReadError, segment::FileOf};
+use crate::{api::errors::ReadError, files::segment::FileOf};
 
 /// Guesses before the range is halved in turn with them.
 const GUESSES: u32 = 3;

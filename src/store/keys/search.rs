@@ -8,7 +8,7 @@ use super::{
     buffer::{KeyBuffer, Wanted},
     run::{Budget, Run},
 };
-use crate::ReadError;
+use crate::api::errors::ReadError;
 
 /// What a search has still to look at. Holds the runs that were there when it began.
 pub struct Search<R: Runtime> {

@@ -10,14 +10,16 @@ use ringmq_base::limits::BLOCK_BYTES;
 use ringmq_io::{BlockBuffer as _, Disk as _, DiskError, File as _, OpenMode, Runtime};
 
 use crate::{
-    LogError,
-    block::{BlockError, BlockReader, BlockWriter},
-    directory::{create_complete, numbered},
-    envelope::{self, Envelope, Kind},
-    mark::{Mark, MarkFile},
-    segment::FileOf,
-    tail::{block_ceiling, block_floor},
-    zero::is_full,
+    api::errors::LogError,
+    files::{
+        block::{BlockError, BlockReader, BlockWriter},
+        directory::{create_complete, numbered},
+        envelope::{self, Envelope, Kind},
+        mark::{Mark, MarkFile},
+        segment::FileOf,
+    },
+    log::tail::{block_ceiling, block_floor},
+    tasks::prezero::is_full,
 };
 
 const MAGIC: &[u8; 8] = b"RMQMETA\0";

@@ -6,13 +6,17 @@ use ringmq_io::{Disk as _, File as _, OpenMode, Runtime};
 
 use super::file::{HEADER_BYTES, MetaFile, MetaHeader, NEW_NAME, file_name, parse_name, snapshot};
 use crate::{
-    OpenError,
-    block::BlockError,
-    directory::{create_durably, remove_if_there},
-    envelope::{self, Envelope, Kind, Reject},
-    mark::{self, Mark, MarkFile},
-    recovery::table::{Case, Ending, Found, Verdict},
-    tail::block_floor,
+    api::{
+        cases::{Case, Ending, Found, Verdict},
+        errors::OpenError,
+    },
+    files::{
+        block::BlockError,
+        directory::{create_durably, remove_if_there},
+        envelope::{self, Envelope, Kind, Reject},
+        mark::{self, Mark, MarkFile},
+    },
+    log::tail::block_floor,
 };
 
 type Opened<R> = (MetaFile<R>, MarkFile<R>, Vec<Vec<u8>>);

@@ -3,18 +3,17 @@
 use ringmq_base::record::Record;
 use ringmq_io::Runtime;
 
-use super::{
-    Candidate, OpenError,
-    table::{Case, Ending, Found, Verdict},
-    window::Window,
-};
+use super::{Candidate, OpenError, window::Window};
 use crate::{
-    envelope::{self, Envelope, Kind, Reject},
+    api::cases::{Case, Ending, Found, Verdict},
+    files::{
+        envelope::{self, Envelope, Kind, Reject},
+        mark::Mark,
+        segment::{HEADER_BYTES, Segment},
+    },
     index::{Location, load::Loaded},
     keys::{KeyBuffer, Noted},
-    mark::Mark,
-    segment::{HEADER_BYTES, Segment},
-    tail::block_floor,
+    log::tail::block_floor,
 };
 
 /// So many bytes of a segment without an intact record end the search for later records in it: no
@@ -94,7 +93,7 @@ pub async fn scan<R: Runtime>(
             return scan.judge(rest, position, found, what).await;
         }
         if at + 1 == candidates.len() {
-            let path = segment.path.with_file_name(crate::segment::file_name(segment.end()));
+            let path = segment.path.with_file_name(crate::files::segment::file_name(segment.end()));
             let found = "no such file, the log goes on there".to_string();
             let (from, to) = (segment.end(), segment.end());
             return Err(OpenError::Refused { case: Case::MissingSegment, path, from, to, found });
@@ -102,7 +101,7 @@ pub async fn scan<R: Runtime>(
     }
     let last = &candidates.last().expect("a log has a segment").segment;
     let (to, found) = (last.end(), format!("the snapshot goes on at {from}"));
-    let path = last.path.with_file_name(crate::segment::file_name(to));
+    let path = last.path.with_file_name(crate::files::segment::file_name(to));
     Err(OpenError::Refused { case: Case::MissingSegment, path, from: to, to, found })
 }
 
@@ -250,7 +249,7 @@ async fn find_proof<R: Runtime>(
         let segment = &candidate.segment;
         let begin = segment.start + HEADER_BYTES;
         let mut at = begin.max(position + envelope::ALIGNMENT as u64);
-        let mut window = Window::new(segment, crate::tail::block_floor(at));
+        let mut window = Window::new(segment, crate::log::tail::block_floor(at));
         let mut last_intact = at;
         while at - last_intact < GAP_BYTES_MAX {
             let bytes = window.at(at, envelope::BYTES).await?;

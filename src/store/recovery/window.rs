@@ -2,7 +2,7 @@
 
 use ringmq_io::{DiskError, File as _, Runtime};
 
-use crate::segment::Segment;
+use crate::files::segment::Segment;
 
 const READ_BYTES: usize = 1 << 20;
 

@@ -6,9 +6,11 @@ use ringmq_io::sim::{Sim, SimDisk};
 use super::*;
 use crate::{
     Case, OpenError,
-    block::BlockWriter,
-    envelope::{self, Envelope, Kind},
-    segment,
+    files::{
+        block::BlockWriter,
+        envelope::{self, Envelope, Kind},
+        segment,
+    },
 };
 
 const SEGMENT: &str = "store/log-000/00000000000000000000.seg";

@@ -12,7 +12,7 @@ use super::{
     cold::{filled, sweep, with_log},
     *,
 };
-use crate::pacing::ReadBudget;
+use crate::cache::pacing::ReadBudget;
 
 /// Sweeps, beside a writer or alone; the largest read of a segment, and the most bytes at a time.
 fn sweep_of(seed: u64, beside_writer: bool) -> (u64, u64) {

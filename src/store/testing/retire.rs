@@ -75,7 +75,7 @@ fn live_with(
 ) -> bool {
     let result = Sim::with_disk(seed, disk).try_run(async |runtime| {
         let (log, found) = open(&runtime, options, oracle).await.expect("opens");
-        assert_eq!(found.case.verdict(), crate::recovery::table::Verdict::Opens);
+        assert_eq!(found.case.verdict(), crate::api::cases::Verdict::Opens);
         check_promises(&log, oracle).await;
         check_mins(&log, mins);
         for _ in 0..rounds {

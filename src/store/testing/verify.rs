@@ -6,7 +6,7 @@ use ringmq_io::sim::{Fault, FaultRule, OperationKind, Sim, SimDisk};
 
 use super::*;
 use crate::{
-    Case, FileReport, MetaLog, OpenError, StoreReport, envelope::Envelope, keys::KeySizes,
+    Case, FileReport, MetaLog, OpenError, StoreReport, files::envelope::Envelope, keys::KeySizes,
     open_manifest, verify_store,
 };
 
@@ -72,7 +72,7 @@ fn damages(disk: &SimDisk) -> Vec<(String, &'static str, u64, u64)> {
 fn records(disk: &SimDisk, file: &Path) -> Vec<u64> {
     let bytes = disk.read_file(file).expect("is there");
     let name = file.file_name().expect("a name").to_string_lossy().into_owned();
-    let start = crate::segment::parse_name(&name).unwrap_or(0);
+    let start = crate::files::segment::parse_name(&name).unwrap_or(0);
     let mut at = BLOCK_BYTES;
     let mut found = Vec::new();
     while let Ok(envelope) = Envelope::open(&bytes[at..], start + at as u64) {

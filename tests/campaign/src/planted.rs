@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use ringmq_store::planted::{Planted, plant};
+use ringmq_store::injected_bugs::{Planted, plant};
 
 use crate::{
     errors, injuries,
@@ -53,28 +53,33 @@ const BUGS: [Bug; 7] = [
         Lie::ErrorsSwallowed,
         Hunter::Errors,
     ),
-    bug("skips the checksum", "src/store/planted.rs", Planted::ChecksumSkipped, Hunter::Injuries),
+    bug(
+        "skips the checksum",
+        "src/store/api/injected_bugs.rs",
+        Planted::ChecksumSkipped,
+        Hunter::Injuries,
+    ),
     bug(
         "accepts a torn tail",
-        "src/store/planted.rs",
+        "src/store/api/injected_bugs.rs",
         Planted::TornTailAccepted,
         Hunter::PowerCuts,
     ),
     bug(
         "shows messages ahead of the durable end",
-        "src/store/planted.rs",
+        "src/store/api/injected_bugs.rs",
         Planted::VisibleTooEarly,
         Hunter::PowerCuts,
     ),
     bug(
         "writes the index ahead of the durable log",
-        "src/store/planted.rs",
+        "src/store/api/injected_bugs.rs",
         Planted::IndexAhead,
         Hunter::PowerCuts,
     ),
     bug(
         "uses an offset again after a restart",
-        "src/store/planted.rs",
+        "src/store/api/injected_bugs.rs",
         Planted::OffsetReused,
         Hunter::PowerCuts,
     ),

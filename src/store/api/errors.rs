@@ -1,0 +1,99 @@
+//! What can go wrong, an enum for each kind of call. Every text says what, where and what to do.
+
+use std::{path::PathBuf, sync::Arc};
+
+use ringmq_io::DiskError;
+
+use crate::api::cases::Case;
+
+/// Why a store, a log or a metadata log was not opened. Nothing has been changed on disk.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    #[error(
+        "{path} is not empty and is not a RingMQ store (found {found}); give the store an empty \
+         directory of its own", path = path.display()
+    )]
+    Foreign { path: PathBuf, found: String },
+    #[error(
+        "{path} has format {found}, this program reads up to {supported}; start the version that \
+         wrote it, or a newer one", path = path.display()
+    )]
+    NewerFormat { path: PathBuf, found: u32, supported: u32 },
+    #[error(
+        "{path} is damaged: {found}; restore it from a copy, nothing was changed",
+        path = path.display()
+    )]
+    Manifest { path: PathBuf, found: String },
+    #[error(
+        "{label}: {path}, bytes {from}..{to}: {found}; {remedy}. Nothing was changed",
+        label = case.label(), path = path.display(), remedy = case.remedy()
+    )]
+    Refused { case: Case, path: PathBuf, from: u64, to: u64, found: String },
+    #[error("the queue index cannot be cut where retention has cut the log: {found}")]
+    Index { found: String },
+    #[error("option {option} is {value}, must be {must}")]
+    Option { option: &'static str, value: u64, must: &'static str },
+}
+
+/// Why a log stopped taking or confirming writes.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum LogError {
+    #[error(
+        "the log accepts no more writes since an operation of its device failed ({reason}); \
+         restart the broker when the device is sound"
+    )]
+    Fenced { reason: Arc<str> },
+    #[error(
+        "{path} cannot grow by {needed} bytes, {free} are free; free some space",
+        path = path.display()
+    )]
+    Full { needed: u64, free: u64, path: PathBuf },
+    #[error("a record of {size} bytes is larger than the limit of {limit}")]
+    TooLarge { size: usize, limit: usize },
+    #[error("the store is shutting down")]
+    ShuttingDown,
+}
+
+/// Why a message was not appended. Nothing of it is in the log.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum AppendError {
+    #[error("{backlog} bytes wait for the disk, the limit is {limit}; send again after a moment")]
+    Busy { backlog: usize, limit: usize },
+    /// Clears by itself when there is space again.
+    #[error(
+        "{path} cannot grow by {needed} bytes, {free} are free; free some space",
+        path = path.display()
+    )]
+    Full { needed: u64, free: u64, path: PathBuf },
+    #[error(
+        "the log accepts no more writes since an operation of its device failed ({reason}); \
+         restart the broker when the device is sound"
+    )]
+    Fenced { reason: Arc<str> },
+    #[error("{what} has {size} bytes, the limit is {limit}")]
+    TooLarge { what: &'static str, size: usize, limit: usize },
+    #[error("the store is shutting down")]
+    ShuttingDown,
+}
+
+/// Why messages were not read. Nothing wrong is ever handed out.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    #[error(
+        "damaged message in {path}, log bytes {from}..{to}: {found}; skip its offset or restore \
+         the file", path = path.display()
+    )]
+    Damaged { path: PathBuf, from: u64, to: u64, found: String },
+    /// A key segment; messages may be missing from what a search found.
+    #[error(
+        "damaged key index in {path}, bytes {from}..{to}: {found}; the run is not used any more, \
+         remove the file to have its messages indexed again", path = path.display()
+    )]
+    DamagedKeys { path: PathBuf, from: u64, to: u64, found: String },
+    #[error("log bytes {from}..{to} are not in the store any more")]
+    Removed { from: u64, to: u64 },
+}

@@ -1,0 +1,168 @@
+//! What the tasks of a log have in common.
+
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+};
+
+use ringmq_io::{DiskError, Runtime, signal::Notify};
+
+use crate::{
+    api::{
+        errors::LogError,
+        options::{LogOptions, Sink},
+    },
+    cache::{Cache, pacing::Pacing},
+    files::{
+        mark::{Mark, MarkFile},
+        segment::Segment,
+    },
+    index::{files::IndexFiles, read::PageCache},
+    keys::KeyFiles,
+    log::state::{Phase, State},
+    retire::Spares,
+    tasks::{index_writes::Progress, prezero::Zeroing, scrub::Scrub},
+};
+
+pub struct Shared<R: Runtime, S: Sink> {
+    pub runtime: R,
+    pub options: LogOptions,
+    pub sink: S,
+    pub state: RefCell<State<S::Ticket>>,
+    /// In order of position; at least one.
+    pub segments: RefCell<Vec<Rc<Segment<R>>>>,
+    pub mark: MarkFile<R>,
+    pub zeroing: Zeroing,
+    pub cache: Rc<Cache>,
+    pub pacing: Pacing,
+    pub scrub: Scrub,
+    pub index_files: RefCell<IndexFiles<R>>,
+    pub pages: PageCache,
+    pub progress: Cell<Progress>,
+    /// A snapshot is to be made as soon as possible.
+    pub snapshot_wanted: Cell<bool>,
+    /// There may be pages or a snapshot to write, or the phase changed.
+    pub index_work: Notify,
+    pub spares: Spares,
+    pub key_files: KeyFiles<R>,
+    /// There may be work for the key index, or the phase changed.
+    pub key_work: Rc<Notify>,
+    /// Something was appended, or the phase changed.
+    pub appended: Notify,
+    /// Something was written, or the phase changed.
+    pub published: Notify,
+    /// The space task should look again.
+    pub space: Notify,
+    /// Room for appends may be there again, or the phase changed.
+    pub room: Notify,
+    /// A task ended an operation or itself.
+    pub idle: Notify,
+    /// Operations of the background tasks on their way, and the flusher while it runs.
+    pub operations: Cell<usize>,
+}
+
+/// Counts an operation that closing the log has to wait for.
+pub struct Operation<'a, R: Runtime, S: Sink>(&'a Shared<R, S>);
+
+impl<'a, R: Runtime, S: Sink> Operation<'a, R, S> {
+    /// Ends, when dropped, an operation that was counted before.
+    pub fn adopt(shared: &'a Shared<R, S>) -> Self {
+        assert!(shared.operations.get() > 0);
+        Operation(shared)
+    }
+}
+
+impl<R: Runtime, S: Sink> Drop for Operation<'_, R, S> {
+    fn drop(&mut self) {
+        self.0.operations.set(self.0.operations.get() - 1);
+        self.0.idle.notify();
+    }
+}
+
+impl<R: Runtime, S: Sink> Shared<R, S> {
+    /// The only way to give up: everything that waits is told, once.
+    pub fn fence(&self, error: &DiskError) {
+        let fenced = self.state.borrow_mut().fence(&error.to_string());
+        let Some((error, mut tickets)) = fenced else {
+            return;
+        };
+        tracing::error!(log = %self.options.log, %error, "log fenced");
+        self.sink.failed(&error, &mut tickets);
+        self.phase_changed();
+    }
+
+    pub fn phase_changed(&self) {
+        let events = [&self.appended, &self.published, &self.space, &self.room, &self.idle];
+        for event in events.into_iter().chain([&self.index_work, &*self.key_work]) {
+            event.notify();
+        }
+        self.scrub.changed.notify();
+        self.zeroing.changed.notify();
+        self.zeroing.wake.notify();
+    }
+
+    /// `None` when nothing new may be started.
+    pub fn begin(&self) -> Option<Operation<'_, R, S>> {
+        let open = self.state.borrow().is_open();
+        open.then(|| {
+            self.operations.set(self.operations.get() + 1);
+            Operation(self)
+        })
+    }
+
+    pub fn is_open(&self) -> bool {
+        self.state.borrow().is_open()
+    }
+
+    pub fn segment_at(&self, position: u64) -> Option<Rc<Segment<R>>> {
+        let segments = self.segments.borrow();
+        let after = segments.partition_point(|segment| segment.start <= position);
+        let segment = segments.get(after.checked_sub(1)?)?;
+        (position < segment.end()).then(|| segment.clone())
+    }
+
+    pub fn fenced(&self) -> Option<LogError> {
+        match &self.state.borrow().phase {
+            Phase::Fenced(reason) => Some(LogError::Fenced { reason: reason.clone() }),
+            _ => None,
+        }
+    }
+
+    /// Notes what is stable.
+    pub async fn write_mark(&self, clean: bool) -> Result<(), DiskError> {
+        self.write_mark_from(0, clean).await
+    }
+
+    /// Notes what is stable, and that the log begins at `first` if not yet later.
+    pub async fn write_mark_from(&self, first: u64, clean: bool) -> Result<(), DiskError> {
+        let _turn = self.mark.turn().await;
+        let mark = {
+            let state = self.state.borrow();
+            Mark {
+                position: state.stable,
+                first: first.max(self.mark.last().first),
+                epoch: state.epoch,
+                clean,
+                ..self.mark.last()
+            }
+        };
+        self.mark.write(mark).await
+    }
+
+    /// Syncs what was written and not synced; `stable` follows.
+    pub async fn sync(&self) -> Result<(), DiskError> {
+        let written = self.state.borrow().written;
+        let dirty: Vec<_> =
+            self.segments.borrow().iter().filter(|segment| segment.dirty.take()).cloned().collect();
+        for segment in dirty {
+            let filler = segment.filler.borrow().clone();
+            if let Some(file) = filler {
+                ringmq_io::File::sync(&*file).await?;
+            }
+            self.state.borrow_mut().counters.syncs += 1;
+        }
+        let mut state = self.state.borrow_mut();
+        state.stable = state.stable.max(written);
+        Ok(())
+    }
+}

@@ -1,0 +1,352 @@
+//! What a log knows, and the append. Nothing here waits.
+//!
+//! Positions in order: `stable <= written <= position <= allocated`. `written` is what is
+//! acknowledged and visible; `stable` is what a power cut cannot take.
+
+use std::{collections::VecDeque, path::PathBuf, sync::Arc, time::Duration};
+
+use ringmq_base::{
+    LogId, LogPosition, PhysicalOffset,
+    limits::PROPERTIES_BYTES_MAX,
+    record::{NewRecord, Placement},
+};
+
+use crate::{
+    api::{
+        counters::{Counters, Queued},
+        errors::{AppendError, LogError},
+        injected_bugs,
+        read_plan::Appended,
+    },
+    files::{
+        envelope::{self, Envelope, Kind},
+        segment::HEADER_BYTES,
+    },
+    index::{Index, Location, Place, QueueHandle},
+    keys::{KeyBuffer, Noted},
+    log::tail::{Batch, Tail},
+};
+
+#[derive(Clone, Debug)]
+pub enum Phase {
+    Open,
+    /// Appends are refused, what was appended is still written.
+    Closing,
+    /// An operation of the device failed; nothing is written any more.
+    Fenced(Arc<str>),
+}
+
+/// A segment as far as appends go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Space {
+    pub start: u64,
+    pub end: u64,
+    /// Appends may fill the log up to here.
+    pub allocated: u64,
+}
+
+/// The disk could not give more space.
+#[derive(Clone, Debug)]
+pub struct Full {
+    pub needed: u64,
+    pub free: u64,
+    pub path: PathBuf,
+}
+
+pub struct State<T> {
+    pub log: LogId,
+    pub epoch: u32,
+    pub phase: Phase,
+    pub tail: Tail,
+    pub index: Index,
+    pub keys: KeyBuffer,
+    /// By the position that has to be written for them, ascending.
+    pub tickets: VecDeque<(u64, T)>,
+    /// Watched queues with a new message, by the position that makes it visible.
+    pub arriving: Vec<(u64, QueueHandle)>,
+    /// The segment that appends go to, and those behind it.
+    pub spaces: VecDeque<Space>,
+    /// Where records of one segment end and those of the next begin, as far as not stable.
+    pub turns: VecDeque<(u64, u64)>,
+    pub full: Option<Full>,
+    /// When an append was refused for want of space and the space task has not tried since.
+    pub wants_space: bool,
+    /// Start of the first segment.
+    pub first: u64,
+    pub stable: u64,
+    pub written: u64,
+    /// Where the next append goes.
+    pub position: u64,
+    pub backlog: usize,
+    pub backlog_max: usize,
+    pub record_max: usize,
+    pub last_timestamp: i64,
+    /// Messages written, counted since the log was opened.
+    pub written_messages: u64,
+    pub counters: Counters,
+}
+
+/// What a completed write means for others.
+pub struct Published<T> {
+    pub tickets: Vec<T>,
+    pub arrived: Vec<QueueHandle>,
+}
+
+impl<T> State<T> {
+    /// Encodes a record at the end of the log; it is neither durable nor visible yet.
+    #[inline]
+    pub fn append(
+        &mut self,
+        queue: QueueHandle,
+        record: &NewRecord<'_>,
+        tags_code: i64,
+        now_ms: i64,
+    ) -> Result<Appended, AppendError> {
+        let size = record.size();
+        let stride = envelope::stride(size);
+        self.admit(record, size, stride)?;
+        self.place(stride)?;
+        let position = self.position;
+        let record_position = position + envelope::BYTES as u64;
+        let physical = PhysicalOffset::new(self.log, LogPosition(record_position));
+        self.last_timestamp = self.last_timestamp.max(now_ms);
+        let entries = self.index.queue(queue);
+        assert!(entries.is(record.topic, record.queue_id), "an append to another queue");
+        entries.prefetch_entry();
+        let placement = Placement {
+            queue_offset: injected_bugs::offset(
+                entries.next(),
+                self.epoch > 1 && self.counters.appends == 0,
+            ),
+            physical_offset: physical.get(),
+            store_timestamp: self.last_timestamp,
+        };
+        let out = self.tail.extend(position, stride);
+        record.encode(&mut out[envelope::BYTES..envelope::BYTES + size], &placement);
+        let unstable = position - self.stable;
+        Envelope::new(Kind::Message, size, self.epoch, tags_code, unstable).seal(out, position);
+        let record_end = envelope::BYTES + size;
+        self.keys.note(&Noted {
+            topic: record.topic,
+            sys_flag: record.sys_flag,
+            properties: &out[record_end - record.properties_bytes()..record_end],
+            position: record_position,
+            end: position + stride as u64,
+            store_timestamp: placement.store_timestamp,
+        });
+        self.tail.count_message();
+        // The size fits: `admit` has compared it with a limit of 16 MiB.
+        self.position = position + stride as u64;
+        if entries.watched {
+            entries.watched = false;
+            self.arriving.push((self.position, queue));
+        }
+        self.index
+            .push(queue, Location { position: record_position, size: size as u32, tags_code });
+        self.backlog += stride;
+        self.counters.appends += 1;
+        self.counters.append_bytes += stride as u64;
+        let (queue_offset, store_timestamp) = (placement.queue_offset, placement.store_timestamp);
+        Ok(Appended { queue_offset, physical, size, store_timestamp })
+    }
+
+    #[inline]
+    fn admit(
+        &mut self,
+        record: &NewRecord<'_>,
+        size: usize,
+        stride: usize,
+    ) -> Result<(), AppendError> {
+        match &self.phase {
+            Phase::Open => {}
+            Phase::Closing => return Err(AppendError::ShuttingDown),
+            Phase::Fenced(reason) => {
+                return Err(AppendError::Fenced { reason: reason.clone() });
+            }
+        }
+        let limits = [
+            ("a message record", size, self.record_max),
+            ("the property string", record.properties_bytes(), PROPERTIES_BYTES_MAX),
+            ("the topic name", record.topic.len(), usize::from(u16::MAX)),
+        ];
+        for (what, size, limit) in limits {
+            if size > limit {
+                return Err(AppendError::TooLarge { what, size, limit });
+            }
+        }
+        // A record larger than the limit is let in when nothing else waits.
+        if self.backlog > 0 && self.backlog + stride > self.backlog_max {
+            self.counters.refused_busy += 1;
+            let limit = self.backlog_max;
+            return Err(AppendError::Busy { backlog: self.backlog, limit });
+        }
+        Ok(())
+    }
+
+    /// Makes `position` a place where `stride` bytes and an end of segment fit.
+    #[inline]
+    fn place(&mut self, stride: usize) -> Result<(), AppendError> {
+        let need = (stride + envelope::BYTES) as u64;
+        let space = self.spaces.front();
+        if space.is_some_and(|space| self.position + need <= space.allocated) {
+            return Ok(());
+        }
+        self.place_in_next(need)
+    }
+
+    #[cold]
+    fn place_in_next(&mut self, need: u64) -> Result<(), AppendError> {
+        loop {
+            let space = *self.spaces.front().expect("there is always a segment");
+            if self.position + need <= space.allocated {
+                return Ok(());
+            }
+            let ends = self.position + need > space.end
+                && self.position + envelope::BYTES as u64 <= space.allocated;
+            let next = self.spaces.get(1).copied();
+            match next.filter(|_| ends) {
+                Some(next) => self.leave_segment(next),
+                None => return Err(self.no_space()),
+            }
+        }
+    }
+
+    /// Ends the segment and goes on at the start of the next.
+    fn leave_segment(&mut self, next: Space) {
+        let out = self.tail.extend(self.position, envelope::BYTES);
+        let unstable = self.position - self.stable;
+        Envelope::new(Kind::EndOfSegment, 0, self.epoch, 0, unstable).seal(out, self.position);
+        self.backlog += envelope::BYTES;
+        let end = self.position + envelope::BYTES as u64;
+        self.position = next.start + HEADER_BYTES;
+        self.turns.push_back((end, self.position));
+        self.spaces.pop_front();
+    }
+
+    fn no_space(&mut self) -> AppendError {
+        self.wants_space = true;
+        match &self.full {
+            Some(Full { needed, free, path }) => {
+                self.counters.refused_full += 1;
+                AppendError::Full { needed: *needed, free: *free, path: path.clone() }
+            }
+            None => {
+                // Space is on its way: it is allocated far ahead of the tail.
+                self.counters.refused_busy += 1;
+                AppendError::Busy { backlog: self.backlog, limit: self.backlog_max }
+            }
+        }
+    }
+
+    /// Where a replay begins that is to find all that is not stable: at a record, or where the next
+    /// one will be.
+    pub fn replay_position(&mut self) -> u64 {
+        while self.turns.front().is_some_and(|(end, _)| *end < self.stable) {
+            self.turns.pop_front();
+        }
+        match self.turns.front() {
+            Some((end, next)) if *end == self.stable => *next,
+            _ => self.stable,
+        }
+    }
+
+    /// Allocated bytes ahead of the next append.
+    pub fn space_ahead(&self) -> u64 {
+        let ahead = |space: &Space| space.allocated - space.start.max(self.position);
+        self.spaces.iter().filter(|space| space.allocated > self.position).map(ahead).sum()
+    }
+
+    /// What was appended and is not written yet.
+    pub fn queued(&self) -> Queued {
+        Queued {
+            messages: self.counters.appends - self.written_messages,
+            bytes: self.backlog as u64,
+        }
+    }
+
+    /// Takes note of a completed write; everything before `batch.end` is visible from now on.
+    pub fn publish(&mut self, batch: Batch, durable: bool, tickets: Vec<T>) -> Published<T> {
+        assert!(batch.end > self.written && batch.end <= self.position);
+        // The queue is longest before a write takes from it.
+        self.counters.queued_max = self.counters.queued_max.max(self.queued());
+        self.written = batch.end;
+        if durable {
+            self.stable = batch.end;
+        }
+        self.backlog -= (batch.end - batch.from) as usize;
+        self.note_batch(batch.messages - self.written_messages);
+        self.written_messages = batch.messages;
+        let mut published = Published { tickets, arrived: Vec::new() };
+        let due = self.tickets.partition_point(|(end, _)| *end <= batch.end);
+        published.tickets.extend(self.tickets.drain(..due).map(|(end, ticket)| {
+            assert!(end <= self.written, "acknowledged before it was written");
+            ticket
+        }));
+        if !self.arriving.is_empty() {
+            let arrived = &mut published.arrived;
+            self.arriving.retain(|(end, queue)| {
+                let visible = *end <= batch.end;
+                if visible {
+                    arrived.push(*queue);
+                }
+                !visible
+            });
+        }
+        self.tail.evict(self.written);
+        published
+    }
+
+    fn note_batch(&mut self, messages: u64) {
+        // 1, 2..=4, 5..=16, ... : a row for each power of four.
+        let row =
+            (messages.saturating_sub(1).checked_ilog2().map_or(0, |log| log / 2 + 1)) as usize;
+        let rows = self.counters.batch_messages.len();
+        self.counters.batch_messages[row.min(rows - 1)] += 1;
+    }
+
+    pub fn note_write(&mut self, bytes: usize, took: Duration) {
+        self.counters.writes += 1;
+        self.counters.write_bytes += bytes as u64;
+        self.counters.write_latency.note(took);
+    }
+
+    /// Fences the log; the tickets that will never be acknowledged come back the first time.
+    pub fn fence(&mut self, reason: &str) -> Option<(LogError, Vec<T>)> {
+        if matches!(self.phase, Phase::Fenced(_)) {
+            return None;
+        }
+        let reason: Arc<str> = reason.into();
+        self.phase = Phase::Fenced(reason.clone());
+        let tickets = self.tickets.drain(..).map(|(_, ticket)| ticket).collect();
+        self.arriving.clear();
+        Some((LogError::Fenced { reason }, tickets))
+    }
+
+    pub fn is_fenced(&self) -> bool {
+        matches!(self.phase, Phase::Fenced(_))
+    }
+
+    pub fn is_open(&self) -> bool {
+        matches!(self.phase, Phase::Open)
+    }
+
+    /// A queue's visible end.
+    pub fn max(&mut self, queue: QueueHandle) -> i64 {
+        let written = injected_bugs::visible_end(self.written, self.position);
+        self.index.queue(queue).visible(written)
+    }
+
+    pub fn watch(&mut self, queue: QueueHandle) {
+        let written = self.written;
+        let entries = self.index.queue(queue);
+        let visible = entries.visible(written);
+        match entries.place(visible) {
+            // What is not visible yet is in memory.
+            Some(Place::Memory(next)) if self.arriving.iter().all(|(_, other)| *other != queue) => {
+                self.arriving.push((next.end(), queue));
+            }
+            Some(_) => {}
+            None => entries.watched = true,
+        }
+    }
+}

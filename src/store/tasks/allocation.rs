@@ -1,0 +1,215 @@
+//! Keeps allocated space ahead of the tail: grows the last segment step by step and creates the
+//! next one before it is needed. Appends go only into space that is allocated, so a full disk
+//! refuses appends and fails no write. What is only ahead of need never takes the last bytes of a
+//! disk.
+
+use std::{path::PathBuf, rc::Rc, time::Duration};
+
+use ringmq_io::{Disk as _, DiskError, File as _, Runtime};
+
+use crate::{
+    api::options::Sink,
+    files::segment::{self, HEADER_BYTES, Header, Segment},
+    log::{
+        inner::Shared,
+        state::{Full, Space},
+        tail::block_floor,
+    },
+    retire::{adopt_spares, discard_spare, take_spare},
+    tasks::prezero::is_full,
+};
+
+/// First step of an empty log, small so that it starts at once.
+pub const FIRST_BYTES: u64 = 1 << 20;
+/// Of the free bytes of a disk that nobody is waiting for, so many are left alone, or 1/64 of the
+/// disk if that is less.
+const LAST_BYTES_MAX: u64 = 256 << 20;
+/// After the disk was found full: earliest next try.
+const RETRY: Duration = Duration::from_millis(100);
+/// So many times [`RETRY`] if nobody wants space meanwhile.
+const IDLE_RETRIES: usize = 10;
+
+enum Step {
+    Grow { space: Space, to: u64 },
+    Create { start: u64, allocate: u64 },
+}
+
+pub async fn run<R: Runtime, S: Sink>(shared: Rc<Shared<R, S>>) {
+    if let Some(_operation) = shared.begin()
+        && let Err(error) = adopt_spares(&shared).await
+    {
+        tracing::warn!(%error, "spare segments of an earlier start are not used");
+    }
+    loop {
+        let Some(step) = next_step(&shared) else {
+            shared.space.wait().await;
+            if !shared.is_open() {
+                return;
+            }
+            continue;
+        };
+        let Some(operation) = shared.begin() else {
+            return;
+        };
+        let Some(step) = affordable(&shared, step).await else {
+            drop(operation);
+            wait_to_retry(&shared).await;
+            continue;
+        };
+        let result = take(&shared, &step).await;
+        drop(operation);
+        match result {
+            Ok(()) => {
+                shared.state.borrow_mut().full = None;
+                shared.state.borrow_mut().wants_space = false;
+                shared.room.notify();
+                shared.zeroing.wake.notify();
+            }
+            Err(error) if is_full(&error) => {
+                note_full(&shared, &step, &error).await;
+                wait_to_retry(&shared).await;
+            }
+            Err(error) => shared.fence(&error),
+        }
+        if !shared.is_open() {
+            return;
+        }
+    }
+}
+
+/// Space on a disk comes back without a sign: looks again soon if an append was refused, else now
+/// and then, so that the next append finds room.
+async fn wait_to_retry<R: Runtime, S: Sink>(shared: &Shared<R, S>) {
+    for _ in 0..IDLE_RETRIES {
+        shared.runtime.sleep(RETRY).await;
+        if !shared.is_open() || shared.state.borrow().wants_space {
+            return;
+        }
+    }
+}
+
+fn next_step<R: Runtime, S: Sink>(shared: &Shared<R, S>) -> Option<Step> {
+    let state = shared.state.borrow();
+    let ahead = shared.options.zero_ahead_bytes;
+    let last = *state.spaces.back()?;
+    if state.space_ahead() >= ahead && !state.wants_space {
+        return None;
+    }
+    // Of a disk that was found full, less is asked.
+    let ahead = if state.full.is_some() { ahead.min(FIRST_BYTES) } else { ahead };
+    if let Some(space) = state.spaces.iter().copied().find(|space| space.allocated < space.end) {
+        return Some(Step::Grow { space, to: space.end.min(space.allocated + ahead) });
+    }
+    if state.spaces.len() > 1 {
+        return None;
+    }
+    let allocate = shared.options.segment_bytes.min(HEADER_BYTES + ahead);
+    Some(Step::Create { start: last.end, allocate })
+}
+
+/// The step, made smaller when the disk has little left; `None` if nobody waits for it and it would
+/// take of the last bytes of the disk, which are for appends.
+async fn affordable<R: Runtime, S: Sink>(shared: &Shared<R, S>, step: Step) -> Option<Step> {
+    let reuses = matches!(step, Step::Create { .. }) && shared.spares.any();
+    if reuses || shared.state.borrow().full.is_some() {
+        return Some(step);
+    }
+    let asked = step.bytes();
+    let space = shared.runtime.disk().space(&shared.options.directory).await;
+    // A disk that does not tell is asked for the space itself.
+    let Ok((free, total)) = space else {
+        return Some(step);
+    };
+    let spare = free.saturating_sub((total / 64).min(LAST_BYTES_MAX));
+    if spare >= asked * 8 {
+        return Some(step);
+    }
+    let bytes = block_floor(spare / 8).max(FIRST_BYTES).min(asked);
+    let needed = shared.state.borrow().wants_space;
+    (needed || spare >= bytes).then(|| step.of(bytes))
+}
+
+impl Step {
+    fn bytes(&self) -> u64 {
+        match *self {
+            Step::Grow { space, to } => to - space.allocated,
+            Step::Create { allocate, .. } => allocate,
+        }
+    }
+
+    fn of(self, bytes: u64) -> Step {
+        match self {
+            Step::Grow { space, to } => Step::Grow { space, to: to.min(space.allocated + bytes) },
+            Step::Create { start, allocate } => {
+                Step::Create { start, allocate: allocate.min(bytes) }
+            }
+        }
+    }
+}
+
+/// The next segment, made of a spare if there is one, and whether it was.
+async fn next_segment<R: Runtime, S: Sink>(
+    shared: &Shared<R, S>,
+    start: u64,
+    allocate: u64,
+) -> Result<(PathBuf, Header, bool), DiskError> {
+    let (disk, options) = (shared.runtime.disk(), &shared.options);
+    let epoch = shared.state.borrow().epoch;
+    if let Some(spare) = take_spare(shared) {
+        match segment::recycle(disk, options, epoch, start, &spare).await {
+            Ok((path, header)) => return Ok((path, header, true)),
+            Err(error) => {
+                tracing::warn!(%error, "a spare segment cannot be used");
+                discard_spare(shared, &spare).await;
+            }
+        }
+    }
+    let (path, header) = segment::create(disk, options, epoch, start, allocate).await?;
+    Ok((path, header, false))
+}
+
+async fn take<R: Runtime, S: Sink>(shared: &Shared<R, S>, step: &Step) -> Result<(), DiskError> {
+    match *step {
+        Step::Grow { space, to } => {
+            let segment = shared.segment_at(space.start).expect("spaces are open segments");
+            let filler = segment.filler.borrow().clone();
+            let file = filler.expect("segments that appends may go to are open for writing");
+            file.allocate(space.allocated - space.start, to - space.allocated).await?;
+            let mut state = shared.state.borrow_mut();
+            let grown = state.spaces.iter_mut().find(|other| other.start == space.start);
+            // Appends may have left the segment meanwhile.
+            if let Some(grown) = grown {
+                grown.allocated = to;
+            }
+        }
+        Step::Create { start, allocate } => {
+            let (path, header, recycled) = next_segment(shared, start, allocate).await?;
+            let (disk, options) = (shared.runtime.disk(), &shared.options);
+            let segment = Segment::open(disk, path, &header).await?;
+            segment.open_for_writing(disk, options.flush).await?;
+            let end = segment.end();
+            let allocated = if recycled { end } else { start + allocate };
+            let space = Space { start, end, allocated };
+            if recycled {
+                shared.zeroing.skip_segment(start);
+                shared.state.borrow_mut().counters.recycled_segments += 1;
+            }
+            shared.segments.borrow_mut().push(Rc::new(segment));
+            shared.state.borrow_mut().spaces.push_back(space);
+        }
+    }
+    Ok(())
+}
+
+async fn note_full<R: Runtime, S: Sink>(shared: &Shared<R, S>, step: &Step, error: &DiskError) {
+    let (free, _) = shared.runtime.disk().space(&shared.options.directory).await.unwrap_or((0, 0));
+    let needed = step.bytes();
+    let mut state = shared.state.borrow_mut();
+    if state.full.is_none() {
+        tracing::warn!(log = %state.log, %error, free, "no space for the log, appends are refused");
+    }
+    state.full = Some(Full { needed, free, path: error.path.clone() });
+    state.wants_space = false;
+    drop(state);
+    shared.room.notify();
+}
