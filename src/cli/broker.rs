@@ -55,6 +55,9 @@ pub fn start(
     let store = config.store_path_root_dir.clone();
     let lock = lock_directory(&store)?;
     gate::check(Some(&store), shards)?;
+    if shards > cores {
+        tracing::warn!(shards, cpus = cores, "more shards than CPUs: they share them, not pinned");
+    }
     let broker = ringmq_broker::start(config, &cpus).map_err(|error| anyhow!("{error}"))?;
     let facts = &broker.facts;
     tracing::info!(

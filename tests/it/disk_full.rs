@@ -1,5 +1,5 @@
 //! A real file system that runs full, and a device that is slow: 256 MiB of ext4 on a loop device.
-//! Needs root, mkfs.ext4 and loop devices; says so and passes where it may not.
+//! Needs root, mkfs.ext4, loop devices and a controller of block devices.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -13,8 +13,15 @@ use ringmq_campaign::checker::{Checker, Queue};
 use ringmq_campaign::messages::{Lengths, Sent};
 
 use crate::client::{Client, Reply};
+use crate::needs::needs;
 use crate::process;
 use crate::server::{Server, Settings};
+use crate::shards::for_shards;
+
+for_shards!(
+    a_full_disk_refuses_with_a_reason_loses_nothing_and_goes_on_by_itself,
+    a_slow_disk_delays_acknowledgements_and_loses_nothing,
+);
 
 const IMAGE_BYTES: u64 = 256 << 20;
 const TOPIC: &str = "full";
@@ -150,24 +157,23 @@ impl Producer {
     }
 }
 
-/// Takes little of the disk at a time, so that the ballast is what fills it.
-fn start(mount: &Mount) -> Server {
-    let bytes = |mebibytes: u64| (mebibytes << 20).to_string();
-    let extra = vec![("mapedFileSizeCommitLog", bytes(16)), ("zeroAheadBytes", bytes(4))];
-    Server::start(mount.path(), &Settings { shards: 1, sync_flush: true, extra })
+/// Each log has one segment, which is written to and thus never deleted.
+fn start(mount: &Mount, shards: u32) -> Server {
+    let settings = Settings { shards, sync_flush: true, ..Settings::default() };
+    let server = Server::start(mount.path(), &settings);
+    for part in ["No space left on device", "disk nearly full", "disk fills up"] {
+        server.process.allows(part);
+    }
+    server
 }
 
-fn skipped(reason: &str) {
-    println!("skipped: {reason}");
-}
-
-#[test]
-fn a_full_disk_refuses_with_a_reason_loses_nothing_and_goes_on_by_itself() {
-    let mount = match Mount::new("disk-full") {
-        Ok(mount) => mount,
-        Err(reason) => return skipped(&reason),
+fn a_full_disk_refuses_with_a_reason_loses_nothing_and_goes_on_by_itself(shards: u32) {
+    let Some(mount) = needs("a_full_disk_refuses", Mount::new("disk-full")) else {
+        return;
     };
-    let mut server = start(&mount);
+    let mut server = start(&mount, shards);
+    // whichever notices first, as below
+    server.process.expects(" are refused");
     let mut client = server.client();
     let queues = QUEUES.unsigned_abs();
     client.create_topic(TOPIC, queues).expect("the broker serves").expect(0);
@@ -203,7 +209,7 @@ fn a_full_disk_refuses_with_a_reason_loses_nothing_and_goes_on_by_itself() {
     server.process.kill9();
     mount.free();
     drop(server);
-    let server = start(&mount);
+    let server = start(&mount, shards);
     producer.check(&mut server.client());
 }
 
@@ -217,9 +223,10 @@ struct Throttle {
 
 impl Throttle {
     fn new(device: u64, pid: u32) -> Result<Throttle, String> {
+        // after the process in it: tests run side by side
         let root = Path::new("/sys/fs/cgroup");
         let device = format!("{}:{}", nix::sys::stat::major(device), nix::sys::stat::minor(device));
-        let name = format!("ringmq-test-{}", std::process::id());
+        let name = format!("ringmq-test-{pid}");
         let controllers = fs::read_to_string(root.join("cgroup.controllers")).unwrap_or_default();
         let (group, limit, value) = if controllers.contains("io") {
             let value = format!("{device} wbps={SLOW_BYTES_A_SECOND}");
@@ -256,17 +263,15 @@ impl Drop for Throttle {
     }
 }
 
-#[test]
-fn a_slow_disk_delays_acknowledgements_and_loses_nothing() {
-    let mount = match Mount::new("disk-slow") {
-        Ok(mount) => mount,
-        Err(reason) => return skipped(&reason),
+fn a_slow_disk_delays_acknowledgements_and_loses_nothing(shards: u32) {
+    const NAME: &str = "a_slow_disk_delays";
+    let Some(mount) = needs(NAME, Mount::new("disk-slow")) else {
+        return;
     };
     let device = fs::metadata(mount.store()).expect("it is mounted").dev();
-    let mut server = start(&mount);
-    let throttle = match Throttle::new(device, server.process.pid()) {
-        Ok(throttle) => throttle,
-        Err(reason) => return skipped(&reason),
+    let mut server = start(&mount, shards);
+    let Some(throttle) = needs(NAME, Throttle::new(device, server.process.pid())) else {
+        return;
     };
     let mut client = server.client();
     let queues = QUEUES.unsigned_abs();
@@ -285,6 +290,6 @@ fn a_slow_disk_delays_acknowledgements_and_loses_nothing() {
     producer.check(&mut client);
     server.process.kill9();
     drop(server);
-    let server = start(&mount);
+    let server = start(&mount, shards);
     producer.check(&mut server.client());
 }

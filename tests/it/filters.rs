@@ -5,6 +5,13 @@ use ringmq_remoting::codes::{pull_flag, request, response};
 use crate::client::{Client, GROUP, Reply, records};
 use crate::process;
 use crate::server::{Server, Settings};
+use crate::shards::for_shards;
+
+for_shards!(
+    a_sql_subscription_brings_the_messages_it_names,
+    a_waiting_pull_is_answered_by_a_message_that_it_wants,
+    a_wrong_expression_is_told_and_sql_can_be_off,
+);
 
 fn send(client: &mut Client, topic: &str, body: &str, properties: &str) {
     let fields = [
@@ -60,10 +67,9 @@ fn server(directory: &std::path::Path, shards: u32, filter: bool) -> Server {
     Server::start(directory, &Settings { shards, extra, ..Settings::default() })
 }
 
-#[test]
-fn a_sql_subscription_brings_the_messages_it_names() {
+fn a_sql_subscription_brings_the_messages_it_names(shards: u32) {
     let directory = process::directory("sql");
-    let mut server = server(directory.path(), 2, true);
+    let mut server = server(directory.path(), shards, true);
     let mut client = server.client();
     for topic in ["one", "two"] {
         client.create_topic(topic, 1).expect("the broker serves").expect(0);
@@ -78,7 +84,7 @@ fn a_sql_subscription_brings_the_messages_it_names() {
             // from disk now
             server.process.kill9();
             drop(server);
-            server = self::server(directory.path(), 1, true);
+            server = self::server(directory.path(), shards, true);
             client = server.client();
         }
         for topic in ["one", "two"] {
@@ -97,10 +103,9 @@ fn a_sql_subscription_brings_the_messages_it_names() {
     }
 }
 
-#[test]
-fn a_waiting_pull_is_answered_by_a_message_that_it_wants() {
+fn a_waiting_pull_is_answered_by_a_message_that_it_wants(shards: u32) {
     let directory = process::directory("sql-wait");
-    let server = server(directory.path(), 1, true);
+    let server = server(directory.path(), shards, true);
     let (mut client, mut producer) = (server.client(), server.client());
     client.create_topic("wait", 1).expect("the broker serves").expect(0);
     pull(&mut client, "wait", 0, "n > 5");
@@ -116,10 +121,9 @@ fn a_waiting_pull_is_answered_by_a_message_that_it_wants() {
     assert_eq!(reply.number("nextBeginOffset"), 3);
 }
 
-#[test]
-fn a_wrong_expression_is_told_and_sql_can_be_off() {
+fn a_wrong_expression_is_told_and_sql_can_be_off(shards: u32) {
     let directory = process::directory("sql-wrong");
-    let on = server(directory.path(), 1, true);
+    let on = server(directory.path(), shards, true);
     let mut client = on.client();
     client.create_topic("wrong", 1).expect("the broker serves").expect(0);
     let reply = pull(&mut client, "wrong", 0, "n LIKE 'x'");
@@ -127,7 +131,7 @@ fn a_wrong_expression_is_told_and_sql_can_be_off() {
     assert!(reply.remark.contains("character 2: LIKE"), "{}", reply.remark);
     drop(on);
     let directory = process::directory("sql-off");
-    let off = server(directory.path(), 1, false);
+    let off = server(directory.path(), shards, false);
     let mut client = off.client();
     client.create_topic("wrong", 1).expect("the broker serves").expect(0);
     let reply = pull(&mut client, "wrong", 0, "n > 5");

@@ -12,6 +12,13 @@ use crate::client::Client;
 use crate::process;
 use crate::random::{Random, seed};
 use crate::server::{Server, Settings};
+use crate::shards::for_shards;
+
+for_shards!(
+    garbage_closes_its_own_connection_and_disturbs_nobody,
+    unknown_codes_are_answered_and_oneway_requests_are_not,
+    requests_with_missing_or_wild_fields_are_refused_and_the_connection_stays,
+);
 
 const TOPIC: &str = "garbage";
 /// How soon a connection must be closed after bytes that are no frame.
@@ -92,11 +99,11 @@ fn must_close(client: &mut Client, what: &str) {
     }
 }
 
-#[test]
-fn garbage_closes_its_own_connection_and_disturbs_nobody() {
+fn garbage_closes_its_own_connection_and_disturbs_nobody(shards: u32) {
     let mut random = Random::new(seed("garbage_closes"));
     let directory = process::directory("garbage");
-    let mut server = Server::start(directory.path(), &Settings::default());
+    let mut server = Server::start(directory.path(), &Settings { shards, ..Settings::default() });
+    server.process.expects("connection closed: bad frame");
     server.client().create_topic(TOPIC, 1).expect("the broker serves").expect(0);
     let (stop, rounds) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     let healthy = {
@@ -145,10 +152,9 @@ fn truncated_frames(server: &Server, random: &mut Random) {
     drop(waiting);
 }
 
-#[test]
-fn unknown_codes_are_answered_and_oneway_requests_are_not() {
+fn unknown_codes_are_answered_and_oneway_requests_are_not(shards: u32) {
     let directory = process::directory("unknown");
-    let server = Server::start(directory.path(), &Settings::default());
+    let server = Server::start(directory.path(), &Settings { shards, ..Settings::default() });
     let mut client = server.client();
     for code in [0, 9_999, 77_777, 65_536, -1, i32::MAX, i32::MIN] {
         let reply = client.call(code, &[], b"body").expect("an answer");
@@ -163,10 +169,9 @@ fn unknown_codes_are_answered_and_oneway_requests_are_not() {
     assert_eq!(reply.code, response::SUCCESS);
 }
 
-#[test]
-fn requests_with_missing_or_wild_fields_are_refused_and_the_connection_stays() {
+fn requests_with_missing_or_wild_fields_are_refused_and_the_connection_stays(shards: u32) {
     let directory = process::directory("fields");
-    let server = Server::start(directory.path(), &Settings::default());
+    let server = Server::start(directory.path(), &Settings { shards, ..Settings::default() });
     server.client().create_topic(TOPIC, 1).expect("the broker serves").expect(0);
     let mut client = server.client();
     let wild = ["", "-1", "x", "99999999999999999999", "9223372036854775807", "1.5", " 1"];

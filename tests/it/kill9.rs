@@ -1,7 +1,8 @@
 //! kill -9 under load, at random moments, over and over on the same store: what was acknowledged is
 //! there, once, where the acknowledgement said; nothing that was served ever changes.
 //!
-//! `RINGMQ_KILL9_CYCLES` (default 10) sets how many kills; half of them with synchronous flush.
+//! `RINGMQ_KILL9_CYCLES` (default 4) sets how many kills for each number of shards; half of them
+//! with synchronous flush.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -17,13 +18,16 @@ use crate::client::Client;
 use crate::process;
 use crate::random::{Random, seed};
 use crate::server::{Server, Settings};
+use crate::shards::for_shards;
+
+for_shards!(nothing_acknowledged_is_lost_when_the_broker_is_killed,);
 
 const TOPICS: [&str; 2] = ["kill_a", "kill_b"];
 const QUEUES: u32 = 3;
 const CONNECTIONS: u64 = 4;
 /// Requests in flight on a connection.
 const WINDOW: usize = 16;
-const CYCLES_DEFAULT: u64 = 10;
+const CYCLES_DEFAULT: u64 = 4;
 /// A store is left for a new one after so many kills: draining it takes ever longer.
 const KILLS_OF_A_STORE: u64 = 10;
 const LOAD_MS_MIN: u64 = 20;
@@ -174,9 +178,9 @@ struct Story {
 }
 
 impl Story {
-    fn new(sync_flush: bool) -> Story {
+    fn new(shards: u32, sync_flush: bool) -> Story {
         let directory = process::directory("kill9");
-        let settings = Settings { shards: 2, sync_flush, extra: Vec::new() };
+        let settings = Settings { shards, sync_flush, extra: Vec::new() };
         let server = Server::start(directory.path(), &settings);
         let mut client = server.client();
         for topic in TOPICS {
@@ -266,8 +270,7 @@ fn start_load(
     threads
 }
 
-#[test]
-fn nothing_acknowledged_is_lost_when_the_broker_is_killed() {
+fn nothing_acknowledged_is_lost_when_the_broker_is_killed(shards: u32) {
     let cycles = match std::env::var("RINGMQ_KILL9_CYCLES") {
         Ok(text) => text.parse().expect("RINGMQ_KILL9_CYCLES is a number"),
         Err(_) => CYCLES_DEFAULT,
@@ -278,7 +281,7 @@ fn nothing_acknowledged_is_lost_when_the_broker_is_killed() {
         let sync = cycle % 2 == 1;
         let story = &mut stories[usize::from(sync)];
         if story.as_ref().is_none_or(|story: &Story| story.kills >= KILLS_OF_A_STORE) {
-            *story = Some(Story::new(sync));
+            *story = Some(Story::new(shards, sync));
         }
         story.as_mut().expect("just made").cycle(cycle, &mut random);
     }

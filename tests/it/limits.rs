@@ -5,6 +5,13 @@ use ringmq_remoting::codes::{pull_flag, request, response};
 use crate::client::{Client, GROUP};
 use crate::process;
 use crate::server::{Server, Settings};
+use crate::shards::for_shards;
+
+for_shards!(
+    lite_pulls_can_be_switched_off,
+    silent_connections_are_closed_after_the_configured_time,
+    a_connection_has_only_so_many_requests_under_way,
+);
 
 /// A pull that waits 20 s for a message.
 fn start_waiting(client: &mut Client, topic: &str) -> i32 {
@@ -25,52 +32,47 @@ fn start_waiting(client: &mut Client, topic: &str) -> i32 {
     client.start(request::PULL_MESSAGE, false, &fields, b"").expect("the broker reads")
 }
 
-#[test]
-fn lite_pulls_can_be_switched_off() {
+fn lite_pulls_can_be_switched_off(shards: u32) {
     let directory = process::directory("lite");
     let extra = vec![("litePullMessageEnable", "false".to_owned())];
-    let server = Server::start(directory.path(), &Settings { extra, ..Settings::default() });
+    let server =
+        Server::start(directory.path(), &Settings { shards, extra, ..Settings::default() });
     let reply = server.client().call(request::LITE_PULL_MESSAGE, &[("topic", "T")], b"");
     let reply = reply.expect("an answer").expect(response::NO_PERMISSION);
     assert!(reply.remark.contains("lite pull consumer is forbidden"), "{}", reply.remark);
 }
 
-#[test]
-fn silent_connections_are_closed_after_the_configured_time() {
+fn silent_connections_are_closed_after_the_configured_time(shards: u32) {
     let directory = process::directory("idle");
     let extra = vec![("serverChannelMaxIdleTimeSeconds", "1".to_owned())];
-    let server = Server::start(directory.path(), &Settings { extra, ..Settings::default() });
+    let server =
+        Server::start(directory.path(), &Settings { shards, extra, ..Settings::default() });
     let (mut quiet, began) = (server.client(), std::time::Instant::now());
     let error = quiet.reply().expect_err("closed");
     assert_eq!(error.kind(), std::io::ErrorKind::UnexpectedEof);
     assert!(began.elapsed().as_millis() >= 900, "closed after {:?}", began.elapsed());
 }
 
-#[test]
-fn a_connection_has_only_so_many_requests_under_way() {
+fn a_connection_has_only_so_many_requests_under_way(shards: u32) {
     let directory = process::directory("requests");
-    for shards in [1, 2] {
-        let directory = directory.path().join(shards.to_string());
-        std::fs::create_dir(&directory).expect("the directory can be written");
-        let extra = vec![("perConnectionRequestsMax", "3".to_owned())];
-        let settings = Settings { shards, extra, ..Settings::default() };
-        let server = Server::start(&directory, &settings);
-        let (mut client, mut other) = (server.client(), server.client());
-        for round in 0..3 {
-            let topic = format!("topic-{round}");
-            other.create_topic(&topic, 1).expect("the broker serves").expect(0);
-            let waiting: Vec<_> = (0..3).map(|_| start_waiting(&mut client, &topic)).collect();
-            let refused = client.call(request::GET_MAX_OFFSET, &[("topic", &topic)], b"");
-            let refused = refused.expect("an answer").expect(response::SYSTEM_BUSY);
-            assert!(refused.remark.contains("perConnectionRequestsMax"), "{}", refused.remark);
-            // one-way requests are not answered, so they do not count
-            client.start(request::GET_MAX_OFFSET, true, &[], b"").expect("the broker reads");
-            other.send(&topic, 0, b"one").expect("another connection is served").expect(0);
-            let mut answered: Vec<_> =
-                (0..3).map(|_| client.reply().expect("a pull's answer").expect(0).opaque).collect();
-            answered.sort_unstable();
-            assert_eq!(answered, waiting, "round {round}, {shards} shards");
-            assert_eq!(client.max_offset(&topic, 0).expect("there is room again"), 1);
-        }
+    let extra = vec![("perConnectionRequestsMax", "3".to_owned())];
+    let settings = Settings { shards, extra, ..Settings::default() };
+    let server = Server::start(directory.path(), &settings);
+    let (mut client, mut other) = (server.client(), server.client());
+    for round in 0..3 {
+        let topic = format!("topic-{round}");
+        other.create_topic(&topic, 1).expect("the broker serves").expect(0);
+        let waiting: Vec<_> = (0..3).map(|_| start_waiting(&mut client, &topic)).collect();
+        let refused = client.call(request::GET_MAX_OFFSET, &[("topic", &topic)], b"");
+        let refused = refused.expect("an answer").expect(response::SYSTEM_BUSY);
+        assert!(refused.remark.contains("perConnectionRequestsMax"), "{}", refused.remark);
+        // one-way requests are not answered, so they do not count
+        client.start(request::GET_MAX_OFFSET, true, &[], b"").expect("the broker reads");
+        other.send(&topic, 0, b"one").expect("another connection is served").expect(0);
+        let mut answered: Vec<_> =
+            (0..3).map(|_| client.reply().expect("a pull's answer").expect(0).opaque).collect();
+        answered.sort_unstable();
+        assert_eq!(answered, waiting, "round {round}");
+        assert_eq!(client.max_offset(&topic, 0).expect("there is room again"), 1);
     }
 }

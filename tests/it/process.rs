@@ -1,4 +1,4 @@
-//! A child process: output in a file, signals, and what it costs.
+//! A child process: output in a file, signals, what it costs, and whether it warned unexpectedly.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -8,9 +8,13 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use crate::output::Expected;
+
+/// When it is dropped, its warnings and errors must be those that were expected.
 pub struct Process {
     child: Child,
     pub log: PathBuf,
+    expected: Expected,
 }
 
 /// The binary under test.
@@ -36,12 +40,23 @@ impl Process {
             .args(arguments)
             .env_remove("NAMESRV_ADDR")
             .env_remove("ROCKETMQ_HOME")
+            .env_remove("RINGMQ_LOG")
             .stdin(Stdio::null())
             .stdout(output.try_clone().expect("a second descriptor"))
             .stderr(output)
             .spawn()
             .expect("the binary can be started");
-        Process { child, log }
+        Process { child, log, expected: Expected::default() }
+    }
+
+    /// A warning or error with this part will come, and must.
+    pub fn expects(&self, part: &str) {
+        self.expected.expects(part);
+    }
+
+    /// Warnings and errors with this part may come.
+    pub fn allows(&self, part: &str) {
+        self.expected.allows(part);
     }
 
     pub fn pid(&self) -> u32 {
@@ -109,5 +124,16 @@ impl Drop for Process {
             let _ = self.child.kill();
             let _ = self.child.wait();
         }
+        // a test that fails already says why
+        if std::thread::panicking() {
+            return;
+        }
+        let output = fs::read_to_string(&self.log).expect("the log stays until the test ends");
+        let problems = self.expected.problems(&output);
+        assert!(
+            problems.is_empty(),
+            "announce what must come by `process.expects(PART)`:\n{}",
+            problems.join("\n"),
+        );
     }
 }

@@ -6,6 +6,9 @@ use ringmq_remoting::codes::{request, response};
 use crate::client::{Client, Reply};
 use crate::process;
 use crate::server::{Server, Settings};
+use crate::shards::for_shards;
+
+for_shards!(messages_are_found_by_key_in_all_shards_and_after_a_kill,);
 
 const QUEUES: u32 = 4;
 
@@ -90,10 +93,9 @@ fn check(client: &mut Client) {
     assert_eq!(unknown.remark, "can not find message, maybe time range not correct");
 }
 
-#[test]
-fn messages_are_found_by_key_in_all_shards_and_after_a_kill() {
+fn messages_are_found_by_key_in_all_shards_and_after_a_kill(shards: u32) {
     let directory = process::directory("query");
-    let settings = Settings { shards: 2, ..Settings::default() };
+    let settings = Settings { shards, ..Settings::default() };
     let mut server = Server::start(directory.path(), &settings);
     let mut client = server.client();
     client.create_topic("query", QUEUES).expect("the broker serves").expect(0);

@@ -5,6 +5,9 @@ use ringmq_remoting::codes::request;
 use crate::client::Client;
 use crate::process;
 use crate::server::{Server, Settings};
+use crate::shards::for_shards;
+
+for_shards!(the_runtime_information_counts_the_messages_of_all_shards,);
 
 /// The value of a key in the table of GET_BROKER_RUNTIME_INFO.
 fn value(client: &mut Client, key: &str) -> String {
@@ -20,10 +23,9 @@ fn rates(client: &mut Client, key: &str) -> Vec<f64> {
     text.split(' ').map(|rate| rate.parse().expect("a number")).collect()
 }
 
-#[test]
-fn the_runtime_information_counts_the_messages_of_all_shards() {
+fn the_runtime_information_counts_the_messages_of_all_shards(shards: u32) {
     let directory = process::directory("runtime-info");
-    let server = Server::start(directory.path(), &Settings { shards: 2, ..Settings::default() });
+    let server = Server::start(directory.path(), &Settings { shards, ..Settings::default() });
     let mut client = server.client();
     client.create_topic("count", 4).expect("the broker serves").expect(0);
     assert_eq!(rates(&mut client, "putTps"), [0.0; 3]);

@@ -56,6 +56,11 @@ pub fn configure(directory: &Path, port: u16, settings: &Settings) -> String {
         settings.shards,
         directory.join("store").display(),
     );
+    let has_own = settings.extra.iter().any(|(key, _)| *key == "zeroAheadBytes");
+    if !has_own {
+        // much less to write at a start and to search after a kill than by default
+        writeln!(text, "zeroAheadBytes=4194304").expect("a string takes all");
+    }
     for (key, value) in &settings.extra {
         writeln!(text, "{key}={value}").expect("a string takes all");
     }

@@ -11,6 +11,13 @@ use ringmq_remoting::codes::{request, response};
 use crate::client::Client;
 use crate::process::{self, Process};
 use crate::server::{Server, Settings, await_route, configure, free_port};
+use crate::shards::for_shards;
+
+for_shards!(
+    a_standalone_server_answers_at_once_costs_little_and_stops_on_sigterm,
+    what_was_sent_before_sigterm_is_there_after_it,
+    a_taken_port_is_told_in_one_sentence,
+);
 
 /// What the design asks of a release build on a quiet machine.
 const FIRST_ANSWER_GOAL: Duration = Duration::from_millis(100);
@@ -27,9 +34,10 @@ struct Standalone {
     broker: SocketAddr,
 }
 
-fn standalone(directory: &Path) -> Standalone {
+fn standalone(directory: &Path, shards: u32) -> Standalone {
     let (namesrv, broker) = (free_port(), free_port());
     let store = directory.join("store");
+    let shards = format!("shards={shards}");
     let arguments = [
         "standalone",
         "--store",
@@ -40,8 +48,8 @@ fn standalone(directory: &Path) -> Standalone {
         &broker.to_string(),
         "--advertise",
         "127.0.0.1",
-        "--cores",
-        "0",
+        "--set",
+        &shards,
     ];
     let address = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     Standalone {
@@ -66,11 +74,10 @@ fn await_send(address: SocketAddr, process: &mut Process) {
     }
 }
 
-#[test]
-fn a_standalone_server_answers_at_once_costs_little_and_stops_on_sigterm() {
+fn a_standalone_server_answers_at_once_costs_little_and_stops_on_sigterm(shards: u32) {
     let directory = process::directory("standalone");
     let began = Instant::now();
-    let mut server = standalone(directory.path());
+    let mut server = standalone(directory.path(), shards);
     await_send(server.broker, &mut server.process);
     let first = began.elapsed();
     println!("first answer after {first:?}; the goal for a release build is {FIRST_ANSWER_GOAL:?}");
@@ -100,10 +107,9 @@ fn idle_costs_little(process: &Process) {
     assert!(resident < 400, "{resident} MiB resident");
 }
 
-#[test]
-fn what_was_sent_before_sigterm_is_there_after_it() {
+fn what_was_sent_before_sigterm_is_there_after_it(shards: u32) {
     let directory = process::directory("sigterm");
-    let settings = Settings { shards: 2, ..Settings::default() };
+    let settings = Settings { shards, ..Settings::default() };
     let mut server = Server::start(directory.path(), &settings);
     let mut client = server.client();
     client.create_topic("stop", 4).expect("the broker serves").expect(0);
@@ -130,6 +136,9 @@ fn what_was_sent_before_sigterm_is_there_after_it() {
 /// Runs a command that must fail with one sentence; returns its output.
 fn refused(directory: &Path, arguments: &[&str], codes: &[i32]) -> String {
     let mut process = Process::start(arguments, directory.join("refused.log"));
+    process.allows("broker cannot start");
+    // a standalone server's name server on its broker's end
+    process.allows("is dropped: its connection has ended");
     let status = process.wait(STOP_TIMEOUT);
     let output = process.output();
     let code = status.code();
@@ -155,12 +164,11 @@ fn taken_port() -> (TcpListener, u16) {
     (holder, port)
 }
 
-#[test]
-fn a_taken_port_is_told_in_one_sentence() {
+fn a_taken_port_is_told_in_one_sentence(shards: u32) {
     let directory = process::directory("port");
     let (_holder, port) = taken_port();
-    let settings =
-        Settings { extra: vec![("bindAddress", "127.0.0.1".to_owned())], ..Settings::default() };
+    let extra = vec![("bindAddress", "127.0.0.1".to_owned())];
+    let settings = Settings { shards, extra, ..Settings::default() };
     let file = configure(directory.path(), port, &settings);
     let output = refused(directory.path(), &["broker", "-c", &file], &[1]);
     one_sentence(&output, &[&port.to_string()]);
@@ -171,6 +179,7 @@ fn a_taken_port_is_told_in_one_sentence() {
     one_sentence(&refused(directory.path(), &arguments, &[1]), &[&port.to_string()]);
 }
 
+// Single: about the flags; the broker's part runs by shards above.
 #[test]
 fn a_taken_port_of_a_standalone_server_names_its_flag() {
     let directory = process::directory("standalone-port");
@@ -197,6 +206,7 @@ fn a_taken_port_of_a_standalone_server_names_its_flag() {
     }
 }
 
+// Single: refused before a shard starts.
 #[test]
 fn a_store_that_cannot_be_made_is_told_in_one_sentence() {
     let directory = process::directory("unwritable");
@@ -207,6 +217,7 @@ fn a_store_that_cannot_be_made_is_told_in_one_sentence() {
     one_sentence(&output, &["store"]);
 }
 
+// Single: refused before a shard starts.
 #[test]
 fn bad_settings_are_told_in_one_sentence() {
     let directory = process::directory("settings");
@@ -226,6 +237,7 @@ fn bad_settings_are_told_in_one_sentence() {
     one_sentence(&refused(directory.path(), &arguments, &[1]), &["missing.conf"]);
 }
 
+// Single: refused before a shard starts.
 #[test]
 fn wrong_flags_are_refused_with_the_usage() {
     let directory = process::directory("flags");
@@ -239,10 +251,11 @@ fn wrong_flags_are_refused_with_the_usage() {
     }
 }
 
+// Single: about the tool, which knows queues only.
 #[test]
 fn the_load_tool_sends_and_receives_a_number_of_messages_of_a_new_topic() {
     let directory = process::directory("standalone-bench");
-    let mut server = standalone(directory.path());
+    let mut server = standalone(directory.path(), 1);
     await_route(server.namesrv, ROUTE_MAX);
     let name_server = server.namesrv.to_string();
     // The queues of a thread hold as many messages as came, not the thread's share of all.
@@ -260,4 +273,23 @@ fn the_load_tool_sends_and_receives_a_number_of_messages_of_a_new_topic() {
     }
     server.process.signal(Signal::SIGTERM);
     server.process.wait(STOP_TIMEOUT);
+}
+
+// Single: its number of shards is one more than there are CPUs.
+#[test]
+fn more_shards_than_cpus_are_started_with_a_warning_and_not_pinned() {
+    let cpus = std::thread::available_parallelism().expect("Linux tells").get();
+    let directory = process::directory("many-shards");
+    let shards = u32::try_from(cpus + 1).expect("a small machine");
+    let server = Server::start(directory.path(), &Settings { shards, ..Settings::default() });
+    server.process.expects(&format!("not pinned shards={shards} cpus={cpus}"));
+    for thread in fs::read_dir(format!("/proc/{}/task", server.process.pid())).expect("it runs") {
+        let status = thread.expect("a thread").path().join("status");
+        let status = fs::read_to_string(status).expect("it runs");
+        let line =
+            |name| status.lines().find(|line: &&str| line.starts_with(name)).expect("a line");
+        let (name, allowed) = (line("Name:"), line("Cpus_allowed_list:"));
+        let own = fs::read_to_string("/proc/self/status").expect("own status");
+        assert!(!name.contains("shard-") || own.contains(allowed), "{name} is pinned: {allowed}");
+    }
 }

@@ -8,6 +8,15 @@ use ringmq_base::checksum::crc32c;
 
 use crate::process::{self, Process};
 use crate::server::{Server, Settings, configure, free_port};
+use crate::shards::for_shards;
+
+for_shards!(
+    a_store_opens_with_any_number_of_shards,
+    damage_in_acknowledged_messages_is_refused_and_left_alone,
+    the_doctor_finds_all_damage_of_a_stopped_store_and_changes_nothing,
+    a_store_that_has_lost_a_log_or_its_topics_is_refused,
+    a_store_in_use_is_refused,
+);
 
 const END_TIMEOUT: Duration = Duration::from_secs(30);
 const MESSAGES: i32 = 64;
@@ -44,6 +53,7 @@ fn refused(directory: &Path, mentions: &str) {
     let before = listing(&directory.join("store"));
     let file = configure(directory, free_port(), &Settings::default());
     let mut process = Process::start(&["broker", "-c", &file], directory.join("refused.log"));
+    process.expects("broker cannot start");
     let status = process.wait(END_TIMEOUT);
     let output = process.output();
     assert_eq!(status.code(), Some(1), "{output}");
@@ -73,22 +83,21 @@ fn listing(directory: &Path) -> Vec<(PathBuf, usize, u32)> {
     found
 }
 
-#[test]
-fn a_store_of_two_shards_opens_with_one_and_with_three() {
+fn a_store_opens_with_any_number_of_shards(shards: u32) {
     let directory = process::directory("shards");
-    fill(directory.path(), 2);
-    for shards in [1, 3, 2] {
-        let settings = Settings { shards, ..Settings::default() };
+    fill(directory.path(), shards);
+    for others in [1, 3, shards] {
+        let settings = Settings { shards: others, ..Settings::default() };
         let server = Server::start(directory.path(), &settings);
         check(&server);
     }
 }
 
-#[test]
-fn a_store_in_use_is_refused() {
+fn a_store_in_use_is_refused(shards: u32) {
     let directory = process::directory("in-use");
-    let server = Server::start(directory.path(), &Settings::default());
-    let file = configure(directory.path(), free_port(), &Settings::default());
+    let settings = Settings { shards, ..Settings::default() };
+    let server = Server::start(directory.path(), &settings);
+    let file = configure(directory.path(), free_port(), &settings);
     let log = directory.path().join("second.log");
     let mut second = Process::start(&["broker", "-c", &file], log);
     assert_eq!(second.wait(END_TIMEOUT).code(), Some(1), "{}", second.output());
@@ -96,6 +105,7 @@ fn a_store_in_use_is_refused() {
     server.client().create_topic("still", 1).expect("the first one serves").expect(0);
 }
 
+// Single: refused before a shard starts.
 #[test]
 fn a_foreign_directory_is_refused_and_left_alone() {
     let directory = process::directory("foreign");
@@ -106,6 +116,7 @@ fn a_foreign_directory_is_refused_and_left_alone() {
     refused(directory.path(), "store");
 }
 
+// Single: refused before a shard starts.
 #[test]
 fn a_newer_store_is_refused_and_left_alone() {
     let directory = process::directory("newer");
@@ -120,6 +131,7 @@ fn a_newer_store_is_refused_and_left_alone() {
     refused(directory.path(), "99");
 }
 
+// Single: refused before a shard starts.
 #[test]
 fn a_damaged_manifest_is_refused_and_left_alone() {
     let directory = process::directory("damaged");
@@ -131,10 +143,9 @@ fn a_damaged_manifest_is_refused_and_left_alone() {
     refused(directory.path(), "MANIFEST");
 }
 
-#[test]
-fn damage_in_acknowledged_messages_is_refused_and_left_alone() {
+fn damage_in_acknowledged_messages_is_refused_and_left_alone(shards: u32) {
     let directory = process::directory("damage");
-    fill(directory.path(), 1);
+    fill(directory.path(), shards);
     let logs = listing(&directory.path().join("store"));
     let needle = b"\x05store";
     let mut damaged = 0;
@@ -143,14 +154,14 @@ fn damage_in_acknowledged_messages_is_refused_and_left_alone() {
         let places: Vec<usize> =
             memory_find(&bytes, needle).into_iter().filter(|place| *place > 4096).collect();
         // somewhere in the middle, so that intact records stand behind it
-        if places.len() >= 32 {
+        if places.len() as u32 >= MESSAGES.cast_unsigned() / shards / 2 {
             bytes[places[places.len() / 2]] ^= 0x01;
             fs::write(&path, bytes).expect("write");
             damaged += 1;
         }
     }
-    assert_eq!(damaged, 1, "the segment with the messages was found");
-    serves_no_wrong_bytes(directory.path());
+    assert_eq!(damaged, shards, "the segments with the messages were found");
+    serves_no_wrong_bytes(directory.path(), shards);
 }
 
 /// Runs `ringmq doctor` on the store: exit code and output.
@@ -163,10 +174,9 @@ fn doctor(directory: &Path, more: &[&str]) -> (Option<i32>, String) {
     (status.code(), process.output())
 }
 
-#[test]
-fn the_doctor_finds_all_damage_of_a_stopped_store_and_changes_nothing() {
+fn the_doctor_finds_all_damage_of_a_stopped_store_and_changes_nothing(shards: u32) {
     let directory = process::directory("doctor");
-    fill(directory.path(), 2);
+    fill(directory.path(), shards);
     let before = listing(&directory.path().join("store"));
     let (code, output) = doctor(directory.path(), &[]);
     assert_eq!(code, Some(0), "{output}");
@@ -187,7 +197,7 @@ fn the_doctor_finds_all_damage_of_a_stopped_store_and_changes_nothing() {
             fs::write(path, bytes).expect("write");
         }
     }
-    assert!(damaged.len() >= 2, "the segments with the messages were found");
+    assert!(damaged.len() >= 2 * shards as usize, "the segments with the messages were found");
     let before = listing(&directory.path().join("store"));
     let (code, output) = doctor(directory.path(), &["--json"]);
     assert_eq!(code, Some(1), "{output}");
@@ -211,6 +221,7 @@ fn the_doctor_finds_all_damage_of_a_stopped_store_and_changes_nothing() {
     assert_eq!(listing(&directory.path().join("store")), before, "the store was changed");
 }
 
+// Single: the doctor starts no shards.
 #[test]
 fn the_doctor_leaves_a_store_in_use_and_what_is_no_store_alone() {
     let directory = process::directory("doctor-no");
@@ -229,14 +240,15 @@ fn the_doctor_leaves_a_store_in_use_and_what_is_no_store_alone() {
 }
 
 /// Either it refuses to open with one sentence, or it opens and answers no pull with wrong bytes.
-fn serves_no_wrong_bytes(directory: &Path) {
-    let mut server = Server::spawn(directory, &Settings::default());
+fn serves_no_wrong_bytes(directory: &Path, shards: u32) {
+    let mut server = Server::spawn(directory, &Settings { shards, ..Settings::default() });
     let file = directory.join("store");
     let deadline = std::time::Instant::now() + END_TIMEOUT;
     loop {
         if let Some(status) = server.process.ended() {
             let output = server.process.output();
             assert_eq!(status.code(), Some(1), "{output}");
+            server.process.expects("broker cannot start");
             assert!(output.contains("ringmq: ") && !output.contains("panicked"), "{output}");
             return;
         }
@@ -247,6 +259,8 @@ fn serves_no_wrong_bytes(directory: &Path) {
         std::thread::sleep(Duration::from_millis(5));
     }
     server.await_answer();
+    server.process.expects("damaged message");
+    server.process.expects("pull failed");
     let mut client = server.client();
     let mut served = 0;
     for queue in 0..QUEUES {
@@ -278,11 +292,10 @@ fn memory_find(bytes: &[u8], needle: &[u8]) -> Vec<usize> {
     windows.filter(|(_, window)| *window == needle).map(|(place, _)| place).collect()
 }
 
-#[test]
-fn a_store_that_has_lost_a_log_or_its_topics_is_refused() {
-    for lost in ["log-001", "meta"] {
+fn a_store_that_has_lost_a_log_or_its_topics_is_refused(shards: u32) {
+    for lost in [format!("log-{:03}", shards - 1), "meta".to_owned()] {
         let directory = process::directory("lost");
-        fill(directory.path(), 2);
+        fill(directory.path(), shards);
         fs::remove_dir_all(directory.path().join("store").join(lost)).expect("removes");
         refused(directory.path(), "missing mark");
     }

@@ -153,6 +153,37 @@ fn functions_are_short() {
 }
 
 #[test]
+fn tests_of_behaviour_run_with_several_shards() {
+    let mut problems = Vec::new();
+    for (path, text) in files(&["rs"]) {
+        if !path.starts_with("tests/it/") || path == SELF {
+            continue;
+        }
+        for (number, name) in single_tests(&text) {
+            problems.push(format!(
+                "{path}:{number}: {name}: let it take `shards: u32` and list it in for_shards!, or \
+                 say why one run is enough above #[test]: `// Single: why`"
+            ));
+        }
+    }
+    report("tests of behaviour run with 1, 2 and 4 shards", problems);
+}
+
+/// Tests outside of `for_shards!` that do not say why, with their lines.
+fn single_tests(text: &str) -> Vec<(usize, String)> {
+    let all: Vec<&str> = text.lines().collect();
+    let mut found = Vec::new();
+    for (at, _) in all.iter().enumerate().filter(|(_, line)| **line == "#[test]") {
+        let above = all[..at].iter().rev().take_while(|line| line.starts_with("//"));
+        if !above.into_iter().any(|line| line.starts_with("// Single: ")) {
+            let name = all.get(at + 1).copied().unwrap_or_default();
+            found.push((at + 1, name.trim_end_matches("() {").replace("fn ", "")));
+        }
+    }
+    found
+}
+
+#[test]
 fn nothing_banned_is_written() {
     let mut problems = Vec::new();
     for (path, text) in files(&["rs"]) {
@@ -356,5 +387,7 @@ fn the_rules_find_what_they_look_for() {
     let names: Vec<&str> = modules.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["a", "b", "c"]);
     assert_eq!(modules[1].1.as_deref(), Some("x.rs"));
+    let text = "#[test]\nfn a() {\n}\n\n// Single: why\n#[test]\nfn b() {\n}\n";
+    assert_eq!(single_tests(text), [(1, "a".to_owned())]);
     assert!(is_part_of_a_word("mytodo!(x)", "todo!") && !is_part_of_a_word("todo!(x)", "todo!"));
 }

@@ -9,6 +9,14 @@ use ringmq_remoting::codes::{request, response};
 use crate::client::{Client, GROUP};
 use crate::process::{self, Process};
 use crate::server::{Server, Settings, await_route, free_port};
+use crate::shards::for_shards;
+
+for_shards!(
+    an_offset_of_a_topic_made_again_never_names_an_old_message,
+    groups_are_found_by_topic_and_topics_by_group_over_all_shards,
+    a_topic_that_was_made_is_known_to_every_shard_when_it_is_answered,
+    topics_changed_together_are_all_known_to_the_name_server_when_they_are_answered,
+);
 
 const QUEUES: i32 = 4;
 
@@ -54,10 +62,9 @@ fn check(client: &mut Client, life: &str, count: i64, begin: i64) {
     }
 }
 
-#[test]
-fn an_offset_of_a_topic_made_again_never_names_an_old_message() {
+fn an_offset_of_a_topic_made_again_never_names_an_old_message(shards: u32) {
     let directory = process::directory("again");
-    let settings = Settings { shards: 2, ..Settings::default() };
+    let settings = Settings { shards, ..Settings::default() };
     let mut server = Server::start(directory.path(), &settings);
     let mut client = server.client();
     client.create_topic("other", 1).expect("the broker serves").expect(0);
@@ -68,7 +75,7 @@ fn an_offset_of_a_topic_made_again_never_names_an_old_message() {
     fill(&mut client, "second", 2, 3);
     check(&mut client, "second", 2, 3);
     // a crash, other numbers of shards, and once more
-    for shards in [1, 2] {
+    for shards in [shards % 4 + 1, shards] {
         server.process.kill9();
         drop(server);
         server = Server::start(directory.path(), &Settings { shards, ..Settings::default() });
@@ -89,10 +96,9 @@ fn list(client: &mut Client, code: i32, field: (&str, &str), name: &str) -> Vec<
     names.map(|name| name.as_str().expect("text").to_owned()).collect()
 }
 
-#[test]
-fn groups_are_found_by_topic_and_topics_by_group_over_all_shards() {
+fn groups_are_found_by_topic_and_topics_by_group_over_all_shards(shards: u32) {
     let directory = process::directory("whoconsumes");
-    let server = Server::start(directory.path(), &Settings { shards: 2, ..Settings::default() });
+    let server = Server::start(directory.path(), &Settings { shards, ..Settings::default() });
     let mut client = server.client();
     for topic in ["one", "two"] {
         client.create_topic(topic, 4).expect("the broker serves").expect(0);
@@ -119,14 +125,11 @@ fn groups_are_found_by_topic_and_topics_by_group_over_all_shards() {
 }
 
 /// Whoever hears that a topic was made uses it at once, over a connection of any shard.
-#[test]
-fn a_topic_that_was_made_is_known_to_every_shard_when_it_is_answered() {
-    const SHARDS: u32 = 4;
+fn a_topic_that_was_made_is_known_to_every_shard_when_it_is_answered(shards: u32) {
     let directory = process::directory("known");
-    let server =
-        Server::start(directory.path(), &Settings { shards: SHARDS, ..Settings::default() });
+    let server = Server::start(directory.path(), &Settings { shards, ..Settings::default() });
     let mut maker = server.client();
-    let mut users: Vec<_> = (0..SHARDS).map(|_| server.client()).collect();
+    let mut users: Vec<_> = (0..shards.max(2)).map(|_| server.client()).collect();
     for round in 0..300 {
         let topic = format!("known-{round}");
         maker.create_topic(&topic, 1).expect("the broker serves").expect(0);
@@ -141,8 +144,7 @@ fn a_topic_that_was_made_is_known_to_every_shard_when_it_is_answered() {
 
 /// Changes that are planned while others are not yet durable, and none after them: each must reach
 /// the name server all the same.
-#[test]
-fn topics_changed_together_are_all_known_to_the_name_server_when_they_are_answered() {
+fn topics_changed_together_are_all_known_to_the_name_server_when_they_are_answered(shards: u32) {
     const CLIENTS: u64 = 3;
     const ROUNDS: u64 = 60;
     let directory = process::directory("together");
@@ -153,7 +155,7 @@ fn topics_changed_together_are_all_known_to_the_name_server_when_they_are_answer
     let _names = Process::start(&arguments, directory.path().join("namesrv.log"));
     let names = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let extra = vec![("namesrvAddr", names.to_string())];
-    let settings = Settings { extra, sync_flush: true, shards: 2 };
+    let settings = Settings { extra, sync_flush: true, shards };
     let server = Server::start(directory.path(), &settings);
     await_route(names, Duration::from_secs(5));
     let mut names = Client::connect(names).expect("the name server listens");
