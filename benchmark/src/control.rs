@@ -284,7 +284,7 @@ impl Control {
         let stream = self.connections.get_mut(address).context("the connection was just made")?;
         self.opaque += 1;
         let mut frame = Vec::new();
-        encode::request(&mut frame, Serialization::Json, code, self.opaque, false, fields, &[]);
+        encode::request(&mut frame, Serialization::Json, code, self.opaque, false, fields, &[])?;
         stream.write_all(&frame)?;
         loop {
             let mut frame = vec![0; 4];

@@ -144,7 +144,9 @@ pub fn heartbeat_frame(client: &Value) -> Vec<u8> {
     let mut frame = Vec::new();
     let (json, body) = (Serialization::Json, client.to_string());
     let code = request::HEART_BEAT;
-    encode::request(&mut frame, json, code, HEARTBEAT_OPAQUE, false, &[], body.as_bytes());
+    let sent =
+        encode::request(&mut frame, json, code, HEARTBEAT_OPAQUE, false, &[], body.as_bytes());
+    sent.expect("a heartbeat names one group");
     frame
 }
 

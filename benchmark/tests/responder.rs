@@ -114,7 +114,7 @@ fn answer(output: &mut Vec<u8>, frame: &[u8], address: SocketAddr, busy_with: Op
     let fields: Vec<_> = fields.iter().map(|(name, text)| (*name, text.as_str().into())).collect();
     let json = Serialization::Json;
     let remark = busy_with.map(|_| "broker busy");
-    encode::response(output, json, header.opaque, code, remark, &fields, &body);
+    encode::response(output, json, header.opaque, code, remark, &fields, &body).expect("fits");
 }
 
 /// A record of 100 bytes of body, as brokers store it.

@@ -19,7 +19,10 @@ use std::{
 
 use ringmq_base::{LogId, ShardId};
 use ringmq_io::{Net, Runtime};
-use ringmq_remoting::{codes::response, encode};
+use ringmq_remoting::{
+    codes::response,
+    encode::{self, EncodeError},
+};
 use ringmq_store::{Log, QueueHandle};
 use smallvec::SmallVec;
 
@@ -225,24 +228,61 @@ impl<R: Runtime> Shard<R> {
 
     /// Appends a reply to the connection it is for, here or by way of the router. Leaves with the
     /// next [`Shard::flush`].
-    pub fn write_reply(&self, origin: &Origin, write: impl FnOnce(&mut Vec<u8>)) {
+    ///
+    /// A reply that fits no frame is replaced by the error: every request is answered.
+    pub fn write_reply(
+        &self,
+        origin: &Origin,
+        write: impl FnOnce(&mut Vec<u8>) -> Result<(), EncodeError>,
+    ) {
         if origin.oneway {
             return;
         }
-        self.write(origin.connection, 1, write);
+        if let Err(error) = self.write(origin.connection, 1, write) {
+            self.answer_error(origin, error);
+        }
+    }
+
+    #[cold]
+    fn answer_error(&self, origin: &Origin, error: EncodeError) {
+        tracing::warn!(opaque = origin.opaque, %error, "an answer was not sent");
+        let Origin { connection, serialization, opaque, .. } = *origin;
+        let remark = format!("the request was handled, but its answer was not sent: {error}");
+        let sent = self.write(connection, 1, |out| {
+            let code = response::SYSTEM_ERROR;
+            encode::response(out, serialization, opaque, code, Some(&remark), &[], &[])
+        });
+        if sent.is_err() {
+            self.close_connection(connection);
+        }
     }
 
     /// Appends a frame for a client's connection that answers nothing.
-    pub fn write_frame(&self, connection: ConnectionId, write: impl FnOnce(&mut Vec<u8>)) {
-        self.write(connection, 0, write);
+    ///
+    /// # Errors
+    /// Those of `write`, which has written nothing then.
+    pub fn write_frame(
+        &self,
+        connection: ConnectionId,
+        write: impl FnOnce(&mut Vec<u8>) -> Result<(), EncodeError>,
+    ) -> Result<(), EncodeError> {
+        self.write(connection, 0, write)
     }
 
-    fn write(&self, connection: ConnectionId, answers: u32, write: impl FnOnce(&mut Vec<u8>)) {
+    fn write(
+        &self,
+        connection: ConnectionId,
+        answers: u32,
+        write: impl FnOnce(&mut Vec<u8>) -> Result<(), EncodeError>,
+    ) -> Result<(), EncodeError> {
+        let mut outcome = Ok(());
+        let write = |out: &mut Vec<u8>| outcome = write(out);
         if connection.shard == self.id.0 {
             self.connections.write(connection, answers, write);
         } else {
             self.router.reply_with(connection, answers, write);
         }
+        outcome
     }
 
     /// Counts a request of a connection of this shard that is to be answered. False: too many are
@@ -257,11 +297,15 @@ impl<R: Runtime> Shard<R> {
              connection are under way, the limit; wait for answers, or raise the key \
              perConnectionRequestsMax"
         );
-        self.write_frame(origin.connection, |out| {
+        // It is not counted, so its answer must not be either.
+        let sent = self.write_frame(origin.connection, |out| {
             let Origin { serialization, opaque, .. } = *origin;
             let code = response::SYSTEM_BUSY;
-            encode::response(out, serialization, opaque, code, Some(&remark), &[], &[]);
+            encode::response(out, serialization, opaque, code, Some(&remark), &[], &[])
         });
+        if sent.is_err() {
+            self.close_connection(origin.connection);
+        }
         false
     }
 
@@ -278,7 +322,7 @@ impl<R: Runtime> Shard<R> {
                     response.remark.as_deref(),
                     &fields,
                     &response.body,
-                );
+                )
             }),
             Err(refusal) => self.refuse(origin, refusal),
         }
@@ -288,7 +332,7 @@ impl<R: Runtime> Shard<R> {
         self.write_reply(origin, |out| {
             let remark = Some(refusal.remark.as_str());
             let Origin { serialization, opaque, .. } = *origin;
-            encode::response(out, serialization, opaque, refusal.code, remark, &[], &[]);
+            encode::response(out, serialization, opaque, refusal.code, remark, &[], &[])
         });
     }
 

@@ -94,7 +94,7 @@ impl Client {
         self.opaque += 1;
         let mut out = Vec::new();
         let json = Serialization::Json;
-        encode::request(&mut out, json, code, self.opaque, false, fields, body);
+        encode::request(&mut out, json, code, self.opaque, false, fields, body).expect("fits");
         let mut rest = out.as_slice();
         while !rest.is_empty() {
             let count = self.stream.write(rest).await.expect("the broker reads");

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use ringmq_remoting::{
     codes::response,
     command::Header,
-    encode::{self, Value},
+    encode::{self, EncodeError, Value},
     frame::Serialization,
 };
 
@@ -82,10 +82,18 @@ impl Answer {
     }
 
     /// Appends the answer as a frame in the serialization of the request.
-    pub fn encode(&self, out: &mut Vec<u8>, serialization: Serialization, opaque: i32) {
+    ///
+    /// # Errors
+    /// If it fits no frame.
+    pub fn encode(
+        &self,
+        out: &mut Vec<u8>,
+        serialization: Serialization,
+        opaque: i32,
+    ) -> Result<(), EncodeError> {
         let fields: Vec<(&str, Value<'_>)> =
             self.fields.iter().map(|(name, value)| (*name, Value::Str(value))).collect();
         let remark = self.remark.as_deref();
-        encode::response(out, serialization, opaque, self.code, remark, &fields, &self.body);
+        encode::response(out, serialization, opaque, self.code, remark, &fields, &self.body)
     }
 }

@@ -34,7 +34,7 @@ fn decode_all(frame: &Frame<'_>) {
 /// A request of either serialization.
 fn request(serialization: Serialization, code: i32, fields: &[(&str, &str)]) -> Vec<u8> {
     let mut out = Vec::new();
-    encode::request(&mut out, serialization, code, 1, false, fields, b"body");
+    encode::request(&mut out, serialization, code, 1, false, fields, b"body").expect("fits");
     out
 }
 

@@ -197,7 +197,9 @@ mod tests {
             let mut out = Vec::new();
             let update = update();
             let fields = update.encode();
-            crate::encode::request_values(&mut out, serialization, 15, 1, true, &fields, b"");
+            let sent =
+                crate::encode::request_values(&mut out, serialization, 15, 1, true, &fields, b"");
+            sent.expect("fits");
             let header = Header::decode(&Frame::parse(&out).expect("frame")).expect("header");
             assert_eq!(Update::decode(&header.fields), Ok(update));
         }

@@ -184,7 +184,7 @@ mod tests {
 
     fn agree(fields: &[(&str, &str)], code: i32, serialization: Serialization) -> bool {
         let mut bytes = Vec::new();
-        encode::request(&mut bytes, serialization, code, 5, false, fields, b"");
+        encode::request(&mut bytes, serialization, code, 5, false, fields, b"").expect("fits");
         let frame = Frame::parse(&bytes).expect("a frame");
         let header = Header::decode(&frame).expect("a header");
         let general = PullHeader::from_header(&header, serialization);

@@ -87,7 +87,8 @@ impl Client {
         self.opaque += 1;
         let mut out = Vec::with_capacity(512 + body.len());
         let json = Serialization::Json;
-        encode::request(&mut out, json, code, self.opaque, oneway, fields, body);
+        encode::request(&mut out, json, code, self.opaque, oneway, fields, body)
+            .map_err(io::Error::other)?;
         self.stream.write_all(&out)?;
         Ok(self.opaque)
     }

@@ -18,7 +18,7 @@ use ringmq_io::{
 use ringmq_remoting::{
     codes::{request, response},
     command::Header,
-    encode,
+    encode::{self, EncodeError},
     frame::{self, Frame, Scan, Serialization},
 };
 use serde_json::json;
@@ -66,6 +66,8 @@ enum RegisterError {
     Refused { code: i32, remark: String },
     #[error("its answer is malformed: {0}")]
     Malformed(String),
+    #[error("the request to it cannot be written: {0}")]
+    Encode(#[from] EncodeError),
 }
 
 impl Registrar {
@@ -312,7 +314,7 @@ impl<R: Runtime> Session<R> {
         self.opaque = self.opaque.wrapping_add(1);
         let fields: Vec<_> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let mut out = Vec::new();
-        encode::request(&mut out, Serialization::Json, code, self.opaque, false, &fields, body);
+        encode::request(&mut out, Serialization::Json, code, self.opaque, false, &fields, body)?;
         let (runtime, timeout) = (self.runtime.clone(), self.timeout);
         limited(&runtime, timeout, self.exchange(&out)).await
     }

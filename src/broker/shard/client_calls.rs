@@ -14,7 +14,7 @@ use ringmq_io::{
 };
 use ringmq_remoting::{
     command::Header,
-    encode,
+    encode::{self, EncodeError},
     frame::{Frame, Serialization},
 };
 
@@ -51,6 +51,8 @@ pub enum CallError {
     Closed,
     #[error("the client did not answer within {} s", TIMEOUT.as_secs())]
     Timeout,
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
 }
 
 /// Calls to clients of this shard that are not answered yet.
@@ -102,12 +104,16 @@ impl<R: Runtime> Shard<R> {
         calls.opaque.set(opaque.wrapping_add(1));
         let (giver, taker) = oneshot();
         calls.waiting.borrow_mut().insert((connection, opaque), giver);
-        self.write_frame(connection, |out| {
+        let sent = self.write_frame(connection, |out| {
             let fields: Vec<_> =
                 call.fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
             let json = Serialization::Json;
-            encode::request(out, json, call.code, opaque, false, &fields, &call.body);
+            encode::request(out, json, call.code, opaque, false, &fields, &call.body)
         });
+        if let Err(error) = sent {
+            calls.waiting.borrow_mut().remove(&(connection, opaque));
+            return Err(error.into());
+        }
         self.flush();
         let answer = async { taker.await.ok_or(CallError::Closed) };
         let timeout = async {

@@ -7,6 +7,7 @@ use ringmq_io::{Runtime, Stream};
 use ringmq_remoting::{
     codes::response,
     command::{Header, HeaderError},
+    encode::EncodeError,
     frame::{self, Frame, FrameError, Scan},
 };
 
@@ -27,6 +28,8 @@ pub(super) enum Ended {
     Idle { seconds: u64 },
     #[error("{0}")]
     Broken(#[from] io::Error),
+    #[error("a request could not even be refused: {0}")]
+    Unanswerable(#[from] EncodeError),
 }
 
 impl From<FrameError> for Ended {
@@ -96,7 +99,10 @@ async fn serve_frame<R: Runtime>(
     if answer.body.len() > BODY_BYTES_MAX {
         answer = too_large(answer.body.len());
     }
-    answer.encode(output, frame.serialization, header.opaque);
+    if let Err(error) = answer.encode(output, frame.serialization, header.opaque) {
+        let refusal = Answer::refuse(response::SYSTEM_ERROR, error.to_string());
+        refusal.encode(output, frame.serialization, header.opaque)?;
+    }
     Ok(())
 }
 

@@ -108,7 +108,8 @@ impl Client {
 
 fn frame_of(code: i32, opaque: i32, fields: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
-    encode::request(&mut bytes, Serialization::Json, code, opaque, false, fields, body);
+    encode::request(&mut bytes, Serialization::Json, code, opaque, false, fields, body)
+        .expect("fits");
     bytes
 }
 
@@ -169,8 +170,9 @@ fn requests_in_one_write_are_answered_in_order_and_one_way_ones_not() {
         let client = Client::connect(&runtime, running.address).await;
         let mut bytes = frame_of(request::GET_BROKER_CLUSTER_INFO, 1, &[], b"");
         let topics = request::GET_ALL_TOPIC_LIST_FROM_NAMESERVER;
-        encode::request(&mut bytes, Serialization::Json, topics, 2, true, &[], b"");
-        encode::request(&mut bytes, Serialization::RocketMq, topics, 3, false, &[], b"");
+        encode::request(&mut bytes, Serialization::Json, topics, 2, true, &[], b"").expect("fits");
+        encode::request(&mut bytes, Serialization::RocketMq, topics, 3, false, &[], b"")
+            .expect("fits");
         bytes.extend(frame_of(12_345, 4, &[], b""));
         client.send(&bytes).await;
         let replies =

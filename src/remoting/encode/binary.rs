@@ -1,13 +1,14 @@
 //! Binary headers out; `command::binary` draws them.
 
-use super::{Head, VERSION, Value};
-use crate::language::Language;
+use super::{EncodeError, Head, HeaderLimit, VERSION, Value};
+use crate::{frame::HEADER_BYTES_MAX, language::Language};
 
 pub(super) fn header<'a>(
     out: &mut Vec<u8>,
+    limit: HeaderLimit,
     head: &Head<'_>,
     fields: impl ExactSizeIterator<Item = (&'a str, Value<'a>)>,
-) {
+) -> Result<(), EncodeError> {
     start(out, head);
     let fields_at = out.len();
     out.extend_from_slice(&[0; 4]);
@@ -19,9 +20,10 @@ pub(super) fn header<'a>(
             Value::Bool(false) => "false",
             Value::Int(number) => buffer.format(number),
         };
-        field(out, name, text.as_bytes());
+        field(out, limit, name, text.as_bytes())?;
     }
     end_fields(out, fields_at);
+    Ok(())
 }
 
 /// Appends everything before the length of the fields.
@@ -36,14 +38,21 @@ pub(super) fn start(out: &mut Vec<u8>, head: &Head<'_>) {
     out.extend_from_slice(remark.as_bytes());
 }
 
-/// # Panics
-/// If the name is longer than 32,767 bytes; names are constants.
-pub(super) fn field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
-    let name_length = i16::try_from(name.len()).expect("field names are constants");
+/// Appends a field, if it fits into the header.
+pub(super) fn field(
+    out: &mut Vec<u8>,
+    limit: HeaderLimit,
+    name: &str,
+    value: &[u8],
+) -> Result<(), EncodeError> {
+    let bytes = name.len();
+    let name_length = i16::try_from(bytes).map_err(|_| EncodeError::FieldName { bytes })?;
+    limit.check(out, bytes.saturating_add(value.len()).saturating_add(6))?;
     out.extend_from_slice(&name_length.to_be_bytes());
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(&length(value.len()));
     out.extend_from_slice(value);
+    Ok(())
 }
 
 /// Writes the length of the fields, which is at `at` and counts what follows it.
@@ -59,6 +68,8 @@ fn low_half(code: i32) -> [u8; 2] {
     [high, low]
 }
 
+/// Of a part of a header, which is far below 4 GiB.
 fn length(length: usize) -> [u8; 4] {
-    u32::try_from(length).expect("parts of a header are limited").to_be_bytes()
+    debug_assert!(length <= HEADER_BYTES_MAX, "part of {length} bytes was not checked");
+    (length as u32).to_be_bytes()
 }

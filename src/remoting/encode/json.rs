@@ -1,14 +1,15 @@
 //! JSON headers out.
 
-use super::{Head, VERSION, Value};
+use super::{EncodeError, Head, HeaderLimit, VERSION, Value};
 
 /// Appends the header object. Without fields and in requests `extFields` is still an object:
 /// clients read it without a look whether it is there.
 pub(super) fn header<'a>(
     out: &mut Vec<u8>,
+    limit: HeaderLimit,
     head: &Head<'_>,
     fields: impl ExactSizeIterator<Item = (&'a str, Value<'a>)>,
-) {
+) -> Result<(), EncodeError> {
     out.extend_from_slice(b"{\"code\":");
     integer(out, head.code);
     out.extend_from_slice(b",\"extFields\":{");
@@ -19,7 +20,11 @@ pub(super) fn header<'a>(
         string(out, name);
         out.push(b':');
         match value {
-            Value::Str(text) => string(out, text),
+            Value::Str(text) => {
+                limit.check(out, text.len())?;
+                string(out, text);
+                limit.check(out, 0)?;
+            }
             Value::Bool(true) => out.extend_from_slice(b"\"true\""),
             Value::Bool(false) => out.extend_from_slice(b"\"false\""),
             Value::Int(number) => {
@@ -40,6 +45,7 @@ pub(super) fn header<'a>(
     out.extend_from_slice(b",\"serializeTypeCurrentRPC\":\"JSON\",\"version\":");
     integer(out, VERSION);
     out.push(b'}');
+    Ok(())
 }
 
 pub(super) fn integer(out: &mut Vec<u8>, number: impl itoa::Integer) {

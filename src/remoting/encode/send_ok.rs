@@ -1,6 +1,6 @@
 //! The response to a message that was stored: the most frequent frame that a broker writes.
 
-use super::{Head, Start, binary, json};
+use super::{EncodeError, Head, HeaderLimit, Start, binary, json};
 use crate::codes::{field, response};
 use crate::command::FLAG_RESPONSE;
 use crate::frame::Serialization;
@@ -20,16 +20,26 @@ pub struct SendOk<'a> {
 
 /// Appends the response to a message that was stored. Allocates nothing beyond growth of `out`.
 ///
-/// # Panics
+/// # Errors
 /// As [`super::request`].
-pub fn send_ok(out: &mut Vec<u8>, serialization: Serialization, opaque: i32, ok: &SendOk<'_>) {
+pub fn send_ok(
+    out: &mut Vec<u8>,
+    serialization: Serialization,
+    opaque: i32,
+    ok: &SendOk<'_>,
+) -> Result<(), EncodeError> {
     let start = Start::reserve(out);
-    match serialization {
-        Serialization::Json => json_header(out, opaque, ok),
-        Serialization::RocketMq => binary_header(out, opaque, ok),
+    let written = match serialization {
+        Serialization::Json => {
+            json_header(out, opaque, ok);
+            Ok(())
+        }
+        Serialization::RocketMq => binary_header(out, start.header_limit(), opaque, ok),
+    };
+    match written.and_then(|()| start.end_header(out, serialization)) {
+        Ok(()) => start.finish(out),
+        Err(error) => Err(start.give_up(out, error)),
     }
-    start.end_header(out, serialization);
-    start.finish(out);
 }
 
 fn json_header(out: &mut Vec<u8>, opaque: i32, ok: &SendOk<'_>) {
@@ -52,21 +62,27 @@ fn json_header(out: &mut Vec<u8>, opaque: i32, ok: &SendOk<'_>) {
     out.extend_from_slice(b",\"serializeTypeCurrentRPC\":\"JSON\",\"version\":409}");
 }
 
-fn binary_header(out: &mut Vec<u8>, opaque: i32, ok: &SendOk<'_>) {
+fn binary_header(
+    out: &mut Vec<u8>,
+    limit: HeaderLimit,
+    opaque: i32,
+    ok: &SendOk<'_>,
+) -> Result<(), EncodeError> {
     let head = Head { code: response::SUCCESS, opaque, flag: FLAG_RESPONSE, remark: None };
     binary::start(out, &head);
     let fields_at = out.len();
     out.extend_from_slice(&[0; 4]);
     let mut buffer = itoa::Buffer::new();
-    binary::field(out, "msgId", ok.message_id);
-    binary::field(out, "queueId", buffer.format(ok.queue_id).as_bytes());
-    binary::field(out, "queueOffset", buffer.format(ok.queue_offset).as_bytes());
+    binary::field(out, limit, "msgId", ok.message_id)?;
+    binary::field(out, limit, "queueId", buffer.format(ok.queue_id).as_bytes())?;
+    binary::field(out, limit, "queueOffset", buffer.format(ok.queue_offset).as_bytes())?;
     if let Some(transaction_id) = ok.transaction_id {
-        binary::field(out, "transactionId", transaction_id.as_bytes());
+        binary::field(out, limit, "transactionId", transaction_id.as_bytes())?;
     }
-    binary::field(out, field::MSG_REGION, ok.region.as_bytes());
-    binary::field(out, field::TRACE_ON, truth(ok.trace_on));
+    binary::field(out, limit, field::MSG_REGION, ok.region.as_bytes())?;
+    binary::field(out, limit, field::TRACE_ON, truth(ok.trace_on))?;
     binary::end_fields(out, fields_at);
+    Ok(())
 }
 
 fn truth(value: bool) -> &'static [u8] {
@@ -81,6 +97,25 @@ mod tests {
     use crate::frame::Frame;
 
     #[test]
+    fn ids_that_do_not_fit_are_refused_and_leave_nothing_behind() {
+        let ids = vec![b'A'; 17 << 20];
+        let ok = SendOk {
+            message_id: &ids,
+            queue_id: 0,
+            queue_offset: 0,
+            transaction_id: None,
+            region: "r",
+            trace_on: false,
+        };
+        for serialization in [Serialization::Json, Serialization::RocketMq] {
+            let mut out = b"before".to_vec();
+            let answered = send_ok(&mut out, serialization, 1, &ok);
+            assert!(matches!(answered, Err(EncodeError::Header { .. })), "{answered:?}");
+            assert_eq!(out, b"before");
+        }
+    }
+
+    #[test]
     fn both_serializations_tell_the_same() {
         for transaction_id in [None, Some("T\"1")] {
             let ok = SendOk {
@@ -93,7 +128,7 @@ mod tests {
             };
             for serialization in [Serialization::Json, Serialization::RocketMq] {
                 let mut out = Vec::new();
-                send_ok(&mut out, serialization, -8, &ok);
+                send_ok(&mut out, serialization, -8, &ok).expect("fits");
                 let frame = Frame::parse(&out).expect("a frame");
                 let header = Header::decode(&frame).expect("a header");
                 assert_eq!((header.code, header.opaque, header.flag), (0, -8, 1));

@@ -171,8 +171,11 @@ impl<R: Runtime> Control<R> {
 
 fn notify_changed<R: Runtime>(shard: &Shard<R>, member: ConnectionId, group: &str) {
     let header = NotifyConsumerIdsChangedRequestHeader { consumer_group: group.to_owned() };
-    shard.write_frame(member, |out| {
+    let sent = shard.write_frame(member, |out| {
         let code = request::NOTIFY_CONSUMER_IDS_CHANGED;
-        encode::request_values(out, Serialization::Json, code, 0, true, &header.encode(), &[]);
+        encode::request_values(out, Serialization::Json, code, 0, true, &header.encode(), &[])
     });
+    if let Err(error) = sent {
+        tracing::warn!(%error, "a member of a consumer group was not told that it changed");
+    }
 }

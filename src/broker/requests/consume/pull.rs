@@ -4,7 +4,10 @@
 use std::{rc::Rc, sync::Arc, time::Duration};
 
 use ringmq_io::{Runtime, Shares};
-use ringmq_remoting::{codes::response, encode, encode::Value};
+use ringmq_remoting::{
+    codes::response,
+    encode::{self, EncodeError, Value},
+};
 use ringmq_store::{PageNeeded, ReadLimits, ReadPlan, ReadStatus};
 
 use crate::{
@@ -122,18 +125,18 @@ impl<R: Runtime> Shard<R> {
 
     fn answer_found(self: &Rc<Self>, log: &BrokerLog<R>, request: PullRequest, plan: ReadPlan) {
         if plan.in_memory {
-            let mut copied = false;
+            let mut resident = true;
             self.write_reply(&request.origin, |out| {
                 let before = out.len();
-                let start = begin(out, &request.origin, response::SUCCESS, Some("FOUND"), &plan);
-                copied = log.copy_resident(&plan, out);
-                if copied {
-                    start.finish(out);
-                } else {
-                    out.truncate(before);
+                let start = begin(out, &request.origin, response::SUCCESS, Some("FOUND"), &plan)?;
+                resident = log.copy_resident(&plan, out);
+                if resident {
+                    return start.finish(out);
                 }
+                out.truncate(before);
+                Ok(())
             });
-            if copied {
+            if resident {
                 self.pulled.note(plan.extents.len());
                 return;
             }
@@ -146,9 +149,9 @@ impl<R: Runtime> Shard<R> {
                     shard.pulled.note(plan.extents.len());
                     shard.write_reply(&request.origin, |out| {
                         let start =
-                            begin(out, &request.origin, response::SUCCESS, Some("FOUND"), &plan);
+                            begin(out, &request.origin, response::SUCCESS, Some("FOUND"), &plan)?;
                         out.extend_from_slice(&body);
-                        start.finish(out);
+                        start.finish(out)
                     });
                 }
                 Err(error) => {
@@ -165,7 +168,7 @@ impl<R: Runtime> Shard<R> {
         let code = status.response_code(request.offset);
         self.pulled.note(0);
         self.write_reply(&request.origin, |out| {
-            begin(out, &request.origin, code, Some(status.name()), plan).finish(out);
+            begin(out, &request.origin, code, Some(status.name()), plan)?.finish(out)
         });
     }
 }
@@ -189,7 +192,7 @@ pub fn begin(
     code: i32,
     remark: Option<&str>,
     plan: &ReadPlan,
-) -> encode::Start {
+) -> Result<encode::Start, EncodeError> {
     let fields = [
         ("suggestWhichBrokerId", Value::Int(0)),
         ("nextBeginOffset", Value::Int(plan.next_offset)),

@@ -42,9 +42,9 @@ impl<R: Runtime> Shard<R> {
             self.pulled.note(kept.messages);
             self.write_reply(&request.origin, |out| {
                 let code = response::SUCCESS;
-                let start = begin(out, &request.origin, code, Some("FOUND"), plan);
+                let start = begin(out, &request.origin, code, Some("FOUND"), plan)?;
                 out.extend_from_slice(&kept.records);
-                start.finish(out);
+                start.finish(out)
             });
         } else if matches!(request.wait, Wait::Until(_)) && plan.next_offset == plan.max {
             // A kept pull whose filter lets nothing new through goes on waiting behind it.
