@@ -95,11 +95,21 @@ impl Client {
         let mut out = Vec::new();
         let json = Serialization::Json;
         encode::request(&mut out, json, code, self.opaque, false, fields, body).expect("fits");
-        let mut rest = out.as_slice();
+        self.write(&out).await;
+        self.receive().await
+    }
+
+    /// Sends bytes as they are.
+    pub async fn write(&mut self, bytes: &[u8]) {
+        let mut rest = bytes;
         while !rest.is_empty() {
             let count = self.stream.write(rest).await.expect("the broker reads");
             rest = &rest[count..];
         }
+    }
+
+    /// The next frame of the broker.
+    pub async fn receive(&mut self) -> Answer {
         let mut frame = self.exactly(4).await;
         let length = u32::from_be_bytes(*frame.first_chunk().expect("four bytes")) as usize;
         let behind = self.exactly(length).await;

@@ -167,7 +167,8 @@ proptest! {
             .collect();
         let fields: Vec<(&str, &str)> = values.iter().map(|(n, v)| (*n, v.as_str())).collect();
         let mut bytes = Vec::new();
-        let sent = encode::request(&mut bytes, sample.serialization, sample.code, 1, true, &fields, b"x");
+        let (serialization, code) = (sample.serialization, sample.code);
+        let sent = encode::request(&mut bytes, serialization, code, 1, true, &fields, b"x");
         sent.expect("fits");
         let frame = Frame::parse(&bytes).expect("a frame");
         let mut seen = false;
@@ -179,7 +180,7 @@ proptest! {
         // Without its first field a header may be incomplete, but never differently so.
         bytes.clear();
         let fields = &fields[1..];
-        let sent = encode::request(&mut bytes, sample.serialization, sample.code, 1, true, fields, b"");
+        let sent = encode::request(&mut bytes, serialization, code, 1, true, fields, b"");
         sent.expect("fits");
         decode(&Frame::parse(&bytes).expect("a frame"), |_| {});
     }
