@@ -8,6 +8,8 @@
 #![forbid(unsafe_code)]
 
 pub mod server;
+pub mod simulation;
+pub mod sizes;
 
 mod control;
 mod engines;
@@ -15,6 +17,7 @@ mod messages;
 mod net;
 mod requests;
 mod run;
+mod seats;
 mod shard;
 #[cfg(test)]
 mod testing;

@@ -110,6 +110,17 @@ pub enum Message {
     Shutdown,
 }
 
+impl Message {
+    /// Bytes of clients that it carries.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Message::Sends(parcel) | Message::Replies(parcel) => parcel.bytes.len(),
+            Message::Frames(frames) => frames.iter().map(|forwarded| forwarded.frame.len()).sum(),
+            _ => 0,
+        }
+    }
+}
+
 /// The state of the store that a shard starts from.
 pub struct Start {
     pub logs: u16,

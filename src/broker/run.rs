@@ -43,20 +43,34 @@ pub struct Seat {
 
 /// Runs a shard until it is told to shut down; everything acknowledged is on disk then.
 pub async fn run<R: Runtime>(runtime: R, seat: Seat) {
+    run_watched(runtime, seat, |_| {}).await;
+}
+
+/// The same; `watch` sees the shard before it does anything.
+pub(crate) async fn run_watched<R: Runtime>(
+    runtime: R,
+    seat: Seat,
+    watch: impl FnOnce(&Rc<Shard<R>>),
+) {
     let report = seat.report.clone();
     let id = seat.id;
-    if let Err(error) = run_or_fail(runtime, seat).await {
+    let router = Router::new(id, seat.lanes, &seat.facts.sizes);
+    let shard = Shard::new(runtime, seat.facts, router, seat.published);
+    watch(&shard);
+    let inboxes = (seat.requests, seat.replies);
+    if let Err(error) = run_or_fail(&shard, inboxes, &report).await {
         tracing::error!(shard = id.0, %error, "broker cannot start");
         let _ = report.send(Err(error));
     }
 }
 
-async fn run_or_fail<R: Runtime>(runtime: R, seat: Seat) -> Result<(), String> {
-    let router = Router::new(seat.id, seat.lanes);
-    let shard = Shard::new(runtime.clone(), seat.facts, router, seat.published);
-    let Seat { mut requests, replies, .. } = seat;
-    let start = if seat.id == CONTROL {
-        Control::open(&shard).await?
+async fn run_or_fail<R: Runtime>(
+    shard: &Rc<Shard<R>>,
+    (mut requests, replies): (Receiver<Message>, Receiver<Message>),
+    report: &mpsc::Sender<Result<ShardId, String>>,
+) -> Result<(), String> {
+    let start = if shard.id == CONTROL {
+        Control::open(shard).await?
     } else {
         match requests.recv().await {
             Message::Start(start) => *start,
@@ -64,8 +78,8 @@ async fn run_or_fail<R: Runtime>(runtime: R, seat: Seat) -> Result<(), String> {
             _ => return Ok(()),
         }
     };
-    let opened = open_logs(&shard, &start).await;
-    if seat.id != CONTROL {
+    let opened = open_logs(shard, &start).await;
+    if shard.id != CONTROL {
         let result = opened.clone();
         shard.router.post(CONTROL, Message::Ready { result });
         shard.router.flush();
@@ -75,28 +89,28 @@ async fn run_or_fail<R: Runtime>(runtime: R, seat: Seat) -> Result<(), String> {
         return Err(error);
     }
     let store_id = start.store_id;
-    take_start(&shard, start);
-    if seat.id == CONTROL {
-        wait_for_peers(&shard, &mut requests).await?;
+    take_start(shard, start);
+    if shard.id == CONTROL {
+        wait_for_peers(shard, &mut requests).await?;
         let (runtime, root) = (&shard.runtime, &shard.facts.store_path);
         if let Err(error) = complete_store(runtime, root, store_id).await {
             tracing::warn!(%error, "not noted that the store is complete");
         }
     }
-    spawn_services(&shard);
-    spawn_lane(&shard, replies);
-    if seat.id == CONTROL {
+    spawn_services(shard);
+    spawn_lane(shard, replies);
+    if shard.id == CONTROL {
         let control = shard.control.get().expect("the control shard has it").clone();
-        control.start_services(&shard);
-        retention::start(&shard);
-        if let Err(error) = listener::listen(&shard).await {
+        control.start_services(shard);
+        retention::start(shard);
+        if let Err(error) = listener::listen(shard).await {
             shard.shutdown_peers();
             return Err(error);
         }
     }
-    let _ = seat.report.send(Ok(seat.id));
-    serve_requests(&shard, &mut requests).await;
-    shut_down(&shard).await;
+    let _ = report.send(Ok(shard.id));
+    serve_requests(shard, &mut requests).await;
+    shut_down(shard).await;
     Ok(())
 }
 
@@ -134,11 +148,14 @@ fn log_options(facts: &Facts, id: LogId, store_id: u128) -> LogOptions {
         flush,
         segment_bytes: facts.segment_bytes,
         zero_ahead_bytes: facts.zero_ahead_bytes,
+        directory: log_directory(root, id),
+        log: id,
+        store_id,
         spare_segments_max: facts.config.spare_segments_max as usize,
         hot_tail_bytes: facts.hot_tail_bytes,
         backlog_bytes_max: facts.backlog_bytes_max,
         message_index: facts.config.message_index_enable,
-        ..LogOptions::new(log_directory(root, id), id, store_id)
+        ..facts.sizes.log.clone()
     }
 }
 

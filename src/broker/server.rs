@@ -2,24 +2,19 @@
 
 use std::{
     net::{SocketAddr, ToSocketAddrs},
-    sync::{Arc, Mutex, mpsc},
+    sync::{Arc, Mutex},
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use ringmq_base::{ShardId, config::BrokerConfig};
-use ringmq_io::{
-    launch::{self, Handles, Settings},
-    mailbox::mailbox,
-};
+use ringmq_base::config::BrokerConfig;
+use ringmq_io::launch::{self, Handles, Settings};
 
 use crate::{
     messages::Message,
-    run::{Seat, run},
-    shard::{router::Lanes, settings::Facts, view_version::Published},
+    run::run,
+    seats::Seats,
+    shard::{router::Lanes, settings::Facts},
 };
-
-/// Messages (batches) that may lie in one lane.
-const LANE_MESSAGES: usize = 1024;
 
 /// Why the broker did not start: one sentence each.
 #[derive(Debug, thiserror::Error)]
@@ -47,34 +42,8 @@ pub fn start(config: BrokerConfig, cpus: &[usize]) -> Result<Broker, StartError>
     let spin = std::time::Duration::from_micros(config.spin_before_park_micros);
     let facts = Facts::new(config, name_servers, shards, now_ms()).map_err(StartError::Refused)?;
     let facts = Arc::new(facts);
-    let published = Published::default();
-    let mut lanes = Vec::new();
-    let mut inboxes = Vec::new();
-    for _ in 0..shards {
-        let (requests, requests_inbox) = mailbox::<Message>(LANE_MESSAGES);
-        let (replies, replies_inbox) = mailbox::<Message>(LANE_MESSAGES);
-        lanes.push(Lanes { requests, replies });
-        inboxes.push(Some((requests_inbox, replies_inbox)));
-    }
-    let (report, reports) = mpsc::channel();
-    let seats = Arc::new(Mutex::new(
-        inboxes
-            .into_iter()
-            .enumerate()
-            .map(|(index, inbox)| {
-                inbox.map(|(requests, replies)| Seat {
-                    id: ShardId(index as u16),
-                    facts: facts.clone(),
-                    lanes: lanes.clone(),
-                    requests,
-                    replies,
-                    published: published.clone(),
-                    report: report.clone(),
-                })
-            })
-            .collect::<Vec<_>>(),
-    ));
-    drop(report);
+    let Seats { lanes, seats, reports } = Seats::new(&facts, shards);
+    let seats = Arc::new(Mutex::new(seats.into_iter().map(Some).collect::<Vec<_>>()));
     let settings =
         Settings { pinned: has_own_cpus(&cpus), spin_before_park: spin, ..Settings::default() };
     let executors = launch::launch_with(&cpus, &settings, move |shard, runtime| {

@@ -1,16 +1,10 @@
 //! A whole broker of one shard on the simulated machine, and a client that talks to it.
 
-use std::{
-    collections::BTreeMap,
-    net::SocketAddr,
-    sync::{Arc, mpsc},
-    time::Duration,
-};
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
-use ringmq_base::{ShardId, config::BrokerConfig};
+use ringmq_base::config::BrokerConfig;
 use ringmq_io::{
-    Clock as _, Net, Runtime as _, Shares, Spawn as _, Stream,
-    mailbox::mailbox,
+    Clock as _, Net, Runtime as _, Stream,
     sim::{SimRuntime, SimStream},
 };
 use ringmq_remoting::{
@@ -21,9 +15,8 @@ use ringmq_remoting::{
 };
 
 use crate::{
-    messages::Message,
-    run::{Seat, run},
-    shard::{router::Lanes, settings::Facts, view_version::Published},
+    shard::settings::Facts,
+    simulation::{self, Simulated},
 };
 
 const PORT: u16 = 10_911;
@@ -47,24 +40,10 @@ pub fn config(keys: &[(&str, &str)]) -> BrokerConfig {
     BrokerConfig::load(None, &set).expect("sound keys").config
 }
 
-/// Starts a broker of one shard; it ends with the simulation, or at the message that comes back.
-pub fn start(runtime: &SimRuntime, config: BrokerConfig) -> ringmq_io::mailbox::Sender<Message> {
+/// Starts a broker of one shard; it ends with the simulation, or when told to.
+pub fn start(runtime: &SimRuntime, config: BrokerConfig) -> Simulated {
     let facts = Facts::new(config, Vec::new(), 1, runtime.now_ms()).expect("sound facts");
-    let (requests, requests_inbox) = mailbox::<Message>(1024);
-    let (replies, replies_inbox) = mailbox::<Message>(1024);
-    let (report, _) = mpsc::channel();
-    let seat = Seat {
-        id: ShardId(0),
-        facts: Arc::new(facts),
-        lanes: vec![Lanes { requests: requests.clone(), replies }],
-        requests: requests_inbox,
-        replies: replies_inbox,
-        published: Published::default(),
-        report,
-    };
-    let own = runtime.clone();
-    runtime.spawn(Shares::Foreground, "broker", async move { run(own, seat).await });
-    requests
+    simulation::start(runtime, facts, 1)
 }
 
 pub struct Client {

@@ -99,6 +99,12 @@ impl<R: Runtime> Connections<R> {
         }
     }
 
+    /// The most that a client has not taken yet, in bytes.
+    pub fn output_bytes_max(&self) -> usize {
+        let open = self.open.borrow();
+        open.iter().map(|(_, connection)| connection.output_bytes()).max().unwrap_or(0)
+    }
+
     /// Closes connections that have sent nothing since `oldest`.
     pub fn close_idle(&self, oldest: Duration) {
         for (_, connection) in self.open.borrow().iter() {

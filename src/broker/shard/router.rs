@@ -20,16 +20,9 @@ use crate::{
     },
     requests::consume::pull::PullRequest,
     shard::view::TopicView,
+    sizes::Sizes,
 };
 use ringmq_rules::{ConnectionId, refusal::Refusal};
-
-/// Messages a target may be behind before it gets no more requests. Each is a batch.
-const BACKLOG_MESSAGES_MAX: usize = 256;
-
-/// Bytes of one parcel after which it is sent without waiting for the end of the turn.
-const PARCEL_BYTES_MAX: usize = 1024 * 1024;
-/// The same, in messages.
-const PARCEL_SENDS_MAX: usize = 16_384;
 
 /// The two lanes into one shard, as its peers hold them.
 #[derive(Clone)]
@@ -75,6 +68,10 @@ pub struct Router {
     outgoing: RefCell<Vec<Outgoing>>,
     spares: RefCell<Spares>,
     dirty: Cell<bool>,
+    /// See [`Sizes`].
+    backlog_messages_max: usize,
+    parcel_bytes_max: usize,
+    parcel_sends_max: usize,
     /// Set when there is something to flush at the end of this turn.
     pub collected: Event,
     /// Set when a lane was full: somebody has to flush again.
@@ -82,7 +79,7 @@ pub struct Router {
 }
 
 impl Router {
-    pub fn new(id: ShardId, lanes: Vec<Lanes>) -> Self {
+    pub fn new(id: ShardId, lanes: Vec<Lanes>, sizes: &Sizes) -> Self {
         let outgoing = lanes.iter().map(|_| Outgoing::default()).collect();
         Router {
             id,
@@ -90,6 +87,9 @@ impl Router {
             outgoing: RefCell::new(outgoing),
             spares: RefCell::default(),
             dirty: Cell::new(false),
+            backlog_messages_max: sizes.backlog_messages_max,
+            parcel_bytes_max: sizes.parcel_bytes_max,
+            parcel_sends_max: sizes.parcel_sends_max,
             collected: Event::default(),
             stalled: Event::default(),
         }
@@ -110,9 +110,9 @@ impl Router {
         change(&mut self.outgoing.borrow_mut()[to.index()])
     }
 
-    fn admit(out: &Outgoing, to: ShardId) -> Result<(), Overloaded> {
+    fn admit(&self, out: &Outgoing, to: ShardId) -> Result<(), Overloaded> {
         let waiting = out.backlog.len();
-        let limit = BACKLOG_MESSAGES_MAX;
+        let limit = self.backlog_messages_max;
         if waiting < limit { Ok(()) } else { Err(Overloaded { shard: to, waiting, limit }) }
     }
 
@@ -126,7 +126,7 @@ impl Router {
         body: &[u8],
     ) -> Result<(), Overloaded> {
         self.with(to, |out| {
-            Self::admit(out, to)?;
+            self.admit(out, to)?;
             let parcel = out.sends.get_or_insert_with(|| self.spares.borrow_mut().take());
             let known = parcel.topics.iter().rposition(|known| Arc::ptr_eq(known, topic));
             let index = known.unwrap_or_else(|| {
@@ -139,7 +139,9 @@ impl Router {
             }
             parcel.bytes.extend_from_slice(body);
             parcel.sends.push(item);
-            if parcel.bytes.len() > PARCEL_BYTES_MAX || parcel.sends.len() >= PARCEL_SENDS_MAX {
+            if parcel.bytes.len() > self.parcel_bytes_max
+                || parcel.sends.len() >= self.parcel_sends_max
+            {
                 self.flush_peer(to, out);
             }
             Ok(())
@@ -148,7 +150,7 @@ impl Router {
 
     pub fn pull(&self, to: ShardId, request: PullRequest) -> Result<(), Overloaded> {
         self.with(to, |out| {
-            Self::admit(out, to)?;
+            self.admit(out, to)?;
             out.pulls.push(request);
             Ok(())
         })
@@ -156,7 +158,7 @@ impl Router {
 
     pub fn forward(&self, to: ShardId, frame: ForwardedFrame) -> Result<(), Overloaded> {
         self.with(to, |out| {
-            Self::admit(out, to)?;
+            self.admit(out, to)?;
             out.frames.push(frame);
             Ok(())
         })
@@ -186,7 +188,7 @@ impl Router {
                 }
                 _ => parcel.replies.push(FramePart { connection, end, answers }),
             }
-            if end > PARCEL_BYTES_MAX {
+            if end > self.parcel_bytes_max {
                 self.flush_peer(to, out);
             }
         });
@@ -233,6 +235,19 @@ impl Router {
     /// Whether a lane was full at the last flush.
     pub fn is_stalled(&self) -> bool {
         self.outgoing.borrow().iter().any(|out| !out.backlog.is_empty())
+    }
+
+    /// What waits for other shards: the most messages in front of a full lane, and bytes of all.
+    pub fn held(&self) -> (usize, usize) {
+        let outgoing = self.outgoing.borrow();
+        let messages = outgoing.iter().map(|out| out.backlog.len()).max().unwrap_or(0);
+        let bytes = outgoing.iter().map(|out| {
+            let parcels = out.sends.iter().chain(&out.replies).map(|parcel| parcel.bytes.len());
+            let frames = out.frames.iter().map(|forwarded| forwarded.frame.len());
+            let waiting = out.backlog.iter().map(|(_, message)| message.bytes());
+            parcels.chain(frames).chain(waiting).sum::<usize>()
+        });
+        (messages, bytes.sum())
     }
 
     fn flush_peer(&self, to: ShardId, out: &mut Outgoing) {
@@ -295,7 +310,7 @@ mod tests {
         };
         let (own, ..) = lanes();
         let (peer, requests, replies) = lanes();
-        (Router::new(ShardId(0), vec![own, peer]), requests, replies)
+        (Router::new(ShardId(0), vec![own, peer], &Sizes::default()), requests, replies)
     }
 
     fn reply(router: &Router, text: &str) {

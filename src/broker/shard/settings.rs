@@ -8,6 +8,7 @@ use std::{
 
 use ringmq_base::config::{BrokerConfig, BrokerRole, FlushDiskType};
 
+use crate::sizes::Sizes;
 use ringmq_rules::{delay::DelayLevels, retention::Policy};
 
 #[derive(Debug)]
@@ -48,6 +49,7 @@ pub struct Facts {
     pub cluster_property: Vec<u8>,
     /// Milliseconds since 1970.
     pub boot_timestamp: i64,
+    pub sizes: Sizes,
 }
 
 impl Facts {
@@ -97,6 +99,7 @@ impl Facts {
             delay_levels,
             cluster_property: format!("CLUSTER\u{1}{cluster}\u{2}").into_bytes(),
             boot_timestamp,
+            sizes: Sizes::default(),
             config,
         })
     }

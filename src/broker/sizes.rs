@@ -1,0 +1,33 @@
+//! Sizes that no key of the configuration sets: simulations make them tiny.
+
+use std::path::PathBuf;
+
+use ringmq_base::LogId;
+use ringmq_store::LogOptions;
+
+/// The defaults are the product's.
+#[derive(Clone, Debug)]
+pub struct Sizes {
+    /// Messages (batches) that may lie in one lane.
+    pub lane_messages: usize,
+    /// Messages a target may be behind before it gets no more requests. Each is a batch.
+    pub backlog_messages_max: usize,
+    /// Bytes of one parcel after which it is sent without waiting for the end of the turn.
+    pub parcel_bytes_max: usize,
+    /// The same, in messages.
+    pub parcel_sends_max: usize,
+    /// What logs are opened with, but for what the configuration and the store say.
+    pub log: LogOptions,
+}
+
+impl Default for Sizes {
+    fn default() -> Sizes {
+        Sizes {
+            lane_messages: 1024,
+            backlog_messages_max: 256,
+            parcel_bytes_max: 1024 * 1024,
+            parcel_sends_max: 16_384,
+            log: LogOptions::new(PathBuf::new(), LogId::new(0).expect("0 is in range"), 0),
+        }
+    }
+}
