@@ -2,8 +2,9 @@
 //! made of one table (see [`BrokerConfig`] and [`NamesrvConfig`]).
 //!
 //! Lowest to highest: the table's default, a preset of the command, the environment, the file, the
-//! command line. An unknown key is a warning, as Java would start too; a value that cannot be
-//! taken is an error, as Java would silently keep its default.
+//! command line. An unknown key is a warning, as Java would start too, and so is a value that Java
+//! takes and this program takes as something near; a value that cannot be taken is an error, as
+//! Java would not start or silently keep its default.
 
 pub mod address;
 pub mod properties;
@@ -219,7 +220,10 @@ impl<C: Table> Loader<C> {
         };
         let comment = properties::trailing_comment(value);
         match self.loaded.config.set(key.name, value) {
-            Ok(()) => {
+            Ok(note) => {
+                if let Some(note) = note {
+                    self.loaded.warnings.push(format!("{origin}: {name} = {value:?} {note}"));
+                }
                 if let Some(comment) = comment {
                     self.loaded.warnings.push(format!(
                         "{origin}: the value of {name} includes {comment:?}: properties files \
@@ -253,148 +257,4 @@ fn read(path: &Path) -> Result<Vec<u8>, ConfigError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn load(text: &str) -> Result<Loaded<BrokerConfig>, ConfigError> {
-        let file = std::env::temp_dir().join(format!(
-            "ringmq-config-{}-{:x}.conf",
-            std::process::id(),
-            crc32c::crc32c(text.as_bytes())
-        ));
-        std::fs::write(&file, text).expect("the temporary directory is writable");
-        let loaded = BrokerConfig::load(Some(&file), &[]);
-        std::fs::remove_file(&file).expect("the file was just written");
-        loaded
-    }
-
-    #[test]
-    fn the_sample_of_rocketmq_loads_without_a_warning() {
-        let loaded = load(
-            "brokerClusterName = DefaultCluster\nbrokerName = broker-a\nbrokerId = 0\n\
-             deleteWhen = 04\nfileReservedTime = 48\nbrokerRole = ASYNC_MASTER\n\
-             flushDiskType = ASYNC_FLUSH\n",
-        )
-        .expect("valid");
-        assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
-        assert_eq!(loaded.config.broker_name, "broker-a");
-        assert_eq!(loaded.config.file_reserved_time_hours, 48);
-        assert_eq!(loaded.config.flush_disk_type, FlushDiskType::AsyncFlush);
-        assert_eq!(loaded.config.ha_listen_port, 10_912);
-        assert!(!loaded.config.broker_ip1.is_empty());
-        assert!(loaded.config.store_path_commit_log.ends_with("store/commitlog"));
-        assert!(matches!(loaded.origins["brokerName"], Origin::File { line: 2, .. }));
-        assert_eq!(loaded.origins["haListenPort"], Origin::Derived);
-        assert_eq!(loaded.origins["brokerPermission"], Origin::Default);
-    }
-
-    #[test]
-    fn a_bad_value_names_file_line_key_value_and_range() {
-        let error = load("# c\nlistenPort = 70000\n").expect_err("too high").to_string();
-        for part in [".conf, line 2", "listenPort", "\"70000\"", "out of range", "0 to 65535"] {
-            assert!(error.contains(part), "{part}: {error}");
-        }
-        let error = load("fileReservedTime = 48 # hours\n").expect_err("no number").to_string();
-        assert!(error.contains("(hours)"), "{error}");
-        assert!(error.contains("comments on lines of their own"), "{error}");
-    }
-
-    #[test]
-    fn unknown_and_repeated_keys_are_only_warnings() {
-        let loaded = load("brokerNam = a\nlistenPort=1000\nlistenPort=2000\nbrokerName=x # y\n");
-        let loaded = loaded.expect("valid");
-        assert_eq!(loaded.config.listen_port, 2000);
-        assert_eq!(loaded.config.broker_name, "x # y");
-        let all = loaded.warnings.join("\n");
-        for part in ["did you mean brokerName?", "already set on line 2", "includes \"# y\""] {
-            assert!(all.contains(part), "{part}: {all}");
-        }
-    }
-
-    #[test]
-    fn a_key_without_effect_is_told_unless_it_says_the_default() {
-        let loaded = load("syncFlushTimeout=1000\nhaTransferBatchSize=32768\n").expect("valid");
-        assert_eq!(loaded.warnings.len(), 1, "{:?}", loaded.warnings);
-        let warning = &loaded.warnings[0];
-        assert!(warning.contains("line 1: syncFlushTimeout = 1000 has no effect"), "{warning}");
-        for key in accepted::WITHOUT_EFFECT.iter().flat_map(|(keys, _)| keys.split_whitespace()) {
-            assert!(BrokerConfig::key(key).is_some(), "{key} is in the table");
-        }
-    }
-
-    #[test]
-    fn the_command_line_beats_the_preset_and_keys_must_fit_together() {
-        let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
-        let preset = [pair("storePathRootDir", "./data"), pair("listenPort", "1111")];
-        let over = [pair("listenPort", "2222")];
-        let loaded = BrokerConfig::load_with_preset(None, &preset, &over).expect("valid");
-        assert_eq!(loaded.config.listen_port, 2222);
-        assert_eq!(loaded.config.store_path_root_dir, PathBuf::from("./data"));
-        assert_eq!(loaded.origins["storePathRootDir"], Origin::Preset);
-        assert_eq!(loaded.origins["listenPort"], Origin::CommandLine);
-
-        let bad = |pairs: &[(String, String)]| {
-            BrokerConfig::load(None, pairs).expect_err("does not fit").to_string()
-        };
-        assert!(bad(&[pair("brokerRole", "SLAVE")]).contains("an id above 0"));
-        assert!(bad(&[pair("haListenPort", "10911")]).contains("two ports"));
-        assert!(bad(&[pair("cores", "0"), pair("shards", "2")]).contains("core of its own"));
-        let master = BrokerConfig::load(None, &[pair("brokerId", "3")]).expect("Java forces 0");
-        assert_eq!((master.config.broker_id, master.warnings.len()), (0, 1));
-    }
-
-    #[test]
-    fn every_default_is_allowed_and_every_printed_value_reads_back() {
-        fn check<C: Table + PartialEq + fmt::Debug>() {
-            let mut copy = C::default();
-            for key in C::KEYS {
-                let value = (key.default)();
-                assert_eq!(C::default().get(key.name), Some(value.clone()), "{}", key.name);
-                copy.set(key.name, &value).unwrap_or_else(|error| panic!("{}: {error}", key.name));
-                assert!(key.doc.ends_with('.'), "{}", key.name);
-                assert_eq!(C::KEYS.iter().filter(|other| other.name == key.name).count(), 1);
-            }
-            assert_eq!(copy, C::default());
-            assert_eq!(properties::parse(&copy.to_properties()).len(), C::KEYS.len());
-        }
-        check::<BrokerConfig>();
-        check::<NamesrvConfig>();
-        let loaded = BrokerConfig::load(None, &[]).expect("defaults");
-        assert!(describe(&loaded).contains("# ---- Store ----"));
-    }
-
-    #[test]
-    fn the_samples_name_real_keys_with_their_defaults() {
-        fn check<C: Table>(sample: &str, examples: &[&str]) {
-            for line in sample.lines().filter(|line| line.contains(" =")) {
-                let Some(text) = line.strip_prefix('#').or(Some(line)) else {
-                    continue;
-                };
-                let entry = properties::parse(text).pop().expect("a key");
-                let mut config = C::default();
-                let set = config.set(&entry.key, &entry.value);
-                set.unwrap_or_else(|error| panic!("{line}: {error}"));
-                if line.starts_with('#') && !examples.contains(&entry.key.as_str()) {
-                    assert_eq!(config.get(&entry.key), C::default().get(&entry.key), "{line}");
-                }
-            }
-        }
-        let broker = include_str!("../../conf/broker.conf");
-        check::<BrokerConfig>(broker, &["namesrvAddr", "brokerIP1"]);
-        check::<NamesrvConfig>(include_str!("../../conf/namesrv.conf"), &[]);
-        assert!(load(broker).expect("valid").warnings.is_empty());
-    }
-
-    #[test]
-    fn no_path_address_or_switch_of_security_can_be_changed_at_run_time() {
-        let broker = BrokerConfig::KEYS.iter();
-        for key in broker.chain(NamesrvConfig::KEYS).filter(|key| key.live) {
-            let name = key.name.to_ascii_lowercase();
-            for word in ["path", "addr", "ip1", "ip2", "dir", "acl", "admin", "auth"] {
-                assert!(!name.contains(word), "{}", key.name);
-            }
-            assert_ne!(key.kind, "a path");
-            assert!(!name.ends_with("port"), "{}", key.name);
-        }
-    }
-}
+mod tests;

@@ -250,9 +250,13 @@ async fn persist_offsets<R: Runtime>(shard: Rc<Shard<R>>) {
     }
 }
 
-/// Closes connections that have sent nothing for `serverChannelMaxIdleTimeSeconds`.
+/// Closes connections that have sent nothing for `serverChannelMaxIdleTimeSeconds`; with 0 none,
+/// as in Java.
 async fn close_idle<R: Runtime>(shard: Rc<Shard<R>>) {
     let idle_max = Duration::from_secs(shard.facts.config.server_channel_max_idle_time_seconds);
+    if idle_max.is_zero() {
+        return;
+    }
     let look = (idle_max / 4).clamp(Duration::from_millis(250), Duration::from_secs(10));
     while !shard.stopping.get() {
         shard.runtime.sleep(look).await;

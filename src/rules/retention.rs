@@ -46,14 +46,11 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// # Errors
-    /// A sentence for the operator.
-    pub fn of(config: &BrokerConfig) -> Result<Policy, String> {
-        let hours = Hours::parse(&config.delete_when)?;
+    pub fn of(config: &BrokerConfig) -> Policy {
         let reserved_hours = i64::try_from(config.file_reserved_time_hours).unwrap_or(i64::MAX);
-        Ok(Policy {
+        Policy {
             reserved_ms: reserved_hours.saturating_mul(HOUR_MS),
-            hours,
+            hours: Hours::parse(&config.delete_when),
             thresholds: Thresholds {
                 warn: config.disk_max_used_space_ratio,
                 clean: config.disk_space_clean_forcibly_ratio,
@@ -63,7 +60,7 @@ impl Policy {
             bytes_max: Some(config.retention_bytes).filter(|bytes| *bytes > 0),
             delete_unconsumed: config.delete_unconsumed_when_full,
             spares_max: config.spare_segments_max as usize,
-        })
+        }
     }
 
     /// When everything in a segment has been kept for that long, or for as long as others.

@@ -23,6 +23,7 @@ pub(super) const NOT_NEEDED: &str = "
     deleteConsumeQueueFilesInterval destroyMapedFileIntervalForcibly diskFallRecorded
     duplicationEnable enableCalcFilterBitMap enableConsumeQueueExt enableDetailStat
     enableRetryTopicV2 enableScheduleAsyncDeliver enableScheduleMessageStats
+    enableSingleTopicRegister
     endTransactionPoolQueueCapacity endTransactionThreadPoolNums expectConsumerNumUseFilter
     fastFailIfNoBufferInStorePool filterDataCleanTimeSpan filterServerNums
     flushCommitLogLeastPages flushCommitLogThoroughInterval flushCommitLogTimed
@@ -56,10 +57,6 @@ pub(super) const NOT_NEEDED: &str = "
 /// out of here.
 pub(super) const WITHOUT_EFFECT: &[(&str, &str)] = &[
     (
-        "compressedRegister forceRegister",
-        "registrations are small, and sent whenever something changes",
-    ),
-    (
         "consumerFallbehindThreshold disableConsumeIfConsumerReadSlowly",
         "slow consumers read from disk and hold nobody up",
     ),
@@ -76,7 +73,6 @@ pub(super) const WITHOUT_EFFECT: &[(&str, &str)] = &[
         "a pull brings what its client asks for, up to 160 messages and 256 KiB",
     ),
     ("metricsExporterType metricsPromExporterPort", "metrics are not there yet"),
-    ("storePathCommitLog", "logs lie below storePathRootDir"),
     ("syncFlushTimeout", "a send is answered when the disk has it, however long that takes"),
     (
         "timerMaxDelaySec timerPrecisionMs timerWheelEnable",

@@ -16,8 +16,10 @@ use crate::limits::MESSAGE_BODY_BYTES_DEFAULT;
 const NAME: Limits = Limits::Length(1, 127);
 const ANY: Limits = Limits::Any;
 const PORT: Limits = Limits::Number(0, 65_535);
-const COUNT: Limits = Limits::Number(0, i64::MAX);
+const COUNT: Limits = Limits::Clamp(0, i64::MAX);
 const YEAR_MS: i64 = 365 * 24 * 3600 * 1000;
+/// A year at most; RocketMQ has the 0.
+const IDLE_SECONDS: Limits = Limits::Clamp(0, 365 * 24 * 3600);
 const MIB: u64 = 1024 * 1024;
 
 fn home(rest: &str) -> PathBuf {
@@ -44,12 +46,13 @@ config_table! {
                 "Name servers to register with. Default: the environment variable NAMESRV_ADDR.";
             broker_ip1: String = String::new(),
                 "brokerIP1", "", Limits::Length(0, 255), fixed,
-                "Address told to clients. Default: the first one that is no loopback.";
+                "Address or host name told to clients. Default: the first address that is no loopback.";
             broker_ip2: String = String::new(),
                 "brokerIP2", "", Limits::Length(0, 255), fixed,
                 "Address told to slaves. Default: brokerIP1.";
             bind_address: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-                "bindAddress", "", ANY, fixed, "Address to listen on.";
+                "bindAddress", "", ANY, fixed,
+                "Address to listen on; 0.0.0.0 and :: stand for all, IPv4 and IPv6.";
             listen_port: u16 = 10_911,
                 "listenPort", "", PORT, fixed, "Port for clients; 0 lets the system choose.";
             vip_port_enable: bool = true,
@@ -61,20 +64,29 @@ config_table! {
                 "haMasterAddress", "", Limits::Length(0, 255), fixed,
                 "host:port of the master of a slave. Default: the name server tells it.";
             broker_permission: i32 = 6,
-                "brokerPermission", "", Limits::Number(0, 7), live, "2 write, 4 read, 6 both.";
+                "brokerPermission", "", ANY, live, "2 write, 4 read, 6 both.";
             register_name_server_period_ms: u64 = 30_000,
-                "registerNameServerPeriod", "ms", Limits::Number(1_000, 60_000), fixed,
+                "registerNameServerPeriod", "ms", Limits::Clamp(1_000, 60_000), fixed,
                 "Time between two registrations with the name servers.";
             register_broker_timeout_ms: u64 = 6_000,
-                "registerBrokerTimeoutMills", "ms", Limits::Number(100, 600_000), fixed,
+                "registerBrokerTimeoutMills", "ms", Limits::Clamp(100, 600_000), fixed,
                 "How long a name server may take to answer a registration.";
             compressed_register: bool = false,
-                "compressedRegister", "", ANY, fixed, "Send registrations deflated.";
+                "compressedRegister", "", ANY, fixed,
+                "Send registrations deflated, even those that fit into a frame as they are.";
             force_register: bool = true,
-                "forceRegister", "", ANY, fixed, "Register even if nothing changed.";
+                "forceRegister", "", ANY, fixed,
+                "Register periodically even if the name server knows the state; with false, and \
+                 when it takes several requests, it is asked first.";
+            enable_split_registration: bool = false,
+                "enableSplitRegistration", "", ANY, fixed,
+                "Register at most splitRegistrationSize topics by one request.";
+            split_registration_size: u32 = 800,
+                "splitRegistrationSize", "topics", Limits::Clamp(2, i32::MAX as i64), fixed,
+                "See enableSplitRegistration.";
             server_channel_max_idle_time_seconds: u64 = 120,
-                "serverChannelMaxIdleTimeSeconds", "s", Limits::Number(1, 86_400), fixed,
-                "Silence after which a connection is closed.";
+                "serverChannelMaxIdleTimeSeconds", "s", IDLE_SECONDS, fixed,
+                "Silence after which a connection is closed; 0 for never.";
             region_id: String = "DefaultRegion".to_owned(),
                 "regionId", "", NAME, fixed, "Region told to clients for message trace.";
         }
@@ -84,7 +96,7 @@ config_table! {
             auto_create_subscription_group: bool = true,
                 "autoCreateSubscriptionGroup", "", ANY, live, "Create a group on its first use.";
             default_topic_queue_nums: u32 = 8,
-                "defaultTopicQueueNums", "", Limits::Number(1, 65_535), live,
+                "defaultTopicQueueNums", "", Limits::Clamp(1, 65_535), live,
                 "Queues of a topic created on first use, at most.";
             cluster_topic_enable: bool = true,
                 "clusterTopicEnable", "", ANY, fixed, "Keep a topic named as the cluster.";
@@ -103,13 +115,13 @@ config_table! {
             reject_transaction_message: bool = false,
                 "rejectTransactionMessage", "", ANY, live, "Refuse transactional messages.";
             transaction_time_out_ms: u64 = 6_000,
-                "transactionTimeOut", "ms", Limits::Number(0, YEAR_MS), live,
+                "transactionTimeOut", "ms", Limits::Clamp(0, YEAR_MS), live,
                 "Age at which an open transaction is checked first.";
             transaction_check_interval_ms: u64 = 60_000,
-                "transactionCheckInterval", "ms", Limits::Number(100, YEAR_MS), live,
+                "transactionCheckInterval", "ms", Limits::Clamp(100, YEAR_MS), live,
                 "Time between two checks of open transactions.";
             transaction_check_max: u32 = 15,
-                "transactionCheckMax", "", Limits::Number(1, 10_000), live,
+                "transactionCheckMax", "", Limits::Clamp(1, 10_000), live,
                 "Checks after which an open transaction is given up.";
             store_reply_message_enable: bool = true,
                 "storeReplyMessageEnable", "", ANY, live, "Store replies of request-reply.";
@@ -119,10 +131,10 @@ config_table! {
             long_polling_enable: bool = true,
                 "longPollingEnable", "", ANY, live, "Let a pull wait for messages.";
             short_polling_time_ms: u64 = 1_000,
-                "shortPollingTimeMills", "ms", Limits::Number(1, 600_000), live,
+                "shortPollingTimeMills", "ms", Limits::Clamp(1, 600_000), live,
                 "How long a pull waits when long polling is off.";
             flush_consumer_offset_interval_ms: u64 = 5_000,
-                "flushConsumerOffsetInterval", "ms", Limits::Number(10, 600_000), fixed,
+                "flushConsumerOffsetInterval", "ms", Limits::Clamp(10, 600_000), fixed,
                 "Time between two writes of consumer offsets.";
             slave_read_enable: bool = false,
                 "slaveReadEnable", "", ANY, live, "Send consumers that are far behind to a slave.";
@@ -136,7 +148,7 @@ config_table! {
                 "brokerFastFailureEnable", "", ANY, live,
                 "Answer SYSTEM_BUSY to sends that have waited too long.";
             wait_time_in_send_queue_ms: u64 = 200,
-                "waitTimeMillsInSendQueue", "ms", Limits::Number(1, 600_000), live,
+                "waitTimeMillsInSendQueue", "ms", Limits::Clamp(1, 600_000), live,
                 "How long a send may wait before it is answered SYSTEM_BUSY.";
             start_accept_send_request_time_stamp: i64 = 0,
                 "startAcceptSendRequestTimeStamp", "ms since 1970", COUNT, live,
@@ -158,57 +170,57 @@ config_table! {
                 "storePathCommitLog", "", ANY, fixed,
                 "Directory of the commit logs. Default: commitlog under storePathRootDir.";
             mapped_file_size_commit_log: u64 = 1024 * MIB,
-                "mappedFileSizeCommitLog", "bytes", Limits::Number(1 << 20, 1 << 32), fixed,
+                "mappedFileSizeCommitLog", "bytes", Limits::Clamp(1 << 20, 1 << 32), fixed,
                 "Size of a commit log segment, rounded up to a multiple of 4096.";
             flush_disk_type: FlushDiskType = FlushDiskType::SyncFlush,
                 "flushDiskType", "", ANY, fixed, "When a send is acknowledged.";
             sync_flush_timeout_ms: u64 = 5_000,
-                "syncFlushTimeout", "ms", Limits::Number(1, 600_000), live,
+                "syncFlushTimeout", "ms", Limits::Clamp(1, 600_000), live,
                 "How long a send waits for the disk before FLUSH_DISK_TIMEOUT.";
             slave_timeout_ms: u64 = 3_000,
-                "slaveTimeout", "ms", Limits::Number(1, 600_000), live,
+                "slaveTimeout", "ms", Limits::Clamp(1, 600_000), live,
                 "How long a send waits for a slave before FLUSH_SLAVE_TIMEOUT.";
             file_reserved_time_hours: u64 = 72,
-                "fileReservedTime", "hours", Limits::Number(1, 24 * 3650), live,
+                "fileReservedTime", "hours", Limits::Clamp(1, i32::MAX as i64), live,
                 "Age at which segments are deleted.";
             delete_when: String = "04".to_owned(),
-                "deleteWhen", "", Limits::Length(1, 255), live,
+                "deleteWhen", "", Limits::Length(0, 255), live,
                 "Hours of the day at which old segments are deleted, separated by ;.";
             disk_max_used_space_ratio: u32 = 75,
-                "diskMaxUsedSpaceRatio", "%", Limits::Number(10, 95), live,
+                "diskMaxUsedSpaceRatio", "%", Limits::Clamp(10, 95), live,
                 "Use of the file system at which old segments are deleted at any hour.";
             clean_file_forcibly_enable: bool = true,
                 "cleanFileForciblyEnable", "", ANY, live,
                 "Delete segments before their time when the disk is nearly full.";
             disk_space_clean_forcibly_ratio: u32 = 85,
-                "diskSpaceCleanForciblyRatio", "%", Limits::Number(10, 99), live,
+                "diskSpaceCleanForciblyRatio", "%", Limits::Clamp(10, 99), live,
                 "Use of the file system at which cleanFileForciblyEnable acts.";
             disk_space_warning_level_ratio: u32 = 90,
-                "diskSpaceWarningLevelRatio", "%", Limits::Number(10, 99), live,
+                "diskSpaceWarningLevelRatio", "%", Limits::Clamp(10, 99), live,
                 "Use of the file system at which sends are refused.";
             delete_commit_log_files_interval_ms: u64 = 100,
-                "deleteCommitLogFilesInterval", "ms", Limits::Number(0, 600_000), live,
+                "deleteCommitLogFilesInterval", "ms", Limits::Clamp(0, 600_000), live,
                 "Pause between the deletion of two segments.";
             clean_resource_interval_ms: u64 = 10_000,
-                "cleanResourceInterval", "ms", Limits::Number(100, 3_600_000), fixed,
+                "cleanResourceInterval", "ms", Limits::Clamp(100, 3_600_000), fixed,
                 "Time between two looks for old segments.";
             max_message_size: u32 = MESSAGE_BODY_BYTES_DEFAULT as u32,
-                "maxMessageSize", "bytes", Limits::Number(1, 15 * 1024 * 1024), live,
+                "maxMessageSize", "bytes", Limits::Clamp(1, 15 * 1024 * 1024), live,
                 "Largest body of a message, or of a batch.";
             max_transfer_bytes_in_memory: u32 = 256 * 1024,
-                "maxTransferBytesOnMessageInMemory", "bytes", Limits::Number(1, 15 << 20), live,
+                "maxTransferBytesOnMessageInMemory", "bytes", Limits::Clamp(1, 15 << 20), live,
                 "Most that one pull brings from memory.";
             max_transfer_bytes_in_disk: u32 = 64 * 1024,
-                "maxTransferBytesOnMessageInDisk", "bytes", Limits::Number(1, 15 << 20), live,
+                "maxTransferBytesOnMessageInDisk", "bytes", Limits::Clamp(1, 15 << 20), live,
                 "Most that one pull brings from disk.";
             max_transfer_count_in_memory: u32 = 32,
-                "maxTransferCountOnMessageInMemory", "messages", Limits::Number(1, 65_535), live,
+                "maxTransferCountOnMessageInMemory", "messages", Limits::Clamp(1, 65_535), live,
                 "Most messages that one pull brings from memory.";
             max_transfer_count_in_disk: u32 = 8,
-                "maxTransferCountOnMessageInDisk", "messages", Limits::Number(1, 65_535), live,
+                "maxTransferCountOnMessageInDisk", "messages", Limits::Clamp(1, 65_535), live,
                 "Most messages that one pull brings from disk.";
             default_query_max_num: u32 = 32,
-                "defaultQueryMaxNum", "messages", Limits::Number(1, 65_535), live,
+                "defaultQueryMaxNum", "messages", Limits::Clamp(1, 65_535), live,
                 "Most messages that a query by key brings.";
             message_index_enable: bool = true,
                 "messageIndexEnable", "", ANY, fixed, "Index messages by key.";
@@ -219,10 +231,10 @@ config_table! {
             timer_wheel_enable: bool = true,
                 "timerWheelEnable", "", ANY, fixed, "Serve messages with a delivery time.";
             timer_precision_ms: u64 = 1_000,
-                "timerPrecisionMs", "ms", Limits::Number(1, 60_000), fixed,
+                "timerPrecisionMs", "ms", Limits::Clamp(1, 60_000), fixed,
                 "How exactly delivery times are kept.";
             timer_max_delay_seconds: u64 = 259_200,
-                "timerMaxDelaySec", "s", Limits::Number(1, 10 * 365 * 24 * 3600), live,
+                "timerMaxDelaySec", "s", Limits::Clamp(1, 10 * 365 * 24 * 3600), live,
                 "Longest delay of a message with a delivery time.";
             offset_check_in_slave: bool = false,
                 "offsetCheckInSlave", "", ANY, live, "Correct illegal pull offsets on a slave.";
@@ -230,16 +242,16 @@ config_table! {
                 "haMaxGapNotInSync", "bytes", COUNT, live,
                 "How far a slave may be behind and still count as in sync.";
             ha_send_heartbeat_interval_ms: u64 = 5_000,
-                "haSendHeartbeatInterval", "ms", Limits::Number(10, 600_000), fixed,
+                "haSendHeartbeatInterval", "ms", Limits::Clamp(10, 600_000), fixed,
                 "Time between two signs of life to a slave.";
             ha_housekeeping_interval_ms: u64 = 20_000,
-                "haHousekeepingInterval", "ms", Limits::Number(10, 600_000), fixed,
+                "haHousekeepingInterval", "ms", Limits::Clamp(10, 600_000), fixed,
                 "Silence after which the connection to a slave is closed.";
             ha_transfer_batch_size_bytes: u32 = 32 * 1024,
-                "haTransferBatchSize", "bytes", Limits::Number(1_024, 15 << 20), fixed,
+                "haTransferBatchSize", "bytes", Limits::Clamp(1_024, 15 << 20), fixed,
                 "Most that one transfer to a slave carries.";
             in_sync_replicas: u32 = 1,
-                "inSyncReplicas", "", Limits::Number(1, 100), live,
+                "inSyncReplicas", "", Limits::Clamp(1, 100), live,
                 "Replicas, this one included, that hold a message before SYNC_MASTER acknowledges.";
         }
         "RingMQ" {
@@ -261,7 +273,7 @@ config_table! {
                 "spareSegmentsMax", "files", Limits::Number(0, 64), live,
                 "Segment files that each log keeps for reuse while the disk has space.";
             retention_bytes: u64 = 0,
-                "retentionBytes", "bytes", COUNT, live,
+                "retentionBytes", "bytes", Limits::Number(0, i64::MAX), live,
                 "Size of all logs above which the oldest segments are deleted before their time; \
                  0: no limit.";
             delete_unconsumed_when_full: bool = true,

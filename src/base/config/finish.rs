@@ -7,12 +7,16 @@ use super::{
     address::{host_name, local_address},
 };
 
+/// Read, write and inherit.
+const PERMISSION_BITS: i32 = 7;
+
 /// Fills what was left empty and checks the keys against each other.
 pub(super) fn broker(
     mut loaded: Loaded<BrokerConfig>,
 ) -> Result<Loaded<BrokerConfig>, ConfigError> {
     warn_without_effect(&mut loaded);
     derive(&mut loaded);
+    take_as_java(&mut loaded);
     let config = &mut loaded.config;
     match config.broker_role {
         BrokerRole::Slave if config.broker_id == 0 => {
@@ -35,14 +39,6 @@ pub(super) fn broker(
     }
     if config.listen_port != 0 && config.ha_listen_port == config.listen_port {
         return Err(conflict(config, "listenPort", "haListenPort", "choose two ports"));
-    }
-    if config.disk_space_clean_forcibly_ratio > config.disk_space_warning_level_ratio {
-        return Err(conflict(
-            config,
-            "diskSpaceCleanForciblyRatio",
-            "diskSpaceWarningLevelRatio",
-            "cleaning must start before sends are refused",
-        ));
     }
     let cores = u16::try_from(config.cores.0.len()).unwrap_or(u16::MAX);
     if cores != 0 && config.shards > cores {
@@ -93,6 +89,53 @@ fn derive(loaded: &mut Loaded<BrokerConfig>) {
     }
     for key in derived {
         loaded.origins.insert(key, Origin::Derived);
+    }
+}
+
+/// Values that Java starts with although they mean less than they say.
+fn take_as_java(loaded: &mut Loaded<BrokerConfig>) {
+    let Loaded { config, warnings, origins } = loaded;
+    let mut taken = |key: &'static str, value: String, why: String| {
+        let origin = origins.get(key).unwrap_or(&Origin::Default);
+        warnings.push(format!("{origin}: {key} = {value} {why}"));
+    };
+    let permission = config.broker_permission;
+    if !(0..=PERMISSION_BITS).contains(&permission) {
+        config.broker_permission = permission & PERMISSION_BITS;
+        let why = format!("has unknown bits: it is taken as {}", config.broker_permission);
+        taken("brokerPermission", permission.to_string(), why);
+    }
+    let (clean, refuse) =
+        (config.disk_space_clean_forcibly_ratio, config.disk_space_warning_level_ratio);
+    if clean > refuse {
+        config.disk_space_clean_forcibly_ratio = refuse;
+        let why = format!(
+            "is above diskSpaceWarningLevelRatio: it is taken as {refuse}, for cleaning must not \
+             start after sends are refused"
+        );
+        taken("diskSpaceCleanForciblyRatio", clean.to_string(), why);
+    }
+    let is_hour = |text: &&str| text.parse::<u32>().is_ok_and(|hour| hour < 24);
+    let parts = config.delete_when.split(';').map(str::trim);
+    let (hours, odd): (Vec<&str>, Vec<&str>) = parts.partition(is_hour);
+    let odd = odd.into_iter().find(|text| !text.is_empty());
+    if hours.is_empty() || odd.is_some() {
+        let odd = odd.unwrap_or_default();
+        let rest = match hours.len() {
+            0 => "expired segments wait until the disk is used above diskMaxUsedSpaceRatio",
+            _ => "the other hours count",
+        };
+        let why = format!(
+            "has {odd:?}, which is no hour of the day (00 to 23) and never comes, as with \
+             RocketMQ: {rest}"
+        );
+        taken("deleteWhen", format!("{:?}", config.delete_when), why);
+    }
+    let paths = config.store_path_commit_log.display().to_string();
+    if let Some((first, _)) = paths.split_once(',') {
+        config.store_path_commit_log = first.trim().into();
+        let why = format!("names several directories: all logs go to the first, {first}");
+        taken("storePathCommitLog", paths.clone(), why);
     }
 }
 

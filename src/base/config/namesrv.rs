@@ -21,13 +21,14 @@ config_table! {
     pub struct NamesrvConfig {
         "Network" {
             bind_address: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-                "bindAddress", "", ANY, fixed, "Address to listen on.";
+                "bindAddress", "", ANY, fixed,
+                "Address to listen on; 0.0.0.0 and :: stand for all, IPv4 and IPv6.";
             listen_port: u16 = 9_876,
                 "listenPort", "", Limits::Number(0, 65_535), fixed,
                 "Port for brokers and clients; 0 lets the system choose.";
             server_channel_max_idle_time_seconds: u64 = 120,
-                "serverChannelMaxIdleTimeSeconds", "s", Limits::Number(1, 86_400), fixed,
-                "Silence after which a connection is closed.";
+                "serverChannelMaxIdleTimeSeconds", "s", Limits::Clamp(0, 365 * 24 * 3600), fixed,
+                "Silence after which a connection is closed; 0 for never.";
             connections_max: u32 = 10_000,
                 "connectionsMax", "", Limits::Number(1, 1_000_000), fixed,
                 "Most connections at once; more are closed at once.";
@@ -59,13 +60,13 @@ config_table! {
                 "needWaitForService", "", ANY, live,
                 "Answer routes only after waitSecondsForService.";
             wait_seconds_for_service: u64 = 45,
-                "waitSecondsForService", "s", Limits::Number(0, 3_600), live,
+                "waitSecondsForService", "s", Limits::Clamp(0, 3_600), live,
                 "Time after the start in which brokers register.";
             scan_not_active_broker_interval_ms: u64 = 5_000,
-                "scanNotActiveBrokerInterval", "ms", Limits::Number(10, 600_000), fixed,
+                "scanNotActiveBrokerInterval", "ms", Limits::Clamp(10, 600_000), fixed,
                 "Time between two looks for brokers that fell silent.";
             broker_channel_expired_time_ms: u64 = 120_000,
-                "brokerChannelExpiredTime", "ms", Limits::Number(100, 3_600_000), live,
+                "brokerChannelExpiredTime", "ms", Limits::Clamp(100, 3_600_000), live,
                 "Silence after which a broker that named no time of its own is dropped.";
         }
         "Limits" {

@@ -34,8 +34,9 @@ pub enum ValueError {
 pub trait Table: Clone + Default {
     const KEYS: &'static [Key];
 
-    /// Sets one key from text; blanks around it do not count.
-    fn set(&mut self, name: &str, text: &str) -> Result<(), ValueError>;
+    /// Sets one key from text; blanks around it do not count. If it was taken as something else,
+    /// because Java takes what this program cannot keep, a half sentence that says so.
+    fn set(&mut self, name: &str, text: &str) -> Result<Option<String>, ValueError>;
 
     /// The value of a key, printed as [`Table::set`] reads it.
     fn get(&self, name: &str) -> Option<String>;
@@ -60,19 +61,16 @@ pub fn assign<T: super::value::Value>(
     field: &mut T,
     key: &Key,
     text: &str,
-) -> Result<(), ValueError> {
+) -> Result<Option<String>, ValueError> {
     let bad = |problem: String| ValueError::Bad {
         problem,
         kind: key.kind,
         unit: if key.unit.is_empty() { String::new() } else { format!(" ({})", key.unit) },
         limits: key.limits,
     };
-    let value = T::parse(text.trim()).map_err(bad)?;
-    if !key.limits.allow(value.measure()) {
-        return Err(bad("is out of range".to_owned()));
-    }
+    let (value, note) = T::read(text.trim(), key.limits).map_err(bad)?;
     *field = value;
-    Ok(())
+    Ok(note)
 }
 
 /// The rows of a section: `field: type = default, "key", "unit", limits, live|fixed, "doc";`.
@@ -119,7 +117,7 @@ macro_rules! config_table {
                 &mut self,
                 name: &str,
                 text: &str,
-            ) -> Result<(), $crate::config::table::ValueError> {
+            ) -> Result<Option<String>, $crate::config::table::ValueError> {
                 let key = Self::key(name).ok_or($crate::config::table::ValueError::UnknownKey)?;
                 match name {
                     $($($key => $crate::config::table::assign(&mut self.$field, key, text),)*)*

@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    net::IpAddr,
+    net::{IpAddr, ToSocketAddrs},
     path::{Path, PathBuf},
 };
 
@@ -20,13 +20,26 @@ pub trait Value: Sized {
 
     /// What [`Limits`] measure: the number itself, or the length of a text in bytes.
     fn measure(&self) -> Option<i64>;
+
+    /// Reads a value within `limits`. What Java takes and this program cannot keep to the letter
+    /// becomes the nearest that it can, with a half sentence that says so.
+    fn read(text: &str, limits: Limits) -> Result<(Self, Option<String>), String> {
+        let value = Self::parse(text)?;
+        if !limits.allow(value.measure()) {
+            return Err("is out of range".to_owned());
+        }
+        Ok((value, None))
+    }
 }
 
 /// Smallest and largest allowed measure of a value, both inclusive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Limits {
     Any,
+    /// A number outside is an error.
     Number(i64, i64),
+    /// A number outside becomes the nearest inside: Java starts with it.
+    Clamp(i64, i64),
     /// Bytes of the text.
     Length(i64, i64),
 }
@@ -35,9 +48,10 @@ impl Limits {
     pub fn allow(self, measure: Option<i64>) -> bool {
         match (self, measure) {
             (Limits::Any, _) | (_, None) => true,
-            (Limits::Number(low, high) | Limits::Length(low, high), Some(measure)) => {
-                (low..=high).contains(&measure)
-            }
+            (
+                Limits::Number(low, high) | Limits::Clamp(low, high) | Limits::Length(low, high),
+                Some(measure),
+            ) => (low..=high).contains(&measure),
         }
     }
 }
@@ -46,8 +60,10 @@ impl fmt::Display for Limits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Limits::Any => f.write_str("any"),
-            Limits::Number(low, i64::MAX) => write!(f, "at least {low}"),
-            Limits::Number(low, high) => write!(f, "{low} to {high}"),
+            Limits::Number(low, i64::MAX) | Limits::Clamp(low, i64::MAX) => {
+                write!(f, "at least {low}")
+            }
+            Limits::Number(low, high) | Limits::Clamp(low, high) => write!(f, "{low} to {high}"),
             Limits::Length(low, high) => write!(f, "{low} to {high} bytes of text"),
         }
     }
@@ -71,6 +87,21 @@ macro_rules! numbers {
             fn measure(&self) -> Option<i64> {
                 Some(i64::try_from(*self).unwrap_or(i64::MAX))
             }
+
+            fn read(text: &str, limits: Limits) -> Result<(Self, Option<String>), String> {
+                if let (Limits::Clamp(low, high), Ok(number)) = (limits, text.parse::<i64>()) {
+                    let taken = number.clamp(low, high);
+                    let changed = taken != number;
+                    let note = changed.then(|| format!("is out of range, {limits}: it is {taken}"));
+                    let value = Self::try_from(taken).map_err(|_| "is out of range".to_owned())?;
+                    return Ok((value, note));
+                }
+                let value = Self::parse(text)?;
+                if !limits.allow(value.measure()) {
+                    return Err("is out of range".to_owned());
+                }
+                Ok((value, None))
+            }
         }
     )*};
 }
@@ -80,14 +111,9 @@ numbers!(u16, u32, u64, i32, i64, usize);
 impl Value for bool {
     const KIND: &'static str = "true or false";
 
-    /// Capitals do not matter, as in Java; but where Java takes everything else as `false`, this
-    /// refuses it.
+    /// As `Boolean.parseBoolean`: capitals do not matter, and all that is not true is false.
     fn parse(text: &str) -> Result<Self, String> {
-        match text {
-            _ if text.eq_ignore_ascii_case("true") => Ok(true),
-            _ if text.eq_ignore_ascii_case("false") => Ok(false),
-            _ => Err("is neither true nor false".to_owned()),
-        }
+        Ok(text.eq_ignore_ascii_case("true"))
     }
 
     fn print(&self) -> String {
@@ -96,6 +122,13 @@ impl Value for bool {
 
     fn measure(&self) -> Option<i64> {
         None
+    }
+
+    fn read(text: &str, _: Limits) -> Result<(Self, Option<String>), String> {
+        let value = Self::parse(text)?;
+        let known = value || text.eq_ignore_ascii_case("false");
+        let note = "is neither true nor false: it is false, as RocketMQ takes it";
+        Ok((value, (!known).then(|| note.to_owned())))
     }
 }
 
@@ -149,10 +182,17 @@ pub fn expand_home(text: &str, home: Option<&Path>) -> PathBuf {
 }
 
 impl Value for IpAddr {
-    const KIND: &'static str = "an IP address";
+    const KIND: &'static str = "an IP address, or a name that stands for one";
 
+    /// A name is looked up here and now: a server listens once. An IPv6 address may be in brackets.
     fn parse(text: &str) -> Result<Self, String> {
-        text.parse().map_err(|_| "is not an IP address".to_owned())
+        let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+        if let Ok(address) = bare.parse() {
+            return Ok(address);
+        }
+        let found = (text, 0).to_socket_addrs().ok().and_then(|mut found| found.next());
+        let address = found.map(|found| found.ip());
+        address.ok_or_else(|| "is no IP address and no name that is known here".to_owned())
     }
 
     fn print(&self) -> String {
@@ -306,52 +346,4 @@ choice!(
 );
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_are_read_as_java_reads_them() {
-        assert_eq!(u16::parse("+10911"), Ok(10911));
-        assert_eq!(i64::parse("-1"), Ok(-1));
-        assert!(u32::parse("1024 * 1024").is_err());
-        assert!(u16::parse("70000").is_err());
-        assert!(u32::parse("0x10").is_err());
-    }
-
-    #[test]
-    fn booleans_ignore_case_and_refuse_the_rest() {
-        assert_eq!(bool::parse("TRUE"), Ok(true));
-        assert_eq!(bool::parse("False"), Ok(false));
-        assert!(bool::parse("yes").is_err());
-    }
-
-    #[test]
-    fn home_is_expanded_only_as_a_whole_first_part() {
-        let home = Path::new("/home/user");
-        for text in ["~/store", "${user.home}/store", "${HOME}/store", "$HOME/store"] {
-            assert_eq!(expand_home(text, Some(home)), PathBuf::from("/home/user/store"));
-        }
-        assert_eq!(expand_home("~", Some(home)), PathBuf::from("/home/user"));
-        assert_eq!(expand_home("~other/x", Some(home)), PathBuf::from("~other/x"));
-        assert_eq!(expand_home("~/x", None), PathBuf::from("~/x"));
-    }
-
-    #[test]
-    fn addresses_need_a_port() {
-        let list = AddressList::parse("10.0.0.1:9876; ns.example:9876;").expect("valid");
-        assert_eq!(list.0, ["10.0.0.1:9876", "ns.example:9876"]);
-        assert_eq!(list.print(), "10.0.0.1:9876;ns.example:9876");
-        assert!(AddressList::parse("10.0.0.1").is_err());
-        assert!(AddressList::parse("10.0.0.1:0").is_err());
-        assert_eq!(AddressList::parse(""), Ok(AddressList::default()));
-    }
-
-    #[test]
-    fn cores_are_lists_and_ranges() {
-        assert_eq!(CoreList::parse("0-2, 5"), Ok(CoreList(vec![0, 1, 2, 5])));
-        assert_eq!(CoreList::parse(""), Ok(CoreList::default()));
-        for bad in ["1,1", "2-1", "a", "1-", "99999"] {
-            assert!(CoreList::parse(bad).is_err(), "{bad}");
-        }
-    }
-}
+mod tests;

@@ -5,13 +5,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::{
-    cell::{Cell, RefCell},
-    pin::pin,
-    rc::Rc,
-    sync::Arc,
-    time::Duration,
-};
+use std::{cell::Cell, pin::pin, rc::Rc, sync::Arc, time::Duration};
 
 use futures_util::future::{Either, select};
 use jiff::tz::TimeZone;
@@ -49,8 +43,6 @@ pub struct Storage {
     pub earliest_ms: Cell<Option<i64>>,
     /// When this shard last told the control shard that a log has no space. On every shard.
     pub told_full: Cell<Option<Duration>>,
-    /// The last policy that could be read.
-    policy: RefCell<Option<Policy>>,
 }
 
 impl Storage {
@@ -63,15 +55,6 @@ impl Storage {
     pub fn delete_expired(&self) {
         self.asked.set(ASKED_ROUNDS);
         self.look.set();
-    }
-
-    /// The rules as configured now; those before if a change made no sense.
-    fn policy<R: Runtime>(&self, shard: &Shard<R>) -> Option<Policy> {
-        match Policy::of(&shard.facts.config) {
-            Ok(policy) => *self.policy.borrow_mut() = Some(policy),
-            Err(error) => tracing::error!(%error, "retention goes on by the rules before"),
-        }
-        self.policy.borrow().clone()
     }
 }
 
@@ -113,7 +96,7 @@ async fn keep<R: Runtime>(shard: &Rc<Shard<R>>) {
 /// Looks, decides, acts. True if there is more to do.
 async fn round<R: Runtime>(shard: &Rc<Shard<R>>) -> Option<bool> {
     let storage = &shard.storage;
-    let policy = storage.policy(shard)?;
+    let policy = Policy::of(&shard.facts.config);
     let asked = storage.asked.get();
     storage.asked.set(asked.saturating_sub(1));
     let look_up_unconsumed = !policy.delete_unconsumed;
@@ -222,7 +205,7 @@ fn earliest_ms(facts: &Facts) -> Option<i64> {
 impl<R: Runtime> Shard<R> {
     /// What is kept until when. On the control shard.
     pub async fn storage_plan(self: &Rc<Self>) -> Option<StoragePlan> {
-        let policy = self.storage.policy(self)?;
+        let policy = Policy::of(&self.facts.config);
         let facts = facts(self, true).await;
         let state = self.storage.retention.get().disk;
         let (now, zone) = (self.runtime.now_ms(), TimeZone::system());

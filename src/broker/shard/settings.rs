@@ -9,7 +9,7 @@ use std::{
 use ringmq_base::config::{BrokerConfig, BrokerRole, FlushDiskType};
 
 use crate::sizes::Sizes;
-use ringmq_rules::{delay::DelayLevels, retention::Policy};
+use ringmq_rules::delay::DelayLevels;
 
 #[derive(Debug)]
 pub struct Facts {
@@ -61,7 +61,6 @@ impl Facts {
         boot_timestamp: i64,
     ) -> Result<Facts, String> {
         refuse_unserved(&config)?;
-        Policy::of(&config)?;
         let ip: IpAddr = config.broker_ip1.parse().map_err(|_| {
             format!(
                 "brokerIP1 = {:?} is not an IP address; set it to the address that clients reach",

@@ -25,10 +25,13 @@ impl<D: Disk> NameServer<D> {
             if !NamesrvConfig::key(&entry.key).is_some_and(|key| key.live) {
                 return Err(not_allowed(&entry.key));
             }
-            changed.set(&entry.key, &entry.value).map_err(|problem| {
+            let taken = changed.set(&entry.key, &entry.value).map_err(|problem| {
                 let remark = format!("{} = {:?}: the value {problem}", entry.key, entry.value);
                 Answer::refuse(response::SYSTEM_ERROR, remark)
             })?;
+            if let Some(note) = taken {
+                tracing::warn!("{} = {:?} {note}", entry.key, entry.value);
+            }
         }
         for entry in &entries {
             tracing::info!(

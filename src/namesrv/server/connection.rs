@@ -133,13 +133,16 @@ async fn flush<R: Runtime>(
     Ok(())
 }
 
-/// The result of a read or write, or the end of patience.
+/// The result of a read or write, or the end of patience, which 0 makes endless as in Java.
 async fn within_idle<R: Runtime>(
     shared: &Shared<R>,
     operation: impl Future<Output = io::Result<usize>>,
 ) -> Result<usize, Ended> {
     let idle = shared.idle;
     let operation = async { operation.await.map_err(Ended::Broken) };
+    if idle.is_zero() {
+        return operation.await;
+    }
     let timeout = async {
         shared.runtime.sleep(idle).await;
         Err(Ended::Idle { seconds: idle.as_secs() })
