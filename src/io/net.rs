@@ -21,7 +21,8 @@ pub trait Net: Clone + 'static {
     type Stream: Stream;
     type Listener: Listener;
 
-    /// Listens with SO_REUSEADDR and without SO_REUSEPORT: a port that is taken is an error.
+    /// Listens with SO_REUSEADDR and without SO_REUSEPORT: a port that is taken is an error. All
+    /// addresses, be it `0.0.0.0` or `::`, are those of IPv4 and, where the machine has it, of IPv6.
     fn listen(&self, address: SocketAddr) -> io::Result<Self::Listener>;
 
     /// Takes a connection over; sets TCP_NODELAY.
@@ -29,6 +30,15 @@ pub trait Net: Clone + 'static {
 
     /// Connects; sets TCP_NODELAY.
     async fn connect(&self, address: SocketAddr) -> io::Result<Self::Stream>;
+
+    /// The addresses that `host:port` stands for now, at least one. Takes as long as the machine's
+    /// resolver does, without holding up the executor.
+    async fn look_up(&self, name: &str) -> io::Result<Vec<SocketAddr>>;
+}
+
+/// The error of [`Net::look_up`] for a name that stands for nothing.
+pub(crate) fn unknown_name(name: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::NotFound, format!("no address is known for {name}"))
 }
 
 /// [`Net::listen`] for the port of a server that starts. Waits up to a second while the port is

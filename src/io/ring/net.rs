@@ -4,11 +4,13 @@ use std::{
     fmt,
     future::poll_fn,
     io,
-    net::{Shutdown, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, ToSocketAddrs},
     os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd},
     rc::Rc,
+    thread,
 };
 
+use futures_channel::oneshot;
 use nix::{
     errno::Errno,
     sys::socket::{MsgFlags, SockFlag, accept4, recv, send},
@@ -16,7 +18,7 @@ use nix::{
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::readiness::{Readiness, Watched};
-use crate::net::{Accepted, Listener, Net, Stream};
+use crate::net::{Accepted, Listener, Net, Stream, unknown_name};
 
 /// Connections that the kernel completes before they are accepted; also bounded by
 /// `net.core.somaxconn`, 4096 by default.
@@ -39,11 +41,17 @@ impl Net for RingNet {
     type Listener = RingListener;
 
     fn listen(&self, address: SocketAddr) -> io::Result<RingListener> {
-        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-        // Without SO_REUSEPORT: two brokers on one port would take each other's connections.
-        socket.set_reuse_address(true)?;
-        socket.set_nonblocking(true)?;
-        socket.bind(&address.into())?;
+        let socket = match address.ip() {
+            ip if ip.is_unspecified() => {
+                match bound(Ipv6Addr::UNSPECIFIED.into(), address.port()) {
+                    Err(error) if lacks_ipv6(&error) => {
+                        bound(Ipv4Addr::UNSPECIFIED.into(), address.port())
+                    }
+                    result => result,
+                }
+            }
+            ip => bound(ip, address.port()),
+        }?;
         socket.listen(BACKLOG)?;
         let local = internet_address(socket.local_addr()?)?;
         Ok(RingListener { socket: self.readiness.watch(socket.into()), local })
@@ -74,12 +82,49 @@ impl Net for RingNet {
             socket.writable_since(seen).await?;
         }
     }
+
+    async fn look_up(&self, name: &str) -> io::Result<Vec<SocketAddr>> {
+        if let Ok(address) = name.parse() {
+            return Ok(vec![address]);
+        }
+        // A thread of its own: a resolver that does not answer would keep files waiting on the
+        // executor's blocking one.
+        let (give, taken) = oneshot::channel();
+        let wanted = name.to_owned();
+        thread::Builder::new().name("resolver".to_owned()).spawn(move || {
+            let found = wanted.to_socket_addrs().map(|found| found.collect());
+            drop(give.send(found));
+        })?;
+        let found: Vec<SocketAddr> = taken.await.map_err(io::Error::other)??;
+        if found.is_empty() { Err(unknown_name(name)) } else { Ok(found) }
+    }
 }
 
+fn bound(ip: IpAddr, port: u16) -> io::Result<Socket> {
+    let address = SocketAddr::new(ip, port);
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if ip == IpAddr::V6(Ipv6Addr::UNSPECIFIED) {
+        socket.set_only_v6(false)?;
+    }
+    // Without SO_REUSEPORT: two brokers on one port would take each other's connections.
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    Ok(socket)
+}
+
+/// Whether a machine without IPv6 gives this error.
+fn lacks_ipv6(error: &io::Error) -> bool {
+    let of_the_family = [libc::EAFNOSUPPORT, libc::EPROTONOSUPPORT, libc::EADDRNOTAVAIL];
+    error.raw_os_error().is_some_and(|code| of_the_family.contains(&code))
+}
+
+/// IPv4 peers of a socket for both have addresses such as `::ffff:10.0.0.1`: they are meant as, and
+/// told to others as, 10.0.0.1.
 fn internet_address(address: socket2::SockAddr) -> io::Result<SocketAddr> {
-    address
-        .as_socket()
-        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "not an internet socket"))
+    let no_internet = || io::Error::new(io::ErrorKind::InvalidInput, "not an internet socket");
+    let address = address.as_socket().ok_or_else(no_internet)?;
+    Ok(SocketAddr::new(address.ip().to_canonical(), address.port()))
 }
 
 pub struct RingListener {

@@ -19,7 +19,7 @@ use super::{
     core::{Alarm, Core},
     random::Random,
 };
-use crate::{Accepted, Listener, Net, Stream};
+use crate::{Accepted, Listener, Net, Stream, net::unknown_name};
 
 /// What a direction of a connection holds before the writer has to wait, in bytes.
 const BUFFER_BYTES: usize = 64 * 1024;
@@ -37,6 +37,8 @@ pub(super) struct Network {
     /// them, with its other end: that reads as ended when the descriptor was dropped.
     accepted: RefCell<BTreeMap<RawFd, (UnixStream, SimStream)>>,
     next_port: Cell<u16>,
+    /// What names stand for, see [`SimNet::name`].
+    names: RefCell<BTreeMap<String, Vec<SocketAddr>>>,
 }
 
 impl Network {
@@ -46,6 +48,7 @@ impl Network {
             listeners: RefCell::default(),
             accepted: RefCell::default(),
             next_port: Cell::new(FIRST_FREE_PORT),
+            names: RefCell::default(),
         }
     }
 
@@ -129,6 +132,11 @@ impl SimNet {
     pub(super) fn new(core: Rc<Core>) -> Self {
         SimNet { core }
     }
+
+    /// Makes a name (`host:port`) stand for addresses; for none: not known.
+    pub fn name(&self, name: &str, addresses: &[SocketAddr]) {
+        self.core.network.names.borrow_mut().insert(name.to_owned(), addresses.to_vec());
+    }
 }
 
 impl Net for SimNet {
@@ -138,6 +146,10 @@ impl Net for SimNet {
     fn listen(&self, address: SocketAddr) -> io::Result<SimListener> {
         let network = &self.core.network;
         let mut address = address;
+        if address.ip().is_unspecified() {
+            // Those of IPv6 are among all addresses.
+            address.set_ip(Ipv4Addr::UNSPECIFIED.into());
+        }
         if address.port() == 0 {
             address.set_port(network.free_port());
         }
@@ -174,6 +186,16 @@ impl Net for SimNet {
         listening.backlog.borrow_mut().push_back(server);
         wake([listening.waker.take()]);
         Ok(client)
+    }
+
+    async fn look_up(&self, name: &str) -> io::Result<Vec<SocketAddr>> {
+        if let Ok(address) = name.parse() {
+            return Ok(vec![address]);
+        }
+        let delay = self.core.network.draw(delay);
+        self.core.sleep_until(self.core.now() + delay).await;
+        let found = self.core.network.names.borrow().get(name).cloned().unwrap_or_default();
+        if found.is_empty() { Err(unknown_name(name)) } else { Ok(found) }
     }
 }
 

@@ -249,3 +249,41 @@ fn an_accepted_connection_crosses_threads() {
         }
     });
 }
+
+/// All addresses are those of both families, and a peer of IPv4 is told as such.
+#[test]
+fn a_listener_on_all_addresses_is_reached_by_ipv4_and_by_ipv6() {
+    let has_ipv6 = std::net::TcpListener::bind(("::1", 0)).is_ok();
+    on_executor(move |runtime| async move {
+        for all in ["0.0.0.0:0", "[::]:0"] {
+            let listener = runtime.net().listen(all.parse().expect("an address")).expect("listen");
+            let port = listener.local().port();
+            let mut loopbacks = vec!["127.0.0.1"];
+            loopbacks.extend(has_ipv6.then_some("::1"));
+            for ip in loopbacks {
+                let address = SocketAddr::new(ip.parse().expect("an address"), port);
+                let client = runtime.net().connect(address).await.expect("connect");
+                let accepted = listener.accept().await.expect("accept");
+                assert_eq!(accepted.peer, client.local(), "{all} {ip}");
+                let server = runtime.net().adopt(accepted).expect("adopt");
+                assert_eq!(server.local(), address, "{all} {ip}");
+                assert_eq!(server.peer().is_ipv6(), ip == "::1");
+            }
+        }
+    });
+}
+
+#[test]
+fn names_are_looked_up_and_unknown_ones_are_errors() {
+    on_executor(|runtime| async move {
+        let net = runtime.net();
+        let found = net.look_up("127.0.0.1:9876").await.expect("an address");
+        assert_eq!(found, ["127.0.0.1:9876".parse().expect("an address")]);
+        let found = net.look_up("[::1]:9876").await.expect("an address");
+        assert_eq!(found, ["[::1]:9876".parse().expect("an address")]);
+        let found = net.look_up("localhost:9876").await.expect("every machine has it");
+        assert!(found.iter().all(|address| address.ip().is_loopback() && address.port() == 9876));
+        assert!(net.look_up("no-such-host.invalid:9876").await.is_err());
+        assert!(net.look_up("no port").await.is_err());
+    });
+}
