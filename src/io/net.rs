@@ -21,8 +21,8 @@ pub trait Net: Clone + 'static {
     type Stream: Stream;
     type Listener: Listener;
 
-    /// Listens with SO_REUSEADDR and without SO_REUSEPORT: a port that is taken is an error. All
-    /// addresses, be it `0.0.0.0` or `::`, are those of IPv4 and, where the machine has it, of IPv6.
+    /// Listens with SO_REUSEADDR and without SO_REUSEPORT: a port that is taken is an error.
+    /// `0.0.0.0` and `::` both stand for all addresses, those of IPv6 too where the machine has it.
     fn listen(&self, address: SocketAddr) -> io::Result<Self::Listener>;
 
     /// Takes a connection over; sets TCP_NODELAY.
