@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -14,6 +15,11 @@ START_SECONDS_MAX = 60
 STOP_SECONDS_MAX = 30
 GET_ROUTE = 105
 HOST = "127.0.0.1"
+
+# Warnings and errors of RingMQ that these suites cause, each with its reason.
+EXPECTED = [
+    (r"more shards than CPUs", "suites run with up to four shards on any machine"),
+]
 
 
 class Unusable(Exception):
@@ -69,6 +75,7 @@ class Server:
         log = open(os.path.join(work, f"{name}.log"), "wb")
         environment = dict(os.environ, HOME=work)
         environment.pop("NAMESRV_ADDR", None)
+        environment.pop("RINGMQ_LOG", None)
         self.processes.append((name, log.name, subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, cwd=work,
             env=environment)))
@@ -82,6 +89,19 @@ class Server:
                     tail = " | ".join(output.read().splitlines()[-5:])
                 return f"{name} ended with exit code {process.returncode}: {tail}"
         return None
+
+    def warnings(self, expected=()):
+        """Lines of the levels WARN and ERROR, and panics, that neither suite nor caller expects."""
+        allowed = re.compile("|".join(pattern for pattern, _ in EXPECTED + list(expected)))
+        found = []
+        for name, log, _ in self.processes:
+            with open(log, errors="replace") as output:
+                for line in output:
+                    words = line.split(None, 2)
+                    warns = len(words) > 1 and words[1] in ("WARN", "ERROR") or "panicked at" in line
+                    if warns and not allowed.search(line):
+                        found.append(f"{name}: {line.rstrip()}")
+        return found
 
     def await_route(self):
         """Asks the name server until it knows the topic that every broker has."""
