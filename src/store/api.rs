@@ -5,4 +5,4 @@ pub mod counters;
 pub mod errors;
 pub mod injected_bugs;
 pub mod options;
-pub mod read_plan;
+pub mod values;

@@ -14,7 +14,7 @@ use std::{cell::RefCell, ops::Range, rc::Rc};
 
 use quick_cache::{Lifecycle, OptionsBuilder, Weighter, unsync};
 
-pub use pending_reads::{Flight, Landing, Slot};
+pub use pending_reads::{PendingRead, ReadCompleter, ReadPermit};
 pub use streams::{Ahead, Streams};
 
 use crate::cache::pacing::ReadBudget;
@@ -29,7 +29,7 @@ const HOT_PERCENT: u64 = 75;
 /// Of the budget, what all streams together may have read ahead.
 const AHEAD_SHARE: u64 = 8;
 
-/// Bytes of a block. Shared with readers, so it outlives its eviction.
+/// Bytes of a block. LogInner with readers, so it outlives its eviction.
 pub type Block = Rc<[u8]>;
 
 /// Which block: the kind of file and the position of the block's first byte in it. Positions of a
@@ -44,7 +44,7 @@ pub enum BlockKey {
 pub enum Found {
     Block(Block),
     /// Somebody reads it right now.
-    Flight(Rc<Flight>),
+    Pending(Rc<PendingRead>),
     Nothing,
 }
 
@@ -61,7 +61,7 @@ type Blocks = unsync::Cache<BlockKey, Block, BlockWeight, ahash::RandomState, Co
 
 pub struct Cache {
     blocks: RefCell<Blocks>,
-    flights: pending_reads::Flights,
+    pending_reads: pending_reads::PendingReads,
     pub streams: RefCell<Streams>,
     counters: Rc<RefCell<CacheCounters>>,
 }
@@ -84,7 +84,7 @@ impl Cache {
         let blocks = unsync::Cache::with_options(options, BlockWeight, hasher, lifecycle);
         Cache {
             blocks: blocks.into(),
-            flights: pending_reads::Flights::default(),
+            pending_reads: pending_reads::PendingReads::default(),
             streams: Streams::new(budget / AHEAD_SHARE).into(),
             counters,
         }
@@ -115,7 +115,7 @@ impl Cache {
         };
         let found = match found.filter(|block| block.len() >= need) {
             Some(block) => Found::Block(block),
-            None => self.flights.find(key).map_or(Found::Nothing, Found::Flight),
+            None => self.pending_reads.find(key).map_or(Found::Nothing, Found::Pending),
         };
         let mut counters = self.counters.borrow_mut();
         let missed = matches!(found, Found::Nothing);
@@ -126,23 +126,23 @@ impl Cache {
     /// Whether [`Cache::find`] would find something; counts nothing.
     pub fn has(&self, key: BlockKey, need: usize) -> bool {
         let there = self.blocks.borrow().peek(&key).is_some_and(|block| block.len() >= need);
-        there || self.flights.find(key).is_some()
+        there || self.pending_reads.find(key).is_some()
     }
 
     /// Announces that these blocks are about to be read. Who wants one of them waits until the
-    /// landing is over, or dropped.
-    pub fn depart(self: &Rc<Self>, keys: Vec<BlockKey>) -> Landing {
-        Landing::new(self.clone(), keys)
+    /// completer is over, or dropped.
+    pub fn begin_read(self: &Rc<Self>, keys: Vec<BlockKey>) -> ReadCompleter {
+        ReadCompleter::new(self.clone(), keys)
     }
 
     /// Resolves when `bytes` may be read. Reads of readers that wait come before read-ahead.
-    pub async fn admit(self: &Rc<Self>, bytes: u64, budget: ReadBudget) -> Slot {
-        Slot::wait(self.clone(), bytes, budget).await
+    pub async fn admit(self: &Rc<Self>, bytes: u64, budget: ReadBudget) -> ReadPermit {
+        ReadPermit::wait(self.clone(), bytes, budget).await
     }
 
     /// As [`Cache::admit`] for read-ahead, which does not wait: `None` if enough is under way.
-    pub fn admit_ahead(self: &Rc<Self>, bytes: u64, budget: ReadBudget) -> Option<Slot> {
-        Slot::try_ahead(self.clone(), bytes, budget)
+    pub fn admit_ahead(self: &Rc<Self>, bytes: u64, budget: ReadBudget) -> Option<ReadPermit> {
+        ReadPermit::try_ahead(self.clone(), bytes, budget)
     }
 
     pub fn counters(&self) -> CacheCounters {

@@ -22,7 +22,8 @@ pub use report::{Damage, FileReport, StoreReport};
 use crate::{
     api::{cases::Case, errors::OpenError},
     files::{
-        completeness::{META_DIRECTORY, is_complete},
+        completeness::is_complete,
+        directory::{META_DIRECTORY, log_directory},
         manifest::{self, Manifest},
     },
 };
@@ -62,7 +63,7 @@ pub async fn verify_store<R: Runtime>(
             break;
         }
         let checked = checked.unwrap_or_else(|| {
-            let path = crate::log_directory(root, log);
+            let path = log_directory(root, log);
             let note = "no such directory: nothing was ever written to this log";
             let report = FileReport::new(path, note);
             let lost = "no such directory, in a store that was complete";
@@ -90,7 +91,7 @@ async fn check_manifest<R: Runtime>(
     let file = match runtime.disk().open(&path, OpenMode::Read).await {
         Ok(file) => file,
         Err(error) if error.source.kind() == ErrorKind::NotFound => {
-            let first = crate::log_directory(root, LogId::new(0).expect("in range"));
+            let first = log_directory(root, LogId::new(0).expect("in range"));
             if runtime.disk().list(&first).await.is_err() {
                 let found = "no MANIFEST and no log-000".to_owned();
                 return Err(OpenError::Foreign { path: root.to_path_buf(), found });

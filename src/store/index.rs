@@ -12,8 +12,9 @@ pub mod files;
 pub mod load;
 pub mod location;
 pub mod page;
+pub mod page_cache;
+pub mod progress;
 pub mod queue;
-pub mod read;
 pub mod snapshot;
 
 use std::{
@@ -27,9 +28,7 @@ pub use location::Location;
 use location::Packed;
 pub use queue::{Place, Queue};
 
-/// A queue of one log; valid as long as the [`crate::Log`] that gave it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct QueueHandle(pub(crate) u32);
+use crate::api::values::QueueHandle;
 
 #[derive(Default)]
 pub struct Index {

@@ -24,12 +24,9 @@ use ringmq_io::Runtime;
 
 pub use self::{buffer::Wanted, entry::hash_of, search::Search, words::Words};
 pub use buffer::{KeyBuffer, Noted};
-pub use files::{KeyFiles, KeyOptions, KeySizes};
+pub use files::{KeyFiles, KeyOptions};
 
 use crate::{api::options::LogOptions, files::segment::HEADER_BYTES};
-
-/// Of a snapshot of the log: what is in no run, see `section`.
-pub const SECTION_KEYS: u32 = 3;
 
 /// Opens the key index of a log that begins with the segment at `first` and is going to be
 /// replayed from `replay_from` on, with the section of the snapshot there.

@@ -19,6 +19,7 @@ mod check;
 mod files;
 mod index;
 mod keys;
+mod lifecycle;
 mod log;
 mod meta;
 mod read;
@@ -34,16 +35,18 @@ pub use api::{
     cases::Case,
     counters::{Counters, Queued},
     errors::{AppendError, LogError, OpenError, ReadError},
-    options::{FlushMode, LogOptions, Sink},
-    read_plan::{Appended, Boundary, Entry, IndexMemory, ReadLimits, ReadPlan, ReadStatus},
+    options::{FlushMode, KeySizes, LogOptions, Sink},
+    values::{
+        Appended, Boundary, Entry, IndexMemory, PageNeeded, QueueHandle, ReadLimits, ReadPlan,
+        ReadStatus,
+    },
 };
 pub use check::{Damage, FileReport, StoreReport, verify_store};
 pub use files::{
-    completeness::{META_DIRECTORY, complete_store},
-    manifest::{Manifest, log_directory, open_manifest},
+    completeness::complete_store,
+    directory::{META_DIRECTORY, log_directory},
+    manifest::{Manifest, open_manifest},
 };
-pub use index::{QueueHandle, read::PageNeeded};
-pub use keys::KeySizes;
 pub use log::Log;
 pub use meta::MetaLog;
 pub use read::key_query::{KeyAnswer, KeyMatch, KeyQuery};

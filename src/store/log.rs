@@ -1,44 +1,31 @@
 //! One commit log with its queues: the public face.
 
 pub mod inner;
+pub mod known_damage;
+pub mod prezero;
 mod queue_start;
+pub mod spares;
 pub mod state;
 pub mod tail;
 
-use std::{collections::VecDeque, rc::Rc};
+use std::rc::Rc;
 
 use ringmq_base::{LogPosition, PhysicalOffset, record::NewRecord};
-use ringmq_io::{Disk as _, Runtime};
+use ringmq_io::Runtime;
 
 use crate::{
     api::{
         counters::Counters,
-        errors::{AppendError, LogError, OpenError, ReadError},
-        options::{LogOptions, Sink},
-        read_plan::{Appended, IndexMemory},
+        errors::AppendError,
+        options::Sink,
+        values::{Appended, IndexMemory, QueueHandle},
     },
-    cache::{Cache, pacing::Pacing},
-    files::segment::HEADER_BYTES,
-    index::{QueueHandle, read::PageCache},
-    log::{
-        inner::Shared,
-        state::{Phase, Space, State},
-        tail::{Tail, block_ceiling, block_floor},
-    },
-    recovery::{Recovered, Recovery, recover},
-    retire::queues,
-    tasks::{
-        self, index_writes,
-        prezero::{self, Zeroing},
-    },
+    log::{inner::LogInner, state::Phase},
 };
-
-/// Unit of the memory of the hot tail, unless batches are smaller.
-const CHUNK_BYTES: usize = 1 << 20;
 
 /// A commit log. Clones are the same log.
 pub struct Log<R: Runtime, S: Sink> {
-    pub(crate) shared: Rc<Shared<R, S>>,
+    pub(crate) shared: Rc<LogInner<R, S>>,
 }
 
 impl<R: Runtime, S: Sink> Clone for Log<R, S> {
@@ -48,31 +35,6 @@ impl<R: Runtime, S: Sink> Clone for Log<R, S> {
 }
 
 impl<R: Runtime, S: Sink> Log<R, S> {
-    /// Opens or creates the log: scans the segments, makes durable that this opening has begun,
-    /// spawns the tasks that write. When it resolves, everything found is on stable storage and
-    /// visible, and appends are taken. After an error nothing has been changed, unless it came
-    /// from the disk.
-    pub async fn open(
-        runtime: R,
-        options: LogOptions,
-        sink: S,
-    ) -> Result<(Self, Recovery), OpenError> {
-        options.check()?;
-        runtime.disk().create_directory(&options.directory).await?;
-        let recovered = recover(&runtime, &options).await?;
-        let report = recovered.report.clone();
-        let cut = recovered.progress.good > 0 && recovered.progress.first < report.first;
-        let log = Log { shared: Rc::new(assemble(runtime, options, sink, recovered)) };
-        if cut {
-            // Retention went on after the last snapshot.
-            let trimmed = queues::trim(&log.shared, report.first).await;
-            trimmed.map_err(|error| OpenError::Index { found: error.to_string() })?;
-        }
-        log.shared.key_files.trim(report.first).await?;
-        tasks::spawn(&log.shared);
-        Ok((log, report))
-    }
-
     /// What the log reports to.
     pub fn sink(&self) -> &S {
         &self.shared.sink
@@ -194,19 +156,6 @@ impl<R: Runtime, S: Sink> Log<R, S> {
         memory
     }
 
-    /// Resolves when the index needs nothing of the log before `first` at the next start, or the
-    /// log is fenced or closing. The first step of removing old segments.
-    pub async fn prepare_cut(&self, first: LogPosition) {
-        queues::prepare(&self.shared, first.0).await;
-    }
-
-    /// Raises the first offset of every queue past the messages before `first`, which must be where
-    /// the log begins by now, on stable storage. Messages behind stay, to the last one.
-    pub async fn cut_queues(&self, first: LogPosition) -> Result<(), ReadError> {
-        queues::trim(&self.shared, first.0).await?;
-        Ok(self.shared.key_files.trim(first.0).await?)
-    }
-
     pub fn counters(&self) -> Counters {
         let state = self.shared.state.borrow();
         let fenced = match &state.phase {
@@ -221,117 +170,8 @@ impl<R: Runtime, S: Sink> Log<R, S> {
             cache_hits: cache.hits,
             cache_misses: cache.misses,
             cache_evictions: cache.evictions,
-            damaged_ranges: self.shared.scrub.known(),
+            damaged_ranges: self.shared.damage.known(),
             ..state.counters.clone()
         }
-    }
-
-    /// Writes and syncs everything appended, then the clean mark. Appends are refused from now on.
-    /// When it resolves, no operation of this log is under way; fails if the log is fenced.
-    pub async fn close(self) -> Result<(), LogError> {
-        let shared = &self.shared;
-        {
-            let mut state = shared.state.borrow_mut();
-            if state.is_open() {
-                state.phase = Phase::Closing;
-            }
-        }
-        shared.phase_changed();
-        while shared.operations.get() > 0 {
-            shared.idle.wait().await;
-        }
-        if let Some(error) = shared.fenced() {
-            return Err(error);
-        }
-        let mut result = shared.sync().await;
-        let grown = shared.state.borrow_mut().replay_position() > shared.progress.get().position;
-        if result.is_ok() && grown {
-            result = match index_writes::write_snapshot(shared).await {
-                // The next start replays more, no more than that.
-                Err(error) if prezero::is_full(&error) => Ok(()),
-                other => other,
-            };
-        }
-        if result.is_ok() {
-            result = shared.write_mark(true).await;
-        }
-        if let Err(error) = shared.key_files.close().await {
-            tracing::warn!(log = %shared.options.log, %error, "key segments were not closed");
-        }
-        result.map_err(|error| {
-            shared.fence(&error);
-            shared.fenced().expect("the log was just fenced")
-        })
-    }
-}
-
-fn assemble<R: Runtime, S: Sink>(
-    runtime: R,
-    options: LogOptions,
-    sink: S,
-    recovered: Recovered<R>,
-) -> Shared<R, S> {
-    let end = recovered.report.end;
-    let chunk_bytes = CHUNK_BYTES.min(options.batch_bytes_max);
-    let tail = Tail::new(
-        chunk_bytes,
-        options.hot_tail_bytes,
-        (block_floor(end), &recovered.resident),
-        recovered.checked_from,
-    );
-    let spaces: VecDeque<Space> = recovered.spaces.into();
-    assert!(spaces.front().is_some_and(|space| {
-        space.start + HEADER_BYTES <= end && end <= space.allocated && space.allocated <= space.end
-    }));
-    let state = State {
-        log: options.log,
-        epoch: recovered.report.epoch,
-        phase: Phase::Open,
-        tail,
-        index: recovered.index,
-        keys: recovered.keys,
-        tickets: VecDeque::new(),
-        arriving: Vec::new(),
-        spaces,
-        turns: VecDeque::new(),
-        full: None,
-        wants_space: false,
-        first: recovered.report.first,
-        stable: end,
-        written: end,
-        position: end,
-        backlog: 0,
-        backlog_max: options.backlog_bytes_max,
-        record_max: options.record_bytes_max(),
-        last_timestamp: recovered.last_timestamp,
-        written_messages: 0,
-        counters: Counters::default(),
-    };
-    assert_eq!(recovered.mark.last().position, end);
-    Shared {
-        key_work: state.keys.changed.clone(),
-        key_files: recovered.key_files,
-        runtime,
-        cache: Rc::new(Cache::new(options.block_cache_bytes)),
-        pacing: Pacing::default(),
-        zeroing: Zeroing::new(block_ceiling(end), options.zero_ahead_bytes),
-        pages: PageCache::new(options.index_cache_pages),
-        options,
-        sink,
-        state: state.into(),
-        segments: recovered.segments.into(),
-        index_files: recovered.index_files.into(),
-        progress: recovered.progress.into(),
-        snapshot_wanted: recovered.anew.into(),
-        index_work: Default::default(),
-        mark: recovered.mark,
-        scrub: Default::default(),
-        spares: Default::default(),
-        appended: Default::default(),
-        published: Default::default(),
-        space: Default::default(),
-        room: Default::default(),
-        idle: Default::default(),
-        operations: Default::default(),
     }
 }

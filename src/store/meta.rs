@@ -36,7 +36,7 @@ pub const RECORD_BYTES_MAX: usize = envelope::PAYLOAD_BYTES_MAX;
 
 /// A log of small records with snapshots. Clones are the same log.
 pub struct MetaLog<R: Runtime> {
-    shared: Rc<Shared<R>>,
+    shared: Rc<MetaInner<R>>,
 }
 
 impl<R: Runtime> Clone for MetaLog<R> {
@@ -45,7 +45,7 @@ impl<R: Runtime> Clone for MetaLog<R> {
     }
 }
 
-pub(crate) struct Shared<R: Runtime> {
+pub(crate) struct MetaInner<R: Runtime> {
     runtime: R,
     directory: PathBuf,
     commands: RefCell<VecDeque<Command>>,
@@ -101,7 +101,7 @@ impl<R: Runtime> MetaLog<R> {
     pub async fn open(runtime: R, directory: &Path) -> Result<(Self, Vec<Vec<u8>>), OpenError> {
         runtime.disk().create_directory(directory).await?;
         let (file, mark, records) = open::open(&runtime, directory).await?;
-        let shared = Rc::new(Shared {
+        let shared = Rc::new(MetaInner {
             runtime: runtime.clone(),
             directory: directory.into(),
             commands: RefCell::default(),
@@ -157,7 +157,7 @@ impl<R: Runtime> MetaLog<R> {
     }
 }
 
-async fn run<R: Runtime>(shared: Rc<Shared<R>>, mut file: MetaFile<R>, mark: MarkFile<R>) {
+async fn run<R: Runtime>(shared: Rc<MetaInner<R>>, mut file: MetaFile<R>, mark: MarkFile<R>) {
     loop {
         let first = shared.commands.borrow_mut().pop_front();
         let Some(first) = first else {

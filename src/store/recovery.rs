@@ -17,18 +17,14 @@ use ringmq_io::{Disk, File, Runtime};
 use crate::{
     api::{cases::Case, errors::OpenError, options::LogOptions},
     files::{
-        block::BlockError,
+        block::{BlockError, block_ceiling, block_floor},
         directory::remove_if_there,
         mark::{Mark, MarkFile, NEW_NAME},
-        segment::{self, HEADER_BYTES, Header, Segment, log_word, parse_name},
+        segment::{self, FIRST_BYTES, HEADER_BYTES, Header, Segment, log_word, parse_name},
     },
-    index::{self, Index, files::IndexFiles},
+    index::{self, Index, files::IndexFiles, progress::Progress},
     keys::{self, KeyBuffer, KeyFiles},
-    log::{
-        state::Space,
-        tail::{block_ceiling, block_floor},
-    },
-    tasks::{allocation::FIRST_BYTES, index_writes::Progress},
+    log::state::Space,
 };
 use scan::{End, scan};
 use window::Window;

@@ -6,28 +6,23 @@
 
 pub mod queues;
 
-use std::{
-    cell::{Cell, RefCell},
-    path::{Path, PathBuf},
-    rc::Rc,
-    time::Duration,
-};
+use std::{rc::Rc, time::Duration};
 
 use ringmq_base::{LogPosition, SegmentFacts, limits::BLOCK_BYTES, record::Record};
 use ringmq_io::{Disk as _, DiskError, File as _, OpenMode, Runtime};
 
 use crate::{
-    api::{errors::LogError, options::Sink},
+    api::{
+        errors::{LogError, ReadError},
+        options::Sink,
+    },
     cache::BlockKey,
     files::{
+        block::{block_ceiling, block_floor},
         envelope::{self, Envelope, Kind, Reject},
         segment::{HEADER_BYTES, SPARE_SUFFIX, Segment},
     },
-    log::{
-        Log,
-        inner::Shared,
-        tail::{block_ceiling, block_floor},
-    },
+    log::{Log, inner::LogInner},
 };
 
 /// How long the index may take to get ready.
@@ -41,20 +36,6 @@ pub struct Retired {
     pub bytes: u64,
     /// Files that were kept as spares, among them.
     pub recycled: usize,
-}
-
-/// Files of segments that were given up, for the next ones.
-#[derive(Default)]
-pub struct Spares {
-    files: RefCell<Vec<PathBuf>>,
-    /// Numbers the names of spares.
-    next: Cell<u64>,
-}
-
-impl Spares {
-    pub fn any(&self) -> bool {
-        !self.files.borrow().is_empty()
-    }
 }
 
 impl<R: Runtime, S: Sink> Log<R, S> {
@@ -124,6 +105,19 @@ impl<R: Runtime, S: Sink> Log<R, S> {
         Ok(retired)
     }
 
+    /// Resolves when the index needs nothing of the log before `first` at the next start, or the
+    /// log is fenced or closing. The first step of removing old segments.
+    pub async fn prepare_cut(&self, first: LogPosition) {
+        queues::prepare(&self.shared, first.0).await;
+    }
+
+    /// Raises the first offset of every queue past the messages before `first`, which must be where
+    /// the log begins by now, on stable storage. Messages behind stay, to the last one.
+    pub async fn cut_queues(&self, first: LogPosition) -> Result<(), ReadError> {
+        queues::trim(&self.shared, first.0).await?;
+        Ok(self.shared.key_files.trim(first.0).await?)
+    }
+
     /// All segments, in order. Reads the first record of those that nobody has looked at yet.
     pub async fn segments(&self) -> Vec<SegmentFacts> {
         let shared = &self.shared;
@@ -159,13 +153,13 @@ impl<R: Runtime, S: Sink> Log<R, S> {
 
     /// Number of files that are kept for reuse.
     pub fn spare_segments(&self) -> usize {
-        self.shared.spares.files.borrow().len()
+        self.shared.spares.count()
     }
 
     /// Removes files that are kept for reuse, down to `keep`.
     pub async fn drop_spares(&self, keep: usize) {
         if let Some(_operation) = self.shared.begin() {
-            drop_spares(&self.shared, keep).await;
+            self.shared.spares.drop_to(self.shared.runtime.disk(), keep).await;
         }
     }
 }
@@ -178,7 +172,10 @@ fn retirable(stable: u64, active_start: Option<u64>) -> u64 {
 /// Start of the first segment that stays, once the index needs nothing before it; `None` if nothing
 /// goes. The index is made ready if it is not, but not for ever: on a full disk it may have to wait
 /// for the very space that smaller steps give back.
-async fn ready_to_begin_at<R: Runtime, S: Sink>(shared: &Shared<R, S>, before: u64) -> Option<u64> {
+async fn ready_to_begin_at<R: Runtime, S: Sink>(
+    shared: &LogInner<R, S>,
+    before: u64,
+) -> Option<u64> {
     let first = first_to_keep(shared, before)?;
     let ready = async {
         queues::prepare(shared, first).await;
@@ -194,7 +191,7 @@ async fn ready_to_begin_at<R: Runtime, S: Sink>(shared: &Shared<R, S>, before: u
 }
 
 /// Start of the first segment that stays; `None` if nothing goes.
-fn first_to_keep<R: Runtime, S: Sink>(shared: &Shared<R, S>, before: u64) -> Option<u64> {
+fn first_to_keep<R: Runtime, S: Sink>(shared: &LogInner<R, S>, before: u64) -> Option<u64> {
     let state = shared.state.borrow();
     // What is not written yet may still be on its way to the segment before the active one.
     let limit = retirable(state.stable, state.spaces.front().map(|space| space.start)).min(before);
@@ -208,7 +205,7 @@ fn first_to_keep<R: Runtime, S: Sink>(shared: &Shared<R, S>, before: u64) -> Opt
 /// Removes the file of a segment, or keeps it as a spare; true if it was kept. Whoever reads it
 /// goes on reading: then it is removed, and gone when the last reader has ended.
 async fn give_up<R: Runtime, S: Sink>(
-    shared: &Shared<R, S>,
+    shared: &LogInner<R, S>,
     segment: Rc<Segment<R>>,
     spares: usize,
 ) -> Result<bool, DiskError> {
@@ -231,9 +228,9 @@ async fn give_up<R: Runtime, S: Sink>(
     let length = reader.length().await?;
     reader.close().await?;
     // A zero write may have begun before the log went on to the next segment.
-    let zeroing = shared.zeroing.under_way_from(start..end);
+    let zeroing = shared.prezero.under_way_from(start..end);
     let fits = length == shared.options.segment_bytes && zeroing.is_none();
-    if !fits || shared.spares.files.borrow().len() >= spares {
+    if !fits || shared.spares.count() >= spares {
         disk.remove(&path).await?;
         return Ok(false);
     }
@@ -241,62 +238,16 @@ async fn give_up<R: Runtime, S: Sink>(
     let file = disk.open(&path, OpenMode::Write).await?;
     let synced = file.sync().await;
     file.close().await.and(synced)?;
-    let number = shared.spares.next.get();
-    shared.spares.next.set(number + 1);
+    let number = shared.spares.next_number();
     let spare = path.with_file_name(format!("{number:020}{SPARE_SUFFIX}"));
     disk.rename_durably(&path, &spare).await?;
-    shared.spares.files.borrow_mut().push(spare);
+    shared.spares.add(spare);
     Ok(true)
-}
-
-/// Takes over the spares that an earlier life of the log has left, and removes those that do not
-/// fit. Before the first [`Log::retire`].
-pub async fn adopt_spares<R: Runtime, S: Sink>(shared: &Shared<R, S>) -> Result<(), DiskError> {
-    let (disk, options) = (shared.runtime.disk(), &shared.options);
-    for (name, length) in disk.list(&options.directory).await? {
-        let Some(number) = name.strip_suffix(SPARE_SUFFIX) else {
-            continue;
-        };
-        let path = options.directory.join(&name);
-        let number = number.parse::<u64>().ok().filter(|number| *number < u64::MAX);
-        let known = shared.spares.files.borrow().len();
-        match number {
-            Some(number)
-                if length == options.segment_bytes && known < options.spare_segments_max =>
-            {
-                let next = shared.spares.next.get().max(number + 1);
-                shared.spares.next.set(next);
-                shared.spares.files.borrow_mut().push(path);
-            }
-            _ => disk.remove(&path).await?,
-        }
-    }
-    Ok(())
-}
-
-/// A spare to use; it is the caller's from now on.
-pub fn take_spare<R: Runtime, S: Sink>(shared: &Shared<R, S>) -> Option<PathBuf> {
-    shared.spares.files.borrow_mut().pop()
-}
-
-/// Removes a spare that could not be used.
-pub async fn discard_spare<R: Runtime, S: Sink>(shared: &Shared<R, S>, spare: &Path) {
-    if let Err(error) = shared.runtime.disk().remove(spare).await {
-        tracing::warn!(%error, "a spare segment is not removed before the next start");
-    }
-}
-
-async fn drop_spares<R: Runtime, S: Sink>(shared: &Shared<R, S>, keep: usize) {
-    while shared.spares.files.borrow().len() > keep {
-        if let Some(spare) = take_spare(shared) {
-            discard_spare(shared, &spare).await;
-        }
-    }
 }
 
 /// When the first message of a segment was stored. Looks only at what no write touches any more.
 async fn first_stored_ms<R: Runtime, S: Sink>(
-    shared: &Shared<R, S>,
+    shared: &LogInner<R, S>,
     segment: &Segment<R>,
 ) -> Option<i64> {
     let position = segment.start + HEADER_BYTES;
@@ -327,7 +278,7 @@ async fn first_stored_ms<R: Runtime, S: Sink>(
 
 /// The same from memory, for a record that is not behind the written end by a block yet.
 fn resident<R: Runtime, S: Sink>(
-    shared: &Shared<R, S>,
+    shared: &LogInner<R, S>,
     position: u64,
     stored: impl Fn(&[u8]) -> Result<Option<i64>, usize>,
 ) -> Option<i64> {

@@ -15,11 +15,11 @@ use ringmq_io::{Runtime, Shares};
 
 use crate::{
     api::options::{FlushMode, Sink},
-    log::inner::Shared,
+    log::inner::LogInner,
 };
 
 /// Starts the tasks of a log that was just opened.
-pub fn spawn<R: Runtime, S: Sink>(log: &Rc<Shared<R, S>>) {
+pub fn spawn<R: Runtime, S: Sink>(log: &Rc<LogInner<R, S>>) {
     let runtime = &log.runtime;
     let shared = || log.clone();
     // The flusher counts as an operation from now on: a log closed at once waits for it.

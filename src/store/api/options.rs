@@ -4,11 +4,9 @@ use std::{path::PathBuf, time::Duration};
 
 use ringmq_base::{LogId, limits::BLOCK_BYTES};
 
-use crate::{
-    api::errors::{LogError, OpenError},
-    files::envelope,
-    index::QueueHandle,
-    keys::KeySizes,
+use crate::api::{
+    errors::{LogError, OpenError},
+    values::QueueHandle,
 };
 
 /// When an append counts as durable.
@@ -111,12 +109,22 @@ impl LogOptions {
         }
         Ok(())
     }
+}
 
-    /// Largest message record that any segment of this size takes.
-    pub(crate) fn record_bytes_max(&self) -> usize {
-        let room = self.segment_bytes - BLOCK_BYTES as u64 - 3 * envelope::BYTES as u64;
-        usize::try_from(room)
-            .map_or(envelope::PAYLOAD_BYTES_MAX, |room| room.min(envelope::PAYLOAD_BYTES_MAX))
+#[derive(Clone, Copy, Debug)]
+pub struct KeySizes {
+    /// Pages of a full run, with 255 entries each.
+    pub run_pages: u32,
+    /// Runs of a segment; when it has all of them, they are merged to one.
+    pub slots: u32,
+    /// Full blocks that may wait for the disk, 2 or more.
+    pub sealed_max: usize,
+}
+
+impl Default for KeySizes {
+    /// Runs of 1 MiB, segments of 64 MiB, at most 32 MiB in memory.
+    fn default() -> Self {
+        KeySizes { run_pages: 256, slots: 64, sealed_max: 32 }
     }
 }
 

@@ -12,13 +12,13 @@ use ringmq_io::signal::Notify;
 use crate::cache::{Block, BlockKey, Cache, pacing::ReadBudget};
 
 #[derive(Default)]
-pub struct Flights {
-    by_key: RefCell<HashMap<BlockKey, Rc<Flight>, ahash::RandomState>>,
+pub struct PendingReads {
+    by_key: RefCell<HashMap<BlockKey, Rc<PendingRead>, ahash::RandomState>>,
     gate: Gate,
 }
 
-impl Flights {
-    pub fn find(&self, key: BlockKey) -> Option<Rc<Flight>> {
+impl PendingReads {
+    pub fn find(&self, key: BlockKey) -> Option<Rc<PendingRead>> {
         self.by_key.borrow().get(&key).cloned()
     }
 }
@@ -26,66 +26,66 @@ impl Flights {
 /// A read under way, or over. Keeps what it brought as long as somebody looks, however small the
 /// cache is.
 #[derive(Default)]
-pub struct Flight {
+pub struct PendingRead {
     over: Cell<bool>,
-    landed: Notify,
+    ended: Notify,
     blocks: RefCell<Vec<(BlockKey, Block)>>,
 }
 
-impl Flight {
+impl PendingRead {
     /// Resolves when the read is over; `None` if it failed, was given up or found no such block.
     /// Safe to cancel.
     pub async fn block(&self, key: BlockKey) -> Option<Block> {
         while !self.over.get() {
-            self.landed.wait().await;
+            self.ended.wait().await;
         }
         let blocks = self.blocks.borrow();
         blocks.iter().find(|(other, _)| *other == key).map(|(_, block)| block.clone())
     }
 }
 
-/// The end of a flight. Dropped without [`Landing::land`], as with a reader that is cancelled, the
-/// flight is over and has brought nothing.
-pub struct Landing {
+/// Ends a pending read. Dropped without [`ReadCompleter::complete`], as with a reader that is
+/// cancelled, the read is over and has brought nothing.
+pub struct ReadCompleter {
     cache: Rc<Cache>,
     keys: Vec<BlockKey>,
-    flight: Rc<Flight>,
+    pending: Rc<PendingRead>,
 }
 
-impl Landing {
-    pub(super) fn new(cache: Rc<Cache>, keys: Vec<BlockKey>) -> Landing {
-        let flight: Rc<Flight> = Rc::default();
-        let mut by_key = cache.flights.by_key.borrow_mut();
+impl ReadCompleter {
+    pub(super) fn new(cache: Rc<Cache>, keys: Vec<BlockKey>) -> ReadCompleter {
+        let pending: Rc<PendingRead> = Rc::default();
+        let mut by_key = cache.pending_reads.by_key.borrow_mut();
         for key in &keys {
-            by_key.insert(*key, flight.clone());
+            by_key.insert(*key, pending.clone());
         }
         drop(by_key);
-        Landing { cache, keys, flight }
+        ReadCompleter { cache, keys, pending }
     }
 
     /// Hands the blocks, in the order of the keys, to the cache and to all who wait. Fewer blocks
     /// than keys is fine.
-    pub fn land(self, blocks: Vec<Block>) {
+    pub fn complete(self, blocks: Vec<Block>) {
         assert!(blocks.len() <= self.keys.len());
         for (key, block) in self.keys.iter().zip(blocks) {
             self.cache.insert(*key, block.clone());
-            self.flight.blocks.borrow_mut().push((*key, block));
+            self.pending.blocks.borrow_mut().push((*key, block));
         }
     }
 }
 
-impl Drop for Landing {
+impl Drop for ReadCompleter {
     fn drop(&mut self) {
-        let mut by_key = self.cache.flights.by_key.borrow_mut();
+        let mut by_key = self.cache.pending_reads.by_key.borrow_mut();
         for key in &self.keys {
             // A later reader may have tried again under the same key.
-            if by_key.get(key).is_some_and(|flight| Rc::ptr_eq(flight, &self.flight)) {
+            if by_key.get(key).is_some_and(|pending| Rc::ptr_eq(pending, &self.pending)) {
                 by_key.remove(key);
             }
         }
         drop(by_key);
-        self.flight.over.set(true);
-        self.flight.landed.notify();
+        self.pending.over.set(true);
+        self.pending.ended.notify();
     }
 }
 
@@ -109,66 +109,70 @@ impl Gate {
 }
 
 /// A place in the queue before the gate; given up when dropped.
-struct Turn {
+struct GatePlace {
     cache: Rc<Cache>,
     number: u64,
 }
 
-impl Turn {
-    fn new(cache: Rc<Cache>) -> Turn {
-        let gate = &cache.flights.gate;
+impl GatePlace {
+    fn new(cache: Rc<Cache>) -> GatePlace {
+        let gate = &cache.pending_reads.gate;
         let number = gate.came.get();
         gate.came.set(number + 1);
         gate.waiting.borrow_mut().push_back(number);
-        Turn { cache, number }
+        GatePlace { cache, number }
     }
 
     fn has_come(&self) -> bool {
-        self.cache.flights.gate.waiting.borrow().front() == Some(&self.number)
+        self.cache.pending_reads.gate.waiting.borrow().front() == Some(&self.number)
     }
 }
 
-impl Drop for Turn {
+impl Drop for GatePlace {
     fn drop(&mut self) {
-        let gate = &self.cache.flights.gate;
+        let gate = &self.cache.pending_reads.gate;
         gate.waiting.borrow_mut().retain(|number| *number != self.number);
         gate.room.notify();
     }
 }
 
 /// The right to read so many bytes; ends when dropped.
-pub struct Slot {
+pub struct ReadPermit {
     cache: Rc<Cache>,
     bytes: u64,
 }
 
-impl Slot {
-    pub(super) async fn wait(cache: Rc<Cache>, bytes: u64, budget: ReadBudget) -> Slot {
-        let turn = Turn::new(cache.clone());
-        let gate = &cache.flights.gate;
-        while !turn.has_come() || !gate.fits(bytes, budget.in_flight_bytes) {
+impl ReadPermit {
+    pub(super) async fn wait(cache: Rc<Cache>, bytes: u64, budget: ReadBudget) -> ReadPermit {
+        let place = GatePlace::new(cache.clone());
+        let gate = &cache.pending_reads.gate;
+        while !place.has_come() || !gate.fits(bytes, budget.in_flight_bytes) {
             gate.room.wait().await;
         }
-        drop(turn);
-        Slot::take(cache, bytes)
+        drop(place);
+        ReadPermit::take(cache, bytes)
     }
 
-    pub(super) fn try_ahead(cache: Rc<Cache>, bytes: u64, budget: ReadBudget) -> Option<Slot> {
-        let gate = &cache.flights.gate;
+    pub(super) fn try_ahead(
+        cache: Rc<Cache>,
+        bytes: u64,
+        budget: ReadBudget,
+    ) -> Option<ReadPermit> {
+        let gate = &cache.pending_reads.gate;
         let fits = gate.waiting.borrow().is_empty() && gate.fits(bytes, budget.ahead_bytes);
-        fits.then(|| Slot::take(cache, bytes))
+        fits.then(|| ReadPermit::take(cache, bytes))
     }
 
-    fn take(cache: Rc<Cache>, bytes: u64) -> Slot {
-        let gate = &cache.flights.gate;
+    fn take(cache: Rc<Cache>, bytes: u64) -> ReadPermit {
+        let gate = &cache.pending_reads.gate;
         gate.bytes.set(gate.bytes.get() + bytes);
-        Slot { cache, bytes }
+        ReadPermit { cache, bytes }
     }
 }
 
-impl Drop for Slot {
+impl Drop for ReadPermit {
     fn drop(&mut self) {
-        let gate = &self.cache.flights.gate;
+        let gate = &self.cache.pending_reads.gate;
         gate.bytes.set(gate.bytes.get() - self.bytes);
         gate.room.notify();
     }
@@ -183,22 +187,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_flight_that_is_given_up_sets_its_waiters_free() {
+    fn a_pending_read_that_is_given_up_sets_its_waiters_free() {
         let sim = Sim::new(2);
         sim.run(async |runtime| {
             let cache = Rc::new(Cache::new(1 << 20));
             let key = BlockKey::Log(0);
-            let landing = cache.depart(vec![key]);
-            let flight = cache.flights.find(key).expect("under way");
+            let completer = cache.begin_read(vec![key]);
+            let pending = cache.pending_reads.find(key).expect("under way");
             let heard = Rc::new(Cell::new(false));
             let told = heard.clone();
             runtime.spawn(Shares::ColdRead, "waiter", async move {
-                assert!(flight.block(key).await.is_none());
+                assert!(pending.block(key).await.is_none());
                 told.set(true);
             });
             runtime.sleep(Duration::from_millis(1)).await;
             assert!(!heard.get());
-            drop(landing);
+            drop(completer);
             runtime.sleep(Duration::from_millis(1)).await;
             assert!(heard.get() && !cache.has(key, 1));
         });
@@ -245,7 +249,7 @@ mod tests {
                 });
             }
             runtime.sleep(Duration::from_millis(5)).await;
-            let given_up = Turn::new(cache.clone());
+            let given_up = GatePlace::new(cache.clone());
             let large = cache.admit(BUDGET.in_flight_bytes, BUDGET);
             let leaves = async {
                 runtime.sleep(Duration::from_millis(2)).await;
@@ -253,7 +257,7 @@ mod tests {
             };
             let began = runtime.monotonic();
             let (slot, ()) = futures_lite::future::zip(large, leaves).await;
-            assert_eq!(cache.flights.gate.bytes.get(), BUDGET.in_flight_bytes);
+            assert_eq!(cache.pending_reads.gate.bytes.get(), BUDGET.in_flight_bytes);
             assert!(runtime.monotonic() - began < Duration::from_millis(4));
             drop(slot);
         });

@@ -122,7 +122,7 @@ impl Streams {
     }
 
     /// The range under way has come, or failed.
-    pub fn landed(&mut self, stream: u64) {
+    pub fn ended(&mut self, stream: u64) {
         if let Some(stream) = self.streams.iter_mut().find(|one| one.id == stream) {
             stream.flying = false;
         }
@@ -148,7 +148,7 @@ mod tests {
             if let Some(ahead) = access.ahead {
                 assert!(ahead.from >= *from);
                 streams.fetched(ahead.stream, ahead.from + ahead.bytes, true);
-                streams.landed(ahead.stream);
+                streams.ended(ahead.stream);
                 windows.push(ahead.bytes / KIB);
             }
         }
@@ -217,7 +217,7 @@ mod tests {
             let access = streams.note(block * 16 * KIB, (block + 1) * 16 * KIB, false, at(0));
             assert_eq!(access, Access { sequential: true, ahead: None });
         }
-        streams.landed(ahead.stream);
+        streams.ended(ahead.stream);
         assert!(streams.note(96 * KIB, 112 * KIB, false, at(0)).ahead.is_some());
         let mut streams = Streams::new(LOG_BLOCK_BYTES - 1);
         let mut position = 0;

@@ -19,8 +19,8 @@ use crate::{
     },
     files::{
         block::BlockError,
+        directory::log_directory,
         envelope::Kind,
-        manifest::log_directory,
         mark::{self, Mark},
         segment::{self, HEADER_BYTES, Header},
     },

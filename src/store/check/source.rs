@@ -8,10 +8,10 @@ use ringmq_io::{File as _, Runtime};
 use crate::{
     api::cases::Found,
     files::{
+        block::block_floor,
         envelope::{self, Envelope, Reject},
         segment::FileOf,
     },
-    log::tail::block_floor,
 };
 
 /// So many bytes without an intact record end the search for later records behind the end of a

@@ -115,6 +115,16 @@ impl<'a> BlockReader<'a> {
     }
 }
 
+/// The start of the block that holds `position`.
+pub fn block_floor(position: u64) -> u64 {
+    position - position % BLOCK_BYTES as u64
+}
+
+/// `position` or the start of the next block.
+pub fn block_ceiling(position: u64) -> u64 {
+    position.next_multiple_of(BLOCK_BYTES as u64)
+}
+
 /// Over all of the block but its checksum field.
 fn checksum(block: &[u8]) -> u32 {
     crc32c_append(crc32c(&block[..12]), &block[16..])

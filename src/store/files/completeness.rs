@@ -10,8 +10,7 @@ use crate::{
     api::{cases::Case, errors::OpenError},
     files::{
         block::BlockWriter,
-        directory::create_durably,
-        manifest::{Manifest, log_directory},
+        directory::{META_DIRECTORY, create_durably, log_directory},
         mark,
     },
 };
@@ -20,8 +19,6 @@ pub const FILE_NAME: &str = "complete";
 const NEW_NAME: &str = "complete.new";
 const MAGIC: &[u8; 8] = b"RMQDONE\0";
 const VERSION: u32 = 1;
-/// Directory of the broker's metadata log.
-pub const META_DIRECTORY: &str = "meta";
 
 /// Whether the store was complete once. The file's presence says so, whatever its content.
 pub async fn is_complete<D: Disk>(disk: &D, root: &Path) -> Result<bool, DiskError> {
@@ -54,15 +51,11 @@ pub async fn complete_store<R: Runtime>(
 }
 
 /// Refuses a complete store of which a log has lost its mark, which is the first file of each.
-pub async fn refuse_missing<D: Disk>(
-    disk: &D,
-    root: &Path,
-    manifest: &Manifest,
-) -> Result<(), OpenError> {
+pub async fn refuse_missing<D: Disk>(disk: &D, root: &Path, logs: u16) -> Result<(), OpenError> {
     if !is_complete(disk, root).await? {
         return Ok(());
     }
-    let logs = (0..manifest.logs).filter_map(LogId::new).map(|log| log_directory(root, log));
+    let logs = (0..logs).filter_map(LogId::new).map(|log| log_directory(root, log));
     for directory in logs.chain([root.join(META_DIRECTORY)]) {
         let path = directory.join(mark::FILE_NAME);
         if !exists(disk, &path).await? {

@@ -1,9 +1,21 @@
 //! What all files of a store's directories have in common: numbered names, creation that a
 //! crash leaves complete or undone, and removal.
 
-use std::{io::ErrorKind, path::Path};
+use std::{
+    io::ErrorKind,
+    path::{Path, PathBuf},
+};
 
+use ringmq_base::LogId;
 use ringmq_io::{BlockBuffer, Disk, DiskError, File, OpenMode};
+
+/// Directory of the broker's metadata log.
+pub const META_DIRECTORY: &str = "meta";
+
+/// Where a log of the store at `root` lives.
+pub fn log_directory(root: &Path, log: LogId) -> PathBuf {
+    root.join(format!("log-{:03}", log.get()))
+}
 
 /// The number in a name of `prefix`, 20 digits and `suffix`; `None` for any other name.
 pub fn numbered(name: &str, prefix: &str, suffix: &str) -> Option<u64> {
@@ -58,4 +70,9 @@ pub async fn remove_if_there<D: Disk>(disk: &D, path: &Path) -> Result<(), DiskE
         Err(error) if error.source.kind() != ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
+}
+
+/// The disk, or the quota, has no space left.
+pub fn is_full(error: &DiskError) -> bool {
+    matches!(error.source.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
 }

@@ -1,9 +1,6 @@
 //! The facts of a store directory that never change: file `MANIFEST`, one block.
 
-use std::{
-    io::ErrorKind,
-    path::{Path, PathBuf},
-};
+use std::{io::ErrorKind, path::Path};
 
 use ringmq_base::{LogId, limits::BLOCK_BYTES};
 use ringmq_io::{Disk, File as _, OpenMode, Runtime};
@@ -13,7 +10,7 @@ use crate::{
     files::{
         block::{BlockError, BlockReader, BlockWriter},
         completeness::refuse_missing,
-        directory::create_durably,
+        directory::{create_durably, log_directory},
         segment,
     },
 };
@@ -53,7 +50,7 @@ pub async fn open_manifest<R: Runtime>(
             let manifest = Manifest::read(&path, bytes.bytes());
             file.close().await?;
             let manifest = manifest?;
-            refuse_missing(disk, root, &manifest).await?;
+            refuse_missing(disk, root, manifest.logs).await?;
             Ok(manifest)
         }
         Err(error) if error.source.kind() == ErrorKind::NotFound => {
@@ -66,11 +63,6 @@ pub async fn open_manifest<R: Runtime>(
         }
         Err(error) => Err(error.into()),
     }
-}
-
-/// Where a log of the store at `root` lives.
-pub fn log_directory(root: &Path, log: LogId) -> PathBuf {
-    root.join(format!("log-{:03}", log.get()))
 }
 
 impl Manifest {

@@ -15,12 +15,15 @@ use crate::{
     files::{
         block::{BlockError, BlockReader, BlockWriter},
         directory::{create_durably, numbered},
+        envelope,
     },
 };
 
 pub const MAGIC: &[u8; 8] = b"RMQSEGM\0";
 pub const VERSION: u32 = 1;
 pub const HEADER_BYTES: u64 = BLOCK_BYTES as u64;
+/// First step of an empty log, small so that it starts at once.
+pub const FIRST_BYTES: u64 = 1 << 20;
 /// A segment under construction, renamed when it is complete.
 pub const NEW_SUFFIX: &str = ".seg.new";
 /// A segment that was given up and waits to become another one.
@@ -184,6 +187,13 @@ fn header(options: &LogOptions, epoch: u32, start: u64) -> (Header, Vec<u8>) {
 /// The segment's log id as a word of the header.
 pub fn log_word(log: LogId) -> u32 {
     u32::from(log.get())
+}
+
+/// Largest message record that any segment of this size takes.
+pub fn record_bytes_max(segment_bytes: u64) -> usize {
+    let room = segment_bytes - HEADER_BYTES - 3 * envelope::BYTES as u64;
+    usize::try_from(room)
+        .map_or(envelope::PAYLOAD_BYTES_MAX, |room| room.min(envelope::PAYLOAD_BYTES_MAX))
 }
 
 #[cfg(test)]

@@ -10,22 +10,21 @@ use ringmq_base::limits::BLOCK_BYTES;
 use ringmq_io::{Disk, DiskError, File, OpenMode, Runtime};
 
 use super::{
-    Index, QueueHandle,
+    Index,
     files::{self, IndexFiles, IndexSegment},
     page::{PageEntry, read_footer},
     queue::PageRef,
     snapshot::{self, Header, Numbers, SECTION_BYTES, SECTION_PAGES, SECTION_QUEUES, SavedQueue},
 };
 use crate::{
-    api::{cases::Case, errors::OpenError, options::LogOptions},
+    api::{cases::Case, errors::OpenError, options::LogOptions, values::QueueHandle},
     files::{
         block::BlockError,
         directory::remove_if_there,
         mark::Mark,
         segment::{HEADER_BYTES, log_word},
     },
-    keys::SECTION_KEYS,
-    tasks::index_writes::Progress,
+    index::{progress::Progress, snapshot::SECTION_KEYS},
 };
 
 const READ_BYTES: usize = 1 << 20;

@@ -32,6 +32,8 @@ pub const VERSION: u32 = 1;
 pub const NEW_NAME: &str = "snapshot.new";
 pub const SECTION_QUEUES: u32 = 1;
 pub const SECTION_PAGES: u32 = 2;
+/// The keys that are in no run, see `keys::section`.
+pub const SECTION_KEYS: u32 = 3;
 /// Head of a section.
 pub const SECTION_BYTES: usize = 16;
 /// Of a varint of 64 bits.

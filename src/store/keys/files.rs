@@ -12,9 +12,12 @@ use super::{
     run::{KeySegment, Run},
     sort::Sorting,
 };
-use crate::files::{
-    directory::{create_durably, numbered, remove_if_there},
-    segment::log_word,
+use crate::{
+    api::options::KeySizes,
+    files::{
+        directory::{create_durably, numbered, remove_if_there},
+        segment::log_word,
+    },
 };
 
 const PREFIX: &str = "keys-";
@@ -29,23 +32,6 @@ pub struct KeyOptions {
     pub log: LogId,
     pub store_id: u128,
     pub sizes: KeySizes,
-}
-
-#[derive(Clone, Copy, Debug)]
-pub struct KeySizes {
-    /// Pages of a full run, with 255 entries each.
-    pub run_pages: u32,
-    /// Runs of a segment; when it has all of them, they are merged to one.
-    pub slots: u32,
-    /// Full blocks that may wait for the disk, 2 or more.
-    pub sealed_max: usize,
-}
-
-impl Default for KeySizes {
-    /// Runs of 1 MiB, segments of 64 MiB, at most 32 MiB in memory.
-    fn default() -> Self {
-        KeySizes { run_pages: 256, slots: 64, sealed_max: 32 }
-    }
 }
 
 impl KeyOptions {

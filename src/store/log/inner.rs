@@ -17,14 +17,17 @@ use crate::{
         mark::{Mark, MarkFile},
         segment::Segment,
     },
-    index::{files::IndexFiles, read::PageCache},
+    index::{files::IndexFiles, page_cache::PageCache, progress::Progress},
     keys::KeyFiles,
-    log::state::{Phase, State},
-    retire::Spares,
-    tasks::{index_writes::Progress, prezero::Zeroing, scrub::Scrub},
+    log::{
+        known_damage::KnownDamage,
+        prezero::Prezero,
+        spares::Spares,
+        state::{Phase, State},
+    },
 };
 
-pub struct Shared<R: Runtime, S: Sink> {
+pub struct LogInner<R: Runtime, S: Sink> {
     pub runtime: R,
     pub options: LogOptions,
     pub sink: S,
@@ -32,10 +35,10 @@ pub struct Shared<R: Runtime, S: Sink> {
     /// In order of position; at least one.
     pub segments: RefCell<Vec<Rc<Segment<R>>>>,
     pub mark: MarkFile<R>,
-    pub zeroing: Zeroing,
+    pub prezero: Prezero,
     pub cache: Rc<Cache>,
     pub pacing: Pacing,
-    pub scrub: Scrub,
+    pub damage: KnownDamage,
     pub index_files: RefCell<IndexFiles<R>>,
     pub pages: PageCache,
     pub progress: Cell<Progress>,
@@ -62,11 +65,11 @@ pub struct Shared<R: Runtime, S: Sink> {
 }
 
 /// Counts an operation that closing the log has to wait for.
-pub struct Operation<'a, R: Runtime, S: Sink>(&'a Shared<R, S>);
+pub struct Operation<'a, R: Runtime, S: Sink>(&'a LogInner<R, S>);
 
 impl<'a, R: Runtime, S: Sink> Operation<'a, R, S> {
     /// Ends, when dropped, an operation that was counted before.
-    pub fn adopt(shared: &'a Shared<R, S>) -> Self {
+    pub fn adopt(shared: &'a LogInner<R, S>) -> Self {
         assert!(shared.operations.get() > 0);
         Operation(shared)
     }
@@ -79,7 +82,7 @@ impl<R: Runtime, S: Sink> Drop for Operation<'_, R, S> {
     }
 }
 
-impl<R: Runtime, S: Sink> Shared<R, S> {
+impl<R: Runtime, S: Sink> LogInner<R, S> {
     /// The only way to give up: everything that waits is told, once.
     pub fn fence(&self, error: &DiskError) {
         let fenced = self.state.borrow_mut().fence(&error.to_string());
@@ -96,9 +99,9 @@ impl<R: Runtime, S: Sink> Shared<R, S> {
         for event in events.into_iter().chain([&self.index_work, &*self.key_work]) {
             event.notify();
         }
-        self.scrub.changed.notify();
-        self.zeroing.changed.notify();
-        self.zeroing.wake.notify();
+        self.damage.changed.notify();
+        self.prezero.changed.notify();
+        self.prezero.wake.notify();
     }
 
     /// `None` when nothing new may be started.
@@ -126,6 +129,14 @@ impl<R: Runtime, S: Sink> Shared<R, S> {
             Phase::Fenced(reason) => Some(LogError::Fenced { reason: reason.clone() }),
             _ => None,
         }
+    }
+
+    /// Resolves at the next change of the key index or the phase; false when the log is not open.
+    pub async fn key_change(&self) -> bool {
+        if self.is_open() {
+            self.key_work.wait().await;
+        }
+        self.is_open()
     }
 
     /// Notes what is stable.

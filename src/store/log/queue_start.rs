@@ -3,8 +3,7 @@
 use ringmq_io::Runtime;
 
 use crate::{
-    api::{errors::LogError, options::Sink},
-    index::QueueHandle,
+    api::{errors::LogError, options::Sink, values::QueueHandle},
     log::Log,
 };
 

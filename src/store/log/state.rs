@@ -16,13 +16,13 @@ use crate::{
         counters::{Counters, Queued},
         errors::{AppendError, LogError},
         injected_bugs,
-        read_plan::Appended,
+        values::{Appended, QueueHandle},
     },
     files::{
         envelope::{self, Envelope, Kind},
         segment::HEADER_BYTES,
     },
-    index::{Index, Location, Place, QueueHandle},
+    index::{Index, Location, Place},
     keys::{KeyBuffer, Noted},
     log::tail::{Batch, Tail},
 };
@@ -67,7 +67,7 @@ pub struct State<T> {
     /// The segment that appends go to, and those behind it.
     pub spaces: VecDeque<Space>,
     /// Where records of one segment end and those of the next begin, as far as not stable.
-    pub turns: VecDeque<(u64, u64)>,
+    pub segment_boundaries: VecDeque<(u64, u64)>,
     pub full: Option<Full>,
     /// When an append was refused for want of space and the space task has not tried since.
     pub wants_space: bool,
@@ -219,7 +219,7 @@ impl<T> State<T> {
         self.backlog += envelope::BYTES;
         let end = self.position + envelope::BYTES as u64;
         self.position = next.start + HEADER_BYTES;
-        self.turns.push_back((end, self.position));
+        self.segment_boundaries.push_back((end, self.position));
         self.spaces.pop_front();
     }
 
@@ -241,10 +241,10 @@ impl<T> State<T> {
     /// Where a replay begins that is to find all that is not stable: at a record, or where the next
     /// one will be.
     pub fn replay_position(&mut self) -> u64 {
-        while self.turns.front().is_some_and(|(end, _)| *end < self.stable) {
-            self.turns.pop_front();
+        while self.segment_boundaries.front().is_some_and(|(end, _)| *end < self.stable) {
+            self.segment_boundaries.pop_front();
         }
-        match self.turns.front() {
+        match self.segment_boundaries.front() {
             Some((end, next)) if *end == self.stable => *next,
             _ => self.stable,
         }

@@ -9,6 +9,8 @@ use std::collections::VecDeque;
 
 use ringmq_base::limits::BLOCK_BYTES;
 
+use crate::files::block::block_floor;
+
 const SPARE_CHUNKS_MAX: usize = 4;
 
 struct Chunk {
@@ -43,16 +45,6 @@ pub struct Tail {
     messages: u64,
     /// What begins before was brought from disk unchecked: readers have to check it themselves.
     checked_from: u64,
-}
-
-/// The start of the block that holds `position`.
-pub fn block_floor(position: u64) -> u64 {
-    position - position % BLOCK_BYTES as u64
-}
-
-/// `position` or the start of the next block.
-pub fn block_ceiling(position: u64) -> u64 {
-    position.next_multiple_of(BLOCK_BYTES as u64)
 }
 
 impl Tail {

@@ -12,14 +12,12 @@ use ringmq_io::{BlockBuffer as _, Disk as _, DiskError, File as _, OpenMode, Run
 use crate::{
     api::errors::LogError,
     files::{
-        block::{BlockError, BlockReader, BlockWriter},
-        directory::{create_complete, numbered},
+        block::{BlockError, BlockReader, BlockWriter, block_ceiling, block_floor},
+        directory::{create_complete, is_full, numbered},
         envelope::{self, Envelope, Kind},
         mark::{Mark, MarkFile},
         segment::FileOf,
     },
-    log::tail::{block_ceiling, block_floor},
-    tasks::prezero::is_full,
 };
 
 const MAGIC: &[u8; 8] = b"RMQMETA\0";

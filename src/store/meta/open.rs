@@ -11,12 +11,11 @@ use crate::{
         errors::OpenError,
     },
     files::{
-        block::BlockError,
+        block::{BlockError, block_floor},
         directory::{create_durably, remove_if_there},
         envelope::{self, Envelope, Kind, Reject},
         mark::{self, Mark, MarkFile},
     },
-    log::tail::block_floor,
 };
 
 type Opened<R> = (MetaFile<R>, MarkFile<R>, Vec<Vec<u8>>);

@@ -12,15 +12,18 @@ use ringmq_io::{File as _, Runtime, Shares, disk::ReadBytes};
 
 use crate::{
     api::{errors::ReadError, options::Sink},
-    cache::{Ahead, Block, BlockKey, Found, LOG_BLOCK_BYTES, Landing, Slot, pacing::ReadBudget},
+    cache::{
+        Ahead, Block, BlockKey, Found, LOG_BLOCK_BYTES, ReadCompleter, ReadPermit,
+        pacing::ReadBudget,
+    },
     files::{
+        block::{block_ceiling, block_floor},
         envelope::{self, Envelope, Kind, Reject},
         segment::{BufferOf, Segment},
     },
     log::{
         Log,
-        inner::{Operation, Shared},
-        tail::{block_ceiling, block_floor},
+        inner::{LogInner, Operation},
     },
 };
 
@@ -68,7 +71,7 @@ impl<R: Runtime, S: Sink> Log<R, S> {
         (from, end): (u64, u64),
         out: &mut Vec<u8>,
     ) -> Result<(), ReadError> {
-        let (before, scrub) = (out.len(), &self.shared.scrub);
+        let (before, scrub) = (out.len(), &self.shared.damage);
         let now = self.shared.runtime.monotonic();
         let place = |(position, size): &(LogPosition, u32)| {
             (position.0 - ENVELOPE, position.0 + u64::from(*size))
@@ -151,7 +154,7 @@ impl<R: Runtime, S: Sink> Log<R, S> {
             let key = BlockKey::Log(start);
             let block = match shared.cache.find(key, need, counts) {
                 Found::Block(block) => Some(block),
-                Found::Flight(flight) => flight.block(key).await.filter(|one| one.len() >= need),
+                Found::Pending(read) => read.block(key).await.filter(|one| one.len() >= need),
                 Found::Nothing => None,
             };
             at = match block {
@@ -172,7 +175,7 @@ impl<R: Runtime, S: Sink> Log<R, S> {
         while from < cold_end && at < until {
             let budget = budget(&self.shared);
             let count = (until - at).min(budget.read_bytes);
-            let _slot = self.shared.cache.admit(count, budget).await;
+            let _permit = self.shared.cache.admit(count, budget).await;
             let read = read_file(&self.shared, &segment, at, count).await?;
             let read = read.bytes();
             let stop = cold_end.min(at + count);
@@ -220,16 +223,16 @@ impl<R: Runtime, S: Sink> Log<R, S> {
         }
         let (stop, until) = (until.min(end), until.min(limit));
         assert!(block_ceiling(stop) <= until, "what is cold is final");
-        let landing = shared.cache.depart(block_keys(start, until));
-        let slot = shared.cache.admit(until - start, budget).await;
+        let completer = shared.cache.begin_read(block_keys(start, until));
+        let permit = shared.cache.admit(until - start, budget).await;
         let read = read_file(shared, segment, start, until - start).await?;
         let read = read.bytes();
-        drop(slot);
+        drop(permit);
         if start + (read.len() as u64) < stop {
             return Err(self.damaged(segment, start, until, "the end of the file"));
         }
         copy_block(bytes, from, start, read, at, stop);
-        landing.land(blocks_of(read));
+        completer.complete(blocks_of(read));
         Ok(stop)
     }
 }
@@ -272,7 +275,7 @@ fn blocks_of(bytes: &[u8]) -> Vec<Block> {
 }
 
 /// Whether the block from `start` on is in memory or on its way, as far as `end`.
-fn has<R: Runtime, S: Sink>(shared: &Shared<R, S>, start: u64, end: u64) -> bool {
+fn has<R: Runtime, S: Sink>(shared: &LogInner<R, S>, start: u64, end: u64) -> bool {
     let need = (end - start).min(LOG_BLOCK_BYTES) as usize;
     shared.cache.has(BlockKey::Log(start), need)
 }
@@ -288,20 +291,20 @@ fn copy_block(bytes: &mut [u8], from: u64, start: u64, block: &[u8], at: u64, st
 }
 
 /// Up to where blocks of the segment never change any more. A multiple of the block size.
-fn final_end<R: Runtime, S: Sink>(shared: &Shared<R, S>, segment: &Segment<R>) -> u64 {
+fn final_end<R: Runtime, S: Sink>(shared: &LogInner<R, S>, segment: &Segment<R>) -> u64 {
     let written = block_floor(shared.state.borrow().written);
     // Behind the last record of a segment may be a zero write that began before the log went on.
-    let zeroing = shared.zeroing.under_way_from(segment.start..segment.end());
+    let zeroing = shared.prezero.under_way_from(segment.start..segment.end());
     written.min(segment.end()).min(zeroing.unwrap_or(u64::MAX))
 }
 
-fn budget<R: Runtime, S: Sink>(shared: &Shared<R, S>) -> ReadBudget {
+fn budget<R: Runtime, S: Sink>(shared: &LogInner<R, S>) -> ReadBudget {
     shared.pacing.budget(shared.runtime.monotonic())
 }
 
 /// Reads whole blocks; fewer than asked for where the file ends.
 async fn read_file<R: Runtime, S: Sink>(
-    shared: &Shared<R, S>,
+    shared: &LogInner<R, S>,
     segment: &Segment<R>,
     from: u64,
     bytes: u64,
@@ -316,7 +319,7 @@ async fn read_file<R: Runtime, S: Sink>(
 /// Takes note of a read, and begins to fetch what its reader will want next. True if the reader
 /// sweeps through the log.
 fn note_stream<R: Runtime, S: Sink>(
-    shared: &Rc<Shared<R, S>>,
+    shared: &Rc<LogInner<R, S>>,
     segment: &Segment<R>,
     from: u64,
     end: u64,
@@ -333,7 +336,7 @@ fn note_stream<R: Runtime, S: Sink>(
 
 /// Begins to read what is missing of the range: one read, from the first missing block to the next
 /// one that is there. `reading` is where the read that is about to begin ends.
-fn fetch_ahead<R: Runtime, S: Sink>(shared: &Rc<Shared<R, S>>, ahead: Ahead, reading: u64) {
+fn fetch_ahead<R: Runtime, S: Sink>(shared: &Rc<LogInner<R, S>>, ahead: Ahead, reading: u64) {
     let Some(segment) = shared.segment_at(ahead.from).filter(|_| shared.is_open()) else {
         return;
     };
@@ -358,41 +361,41 @@ fn fetch_ahead<R: Runtime, S: Sink>(shared: &Rc<Shared<R, S>>, ahead: Ahead, rea
         streams.fetched(ahead.stream, start, false);
         return;
     }
-    let Some(slot) = shared.cache.admit_ahead(until - start, budget) else {
+    let Some(permit) = shared.cache.admit_ahead(until - start, budget) else {
         return;
     };
     streams.fetched(ahead.stream, until, true);
     drop(streams);
-    let landing = shared.cache.depart(block_keys(start, until));
-    let flight = AheadFlight { segment, start, bytes: until - start, landing, slot };
+    let completer = shared.cache.begin_read(block_keys(start, until));
+    let read = AheadRead { segment, start, bytes: until - start, completer, permit };
     shared.operations.set(shared.operations.get() + 1);
     let (runtime, shared) = (shared.runtime.clone(), shared.clone());
     runtime.spawn(Shares::ColdRead, "read ahead", async move {
         let _operation = Operation::adopt(&shared);
-        flight.fly(&shared).await;
-        shared.cache.streams.borrow_mut().landed(ahead.stream);
+        read.run(&shared).await;
+        shared.cache.streams.borrow_mut().ended(ahead.stream);
     });
 }
 
-struct AheadFlight<R: Runtime> {
+struct AheadRead<R: Runtime> {
     segment: Rc<Segment<R>>,
     start: u64,
     bytes: u64,
-    landing: Landing,
-    slot: Slot,
+    completer: ReadCompleter,
+    permit: ReadPermit,
 }
 
-impl<R: Runtime> AheadFlight<R> {
+impl<R: Runtime> AheadRead<R> {
     /// An error is nobody's yet: the reader that comes here reads for itself and meets it.
-    async fn fly<S: Sink>(self, shared: &Shared<R, S>) {
+    async fn run<S: Sink>(self, shared: &LogInner<R, S>) {
         match read_file(shared, &self.segment, self.start, self.bytes).await {
             Ok(read) => {
                 shared.state.borrow_mut().counters.read_ahead_bytes += self.bytes;
-                self.landing.land(blocks_of(read.bytes()));
+                self.completer.complete(blocks_of(read.bytes()));
             }
             Err(error) => tracing::warn!(%error, "read-ahead failed"),
         }
-        drop(self.slot);
+        drop(self.permit);
     }
 }
 

@@ -8,14 +8,15 @@ use crate::{
     api::{
         errors::ReadError,
         options::Sink,
-        read_plan::{Boundary, Entry, ReadLimits, ReadPlan, ReadStatus},
+        values::{Boundary, Entry, PageNeeded, QueueHandle, ReadLimits, ReadPlan, ReadStatus},
     },
     files::{
         envelope::{self, Envelope, Kind},
         segment::HEADER_BYTES,
     },
-    index::{self, Location, QueueHandle, read::PageNeeded},
+    index::{Location, page_cache::Reader},
     log::Log,
+    read::index_page,
 };
 
 const ENVELOPE: u64 = envelope::BYTES as u64;
@@ -52,7 +53,7 @@ impl<R: Runtime, S: Sink> Log<R, S> {
             return Ok(None);
         }
         loop {
-            match index::read::entry(&self.shared, queue, offset) {
+            match index_page::entry(&self.shared, queue, offset) {
                 Ok(found) => return Ok(found),
                 Err(needed) => self.fetch(needed).await?,
             }
@@ -61,7 +62,7 @@ impl<R: Runtime, S: Sink> Log<R, S> {
 
     /// Brings into memory what [`Log::plan_read`] said it needs.
     pub async fn fetch(&self, needed: PageNeeded) -> Result<(), ReadError> {
-        index::read::load(&self.shared, needed).await.map(drop)
+        index_page::load(&self.shared, needed).await.map(drop)
     }
 
     /// Finds out what a read from `from` brings. `keep` sees the tags code of each entry and must
@@ -103,7 +104,7 @@ impl<R: Runtime, S: Sink> Log<R, S> {
             return Ok(ReadPlan { status, next_offset, ..plan });
         }
         let end = max.min(from.saturating_add_unsigned(limits.scan.max(1) as u64));
-        let mut reader = index::read::Reader::new(&self.shared.pages, queue, entries);
+        let mut reader = Reader::new(&self.shared.pages, queue, entries);
         while plan.next_offset < end {
             let found = match reader.entry(plan.next_offset) {
                 Ok(found) => found,

@@ -7,13 +7,13 @@ use super::{Candidate, OpenError, window::Window};
 use crate::{
     api::cases::{Case, Ending, Found, Verdict},
     files::{
+        block::block_floor,
         envelope::{self, Envelope, Kind, Reject},
         mark::Mark,
         segment::{HEADER_BYTES, Segment},
     },
     index::{Location, load::Loaded},
     keys::{KeyBuffer, Noted},
-    log::tail::block_floor,
 };
 
 /// So many bytes of a segment without an intact record end the search for later records in it: no
@@ -249,7 +249,7 @@ async fn find_proof<R: Runtime>(
         let segment = &candidate.segment;
         let begin = segment.start + HEADER_BYTES;
         let mut at = begin.max(position + envelope::ALIGNMENT as u64);
-        let mut window = Window::new(segment, crate::log::tail::block_floor(at));
+        let mut window = Window::new(segment, crate::files::block::block_floor(at));
         let mut last_intact = at;
         while at - last_intact < GAP_BYTES_MAX {
             let bytes = window.at(at, envelope::BYTES).await?;

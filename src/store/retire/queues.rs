@@ -5,20 +5,19 @@ use std::rc::Rc;
 use ringmq_io::{Disk as _, Runtime};
 
 use crate::{
-    api::{errors::ReadError, options::Sink},
-    index::{
-        QueueHandle,
-        files::IndexSegment,
-        page::Page,
-        read::{self, PageNeeded},
+    api::{
+        errors::ReadError,
+        options::Sink,
+        values::{PageNeeded, QueueHandle},
     },
-    log::inner::Shared,
-    tasks::index_writes,
+    index::{files::IndexSegment, page::Page},
+    log::inner::LogInner,
+    read::index_page,
 };
 
 /// Resolves when two snapshots stand that need nothing of the log before `first`, or the log is
 /// fenced or closing: then the log may be cut there.
-pub async fn prepare<R: Runtime, S: Sink>(shared: &Shared<R, S>, first: u64) {
+pub async fn prepare<R: Runtime, S: Sink>(shared: &LogInner<R, S>, first: u64) {
     loop {
         let progress = shared.progress.get();
         let previous = progress.previous.unwrap_or(0);
@@ -26,14 +25,17 @@ pub async fn prepare<R: Runtime, S: Sink>(shared: &Shared<R, S>, first: u64) {
             return;
         }
         shared.snapshot_wanted.set(true);
-        index_writes::wake(shared);
+        shared.index_work.notify();
         shared.published.wait().await;
     }
 }
 
 /// Raises the first offset of every queue past the messages before position `first` of the log, and
 /// removes index segments that only hold such. Messages behind stay, to the last one.
-pub async fn trim<R: Runtime, S: Sink>(shared: &Shared<R, S>, first: u64) -> Result<(), ReadError> {
+pub async fn trim<R: Runtime, S: Sink>(
+    shared: &LogInner<R, S>,
+    first: u64,
+) -> Result<(), ReadError> {
     for number in 0.. {
         let needed = {
             let mut state = shared.state.borrow_mut();
@@ -55,11 +57,11 @@ pub async fn trim<R: Runtime, S: Sink>(shared: &Shared<R, S>, first: u64) -> Res
 
 /// Finds the first offset in a page that begins before `first`.
 async fn trim_page<R: Runtime, S: Sink>(
-    shared: &Shared<R, S>,
+    shared: &LogInner<R, S>,
     needed: PageNeeded,
     first: u64,
 ) -> Result<(), ReadError> {
-    let bytes = read::load(shared, needed).await?;
+    let bytes = index_page::load(shared, needed).await?;
     let page = Page::trusted(&bytes);
     let gone =
         |offset: &i64| page.get(*offset).is_some_and(|entry| entry.unpack().position < first);
@@ -70,7 +72,7 @@ async fn trim_page<R: Runtime, S: Sink>(
 }
 
 async fn remove_segments<R: Runtime, S: Sink>(
-    shared: &Shared<R, S>,
+    shared: &LogInner<R, S>,
     first: u64,
 ) -> Result<(), ReadError> {
     let disk = shared.runtime.disk();
@@ -86,7 +88,7 @@ async fn remove_segments<R: Runtime, S: Sink>(
 }
 
 fn take_dead<R: Runtime, S: Sink>(
-    shared: &Shared<R, S>,
+    shared: &LogInner<R, S>,
     first: u64,
 ) -> Option<Rc<IndexSegment<R>>> {
     let mut files = shared.index_files.borrow_mut();

@@ -9,18 +9,18 @@ use ringmq_io::{Disk as _, DiskError, File as _, Runtime};
 
 use crate::{
     api::options::Sink,
-    files::segment::{self, HEADER_BYTES, Header, Segment},
-    log::{
-        inner::Shared,
-        state::{Full, Space},
-        tail::block_floor,
+    files::{
+        block::block_floor,
+        directory::is_full,
+        segment::{self, FIRST_BYTES, HEADER_BYTES, Header, Segment},
     },
-    retire::{adopt_spares, discard_spare, take_spare},
-    tasks::prezero::is_full,
+    log::{
+        inner::LogInner,
+        spares,
+        state::{Full, Space},
+    },
 };
 
-/// First step of an empty log, small so that it starts at once.
-pub const FIRST_BYTES: u64 = 1 << 20;
 /// Of the free bytes of a disk that nobody is waiting for, so many are left alone, or 1/64 of the
 /// disk if that is less.
 const LAST_BYTES_MAX: u64 = 256 << 20;
@@ -34,9 +34,9 @@ enum Step {
     Create { start: u64, allocate: u64 },
 }
 
-pub async fn run<R: Runtime, S: Sink>(shared: Rc<Shared<R, S>>) {
+pub async fn run<R: Runtime, S: Sink>(shared: Rc<LogInner<R, S>>) {
     if let Some(_operation) = shared.begin()
-        && let Err(error) = adopt_spares(&shared).await
+        && let Err(error) = shared.spares.adopt(shared.runtime.disk(), &shared.options).await
     {
         tracing::warn!(%error, "spare segments of an earlier start are not used");
     }
@@ -63,7 +63,7 @@ pub async fn run<R: Runtime, S: Sink>(shared: Rc<Shared<R, S>>) {
                 shared.state.borrow_mut().full = None;
                 shared.state.borrow_mut().wants_space = false;
                 shared.room.notify();
-                shared.zeroing.wake.notify();
+                shared.prezero.wake.notify();
             }
             Err(error) if is_full(&error) => {
                 note_full(&shared, &step, &error).await;
@@ -79,7 +79,7 @@ pub async fn run<R: Runtime, S: Sink>(shared: Rc<Shared<R, S>>) {
 
 /// Space on a disk comes back without a sign: looks again soon if an append was refused, else now
 /// and then, so that the next append finds room.
-async fn wait_to_retry<R: Runtime, S: Sink>(shared: &Shared<R, S>) {
+async fn wait_to_retry<R: Runtime, S: Sink>(shared: &LogInner<R, S>) {
     for _ in 0..IDLE_RETRIES {
         shared.runtime.sleep(RETRY).await;
         if !shared.is_open() || shared.state.borrow().wants_space {
@@ -88,7 +88,7 @@ async fn wait_to_retry<R: Runtime, S: Sink>(shared: &Shared<R, S>) {
     }
 }
 
-fn next_step<R: Runtime, S: Sink>(shared: &Shared<R, S>) -> Option<Step> {
+fn next_step<R: Runtime, S: Sink>(shared: &LogInner<R, S>) -> Option<Step> {
     let state = shared.state.borrow();
     let ahead = shared.options.zero_ahead_bytes;
     let last = *state.spaces.back()?;
@@ -109,7 +109,7 @@ fn next_step<R: Runtime, S: Sink>(shared: &Shared<R, S>) -> Option<Step> {
 
 /// The step, made smaller when the disk has little left; `None` if nobody waits for it and it would
 /// take of the last bytes of the disk, which are for appends.
-async fn affordable<R: Runtime, S: Sink>(shared: &Shared<R, S>, step: Step) -> Option<Step> {
+async fn affordable<R: Runtime, S: Sink>(shared: &LogInner<R, S>, step: Step) -> Option<Step> {
     let reuses = matches!(step, Step::Create { .. }) && shared.spares.any();
     if reuses || shared.state.borrow().full.is_some() {
         return Some(step);
@@ -149,18 +149,18 @@ impl Step {
 
 /// The next segment, made of a spare if there is one, and whether it was.
 async fn next_segment<R: Runtime, S: Sink>(
-    shared: &Shared<R, S>,
+    shared: &LogInner<R, S>,
     start: u64,
     allocate: u64,
 ) -> Result<(PathBuf, Header, bool), DiskError> {
     let (disk, options) = (shared.runtime.disk(), &shared.options);
     let epoch = shared.state.borrow().epoch;
-    if let Some(spare) = take_spare(shared) {
+    if let Some(spare) = shared.spares.take() {
         match segment::recycle(disk, options, epoch, start, &spare).await {
             Ok((path, header)) => return Ok((path, header, true)),
             Err(error) => {
                 tracing::warn!(%error, "a spare segment cannot be used");
-                discard_spare(shared, &spare).await;
+                spares::discard(disk, &spare).await;
             }
         }
     }
@@ -168,7 +168,7 @@ async fn next_segment<R: Runtime, S: Sink>(
     Ok((path, header, false))
 }
 
-async fn take<R: Runtime, S: Sink>(shared: &Shared<R, S>, step: &Step) -> Result<(), DiskError> {
+async fn take<R: Runtime, S: Sink>(shared: &LogInner<R, S>, step: &Step) -> Result<(), DiskError> {
     match *step {
         Step::Grow { space, to } => {
             let segment = shared.segment_at(space.start).expect("spaces are open segments");
@@ -191,7 +191,7 @@ async fn take<R: Runtime, S: Sink>(shared: &Shared<R, S>, step: &Step) -> Result
             let allocated = if recycled { end } else { start + allocate };
             let space = Space { start, end, allocated };
             if recycled {
-                shared.zeroing.skip_segment(start);
+                shared.prezero.skip_segment(start);
                 shared.state.borrow_mut().counters.recycled_segments += 1;
             }
             shared.segments.borrow_mut().push(Rc::new(segment));
@@ -201,7 +201,7 @@ async fn take<R: Runtime, S: Sink>(shared: &Shared<R, S>, step: &Step) -> Result
     Ok(())
 }
 
-async fn note_full<R: Runtime, S: Sink>(shared: &Shared<R, S>, step: &Step, error: &DiskError) {
+async fn note_full<R: Runtime, S: Sink>(shared: &LogInner<R, S>, step: &Step, error: &DiskError) {
     let (free, _) = shared.runtime.disk().space(&shared.options.directory).await.unwrap_or((0, 0));
     let needed = step.bytes();
     let mut state = shared.state.borrow_mut();

@@ -6,12 +6,12 @@ use ringmq_io::{DiskError, File, Runtime};
 
 use crate::{
     api::options::{FlushMode, Sink},
-    log::inner::Shared,
+    log::inner::LogInner,
     tasks::index_writes,
 };
 
 /// Writes the mark at most once an interval, and only when the log has moved.
-pub async fn run_marks<R: Runtime, S: Sink>(shared: Rc<Shared<R, S>>) {
+pub async fn run_marks<R: Runtime, S: Sink>(shared: Rc<LogInner<R, S>>) {
     loop {
         while shared.is_open() && shared.state.borrow().stable <= shared.mark.last().position {
             shared.published.wait().await;
@@ -33,7 +33,7 @@ pub async fn run_marks<R: Runtime, S: Sink>(shared: Rc<Shared<R, S>>) {
 }
 
 /// Closes the handles that only writing needs, of segments that are complete and stable.
-async fn release_writers<R: Runtime, S: Sink>(shared: &Shared<R, S>) -> Result<(), DiskError> {
+async fn release_writers<R: Runtime, S: Sink>(shared: &LogInner<R, S>) -> Result<(), DiskError> {
     let stable = shared.state.borrow().stable;
     let complete: Vec<_> = {
         let segments = shared.segments.borrow();
@@ -52,7 +52,7 @@ async fn release_writers<R: Runtime, S: Sink>(shared: &Shared<R, S>) -> Result<(
 }
 
 /// For [`FlushMode::Async`]: syncs at most once an interval.
-pub async fn run_syncs<R: Runtime, S: Sink>(shared: Rc<Shared<R, S>>) {
+pub async fn run_syncs<R: Runtime, S: Sink>(shared: Rc<LogInner<R, S>>) {
     assert_eq!(shared.options.flush, FlushMode::Async);
     loop {
         while shared.is_open() && unsynced(&shared) == 0 {
@@ -73,7 +73,7 @@ pub async fn run_syncs<R: Runtime, S: Sink>(shared: Rc<Shared<R, S>>) {
     }
 }
 
-fn unsynced<R: Runtime, S: Sink>(shared: &Shared<R, S>) -> u64 {
+fn unsynced<R: Runtime, S: Sink>(shared: &LogInner<R, S>) -> u64 {
     let state = shared.state.borrow();
     state.written - state.stable
 }

@@ -8,11 +8,14 @@ use ringmq_io::{BlockBuffer, Disk, DiskError, File, Runtime};
 
 use crate::{
     api::options::{FlushMode, Sink},
-    files::segment::{BufferOf, Segment},
+    files::{
+        block::{block_ceiling, block_floor},
+        segment::{BufferOf, Segment},
+    },
     log::{
-        inner::{Operation, Shared},
+        inner::{LogInner, Operation},
         state::Phase,
-        tail::{Batch, block_ceiling, block_floor},
+        tail::Batch,
     },
     tasks::index_writes,
 };
@@ -22,7 +25,7 @@ const POOL_BYTES: usize = 8 << 20;
 
 /// Runs until the log is fenced, or closing with nothing left to write. The caller has counted it
 /// among the operations of the log.
-pub async fn run<R: Runtime, S: Sink>(shared: Rc<Shared<R, S>>) {
+pub async fn run<R: Runtime, S: Sink>(shared: Rc<LogInner<R, S>>) {
     let _operation = Operation::adopt(&shared);
     let mut pool = Pool::<R> { buffers: Vec::new(), bytes: 0 };
     let mut tickets = Vec::new();
@@ -45,7 +48,7 @@ pub async fn run<R: Runtime, S: Sink>(shared: Rc<Shared<R, S>>) {
 
 /// The one place that acknowledges: called when `batch` is durable at the log's level.
 fn acknowledge<R: Runtime, S: Sink>(
-    shared: &Shared<R, S>,
+    shared: &LogInner<R, S>,
     batch: Batch,
     tickets: &mut Vec<S::Ticket>,
 ) {
@@ -58,7 +61,7 @@ fn acknowledge<R: Runtime, S: Sink>(
         }
         let published = state.publish(batch, durable, std::mem::take(tickets));
         assert!(!durable || state.written <= state.stable, "acknowledged beyond the durable end");
-        shared.zeroing.advance(state.written);
+        shared.prezero.advance(state.written);
         let space = state.space_ahead() < shared.options.zero_ahead_bytes;
         (published, state.backlog * 2 <= state.backlog_max, space)
     };
@@ -83,7 +86,7 @@ fn acknowledge<R: Runtime, S: Sink>(
 /// Writes the blocks of the batch. The block that the batch begins in is written again with the
 /// same bytes in front, the rest of the last one is zeros.
 async fn write<R: Runtime, S: Sink>(
-    shared: &Shared<R, S>,
+    shared: &LogInner<R, S>,
     pool: &mut Pool<R>,
     batch: Batch,
 ) -> Result<(), DiskError> {
@@ -100,7 +103,7 @@ async fn write<R: Runtime, S: Sink>(
     bytes[used..].fill(0);
     let written = bytes.len();
 
-    if shared.zeroing.claim(from, from + written as u64).await {
+    if shared.prezero.claim(from, from + written as u64).await {
         shared.state.borrow_mut().counters.zero_waits += 1;
     }
     let writer = segment.writer.borrow().clone().expect("the segment is open for writing");
@@ -118,7 +121,7 @@ async fn write<R: Runtime, S: Sink>(
 
 /// Up to where the file of the segment surely has space, as a log position.
 fn allocated_end<R: Runtime, S: Sink>(
-    shared: &Shared<R, S>,
+    shared: &LogInner<R, S>,
     segment: &Segment<R>,
     end: u64,
 ) -> u64 {

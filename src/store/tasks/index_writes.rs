@@ -7,19 +7,18 @@ use ringmq_base::limits::BLOCK_BYTES;
 use ringmq_io::{BlockBuffer, Disk, DiskError, File, OpenMode, Runtime};
 
 use crate::{
-    api::{injected_bugs, options::Sink},
+    api::{injected_bugs, options::Sink, values::QueueHandle},
     files::{
-        directory::remove_if_there,
+        directory::{is_full, remove_if_there},
         segment::{FileOf, log_word},
     },
     index::{
-        QueueHandle, files,
+        files,
         page::{PageEntry, write_page},
-        snapshot::{self, Header, SECTION_PAGES, SECTION_QUEUES},
+        progress::Progress,
+        snapshot::{self, Header, SECTION_KEYS, SECTION_PAGES, SECTION_QUEUES},
     },
-    keys::SECTION_KEYS,
-    log::inner::Shared,
-    tasks::prezero::is_full,
+    log::inner::LogInner,
 };
 
 /// Pages of one write at most.
@@ -35,27 +34,12 @@ const PREFETCH_QUEUES: usize = 4;
 /// more than the options say: writing snapshots stays a small part of all writing.
 const SNAPSHOT_FACTOR: u64 = 4;
 
-/// What the last snapshots were.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Progress {
-    /// Greatest number of a snapshot, and that of the last one that is intact; 0 for none.
-    pub sequence: u64,
-    pub good: u64,
-    /// Where a replay from the last intact one begins, and from the intact one before.
-    pub position: u64,
-    pub previous: Option<u64>,
-    /// Size of the last one.
-    pub bytes: u64,
-    /// Start of the log when it was made.
-    pub first: u64,
-}
-
 enum Work {
     Pages,
     Snapshot,
 }
 
-fn next_work<R: Runtime, S: Sink>(shared: &Shared<R, S>) -> Option<Work> {
+fn next_work<R: Runtime, S: Sink>(shared: &LogInner<R, S>) -> Option<Work> {
     let state = shared.state.borrow();
     let progress = shared.progress.get();
     let interval = shared.options.snapshot_bytes.max(SNAPSHOT_FACTOR * progress.bytes);
@@ -68,13 +52,13 @@ fn next_work<R: Runtime, S: Sink>(shared: &Shared<R, S>) -> Option<Work> {
 
 /// Wakes the task if there is enough to do. Called when the log has got further.
 #[inline]
-pub fn wake<R: Runtime, S: Sink>(shared: &Shared<R, S>) {
+pub fn wake<R: Runtime, S: Sink>(shared: &LogInner<R, S>) {
     if next_work(shared).is_some() {
         shared.index_work.notify();
     }
 }
 
-pub async fn run<R: Runtime, S: Sink>(shared: Rc<Shared<R, S>>) {
+pub async fn run<R: Runtime, S: Sink>(shared: Rc<LogInner<R, S>>) {
     loop {
         let Some(work) = next_work(&shared) else {
             shared.index_work.wait().await;
@@ -105,7 +89,7 @@ pub async fn run<R: Runtime, S: Sink>(shared: Rc<Shared<R, S>>) {
 }
 
 /// The log refuses appends when the disk is full, so what stays in memory is bounded.
-async fn wait_for_space<R: Runtime, S: Sink>(shared: &Shared<R, S>, error: &DiskError) {
+async fn wait_for_space<R: Runtime, S: Sink>(shared: &LogInner<R, S>, error: &DiskError) {
     tracing::warn!(log = %shared.options.log, %error, "no space for the index; it stays in memory");
     shared.runtime.sleep(shared.options.checkpoint_interval).await;
 }
@@ -119,7 +103,7 @@ struct Batch<B> {
 }
 
 /// Writes the oldest complete pages. False if none can be written yet.
-async fn write_pages<R: Runtime, S: Sink>(shared: &Shared<R, S>) -> Result<bool, DiskError> {
+async fn write_pages<R: Runtime, S: Sink>(shared: &LogInner<R, S>) -> Result<bool, DiskError> {
     if !has_page(shared) {
         return Ok(false);
     }
@@ -158,14 +142,14 @@ async fn write_pages<R: Runtime, S: Sink>(shared: &Shared<R, S>) -> Result<bool,
     Ok(true)
 }
 
-fn has_page<R: Runtime, S: Sink>(shared: &Shared<R, S>) -> bool {
+fn has_page<R: Runtime, S: Sink>(shared: &LogInner<R, S>) -> bool {
     let mut state = shared.state.borrow_mut();
     let stable = injected_bugs::indexable_end(state.stable, state.position);
     state.index.has_page(stable)
 }
 
 fn take_pages<R: Runtime, S: Sink>(
-    shared: &Shared<R, S>,
+    shared: &LogInner<R, S>,
     first_block: u64,
     limit: u64,
 ) -> Batch<<R::Disk as Disk>::Buffer> {
@@ -192,7 +176,7 @@ fn take_pages<R: Runtime, S: Sink>(
 
 /// Makes sure that the segment's file has room up to block `end`.
 async fn reserve<R: Runtime, S: Sink>(
-    shared: &Shared<R, S>,
+    shared: &LogInner<R, S>,
     file: &FileOf<R>,
     end: u64,
     segment_start: u64,
@@ -209,7 +193,7 @@ async fn reserve<R: Runtime, S: Sink>(
 }
 
 /// Ends the last segment with its footer, if there is one, and begins the next.
-async fn next_segment<R: Runtime, S: Sink>(shared: &Shared<R, S>) -> Result<(), DiskError> {
+async fn next_segment<R: Runtime, S: Sink>(shared: &LogInner<R, S>) -> Result<(), DiskError> {
     let disk = shared.runtime.disk();
     let (last, start, writer, footer) = {
         let files = shared.index_files.borrow();
@@ -243,7 +227,7 @@ async fn next_segment<R: Runtime, S: Sink>(shared: &Shared<R, S>) -> Result<(), 
 
 /// Writes the complete pages, then a snapshot; durable when resolved, older ones but one removed.
 /// Only the task of this module calls it, or closing when that has ended.
-pub async fn write_snapshot<R: Runtime, S: Sink>(shared: &Shared<R, S>) -> Result<(), DiskError> {
+pub async fn write_snapshot<R: Runtime, S: Sink>(shared: &LogInner<R, S>) -> Result<(), DiskError> {
     while write_pages(shared).await? {
         shared.runtime.yield_if_needed().await;
     }
@@ -293,7 +277,7 @@ pub async fn write_snapshot<R: Runtime, S: Sink>(shared: &Shared<R, S>) -> Resul
 }
 
 async fn fill<R: Runtime, S: Sink>(
-    shared: &Shared<R, S>,
+    shared: &LogInner<R, S>,
     file: &FileOf<R>,
     header: &mut Header,
 ) -> Result<(), DiskError> {

@@ -13,8 +13,7 @@ use crate::{
         segment::HEADER_BYTES,
     },
     keys::{KeyBuffer, Noted},
-    log::{Log, inner::Shared, state::State},
-    tasks::key_runs::wait_for_change,
+    log::{Log, inner::LogInner, state::State},
 };
 
 /// Bytes of one step of reading.
@@ -31,12 +30,12 @@ enum Step {
 }
 
 /// Runs until the log is closed.
-pub async fn run<R: Runtime, S: Sink>(shared: Rc<Shared<R, S>>) {
+pub async fn run<R: Runtime, S: Sink>(shared: Rc<LogInner<R, S>>) {
     let log = Log { shared };
     let shared = &log.shared;
     loop {
         while shared.is_open() && !shared.state.borrow().keys.is_lagging() {
-            wait_for_change(shared).await;
+            shared.key_change().await;
         }
         if !shared.is_open() {
             return;
@@ -62,7 +61,7 @@ pub async fn run<R: Runtime, S: Sink>(shared: Rc<Shared<R, S>>) {
 async fn is_caught_up<R: Runtime, S: Sink>(log: &Log<R, S>) -> bool {
     let shared = &log.shared;
     while shared.is_open() && !shared.state.borrow().keys.has_room() {
-        wait_for_change(shared).await;
+        shared.key_change().await;
     }
     let Some(operation) = shared.begin() else {
         return false;

@@ -9,7 +9,7 @@ use ringmq_io::Runtime;
 use crate::{
     api::options::Sink,
     files::segment::HEADER_BYTES,
-    log::{Log, inner::Shared},
+    log::{Log, inner::LogInner},
     tasks::key_catch_up::fill_hole,
 };
 
@@ -18,7 +18,7 @@ const RETRY_SHORTEST: Duration = Duration::from_millis(500);
 const RETRY_LONGEST: Duration = Duration::from_secs(10);
 
 /// Makes lost runs anew, then writes one block after the other.
-pub async fn run_writes<R: Runtime, S: Sink>(shared: Rc<Shared<R, S>>) {
+pub async fn run_writes<R: Runtime, S: Sink>(shared: Rc<LogInner<R, S>>) {
     let log = Log { shared };
     let shared = &log.shared;
     let first = shared.state.borrow().first + HEADER_BYTES;
@@ -39,7 +39,7 @@ pub async fn run_writes<R: Runtime, S: Sink>(shared: Rc<Shared<R, S>>) {
                 shared.runtime.sleep(retry).await;
                 retry = RETRY_LONGEST.min(retry * 2);
             }
-            None if !wait_for_change(shared).await => return,
+            None if !shared.key_change().await => return,
             None => {}
         }
     }
@@ -47,7 +47,7 @@ pub async fn run_writes<R: Runtime, S: Sink>(shared: Rc<Shared<R, S>>) {
 
 /// Writes the oldest block that waits, as soon as the log is stable behind it. `None` if there is
 /// none or the log is not open; false after an error.
-async fn write_oldest<R: Runtime, S: Sink>(shared: &Shared<R, S>) -> Option<bool> {
+async fn write_oldest<R: Runtime, S: Sink>(shared: &LogInner<R, S>) -> Option<bool> {
     let block = shared.state.borrow().keys.oldest()?;
     while shared.is_open() && shared.state.borrow().stable < block.to {
         shared.published.wait().await;
@@ -68,11 +68,11 @@ async fn write_oldest<R: Runtime, S: Sink>(shared: &Shared<R, S>) -> Option<bool
 }
 
 /// Merges full segments, one after the other.
-pub async fn run_merges<R: Runtime, S: Sink>(shared: Rc<Shared<R, S>>) {
+pub async fn run_merges<R: Runtime, S: Sink>(shared: Rc<LogInner<R, S>>) {
     let mut retry = RETRY_SHORTEST;
     loop {
         while shared.is_open() && !shared.key_files.has_full() {
-            wait_for_change(&shared).await;
+            shared.key_change().await;
         }
         let Some(operation) = shared.begin() else {
             return;
@@ -90,12 +90,4 @@ pub async fn run_merges<R: Runtime, S: Sink>(shared: Rc<Shared<R, S>>) {
             }
         }
     }
-}
-
-/// Resolves at the next change of the buffer or the phase; false when the log is not open.
-pub async fn wait_for_change<R: Runtime, S: Sink>(shared: &Shared<R, S>) -> bool {
-    if shared.is_open() {
-        shared.key_work.wait().await;
-    }
-    shared.is_open()
 }

@@ -6,92 +6,27 @@
 //! remembered: reads of such a range are refused without a try on the disk while the memory is
 //! fresh. Nothing is changed. Between two rounds the task sleeps.
 
-use std::{cell::RefCell, path::PathBuf, rc::Rc, time::Duration};
+use std::{rc::Rc, time::Duration};
 
 use ringmq_base::limits::BLOCK_BYTES;
-use ringmq_io::{Runtime, signal::Notify};
+use ringmq_io::Runtime;
 
 use crate::{
-    api::{errors::ReadError, options::Sink},
+    api::options::Sink,
     check::source::{Pace, Place, Source},
     files::{
         envelope::Kind,
         segment::{HEADER_BYTES, Header, Segment, log_word},
     },
-    log::inner::Shared,
+    log::{inner::LogInner, known_damage::DamagedRange},
 };
 
 /// The first round begins so long after the start, or after the interval if that is shorter.
 const FIRST_AFTER: Duration = Duration::from_secs(600);
 const READ_BYTES: usize = 256 << 10;
-/// A damaged range is tried again on the disk when it was last seen so long ago.
-const FRESH: Duration = Duration::from_secs(10);
-/// Ranges remembered; more are told and counted only.
-const RANGES_MAX: usize = 1000;
-
-/// A range of the log that is not as it was written.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct DamagedRange {
-    from: u64,
-    to: u64,
-    path: PathBuf,
-    found: String,
-    seen: Duration,
-}
-
-/// What scrubbing knows of a log.
-#[derive(Default)]
-pub struct Scrub {
-    damaged: RefCell<Vec<DamagedRange>>,
-    /// The phase of the log changed.
-    pub changed: Notify,
-}
-
-impl Scrub {
-    /// The error of a read of `from..to` that is known to fail.
-    pub fn refuse(&self, from: u64, to: u64, now: Duration) -> Option<ReadError> {
-        let damaged = self.damaged.borrow();
-        let touches = |one: &&DamagedRange| one.from < to && from < one.to;
-        let one = damaged.iter().find(touches)?;
-        (now.saturating_sub(one.seen) < FRESH).then(|| ReadError::Damaged {
-            path: one.path.clone(),
-            from: one.from,
-            to: one.to,
-            found: one.found.clone(),
-        })
-    }
-
-    /// A read of `from..to` came to an end: what was known of the range is forgotten if it was
-    /// good, else known anew.
-    pub fn tried(&self, from: u64, to: u64, good: bool, now: Duration) {
-        let mut damaged = self.damaged.borrow_mut();
-        if damaged.is_empty() {
-            return;
-        }
-        if good {
-            damaged.retain(|one| to <= one.from || one.to <= from);
-        } else {
-            let touched = damaged.iter_mut().filter(|one| one.from < to && from < one.to);
-            touched.for_each(|one| one.seen = now);
-        }
-    }
-
-    /// Damaged ranges known now.
-    pub fn known(&self) -> u64 {
-        self.damaged.borrow().len() as u64
-    }
-
-    /// Takes what a round found in `from..to` in place of what was known.
-    fn replace(&self, from: u64, to: u64, found: Vec<DamagedRange>) {
-        let mut damaged = self.damaged.borrow_mut();
-        damaged.retain(|one| to <= one.from || one.to <= from);
-        let room = RANGES_MAX.saturating_sub(damaged.len());
-        damaged.extend(found.into_iter().take(room));
-    }
-}
 
 /// Runs until the log is closed or fenced. Ends at once if scrubbing is off.
-pub async fn run<R: Runtime, S: Sink>(shared: Rc<Shared<R, S>>) {
+pub async fn run<R: Runtime, S: Sink>(shared: Rc<LogInner<R, S>>) {
     let interval = shared.options.scrub_interval;
     if interval.is_zero() || shared.options.scrub_bytes_per_second == 0 {
         return;
@@ -103,7 +38,7 @@ pub async fn run<R: Runtime, S: Sink>(shared: Rc<Shared<R, S>>) {
             if left.is_zero() {
                 break;
             }
-            let changed = shared.scrub.changed.wait();
+            let changed = shared.damage.changed.wait();
             futures_lite::future::or(shared.runtime.sleep(left), changed).await;
         }
         if !shared.is_open() {
@@ -115,7 +50,7 @@ pub async fn run<R: Runtime, S: Sink>(shared: Rc<Shared<R, S>>) {
 }
 
 /// Checks every segment that is complete by the time its turn comes.
-async fn round<R: Runtime, S: Sink>(shared: &Shared<R, S>) {
+async fn round<R: Runtime, S: Sink>(shared: &LogInner<R, S>) {
     let mut position = 0;
     while let Some(segment) = next_complete(shared, position).filter(|_| shared.is_open()) {
         let (from, to) = (segment.start, segment.end());
@@ -132,7 +67,7 @@ async fn round<R: Runtime, S: Sink>(shared: &Shared<R, S>) {
                 );
                 shared.cache.forget_log(*from, *to);
             }
-            shared.scrub.replace(from, to, found);
+            shared.damage.replace(from, to, found);
         }
         position = to;
     }
@@ -140,7 +75,7 @@ async fn round<R: Runtime, S: Sink>(shared: &Shared<R, S>) {
 
 /// The first segment at `position` or behind it, if it is complete, stable and not written to.
 fn next_complete<R: Runtime, S: Sink>(
-    shared: &Shared<R, S>,
+    shared: &LogInner<R, S>,
     position: u64,
 ) -> Option<Rc<Segment<R>>> {
     let state = shared.state.borrow();
@@ -148,13 +83,13 @@ fn next_complete<R: Runtime, S: Sink>(
     let limit = active.min(state.stable);
     let segments = shared.segments.borrow();
     let found = segments.iter().find(|segment| segment.start >= position)?;
-    let zeroed = shared.zeroing.under_way_from(found.start..found.end()).is_some();
+    let zeroed = shared.prezero.under_way_from(found.start..found.end()).is_some();
     (found.end() <= limit && !zeroed).then(|| found.clone())
 }
 
 /// The damaged ranges of a segment; `None` if the log was closed meanwhile.
 async fn check<R: Runtime, S: Sink>(
-    shared: &Shared<R, S>,
+    shared: &LogInner<R, S>,
     segment: &Segment<R>,
 ) -> Option<Vec<DamagedRange>> {
     let bytes_per_second = shared.options.scrub_bytes_per_second;
@@ -207,7 +142,7 @@ async fn check<R: Runtime, S: Sink>(
 }
 
 fn check_header<R: Runtime, S: Sink>(
-    shared: &Shared<R, S>,
+    shared: &LogInner<R, S>,
     segment: &Segment<R>,
     block: &[u8],
 ) -> Result<(), String> {
@@ -219,34 +154,7 @@ fn check_header<R: Runtime, S: Sink>(
 }
 
 /// Adds to the sum what was read since the last call.
-fn count<R: Runtime, S: Sink>(shared: &Shared<R, S>, counted: &mut u64, read: u64) {
+fn count<R: Runtime, S: Sink>(shared: &LogInner<R, S>, counted: &mut u64, read: u64) {
     shared.state.borrow_mut().counters.scrubbed_bytes += read - *counted;
     *counted = read;
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn range(from: u64, to: u64) -> DamagedRange {
-        let (path, found) = (PathBuf::from("x"), "a wrong checksum".to_owned());
-        DamagedRange { from, to, path, found, seen: Duration::from_secs(100) }
-    }
-
-    #[test]
-    fn known_damage_is_refused_while_it_is_fresh_and_forgotten_when_it_is_repaired() {
-        let scrub = Scrub::default();
-        let at = Duration::from_secs;
-        scrub.replace(0, 1000, vec![range(100, 200), range(500, 600)]);
-        assert_eq!(scrub.known(), 2);
-        assert!(scrub.refuse(0, 100, at(101)).is_none());
-        assert!(scrub.refuse(199, 300, at(101)).is_some());
-        assert!(scrub.refuse(550, 560, at(111)).is_none(), "it may be repaired: try");
-        scrub.tried(550, 560, false, at(111));
-        assert!(scrub.refuse(550, 560, at(112)).is_some());
-        scrub.tried(550, 560, true, at(130));
-        assert!(scrub.refuse(550, 560, at(130)).is_none());
-        scrub.replace(0, 1000, Vec::new());
-        assert_eq!(scrub.known(), 0);
-    }
 }

@@ -6,7 +6,8 @@ use ringmq_io::sim::{Sim, SimDisk, Stopped};
 use super::*;
 use crate::{
     ReadError,
-    keys::{KeyBuffer, KeyFiles, KeyOptions, KeySizes, Noted, Search, Wanted, hash_of},
+    api::options::KeySizes,
+    keys::{KeyBuffer, KeyFiles, KeyOptions, Noted, Search, Wanted, hash_of},
 };
 
 /// Where the log begins.

@@ -6,7 +6,10 @@ use std::fs;
 use ringmq_io::sim::{Sim, SimDisk};
 
 use super::*;
-use crate::keys::{KeyBuffer, KeyFiles, KeyOptions, KeySizes, Noted, Search, Wanted, hash_of};
+use crate::{
+    api::options::KeySizes,
+    keys::{KeyBuffer, KeyFiles, KeyOptions, Noted, Search, Wanted, hash_of},
+};
 
 fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/keys-1").join(name)

@@ -16,14 +16,14 @@ struct State {
     maybe: Option<Vec<Vec<u8>>>,
 }
 
-type Shared = Rc<RefCell<State>>;
+type LogInner = Rc<RefCell<State>>;
 
 fn body(random: &mut Random) -> Vec<u8> {
     let most = if random.chance(1, 10) { 6000 } else { 200 };
     (0..random.below(most)).map(|_| random.word() as u8).collect()
 }
 
-async fn check(runtime: &SimRuntime, state: &Shared) -> Result<MetaLog<SimRuntime>, OpenError> {
+async fn check(runtime: &SimRuntime, state: &LogInner) -> Result<MetaLog<SimRuntime>, OpenError> {
     let (log, records) = MetaLog::open(runtime.clone(), Path::new(DIRECTORY)).await?;
     let mut state = state.borrow_mut();
     let before = state.records.clone();
@@ -38,7 +38,7 @@ async fn check(runtime: &SimRuntime, state: &Shared) -> Result<MetaLog<SimRuntim
     Ok(log)
 }
 
-async fn work(runtime: &SimRuntime, log: &MetaLog<SimRuntime>, state: &Shared, count: usize) {
+async fn work(runtime: &SimRuntime, log: &MetaLog<SimRuntime>, state: &LogInner, count: usize) {
     let mut random = runtime.random();
     for _ in 0..count {
         let new: Vec<Vec<u8>> = (0..1 + random.below(3)).map(|_| body(&mut random)).collect();
@@ -59,7 +59,7 @@ async fn work(runtime: &SimRuntime, log: &MetaLog<SimRuntime>, state: &Shared, c
     }
 }
 
-fn live(seed: u64, disk: &SimDisk, state: &Shared, count: usize) -> bool {
+fn live(seed: u64, disk: &SimDisk, state: &LogInner, count: usize) -> bool {
     let result = Sim::with_disk(seed, disk).try_run(async |runtime| {
         let log = check(&runtime, state).await.expect("opens");
         work(&runtime, &log, state, count).await;
@@ -76,7 +76,7 @@ fn live(seed: u64, disk: &SimDisk, state: &Shared, count: usize) -> bool {
 fn crashes_at_every_operation_keep_what_was_answered() {
     for operation in 1.. {
         println!("seed 31, crash after operation {operation}");
-        let state = Shared::default();
+        let state = LogInner::default();
         let disk = SimDisk::new(31);
         disk.crash_after_operation(operation);
         let ended = live(31, &disk, &state, 40);
@@ -99,7 +99,7 @@ fn failures_at_every_operation_fence_and_are_survived() {
         let ended = Cell::new(false);
         for operation in 1.. {
             println!("{fault:?}: seed 41, operation {operation}");
-            let state = Shared::default();
+            let state = LogInner::default();
             let disk = SimDisk::new(41);
             disk.add_fault(FaultRule::at(operation, fault));
             let sim = Sim::with_disk(41, &disk);
@@ -126,7 +126,7 @@ fn failures_at_every_operation_fence_and_are_survived() {
 
 #[test]
 fn damage_before_the_end_is_refused() {
-    let state = Shared::default();
+    let state = LogInner::default();
     let disk = SimDisk::new(51);
     assert!(live(51, &disk, &state, 30));
     let file = disk.files().into_iter().find(|path| path.to_string_lossy().contains("meta-"));

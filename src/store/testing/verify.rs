@@ -6,8 +6,8 @@ use ringmq_io::sim::{Fault, FaultRule, OperationKind, Sim, SimDisk};
 
 use super::*;
 use crate::{
-    Case, FileReport, MetaLog, OpenError, StoreReport, files::envelope::Envelope, keys::KeySizes,
-    open_manifest, verify_store,
+    Case, FileReport, MetaLog, OpenError, StoreReport, api::options::KeySizes,
+    files::envelope::Envelope, open_manifest, verify_store,
 };
 
 const ROOT: &str = "store";

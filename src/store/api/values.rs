@@ -87,3 +87,16 @@ pub struct IndexMemory {
     /// Where the pages are.
     pub directory: usize,
 }
+
+/// A queue of one log; valid as long as the [`crate::Log`] that gave it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct QueueHandle(pub(crate) u32);
+
+/// An entry that cannot be told before [`crate::Log::fetch`] has brought a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PageNeeded {
+    pub(crate) queue: QueueHandle,
+    pub(crate) block: u64,
+    /// An entry that the page must have.
+    pub(crate) offset: i64,
+}
