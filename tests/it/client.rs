@@ -43,6 +43,9 @@ pub struct Stored {
     pub queue_id: i32,
     pub topic: String,
     pub body: Vec<u8>,
+    pub flag: i32,
+    pub properties: String,
+    pub store_timestamp: i64,
 }
 
 #[derive(Clone, Debug)]
@@ -95,6 +98,23 @@ impl Client {
 
     /// The next reply, whichever request it answers. Requests of the broker are passed over.
     pub fn reply(&mut self) -> io::Result<Reply> {
+        self.next(true)
+    }
+
+    /// The next request of the broker. Replies are passed over.
+    pub fn request(&mut self) -> io::Result<Reply> {
+        self.next(false)
+    }
+
+    /// Answers a request of the broker.
+    pub fn answer(&mut self, opaque: i32, code: i32, remark: Option<&str>) -> io::Result<()> {
+        let mut out = Vec::new();
+        encode::response(&mut out, Serialization::Json, opaque, code, remark, &[], b"")
+            .map_err(io::Error::other)?;
+        self.stream.write_all(&out)
+    }
+
+    fn next(&mut self, response: bool) -> io::Result<Reply> {
         loop {
             let bytes = self.frame()?;
             let bad = |error: &dyn std::fmt::Display| {
@@ -102,7 +122,7 @@ impl Client {
             };
             let frame = Frame::parse(&bytes).map_err(|error| bad(&error))?;
             let header = Header::decode(&frame).map_err(|error| bad(&error))?;
-            if !header.is_response() {
+            if header.is_response() != response {
                 continue;
             }
             let own = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
@@ -241,6 +261,9 @@ pub fn records(body: &[u8]) -> Vec<Stored> {
             queue_id: record.queue_id,
             topic: record.topic.to_owned(),
             body: record.body.to_vec(),
+            flag: record.flag,
+            properties: String::from_utf8_lossy(record.properties).into_owned(),
+            store_timestamp: record.store_timestamp,
         });
         rest = &rest[record.size..];
     }

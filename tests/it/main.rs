@@ -14,6 +14,7 @@ mod limits;
 mod needs;
 mod output;
 mod process;
+mod produce;
 mod query;
 mod random;
 mod retention;

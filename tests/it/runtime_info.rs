@@ -1,5 +1,7 @@
 //! What the broker tells tools of itself.
 
+use std::time::{Duration, Instant};
+
 use ringmq_remoting::codes::request;
 
 use crate::client::Client;
@@ -9,6 +11,8 @@ use crate::shards::for_shards;
 
 for_shards!(the_runtime_information_counts_the_messages_of_all_shards,);
 
+const PATIENCE: Duration = Duration::from_secs(20);
+
 /// The value of a key in the table of GET_BROKER_RUNTIME_INFO.
 fn value(client: &mut Client, key: &str) -> String {
     let reply = client.call(request::GET_BROKER_RUNTIME_INFO, &[], b"").expect("an answer");
@@ -16,6 +20,19 @@ fn value(client: &mut Client, key: &str) -> String {
     let start = format!("\"{key}\":\"");
     let (_, behind) = body.split_once(&start).unwrap_or_else(|| panic!("no {key} in {body}"));
     behind.split('"').next().expect("a closing quote").to_owned()
+}
+
+/// Some values are looked after in the background only.
+pub fn await_value(client: &mut Client, key: &str, expected: &str) {
+    let began = Instant::now();
+    loop {
+        let found = value(client, key);
+        if found == expected {
+            return;
+        }
+        assert!(began.elapsed() < PATIENCE, "{key} is {found}, not {expected}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 fn rates(client: &mut Client, key: &str) -> Vec<f64> {
