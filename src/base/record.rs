@@ -19,7 +19,8 @@ use crate::checksum::body_crc;
 
 /// Magic of a record with a one-byte topic length.
 pub const MAGIC_V1: u32 = 0xDAA3_20A7;
-/// Magic of a record with a two-byte topic length (RocketMQ 5), for topics beyond 127 bytes.
+/// Magic of a record with a two-byte topic length (RocketMQ 5), for topics beyond 127 bytes: read,
+/// but not written, since clients of RocketMQ 4 pass over such records.
 pub const MAGIC_V2: u32 = 0xDAA3_20AB;
 
 /// System flag: the born host is an IPv6 address.
@@ -40,7 +41,9 @@ pub mod at {
     pub const BORN_HOST: usize = 48;
 }
 
-/// A message about to be stored. `properties` are written one behind the other.
+/// A message about to be stored. The topic has at most [`crate::limits::TOPIC_BYTES_MAX`] bytes;
+/// `properties`, at most [`crate::limits::PROPERTIES_BYTES_MAX`] together, are written one behind
+/// the other.
 #[derive(Clone, Debug)]
 pub struct NewRecord<'a> {
     pub topic: &'a str,
@@ -67,10 +70,6 @@ pub struct Placement {
 }
 
 impl NewRecord<'_> {
-    fn long_topic(&self) -> bool {
-        self.topic.len() > crate::limits::TOPIC_BYTES_MAX
-    }
-
     pub fn properties_bytes(&self) -> usize {
         self.properties.iter().map(|part| part.len()).sum()
     }
@@ -78,8 +77,7 @@ impl NewRecord<'_> {
     /// Bytes of the encoded record.
     pub fn size(&self) -> usize {
         let hosts = host_bytes(&self.born_host) + host_bytes(&self.store_host);
-        let topic_length = if self.long_topic() { 2 } else { 1 };
-        72 + hosts + self.body.len() + topic_length + self.topic.len() + 2 + self.properties_bytes()
+        73 + hosts + self.body.len() + self.topic.len() + 2 + self.properties_bytes()
     }
 
     /// Encodes into `out`, which is exactly [`NewRecord::size`] long.
@@ -93,7 +91,7 @@ impl NewRecord<'_> {
         assert!(properties <= crate::limits::PROPERTIES_BYTES_MAX, "properties length");
         let mut out = Writer { out, at: 0 };
         out.u32(u32::try_from(size).expect("record size was limited"));
-        out.u32(if self.long_topic() { MAGIC_V2 } else { MAGIC_V1 });
+        out.u32(MAGIC_V1);
         out.u32(body_crc(self.body));
         out.i32(self.queue_id);
         out.i32(self.flag);
@@ -115,11 +113,8 @@ impl NewRecord<'_> {
         out.i64(self.prepared_transaction_offset);
         out.u32(u32::try_from(self.body.len()).expect("body was limited"));
         out.put(self.body);
-        if self.long_topic() {
-            out.u16(u16::try_from(self.topic.len()).expect("topic was limited"));
-        } else {
-            out.put(&[self.topic.len() as u8]);
-        }
+        assert!(self.topic.len() <= crate::limits::TOPIC_BYTES_MAX, "topic length");
+        out.put(&[self.topic.len() as u8]);
         out.put(self.topic.as_bytes());
         out.u16(properties as u16);
         for part in self.properties {
@@ -347,7 +342,7 @@ mod tests {
 
     #[test]
     fn records_round_trip() {
-        let long = "t".repeat(200);
+        let long = "t".repeat(crate::limits::TOPIC_BYTES_MAX);
         for (born, topic) in [("1.2.3.4:5", "T"), ("[::1]:65535", "T"), ("1.2.3.4:5", &long)] {
             let new = sample(born, topic);
             let mut bytes = vec![0; new.size()];
@@ -361,6 +356,25 @@ mod tests {
             assert_eq!(record.properties, b"TAGS\x01a\x02CLUSTER\x01c\x02");
             assert!(record.body_is_intact());
         }
+    }
+
+    #[test]
+    fn a_record_of_a_long_topic_is_read() {
+        let new = sample("1.2.3.4:5", "T");
+        let mut bytes = vec![0; new.size()];
+        new.encode(&mut bytes, &PLACE);
+        let behind_topic = bytes.split_off(bytes.len() - new.properties_bytes() - 2);
+        bytes.truncate(bytes.len() - 2);
+        let topic = "t".repeat(300);
+        bytes.extend_from_slice(&300_u16.to_be_bytes());
+        bytes.extend_from_slice(topic.as_bytes());
+        bytes.extend_from_slice(&behind_topic);
+        let size = bytes.len() as u32;
+        bytes[..4].copy_from_slice(&size.to_be_bytes());
+        bytes[at::MAGIC..at::MAGIC + 4].copy_from_slice(&MAGIC_V2.to_be_bytes());
+        let record = Record::decode(&bytes).expect("decodes");
+        assert_eq!((record.topic, record.body), (&*topic, b"hello".as_slice()));
+        assert_eq!(record.properties, b"TAGS\x01a\x02CLUSTER\x01c\x02");
     }
 
     #[test]

@@ -117,16 +117,21 @@ impl Client {
 
     /// To queue 0 of `Topic`.
     pub async fn send(&mut self, body: &[u8]) -> Answer {
+        self.send_with("Topic", "", body).await
+    }
+
+    /// To queue 0 of a topic.
+    pub async fn send_with(&mut self, topic: &str, properties: &str, body: &[u8]) -> Answer {
         let fields = [
             ("a", "producer"),
-            ("b", "Topic"),
+            ("b", topic),
             ("c", "TBW102"),
             ("d", "1"),
             ("e", "0"),
             ("f", "0"),
             ("g", "1"),
             ("h", "0"),
-            ("i", ""),
+            ("i", properties),
             ("j", "0"),
             ("k", "false"),
             ("l", "0"),
@@ -139,5 +144,21 @@ impl Client {
     pub async fn offset(&mut self, code: i32) -> i64 {
         let answer = self.call(code, &[("topic", "Topic"), ("queueId", "0")], b"").await;
         answer.fields["offset"].parse().expect("a number")
+    }
+
+    /// Messages that any queue of a topic ever had; `None` if the topic is not there.
+    pub async fn stored(&mut self, topic: &str) -> Option<i64> {
+        let answer = self.call(request::GET_TOPIC_STATS_INFO, &[("topic", topic)], b"").await;
+        let table: ringmq_remoting::body::TopicStatsTable =
+            ringmq_remoting::fastjson::from_slice(&answer.body).ok()?;
+        Some(table.offset_table.values().map(|queue| queue.max_offset).sum())
+    }
+
+    /// A value of the runtime information.
+    pub async fn runtime_value(&mut self, key: &str) -> Option<String> {
+        let answer = self.call(request::GET_BROKER_RUNTIME_INFO, &[], b"").await;
+        let table: ringmq_remoting::body::KVTable =
+            ringmq_remoting::fastjson::from_slice(&answer.body).ok()?;
+        table.table.get(key).cloned()
     }
 }

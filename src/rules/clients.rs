@@ -11,9 +11,7 @@ pub use super::subscription::{
     ConsumeFromWhere, ConsumeType, GroupSubscriptions, MessageModel, Subscription,
 };
 use super::{
-    connection_id::ConnectionId,
-    limits::{CLIENT_ID_BYTES_MAX, GROUP_BYTES_MAX, GROUPS_PER_CONNECTION_MAX},
-    refusal::Refusal,
+    connection_id::ConnectionId, limits::GROUPS_PER_CONNECTION_MAX, names::Name, refusal::Refusal,
 };
 use consumers::ConsumerGroup;
 use producers::Producers;
@@ -318,16 +316,8 @@ impl ClientTable {
 }
 
 fn check_channel(channel: &Channel<'_>, group: &str) -> Result<(), Refusal> {
-    for (what, text, max) in [
-        ("group name", group, GROUP_BYTES_MAX),
-        ("client id", channel.client_id, CLIENT_ID_BYTES_MAX),
-    ] {
-        if text.len() > max {
-            let remark =
-                format!("the {what} of a heartbeat has {} bytes, at most {max} fit", text.len());
-            return Err(Refusal::system_error(remark));
-        }
-    }
+    Name::Group.check(group)?;
+    Name::ClientId.check(channel.client_id)?;
     if group.trim().is_empty() {
         return Err(Refusal::system_error("the group name of a heartbeat is blank"));
     }

@@ -8,7 +8,7 @@ use ringmq_base::record::Record;
 pub use super::delay_levels::{DelayLevelError, DelayLevels, level_of_queue, schedule_queue};
 use super::{
     message_properties::{REAL_QUEUE_ID, REAL_TOPIC, Scan, text},
-    topic::HALF_TOPIC,
+    topic::takes_deliveries,
 };
 
 /// What to do about the next entry of a level.
@@ -51,8 +51,8 @@ pub enum DueError {
     NoTopic,
     #[error("a delayed message for topic {topic} has {queue_id:?} for its {REAL_QUEUE_ID}")]
     Queue { topic: String, queue_id: Option<String> },
-    #[error("a delayed message is for {HALF_TOPIC}: delay and transaction do not go together")]
-    Half,
+    #[error("a delayed message is for {topic:?}, which is the broker's own: nobody may send there")]
+    System { topic: String },
 }
 
 /// What the message of a due entry becomes.
@@ -62,8 +62,9 @@ pub enum DueError {
 pub fn due_message<'a>(record: &Record<'a>) -> Result<DueMessage<'a>, DueError> {
     let properties = record.properties;
     let topic = text(properties, REAL_TOPIC).ok_or(DueError::NoTopic)?;
-    if topic == HALF_TOPIC {
-        return Err(DueError::Half);
+    // Whatever the properties say: the broker itself takes messages from there and acts on them.
+    if !takes_deliveries(topic) {
+        return Err(DueError::System { topic: topic.to_owned() });
     }
     let queue_id = text(properties, REAL_QUEUE_ID);
     let parsed = queue_id.and_then(|queue| queue.parse().ok()).filter(|queue: &i32| *queue >= 0);
@@ -125,7 +126,26 @@ mod tests {
         assert_eq!(error(b"TAGS\x01a\x02"), DueError::NoTopic);
         assert!(matches!(error(b"REAL_TOPIC\x01T\x02"), DueError::Queue { queue_id: None, .. }));
         assert!(matches!(error(b"REAL_TOPIC\x01T\x02REAL_QID\x01-1"), DueError::Queue { .. }));
-        assert_eq!(error(b"REAL_TOPIC\x01RMQ_SYS_TRANS_HALF_TOPIC"), DueError::Half);
+    }
+
+    #[test]
+    fn nothing_is_delivered_into_a_topic_that_the_broker_reads() {
+        for topic in [
+            "SCHEDULE_TOPIC_XXXX",
+            "RMQ_SYS_TRANS_HALF_TOPIC",
+            "RMQ_SYS_TRANS_OP_HALF_TOPIC",
+            "TRANS_CHECK_MAX_TIME_TOPIC",
+            "OFFSET_MOVED_EVENT",
+            "rmq_sys_wheel_timer",
+        ] {
+            let properties =
+                format!("REAL_TOPIC\u{1}T\u{2}REAL_TOPIC\u{1}{topic}\u{2}REAL_QID\u{1}0");
+            let error = due_message(&record(properties.as_bytes())).expect_err("a system topic");
+            assert_eq!(error, DueError::System { topic: topic.to_owned() });
+        }
+        // Clients may send there, and so may be sent there later.
+        let properties = b"REAL_TOPIC\x01BenchmarkTest\x02REAL_QID\x010";
+        assert!(due_message(&record(properties)).is_ok());
     }
 
     #[test]

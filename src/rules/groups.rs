@@ -7,6 +7,7 @@ use super::{
     group::SYSTEM_GROUP_PREFIX,
     limits::{GROUP_BYTES_MAX, GROUPS_MAX},
     meta::{DataVersion, MetaChange},
+    names::Name,
     refusal::{FAQ, Refusal, code},
 };
 
@@ -87,6 +88,7 @@ impl SubscriptionGroupTable {
             );
             return Err(Refusal::new(code::SYSTEM_ERROR, remark));
         }
+        Name::Group.check(&group.name)?;
         if !self.groups.contains_key(&group.name) && self.groups.len() >= GROUPS_MAX {
             let remark = format!(
                 "group[{}] is not created: the broker has {GROUPS_MAX} subscription groups, the \
@@ -159,6 +161,10 @@ mod tests {
         assert!(table.plan_auto_create("g", 1).expect("allowed").is_some());
         assert!(table.plan_auto_create(" ", 1).is_err());
         assert!(table.plan_auto_create(&"g".repeat(256), 1).is_err());
+        for name in ["e\u{2}REAL_TOPIC\u{1}SCHEDULE_TOPIC_XXXX\u{2}z", "a\nb", "\u{7f}"] {
+            let refusal = table.plan_auto_create(name, 1).expect_err("control characters");
+            assert!(refusal.remark.contains("control character"), "{}", refusal.remark);
+        }
         let table = SubscriptionGroupTable::new(false);
         assert_eq!(table.plan_auto_create("g", 1), Ok(None));
         assert!(table.plan_auto_create("CID_RMQ_SYS_TRANS", 1).expect("allowed").is_some());

@@ -14,6 +14,7 @@ pub mod group;
 pub mod limits;
 pub mod message_properties;
 pub mod meta;
+pub mod names;
 pub mod refusal;
 pub mod sql_filter;
 pub mod subscription;

@@ -15,6 +15,12 @@ pub const GROUPS_MAX: usize = 100_000;
 /// Longest group name. Source: `Validators.CHARACTER_MAX_LENGTH`.
 pub const GROUP_BYTES_MAX: usize = 255;
 
+/// Longest name of a topic that is referred to: that of the longest group's retry topic.
+pub const TOPIC_NAME_BYTES_MAX: usize = "%RETRY%".len() + GROUP_BYTES_MAX;
+
+/// Longest name of a broker in a request.
+pub const BROKER_NAME_BYTES_MAX: usize = 255;
+
 /// Longest client id: `ip@instance@unit`; far above what clients make of it.
 pub const CLIENT_ID_BYTES_MAX: usize = 1024;
 

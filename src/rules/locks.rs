@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::limits::QUEUE_LOCKS_MAX;
+use super::{Refusal, limits::QUEUE_LOCKS_MAX, names::Name};
 
 /// A queue as clients name it when they lock it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -11,6 +11,24 @@ pub struct LockedQueue {
     pub topic: String,
     pub broker_name: String,
     pub queue_id: i32,
+}
+
+/// Checks the names of a request to lock or unlock queues.
+///
+/// # Errors
+/// If one is too long or has a control character.
+pub fn check_names<'a>(
+    group: &str,
+    client_id: &str,
+    queues: impl IntoIterator<Item = (&'a str, &'a str)>,
+) -> Result<(), Refusal> {
+    Name::Group.check(group)?;
+    Name::ClientId.check(client_id)?;
+    for (topic, broker) in queues {
+        Name::Topic.check(topic)?;
+        Name::Broker.check(broker)?;
+    }
+    Ok(())
 }
 
 pub type LockTable = QueueLocks<LockedQueue>;
@@ -139,6 +157,18 @@ mod tests {
         assert_eq!(locks.lock_batch("g", "b", &[1, 2], 60_000), [0; 0]);
         assert_eq!(locks.lock_batch("g", "b", &[1, 2], 60_001), [2]);
         assert_eq!(locks.lock_batch("g", "b", &[1], 110_001), [1]);
+    }
+
+    #[test]
+    fn names_of_locks_are_checked() {
+        let check = |group, client, topic, broker| {
+            check_names(group, client, [("t", "b"), (topic, broker)]).is_ok()
+        };
+        assert!(check("g", "10.0.0.1@1", "%RETRY%g", "broker-a"));
+        for odd in ["a\u{2}b", &"x".repeat(2000)] {
+            assert!(!check(odd, "c", "t", "b") && !check("g", odd, "t", "b"));
+            assert!(!check("g", "c", odd, "b") && !check("g", "c", "t", odd));
+        }
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! `name 0x01 value 0x02 name 0x01 value ...`; the last 0x02 may be missing. As in Java, a piece
 //! without a name or without a value is no property.
 
+mod writer;
+
 use ringmq_base::scan::find_byte as find;
 pub use ringmq_remoting::codes::property::{
     DELAY_TIME_LEVEL as DELAY, ORIGIN_MESSAGE_ID, REAL_QUEUE_ID, REAL_TOPIC, RETRY_TOPIC, WAIT,
@@ -11,6 +13,8 @@ pub use ringmq_remoting::codes::property::{
 use ringmq_remoting::codes::property::{
     NAME_VALUE_SEPARATOR as NAME_END, SEPARATOR as PROPERTY_END,
 };
+
+pub use writer::{PropertiesWriter, PropertyError, missing_end};
 
 /// Properties that the broker replaces or takes out, as bits of a set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -176,31 +180,7 @@ impl<'a> Scan<'a> {
     }
 }
 
-/// Appends `properties` without those named in `dropped`, and with an end mark behind the last one
-/// that is left. `scan` is that of `properties`.
-pub fn copy_without(properties: &[u8], scan: &Scan<'_>, dropped: Names, out: &mut Vec<u8>) {
-    if scan.irregular {
-        for Property { name, value } in kept(properties, dropped) {
-            put(name, value, out);
-        }
-        return;
-    }
-    let mut copied = 0;
-    let mut spans = scan.dropped_spans(dropped);
-    spans.sort();
-    for span in spans.as_slice() {
-        let until = usize::from(span.start);
-        out.extend_from_slice(properties.get(copied..until).unwrap_or_default());
-        copied = usize::from(span.end);
-    }
-    let rest = properties.get(copied..).unwrap_or_default();
-    out.extend_from_slice(rest);
-    if rest.last().is_some_and(|last| *last != PROPERTY_END) {
-        out.push(PROPERTY_END);
-    }
-}
-
-/// Bytes that [`copy_without`] appends.
+/// Bytes that [`PropertiesWriter::copy_without`] appends.
 pub fn bytes_without(properties: &[u8], scan: &Scan<'_>, dropped: Names) -> usize {
     if scan.irregular {
         let kept = kept(properties, dropped);
@@ -250,30 +230,7 @@ impl Scan<'_> {
     }
 }
 
-/// Appends where a message belongs that waits in a topic of the broker. The topic's name comes in
-/// two parts.
-pub fn put_real(topic: [&str; 2], queue_id: i32, out: &mut Vec<u8>) {
-    out.extend_from_slice(REAL_TOPIC.as_bytes());
-    out.push(NAME_END);
-    topic.iter().for_each(|part| out.extend_from_slice(part.as_bytes()));
-    out.push(PROPERTY_END);
-    put_number(REAL_QUEUE_ID.as_bytes(), queue_id, out);
-}
-
-/// Appends one property with its end mark.
-pub fn put(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
-    out.extend_from_slice(name);
-    out.push(NAME_END);
-    out.extend_from_slice(value);
-    out.push(PROPERTY_END);
-}
-
-/// Appends one property with a number for its value.
-pub fn put_number(name: &[u8], value: i32, out: &mut Vec<u8>) {
-    put(name, itoa::Buffer::new().format(value).as_bytes(), out);
-}
-
-/// Bytes that [`put`] appends.
+/// Bytes that [`PropertiesWriter::put`] appends.
 pub const fn bytes_of(name: &str, value_bytes: usize) -> usize {
     name.len() + value_bytes + 2
 }
@@ -309,14 +266,14 @@ mod tests {
     fn properties_are_copied_without_the_dropped_ones() {
         let copy = |dropped| {
             let mut out = Vec::new();
-            copy_without(ALL, &Scan::of(ALL), dropped, &mut out);
+            PropertiesWriter::new(&mut out).copy_without(ALL, &Scan::of(ALL), dropped);
             out
         };
         assert_eq!(copy(Names::CLUSTER), [ALL, b"\x02"].concat());
         assert_eq!(copy(Names::WAIT), b"TAGS\x01a\x02DELAY\x013\x02KEYS\x01k\x02");
         assert_eq!(copy(Names::WAIT.and(Names::DELAY)), b"TAGS\x01a\x02KEYS\x01k\x02");
         let mut out = Vec::new();
-        put_number(b"REAL_QID", 7, &mut out);
+        PropertiesWriter::new(&mut out).put_number("REAL_QID", 7).expect("no separator");
         assert_eq!(
             (out.len(), out.as_slice()),
             (bytes_of("REAL_QID", 1), &b"REAL_QID\x017\x02"[..])
@@ -338,7 +295,7 @@ mod tests {
             for dropped in (0..128).map(Names) {
                 let scan = Scan::of(properties);
                 let mut out = Vec::new();
-                copy_without(properties, &scan, dropped, &mut out);
+                PropertiesWriter::new(&mut out).copy_without(properties, &scan, dropped);
                 assert_eq!(out.len(), bytes_without(properties, &scan, dropped));
                 let left: Vec<_> = Properties::new(&out).collect();
                 assert_eq!(left, kept(properties, dropped).collect::<Vec<_>>());

@@ -7,6 +7,7 @@ use ahash::AHashMap;
 use super::{
     limits::OFFSETS_MAX,
     meta::MetaChange,
+    names::Name,
     refusal::{Refusal, code},
 };
 
@@ -40,7 +41,7 @@ impl OffsetTable {
     /// Stores an offset as it is, even if it goes back.
     ///
     /// # Errors
-    /// If the table is full.
+    /// If a name is not allowed or the table is full.
     pub fn commit(
         &mut self,
         topic: &str,
@@ -60,6 +61,8 @@ impl OffsetTable {
             }
             return Ok(if offset < from { Commit::WentBack { from } } else { Commit::Stored });
         }
+        Name::Topic.check(topic)?;
+        Name::Group.check(group)?;
         if self.count >= OFFSETS_MAX {
             return Err(full(topic, group));
         }
@@ -262,6 +265,19 @@ mod tests {
         assert_eq!(table.commit("t", "g", 1, 2), Ok(Commit::WentBack { from: 6 }));
         assert_eq!(table.take_dirty(), [offsets("t", "g", &[(1, 2)])]);
         assert_eq!(table.len(), 3);
+    }
+
+    #[test]
+    fn offsets_under_names_that_no_topic_or_group_has_are_refused() {
+        let mut table = OffsetTable::default();
+        let long = "x".repeat(3 << 20);
+        for (topic, group) in [("t\u{2}", "g"), ("t", "g\n"), (&*long, "g"), ("t", &*long)] {
+            let refusal = table.commit(topic, group, 0, 1).expect_err("not a name");
+            assert!(refusal.remark.len() < 300, "{}", refusal.remark);
+        }
+        assert!(table.is_empty() && table.take_dirty().is_empty());
+        let retry = ["%RETRY%", &"g".repeat(255)].concat();
+        assert_eq!(table.commit(&retry, &"g".repeat(255), 0, 1), Ok(Commit::Stored));
     }
 
     #[test]

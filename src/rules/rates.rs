@@ -21,6 +21,8 @@ pub struct Totals {
     pub gets_missed: u64,
     /// Messages given to consumers.
     pub transferred: u64,
+    /// Delayed messages that could not be delivered, ever.
+    pub delayed_passed_over: u64,
 }
 
 impl Totals {
@@ -32,6 +34,7 @@ impl Totals {
         self.gets_found += other.gets_found;
         self.gets_missed += other.gets_missed;
         self.transferred += other.transferred;
+        self.delayed_passed_over += other.delayed_passed_over;
     }
 }
 

@@ -1,14 +1,16 @@
 //! CONSUMER_SEND_MSG_BACK (request code 36): a consumer gives a message back, to get it again later
 //! or, after too many times, to have it in the group's dead letter topic.
 
-use ringmq_base::record::Record;
+use ringmq_base::{limits::TOPIC_BYTES_MAX, record::Record};
 
 use super::{
     delay_levels::{DelayLevels, schedule_queue},
     group::Group,
     message_properties::{
-        self as properties, DELAY, Names, ORIGIN_MESSAGE_ID, RETRY_TOPIC, Scan, WAIT,
+        self as properties, DELAY, Names, ORIGIN_MESSAGE_ID, PropertiesWriter, PropertyError,
+        RETRY_TOPIC, Scan, WAIT,
     },
+    names::Name,
     refusal::{FAQ, Refusal, code},
     topic::{DLQ_PREFIX, PERM_WRITE, RETRY_PREFIX, Topic},
 };
@@ -70,6 +72,8 @@ pub fn check(
     broker_permission: i32,
     broker_ip: &str,
 ) -> Result<SendBackStep, Refusal> {
+    // A store of an older version may have groups whose names are not taken any more.
+    Name::Group.check(request.group)?;
     let Some(group) = group else {
         let remark = format!("subscription group not exist, {} {FAQ}", request.group);
         return Err(Refusal::new(code::SUBSCRIPTION_GROUP_NOT_EXIST, remark));
@@ -103,6 +107,9 @@ pub fn message_not_found(offset: i64) -> Refusal {
 }
 
 /// Decides where the message goes. `random`: a fresh random number.
+///
+/// # Errors
+/// The answer to the client, if the topic's name would be longer than the field of a record for it.
 pub fn decide<'a>(
     request: &SendBackRequest<'a>,
     group: &Group,
@@ -110,7 +117,7 @@ pub fn decide<'a>(
     levels: &DelayLevels,
     now: i64,
     random: u32,
-) -> SendBack<'a> {
+) -> Result<SendBack<'a>, Refusal> {
     let asked = request.max_reconsume_times;
     let asked = asked.filter(|_| request.version >= VERSION_WITH_MAX_RECONSUME_TIMES);
     let max = asked.unwrap_or(group.retry_max_times);
@@ -126,7 +133,7 @@ pub fn decide<'a>(
         Some(level) => levels.deliver_time(level, now),
         None => Scan::of(record.properties).tags_code(),
     };
-    SendBack {
+    let decision = SendBack {
         group: request.group,
         dead_letter,
         real_queue_id: if dead_letter { 0 } else { i32::try_from(random % queues).unwrap_or(0) },
@@ -134,10 +141,39 @@ pub fn decide<'a>(
         delay_property: level.unwrap_or(delay_property),
         tags_code,
         reconsume_times: record.reconsume_times.saturating_add(1),
+    };
+    decision.check_topic_length()?;
+    Ok(decision)
+}
+
+/// The answer if the store does not take the message: as in Java, whose code is the same for all
+/// reasons and whose remark begins with the reason's name.
+#[cold]
+pub fn not_stored(refusal: Refusal) -> Refusal {
+    if refusal.code != code::MESSAGE_ILLEGAL {
+        return refusal;
     }
+    Refusal::system_error(format!("MESSAGE_ILLEGAL: {}", refusal.remark))
 }
 
 impl SendBack<'_> {
+    fn check_topic_length(&self) -> Result<(), Refusal> {
+        let (prefix, limit) = (self.prefix(), TOPIC_BYTES_MAX);
+        let bytes = prefix.len() + self.group.len();
+        if bytes <= limit {
+            return Ok(());
+        }
+        Err(not_stored(Refusal::new(
+            code::MESSAGE_ILLEGAL,
+            format!(
+                "the topic {prefix}{} has {bytes} bytes, the limit is {limit}: use a group name \
+                 of at most {} bytes",
+                self.group,
+                limit - RETRY_PREFIX.len()
+            ),
+        )))
+    }
+
     /// The topic that the message is for.
     pub fn real_topic(&self) -> String {
         [self.prefix(), self.group].concat()
@@ -150,31 +186,37 @@ impl SendBack<'_> {
 
     /// Appends the properties of the new message to `out`. `message_id` is the offsetMsgId of the
     /// record; only a message that comes back for the first time needs it.
+    ///
+    /// # Errors
+    /// If a name would break out of its property.
     pub fn write_properties(
         &self,
         record: &Record<'_>,
         message_id: impl FnOnce() -> String,
         out: &mut Vec<u8>,
-    ) {
+    ) -> Result<(), PropertyError> {
         let scan = Scan::of(record.properties);
         let mut dropped = Names::DELAY.and(Names::WAIT).and(Names::ORIGIN_MESSAGE_ID);
         if self.level.is_some() {
             dropped = dropped.and(Names::REAL_TOPIC).and(Names::REAL_QUEUE_ID);
         }
-        properties::copy_without(record.properties, &scan, dropped, out);
+        let mut writer = PropertiesWriter::new(out);
+        writer.copy_without(record.properties, &scan, dropped);
         if !scan.present.intersects(Names::RETRY_TOPIC) {
-            properties::put(RETRY_TOPIC.as_bytes(), record.topic.as_bytes(), out);
+            writer.put(RETRY_TOPIC, record.topic.as_bytes())?;
         }
-        properties::put(WAIT.as_bytes(), b"false", out);
-        properties::put_number(DELAY.as_bytes(), self.delay_property, out);
-        let name = ORIGIN_MESSAGE_ID.as_bytes();
+        writer.put(WAIT, b"false")?;
+        writer.put_number(DELAY, self.delay_property)?;
         match properties::value(record.properties, ORIGIN_MESSAGE_ID) {
-            Some(origin) if !origin.trim_ascii().is_empty() => properties::put(name, origin, out),
-            _ => properties::put(name, message_id().as_bytes(), out),
+            Some(origin) if !origin.trim_ascii().is_empty() => {
+                writer.put(ORIGIN_MESSAGE_ID, origin)?;
+            }
+            _ => writer.put(ORIGIN_MESSAGE_ID, message_id().as_bytes())?,
         }
         if self.level.is_some() {
-            properties::put_real([self.prefix(), self.group], self.real_queue_id, out);
+            writer.put_real([self.prefix(), self.group], self.real_queue_id)?;
         }
+        Ok(())
     }
 
     fn prefix(&self) -> &'static str {

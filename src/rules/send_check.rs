@@ -12,7 +12,8 @@ use super::{
     delay_levels::{DelayLevels, schedule_queue},
     group::{Group, SYSTEM_GROUP_PREFIX},
     message_properties::{
-        self as properties, DELAY, Names, REAL_QUEUE_ID, REAL_TOPIC, Scan, bytes_of,
+        self as properties, DELAY, Names, PropertiesWriter, PropertyError, REAL_QUEUE_ID,
+        REAL_TOPIC, Scan, bytes_of,
     },
     refusal::{FAQ, Refusal, code},
     topic::{
@@ -276,16 +277,26 @@ impl<'a> SendPlan<'a> {
     }
 
     /// Appends the properties to store: `sent` are those of the request that was checked.
-    pub fn write_properties(&self, sent: &[u8], cluster_property: &[u8], out: &mut Vec<u8>) {
+    ///
+    /// # Errors
+    /// If the name of the topic would break out of its property.
+    pub fn write_properties(
+        &self,
+        sent: &[u8],
+        cluster_property: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), PropertyError> {
         let edit = &self.edit;
-        properties::copy_without(sent, &edit.scan, edit.dropped, out);
-        out.extend_from_slice(cluster_property);
+        let mut writer = PropertiesWriter::new(out);
+        writer.copy_without(sent, &edit.scan, edit.dropped);
+        writer.copy(cluster_property);
         if let Some(level) = edit.level {
-            properties::put_number(DELAY.as_bytes(), level, out);
+            writer.put_number(DELAY, level)?;
         }
         if let Some((topic, queue)) = edit.real {
-            properties::put_real(topic, queue, out);
+            writer.put_real(topic, queue)?;
         }
+        Ok(())
     }
 
     /// The name of the topic that the message is stored in, unless it is the requested one or a

@@ -12,9 +12,9 @@ pub use ringmq_remoting::codes::{
     topic::{
         AUTO_CREATE_TOPIC_KEY as AUTO_CREATE_TOPIC, BENCHMARK as BENCHMARK_TOPIC, DLQ_PREFIX,
         OFFSET_MOVED_EVENT as OFFSET_MOVED_TOPIC, RETRY_PREFIX, SCHEDULE as SCHEDULE_TOPIC,
-        SELF_TEST as SELF_TEST_TOPIC, TRACE as TRACE_TOPIC, TRANS_HALF as HALF_TOPIC,
-        TRANS_OP_HALF as OPERATION_HALF_TOPIC, dlq_topic, is_not_allowed_send_topic,
-        is_system_topic as is_system_name, reply_topic, retry_topic,
+        SELF_TEST as SELF_TEST_TOPIC, TIMER as TIMER_TOPIC, TRACE as TRACE_TOPIC,
+        TRANS_HALF as HALF_TOPIC, TRANS_OP_HALF as OPERATION_HALF_TOPIC, dlq_topic,
+        is_not_allowed_send_topic, is_system_topic as is_system_name, reply_topic, retry_topic,
     },
 };
 
@@ -117,6 +117,12 @@ impl Topic {
             self.order
         )
     }
+}
+
+/// Whether the broker may deliver messages to a topic on its own: to any that clients may send to,
+/// but for those of which it takes messages to deliver or act on them.
+pub fn takes_deliveries(topic: &str) -> bool {
+    !is_not_allowed_send_topic(topic) && topic != TIMER_TOPIC
 }
 
 /// The group of a `%RETRY%` topic.

@@ -14,6 +14,7 @@ use super::{
     attributes,
     limits::{TOPIC_QUEUES_MAX, TOPICS_DELETED_MAX, TOPICS_MAX},
     meta::{DataVersion, MetaChange},
+    names::Name,
     refusal::{Refusal, code},
     topic::{
         AUTO_CREATE_TOPIC, PERM_INHERIT, PERM_READ, PERM_WRITE, is_system_name, validate_topic,
@@ -173,7 +174,7 @@ impl TopicTable {
     /// Makes a `%RETRY%`, `%DLQ%` or other topic of the broker itself, readable and writable.
     ///
     /// # Errors
-    /// If the broker has as many topics as it may have.
+    /// If the name has control characters, or the broker has as many topics as it may have.
     pub fn plan_internal_topic(
         &self,
         topic: &str,
@@ -181,6 +182,7 @@ impl TopicTable {
         sys_flag: i32,
         now: i64,
     ) -> Result<MetaChange, Refusal> {
+        Name::Topic.check(topic)?;
         let queues = queues.clamp(0, TOPIC_QUEUES_MAX);
         let mut new = Topic::new(topic, queues, PERM_READ | PERM_WRITE);
         new.sys_flag = sys_flag;

@@ -9,7 +9,8 @@ use std::{
 use ringmq_base::config::{BrokerConfig, BrokerRole, FlushDiskType};
 
 use crate::sizes::Sizes;
-use ringmq_rules::delay::DelayLevels;
+use ringmq_remoting::codes::property;
+use ringmq_rules::{delay::DelayLevels, message_properties::PropertiesWriter};
 
 #[derive(Debug)]
 pub struct Facts {
@@ -69,7 +70,10 @@ impl Facts {
         })?;
         let delay_levels = DelayLevels::parse(&config.message_delay_level)
             .map_err(|error| format!("messageDelayLevel: {error}"))?;
-        let cluster = &config.broker_cluster_name;
+        let mut cluster_property = Vec::new();
+        PropertiesWriter::new(&mut cluster_property)
+            .put(property::CLUSTER, config.broker_cluster_name.as_bytes())
+            .map_err(|error| format!("brokerClusterName: {error}"))?;
         Ok(Facts {
             name_servers,
             store_host: SocketAddr::new(ip, config.listen_port),
@@ -96,7 +100,7 @@ impl Facts {
             young_bytes: memory_bytes() / 10 * 4,
             offset_flush_interval: Duration::from_millis(config.flush_consumer_offset_interval_ms),
             delay_levels,
-            cluster_property: format!("CLUSTER\u{1}{cluster}\u{2}").into_bytes(),
+            cluster_property,
             boot_timestamp,
             sizes: Sizes::default(),
             config,

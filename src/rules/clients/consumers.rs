@@ -4,7 +4,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     super::limits::{SUBSCRIPTION_BYTES_MAX, SUBSCRIPTIONS_PER_GROUP_MAX},
-    Channel, Client, ConnectionId, ConsumerRegistration, GroupSubscriptions, Refusal, Subscription,
+    Channel, Client, ConnectionId, ConsumerRegistration, GroupSubscriptions, Name, Refusal,
+    Subscription,
 };
 
 #[derive(Debug)]
@@ -112,6 +113,9 @@ pub(super) fn check_subscriptions(
              use more groups",
             subscriptions.len()
         )));
+    }
+    for one in subscriptions {
+        Name::Topic.check(&one.topic)?;
     }
     let long = subscriptions.iter().find(|one| one.text.len() > SUBSCRIPTION_BYTES_MAX);
     match long {

@@ -158,3 +158,17 @@ fn one_connection_cannot_be_in_too_many_groups() {
     table.register_producer(&channel, "7", 0).expect("known already");
     assert!(table.register_producer(&channel, " ", 0).is_err());
 }
+
+#[test]
+fn names_with_control_characters_are_not_registered() {
+    let mut table = ClientTable::default();
+    let odd = "a\u{1}b";
+    assert!(table.register_producer(&channel(A, odd), "p", 0).is_err());
+    assert!(table.register_producer(&channel(A, "a"), odd, 0).is_err());
+    assert!(table.register_consumer(&channel(A, odd), consumer("g", &[]), 0).is_err());
+    assert!(table.register_consumer(&channel(A, "a"), consumer(odd, &[]), 0).is_err());
+    assert!(table.register_consumer(&channel(A, "a"), consumer("g", &[(odd, 1)]), 0).is_err());
+    let long = "c".repeat(1025);
+    assert!(table.register_producer(&channel(A, &long), "p", 0).is_err());
+    assert!(table.connections.is_empty() && table.consumers.is_empty());
+}

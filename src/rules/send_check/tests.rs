@@ -48,7 +48,7 @@ fn stored<'a>(
     let decision = check(&facts(&levels), request, Some(topic), group).expect("passes");
     let SendDecision::Store(plan) = decision else { panic!("stored") };
     let mut out = Vec::new();
-    plan.write_properties(request.properties, CLUSTER, &mut out);
+    plan.write_properties(request.properties, CLUSTER, &mut out).expect("no separator");
     assert_eq!(out.len(), plan.properties_bytes);
     (plan, out)
 }

@@ -7,7 +7,7 @@ use std::{collections::VecDeque, path::PathBuf, sync::Arc, time::Duration};
 
 use ringmq_base::{
     LogId, LogPosition, PhysicalOffset,
-    limits::PROPERTIES_BYTES_MAX,
+    limits::{PROPERTIES_BYTES_MAX, TOPIC_BYTES_MAX},
     record::{NewRecord, Placement},
 };
 
@@ -167,7 +167,7 @@ impl<T> State<T> {
         let limits = [
             ("a message record", size, self.record_max),
             ("the property string", record.properties_bytes(), PROPERTIES_BYTES_MAX),
-            ("the topic name", record.topic.len(), usize::from(u16::MAX)),
+            ("the topic name", record.topic.len(), TOPIC_BYTES_MAX),
         ];
         for (what, size, limit) in limits {
             if size > limit {

@@ -189,6 +189,12 @@ fn limits_of_one_message_are_errors() {
             NewRecord { properties: [properties.as_slice(), b"", b""], ..record("TopicA", 0, b"") };
         let result = log.append(log.queue("TopicA", 0), &large, 0, |_| None);
         assert!(matches!(result, Err(AppendError::TooLarge { .. })), "{result:?}");
+        // Clients of RocketMQ 4 do not read records of longer topics.
+        for (length, fits) in [(127, true), (128, false)] {
+            let topic = "t".repeat(length);
+            let result = log.append(log.queue(&topic, 0), &record(&topic, 0, b""), 0, |_| None);
+            assert_eq!(result.is_ok(), fits, "{length}: {result:?}");
+        }
         log.clone().close().await.expect("closes");
         let result = append(&log, &oracle, 0, 0, vec![0]);
         assert!(matches!(result, Err(AppendError::ShuttingDown)), "{result:?}");

@@ -13,9 +13,11 @@ use crate::{
     requests::{Handled, Request, Response},
     shard::Shard,
 };
+use ringmq_rules::{Refusal, locks};
 
 pub async fn lock_batch<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) -> Handled {
     let body: LockBatchRequestBody = fastjson::from_slice(request.body)?;
+    check_names(&body)?;
     let now = shard.runtime.now_ms();
     let locks = &mut shard.control().tables.borrow_mut().locks;
     let granted = locks.lock_batch(&body.consumer_group, &body.client_id, &body.mq_set, now);
@@ -25,7 +27,13 @@ pub async fn lock_batch<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>)
 
 pub async fn unlock_batch<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) -> Handled {
     let body: LockBatchRequestBody = fastjson::from_slice(request.body)?;
+    check_names(&body)?;
     let locks = &mut shard.control().tables.borrow_mut().locks;
     locks.unlock_batch(&body.consumer_group, &body.client_id, &body.mq_set);
     Ok(Response::ok())
+}
+
+fn check_names(body: &LockBatchRequestBody) -> Result<(), Refusal> {
+    let queues = body.mq_set.iter().map(|queue| (&*queue.topic, &*queue.broker_name));
+    locks::check_names(&body.consumer_group, &body.client_id, queues)
 }

@@ -19,19 +19,20 @@ use crate::{
     requests::{Field, Handled, Request, Response},
     shard::{Shard, client_calls::ClientCall, view::TopicView},
 };
+use ringmq_base::limits::PROPERTIES_BYTES_MAX;
 use ringmq_rules::{
-    limits::GROUP_BYTES_MAX,
-    message_properties,
-    refusal::Refusal,
+    message_properties::{self, PropertiesWriter},
+    names::Name,
+    refusal::{Refusal, code},
     send_check::{self, SendDecision, SendRequest, Target},
 };
 
+#[cfg(test)]
+mod tests;
+
 pub async fn send_reply<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) -> Handled {
     let header = SendHeader::from_header(&request.header, Serialization::Json)?;
-    if header.producer_group.len() > GROUP_BYTES_MAX {
-        let remark = format!("the producer group is longer than {GROUP_BYTES_MAX} bytes");
-        return Err(Refusal::system_error(remark));
-    }
+    check_reflected(&header)?;
     let (topic, message) = checked(shard, request, &header).await?;
     let pushed = push(shard, request, &header).await;
     if let Err(refusal) = &pushed {
@@ -62,6 +63,22 @@ pub async fn send_reply<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>)
         ],
         ..Response::default()
     })
+}
+
+/// What of the request goes on to another client as it is must be as short as it is elsewhere.
+fn check_reflected(header: &SendHeader<'_>) -> Result<(), Refusal> {
+    Name::Group.check(header.producer_group)?;
+    Name::Topic.check(header.topic)?;
+    Name::Topic.check(header.default_topic)?;
+    let bytes = header.properties.len();
+    if bytes > PROPERTIES_BYTES_MAX {
+        let remark = format!(
+            "the message is illegal: its properties have {bytes} bytes, the limit is \
+             {PROPERTIES_BYTES_MAX}"
+        );
+        return Err(Refusal::new(code::MESSAGE_ILLEGAL, remark));
+    }
+    Ok(())
 }
 
 /// The message as it is stored, and its topic; made if the rules allow it.
@@ -105,7 +122,7 @@ async fn checked<R: Runtime>(
         }
     };
     let mut properties = Vec::with_capacity(plan.properties_bytes);
-    plan.write_properties(header.properties, facts.cluster_property, &mut properties);
+    plan.write_properties(header.properties, facts.cluster_property, &mut properties)?;
     let message = StoredMessage {
         topic: topic.clone(),
         queue_id: plan.queue_id,
@@ -140,7 +157,7 @@ async fn push<R: Runtime>(
     let call = ClientCall {
         connection,
         code: request::PUSH_REPLY_MESSAGE_TO_CLIENT,
-        fields: fields(shard, request, header),
+        fields: fields(shard, request, header)?,
         body: request.body.to_vec(),
     };
     let failed = |why: &dyn std::fmt::Display| {
@@ -157,14 +174,11 @@ fn fields<R: Runtime>(
     shard: &Shard<R>,
     request: &Request<'_>,
     header: &SendHeader<'_>,
-) -> Vec<(&'static str, String)> {
+) -> Result<Vec<(&'static str, String)>, Refusal> {
     let now = shard.runtime.now_ms().to_string();
     let mut properties = header.properties.to_vec();
-    if properties.last().is_some_and(|last| *last != 2) {
-        properties.push(2);
-    }
-    message_properties::put(PUSH_REPLY_TIME.as_bytes(), now.as_bytes(), &mut properties);
-    vec![
+    PropertiesWriter::new(&mut properties).put(PUSH_REPLY_TIME, now.as_bytes())?;
+    Ok(vec![
         ("producerGroup", header.producer_group.to_owned()),
         ("topic", header.topic.to_owned()),
         ("defaultTopic", header.default_topic.to_owned()),
@@ -179,5 +193,5 @@ fn fields<R: Runtime>(
         ("bornHost", request.peer.to_string()),
         ("storeHost", shard.facts.store_host.to_string()),
         ("storeTimestamp", now),
-    ]
+    ])
 }

@@ -136,7 +136,7 @@ fn try_store<R: Runtime>(
     };
     let mut properties = shard.properties.take();
     properties.clear();
-    plan.write_properties(header.properties, facts.cluster_property, &mut properties);
+    plan.write_properties(header.properties, facts.cluster_property, &mut properties)?;
     let sent = if header.batch {
         batch::store(shard, topic, &item, &properties, body)
     } else {

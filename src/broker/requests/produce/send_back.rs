@@ -45,7 +45,7 @@ pub async fn send_back<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) 
     let record = record.map_err(|error| Refusal::system_error(error.to_string()))?;
     let (now, random) = (shard.runtime.now_ms(), shard.random());
     let levels = &shard.facts.delay_levels;
-    let decision = send_back::decide(&asked, &group, &record, levels, now, random);
+    let decision = send_back::decide(&asked, &group, &record, levels, now, random)?;
     let mut target = retry;
     if decision.dead_letter {
         target = shard.internal_topic(&decision.real_topic(), 1, 0).await?;
@@ -56,7 +56,7 @@ pub async fn send_back<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) 
     }
     let mut properties = Vec::with_capacity(record.properties.len() + 256);
     let id = || message_id(record.store_host, record.physical_offset).to_string();
-    decision.write_properties(&record, id, &mut properties);
+    decision.write_properties(&record, id, &mut properties)?;
     let message = StoredMessage {
         topic: target,
         queue_id: decision.queue_id(),
@@ -70,9 +70,12 @@ pub async fn send_back<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) 
         properties,
         body: record.body.to_vec(),
     };
-    shard.put_message(message).await?;
+    shard.put_message(message).await.map_err(send_back::not_stored)?;
     Ok(Response::ok())
 }
+
+#[cfg(test)]
+mod tests;
 
 impl<R: Runtime> Shard<R> {
     /// A topic of the broker's own, made if it is not there.

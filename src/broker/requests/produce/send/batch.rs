@@ -13,10 +13,10 @@ use crate::{
     messages::{Part, SendItem},
     shard::{Shard, view::TopicView},
 };
-use ringmq_rules::{message_properties::Scan, refusal::Refusal};
-
-/// Separates two properties.
-const SEPARATOR: &[u8] = b"\x02";
+use ringmq_rules::{
+    message_properties::{Scan, missing_end},
+    refusal::Refusal,
+};
 
 /// Stores the messages of a batch; `common` are the properties of the batch as a whole, which
 /// every message gets.
@@ -54,9 +54,7 @@ pub fn store<R: Runtime>(
             part: if index == last { Part::Last } else { Part::Member },
             ..head.clone()
         };
-        let open_end = !message.properties.is_empty() && !message.properties.ends_with(SEPARATOR);
-        let separator = if open_end { SEPARATOR } else { b"" };
-        let properties = [message.properties, separator, common];
+        let properties = [message.properties, missing_end(message.properties), common];
         if owner == shard.id {
             let appended = open.append(shard, topic, &item, properties, message.body);
             appended.map_err(|error| shard.refusal_of(&error))?;

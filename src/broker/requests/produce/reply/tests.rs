@@ -1,0 +1,66 @@
+//! Replies to requests of clients, under a whole broker.
+
+use ringmq_io::sim::Sim;
+use ringmq_remoting::{
+    codes::{request, response},
+    encode,
+    frame::Serialization,
+};
+
+use crate::testing::{Client, config, start};
+
+/// A client that waits for replies.
+async fn asker(runtime: &ringmq_io::sim::SimRuntime) -> Client {
+    let mut client = Client::connect(runtime).await;
+    let producers = serde_json::json!([{ "groupName": "askers" }]);
+    let beat = serde_json::json!({ "clientID": "asker", "producerDataSet": producers });
+    let answer = client.call(request::HEART_BEAT, &[], beat.to_string().as_bytes()).await;
+    assert_eq!(answer.code, response::SUCCESS, "{}", answer.remark);
+    client
+}
+
+/// SEND_REPLY_MESSAGE_V2 with some of its fields, in binary.
+fn reply(group: &str, default_topic: &str, properties: &str) -> Vec<u8> {
+    let fields = [
+        ("a", group),
+        ("b", "Topic"),
+        ("c", default_topic),
+        ("d", "1"),
+        ("e", "0"),
+        ("f", "0"),
+        ("g", "1"),
+        ("h", "0"),
+        ("i", properties),
+    ];
+    let (mut out, code) = (Vec::new(), request::SEND_REPLY_MESSAGE_V2);
+    encode::request(&mut out, Serialization::RocketMq, code, 7, false, &fields, b"x")
+        .expect("fits");
+    out
+}
+
+#[test]
+fn a_reply_that_could_not_be_sent_on_is_refused_and_the_broker_goes_on() {
+    let sim = Sim::new(1);
+    sim.run(async |runtime| {
+        start(&runtime, config(&[]));
+        let _asker = asker(&runtime).await;
+        let mut client = Client::connect(&runtime).await;
+        assert_eq!(client.send(b"makes the topic").await.code, response::SUCCESS);
+        let long = "\u{1}".repeat(3 << 20);
+        let to_asker = "REPLY_TO_CLIENT\u{1}asker\u{2}";
+        // WAIT is not stored, so it does not count when the message is checked.
+        let waits = [to_asker, "WAIT\u{1}", &long, "\u{2}"].concat();
+        for (frame, what) in [
+            (reply("g", &long, to_asker), "topic name"),
+            (reply(&long, "TBW102", to_asker), "group name"),
+            (reply("g", "TBW102", &waits), "properties"),
+        ] {
+            client.write(&frame).await;
+            let answer = client.receive().await;
+            assert_ne!(answer.code, response::SUCCESS);
+            assert!(answer.remark.contains(what), "{}", answer.remark);
+            assert!(answer.remark.contains("the limit is"), "{}", answer.remark);
+        }
+        assert_eq!(client.send(b"still there").await.code, response::SUCCESS);
+    });
+}
