@@ -74,6 +74,8 @@ pub struct Shard<R: Runtime> {
     pub watchers: QueueWatchers,
     pub begins: Begins,
     pub pulled: Pulled,
+    /// Delayed messages that could not be delivered, ever.
+    pub delayed_passed_over: Cell<u64>,
     /// By delay level: the next message to deliver.
     pub delay_offsets: RefCell<BTreeMap<i32, i64>>,
     /// On the control shard only.
@@ -112,6 +114,7 @@ impl<R: Runtime> Shard<R> {
             watchers: QueueWatchers::default(),
             begins: Begins::default(),
             pulled: Pulled::default(),
+            delayed_passed_over: Cell::default(),
             delay_offsets: RefCell::default(),
             control: OnceCell::new(),
             stopping: Cell::new(false),

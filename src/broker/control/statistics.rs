@@ -34,6 +34,7 @@ impl<R: Runtime> Shard<R> {
             gets_found: self.pulled.found.get(),
             gets_missed: self.pulled.missed.get(),
             transferred: self.pulled.messages.get(),
+            delayed_passed_over: self.delayed_passed_over.get(),
             ..Totals::default()
         };
         let mut all = ShardTotals { totals, ..ShardTotals::default() };

@@ -8,22 +8,25 @@ use ahash::AHashMap;
 use futures_util::future::join_all;
 use ringmq_base::{LogId, record::Record};
 use ringmq_io::{Runtime, Shares, signal::Event};
-use ringmq_store::{Entry, QueueHandle};
+use ringmq_store::{Entry, QueueHandle, ReadError};
 
 use crate::{
     messages::{
         Message,
         ask::{Answer, Ask, StoredMessage},
     },
-    shard::{CONTROL, Shard, view::TopicView},
+    shard::{BrokerLog, CONTROL, Shard, view::TopicView},
 };
 use ringmq_rules::{
     delay::{self, DelayStep},
     delay_levels::schedule_queue,
     meta::MetaChange,
-    refusal::Refusal,
+    refusal::{Refusal, code},
     topic::SCHEDULE_TOPIC,
 };
+
+#[cfg(test)]
+mod tests;
 
 /// Messages that are delivered side by side.
 const WINDOW: usize = 256;
@@ -67,36 +70,52 @@ pub fn start<R: Runtime>(shard: &Rc<Shard<R>>) {
     }
 }
 
+/// Why a due message is not in its real queue.
+enum NotDelivered {
+    /// Something is in the way that may go: it is tried again.
+    NotYet(Refusal),
+    /// It cannot be read, or be stored where it belongs, ever: it is passed over.
+    Never(String),
+}
+
+impl From<Refusal> for NotDelivered {
+    fn from(refusal: Refusal) -> Self {
+        match refusal.code {
+            code::MESSAGE_ILLEGAL => NotDelivered::Never(refusal.remark),
+            _ => NotDelivered::NotYet(refusal),
+        }
+    }
+}
+
+impl From<ReadError> for NotDelivered {
+    fn from(error: ReadError) -> Self {
+        let text = error.to_string();
+        match error {
+            ReadError::Damaged { .. } | ReadError::Removed { .. } => NotDelivered::Never(text),
+            ReadError::Disk(_) | ReadError::DamagedKeys { .. } => {
+                NotDelivered::NotYet(Refusal::system_error(text))
+            }
+        }
+    }
+}
+
+/// What the next messages of a level are, up to the first that has to wait.
+struct Due {
+    /// An error: the entry of the message cannot be read.
+    entries: Vec<Result<Entry, NotDelivered>>,
+    /// Until the first message behind them is due; `None` without one.
+    wait: Option<Duration>,
+}
+
 async fn deliver_level<R: Runtime>(shard: &Rc<Shard<R>>, topic: &TopicView, level: i32) {
     let (log, queue) = shard.queue(topic, schedule_queue(level));
     let arrived = shard.watchers.watch(log.sink().log, queue);
-    let levels = &shard.facts.delay_levels;
     let mut cursor = shard.delay_offsets.borrow().get(&level).copied().unwrap_or(0);
     while !shard.stopping.get() {
         let (min, max) = log.bounds(queue);
         cursor = delay::corrected_offset(cursor, min, max);
-        let mut due = Vec::new();
-        let mut wait = None;
-        while due.len() < WINDOW {
-            let offset = cursor + due.len() as i64;
-            let entry = match log.entry(queue, offset).await {
-                Ok(Some(entry)) => entry,
-                Ok(None) => break,
-                Err(error) => {
-                    tracing::error!(level, offset, %error, "delayed messages are not read");
-                    wait = Some(RETRY);
-                    break;
-                }
-            };
-            match delay::step(levels, level, entry.tags_code, shard.runtime.now_ms()) {
-                DelayStep::Deliver => due.push(entry),
-                DelayStep::Wait(ms) => {
-                    wait = Some(Duration::from_millis(u64::try_from(ms).unwrap_or(1)));
-                    break;
-                }
-            }
-        }
-        if due.is_empty() {
+        let Due { entries, wait } = due(shard, log, queue, level, cursor).await;
+        if entries.is_empty() {
             if let Some(wait) = wait {
                 shard.runtime.sleep(wait.min(LOOK_AGAIN)).await;
             } else {
@@ -107,36 +126,94 @@ async fn deliver_level<R: Runtime>(shard: &Rc<Shard<R>>, topic: &TopicView, leve
             }
             continue;
         }
-        let outcomes = join_all(due.iter().map(|entry| deliver(shard, entry))).await;
-        let done = outcomes.iter().take_while(|outcome| outcome.is_ok()).count();
-        cursor += done as i64;
-        shard.delay_offsets.borrow_mut().insert(level, cursor);
-        shard.persist(vec![MetaChange::DelayOffset { level, offset: cursor }]);
-        if let Some(Err(refusal)) = outcomes.into_iter().nth(done) {
+        let outcomes = join_all(entries.into_iter().map(|entry| deliver(shard, entry))).await;
+        let first = cursor;
+        let mut not_yet = None;
+        for outcome in outcomes {
+            match outcome {
+                Ok(()) => {}
+                Err(NotDelivered::Never(why)) => pass_over(shard, level, cursor, &why),
+                Err(NotDelivered::NotYet(refusal)) => {
+                    not_yet = Some(refusal);
+                    break;
+                }
+            }
+            cursor += 1;
+        }
+        if cursor > first {
+            shard.delay_offsets.borrow_mut().insert(level, cursor);
+            shard.persist(vec![MetaChange::DelayOffset { level, offset: cursor }]);
+        }
+        if let Some(refusal) = not_yet {
             tracing::warn!(level, offset = cursor, %refusal, "delayed message not delivered yet");
             shard.runtime.sleep(RETRY).await;
         }
     }
 }
 
-async fn deliver<R: Runtime>(shard: &Rc<Shard<R>>, entry: &Entry) -> Result<(), Refusal> {
-    let owner = shard.log(entry.physical.log());
-    let log = owner.ok_or_else(|| Refusal::system_error("the log belongs to another shard"))?;
-    let bytes = log.read_record(entry.physical).await;
-    let bytes = bytes.map_err(|error| Refusal::system_error(error.to_string()))?;
-    let bytes = bytes.ok_or_else(|| Refusal::system_error("the delayed message is gone"))?;
-    let record = Record::decode(&bytes);
-    let record = record.map_err(|error| Refusal::system_error(error.to_string()))?;
-    let real = match delay::due_message(&record) {
-        Ok(real) => real,
-        Err(error) => {
-            tracing::error!(offset = entry.physical.get(), %error, "delayed message passed over");
-            return Ok(());
+/// The messages of a level from `cursor` on that are due, at most [`WINDOW`].
+async fn due<R: Runtime>(
+    shard: &Shard<R>,
+    log: &BrokerLog<R>,
+    queue: QueueHandle,
+    level: i32,
+    cursor: i64,
+) -> Due {
+    let levels = &shard.facts.delay_levels;
+    let mut due = Due { entries: Vec::new(), wait: None };
+    while due.entries.len() < WINDOW {
+        let offset = cursor + due.entries.len() as i64;
+        let entry = match log.entry(queue, offset).await {
+            Ok(Some(entry)) => entry,
+            Ok(None) => break,
+            Err(error) => {
+                let error = NotDelivered::from(error);
+                let stops = matches!(error, NotDelivered::NotYet(_));
+                due.entries.push(Err(error));
+                if stops {
+                    break;
+                }
+                continue;
+            }
+        };
+        match delay::step(levels, level, entry.tags_code, shard.runtime.now_ms()) {
+            DelayStep::Deliver => due.entries.push(Ok(entry)),
+            DelayStep::Wait(ms) => {
+                due.wait = Some(Duration::from_millis(u64::try_from(ms).unwrap_or(1)));
+                break;
+            }
         }
+    }
+    due
+}
+
+/// A message of a level is lost: says so, once, and counts it.
+#[cold]
+fn pass_over<R: Runtime>(shard: &Shard<R>, level: i32, offset: i64, why: &str) {
+    shard.delayed_passed_over.set(shard.delayed_passed_over.get() + 1);
+    tracing::error!(level, offset, why, "delayed message passed over: it is not delivered");
+}
+
+async fn deliver<R: Runtime>(
+    shard: &Rc<Shard<R>>,
+    entry: Result<Entry, NotDelivered>,
+) -> Result<(), NotDelivered> {
+    let entry = entry?;
+    let id = entry.physical.log();
+    let Some(log) = shard.log(id) else {
+        return Err(Refusal::system_error("the log belongs to another shard").into());
     };
+    let place = || {
+        let from = entry.physical.position().0;
+        format!("log {id}, bytes {from}..{}", from + u64::from(entry.size))
+    };
+    let never = |why: &dyn std::fmt::Display| NotDelivered::Never(format!("{}: {why}", place()));
+    let bytes = log.read_record(entry.physical).await?;
+    let bytes = bytes.ok_or_else(|| never(&"no message begins there, or not any more"))?;
+    let record = Record::decode(&bytes).map_err(|error| never(&error))?;
+    let real = delay::due_message(&record).map_err(|error| never(&error))?;
     let Some(topic) = shard.topic(real.topic) else {
-        tracing::warn!(topic = %real.topic, "topic of a delayed message is gone: dropped");
-        return Ok(());
+        return Err(never(&format_args!("its topic {:?} is gone", real.topic)));
     };
     let message = StoredMessage {
         topic: Arc::clone(&topic),
@@ -151,7 +228,7 @@ async fn deliver<R: Runtime>(shard: &Rc<Shard<R>>, entry: &Entry) -> Result<(), 
         properties: real.properties.to_vec(),
         body: record.body.to_vec(),
     };
-    shard.put_message(message).await.map(drop)
+    Ok(shard.put_message(message).await.map(drop)?)
 }
 
 impl<R: Runtime> Shard<R> {

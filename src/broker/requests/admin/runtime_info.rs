@@ -84,6 +84,7 @@ fn put_totals<T>(put: &mut impl FnMut(&str, String) -> T, rates: &Rates, all: &T
         ("putMessageTimesTotal", all.puts),
         ("putMessageFailedTimes", all.puts_failed),
         ("putMessageSizeTotal", all.put_bytes),
+        ("scheduleMessagePassedOver", all.delayed_passed_over),
     ] {
         put(name, count.to_string());
     }

@@ -1,0 +1,77 @@
+//! Delayed messages that cannot be delivered, under a whole broker.
+
+use std::time::Duration;
+
+use ringmq_io::{
+    Clock as _,
+    sim::{Fault, FaultRule, OperationKind, Sim, SimDisk},
+};
+use ringmq_remoting::codes::response;
+
+use crate::testing::{Client, config, start};
+
+const LARGE: usize = 60_000;
+
+/// Little of the log stays in memory.
+const COLD: [(&str, &str); 2] = [("hotTailBytes", "1048576"), ("blockCacheBytes", "1048576")];
+
+/// Inverts a bit of the first place on the disk that holds these bytes.
+fn damage(disk: &SimDisk, wanted: &[u8]) {
+    for path in disk.files() {
+        let bytes = disk.read_file(&path).unwrap_or_default();
+        let found = bytes.windows(wanted.len()).position(|part| part == wanted);
+        if let Some(at) = found {
+            disk.flip_bit(&path, at as u64 * 8);
+            return;
+        }
+    }
+    panic!("{wanted:?} is not on the disk");
+}
+
+/// Sends three messages that are due after five seconds, and what drives them out of the memory.
+async fn send_delayed(client: &mut Client) {
+    assert_eq!(client.send(b"makes the topic").await.code, response::SUCCESS);
+    for body in ["delayed one", "delayed two", "delayed three"] {
+        let sent = client.send_with("Topic", "DELAY\u{1}2\u{2}", body.as_bytes()).await;
+        assert_eq!(sent.code, response::SUCCESS, "{}", sent.remark);
+    }
+    for _ in 0..60 {
+        assert_eq!(client.send_with("Other", "", &[7; LARGE]).await.code, response::SUCCESS);
+    }
+}
+
+#[test]
+fn a_damaged_message_is_passed_over_and_the_level_goes_on() {
+    let sim = Sim::new(1);
+    sim.run(async |runtime| {
+        start(&runtime, config(&COLD));
+        let mut client = Client::connect(&runtime).await;
+        send_delayed(&mut client).await;
+        damage(sim.disk(), b"delayed two");
+        runtime.sleep(Duration::from_secs(8)).await;
+        assert_eq!(client.stored("Topic").await, Some(3), "one and three are delivered once");
+        let passed_over = client.runtime_value("scheduleMessagePassedOver").await;
+        assert_eq!(passed_over.as_deref(), Some("1"));
+        runtime.sleep(Duration::from_secs(8)).await;
+        assert_eq!(client.stored("Topic").await, Some(3), "nothing is delivered again");
+        assert_eq!(client.runtime_value("scheduleMessagePassedOver").await.as_deref(), Some("1"));
+    });
+}
+
+#[test]
+fn a_message_that_cannot_be_read_for_now_is_waited_for() {
+    let sim = Sim::new(2);
+    sim.run(async |runtime| {
+        start(&runtime, config(&COLD));
+        let mut client = Client::connect(&runtime).await;
+        send_delayed(&mut client).await;
+        let unreadable = FaultRule::every(Some(OperationKind::Read), Fault::InputOutput);
+        sim.disk().add_fault(unreadable.where_path_contains(".seg"));
+        runtime.sleep(Duration::from_secs(8)).await;
+        assert_eq!(client.stored("Topic").await, Some(1), "none is delivered");
+        sim.disk().clear_faults();
+        runtime.sleep(Duration::from_secs(3)).await;
+        assert_eq!(client.stored("Topic").await, Some(4), "all are delivered, none twice");
+        assert_eq!(client.runtime_value("scheduleMessagePassedOver").await.as_deref(), Some("0"));
+    });
+}
