@@ -104,9 +104,8 @@ fn assemble<R: Runtime, S: Sink>(
     recovered: Recovered<R>,
 ) -> LogInner<R, S> {
     let end = recovered.report.end;
-    let chunk_bytes = CHUNK_BYTES.min(options.batch_bytes_max);
     let tail = Tail::new(
-        chunk_bytes,
+        CHUNK_BYTES.min(options.batch_bytes_max),
         options.hot_tail_bytes,
         (block_floor(end), &recovered.resident),
         recovered.checked_from,
@@ -127,7 +126,7 @@ fn assemble<R: Runtime, S: Sink>(
         spaces,
         segment_boundaries: VecDeque::new(),
         full: None,
-        wants_space: false,
+        space_wanted: 0,
         first: recovered.report.first,
         stable: end,
         written: end,
@@ -159,6 +158,7 @@ fn assemble<R: Runtime, S: Sink>(
         mark: recovered.mark,
         damage: Default::default(),
         spares: Default::default(),
+        batch_appended: Default::default(),
         appended: Default::default(),
         published: Default::default(),
         space: Default::default(),

@@ -1,5 +1,6 @@
 //! One commit log with its queues: the public face.
 
+mod batch;
 pub mod inner;
 pub mod known_damage;
 pub mod prezero;
@@ -87,11 +88,8 @@ impl<R: Runtime, S: Sink> Log<R, S> {
             match state.append(queue, record, tags_code, now_ms) {
                 Ok(appended) => (appended, state.position),
                 Err(error) => {
-                    let wants_space = state.wants_space;
                     drop(state);
-                    if wants_space {
-                        shared.space.notify();
-                    }
+                    self.ask_for_space();
                     return Err(error);
                 }
             }
@@ -105,6 +103,14 @@ impl<R: Runtime, S: Sink> Log<R, S> {
         Ok(appended)
     }
 
+    /// Wakes the allocation if an append was just refused for want of space.
+    #[cold]
+    fn ask_for_space(&self) {
+        if self.shared.state.borrow().space_wanted > 0 {
+            self.shared.space.notify();
+        }
+    }
+
     /// Bytes appended and not yet written.
     pub fn backlog_bytes(&self) -> usize {
         self.shared.state.borrow().backlog
@@ -116,7 +122,7 @@ impl<R: Runtime, S: Sink> Log<R, S> {
         loop {
             {
                 let state = self.shared.state.borrow();
-                let waits = state.backlog * 2 > state.backlog_max || state.wants_space;
+                let waits = state.backlog * 2 > state.backlog_max || state.space_wanted > 0;
                 if !waits || !state.is_open() {
                     return;
                 }

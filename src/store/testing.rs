@@ -1,6 +1,7 @@
 //! Tests of the store on the simulated machine: a workload, an oracle that remembers what was
 //! promised, and the stories. Crashes and faults at every operation are played by `tests/campaign`.
 
+mod batch;
 mod bench;
 mod cold;
 mod counters;

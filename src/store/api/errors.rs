@@ -1,6 +1,6 @@
 //! What can go wrong, an enum for each kind of call. Every text says what, where and what to do.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{borrow::Cow, path::PathBuf, sync::Arc};
 
 use ringmq_io::DiskError;
 
@@ -56,7 +56,7 @@ pub enum LogError {
     ShuttingDown,
 }
 
-/// Why a message was not appended. Nothing of it is in the log.
+/// Why a message or a batch was not appended. Nothing of it is in the log.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum AppendError {
     #[error("{backlog} bytes wait for the disk, the limit is {limit}; send again after a moment")]
@@ -72,8 +72,9 @@ pub enum AppendError {
          restart the broker when the device is sound"
     )]
     Fenced { reason: Arc<str> },
-    #[error("{what} has {size} bytes, the limit is {limit}")]
-    TooLarge { what: &'static str, size: usize, limit: usize },
+    /// Of a message or of a batch as a whole; `what` says which. Sending it again is no use.
+    #[error("{what} has {size} bytes, the limit is {limit}; send it in smaller parts")]
+    TooLarge { what: Cow<'static, str>, size: usize, limit: usize },
     #[error("the store is shutting down")]
     ShuttingDown,
 }

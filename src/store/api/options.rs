@@ -43,7 +43,8 @@ pub struct LogOptions {
     pub scrub_interval: Duration,
     /// Largest write, unless a single record is larger; a multiple of 4096.
     pub batch_bytes_max: usize,
-    /// Bytes that may wait for the disk before appends are refused.
+    /// Bytes that may wait for the disk before appends are refused. A batch may bring that to half
+    /// as much again.
     pub backlog_bytes_max: usize,
     /// How often the durable mark is written while the log grows.
     pub checkpoint_interval: Duration,

@@ -11,6 +11,7 @@ use crate::{
     api::{
         errors::LogError,
         options::{LogOptions, Sink},
+        values::Appended,
     },
     cache::{Cache, pacing::Pacing},
     files::{
@@ -35,6 +36,8 @@ pub struct LogInner<R: Runtime, S: Sink> {
     /// In order of position; at least one.
     pub segments: RefCell<Vec<Rc<Segment<R>>>>,
     pub mark: MarkFile<R>,
+    /// Where the messages of a batch went, while it is appended: memory for the next one.
+    pub batch_appended: RefCell<Vec<Appended>>,
     pub prezero: Prezero,
     pub cache: Rc<Cache>,
     pub pacing: Pacing,

@@ -45,6 +45,50 @@ pub struct Space {
     pub allocated: u64,
 }
 
+/// Where a record goes that needs some bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Room {
+    Here,
+    /// Behind an end of segment, for which there is room.
+    InNext,
+    /// Nowhere before more is allocated.
+    Missing,
+}
+
+impl Space {
+    /// Where `need` bytes go, an end of segment among them, if the log is at `position`.
+    pub fn room(&self, position: u64, need: u64) -> Room {
+        if position + need <= self.allocated {
+            Room::Here
+        } else if position + need > self.end && position + envelope::BYTES as u64 <= self.allocated
+        {
+            Room::InNext
+        } else {
+            Room::Missing
+        }
+    }
+}
+
+/// A record, or a part of it that is named, is larger than the limit.
+pub struct TooLarge {
+    part: Option<&'static str>,
+    size: usize,
+    limit: usize,
+}
+
+impl TooLarge {
+    /// The error for a message that is called `message`.
+    #[cold]
+    pub fn of(self, message: &str) -> AppendError {
+        let TooLarge { part, size, limit } = self;
+        let what = match part {
+            Some(part) => format!("{part} of {message}"),
+            None => format!("the record of {message}"),
+        };
+        AppendError::TooLarge { what: what.into(), size, limit }
+    }
+}
+
 /// The disk could not give more space.
 #[derive(Clone, Debug)]
 pub struct Full {
@@ -69,8 +113,9 @@ pub struct State<T> {
     /// Where records of one segment end and those of the next begin, as far as not stable.
     pub segment_boundaries: VecDeque<(u64, u64)>,
     pub full: Option<Full>,
-    /// When an append was refused for want of space and the space task has not tried since.
-    pub wants_space: bool,
+    /// Bytes ahead that would have let in an append that was refused for want of space, about; 0
+    /// when the allocation has tried since.
+    pub space_wanted: u64,
     /// Start of the first segment.
     pub first: u64,
     pub stable: u64,
@@ -104,8 +149,27 @@ impl<T> State<T> {
     ) -> Result<Appended, AppendError> {
         let size = record.size();
         let stride = envelope::stride(size);
-        self.admit(record, size, stride)?;
+        self.is_taking()?;
+        self.check_size(record, size).map_err(|too_large| too_large.of("a message"))?;
+        // A record larger than the limit is let in when nothing else waits.
+        if self.backlog > 0 && self.backlog + stride > self.backlog_max {
+            return Err(self.busy());
+        }
         self.place(stride)?;
+        Ok(self.put(queue, record, size, tags_code, now_ms))
+    }
+
+    /// Encodes a record where [`State::place`] has made room for it.
+    #[inline]
+    pub(super) fn put(
+        &mut self,
+        queue: QueueHandle,
+        record: &NewRecord<'_>,
+        size: usize,
+        tags_code: i64,
+        now_ms: i64,
+    ) -> Appended {
+        let stride = envelope::stride(size);
         let position = self.position;
         let record_position = position + envelope::BYTES as u64;
         let physical = PhysicalOffset::new(self.log, LogPosition(record_position));
@@ -135,7 +199,7 @@ impl<T> State<T> {
             store_timestamp: placement.store_timestamp,
         });
         self.tail.count_message();
-        // The size fits: `admit` has compared it with a limit of 16 MiB.
+        // The size fits: it was compared with a limit of 16 MiB.
         self.position = position + stride as u64;
         if entries.watched {
             entries.watched = false;
@@ -147,45 +211,40 @@ impl<T> State<T> {
         self.counters.appends += 1;
         self.counters.append_bytes += stride as u64;
         let (queue_offset, store_timestamp) = (placement.queue_offset, placement.store_timestamp);
-        Ok(Appended { queue_offset, physical, size, store_timestamp })
+        Appended { queue_offset, physical, size, store_timestamp }
     }
 
     #[inline]
-    fn admit(
-        &mut self,
-        record: &NewRecord<'_>,
-        size: usize,
-        stride: usize,
-    ) -> Result<(), AppendError> {
+    pub(super) fn is_taking(&self) -> Result<(), AppendError> {
         match &self.phase {
-            Phase::Open => {}
-            Phase::Closing => return Err(AppendError::ShuttingDown),
-            Phase::Fenced(reason) => {
-                return Err(AppendError::Fenced { reason: reason.clone() });
-            }
+            Phase::Open => Ok(()),
+            Phase::Closing => Err(AppendError::ShuttingDown),
+            Phase::Fenced(reason) => Err(AppendError::Fenced { reason: reason.clone() }),
         }
+    }
+
+    #[inline]
+    pub(super) fn check_size(&self, record: &NewRecord<'_>, size: usize) -> Result<(), TooLarge> {
         let limits = [
-            ("a message record", size, self.record_max),
-            ("the property string", record.properties_bytes(), PROPERTIES_BYTES_MAX),
-            ("the topic name", record.topic.len(), TOPIC_BYTES_MAX),
+            (None, size, self.record_max),
+            (Some("the property string"), record.properties_bytes(), PROPERTIES_BYTES_MAX),
+            (Some("the topic name"), record.topic.len(), TOPIC_BYTES_MAX),
         ];
-        for (what, size, limit) in limits {
-            if size > limit {
-                return Err(AppendError::TooLarge { what, size, limit });
-            }
+        match limits.into_iter().find(|(_, size, limit)| size > limit) {
+            Some((part, size, limit)) => Err(TooLarge { part, size, limit }),
+            None => Ok(()),
         }
-        // A record larger than the limit is let in when nothing else waits.
-        if self.backlog > 0 && self.backlog + stride > self.backlog_max {
-            self.counters.refused_busy += 1;
-            let limit = self.backlog_max;
-            return Err(AppendError::Busy { backlog: self.backlog, limit });
-        }
-        Ok(())
+    }
+
+    #[cold]
+    pub(super) fn busy(&mut self) -> AppendError {
+        self.counters.refused_busy += 1;
+        AppendError::Busy { backlog: self.backlog, limit: self.backlog_max }
     }
 
     /// Makes `position` a place where `stride` bytes and an end of segment fit.
     #[inline]
-    fn place(&mut self, stride: usize) -> Result<(), AppendError> {
+    pub(super) fn place(&mut self, stride: usize) -> Result<(), AppendError> {
         let need = (stride + envelope::BYTES) as u64;
         let space = self.spaces.front();
         if space.is_some_and(|space| self.position + need <= space.allocated) {
@@ -198,15 +257,11 @@ impl<T> State<T> {
     fn place_in_next(&mut self, need: u64) -> Result<(), AppendError> {
         loop {
             let space = *self.spaces.front().expect("there is always a segment");
-            if self.position + need <= space.allocated {
-                return Ok(());
-            }
-            let ends = self.position + need > space.end
-                && self.position + envelope::BYTES as u64 <= space.allocated;
             let next = self.spaces.get(1).copied();
-            match next.filter(|_| ends) {
-                Some(next) => self.leave_segment(next),
-                None => return Err(self.no_space()),
+            match (space.room(self.position, need), next) {
+                (Room::Here, _) => return Ok(()),
+                (Room::InNext, Some(next)) => self.leave_segment(next),
+                _ => return Err(self.no_space(need)),
             }
         }
     }
@@ -223,8 +278,10 @@ impl<T> State<T> {
         self.spaces.pop_front();
     }
 
-    fn no_space(&mut self) -> AppendError {
-        self.wants_space = true;
+    /// Asks for `missing` bytes more than are allocated ahead.
+    #[cold]
+    pub(super) fn no_space(&mut self, missing: u64) -> AppendError {
+        self.space_wanted = self.space_wanted.max(self.space_ahead() + missing + HEADER_BYTES);
         match &self.full {
             Some(Full { needed, free, path }) => {
                 self.counters.refused_full += 1;

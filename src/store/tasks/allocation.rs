@@ -61,7 +61,7 @@ pub async fn run<R: Runtime, S: Sink>(shared: Rc<LogInner<R, S>>) {
         match result {
             Ok(()) => {
                 shared.state.borrow_mut().full = None;
-                shared.state.borrow_mut().wants_space = false;
+                shared.state.borrow_mut().space_wanted = 0;
                 shared.room.notify();
                 shared.prezero.wake.notify();
             }
@@ -82,7 +82,7 @@ pub async fn run<R: Runtime, S: Sink>(shared: Rc<LogInner<R, S>>) {
 async fn wait_to_retry<R: Runtime, S: Sink>(shared: &LogInner<R, S>) {
     for _ in 0..IDLE_RETRIES {
         shared.runtime.sleep(RETRY).await;
-        if !shared.is_open() || shared.state.borrow().wants_space {
+        if !shared.is_open() || shared.state.borrow().space_wanted > 0 {
             return;
         }
     }
@@ -92,7 +92,7 @@ fn next_step<R: Runtime, S: Sink>(shared: &LogInner<R, S>) -> Option<Step> {
     let state = shared.state.borrow();
     let ahead = shared.options.zero_ahead_bytes;
     let last = *state.spaces.back()?;
-    if state.space_ahead() >= ahead && !state.wants_space {
+    if state.space_ahead() >= ahead.max(state.space_wanted) {
         return None;
     }
     // Of a disk that was found full, less is asked.
@@ -100,7 +100,7 @@ fn next_step<R: Runtime, S: Sink>(shared: &LogInner<R, S>) -> Option<Step> {
     if let Some(space) = state.spaces.iter().copied().find(|space| space.allocated < space.end) {
         return Some(Step::Grow { space, to: space.end.min(space.allocated + ahead) });
     }
-    if state.spaces.len() > 1 {
+    if state.spaces.len() > 1 && state.space_ahead() >= state.space_wanted {
         return None;
     }
     let allocate = shared.options.segment_bytes.min(HEADER_BYTES + ahead);
@@ -125,7 +125,7 @@ async fn affordable<R: Runtime, S: Sink>(shared: &LogInner<R, S>, step: Step) ->
         return Some(step);
     }
     let bytes = block_floor(spare / 8).max(FIRST_BYTES).min(asked);
-    let needed = shared.state.borrow().wants_space;
+    let needed = shared.state.borrow().space_wanted > 0;
     (needed || spare >= bytes).then(|| step.of(bytes))
 }
 
@@ -209,7 +209,7 @@ async fn note_full<R: Runtime, S: Sink>(shared: &LogInner<R, S>, step: &Step, er
         tracing::warn!(log = %state.log, %error, free, "no space for the log, appends are refused");
     }
     state.full = Some(Full { needed, free, path: error.path.clone() });
-    state.wants_space = false;
+    state.space_wanted = 0;
     drop(state);
     shared.room.notify();
 }

@@ -1,0 +1,168 @@
+//! Appending the messages of a batch: all of them or none.
+//!
+//! Everything that can refuse one of them is asked before the first byte is appended; from then on
+//! nothing can fail.
+
+use ringmq_base::record::NewRecord;
+use ringmq_io::Runtime;
+
+use super::{
+    Log,
+    state::{Room, State},
+};
+use crate::{
+    api::{
+        errors::AppendError,
+        options::Sink,
+        values::{Appended, QueueHandle},
+    },
+    files::{envelope, segment::HEADER_BYTES},
+};
+
+/// Of the list of what a batch appended, so many stay allocated for the next one.
+const APPENDED_KEPT_MAX: usize = 4096;
+
+impl<R: Runtime, S: Sink> Log<R, S> {
+    /// Encodes all messages, each with its tags code, into the tail, behind each other in one
+    /// queue; or none of them. They are received at `now_ms`. `messages` is gone through twice and
+    /// must bring the same both times. `ticket` is called once, after the last append, with where
+    /// each message went; it must not append. The ticket comes back through the [`Sink`] when all
+    /// are durable, as with [`Log::append`]. Without a message nothing happens, and `ticket` is not
+    /// called. Resolves at once; the answer is how many were appended.
+    ///
+    /// # Errors
+    /// After any error nothing of the batch is in the log. `Busy`: try again when [`Log::room`] has
+    /// resolved; a batch gets in as soon as no more than half of the backlog's limit waits. `Full`:
+    /// no space on disk for now. `TooLarge` names the message, counted from 1, or the batch if all
+    /// of it is larger than the backlog may be: it will never be taken.
+    ///
+    /// # Panics
+    /// If a record is not for the queue's topic and queue id.
+    pub fn append_batch<'a>(
+        &self,
+        now_ms: i64,
+        queue: QueueHandle,
+        messages: impl Iterator<Item = (NewRecord<'a>, i64)> + Clone,
+        ticket: impl FnOnce(&[Appended]) -> Option<S::Ticket>,
+    ) -> Result<usize, AppendError> {
+        let shared = &self.shared;
+        let mut all = shared.batch_appended.take();
+        let (result, end) = {
+            let mut state = shared.state.borrow_mut();
+            let result = state.append_batch(queue, messages, now_ms, &mut all);
+            (result, state.position)
+        };
+        match &result {
+            Err(_) => self.ask_for_space(),
+            Ok(()) if all.is_empty() => {}
+            Ok(()) => {
+                if let Some(ticket) = ticket(&all) {
+                    let mut state = shared.state.borrow_mut();
+                    assert!(state.position == end, "the ticket function appended");
+                    state.tickets.push_back((end, ticket));
+                }
+                shared.appended.notify();
+            }
+        }
+        let count = all.len();
+        all.clear();
+        all.shrink_to(APPENDED_KEPT_MAX);
+        shared.batch_appended.replace(all);
+        result.map(|()| count)
+    }
+}
+
+impl<T> State<T> {
+    /// Appends all messages and says in `appended` where they went, or changes nothing.
+    fn append_batch<'a>(
+        &mut self,
+        queue: QueueHandle,
+        messages: impl Iterator<Item = (NewRecord<'a>, i64)> + Clone,
+        now_ms: i64,
+        appended: &mut Vec<Appended>,
+    ) -> Result<(), AppendError> {
+        assert!(appended.is_empty());
+        let (count, bytes) = self.admit_batch(queue, messages.clone().map(|(record, _)| record))?;
+        let (first, before) = (self.index.queue(queue).next(), self.counters.append_bytes);
+        appended.reserve(count);
+        for (record, tags_code) in messages {
+            let size = record.size();
+            let placed = self.place(envelope::stride(size));
+            placed.expect("room for all of the batch was found before its first message");
+            appended.push(self.put(queue, &record, size, tags_code, now_ms));
+        }
+        assert_eq!(self.counters.append_bytes - before, bytes as u64, "a batch that changed");
+        assert_eq!(self.index.queue(queue).next(), first + count as i64, "a batch with a hole");
+        Ok(())
+    }
+
+    /// Messages and bytes of a batch that is going to be appended for sure.
+    fn admit_batch<'a>(
+        &mut self,
+        queue: QueueHandle,
+        records: impl Iterator<Item = NewRecord<'a>> + Clone,
+    ) -> Result<(usize, usize), AppendError> {
+        self.is_taking()?;
+        let (mut count, mut bytes) = (0, 0_usize);
+        for record in records.clone() {
+            let entries = self.index.queue(queue);
+            assert!(entries.is(record.topic, record.queue_id), "an append to another queue");
+            count += 1;
+            let size = record.size();
+            let fits = self.check_size(&record, size);
+            fits.map_err(|error| error.of(&format!("message {count} of the batch")))?;
+            bytes = bytes.saturating_add(envelope::stride(size));
+        }
+        if count == 0 {
+            return Ok((0, 0));
+        }
+        // A single record larger than the limit is let in when nothing else waits.
+        if count > 1 && bytes > self.backlog_max {
+            let what = format!("the batch of {count} messages, as stored,");
+            return Err(AppendError::TooLarge {
+                what: what.into(),
+                size: bytes,
+                limit: self.backlog_max,
+            });
+        }
+        // Not before the limit leaves room for all of it: while others send, that would be never.
+        if self.backlog > 0
+            && self.backlog + bytes > self.backlog_max
+            && self.backlog * 2 > self.backlog_max
+        {
+            return Err(self.busy());
+        }
+        let strides = records.map(|record| envelope::stride(record.size()));
+        match self.missing_for(strides) {
+            0 => Ok((count, bytes)),
+            missing => Err(self.no_space(missing)),
+        }
+    }
+
+    /// Bytes that have to be allocated before records of these strides have a place each; 0 if they
+    /// have.
+    fn missing_for(&self, strides: impl Iterator<Item = usize>) -> u64 {
+        let mut position = self.position;
+        let mut spaces = self.spaces.iter();
+        let mut space = spaces.next();
+        let mut missing = 0;
+        for stride in strides {
+            let need = (stride + envelope::BYTES) as u64;
+            while let Some(here) = space {
+                match here.room(position, need) {
+                    Room::Here => break,
+                    Room::InNext => {
+                        space = spaces.next();
+                        position = space.map_or(0, |next| next.start + HEADER_BYTES);
+                    }
+                    Room::Missing => space = None,
+                }
+            }
+            match space {
+                Some(_) => position += stride as u64,
+                None => missing += need,
+            }
+        }
+        missing
+    }
+}
