@@ -1,7 +1,7 @@
 //! Starting a broker on its executors, from a thread that belongs to none of them.
 
 use std::{
-    net::{SocketAddr, ToSocketAddrs},
+    collections::BTreeSet,
     sync::{Arc, Mutex},
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -38,14 +38,21 @@ pub struct Broker {
 pub fn start(config: BrokerConfig, cpus: &[usize]) -> Result<Broker, StartError> {
     let cpus = shard_cpus(&config, cpus);
     let shards = cpus.len();
-    let name_servers = resolve(&config).map_err(StartError::Refused)?;
+    let name_servers = config.namesrv_addr.0.clone();
     let spin = std::time::Duration::from_micros(config.spin_before_park_micros);
     let facts = Facts::new(config, name_servers, shards, now_ms()).map_err(StartError::Refused)?;
     let facts = Arc::new(facts);
     let Seats { lanes, seats, reports } = Seats::new(&facts, shards);
     let seats = Arc::new(Mutex::new(seats.into_iter().map(Some).collect::<Vec<_>>()));
-    let settings =
-        Settings { pinned: has_own_cpus(&cpus), spin_before_park: spin, ..Settings::default() };
+    let pinned = has_own_cpus(&cpus);
+    if !pinned {
+        let count = cpus.iter().collect::<BTreeSet<_>>().len();
+        tracing::warn!(
+            "shards = {shards} is more than the {count} CPUs that this process may use: the shards \
+             share them and are not pinned; lower shards if this is not a test"
+        );
+    }
+    let settings = Settings { pinned, spin_before_park: spin, ..Settings::default() };
     let executors = launch::launch_with(&cpus, &settings, move |shard, runtime| {
         let seat = seats.lock().ok().and_then(|mut seats| seats[shard.index()].take());
         async move {
@@ -95,17 +102,6 @@ fn has_own_cpus(cpus: &[usize]) -> bool {
     sorted.sort_unstable();
     sorted.dedup();
     sorted.len() == cpus.len()
-}
-
-fn resolve(config: &BrokerConfig) -> Result<Vec<SocketAddr>, String> {
-    let mut addresses = Vec::new();
-    for name in &config.namesrv_addr.0 {
-        let found = name.to_socket_addrs().map_err(|error| {
-            format!("namesrvAddr: {name} is not an address ({error}); write host:port")
-        })?;
-        addresses.extend(found.take(1));
-    }
-    Ok(addresses)
 }
 
 fn now_ms() -> i64 {

@@ -62,7 +62,7 @@ pub fn start(
     let facts = &broker.facts;
     tracing::info!(
         listens = %std::net::SocketAddr::new(facts.bind_address, facts.listen_port),
-        clients_are_told = %facts.store_host,
+        clients_are_told = %facts.advertised,
         store = %facts.store_path.display(),
         shards = broker.shards,
         flush = if facts.flush_sync { "SYNC_FLUSH" } else { "ASYNC_FLUSH" },

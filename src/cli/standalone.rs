@@ -1,8 +1,12 @@
 //! `ringmq standalone`: name server and broker in one process.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    process::ExitCode,
+};
 
-use ringmq_base::config::{BrokerConfig, NamesrvConfig};
+use ringmq_base::config::{AddressList, BrokerConfig, NamesrvConfig};
 
 use super::{broker, logging, name_server, options, signals::Stop};
 
@@ -17,8 +21,8 @@ pub struct Options {
     /// Port of the broker.
     #[arg(long, value_name = "PORT")]
     listen_port: Option<u16>,
-    /// Address that clients are told; 127.0.0.1 lets only this machine in.
-    #[arg(long, value_name = "IP")]
+    /// Address or host name that clients are told; 127.0.0.1 lets only this machine in.
+    #[arg(long, value_name = "HOST")]
     advertise: Option<String>,
     /// CPUs to use, such as 0,1 or 0-3; all that the process may use if not given.
     #[arg(long, value_name = "LIST")]
@@ -32,7 +36,6 @@ pub fn run(options: Options) -> anyhow::Result<ExitCode> {
     let stop = Stop::register()?;
     let mut set = options.configuration.set;
     let port = options.namesrv_port;
-    set.push(("namesrvAddr".to_owned(), format!("127.0.0.1:{port}")));
     set.extend(options.listen_port.map(|port| ("listenPort".to_owned(), port.to_string())));
     set.extend(options.advertise.map(|ip| ("brokerIP1".to_owned(), ip)));
     set.extend(options.cores.map(|list| ("cores".to_owned(), list)));
@@ -40,11 +43,13 @@ pub fn run(options: Options) -> anyhow::Result<ExitCode> {
     let preset =
         [("storePathRootDir".to_owned(), store), ("brokerName".to_owned(), "broker-a".to_owned())];
     let file = options.configuration.file.as_deref();
-    let loaded = BrokerConfig::load_with_preset(file, &preset, &set)?;
+    let mut loaded = BrokerConfig::load_with_preset(file, &preset, &set)?;
+    let bind = loaded.config.bind_address;
+    let own = if bind.is_unspecified() { Ipv4Addr::LOCALHOST.into() } else { bind };
+    loaded.config.namesrv_addr = AddressList(vec![SocketAddr::new(own, port).to_string()]);
     if options::show(&loaded, options.configuration.print) {
         return Ok(ExitCode::SUCCESS);
     }
-    let bind = loaded.config.bind_address;
     let namesrv = namesrv_config(port, &bind.to_string(), &loaded.config)?;
     ringmq_io::gate::check(None, 1)?;
     let (namesrv, _) = name_server::start(namesrv, "--namesrv-port")?;
@@ -75,18 +80,20 @@ fn namesrv_config(port: u16, bind: &str, broker: &BrokerConfig) -> anyhow::Resul
 
 fn greet(facts: &ringmq_broker::settings::Facts, namesrv_port: u16) {
     let store = facts.store_path.canonicalize().unwrap_or_else(|_| facts.store_path.clone());
-    let ip = facts.store_host.ip();
+    let told = &facts.advertised;
+    let host = told.rsplit_once(':').map_or(told.as_str(), |(host, _)| host);
     println!("RingMQ {} serves.", env!("CARGO_PKG_VERSION"));
     println!();
-    println!("  name server       {}:{namesrv_port}", facts.bind_address);
-    println!("  broker            {}:{}", facts.bind_address, facts.listen_port);
-    println!("  clients are told  {} (--advertise IP changes it)", facts.store_host);
+    let listens = |port| SocketAddr::new(facts.bind_address, port);
+    println!("  name server       {}", listens(namesrv_port));
+    println!("  broker            {}", listens(facts.listen_port));
+    println!("  clients are told  {told} (--advertise changes it)");
     println!("  data              {}", store.display());
     let flush =
         if facts.flush_sync { "on disk (SYNC_FLUSH)" } else { "by the device (ASYNC_FLUSH)" };
     println!("  acknowledged when {flush}");
     println!();
     println!("Send a first message, from another terminal:");
-    println!("  ringmq bench both -n {ip}:{namesrv_port} -t TopicTest --duration 5");
-    println!("or with any RocketMQ client: name server address {ip}:{namesrv_port}.");
+    println!("  ringmq bench both -n {host}:{namesrv_port} -t TopicTest --duration 5");
+    println!("or with any RocketMQ client: name server address {host}:{namesrv_port}.");
 }

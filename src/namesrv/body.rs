@@ -7,6 +7,9 @@ use ringmq_remoting::{
 
 use crate::route::{DataVersion, QueueData, register::TopicEntry};
 
+/// The first byte of a zlib stream with the usual window of 32 KiB.
+const ZLIB_BEGIN: u8 = 0x78;
+
 impl From<&body::DataVersion> for DataVersion {
     fn from(version: &body::DataVersion) -> Self {
         let body::DataVersion { state_version, timestamp, counter, .. } = *version;
@@ -24,10 +27,12 @@ pub fn registration(
     if body.is_empty() {
         return Ok((DataVersion::default(), Vec::new()));
     }
+    // Brokers of RocketMQ 5 deflate and say that they do not. No JSON begins like a zlib stream.
+    let deflated = compressed || body.first() == Some(&ZLIB_BEGIN);
     let wrapper: TopicConfigSerializeWrapper = if bare {
         fastjson::from_slice(body)?
     } else {
-        RegisterBrokerBody::decode(body, compressed)?.topic_config_serialize_wrapper
+        RegisterBrokerBody::decode(body, deflated)?.topic_config_serialize_wrapper
     };
     let topics = wrapper.topic_config_table.into_iter().map(|(key, config)| {
         let data = QueueData {
@@ -118,6 +123,8 @@ mod tests {
         let (version, topics) = registration(&body.encode(true), true, false).expect("valid");
         assert_eq!(version.counter, 2);
         assert_eq!(topics, [entry("T", 8, 4, 0)], "the flag is not among the words of a topic");
+        let unsaid = registration(&body.encode(true), false, false).expect("as 5.3 sends it");
+        assert_eq!(unsaid.1, topics);
     }
 
     #[test]

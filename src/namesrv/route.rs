@@ -228,6 +228,7 @@ pub(crate) mod test {
             enable_acting_master: None,
             version: version(1),
             topics: vec![topic("t", 8), topic("u", 4)],
+            incremental: false,
             connection: ConnectionId(1),
         }
     }

@@ -7,6 +7,7 @@
 use std::cell::Cell;
 use std::io;
 
+use ringmq_base::limits::FRAME_BYTES_MAX;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::ser::{CharEscape, CompactFormatter, Formatter};
@@ -36,10 +37,83 @@ pub fn from_slice<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, BodyError> {
 /// If a map has keys that are neither texts nor numbers; our bodies have none such.
 pub fn to_vec<T: Serialize>(body: &T) -> Vec<u8> {
     let mut out = Vec::new();
+    append(&mut out, body);
+    out
+}
+
+/// Appends a body, or a part of one.
+///
+/// # Panics
+/// As [`to_vec`].
+pub fn append<T: Serialize + ?Sized>(out: &mut Vec<u8>, body: &T) {
+    OBJECT_KEY.set(false);
+    let mut serializer = serde_json::Serializer::with_formatter(out, Writer::default());
+    body.serialize(&mut serializer).expect("bodies have keys of text and go into memory");
+}
+
+/// Writes a body unless it is longer than a frame can carry. Never holds more than that.
+///
+/// # Errors
+/// How many bytes the body has.
+///
+/// # Panics
+/// As [`to_vec`].
+pub fn to_vec_for_frame<T: Serialize>(body: &T) -> Result<Vec<u8>, BodyTooLong> {
+    let mut out = Bounded { bytes: Vec::new(), length: 0 };
     OBJECT_KEY.set(false);
     let mut serializer = serde_json::Serializer::with_formatter(&mut out, Writer::default());
     body.serialize(&mut serializer).expect("bodies have keys of text and go into memory");
-    out
+    if out.length > BODY_BYTES_MAX {
+        return Err(BodyTooLong { bytes: out.length });
+    }
+    Ok(out.bytes)
+}
+
+/// Longest body of an answer: the frame's limit less room for its header.
+pub const BODY_BYTES_MAX: usize = FRAME_BYTES_MAX - 64 * 1024;
+
+/// Why a body cannot be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the answer has {bytes} bytes, but a frame carries {BODY_BYTES_MAX} at most")]
+pub struct BodyTooLong {
+    pub bytes: usize,
+}
+
+/// Counts on when it holds as much as a frame carries.
+struct Bounded {
+    bytes: Vec<u8>,
+    length: usize,
+}
+
+impl io::Write for Bounded {
+    fn write(&mut self, part: &[u8]) -> io::Result<usize> {
+        self.length += part.len();
+        if self.length <= BODY_BYTES_MAX {
+            self.bytes.extend_from_slice(part);
+        } else {
+            self.bytes = Vec::new();
+        }
+        Ok(part.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A map that is written from an iterator, so that it need not be made.
+pub struct Entries<F>(pub F);
+
+impl<F, I, K, V> Serialize for Entries<F>
+where
+    F: Fn() -> I,
+    I: IntoIterator<Item = (K, V)>,
+    K: Serialize,
+    V: Serialize,
+{
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map((self.0)())
+    }
 }
 
 /// Standard JSON that means the same. Objects as keys become strings of JSON.

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use ringmq_remoting::codes::perm;
+use ringmq_remoting::{body::TopicConfigRef, codes::perm};
 use serde::{Deserialize, Serialize};
 
 use super::refusal::Refusal;
@@ -101,6 +101,20 @@ impl Topic {
 
     pub const fn is_inherited(&self) -> bool {
         self.perm & PERM_INHERIT != 0
+    }
+
+    /// As requests and answers carry it.
+    pub fn config(&self) -> TopicConfigRef<'_> {
+        TopicConfigRef {
+            topic_name: &self.name,
+            read_queue_nums: self.read_queues,
+            write_queue_nums: self.write_queues,
+            perm: self.perm,
+            topic_filter_type: self.filter_type.name(),
+            topic_sys_flag: self.sys_flag,
+            order: self.order,
+            attributes: Some(&self.attributes).filter(|map| !map.is_empty()),
+        }
     }
 
     /// As Java's `TopicConfig.toString` prints it in remarks.

@@ -4,6 +4,7 @@ mod system;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ops::Bound,
     sync::Arc,
 };
 
@@ -116,6 +117,11 @@ impl TopicTable {
     /// All topics in the order of their names.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Topic>> {
         self.topics.values()
+    }
+
+    /// The topics from a name on, in the order of their names.
+    pub fn iter_from(&self, from: Bound<&str>) -> impl Iterator<Item = &Arc<Topic>> {
+        self.topics.range::<str, _>((from, Bound::Unbounded)).map(|(_, topic)| topic)
     }
 
     pub fn len(&self) -> usize {

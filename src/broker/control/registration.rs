@@ -1,90 +1,99 @@
 //! Registration with the name servers: one task and one lasting connection a name server, because
 //! a name server forgets a broker whose connection closes.
+//!
+//! A registration of more topics than a frame carries takes several requests, as does any with
+//! `enableSplitRegistration`. Each has a version of its own, because name servers ignore what comes
+//! with the version that they have; and each stands for itself: what a name server does not take
+//! is reported and does not keep it from the rest.
+
+mod changes;
+mod parts;
+mod session;
+#[cfg(test)]
+mod tests;
 
 use std::{
     cell::{Cell, RefCell},
-    collections::BTreeMap,
-    net::SocketAddr,
     rc::Rc,
-    sync::Arc,
     time::Duration,
 };
 
-use ringmq_base::read_buffer::ReadBuffer;
 use ringmq_io::{
-    Net, Runtime, Shares, Stream,
+    Runtime, Shares,
     signal::{Event, Notify},
 };
 use ringmq_remoting::{
-    codes::{request, response},
-    command::Header,
-    encode::{self, EncodeError},
-    frame::{self, Frame, Scan, Serialization},
+    body::{
+        DataVersion,
+        register::{Form, INCREMENTAL},
+    },
+    codes::request,
+    fastjson,
 };
-use serde_json::json;
+use ringmq_rules::meta::MetaChange;
 
 use crate::shard::{Shard, settings::Facts};
-use ringmq_rules::{meta::MetaChange, topics::Topic};
+use changes::Changes;
+use parts::{BODY_BYTES_MAX, BODY_BYTES_MIN, Part, Pending, form, next_part};
+use session::{RegisterError, Session};
 
 /// How long [`Registrar::settled`] waits for name servers that do not answer.
 const SETTLE_MAX: Duration = Duration::from_secs(3);
 /// First and longest pause before a name server that failed is tried again.
 const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
 
+/// Refused requests of one registration that are tried again by halves: enough to find three
+/// topics among as many as there can be.
+const HALVINGS_MAX: usize = 64;
+
 struct Server {
-    address: SocketAddr,
+    /// `host:port` as configured; looked up at every connect.
+    name: String,
     /// Something to register, or the end.
     wanted: Event,
     /// The change counter that this name server knows.
     known: Cell<u64>,
     connected: Cell<bool>,
+    /// The version that came with what it took last.
+    told: Cell<Option<DataVersion>>,
+    /// Requests that the last registration of all topics took.
+    requests: Cell<usize>,
+    /// Some of them were refused.
+    refused: Cell<bool>,
+    /// Largest body that it is sent: less than others if it ended the connection over one.
+    body_bytes_max: Cell<usize>,
+}
+
+impl Server {
+    fn new(name: &str) -> Server {
+        Server {
+            name: name.to_owned(),
+            wanted: Event::default(),
+            known: Cell::new(0),
+            connected: Cell::new(false),
+            told: Cell::new(None),
+            requests: Cell::new(0),
+            refused: Cell::new(false),
+            body_bytes_max: Cell::new(BODY_BYTES_MAX),
+        }
+    }
 }
 
 pub struct Registrar {
     servers: Vec<Rc<Server>>,
-    /// Counts the changes of topics.
-    changes: Cell<u64>,
-    /// Time of the data version that name servers are told, in milliseconds since 1970. It differs
-    /// after every change: a name server ignores a registration with the version that it has. That
-    /// of the table will not do, which is ahead by the changes that are not durable yet.
-    version_ms: Cell<i64>,
-    /// The last change of each topic name that changed, for incremental registration.
-    changed: RefCell<BTreeMap<Arc<str>, u64>>,
+    changes: RefCell<Changes>,
+    /// Counts versions: no two registrations of different content have the same.
+    versions: Cell<i64>,
     progress: Notify,
     stopping: Cell<bool>,
 }
 
-#[derive(Debug, thiserror::Error)]
-enum RegisterError {
-    #[error("{0}")]
-    Io(#[from] std::io::Error),
-    #[error("it closed the connection")]
-    Closed,
-    #[error("it did not answer within {0:?}")]
-    Timeout(Duration),
-    #[error("it answered with code {code}: {remark}")]
-    Refused { code: i32, remark: String },
-    #[error("its answer is malformed: {0}")]
-    Malformed(String),
-    #[error("the request to it cannot be written: {0}")]
-    Encode(#[from] EncodeError),
-}
-
 impl Registrar {
     pub fn new(facts: &Facts) -> Self {
-        let servers = facts.name_servers.iter().map(|address| {
-            Rc::new(Server {
-                address: *address,
-                wanted: Event::default(),
-                known: Cell::new(0),
-                connected: Cell::new(false),
-            })
-        });
         Registrar {
-            servers: servers.collect(),
-            changes: Cell::new(1),
-            version_ms: Cell::new(facts.boot_timestamp),
-            changed: RefCell::default(),
+            servers: facts.name_servers.iter().map(|name| Rc::new(Server::new(name))).collect(),
+            changes: RefCell::default(),
+            versions: Cell::new(0),
             progress: Notify::default(),
             stopping: Cell::new(false),
         }
@@ -92,15 +101,12 @@ impl Registrar {
 
     /// Notes a change that is durable; name servers hear of changes of topics at once.
     pub fn changed(&self, change: &MetaChange) {
-        let (name, version) = match change {
-            MetaChange::TopicPut { topic, version } => (&topic.name, version),
-            MetaChange::TopicDelete { topic, version, .. } => (topic, version),
+        let name = match change {
+            MetaChange::TopicPut { topic, .. } => &topic.name,
+            MetaChange::TopicDelete { topic, .. } => topic,
             _ => return,
         };
-        let count = self.changes.get() + 1;
-        self.changes.set(count);
-        self.version_ms.set(version.timestamp.max(self.version_ms.get() + 1));
-        self.changed.borrow_mut().insert(name.clone(), count);
+        self.changes.borrow_mut().add(name);
         for server in &self.servers {
             server.wanted.set();
         }
@@ -108,7 +114,7 @@ impl Registrar {
 
     /// Resolves when all name servers that answer know the topics as they are now.
     pub async fn settled<R: Runtime>(&self, runtime: &R) {
-        let target = self.changes.get();
+        let target = self.changes.borrow().count();
         let known = || {
             let behind =
                 |server: &Rc<Server>| server.connected.get() && server.known.get() < target;
@@ -142,6 +148,24 @@ impl Registrar {
             self.progress.wait().await;
         }
     }
+
+    /// The name server knows all changes up to `number`.
+    fn known(&self, server: &Server, number: u64) {
+        server.known.set(number);
+        server.connected.set(true);
+        // Others begin with all topics.
+        let connected = self.servers.iter().filter(|server| server.connected.get());
+        if let Some(oldest) = connected.map(|server| server.known.get()).min() {
+            self.changes.borrow_mut().forget(oldest);
+        }
+        self.progress.notify();
+    }
+
+    fn next_version(&self, now_ms: i64) -> DataVersion {
+        let counter = self.versions.get() + 1;
+        self.versions.set(counter);
+        DataVersion { state_version: 0, timestamp: now_ms, counter }
+    }
 }
 
 async fn keep_registered<R: Runtime>(shard: &Rc<Shard<R>>, server: &Server) {
@@ -156,10 +180,10 @@ async fn keep_registered<R: Runtime>(shard: &Rc<Shard<R>>, server: &Server) {
             Ok(()) => return,
             Err((error, true)) => {
                 pause = RETRY.0;
-                tracing::warn!(namesrv = %server.address, %error, "registration lost");
+                tracing::warn!(namesrv = %server.name, %error, "registration lost");
             }
             Err((error, false)) => {
-                tracing::warn!(namesrv = %server.address, %error, ?pause, "cannot register");
+                tracing::warn!(namesrv = %server.name, %error, ?pause, "cannot register");
             }
         }
         let woken = async {
@@ -178,243 +202,226 @@ async fn registered<R: Runtime>(
     shard: &Rc<Shard<R>>,
     server: &Server,
 ) -> Result<(), (RegisterError, bool)> {
-    let control = shard.control.get().expect("checked by the caller");
-    let registrar = &control.registrar;
+    let registrar = &shard.control().registrar;
+    let config = &shard.facts.config;
+    let timeout = Duration::from_millis(config.register_broker_timeout_ms);
+    let period = Duration::from_millis(config.register_name_server_period_ms);
     let mut succeeded = false;
-    let timeout = Duration::from_millis(shard.facts.config.register_broker_timeout_ms);
-    let mut session = Session::<R>::connect(shard, server.address, timeout)
-        .await
-        .map_err(|error| (error, succeeded))?;
+    let session = Session::connect(&shard.runtime, &server.name, timeout).await;
+    let mut session = session.map_err(|error| (error, succeeded))?;
     let mut full = true;
     loop {
         if registrar.stopping.get() {
-            let fields = identity(&shard.facts);
-            let _ = session.call(request::UNREGISTER_BROKER, &fields, &[]).await;
+            let _ = session.call(request::UNREGISTER_BROKER, &identity(&shard.facts), &[]).await;
             return Ok(());
         }
-        let target = registrar.changes.get();
-        let since = if full { None } else { Some(server.known.get()) };
-        let body = body(shard, since).to_string().into_bytes();
-        let mut fields = identity(&shard.facts);
-        let crc = ringmq_base::checksum::body_crc(&body).to_string();
-        let ha = format!("{}:{}", shard.facts.store_host.ip(), shard.facts.ha_port());
-        fields.extend([("haServerAddr", ha), ("compressed", "false".to_owned())]);
-        fields.push(("bodyCrc32", crc));
-        let done = session.call(request::REGISTER_BROKER, &fields, &body).await;
-        done.map_err(|error| (error, succeeded))?;
+        let target = registrar.changes.borrow().count();
+        let pending = pending(shard, server, full);
+        // On a new connection all is said: the name server may still count on the one before.
+        let mut known = false;
+        if succeeded && full && may_ask(&shard.facts, server, target) {
+            known = knows(shard, server, &mut session).await.map_err(|error| (error, succeeded))?;
+        }
+        if !known && !pending.is_empty() {
+            let said = register(shard, server, &mut session, pending).await;
+            said.map_err(|error| (error, succeeded))?;
+        }
         if !succeeded {
-            tracing::info!(namesrv = %server.address, "registered");
+            tracing::info!(namesrv = %server.name, "registered");
         }
         succeeded = true;
-        server.connected.set(true);
-        server.known.set(target);
-        registrar.progress.notify();
-        if registrar.changes.get() > target {
+        registrar.known(server, target);
+        if registrar.changes.borrow().count() > target {
             full = false;
             continue;
         }
-        let period = Duration::from_millis(shard.facts.config.register_name_server_period_ms);
-        full = session.idle(period, &server.wanted).await.map_err(|error| (error, succeeded))?;
+        let idle = session.idle(period, &server.wanted).await;
+        full = idle.map_err(|error| (error, succeeded))?;
     }
+}
+
+/// What the name server is to hear: all topics, or those that changed since it heard last.
+fn pending<R: Runtime>(shard: &Shard<R>, server: &Server, full: bool) -> Pending {
+    let control = shard.control();
+    let since = || control.registrar.changes.borrow().since(server.known.get());
+    let Some(names) = (!full).then(since).flatten() else {
+        return Pending::All { after: None };
+    };
+    let topics = &control.tables.borrow().topics;
+    let (there, gone): (Vec<_>, Vec<_>) =
+        names.into_iter().partition(|name| topics.get(name).is_some());
+    // Name servers keep what a registration does not name, unless they are told to take one of all
+    // topics for that; one of several requests they cannot take so.
+    if gone.is_empty() || server.requests.get() > 1 {
+        Pending::These { names: there.into(), from: 0 }
+    } else {
+        Pending::All { after: None }
+    }
+}
+
+/// Whether all topics are worth a question first. Source: `forceRegister`; a registration of
+/// several requests is work for both sides.
+fn may_ask(facts: &Facts, server: &Server, target: u64) -> bool {
+    let costly = !facts.config.force_register || server.requests.get() > 1;
+    costly && server.known.get() == target && !server.refused.get()
+}
+
+/// Asks the name server for the version that it has. That counts as a sign of life, too.
+async fn knows<R: Runtime>(
+    shard: &Shard<R>,
+    server: &Server,
+    session: &mut Session<R>,
+) -> Result<bool, RegisterError> {
+    let Some(told) = server.told.get() else {
+        return Ok(false);
+    };
+    let (fields, body) = (identity(&shard.facts), fastjson::to_vec(&told));
+    match session.call(request::QUERY_DATA_VERSION, &fields, &body).await {
+        Ok(answered) => {
+            let theirs = fastjson::from_slice::<DataVersion>(&answered.body);
+            Ok(answered.changed == Some(false) && theirs.is_ok_and(|theirs| theirs == told))
+        }
+        Err(RegisterError::Refused { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Sends what is pending. Fails if the name server took nothing of it, or the connection ended.
+async fn register<R: Runtime>(
+    shard: &Rc<Shard<R>>,
+    server: &Server,
+    session: &mut Session<R>,
+    mut pending: Pending,
+) -> Result<(), RegisterError> {
+    let registrar = &shard.control().registrar;
+    let of_all = pending.is_all();
+    // The same topics come with the same version: that is the sign of life that it is.
+    let unchanged = of_all && server.known.get() == registrar.changes.borrow().count();
+    let same = server.told.get().filter(|_| unchanged && !server.refused.get());
+    let form = form(&shard.facts, server.body_bytes_max.get());
+    let mut said = Said::default();
+    let mut topics_max = form.topics_max;
+    loop {
+        let version = |part: &Part| match same.filter(|_| part.last && said.requests == 0) {
+            Some(version) => version,
+            None => registrar.next_version(shard.runtime.now_ms()),
+        };
+        let begin = pending.clone();
+        let part = next_part(shard, Form { topics_max, ..form }, &mut pending, version).await;
+        if let Some((topic, why)) = &part.left_out {
+            report_left_out(server, topic, why);
+        }
+        said.requests += 1;
+        let whole = of_all && said.requests == 1 && part.last;
+        let fields = registration_fields(&shard.facts, &part, form.compressed, whole);
+        match session.call(request::REGISTER_BROKER, &fields, &part.body).await {
+            Ok(_) => {
+                said.taken += 1;
+                server.told.set(Some(part.version));
+            }
+            Err(RegisterError::Refused { .. })
+                if part.topics > 1 && said.halvings < HALVINGS_MAX =>
+            {
+                // One half after the other, to find what it is that it does not take.
+                said.halvings += 1;
+                topics_max = part.topics / 2;
+                pending = begin;
+                continue;
+            }
+            Err(error @ RegisterError::Refused { .. }) => {
+                report_refused(server, &part, &error);
+                said.refusal = Some(error);
+            }
+            Err(error) => {
+                send_less(server, &part, &error);
+                return Err(error);
+            }
+        }
+        topics_max = topics_max.saturating_mul(2).min(form.topics_max);
+        if part.last {
+            break;
+        }
+    }
+    if of_all {
+        server.requests.set(said.requests);
+    }
+    // What is refused is said again with all topics.
+    let refused = said.refusal.is_some() || (!of_all && server.refused.get());
+    server.refused.set(refused);
+    match said.refusal {
+        Some(error) if said.taken == 0 => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// How a registration went.
+#[derive(Default)]
+struct Said {
+    requests: usize,
+    taken: usize,
+    /// Requests that were refused and tried again by halves.
+    halvings: usize,
+    refusal: Option<RegisterError>,
+}
+
+fn report_left_out(server: &Server, topic: &str, why: &str) {
+    tracing::error!(
+        "topic {topic:?} is not registered with name server {}, so clients do not find it: {why}; \
+         delete it, or set compressedRegister=false if that is not the reason",
+        server.name
+    );
+}
+
+fn report_refused(server: &Server, part: &Part, error: &RegisterError) {
+    let (first, last) = part.range.as_ref().map_or(("", ""), |(first, last)| (first, last));
+    tracing::error!(
+        "name server {} refuses the registration of {} topics, {first:?} to {last:?}, in {} bytes \
+         of at most {BODY_BYTES_MAX}: {error}; clients that ask it do not find these topics until it \
+         takes them: raise the limit that it names, or delete topics",
+        server.name,
+        part.topics,
+        part.body.len()
+    );
+}
+
+/// A name server with a smaller limit for frames than others ends the connection over a large one.
+fn send_less(server: &Server, part: &Part, error: &RegisterError) {
+    if part.content_bytes <= BODY_BYTES_MIN {
+        return;
+    }
+    let less = (part.content_bytes / 2).max(BODY_BYTES_MIN);
+    server.body_bytes_max.set(less);
+    tracing::error!(
+        "name server {} did not take a registration of {} bytes: {error}; from now on it is sent at \
+         most {less} bytes at once; if it goes on, raise its com.rocketmq.remoting.frameMaxLength or \
+         registerBrokerTimeoutMills",
+        server.name,
+        part.body.len()
+    );
+}
+
+fn registration_fields(
+    facts: &Facts,
+    part: &Part,
+    compressed: bool,
+    whole: bool,
+) -> Vec<(&'static str, String)> {
+    let mut fields = identity(facts);
+    fields.push(("haServerAddr", facts.ha_address.clone()));
+    fields.push(("compressed", compressed.to_string()));
+    fields.push(("bodyCrc32", ringmq_base::checksum::body_crc(&part.body).to_string()));
+    if !whole {
+        // Tells a name server of RingMQ that it does not name all topics; others ignore it.
+        fields.push((INCREMENTAL, true.to_string()));
+    }
+    fields
 }
 
 fn identity(facts: &Facts) -> Vec<(&'static str, String)> {
     vec![
         ("brokerName", facts.config.broker_name.clone()),
-        ("brokerAddr", facts.store_host.to_string()),
+        ("brokerAddr", facts.advertised.clone()),
         ("clusterName", facts.config.broker_cluster_name.clone()),
         ("brokerId", facts.config.broker_id.to_string()),
     ]
-}
-
-/// The topics, all or those that changed after `since`. A deletion can only be told by all: name
-/// servers keep what an incremental registration does not name.
-fn body<R: Runtime>(shard: &Shard<R>, since: Option<u64>) -> serde_json::Value {
-    let control = shard.control.get().expect("checked by the caller");
-    let tables = control.tables.borrow();
-    let changed = control.registrar.changed.borrow();
-    let newer = |name: &str, since: u64| changed.get(name).is_some_and(|count| *count > since);
-    let mut since = since;
-    if let Some(count) = since {
-        let gone =
-            changed.iter().any(|(name, at)| *at > count && tables.topics.get(name).is_none());
-        // A single topic is refused by 5.x name servers from a broker that they do not know.
-        if gone {
-            since = None;
-        }
-    }
-    let permission = shard.view.borrow().permission;
-    let topics = tables.topics.iter().filter(|topic| since.is_none_or(|at| newer(&topic.name, at)));
-    let table: serde_json::Map<String, serde_json::Value> =
-        topics.map(|topic| (topic.name.to_string(), topic_config(topic, permission))).collect();
-    let version = tables.topics.version();
-    json!({
-        "topicConfigSerializeWrapper": {
-            "topicConfigTable": table,
-            "dataVersion": {
-                "timestamp": control.registrar.version_ms.get(),
-                "counter": version.counter,
-                "stateVersion": version.state_version,
-            },
-        },
-        "filterServerList": [],
-    })
-}
-
-/// brokerPermission takes bits away from all topics, as Java does when it registers.
-fn topic_config(topic: &Topic, permission: i32) -> serde_json::Value {
-    let mut config = json!({
-        "topicName": &*topic.name,
-        "readQueueNums": topic.read_queues,
-        "writeQueueNums": topic.write_queues,
-        "perm": if permission == 6 { topic.perm } else { topic.perm & permission },
-        "topicFilterType": topic.filter_type.name(),
-        "topicSysFlag": topic.sys_flag,
-        "order": topic.order,
-    });
-    if !topic.attributes.is_empty() {
-        config["attributes"] = json!(topic.attributes);
-    }
-    config
-}
-
-/// A connection to a name server with one request under way at a time.
-struct Session<R: Runtime> {
-    runtime: R,
-    stream: <R::Net as Net>::Stream,
-    buffer: ReadBuffer,
-    opaque: i32,
-    timeout: Duration,
-}
-
-impl<R: Runtime> Session<R> {
-    async fn connect(
-        shard: &Shard<R>,
-        address: SocketAddr,
-        timeout: Duration,
-    ) -> Result<Self, RegisterError> {
-        let runtime = shard.runtime.clone();
-        let connect = async { Ok(runtime.net().connect(address).await?) };
-        let stream = limited(&runtime, timeout, connect).await?;
-        Ok(Session {
-            runtime: runtime.clone(),
-            stream,
-            buffer: ReadBuffer::default(),
-            opaque: 0,
-            timeout,
-        })
-    }
-
-    async fn call(
-        &mut self,
-        code: i32,
-        fields: &[(&'static str, String)],
-        body: &[u8],
-    ) -> Result<(), RegisterError> {
-        self.opaque = self.opaque.wrapping_add(1);
-        let fields: Vec<_> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        let mut out = Vec::new();
-        encode::request(&mut out, Serialization::Json, code, self.opaque, false, &fields, body)?;
-        let (runtime, timeout) = (self.runtime.clone(), self.timeout);
-        limited(&runtime, timeout, self.exchange(&out)).await
-    }
-
-    async fn exchange(&mut self, out: &[u8]) -> Result<(), RegisterError> {
-        let mut written = 0;
-        while written < out.len() {
-            match self.stream.write(&out[written..]).await? {
-                0 => return Err(RegisterError::Closed),
-                count => written += count,
-            }
-        }
-        loop {
-            let malformed =
-                |error: &dyn std::fmt::Display| RegisterError::Malformed(error.to_string());
-            match frame::scan(self.buffer.data()).map_err(|error| malformed(&error))? {
-                Scan::Incomplete { need } => self.fill(need).await?,
-                Scan::Complete { length } => {
-                    let data = self.buffer.data().get(..length).unwrap_or_default();
-                    let frame = Frame::parse(data).map_err(|error| malformed(&error))?;
-                    let header = Header::decode(&frame).map_err(|error| malformed(&error))?;
-                    let (code, opaque) = (header.code, header.opaque);
-                    let remark = header.remark.as_deref().unwrap_or_default().to_owned();
-                    let is_answer = header.is_response() && opaque == self.opaque;
-                    self.buffer.consume(length);
-                    match (is_answer, code) {
-                        (false, _) => {}
-                        (true, response::SUCCESS) => return Ok(()),
-                        (true, code) => return Err(RegisterError::Refused { code, remark }),
-                    }
-                }
-            }
-        }
-    }
-
-    async fn fill(&mut self, need: usize) -> Result<(), RegisterError> {
-        match self.stream.read(self.buffer.space(need)).await? {
-            0 => Err(RegisterError::Closed),
-            count => {
-                self.buffer.filled(count);
-                Ok(())
-            }
-        }
-    }
-
-    /// Waits for the next registration: true after the period (a full one), false when topics
-    /// changed. An error when the name server closes the connection meanwhile.
-    async fn idle(&mut self, period: Duration, wanted: &Event) -> Result<bool, RegisterError> {
-        let runtime = self.runtime.clone();
-        let due = async {
-            runtime.sleep(period).await;
-            Ok(true)
-        };
-        let woken = async {
-            wanted.take().await;
-            Ok(false)
-        };
-        let closed = async {
-            loop {
-                self.fill(4).await?;
-            }
-        };
-        let first = futures_lite::future::or(due, woken);
-        futures_lite::future::or(first, closed).await
-    }
-}
-
-async fn limited<R: Runtime, T>(
-    runtime: &R,
-    timeout: Duration,
-    work: impl Future<Output = Result<T, RegisterError>>,
-) -> Result<T, RegisterError> {
-    let limit = async {
-        runtime.sleep(timeout).await;
-        Err(RegisterError::Timeout(timeout))
-    };
-    futures_lite::future::or(work, limit).await
-}
-
-#[cfg(test)]
-mod tests {
-    use ringmq_base::config::BrokerConfig;
-
-    use super::*;
-    use ringmq_rules::meta::DataVersion;
-
-    #[test]
-    fn every_change_of_a_topic_has_a_version_of_its_own() {
-        let set = [("brokerIP1".to_owned(), "127.0.0.1".to_owned())];
-        let config = BrokerConfig::load(None, &set).expect("sound keys").config;
-        let facts = Facts::new(config, Vec::new(), 1, 5_000).expect("sound facts");
-        let registrar = Registrar::new(&facts);
-        let mut told = vec![registrar.version_ms.get()];
-        // The same millisecond twice, and a clock that goes back.
-        for (name, now) in [("a", 6_000), ("b", 6_000), ("a", 1_000), ("c", 7_000)] {
-            let version = DataVersion { timestamp: now, ..DataVersion::default() };
-            registrar.changed(&MetaChange::TopicPut { topic: Topic::new(name, 4, 6), version });
-            told.push(registrar.version_ms.get());
-        }
-        assert_eq!(told, [5_000, 6_000, 6_001, 6_002, 7_000]);
-        assert_eq!(registrar.changes.get(), 5);
-    }
 }

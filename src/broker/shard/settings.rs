@@ -1,12 +1,12 @@
 //! What does not change while the broker runs, in the form that requests need it.
 
 use std::{
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv6Addr, SocketAddr, ToSocketAddrs},
     path::PathBuf,
     time::Duration,
 };
 
-use ringmq_base::config::{BrokerConfig, BrokerRole, FlushDiskType};
+use ringmq_base::config::{BrokerConfig, BrokerRole, FlushDiskType, address::local_address};
 
 use crate::sizes::Sizes;
 use ringmq_remoting::codes::property;
@@ -15,8 +15,13 @@ use ringmq_rules::{delay::DelayLevels, message_properties::PropertiesWriter};
 #[derive(Debug)]
 pub struct Facts {
     pub config: BrokerConfig,
-    pub name_servers: Vec<SocketAddr>,
-    /// The address that clients are told, and that is part of every offset message id.
+    /// `host:port` each.
+    pub name_servers: Vec<String>,
+    /// What clients are told: brokerIP1 as written, with the port.
+    pub advertised: String,
+    /// What slaves are told: brokerIP2 with its port.
+    pub ha_address: String,
+    /// The address that is part of every offset message id.
     pub store_host: SocketAddr,
     pub bind_address: IpAddr,
     pub listen_port: u16,
@@ -57,17 +62,11 @@ impl Facts {
     /// The error is a sentence for the operator.
     pub fn new(
         config: BrokerConfig,
-        name_servers: Vec<SocketAddr>,
+        name_servers: Vec<String>,
         shards: usize,
         boot_timestamp: i64,
     ) -> Result<Facts, String> {
         refuse_unserved(&config)?;
-        let ip: IpAddr = config.broker_ip1.parse().map_err(|_| {
-            format!(
-                "brokerIP1 = {:?} is not an IP address; set it to the address that clients reach",
-                config.broker_ip1
-            )
-        })?;
         let delay_levels = DelayLevels::parse(&config.message_delay_level)
             .map_err(|error| format!("messageDelayLevel: {error}"))?;
         let mut cluster_property = Vec::new();
@@ -76,7 +75,9 @@ impl Facts {
             .map_err(|error| format!("brokerClusterName: {error}"))?;
         Ok(Facts {
             name_servers,
-            store_host: SocketAddr::new(ip, config.listen_port),
+            advertised: host_and_port(&config.broker_ip1, config.listen_port),
+            ha_address: host_and_port(&config.broker_ip2, ha_port(&config)),
+            store_host: SocketAddr::new(store_ip(&config.broker_ip1), config.listen_port),
             bind_address: config.bind_address,
             listen_port: config.listen_port,
             region: config.region_id.clone(),
@@ -107,14 +108,6 @@ impl Facts {
         })
     }
 
-    /// The port for slaves.
-    pub fn ha_port(&self) -> u16 {
-        match self.config.ha_listen_port {
-            0 => self.listen_port.saturating_add(1),
-            port => port,
-        }
-    }
-
     /// The port for clients with the VIP channel on, and for Java slaves.
     pub fn vip_port(&self) -> Option<u16> {
         let port = self.listen_port.checked_sub(2).filter(|port| *port > 0);
@@ -139,6 +132,42 @@ fn refuse_unserved(config: &BrokerConfig) -> Result<(), String> {
     }
 }
 
+/// The port for slaves.
+fn ha_port(config: &BrokerConfig) -> u16 {
+    match config.ha_listen_port {
+        0 => config.listen_port.saturating_add(1),
+        port => port,
+    }
+}
+
+/// An IPv6 address stands in brackets, or nobody could tell its port from it.
+fn host_and_port(host: &str, port: u16) -> String {
+    match host.parse::<Ipv6Addr>() {
+        Ok(address) => SocketAddr::new(address.into(), port).to_string(),
+        Err(_) => format!("{host}:{port}"),
+    }
+}
+
+/// The address behind brokerIP1 as of now, for ids of messages, which have no place for names.
+fn store_ip(host: &str) -> IpAddr {
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    if let Ok(address) = bare.parse() {
+        return address;
+    }
+    let found = (host, 0).to_socket_addrs().map(|mut found| found.next());
+    match found {
+        Ok(Some(found)) => found.ip().to_canonical(),
+        Ok(None) | Err(_) => {
+            let own = local_address();
+            tracing::warn!(
+                "brokerIP1 = {host:?} stands for no address that is known here: clients are told \
+                 the name all the same, ids of messages have {own}; set it to what clients reach"
+            );
+            own
+        }
+    }
+}
+
 fn limit(bytes: u64) -> usize {
     usize::try_from(bytes).unwrap_or(usize::MAX)
 }
@@ -149,4 +178,33 @@ fn memory_bytes() -> u64 {
     let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
     let kib = line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
     kib.map_or(1 << 30, |kib| kib.saturating_mul(1024))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts(keys: &[(&str, &str)]) -> Facts {
+        let set: Vec<_> =
+            keys.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let config = BrokerConfig::load(None, &set).expect("sound keys").config;
+        Facts::new(config, Vec::new(), 1, 0).expect("sound facts")
+    }
+
+    /// D10: a name is announced as written, and message ids have the address behind it.
+    #[test]
+    fn clients_are_told_what_brokerip1_says() {
+        let local = facts(&[("brokerIP1", "localhost"), ("brokerIP2", "10.1.1.1")]);
+        assert_eq!(local.advertised, "localhost:10911");
+        assert!(local.store_host.ip().is_loopback());
+        assert_eq!(local.ha_address, "10.1.1.1:10912");
+        for ip in ["::1", "[::1]"] {
+            let facts = facts(&[("brokerIP1", ip), ("listenPort", "4000")]);
+            assert_eq!(facts.advertised, "[::1]:4000");
+            assert_eq!(facts.store_host.to_string(), "[::1]:4000");
+        }
+        let unknown = facts(&[("brokerIP1", "no-such-host.invalid")]);
+        assert_eq!(unknown.advertised, "no-such-host.invalid:10911");
+        assert_eq!(unknown.store_host.ip(), local_address());
+    }
 }

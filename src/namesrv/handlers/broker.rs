@@ -2,7 +2,7 @@
 
 use ringmq_base::checksum::body_crc;
 use ringmq_io::Disk;
-use ringmq_remoting::codes::response;
+use ringmq_remoting::{body::register::INCREMENTAL, codes::response, fastjson::BODY_BYTES_MAX};
 
 use super::NameServer;
 use crate::{
@@ -38,6 +38,7 @@ impl<D: Disk> NameServer<D> {
             enable_acting_master: request.boolean("enableActingMaster"),
             version,
             topics,
+            incremental: request.boolean(INCREMENTAL).unwrap_or(false),
             connection: request.peer.connection,
         };
         let registered = self.table().borrow_mut().register(&registration, request.now_ms);
@@ -60,7 +61,17 @@ impl<D: Disk> NameServer<D> {
         let kv = self.kv.table();
         let order = kv.namespace(ORDER_TOPIC_NAMESPACE);
         if let Some(order) = order.filter(|_| self.config().return_order_topic_config_to_broker) {
-            answer.body = json::kv_table(order).into_bytes();
+            let body = json::kv_table(order).into_bytes();
+            if body.len() <= BODY_BYTES_MAX {
+                answer.body = body;
+            } else {
+                // The broker is registered all the same.
+                tracing::warn!(
+                    "brokers are not told the entries of {ORDER_TOPIC_NAMESPACE}: they have {} \
+                     bytes, but a frame carries {BODY_BYTES_MAX}; delete some",
+                    body.len()
+                );
+            }
         }
         answer
     }

@@ -116,14 +116,15 @@ fn no_path_address_or_security_switch_can_be_set_by_request() {
 #[test]
 fn switches_can_be_set_all_or_none_and_read_back() {
     let asked = Asked::new(NamesrvConfig::default());
-    let bad = b"orderMessageEnable=true\nwaitSecondsForService=9999999\n";
+    let bad = b"orderMessageEnable=true\nwaitSecondsForService=soon\n";
     let answer = asked.ask(request::UPDATE_NAMESRV_CONFIG, &[], bad);
     assert_eq!(answer.code, response::SYSTEM_ERROR);
     assert!(answer.remark.expect("teaches").contains("0 to 3600"));
     assert!(!asked.server.config().order_message_enable);
-    let good = b"orderMessageEnable=true\nsupportActingMaster=true\n";
+    let good = b"orderMessageEnable=true\nsupportActingMaster=true\nwaitSecondsForService=9999\n";
     assert_eq!(asked.ask(request::UPDATE_NAMESRV_CONFIG, &[], good), Answer::success());
     assert!(asked.server.table().borrow().rules.support_acting_master);
+    assert_eq!(asked.server.config().wait_seconds_for_service, 3_600, "the most there is");
     let answer = asked.ask(request::GET_NAMESRV_CONFIG, &[], b"");
     assert!(text(&answer).contains("orderMessageEnable=true\n"));
     assert_eq!(text(&answer).lines().count(), NamesrvConfig::KEYS.len());

@@ -33,6 +33,8 @@ pub struct Registration {
     pub enable_acting_master: Option<bool>,
     pub version: DataVersion,
     pub topics: Vec<TopicEntry>,
+    /// RingMQ says so if these are not all topics of the broker.
+    pub incremental: bool,
     pub connection: ConnectionId,
 }
 
@@ -208,7 +210,7 @@ impl RouteTable {
     ) -> Vec<String> {
         let broker = registration.broker_name.as_str();
         // One topic is the report of a change rather than all that there is.
-        let full = registration.topics.len() != 1;
+        let full = registration.topics.len() != 1 && !registration.incremental;
         if self.rules.delete_topic_with_broker_registration && changed && full {
             let named: BTreeSet<&str> =
                 registration.topics.iter().map(|entry| entry.topic.as_str()).collect();

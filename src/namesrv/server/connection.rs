@@ -2,12 +2,13 @@
 
 use std::io;
 
-use ringmq_base::{limits::FRAME_BYTES_MAX, read_buffer::ReadBuffer};
+use ringmq_base::read_buffer::ReadBuffer;
 use ringmq_io::{Runtime, Stream};
 use ringmq_remoting::{
     codes::response,
     command::{Header, HeaderError},
     encode::EncodeError,
+    fastjson::BODY_BYTES_MAX,
     frame::{self, Frame, FrameError, Scan},
 };
 
@@ -16,8 +17,6 @@ use crate::answer::{Answer, Peer, Request};
 
 /// Answers that are gathered before they are written.
 const OUTPUT_BYTES: usize = 256 * 1024;
-/// Longest body of an answer: the frame's limit less room for its header.
-const BODY_BYTES_MAX: usize = FRAME_BYTES_MAX - 64 * 1024;
 
 /// Why a connection ended.
 #[derive(Debug, thiserror::Error)]

@@ -8,6 +8,8 @@
 //! A topic as text is `name readQueues writeQueues perm filterType` with spaces between, and in
 //! RocketMQ 5 the attributes as JSON behind, when there are any.
 
+mod writer;
+
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 
@@ -16,8 +18,13 @@ use flate2::read::ZlibDecoder;
 use flate2::write::ZlibEncoder;
 use serde::{Deserialize, Serialize};
 
-use super::{DataVersion, TopicConfig, TopicConfigSerializeWrapper};
+pub use self::writer::{Added, Finishing, Form, RegisterBodyWriter};
+use super::{DataVersion, TopicConfig, TopicConfigRef, TopicConfigSerializeWrapper};
 use crate::fastjson::{self, BodyError};
+
+/// A field of the request, known to RingMQ only: `true` if its body does not name all topics of
+/// the broker.
+pub const INCREMENTAL: &str = "incremental";
 
 /// Most bytes that a compressed body may grow to: some 500,000 topics.
 pub const DECOMPRESSED_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -123,6 +130,16 @@ fn take<'a>(rest: &mut &'a [u8], field: &'static str) -> Result<&'a [u8], Regist
     let (part, behind) = rest.split_at_checked(length).ok_or(RegisterError::Short { field })?;
     *rest = behind;
     Ok(part)
+}
+
+impl TopicConfigRef<'_> {
+    /// The text of a topic in compressed bodies, as RocketMQ 4.9 and 5.x read it: without the
+    /// attributes, for which 4.9 has no place and no name server has a use.
+    pub fn to_text(&self) -> String {
+        let TopicConfigRef { topic_name, read_queue_nums, write_queue_nums, perm, .. } = self;
+        let filter_type = self.topic_filter_type;
+        format!("{topic_name} {read_queue_nums} {write_queue_nums} {perm} {filter_type}")
+    }
 }
 
 impl TopicConfig {

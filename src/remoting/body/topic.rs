@@ -32,6 +32,21 @@ pub struct TopicConfig {
     pub attributes: Option<BTreeMap<String, String>>,
 }
 
+/// [`TopicConfig`] with borrowed texts, to write tables of many topics from.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TopicConfigRef<'a> {
+    pub topic_name: &'a str,
+    pub read_queue_nums: i32,
+    pub write_queue_nums: i32,
+    pub perm: i32,
+    pub topic_filter_type: &'a str,
+    pub topic_sys_flag: i32,
+    pub order: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attributes: Option<&'a BTreeMap<String, String>>,
+}
+
 impl Default for TopicConfig {
     /// As Java has it.
     fn default() -> Self {

@@ -9,11 +9,11 @@ use std::{collections::BTreeMap, rc::Rc, sync::Arc};
 use ringmq_io::Runtime;
 use ringmq_remoting::{
     body::{
-        Connection, ConsumeStats, ConsumerConnection, GroupList, OffsetWrapper, ProducerConnection,
-        SubscriptionData, SubscriptionGroupConfig, SubscriptionGroupWrapper, TopicList,
+        Connection, ConsumeStats, ConsumerConnection, DataVersion, GroupList, OffsetWrapper,
+        ProducerConnection, SubscriptionData, SubscriptionGroupConfig, TopicList,
     },
     codes::response,
-    fastjson,
+    fastjson::{self, Entries},
     headers::admin::{
         DeleteSubscriptionGroupRequestHeader, GetConsumeStatsRequestHeader,
         GetConsumerConnectionListRequestHeader, GetProducerConnectionListRequestHeader,
@@ -21,7 +21,7 @@ use ringmq_remoting::{
     },
 };
 
-use super::topic::version;
+use super::topic::{long_body, version};
 use crate::{
     messages::ask::{Answer, Ask},
     requests::{Handled, Request, Response},
@@ -33,6 +33,7 @@ use ringmq_rules::{
     meta::MetaChange,
     refusal::Refusal,
 };
+use serde::Serialize;
 
 pub async fn update<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) -> Handled {
     let config: SubscriptionGroupConfig = fastjson::from_slice(request.body)?;
@@ -73,13 +74,20 @@ pub async fn delete<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) -> 
 pub async fn all<R: Runtime>(shard: &Rc<Shard<R>>, _: &Request<'_>) -> Handled {
     let control = shard.control();
     let groups = &control.tables.borrow().groups;
-    let table = groups.iter().map(|group| (group.name.to_string(), config(group)));
-    let wrapper = SubscriptionGroupWrapper {
-        subscription_group_table: table.collect(),
+    let table = || groups.iter().map(|group| (&*group.name, config(group)));
+    let body = AllGroups {
+        subscription_group_table: Entries(table),
         data_version: version(groups.version()),
-        ..SubscriptionGroupWrapper::default()
     };
-    Ok(Response::with_body(fastjson::to_vec(&wrapper)))
+    long_body(&body, "delete unused groups")
+}
+
+/// [`ringmq_remoting::body::SubscriptionGroupWrapper`], written from the table.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct AllGroups<T> {
+    subscription_group_table: T,
+    data_version: DataVersion,
 }
 
 fn config(group: &Group) -> SubscriptionGroupConfig {
@@ -129,7 +137,7 @@ pub async fn consumer_connections<R: Runtime>(
         message_model: Some(subscriptions.message_model.name().to_owned()),
         consume_from_where: Some(subscriptions.consume_from_where.name().to_owned()),
     };
-    Ok(Response::with_body(fastjson::to_vec(&body)))
+    long_body(&body, "ask for less, such as one topic or one group")
 }
 
 fn subscription(one: &Subscription) -> SubscriptionData {
@@ -156,7 +164,7 @@ pub async fn producer_connections<R: Runtime>(
     if connection_set.is_empty() {
         return Err(Refusal::system_error(format!("the producer group[{group}] not exist")));
     }
-    Ok(Response::with_body(fastjson::to_vec(&ProducerConnection { connection_set })))
+    long_body(&ProducerConnection { connection_set }, "spread its producers over more groups")
 }
 
 type Offsets = (Arc<str>, Arc<str>, Vec<(i32, i64)>);
@@ -189,7 +197,7 @@ pub async fn consumers_of_topic<R: Runtime>(
     body.group_list.extend(stored.map(|(_, group, _)| group.to_string()));
     let clients = &shard.control().tables.borrow().clients;
     body.group_list.extend(clients.groups_of_topic(&wanted).map(|group| group.to_string()));
-    Ok(Response::with_body(fastjson::to_vec(&body)))
+    long_body(&body, "ask for less, such as one topic or one group")
 }
 
 /// The topics in which a group has offsets.
@@ -198,7 +206,7 @@ pub async fn topics_of_group<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request
     let stored = offsets(shard, Some(&group)).await;
     let mut body = TopicList::default();
     body.topic_list.extend(stored.into_iter().map(|(topic, ..)| topic.to_string()));
-    Ok(Response::with_body(fastjson::to_vec(&body)))
+    long_body(&body, "ask for less, such as one topic or one group")
 }
 
 /// How far a group is in its topics, or in one of them.
@@ -241,5 +249,5 @@ pub async fn consume_stats<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'
             body.offset_table.insert(key, wrapper);
         }
     }
-    Ok(Response::with_body(fastjson::to_vec(&body)))
+    long_body(&body, "ask for less, such as one topic or one group")
 }

@@ -6,11 +6,8 @@ use std::{rc::Rc, sync::Arc};
 
 use ringmq_io::Runtime;
 use ringmq_remoting::{
-    body::{
-        DataVersion, MessageQueue, TopicConfig, TopicConfigSerializeWrapper, TopicList,
-        TopicOffset, TopicStatsTable,
-    },
-    fastjson,
+    body::{DataVersion, MessageQueue, TopicList, TopicOffset, TopicStatsTable},
+    fastjson::{self, Entries},
     headers::admin::{CreateTopicRequestHeader, TopicRequestHeader},
 };
 
@@ -23,8 +20,9 @@ use ringmq_rules::{
     meta::{self, MetaChange},
     refusal::Refusal,
     send_check::unknown_topic,
-    topics::{Topic, TopicFilterType, TopicUpdate},
+    topics::{TopicFilterType, TopicUpdate},
 };
+use serde::Serialize;
 
 pub async fn update<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) -> Handled {
     let header = CreateTopicRequestHeader::decode(&request.header.fields)?;
@@ -66,18 +64,32 @@ pub async fn delete<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) -> 
 pub async fn all<R: Runtime>(shard: &Rc<Shard<R>>, _: &Request<'_>) -> Handled {
     let control = shard.control();
     let topics = &control.tables.borrow().topics;
-    let table = topics.iter().map(|topic| (topic.name.to_string(), config(topic)));
-    let wrapper = TopicConfigSerializeWrapper {
-        topic_config_table: table.collect(),
-        data_version: version(topics.version()),
-    };
-    Ok(Response::with_body(fastjson::to_vec(&wrapper)))
+    let table = || topics.iter().map(|topic| (&*topic.name, topic.config()));
+    let body =
+        AllTopics { topic_config_table: Entries(table), data_version: version(topics.version()) };
+    long_body(&body, "delete unused topics, or ask for single ones (GET_TOPIC_CONFIG)")
+}
+
+/// [`ringmq_remoting::body::TopicConfigSerializeWrapper`], written from the table.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct AllTopics<T> {
+    topic_config_table: T,
+    data_version: DataVersion,
+}
+
+/// An answer that grows with the broker's tables.
+pub fn long_body(body: &impl Serialize, remedy: &str) -> Handled {
+    match fastjson::to_vec_for_frame(body) {
+        Ok(body) => Ok(Response::with_body(body)),
+        Err(error) => Err(Refusal::system_error(format!("{error}: {remedy}"))),
+    }
 }
 
 pub async fn one<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) -> Handled {
     let header = TopicRequestHeader::decode(&request.header.fields)?;
     let topic = shard.topic(&header.topic).ok_or_else(|| unknown_topic(&header.topic))?;
-    Ok(Response::with_body(fastjson::to_vec(&config(&topic.topic))))
+    Ok(Response::with_body(fastjson::to_vec(&topic.topic.config())))
 }
 
 pub async fn stats<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) -> Handled {
@@ -93,7 +105,7 @@ pub async fn stats<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) -> H
         };
         body.offset_table.insert(key, offset);
     }
-    Ok(Response::with_body(fastjson::to_vec(&body)))
+    long_body(&body, "ask for less")
 }
 
 pub async fn system_list<R: Runtime>(shard: &Rc<Shard<R>>, _: &Request<'_>) -> Handled {
@@ -101,20 +113,7 @@ pub async fn system_list<R: Runtime>(shard: &Rc<Shard<R>>, _: &Request<'_>) -> H
     let tables = control.tables.borrow();
     let names = tables.topics.system_topics().into_iter().map(str::to_owned);
     let body = TopicList { topic_list: names.collect(), ..TopicList::default() };
-    Ok(Response::with_body(fastjson::to_vec(&body)))
-}
-
-fn config(topic: &Topic) -> TopicConfig {
-    TopicConfig {
-        topic_name: topic.name.to_string(),
-        read_queue_nums: topic.read_queues,
-        write_queue_nums: topic.write_queues,
-        perm: topic.perm,
-        topic_filter_type: topic.filter_type.name().to_owned(),
-        topic_sys_flag: topic.sys_flag,
-        order: topic.order,
-        attributes: (!topic.attributes.is_empty()).then(|| topic.attributes.clone()),
-    }
+    long_body(&body, "ask for less")
 }
 
 pub fn version(version: meta::DataVersion) -> DataVersion {
