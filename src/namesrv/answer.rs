@@ -36,6 +36,11 @@ impl<'a> Request<'a> {
         self.header.fields.get(name).filter(|value| !value.is_empty())
     }
 
+    /// A field that may be empty, for names of which Java takes any.
+    pub fn text(&self, name: &str) -> Option<&'a str> {
+        self.header.fields.get(name)
+    }
+
     /// A field that must be there.
     pub fn required(&self, name: &'static str) -> Result<&'a str, Answer> {
         self.field(name).ok_or_else(|| {

@@ -108,7 +108,7 @@ impl<D: Disk> NameServer<D> {
         match request.header.code {
             request::GET_ROUTEINFO_BY_TOPIC => self.get_route_info(request),
             request::GET_BROKER_CLUSTER_INFO => Ok(self.get_cluster_info(request)),
-            request::GET_BROKER_MEMBER_GROUP => self.get_member_group(request),
+            request::GET_BROKER_MEMBER_GROUP => Ok(self.get_member_group(request)),
             request::REGISTER_BROKER => self.register_broker(request),
             request::UNREGISTER_BROKER => self.unregister_broker(request),
             request::QUERY_DATA_VERSION => self.query_data_version(request),

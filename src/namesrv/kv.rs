@@ -22,7 +22,7 @@ type Namespaces = BTreeMap<String, BTreeMap<String, String>>;
 /// Why an entry is refused. `Display` is the remark of the answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KvError {
-    #[error("the {what} has {bytes} bytes; 1 to {limit} are allowed")]
+    #[error("the {what} has {bytes} bytes; at most {limit} are allowed")]
     Key { what: &'static str, bytes: usize, limit: usize },
     #[error("the value has {bytes} bytes; at most {VALUE_BYTES_MAX} are allowed")]
     Value { bytes: usize },
@@ -56,51 +56,53 @@ impl KvTable {
         self.namespaces.get(namespace)?.get(key).map(String::as_str)
     }
 
-    /// All entries of a namespace; `None` if it has none.
+    /// All entries of a namespace; `None` if it never had one.
     pub fn namespace(&self, namespace: &str) -> Option<&BTreeMap<String, String>> {
-        self.namespaces.get(namespace).filter(|entries| !entries.is_empty())
+        self.namespaces.get(namespace)
     }
 
+    /// Sets an entry. Without a value it is unset, as in Java, and its namespace is there.
     pub fn put(
         &mut self,
         namespace: &str,
         key: &str,
-        value: &str,
+        value: Option<&str>,
         limit: usize,
     ) -> Result<(), KvError> {
         for (what, text) in [("namespace", namespace), ("key", key)] {
             let bytes = text.len();
-            if bytes == 0 || bytes > KEY_BYTES_MAX {
+            if bytes > KEY_BYTES_MAX {
                 return Err(KvError::Key { what, bytes, limit: KEY_BYTES_MAX });
             }
         }
-        if value.len() > VALUE_BYTES_MAX {
-            return Err(KvError::Value { bytes: value.len() });
+        let bytes = value.map_or(0, str::len);
+        if bytes > VALUE_BYTES_MAX {
+            return Err(KvError::Value { bytes });
         }
-        let known = self.get(namespace, key).is_some();
+        let known = match value {
+            Some(_) => self.get(namespace, key).is_some(),
+            None => self.namespaces.contains_key(namespace),
+        };
         if !known && self.len() >= limit {
             return Err(KvError::Full { limit });
         }
         let entries = self.namespaces.entry(namespace.to_owned()).or_default();
-        entries.insert(key.to_owned(), value.to_owned());
+        match value {
+            Some(value) => drop(entries.insert(key.to_owned(), value.to_owned())),
+            None => drop(entries.remove(key)),
+        }
         Ok(())
     }
 
-    /// False if there was no such entry.
+    /// False if there was no such entry. The namespace stays, as in Java.
     pub fn delete(&mut self, namespace: &str, key: &str) -> bool {
-        let Some(entries) = self.namespaces.get_mut(namespace) else {
-            return false;
-        };
-        let removed = entries.remove(key).is_some();
-        if entries.is_empty() {
-            self.namespaces.remove(namespace);
-        }
-        removed
+        let entries = self.namespaces.get_mut(namespace);
+        entries.is_some_and(|entries| entries.remove(key).is_some())
     }
 
-    /// Number of entries.
+    /// Number of entries; a namespace without any counts as one.
     pub fn len(&self) -> usize {
-        self.namespaces.values().map(BTreeMap::len).sum()
+        self.namespaces.values().map(|entries| entries.len().max(1)).sum()
     }
 
     pub fn is_empty(&self) -> bool {
@@ -124,14 +126,12 @@ impl KvTable {
         let loaded: Loaded = fastjson::from_slice(text).map_err(|error| error.to_string())?;
         let mut table = KvTable::default();
         for (namespace, entries) in loaded.config_table {
-            for (key, value) in entries {
-                let value = match value {
-                    serde_json::Value::Null => continue,
-                    serde_json::Value::String(text) => text,
-                    other => other.to_string(),
-                };
-                table.namespaces.entry(namespace.clone()).or_default().insert(key, value);
-            }
+            let texts = entries.into_iter().filter_map(|(key, value)| match value {
+                serde_json::Value::Null => None,
+                serde_json::Value::String(text) => Some((key, text)),
+                other => Some((key, other.to_string())),
+            });
+            table.namespaces.insert(namespace, texts.collect());
         }
         Ok(table)
     }
@@ -144,18 +144,32 @@ mod tests {
     #[test]
     fn entries_are_put_replaced_and_deleted() {
         let mut table = KvTable::default();
-        assert_eq!(table.put("n", "k", "1", 2), Ok(()));
-        assert_eq!(table.put("n", "k", "2", 2), Ok(()));
-        assert_eq!(table.put("m", "k", "", 2), Ok(()));
-        assert_eq!(table.put("m", "l", "", 2), Err(KvError::Full { limit: 2 }));
+        assert_eq!(table.put("n", "k", Some("1"), 2), Ok(()));
+        assert_eq!(table.put("n", "k", Some("2"), 2), Ok(()));
+        assert_eq!(table.put("m", "k", Some(""), 2), Ok(()));
+        assert_eq!(table.put("m", "l", Some(""), 2), Err(KvError::Full { limit: 2 }));
         assert_eq!(table.get("n", "k"), Some("2"));
-        assert!(table.put("", "k", "", 9).is_err());
-        assert!(table.put("n", &"k".repeat(256), "", 9).is_err());
-        assert!(table.put("n", "k", &"v".repeat(VALUE_BYTES_MAX + 1), 9).is_err());
+        assert!(table.put("n", &"k".repeat(256), Some(""), 9).is_err());
+        assert!(table.put("n", "k", Some(&"v".repeat(VALUE_BYTES_MAX + 1)), 9).is_err());
         assert!(table.delete("m", "k"));
         assert!(!table.delete("m", "k"));
-        assert!(table.namespace("m").is_none());
-        assert_eq!(table.len(), 1);
+        assert!(table.namespace("m").is_some_and(BTreeMap::is_empty), "emptied, not gone");
+        assert!(table.namespace("x").is_none());
+        assert_eq!(table.len(), 2);
+    }
+
+    /// D11: as a name server of RocketMQ 4.9.7 answers it.
+    #[test]
+    fn a_put_without_value_unsets_the_entry_and_makes_the_namespace() {
+        let mut table = KvTable::default();
+        assert_eq!(table.put("n", "k", None, 1), Ok(()));
+        assert_eq!(table.get("n", "k"), None);
+        assert!(table.namespace("n").is_some_and(BTreeMap::is_empty));
+        assert_eq!(table.put("m", "k", None, 1), Err(KvError::Full { limit: 1 }));
+        assert_eq!(table.put("", "", Some("v"), 2), Ok(()), "names may be empty");
+        assert_eq!(table.put("", "", None, 2), Ok(()));
+        assert_eq!(table.get("", ""), None);
+        assert_eq!(KvTable::from_json(table.to_json().as_bytes()), Ok(table));
     }
 
     #[test]
@@ -173,7 +187,7 @@ mod tests {
     #[test]
     fn whatever_is_put_reads_back() {
         let mut table = KvTable::default();
-        table.put("a\"b", "c\\\n", "\u{e9}\u{1F600}\0", 9).expect("fits");
+        table.put("a\"b", "c\\\n", Some("\u{e9}\u{1F600}\0"), 9).expect("fits");
         assert_eq!(KvTable::from_json(table.to_json().as_bytes()), Ok(table));
     }
 }

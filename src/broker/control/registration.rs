@@ -376,8 +376,8 @@ fn report_refused(server: &Server, part: &Part, error: &RegisterError) {
     let (first, last) = part.range.as_ref().map_or(("", ""), |(first, last)| (first, last));
     tracing::error!(
         "name server {} refuses the registration of {} topics, {first:?} to {last:?}, in {} bytes \
-         of at most {BODY_BYTES_MAX}: {error}; clients that ask it do not find these topics until it \
-         takes them: raise the limit that it names, or delete topics",
+         of at most {BODY_BYTES_MAX}: {error}; clients that ask it do not find these topics until \
+         it takes them: raise the limit that it names, or delete topics",
         server.name,
         part.topics,
         part.body.len()
@@ -392,9 +392,9 @@ fn send_less(server: &Server, part: &Part, error: &RegisterError) {
     let less = (part.content_bytes / 2).max(BODY_BYTES_MIN);
     server.body_bytes_max.set(less);
     tracing::error!(
-        "name server {} did not take a registration of {} bytes: {error}; from now on it is sent at \
-         most {less} bytes at once; if it goes on, raise its com.rocketmq.remoting.frameMaxLength or \
-         registerBrokerTimeoutMills",
+        "name server {} did not take a registration of {} bytes: {error}; from now on it is sent \
+         at most {less} bytes at once; if it goes on, raise its \
+         com.rocketmq.remoting.frameMaxLength or registerBrokerTimeoutMills",
         server.name,
         part.body.len()
     );

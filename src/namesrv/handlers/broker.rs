@@ -77,9 +77,10 @@ impl<D: Disk> NameServer<D> {
     }
 
     pub(super) fn unregister_broker(&self, request: &Request<'_>) -> Result<Answer, Answer> {
-        let cluster = request.required("clusterName")?;
-        let name = request.required("brokerName")?;
-        let address = request.required("brokerAddr")?;
+        // Of what names no broker there is nothing to undo.
+        let field = |name| request.field(name).unwrap_or_default();
+        let (cluster, name) = (field("clusterName"), field("brokerName"));
+        let address = field("brokerAddr");
         if self.table().borrow_mut().unregister(cluster, name, address) {
             tracing::info!("broker {name} {address} of cluster {cluster} has unregistered");
         }
@@ -87,8 +88,8 @@ impl<D: Disk> NameServer<D> {
     }
 
     pub(super) fn query_data_version(&self, request: &Request<'_>) -> Result<Answer, Answer> {
-        let cluster = request.required("clusterName")?;
-        let address = request.required("brokerAddr")?;
+        let cluster = request.field("clusterName").unwrap_or_default();
+        let address = request.field("brokerAddr").unwrap_or_default();
         let version = body::data_version(request.body);
         let mut table = self.table().borrow_mut();
         table.heard(cluster, address, request.now_ms);

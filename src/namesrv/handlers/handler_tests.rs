@@ -223,3 +223,43 @@ fn single_topics_come_and_go() {
     let added = asked.ask(request::ADD_WRITE_PERM_OF_BROKER, &[("brokerName", "b")], b"");
     assert_eq!(added.fields, [("addTopicCount", "2".to_owned())]);
 }
+
+/// D11: what a name server of RocketMQ 4.9.7 answers when names are missing.
+#[test]
+fn missing_names_are_names_that_nobody_knows() {
+    let asked = Asked::with_brokers(NamesrvConfig::default());
+    let remark = |code, fields: &[(&str, &str)], expected: i32| {
+        let answer = asked.ask(code, fields, b"");
+        assert_eq!(answer.code, expected, "{code} {:?}", answer.remark);
+        answer.remark.unwrap_or_default()
+    };
+    let no_item = "No config item, Namespace: null";
+    assert_eq!(remark(101, &[], 22), format!("{no_item} Key: null"));
+    assert_eq!(remark(101, &[("namespace", "n")], 22), "No config item, Namespace: n Key: null");
+    assert_eq!(remark(219, &[], 22), no_item);
+    assert_eq!(remark(100, &[("key", "k"), ("value", "v")], 1), "namespace or key is null");
+    assert!(remark(105, &[], 17).contains("for the topic: null"));
+    for code in [102, 104, 216, 224, 901] {
+        assert_eq!(remark(code, &[], 0), "");
+    }
+    for (code, field) in [(205, "wipeTopicCount"), (327, "addTopicCount"), (322, "changed")] {
+        let answer = asked.ask(code, &[], b"{}");
+        assert_eq!((answer.code, answer.fields[0].0), (0, field));
+    }
+    assert_eq!(asked.server.table().borrow().sizes().2, 2, "both brokers are still there");
+}
+
+/// D11: the key-value table as a name server of RocketMQ 4.9.7 answers for it.
+#[test]
+fn a_namespace_stays_when_it_is_emptied_and_a_put_without_value_makes_one() {
+    let asked = Asked::new(NamesrvConfig::default());
+    let entry = [("namespace", "n"), ("key", "k"), ("value", "v")];
+    assert_eq!(asked.ask(219, &entry[..1], b"").code, response::QUERY_NOT_FOUND);
+    assert_eq!(asked.ask(100, &entry[..2], b""), Answer::success());
+    assert_eq!(asked.ask(101, &entry[..2], b"").code, response::QUERY_NOT_FOUND);
+    assert_eq!(text(&asked.ask(219, &entry[..1], b"")), r#"{"table":{}}"#);
+    assert_eq!(asked.ask(100, &entry, b""), Answer::success());
+    assert_eq!(text(&asked.ask(219, &entry[..1], b"")), r#"{"table":{"k":"v"}}"#);
+    assert_eq!(asked.ask(102, &entry[..2], b""), Answer::success());
+    assert_eq!(text(&asked.ask(219, &entry[..1], b"")), r#"{"table":{}}"#);
+}

@@ -12,14 +12,16 @@ use crate::{
 
 impl<D: Disk> NameServer<D> {
     pub(super) fn get_route_info(&self, request: &Request<'_>) -> Result<Answer, Answer> {
-        let topic = request.required("topic")?;
+        let topic = request.field("topic");
         let config = self.config();
         let waited = request.now_ms >= config.wait_seconds_for_service.saturating_mul(1_000);
         if config.need_wait_for_service && !waited {
             return Err(Answer::refuse(response::SYSTEM_ERROR, "name server not ready"));
         }
         let table = self.table().borrow();
-        let Some(route) = table.route(topic) else {
+        let found = topic.and_then(|topic| Some((topic, table.route(topic)?)));
+        let Some((topic, route)) = found else {
+            let topic = topic.unwrap_or("null");
             // The second line is the one of Java: clients print it, people search for it.
             let remark = format!(
                 "No topic route info in name server for the topic: {topic}\nSee \
@@ -37,12 +39,12 @@ impl<D: Disk> NameServer<D> {
         Answer::body(json::cluster_info(table.brokers(), table.clusters(), keys(request)))
     }
 
-    pub(super) fn get_member_group(&self, request: &Request<'_>) -> Result<Answer, Answer> {
-        let name = request.required("brokerName")?;
+    pub(super) fn get_member_group(&self, request: &Request<'_>) -> Answer {
+        let name = request.field("brokerName").unwrap_or_default();
         let cluster = request.field("clusterName").unwrap_or_default();
         let table = self.table().borrow();
         let addresses = table.broker(name).map(|group| &group.addresses);
-        Ok(Answer::body(json::member_group(cluster, name, addresses, keys(request))))
+        Answer::body(json::member_group(cluster, name, addresses, keys(request)))
     }
 }
 

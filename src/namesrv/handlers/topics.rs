@@ -20,7 +20,7 @@ impl<D: Disk> NameServer<D> {
 
     pub(super) fn topics_of_cluster(&self, request: &Request<'_>) -> Result<Answer, Answer> {
         self.lists_enabled()?;
-        let cluster = request.required("cluster")?;
+        let cluster = request.field("cluster").unwrap_or_default();
         let table = self.table().borrow();
         Ok(Answer::body(json::topic_list(table.topics_of_cluster(cluster), None)))
     }
@@ -55,8 +55,9 @@ impl<D: Disk> NameServer<D> {
     }
 
     pub(super) fn delete_topic(&self, request: &Request<'_>) -> Result<Answer, Answer> {
-        let topic = request.required("topic")?;
-        self.table().borrow_mut().delete_topic(topic, request.field("clusterName"));
+        if let Some(topic) = request.field("topic") {
+            self.table().borrow_mut().delete_topic(topic, request.field("clusterName"));
+        }
         Ok(Answer::success())
     }
 

@@ -37,7 +37,12 @@ impl<D: Disk> KvStore<D> {
 
     /// When this resolves the entry is on stable storage and visible; after an error nothing
     /// changed.
-    pub async fn put(&self, namespace: &str, key: &str, value: &str) -> Result<(), KvError> {
+    pub async fn put(
+        &self,
+        namespace: &str,
+        key: &str,
+        value: Option<&str>,
+    ) -> Result<(), KvError> {
         self.change(|table| table.put(namespace, key, value, self.entries_max).map(|()| true)).await
     }
 

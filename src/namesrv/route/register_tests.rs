@@ -187,3 +187,26 @@ fn full_registrations_may_delete_what_they_no_longer_name() {
     table.register(&Registration { version: version(3), ..change }, 2).expect("fits");
     assert_eq!(table.sizes().1, 3, "a change of one topic deletes nothing");
 }
+
+/// D8: as many topics as a broker of RingMQ may have, in the requests that it sends them by.
+#[test]
+fn a_registration_in_parts_brings_all_topics_and_deletes_none() {
+    const TOPICS: usize = 200_000;
+    let bounds = Bounds { brokers: 8, entries: 1_000_000 };
+    let rules = Rules { delete_topic_with_broker_registration: true, ..Rules::default() };
+    let mut table = RouteTable::new(bounds, rules);
+    let names: Vec<String> = (0..TOPICS).map(|number| format!("{number:0>127}")).collect();
+    for (counter, part) in (1..).zip(names.chunks(TOPICS / 8)) {
+        let registration = Registration {
+            topics: part.iter().map(|name| topic(name, 8)).collect(),
+            incremental: true,
+            version: version(counter),
+            ..master("b", "m:1")
+        };
+        let registered = table.register(&registration, 0).expect("fits");
+        assert!(registered.left_out.is_empty());
+    }
+    assert_eq!(table.sizes(), (TOPICS, TOPICS, 1));
+    assert_eq!(table.data_version("c", "m:1"), Some(version(8)));
+    assert!(table.route(&names[0]).is_some() && table.route(&names[TOPICS - 1]).is_some());
+}

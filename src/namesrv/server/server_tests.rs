@@ -308,7 +308,7 @@ fn a_damaged_kv_file_stops_the_start_unless_there_is_a_copy() {
         let disk = runtime.disk();
         let path = PathBuf::from("/ns/kvConfig.json");
         let mut table = crate::kv::KvTable::default();
-        table.put("n", "k", "v", 9).expect("fits");
+        table.put("n", "k", Some("v"), 9).expect("fits");
         crate::kv::file::save(disk, &path, &table).await.expect("saved");
         let backup = PathBuf::from("/ns/kvConfig.json.bak");
         disk.rename_durably(&path, &backup).await.expect("renamed");
