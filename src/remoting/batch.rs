@@ -17,13 +17,15 @@ pub struct BatchMessage<'a> {
     pub properties: &'a [u8],
 }
 
-/// Why bytes are not a batch.
+/// Why bytes are not a batch, or a message cannot be part of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BatchError {
     #[error("message {index} of the batch: {field} needs {need} bytes, {have} are left")]
     Short { index: usize, field: &'static str, need: usize, have: usize },
     #[error("message {index} of the batch: {field} is {value}")]
     Negative { index: usize, field: &'static str, value: i32 },
+    #[error("message for a batch: {field} has {bytes} bytes, more than its length can tell")]
+    Long { field: &'static str, bytes: usize },
 }
 
 /// The messages of a batch body. Ends after the first error.
@@ -84,20 +86,25 @@ impl<'a> Iterator for Messages<'a> {
 
 /// Appends a message to a batch body.
 ///
-/// # Panics
-/// If its properties are longer than 32,767 bytes or its body beyond 2 GiB.
-pub fn append(out: &mut Vec<u8>, message: &BatchMessage<'_>) {
-    let total = 22 + message.body.len() + message.properties.len();
-    let total = i32::try_from(total).expect("bodies are limited");
-    out.extend_from_slice(&total.to_be_bytes());
+/// # Errors
+/// If its properties are longer than 32,767 bytes or all of it is beyond 2 GiB; nothing is
+/// appended then.
+pub fn append(out: &mut Vec<u8>, message: &BatchMessage<'_>) -> Result<(), BatchError> {
+    let long = |field, bytes| BatchError::Long { field, bytes };
+    let properties = message.properties.len();
+    let properties_length =
+        i16::try_from(properties).map_err(|_| long("properties", properties))?;
+    let total = 22 + message.body.len() + properties;
+    let total_length = i32::try_from(total).map_err(|_| long("total size", total))?;
+    let body_length = i32::try_from(message.body.len()).map_err(|_| long("body", total))?;
+    out.extend_from_slice(&total_length.to_be_bytes());
     out.extend_from_slice(&[0; 8]);
     out.extend_from_slice(&message.flag.to_be_bytes());
-    let length = i32::try_from(message.body.len()).expect("shorter than the whole");
-    out.extend_from_slice(&length.to_be_bytes());
+    out.extend_from_slice(&body_length.to_be_bytes());
     out.extend_from_slice(message.body);
-    let length = i16::try_from(message.properties.len()).expect("properties are limited");
-    out.extend_from_slice(&length.to_be_bytes());
+    out.extend_from_slice(&properties_length.to_be_bytes());
     out.extend_from_slice(message.properties);
+    Ok(())
 }
 
 #[cfg(test)]
@@ -117,8 +124,11 @@ mod tests {
         let all: Result<Vec<_>, _> = messages(&two).collect();
         assert_eq!(all, Ok(vec![message, message]));
         let mut out = Vec::new();
-        append(&mut out, &message);
-        append(&mut out, &message);
+        append(&mut out, &message).expect("fits");
+        append(&mut out, &message).expect("fits");
+        let long = BatchMessage { properties: &[b'x'; 32_768], ..message };
+        let error = BatchError::Long { field: "properties", bytes: 32_768 };
+        assert_eq!(append(&mut out, &long), Err(error));
         assert_eq!(out, two);
         assert_eq!(messages(b"").count(), 0);
     }

@@ -1,6 +1,6 @@
-//! The protocol of RocketMQ: frames, headers, typed headers, JSON bodies, message properties and
-//! batch bodies, as bytes in and bytes out. May depend on ringmq-base only; does no input or
-//! output, has no clock and no state, and may be used on any core.
+//! The protocol of RocketMQ: frames, headers, typed headers, JSON bodies and batch bodies, as bytes
+//! in and bytes out. May depend on ringmq-base only; does no input or output, has no clock and no
+//! state, and may be used on any core.
 //!
 //! Decoders never panic, check every length before they use it, and are as lenient as the Java
 //! sources; encoders are strict.
@@ -21,9 +21,7 @@ pub mod headers;
 pub mod language;
 pub(crate) mod lexer;
 pub mod message_id;
-pub mod properties;
 pub mod pull;
 pub mod send;
-pub mod subscription;
 
 pub use ringmq_base::record;

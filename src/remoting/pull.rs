@@ -1,6 +1,6 @@
 //! The header of PULL_MESSAGE (11) and LITE_PULL_MESSAGE (361).
 
-use crate::codes::{pull_flag, request};
+use crate::codes::request;
 use crate::command::{FLAG_ONEWAY, Header};
 use crate::fast::{self, Piece};
 use crate::frame::{Frame, Serialization};
@@ -14,11 +14,11 @@ pub struct PullHeader<'a> {
     pub queue_id: i32,
     pub queue_offset: i64,
     pub max_msg_nums: i32,
-    /// Bits of [`pull_flag`].
+    /// Bits of [`crate::codes::pull_flag`].
     pub sys_flag: i32,
-    /// Counts only with [`pull_flag::COMMIT_OFFSET`].
+    /// Counts only with [`crate::codes::pull_flag::COMMIT_OFFSET`].
     pub commit_offset: i64,
-    /// How long the broker may wait for messages, with [`pull_flag::SUSPEND`].
+    /// How long the broker may wait for messages, with [`crate::codes::pull_flag::SUSPEND`].
     pub suspend_timeout_millis: i64,
     pub subscription: Option<&'a str>,
     pub sub_version: i64,
@@ -144,18 +144,6 @@ impl<'a> PullHeader<'a> {
             version: header.version,
             serialization,
         })
-    }
-
-    pub fn has_commit_offset(&self) -> bool {
-        self.sys_flag & pull_flag::COMMIT_OFFSET != 0
-    }
-
-    pub fn may_suspend(&self) -> bool {
-        self.sys_flag & pull_flag::SUSPEND != 0
-    }
-
-    pub fn has_subscription(&self) -> bool {
-        self.sys_flag & pull_flag::SUBSCRIPTION != 0
     }
 }
 

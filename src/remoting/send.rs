@@ -57,11 +57,6 @@ const NAMES: [&str; FIELDS] = [
 ];
 const LETTERS: [&str; FIELDS] = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m"];
 
-/// Whether a request stores a message and has a header that this module decodes.
-pub fn is_send(code: i32) -> bool {
-    long_names(code).is_some()
-}
-
 /// Whether the fields of a request have their long names; None when it is no send.
 fn long_names(code: i32) -> Option<bool> {
     match code {
@@ -173,15 +168,5 @@ impl<'a> SendHeader<'a> {
             version: header.version,
             serialization,
         })
-    }
-
-    /// Whether a batch body follows, by the header's own word or by the request code.
-    pub fn is_batch(&self) -> bool {
-        self.batch || self.code == request::SEND_BATCH_MESSAGE
-    }
-
-    /// Whether the message answers a request of another client.
-    pub fn is_reply(&self) -> bool {
-        matches!(self.code, request::SEND_REPLY_MESSAGE | request::SEND_REPLY_MESSAGE_V2)
     }
 }

@@ -143,14 +143,6 @@ impl OffsetTable {
         }
     }
 
-    /// The offsets that a group has in a topic, for another group to start from. `None`: it has
-    /// none. Apply it.
-    pub fn plan_clone(&self, topic: &str, from: &str, to: &str) -> Option<MetaChange> {
-        let queues = self.queues(topic, from)?;
-        let offsets = queues.iter().map(|(queue, offset)| (*queue, *offset)).collect();
-        Some(MetaChange::Offsets { topic: Arc::from(topic), group: Arc::from(to), offsets })
-    }
-
     /// All offsets, sorted; none of them is dirty afterwards.
     pub fn snapshot(&self) -> Vec<MetaChange> {
         let mut all: Vec<_> = self
@@ -310,16 +302,6 @@ mod tests {
         table.commit("t", "g", 0, 9).expect("room");
         let dirty = table.take_dirty();
         assert_eq!(dirty, [offsets("t", "g", &[(0, 9)]), offsets("u", "h", &[(0, 1)])]);
-    }
-
-    #[test]
-    fn a_group_starts_from_the_offsets_of_another() {
-        let mut table = OffsetTable::default();
-        table.commit("t", "from", 2, 9).expect("room");
-        let change = table.plan_clone("t", "from", "to").expect("there");
-        table.apply(&change);
-        assert_eq!(table.query("t", "to", 2), Some(9));
-        assert_eq!(table.plan_clone("t", "nobody", "to"), None);
     }
 
     #[test]

@@ -63,7 +63,8 @@ fn messages_of_a_batch_keep_their_own_tags_flags_and_properties(shards: u32) {
     for (flag, properties) in (1..).zip(own) {
         let text = format!("body {flag}");
         let properties = properties.as_bytes();
-        batch::append(&mut body, &BatchMessage { flag, body: text.as_bytes(), properties });
+        let message = BatchMessage { flag, body: text.as_bytes(), properties };
+        batch::append(&mut body, &message).expect("fits");
     }
     // a queue of every shard, so of the connection's and of others
     for queue in ["0", "1", "2", "3"] {

@@ -49,14 +49,6 @@ pub fn is_not_allowed_send_topic(topic: &str) -> bool {
     NOT_ALLOWED_SEND.contains(&topic)
 }
 
-pub fn is_retry_topic(topic: &str) -> bool {
-    topic.starts_with(RETRY_PREFIX)
-}
-
-pub fn is_dlq_topic(topic: &str) -> bool {
-    topic.starts_with(DLQ_PREFIX)
-}
-
 /// The topic through which a group's messages are delivered again.
 pub fn retry_topic(group: &str) -> String {
     [RETRY_PREFIX, group].concat()
