@@ -13,10 +13,10 @@ use crate::{
     cache::{Cache, pacing::Pacing},
     files::{
         block::{block_ceiling, block_floor},
-        directory::is_full,
         segment::{HEADER_BYTES, record_bytes_max},
     },
-    index::page_cache::PageCache,
+    index::{Index, page_cache::PageCache},
+    keys::KeyBuffer,
     log::{
         Log,
         inner::LogInner,
@@ -26,7 +26,10 @@ use crate::{
     },
     recovery::{Recovered, Recovery, recover},
     retire::queues,
-    tasks::{self, index_writes},
+    tasks::{
+        self,
+        index_writes::{self, Failure},
+    },
 };
 
 /// Unit of the memory of the hot tail, unless batches are smaller.
@@ -79,9 +82,13 @@ impl<R: Runtime, S: Sink> Log<R, S> {
         let grown = shared.state.borrow_mut().replay_position() > shared.progress.get().position;
         if result.is_ok() && grown {
             result = match index_writes::write_snapshot(shared).await {
+                Ok(()) => Ok(()),
                 // The next start replays more, no more than that.
-                Err(error) if is_full(&error) => Ok(()),
-                other => other,
+                Err(Failure::Harmless(error)) => {
+                    tracing::warn!(log = %shared.options.log, %error, "no last snapshot");
+                    Ok(())
+                }
+                Err(Failure::OfData(error)) => Err(error),
             };
         }
         if result.is_ok() {
@@ -114,30 +121,8 @@ fn assemble<R: Runtime, S: Sink>(
     assert!(spaces.front().is_some_and(|space| {
         space.start + HEADER_BYTES <= end && end <= space.allocated && space.allocated <= space.end
     }));
-    let state = State {
-        log: options.log,
-        epoch: recovered.report.epoch,
-        phase: Phase::Open,
-        tail,
-        index: recovered.index,
-        keys: recovered.keys,
-        tickets: VecDeque::new(),
-        arriving: Vec::new(),
-        spaces,
-        segment_boundaries: VecDeque::new(),
-        full: None,
-        space_wanted: 0,
-        first: recovered.report.first,
-        stable: end,
-        written: end,
-        position: end,
-        backlog: 0,
-        backlog_max: options.backlog_bytes_max,
-        record_max: record_bytes_max(options.segment_bytes),
-        last_timestamp: recovered.last_timestamp,
-        written_messages: 0,
-        counters: Counters::default(),
-    };
+    let facts = (&recovered.report, recovered.last_timestamp);
+    let state = first_state(&options, facts, (recovered.index, recovered.keys), (tail, spaces));
     assert_eq!(recovered.mark.last().position, end);
     LogInner {
         key_work: state.keys.changed.clone(),
@@ -154,6 +139,7 @@ fn assemble<R: Runtime, S: Sink>(
         index_files: recovered.index_files.into(),
         progress: recovered.progress.into(),
         snapshot_wanted: recovered.anew.into(),
+        index_error: Default::default(),
         index_work: Default::default(),
         mark: recovered.mark,
         damage: Default::default(),
@@ -165,5 +151,38 @@ fn assemble<R: Runtime, S: Sink>(
         room: Default::default(),
         idle: Default::default(),
         operations: Default::default(),
+    }
+}
+
+/// What a log knows that has nothing to write.
+fn first_state<T>(
+    options: &LogOptions,
+    (report, last_timestamp): (&Recovery, i64),
+    (index, keys): (Index, KeyBuffer),
+    (tail, spaces): (Tail, VecDeque<Space>),
+) -> State<T> {
+    State {
+        log: options.log,
+        epoch: report.epoch,
+        phase: Phase::Open,
+        tail,
+        index,
+        keys,
+        tickets: VecDeque::new(),
+        arriving: Vec::new(),
+        spaces,
+        segment_boundaries: VecDeque::new(),
+        stalled: None,
+        space_wanted: 0,
+        first: report.first,
+        stable: report.end,
+        written: report.end,
+        position: report.end,
+        backlog: 0,
+        backlog_max: options.backlog_bytes_max,
+        record_max: record_bytes_max(options.segment_bytes),
+        last_timestamp,
+        written_messages: 0,
+        counters: Counters::default(),
     }
 }

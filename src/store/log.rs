@@ -21,7 +21,10 @@ use crate::{
         options::Sink,
         values::{Appended, IndexMemory, QueueHandle},
     },
-    log::{inner::LogInner, state::Phase},
+    log::{
+        inner::LogInner,
+        state::{Phase, Stalled},
+    },
 };
 
 /// A commit log. Clones are the same log.
@@ -171,7 +174,8 @@ impl<R: Runtime, S: Sink> Log<R, S> {
         let cache = self.shared.cache.counters();
         Counters {
             fenced,
-            full: state.full.is_some(),
+            full: state.stalled.as_ref().is_some_and(Stalled::is_full),
+            stalled: state.stalled.as_ref().map(|stalled| stalled.error().to_string()),
             queued: state.queued(),
             cache_hits: cache.hits,
             cache_misses: cache.misses,

@@ -96,6 +96,9 @@ impl Answer {
 }
 
 impl<R: Runtime> MetaLog<R> {
+    /// Bytes of the largest record.
+    pub const RECORD_BYTES_MAX: usize = RECORD_BYTES_MAX;
+
     /// Opens the log in `directory`, or creates it; brings all records in order. When it resolves,
     /// they are on stable storage. A torn tail is cut, damage is refused.
     pub async fn open(runtime: R, directory: &Path) -> Result<(Self, Vec<Vec<u8>>), OpenError> {
@@ -114,14 +117,17 @@ impl<R: Runtime> MetaLog<R> {
         Ok((MetaLog { shared }, records))
     }
 
-    /// Durable, all of them and in this order, when resolved; after an error other than `Full` or
-    /// `TooLarge` they may or may not be there after the next start. Calls under way at the same
-    /// time share a write. Goes on if the future is dropped.
+    /// Durable, all of them and in this order, when resolved. After `Full`, `Failed` or `TooLarge`
+    /// none of them is there, and later calls may succeed; after `Fenced` they may or may not be
+    /// there after the next start. A record of more than [`MetaLog::RECORD_BYTES_MAX`] is refused
+    /// before anything is written, with all of its call and nothing of others. Calls under way at
+    /// the same time share a write. Goes on if the future is dropped.
     pub async fn append(&self, records: &[&[u8]]) -> Result<(), LogError> {
         self.command(Work::Append, records).await
     }
 
     /// Replaces all records appended before this call by these; atomic and durable when resolved.
+    /// After `Full`, `Failed` or `TooLarge` the records are those from before, and the log goes on.
     /// Goes on if the future is dropped.
     pub async fn rewrite(&self, records: &[&[u8]]) -> Result<(), LogError> {
         self.command(Work::Rewrite, records).await
@@ -145,8 +151,10 @@ impl<R: Runtime> MetaLog<R> {
         if shared.closing.get() {
             return Err(LogError::ShuttingDown);
         }
-        if let Some(large) = records.iter().find(|record| record.len() > RECORD_BYTES_MAX) {
-            return Err(LogError::TooLarge { size: large.len(), limit: RECORD_BYTES_MAX });
+        let is_large = |record: &&[u8]| record.len() > RECORD_BYTES_MAX;
+        if let Some(record) = records.iter().position(is_large) {
+            let size = records.get(record).map_or(0, |record| record.len());
+            return Err(LogError::TooLarge { record, size, limit: RECORD_BYTES_MAX });
         }
         shared.closing.set(matches!(work, Work::Close));
         let answer = Rc::new(Answer::default());

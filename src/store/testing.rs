@@ -8,10 +8,12 @@ mod counters;
 mod damage;
 mod garbage;
 mod golden;
+mod harmless;
 mod index;
 mod keys;
 mod keys_golden;
 mod meta;
+mod meta_harmless;
 mod pacing;
 mod query;
 mod retire;
@@ -252,7 +254,9 @@ pub async fn workload(
         let (topic, queue_id) = (random.index(2), random.below(2) as i32);
         match append(log, oracle, topic, queue_id, random_body(&mut random)) {
             Ok(_) => sent += 1,
-            Err(AppendError::Busy { .. } | AppendError::Full { .. }) => log.room().await,
+            Err(
+                AppendError::Busy { .. } | AppendError::Full { .. } | AppendError::NoRoom { .. },
+            ) => log.room().await,
             Err(AppendError::Fenced { .. } | AppendError::ShuttingDown) => return sent,
             Err(error) => panic!("{error}"),
         }

@@ -303,6 +303,7 @@ impl DiskState {
     fn fail(&mut self, request: Request, path: &Path, fault: Fault) -> io::Error {
         let coin = self.random.chance(1, 2);
         match (request, fault) {
+            (_, Fault::NotAllowed) => {}
             (Request::Write { file, position, data, .. }, Fault::Short(bytes)) => {
                 self.write_front(file, position, &data, bytes.min(data.len()));
                 return io::Error::new(
@@ -317,6 +318,7 @@ impl DiskState {
             (Request::Write { file, position, data, .. }, _) => {
                 self.write_any(file, position, &data);
             }
+            (Request::Sync { .. } | Request::SyncDirectory { .. }, Fault::NoDescriptor) => {}
             (Request::Sync { file, mark }, _) => self.file(file).lose(mark),
             (Request::SyncDirectory { mark }, _) => {
                 for change in &mut self.name_changes {
@@ -331,6 +333,8 @@ impl DiskState {
         }
         match fault {
             Fault::NoSpace => no_space(),
+            Fault::NoDescriptor => io::Error::from_raw_os_error(libc::EMFILE),
+            Fault::NotAllowed => io::Error::from_raw_os_error(libc::EACCES),
             _ => io::Error::from_raw_os_error(libc::EIO),
         }
     }

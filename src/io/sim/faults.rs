@@ -67,6 +67,11 @@ pub enum Fault {
     /// A write of which only so many bytes at the front (rounded down to sectors) are written, and
     /// which fails. EIO for operations that are not writes.
     Short(usize),
+    /// EMFILE: the process has no descriptor left. Nothing happens, but a rename may have happened,
+    /// not durably: the descriptor was for the directory.
+    NoDescriptor,
+    /// EACCES. Nothing happens.
+    NotAllowed,
     /// The operation takes this much longer and then does what it should.
     Stall(Duration),
 }

@@ -32,13 +32,16 @@ pub struct Counters {
     pub index_pages: u64,
     pub index_reads: u64,
     pub snapshots: u64,
-    /// Appends refused because too much waits for the disk, or because the disk is full.
+    /// Appends refused because too much waits for the disk, or because the log cannot grow.
     pub refused_busy: u64,
     pub refused_full: u64,
     /// Why the log is fenced, if it is.
     pub fenced: Option<String>,
     /// The disk is full; appends are refused until space is back.
     pub full: bool,
+    /// Why the log cannot grow, if it cannot: the disk is full, or a file cannot be made or opened.
+    /// Appends are refused when what it has is used up.
+    pub stalled: Option<String>,
     /// Blocks that were in the block cache or on their way when wanted, those that were not, and
     /// those put out for others.
     pub cache_hits: u64,

@@ -50,8 +50,12 @@ pub enum LogError {
         path = path.display()
     )]
     Full { needed: u64, free: u64, path: PathBuf },
-    #[error("a record of {size} bytes is larger than the limit of {limit}")]
-    TooLarge { size: usize, limit: usize },
+    /// Nothing was changed, and nothing that was written is in doubt: try again later.
+    #[error("not written since {reason}; it is tried again at the next need")]
+    Failed { reason: Arc<str> },
+    /// One of several records, counted from 0; none of them was written.
+    #[error("record {record} has {size} bytes, the limit is {limit}; make it smaller")]
+    TooLarge { record: usize, size: usize, limit: usize },
     #[error("the store is shutting down")]
     ShuttingDown,
 }
@@ -72,6 +76,9 @@ pub enum AppendError {
          restart the broker when the device is sound"
     )]
     Fenced { reason: Arc<str> },
+    /// The log has no room left and cannot get more. Clears by itself when the cause is gone.
+    #[error("no room is left in the log since {cause}; it is tried again every moment")]
+    NoRoom { cause: Arc<str> },
     /// Of a message or of a batch as a whole; `what` says which. Sending it again is no use.
     #[error("{what} has {size} bytes, the limit is {limit}; send it in smaller parts")]
     TooLarge { what: Cow<'static, str>, size: usize, limit: usize },

@@ -297,9 +297,11 @@ pub async fn check_meta<R: Runtime>(runtime: &R, directory: &Path) -> DiskResult
     let Some(listed) = list(disk, directory).await? else {
         return Ok(None);
     };
-    let names = listed.iter().filter_map(|(name, _)| meta_files::parse_name(name));
-    let generation = names.max();
-    let (mark_report, mark) = check_mark(runtime, directory, generation.is_none()).await?;
+    let names = || listed.iter().filter_map(|(name, _)| meta_files::parse_name(name));
+    let newest = names().max();
+    let (mark_report, mark) = check_mark(runtime, directory, newest.is_none()).await?;
+    let marked = mark.map(|mark| mark.first);
+    let generation = names().find(|number| Some(*number) == marked).or(newest);
     let mut files = vec![mark_report];
     let mut records = 0;
     for (name, length) in listed {
@@ -311,7 +313,7 @@ pub async fn check_meta<R: Runtime>(runtime: &R, directory: &Path) -> DiskResult
                 files.push(report);
             }
             Some(_) => {
-                files.push(FileReport::new(path, "an older generation; removed at the next start"));
+                files.push(FileReport::new(path, "another generation; removed at the next start"));
             }
             None => {
                 let note = note_of_other(&name, false);

@@ -3,6 +3,7 @@
 use std::{
     cell::{Cell, RefCell},
     rc::Rc,
+    sync::Arc,
 };
 
 use ringmq_io::{DiskError, Runtime, signal::Notify};
@@ -47,6 +48,8 @@ pub struct LogInner<R: Runtime, S: Sink> {
     pub progress: Cell<Progress>,
     /// A snapshot is to be made as soon as possible.
     pub snapshot_wanted: Cell<bool>,
+    /// Why pages and snapshots cannot be written for now.
+    pub index_error: RefCell<Option<Arc<str>>>,
     /// There may be pages or a snapshot to write, or the phase changed.
     pub index_work: Notify,
     pub spares: Spares,

@@ -89,12 +89,28 @@ impl TooLarge {
     }
 }
 
-/// The disk could not give more space.
+/// Why the log gets no more space for now. What it has is used meanwhile.
 #[derive(Clone, Debug)]
-pub struct Full {
-    pub needed: u64,
-    pub free: u64,
-    pub path: PathBuf,
+pub enum Stalled {
+    /// The disk has none.
+    Full { needed: u64, free: u64, path: PathBuf },
+    /// A file could not be made, opened or extended.
+    Failed { cause: Arc<str> },
+}
+
+impl Stalled {
+    pub fn is_full(&self) -> bool {
+        matches!(self, Stalled::Full { .. })
+    }
+
+    pub fn error(&self) -> AppendError {
+        match self {
+            Stalled::Full { needed, free, path } => {
+                AppendError::Full { needed: *needed, free: *free, path: path.clone() }
+            }
+            Stalled::Failed { cause } => AppendError::NoRoom { cause: cause.clone() },
+        }
+    }
 }
 
 pub struct State<T> {
@@ -112,7 +128,7 @@ pub struct State<T> {
     pub spaces: VecDeque<Space>,
     /// Where records of one segment end and those of the next begin, as far as not stable.
     pub segment_boundaries: VecDeque<(u64, u64)>,
-    pub full: Option<Full>,
+    pub stalled: Option<Stalled>,
     /// Bytes ahead that would have let in an append that was refused for want of space, about; 0
     /// when the allocation has tried since.
     pub space_wanted: u64,
@@ -282,10 +298,10 @@ impl<T> State<T> {
     #[cold]
     pub(super) fn no_space(&mut self, missing: u64) -> AppendError {
         self.space_wanted = self.space_wanted.max(self.space_ahead() + missing + HEADER_BYTES);
-        match &self.full {
-            Some(Full { needed, free, path }) => {
+        match &self.stalled {
+            Some(stalled) => {
                 self.counters.refused_full += 1;
-                AppendError::Full { needed: *needed, free: *free, path: path.clone() }
+                stalled.error()
             }
             None => {
                 // Space is on its way: it is allocated far ahead of the tail.

@@ -145,7 +145,7 @@ impl<R: Runtime> MetaFile<R> {
                 let needed = to - self.allocated;
                 Err(LogError::Full { needed, free, path: self.path.clone() })
             }
-            Err(error) => Err(fence(error)),
+            Err(error) => Err(failed(&error)),
         }
     }
 
@@ -176,11 +176,18 @@ impl<R: Runtime> MetaFile<R> {
                 let needed = allocated;
                 return Err(LogError::Full { needed, free, path: error.path });
             }
-            other => other.map_err(fence)?,
+            other => other.map_err(|error| failed(&error))?,
         }
-        // Even if this reports a full disk the new name may be there, so it cannot be repeated.
-        disk.rename_durably(&new, &path).await.map_err(fence)?;
-        let file = disk.open(&path, OpenMode::WriteDurable).await.map_err(fence)?;
+        let opened = async {
+            disk.rename_durably(&new, &path).await?;
+            disk.open(&path, OpenMode::WriteDurable).await
+        };
+        let file = match opened.await {
+            Ok(file) => file,
+            // The name may be there all the same. It does not count before the mark says so; the
+            // next rewrite replaces it, and the next start removes it.
+            Err(error) => return Err(failed(&error)),
+        };
         let old = std::mem::replace(&mut self.file, file);
         let old_path = std::mem::replace(&mut self.path, path);
         self.generation = generation;
@@ -188,10 +195,21 @@ impl<R: Runtime> MetaFile<R> {
         self.allocated = allocated;
         self.partial = bytes[block_floor(complete) as usize..complete as usize].to_vec();
         self.note(mark, false).await?;
-        old.close().await.map_err(fence)?;
-        disk.remove(&old_path).await.map_err(fence)?;
-        disk.sync_directory(directory).await.map_err(fence)
+        let removed = async {
+            old.close().await?;
+            disk.remove(&old_path).await?;
+            disk.sync_directory(directory).await
+        };
+        if let Err(error) = removed.await {
+            tracing::warn!(%error, "an old generation of metadata stays until the next start");
+        }
+        Ok(())
     }
+}
+
+/// Nothing that was written is in doubt.
+fn failed(error: &DiskError) -> LogError {
+    LogError::Failed { reason: Arc::from(error.to_string()) }
 }
 
 fn fence(error: DiskError) -> LogError {

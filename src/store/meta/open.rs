@@ -24,7 +24,10 @@ pub async fn open<R: Runtime>(runtime: &R, directory: &Path) -> Result<Opened<R>
     let disk = runtime.disk();
     let mark = load(runtime, directory).await?;
     let generations = generations(runtime, directory).await?;
-    let generation = *generations.last().expect("load has created the first one");
+    // What is newer than the mark says was never begun. Only of a log that was never opened the
+    // mark names none.
+    let newest = *generations.last().expect("load has created the first one");
+    let generation = if generations.contains(&mark.first) { mark.first } else { newest };
     let path = directory.join(file_name(generation));
     let refuse = |case, from: u64, to: u64, found: String| OpenError::Refused {
         case,

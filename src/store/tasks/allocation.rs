@@ -17,14 +17,15 @@ use crate::{
     log::{
         inner::LogInner,
         spares,
-        state::{Full, Space},
+        state::{Space, Stalled},
     },
+    tasks::index_writes,
 };
 
 /// Of the free bytes of a disk that nobody is waiting for, so many are left alone, or 1/64 of the
 /// disk if that is less.
 const LAST_BYTES_MAX: u64 = 256 << 20;
-/// After the disk was found full: earliest next try.
+/// After the log could not grow: earliest next try.
 const RETRY: Duration = Duration::from_millis(100);
 /// So many times [`RETRY`] if nobody wants space meanwhile.
 const IDLE_RETRIES: usize = 10;
@@ -34,12 +35,23 @@ enum Step {
     Create { start: u64, allocate: u64 },
 }
 
+/// A segment that is complete on disk and not open yet.
+struct Created {
+    path: PathBuf,
+    header: Header,
+    allocated: u64,
+    recycled: bool,
+}
+
+/// Nothing that fails here puts in doubt what was written, so nothing fences the log: it is tried
+/// again, and appends are refused when the space that the log has is used up.
 pub async fn run<R: Runtime, S: Sink>(shared: Rc<LogInner<R, S>>) {
     if let Some(_operation) = shared.begin()
         && let Err(error) = shared.spares.adopt(shared.runtime.disk(), &shared.options).await
     {
         tracing::warn!(%error, "spare segments of an earlier start are not used");
     }
+    let mut created = None;
     loop {
         let Some(step) = next_step(&shared) else {
             shared.space.wait().await;
@@ -56,20 +68,20 @@ pub async fn run<R: Runtime, S: Sink>(shared: Rc<LogInner<R, S>>) {
             wait_to_retry(&shared).await;
             continue;
         };
-        let result = take(&shared, &step).await;
+        let result = match index_behind(&shared, &step) {
+            Some(stalled) => Err(stalled),
+            None => match take(&shared, &step, &mut created).await {
+                Ok(()) => Ok(()),
+                Err(error) => Err(stalled_by(&shared, &step, &error).await),
+            },
+        };
         drop(operation);
         match result {
-            Ok(()) => {
-                shared.state.borrow_mut().full = None;
-                shared.state.borrow_mut().space_wanted = 0;
-                shared.room.notify();
-                shared.prezero.wake.notify();
-            }
-            Err(error) if is_full(&error) => {
-                note_full(&shared, &step, &error).await;
+            Ok(()) => note_grown(&shared),
+            Err(stalled) => {
+                note_stalled(&shared, stalled);
                 wait_to_retry(&shared).await;
             }
-            Err(error) => shared.fence(&error),
         }
         if !shared.is_open() {
             return;
@@ -77,7 +89,7 @@ pub async fn run<R: Runtime, S: Sink>(shared: Rc<LogInner<R, S>>) {
     }
 }
 
-/// Space on a disk comes back without a sign: looks again soon if an append was refused, else now
+/// What was missing comes back without a sign: looks again soon if an append was refused, else now
 /// and then, so that the next append finds room.
 async fn wait_to_retry<R: Runtime, S: Sink>(shared: &LogInner<R, S>) {
     for _ in 0..IDLE_RETRIES {
@@ -96,7 +108,11 @@ fn next_step<R: Runtime, S: Sink>(shared: &LogInner<R, S>) -> Option<Step> {
         return None;
     }
     // Of a disk that was found full, less is asked.
-    let ahead = if state.full.is_some() { ahead.min(FIRST_BYTES) } else { ahead };
+    let ahead = if state.stalled.as_ref().is_some_and(Stalled::is_full) {
+        ahead.min(FIRST_BYTES)
+    } else {
+        ahead
+    };
     if let Some(space) = state.spaces.iter().copied().find(|space| space.allocated < space.end) {
         return Some(Step::Grow { space, to: space.end.min(space.allocated + ahead) });
     }
@@ -111,7 +127,7 @@ fn next_step<R: Runtime, S: Sink>(shared: &LogInner<R, S>) -> Option<Step> {
 /// take of the last bytes of the disk, which are for appends.
 async fn affordable<R: Runtime, S: Sink>(shared: &LogInner<R, S>, step: Step) -> Option<Step> {
     let reuses = matches!(step, Step::Create { .. }) && shared.spares.any();
-    if reuses || shared.state.borrow().full.is_some() {
+    if reuses || shared.state.borrow().stalled.as_ref().is_some_and(Stalled::is_full) {
         return Some(step);
     }
     let asked = step.bytes();
@@ -147,17 +163,19 @@ impl Step {
     }
 }
 
-/// The next segment, made of a spare if there is one, and whether it was.
+/// The next segment, made of a spare if there is one.
 async fn next_segment<R: Runtime, S: Sink>(
     shared: &LogInner<R, S>,
     start: u64,
     allocate: u64,
-) -> Result<(PathBuf, Header, bool), DiskError> {
+) -> Result<Created, DiskError> {
     let (disk, options) = (shared.runtime.disk(), &shared.options);
     let epoch = shared.state.borrow().epoch;
     if let Some(spare) = shared.spares.take() {
         match segment::recycle(disk, options, epoch, start, &spare).await {
-            Ok((path, header)) => return Ok((path, header, true)),
+            Ok((path, header)) => {
+                return Ok(Created { path, header, allocated: header.bytes, recycled: true });
+            }
             Err(error) => {
                 tracing::warn!(%error, "a spare segment cannot be used");
                 spares::discard(disk, &spare).await;
@@ -165,10 +183,15 @@ async fn next_segment<R: Runtime, S: Sink>(
         }
     }
     let (path, header) = segment::create(disk, options, epoch, start, allocate).await?;
-    Ok((path, header, false))
+    Ok(Created { path, header, allocated: allocate, recycled: false })
 }
 
-async fn take<R: Runtime, S: Sink>(shared: &LogInner<R, S>, step: &Step) -> Result<(), DiskError> {
+/// `created` is a segment that an earlier try has made and could not open.
+async fn take<R: Runtime, S: Sink>(
+    shared: &LogInner<R, S>,
+    step: &Step,
+    created: &mut Option<Created>,
+) -> Result<(), DiskError> {
     match *step {
         Step::Grow { space, to } => {
             let segment = shared.segment_at(space.start).expect("spaces are open segments");
@@ -183,17 +206,20 @@ async fn take<R: Runtime, S: Sink>(shared: &LogInner<R, S>, step: &Step) -> Resu
             }
         }
         Step::Create { start, allocate } => {
-            let (path, header, recycled) = next_segment(shared, start, allocate).await?;
+            if created.is_none() {
+                *created = Some(next_segment(shared, start, allocate).await?);
+            }
+            let next = created.as_ref().expect("it was made when there was none");
+            assert_eq!(next.header.start, start, "segments follow each other");
             let (disk, options) = (shared.runtime.disk(), &shared.options);
-            let segment = Segment::open(disk, path, &header).await?;
+            let segment = Segment::open(disk, next.path.clone(), &next.header).await?;
             segment.open_for_writing(disk, options.flush).await?;
-            let end = segment.end();
-            let allocated = if recycled { end } else { start + allocate };
-            let space = Space { start, end, allocated };
-            if recycled {
+            let space = Space { start, end: segment.end(), allocated: start + next.allocated };
+            if next.recycled {
                 shared.prezero.skip_segment(start);
                 shared.state.borrow_mut().counters.recycled_segments += 1;
             }
+            *created = None;
             shared.segments.borrow_mut().push(Rc::new(segment));
             shared.state.borrow_mut().spaces.push_back(space);
         }
@@ -201,14 +227,46 @@ async fn take<R: Runtime, S: Sink>(shared: &LogInner<R, S>, step: &Step) -> Resu
     Ok(())
 }
 
-async fn note_full<R: Runtime, S: Sink>(shared: &LogInner<R, S>, step: &Step, error: &DiskError) {
-    let (free, _) = shared.runtime.disk().space(&shared.options.directory).await.unwrap_or((0, 0));
-    let needed = step.bytes();
+fn note_grown<R: Runtime, S: Sink>(shared: &LogInner<R, S>) {
     let mut state = shared.state.borrow_mut();
-    if state.full.is_none() {
-        tracing::warn!(log = %state.log, %error, free, "no space for the log, appends are refused");
+    if state.stalled.take().is_some() {
+        tracing::info!(log = %state.log, "the log can grow again");
     }
-    state.full = Some(Full { needed, free, path: error.path.clone() });
+    state.space_wanted = 0;
+    drop(state);
+    shared.room.notify();
+    shared.prezero.wake.notify();
+}
+
+/// The log must not grow into a further segment while too much of its index waits in memory.
+fn index_behind<R: Runtime, S: Sink>(shared: &LogInner<R, S>, step: &Step) -> Option<Stalled> {
+    let cause = index_writes::is_behind(shared)?;
+    let cause = format!("its index cannot be written: {cause}").into();
+    matches!(step, Step::Create { .. }).then_some(Stalled::Failed { cause })
+}
+
+async fn stalled_by<R: Runtime, S: Sink>(
+    shared: &LogInner<R, S>,
+    step: &Step,
+    error: &DiskError,
+) -> Stalled {
+    if !is_full(error) {
+        return Stalled::Failed { cause: error.to_string().into() };
+    }
+    let space = shared.runtime.disk().space(&shared.options.directory).await;
+    let free = space.map_or(0, |(free, _)| free);
+    Stalled::Full { needed: step.bytes(), free, path: error.path.clone() }
+}
+
+fn note_stalled<R: Runtime, S: Sink>(shared: &LogInner<R, S>, stalled: Stalled) {
+    let mut state = shared.state.borrow_mut();
+    if state.stalled.is_none() {
+        tracing::warn!(
+            log = %state.log, cause = %stalled.error(),
+            "the log cannot grow; appends are refused when its space is used up"
+        );
+    }
+    state.stalled = Some(stalled);
     state.space_wanted = 0;
     drop(state);
     shared.room.notify();

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use ringmq_io::{DiskError, File, Runtime};
+use ringmq_io::{File, Runtime};
 
 use crate::{
     api::options::{FlushMode, Sink},
@@ -20,9 +20,9 @@ pub async fn run_marks<R: Runtime, S: Sink>(shared: Rc<LogInner<R, S>>) {
         let Some(operation) = shared.begin() else {
             return;
         };
-        let mut result = shared.write_mark(false).await;
+        let result = shared.write_mark(false).await;
         if result.is_ok() {
-            result = release_writers(&shared).await;
+            release_writers(&shared).await;
         }
         drop(operation);
         if let Err(error) = result {
@@ -33,7 +33,7 @@ pub async fn run_marks<R: Runtime, S: Sink>(shared: Rc<LogInner<R, S>>) {
 }
 
 /// Closes the handles that only writing needs, of segments that are complete and stable.
-async fn release_writers<R: Runtime, S: Sink>(shared: &LogInner<R, S>) -> Result<(), DiskError> {
+async fn release_writers<R: Runtime, S: Sink>(shared: &LogInner<R, S>) {
     let stable = shared.state.borrow().stable;
     let complete: Vec<_> = {
         let segments = shared.segments.borrow();
@@ -43,12 +43,16 @@ async fn release_writers<R: Runtime, S: Sink>(shared: &LogInner<R, S>) -> Result
         let (writer, filler) = (segment.writer.take(), segment.filler.take());
         for file in [writer, filler].into_iter().flatten() {
             // Whoever still holds the other handle of the same file closes it.
-            if let Ok(file) = Rc::try_unwrap(file) {
-                file.close().await?;
+            let closed = match Rc::try_unwrap(file) {
+                Ok(file) => file.close().await,
+                Err(_) => Ok(()),
+            };
+            // All that was written to it is on stable storage.
+            if let Err(error) = closed {
+                tracing::warn!(%error, "a segment was not closed");
             }
         }
     }
-    Ok(())
 }
 
 /// For [`FlushMode::Async`]: syncs at most once an interval.

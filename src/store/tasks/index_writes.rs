@@ -1,7 +1,7 @@
 //! The task that writes complete pages and snapshots. Nothing is written that the log does not have
 //! on stable storage.
 
-use std::rc::Rc;
+use std::{rc::Rc, sync::Arc};
 
 use ringmq_base::limits::BLOCK_BYTES;
 use ringmq_io::{BlockBuffer, Disk, DiskError, File, OpenMode, Runtime};
@@ -23,6 +23,9 @@ use crate::{
 
 /// Pages of one write at most.
 const BATCH_PAGES: u64 = 128;
+/// So many batches of pages may wait while they cannot be written (16 MiB by default), before the
+/// log must not grow.
+const WAITING_BATCHES_MAX: usize = 64;
 /// A section of a snapshot ends when it has so many bytes, so that other tasks get their turn.
 const SECTION_BYTES_MAX: usize = 128 << 10;
 /// Space that index segments are given at a time, in blocks: no more than a write may need, so that
@@ -76,11 +79,16 @@ pub async fn run<R: Runtime, S: Sink>(shared: Rc<LogInner<R, S>>) {
         };
         drop(operation);
         match result {
-            Ok(true) => shared.runtime.yield_if_needed().await,
+            Ok(true) => {
+                if shared.index_error.take().is_some() {
+                    tracing::info!(log = %shared.options.log, "the index is written again");
+                }
+                shared.runtime.yield_if_needed().await;
+            }
             // The oldest page waits for the log to become stable.
             Ok(false) => shared.published.wait().await,
-            Err(error) if is_full(&error) => wait_for_space(&shared, &error).await,
-            Err(error) => shared.fence(&error),
+            Err(Failure::Harmless(error)) => wait_to_retry(&shared, &error).await,
+            Err(Failure::OfData(error)) => shared.fence(&error),
         }
         if !shared.is_open() {
             return;
@@ -88,10 +96,44 @@ pub async fn run<R: Runtime, S: Sink>(shared: Rc<LogInner<R, S>>) {
     }
 }
 
-/// The log refuses appends when the disk is full, so what stays in memory is bounded.
-async fn wait_for_space<R: Runtime, S: Sink>(shared: &LogInner<R, S>, error: &DiskError) {
-    tracing::warn!(log = %shared.options.log, %error, "no space for the index; it stays in memory");
+/// What stays in memory is bounded: the log gets no further segment while too much of its index
+/// waits, see [`is_behind`].
+async fn wait_to_retry<R: Runtime, S: Sink>(shared: &LogInner<R, S>, error: &DiskError) {
+    if shared.index_error.replace(Some(error.to_string().into())).is_none() {
+        tracing::warn!(
+            log = %shared.options.log, %error, "the index is not written; it stays in memory"
+        );
+    }
     shared.runtime.sleep(shared.options.checkpoint_interval).await;
+}
+
+/// Why the index is not written, if so much of it waits in memory that the log must not grow.
+pub fn is_behind<R: Runtime, S: Sink>(shared: &LogInner<R, S>) -> Option<Arc<str>> {
+    let most = WAITING_BATCHES_MAX * shared.options.index_batch_pages;
+    let many = shared.state.borrow().index.complete_pages() > most;
+    shared.index_error.borrow().clone().filter(|_| many)
+}
+
+/// Why pages or a snapshot were not written.
+pub enum Failure {
+    /// Nothing that was written is in doubt: a file could not be made, opened, extended or renamed,
+    /// or one that is not complete could not be written. To be tried again.
+    Harmless(DiskError),
+    /// A write of pages failed.
+    OfData(DiskError),
+}
+
+impl Failure {
+    fn of_write(error: DiskError) -> Failure {
+        // A write into space that was not allocated after all; the next try allocates again.
+        if is_full(&error) { Failure::Harmless(error) } else { Failure::OfData(error) }
+    }
+}
+
+impl From<DiskError> for Failure {
+    fn from(error: DiskError) -> Failure {
+        Failure::Harmless(error)
+    }
 }
 
 /// Pages of one write.
@@ -103,7 +145,7 @@ struct Batch<B> {
 }
 
 /// Writes the oldest complete pages. False if none can be written yet.
-async fn write_pages<R: Runtime, S: Sink>(shared: &LogInner<R, S>) -> Result<bool, DiskError> {
+async fn write_pages<R: Runtime, S: Sink>(shared: &LogInner<R, S>) -> Result<bool, Failure> {
     if !has_page(shared) {
         return Ok(false);
     }
@@ -121,7 +163,8 @@ async fn write_pages<R: Runtime, S: Sink>(shared: &LogInner<R, S>) -> Result<boo
         let writer = shared.index_files.borrow().writer.clone();
         let writer = writer.expect("the last segment is open for writing");
         reserve(shared, &*writer, end, segment.start, segment.end()).await?;
-        writer.write(&batch.buffer, segment.at(first_block)).await
+        let written = writer.write(&batch.buffer, segment.at(first_block)).await;
+        written.map_err(Failure::of_write)
     };
     let result = written.await;
     let mut state = shared.state.borrow_mut();
@@ -193,7 +236,7 @@ async fn reserve<R: Runtime, S: Sink>(
 }
 
 /// Ends the last segment with its footer, if there is one, and begins the next.
-async fn next_segment<R: Runtime, S: Sink>(shared: &LogInner<R, S>) -> Result<(), DiskError> {
+async fn next_segment<R: Runtime, S: Sink>(shared: &LogInner<R, S>) -> Result<(), Failure> {
     let disk = shared.runtime.disk();
     let (last, start, writer, footer) = {
         let files = shared.index_files.borrow();
@@ -208,7 +251,8 @@ async fn next_segment<R: Runtime, S: Sink>(shared: &LogInner<R, S>) -> Result<()
     };
     if let (Some(last), Some(writer), Some(footer)) = (&last, writer, footer) {
         reserve(shared, &writer, last.end(), last.start, last.end()).await?;
-        writer.write(&footer, last.at(last.pages_end())).await?;
+        let written = writer.write(&footer, last.at(last.pages_end())).await;
+        written.map_err(Failure::of_write)?;
     }
     let next = files::create::<R>(disk, &shared.options, start).await?;
     let writer = files::open_writer::<R>(disk, &next.path).await?;
@@ -227,7 +271,7 @@ async fn next_segment<R: Runtime, S: Sink>(shared: &LogInner<R, S>) -> Result<()
 
 /// Writes the complete pages, then a snapshot; durable when resolved, older ones but one removed.
 /// Only the task of this module calls it, or closing when that has ended.
-pub async fn write_snapshot<R: Runtime, S: Sink>(shared: &LogInner<R, S>) -> Result<(), DiskError> {
+pub async fn write_snapshot<R: Runtime, S: Sink>(shared: &LogInner<R, S>) -> Result<(), Failure> {
     while write_pages(shared).await? {
         shared.runtime.yield_if_needed().await;
     }
@@ -253,7 +297,7 @@ pub async fn write_snapshot<R: Runtime, S: Sink>(shared: &LogInner<R, S>) -> Res
     let closed = file.close().await;
     if let Err(error) = filled.and(closed) {
         let _ = disk.remove(&new).await;
-        return Err(error);
+        return Err(error.into());
     }
     disk.rename_durably(&new, &directory.join(snapshot::file_name(header.sequence))).await?;
     let last = shared.progress.get();
@@ -266,13 +310,23 @@ pub async fn write_snapshot<R: Runtime, S: Sink>(shared: &LogInner<R, S>) -> Res
         first: header.first,
     });
     shared.state.borrow_mut().counters.snapshots += 1;
+    if let Err(error) = remove_snapshots_but(shared, [header.sequence, last.good]).await {
+        tracing::warn!(%error, "old snapshots of the index stay until the next one");
+    }
+    shared.published.notify();
+    Ok(())
+}
+
+async fn remove_snapshots_but<R: Runtime, S: Sink>(
+    shared: &LogInner<R, S>,
+    kept: [u64; 2],
+) -> Result<(), DiskError> {
+    let (disk, directory) = (shared.runtime.disk(), &shared.options.directory);
     for (name, _) in disk.list(directory).await? {
-        let kept = [header.sequence, last.good];
         if snapshot::parse_name(&name).is_some_and(|sequence| !kept.contains(&sequence)) {
             remove_if_there(disk, &directory.join(name)).await?;
         }
     }
-    shared.published.notify();
     Ok(())
 }
 

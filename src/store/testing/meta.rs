@@ -16,14 +16,17 @@ struct State {
     maybe: Option<Vec<Vec<u8>>>,
 }
 
-type LogInner = Rc<RefCell<State>>;
+type SharedState = Rc<RefCell<State>>;
 
 fn body(random: &mut Random) -> Vec<u8> {
     let most = if random.chance(1, 10) { 6000 } else { 200 };
     (0..random.below(most)).map(|_| random.word() as u8).collect()
 }
 
-async fn check(runtime: &SimRuntime, state: &LogInner) -> Result<MetaLog<SimRuntime>, OpenError> {
+async fn check(
+    runtime: &SimRuntime,
+    state: &SharedState,
+) -> Result<MetaLog<SimRuntime>, OpenError> {
     let (log, records) = MetaLog::open(runtime.clone(), Path::new(DIRECTORY)).await?;
     let mut state = state.borrow_mut();
     let before = state.records.clone();
@@ -38,7 +41,7 @@ async fn check(runtime: &SimRuntime, state: &LogInner) -> Result<MetaLog<SimRunt
     Ok(log)
 }
 
-async fn work(runtime: &SimRuntime, log: &MetaLog<SimRuntime>, state: &LogInner, count: usize) {
+async fn work(runtime: &SimRuntime, log: &MetaLog<SimRuntime>, state: &SharedState, count: usize) {
     let mut random = runtime.random();
     for _ in 0..count {
         let new: Vec<Vec<u8>> = (0..1 + random.below(3)).map(|_| body(&mut random)).collect();
@@ -53,13 +56,13 @@ async fn work(runtime: &SimRuntime, log: &MetaLog<SimRuntime>, state: &LogInner,
         };
         match result {
             Ok(()) => *state.borrow_mut() = State { records: next, maybe: None },
-            Err(LogError::Full { .. }) => state.borrow_mut().maybe = None,
+            Err(LogError::Full { .. } | LogError::Failed { .. }) => state.borrow_mut().maybe = None,
             Err(_) => return,
         }
     }
 }
 
-fn live(seed: u64, disk: &SimDisk, state: &LogInner, count: usize) -> bool {
+fn live(seed: u64, disk: &SimDisk, state: &SharedState, count: usize) -> bool {
     let result = Sim::with_disk(seed, disk).try_run(async |runtime| {
         let log = check(&runtime, state).await.expect("opens");
         work(&runtime, &log, state, count).await;
@@ -76,7 +79,7 @@ fn live(seed: u64, disk: &SimDisk, state: &LogInner, count: usize) -> bool {
 fn crashes_at_every_operation_keep_what_was_answered() {
     for operation in 1.. {
         println!("seed 31, crash after operation {operation}");
-        let state = LogInner::default();
+        let state = SharedState::default();
         let disk = SimDisk::new(31);
         disk.crash_after_operation(operation);
         let ended = live(31, &disk, &state, 40);
@@ -99,7 +102,7 @@ fn failures_at_every_operation_fence_and_are_survived() {
         let ended = Cell::new(false);
         for operation in 1.. {
             println!("{fault:?}: seed 41, operation {operation}");
-            let state = LogInner::default();
+            let state = SharedState::default();
             let disk = SimDisk::new(41);
             disk.add_fault(FaultRule::at(operation, fault));
             let sim = Sim::with_disk(41, &disk);
@@ -126,7 +129,7 @@ fn failures_at_every_operation_fence_and_are_survived() {
 
 #[test]
 fn damage_before_the_end_is_refused() {
-    let state = LogInner::default();
+    let state = SharedState::default();
     let disk = SimDisk::new(51);
     assert!(live(51, &disk, &state, 30));
     let file = disk.files().into_iter().find(|path| path.to_string_lossy().contains("meta-"));

@@ -163,7 +163,7 @@ async fn send(shift: &Shift<'_>, producer: u64, queue: usize) -> bool {
                 return true;
             }
             Err(AppendError::Busy { .. }) => log.room().await,
-            Err(AppendError::Full { .. }) => {
+            Err(AppendError::Full { .. } | AppendError::NoRoom { .. }) => {
                 shift.machine.sleep(Duration::from_millis(20)).await;
                 log.room().await;
             }
@@ -308,7 +308,7 @@ async fn commit(shift: &Shift<'_>, random: &mut Random, index: usize, offset: i6
     };
     match result {
         Ok(()) => shift.history.borrow_mut().checker.offset_acked(&queue, offset),
-        Err(LogError::Fenced { .. } | LogError::Full { .. })
+        Err(LogError::Fenced { .. } | LogError::Full { .. } | LogError::Failed { .. })
             if shift.tolerance == Tolerance::DiskErrors => {}
         Err(error) => {
             let text = format!("a consumer offset was refused: {error}");

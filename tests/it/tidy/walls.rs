@@ -14,7 +14,10 @@ const WALLS: &[Walls] = &[(
     "src/store",
     &[
         ("testing", ALL),
-        ("lifecycle", &["tasks", "retire", "recovery", "log", "index", "cache", "files", "api"]),
+        (
+            "lifecycle",
+            &["tasks", "retire", "recovery", "log", "keys", "index", "cache", "files", "api"],
+        ),
         ("tasks", &["check", "log", "keys", "index", "files", "api"]),
         ("retire", &["read", "log", "index", "cache", "files", "api"]),
         ("read", &["log", "keys", "index", "cache", "files", "api"]),

@@ -310,11 +310,12 @@ fn refusal_of(error: &AppendError) -> Refusal {
         AppendError::TooLarge { .. } => {
             Refusal::new(response::MESSAGE_ILLEGAL, format!("the message is illegal: {error}"))
         }
-        AppendError::Full { .. } | AppendError::Fenced { .. } | AppendError::ShuttingDown => {
-            Refusal::new(
-                response::SERVICE_NOT_AVAILABLE,
-                format!("service not available now. {error}"),
-            )
-        }
+        AppendError::Full { .. }
+        | AppendError::NoRoom { .. }
+        | AppendError::Fenced { .. }
+        | AppendError::ShuttingDown => Refusal::new(
+            response::SERVICE_NOT_AVAILABLE,
+            format!("service not available now. {error}"),
+        ),
     }
 }
