@@ -1,13 +1,17 @@
 //! Starting a broker on its executors, from a thread that belongs to none of them.
 
+mod log_place;
+
 use std::{
-    collections::BTreeSet,
     sync::{Arc, Mutex},
     time::{SystemTime, UNIX_EPOCH},
 };
 
 use ringmq_base::config::BrokerConfig;
-use ringmq_io::launch::{self, Handles, Settings};
+use ringmq_io::{
+    gate,
+    launch::{self, Handles, Settings},
+};
 
 use crate::{
     messages::Message,
@@ -40,19 +44,19 @@ pub fn start(config: BrokerConfig, cpus: &[usize]) -> Result<Broker, StartError>
     let shards = cpus.len();
     let name_servers = config.namesrv_addr.0.clone();
     let spin = std::time::Duration::from_micros(config.spin_before_park_micros);
+    let logs = if config.logs == 0 { shards as u16 } else { config.logs };
+    let (root, wanted) = (&config.store_path_root_dir, &config.store_path_commit_log);
+    let log_path = log_place::place(root, wanted, logs).map_err(StartError::Refused)?;
+    if log_path != *root {
+        let checked = gate::check(Some(&log_path), shards);
+        checked.map_err(|error| StartError::Refused(error.to_string()))?;
+    }
     let facts = Facts::new(config, name_servers, shards, now_ms()).map_err(StartError::Refused)?;
-    let facts = Arc::new(facts);
+    let facts = Arc::new(Facts { log_path, ..facts });
     let Seats { lanes, seats, reports } = Seats::new(&facts, shards);
     let seats = Arc::new(Mutex::new(seats.into_iter().map(Some).collect::<Vec<_>>()));
-    let pinned = has_own_cpus(&cpus);
-    if !pinned {
-        let count = cpus.iter().collect::<BTreeSet<_>>().len();
-        tracing::warn!(
-            "shards = {shards} is more than the {count} CPUs that this process may use: the shards \
-             share them and are not pinned; lower shards if this is not a test"
-        );
-    }
-    let settings = Settings { pinned, spin_before_park: spin, ..Settings::default() };
+    let settings =
+        Settings { pinned: has_own_cpus(&cpus), spin_before_park: spin, ..Settings::default() };
     let executors = launch::launch_with(&cpus, &settings, move |shard, runtime| {
         let seat = seats.lock().ok().and_then(|mut seats| seats[shard.index()].take());
         async move {
@@ -107,4 +111,23 @@ fn has_own_cpus(cpus: &[usize]) -> bool {
 fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_shards_than_cpus_share_them_and_are_not_pinned() {
+        let config = |shards, cores: &[usize]| {
+            let cores = ringmq_base::config::CoreList(cores.to_vec());
+            BrokerConfig { shards, cores, ..BrokerConfig::default() }
+        };
+        let cpus = shard_cpus(&config(5, &[]), &[2, 3]);
+        assert_eq!(cpus, [2, 3, 2, 3, 2]);
+        assert!(!has_own_cpus(&cpus));
+        assert_eq!(shard_cpus(&config(0, &[]), &[2, 3]), [2, 3]);
+        assert_eq!(shard_cpus(&config(1, &[7, 6]), &[2, 3]), [7]);
+        assert!(has_own_cpus(&[2, 3]));
+    }
 }

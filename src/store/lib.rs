@@ -45,7 +45,7 @@ pub use check::{Damage, FileReport, StoreReport, verify_store};
 pub use files::{
     completeness::complete_store,
     directory::{META_DIRECTORY, log_directory},
-    manifest::{Manifest, open_manifest},
+    manifest::{FILE_NAME as MANIFEST_NAME, Manifest, open_manifest},
 };
 pub use log::Log;
 pub use meta::MetaLog;

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod client;
+mod configuration;
 mod disk_full;
 mod filters;
 mod garbage;

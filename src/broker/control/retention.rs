@@ -185,7 +185,7 @@ async fn facts<R: Runtime>(shard: &Rc<Shard<R>>, unconsumed: bool) -> Facts {
         }
     }
     logs.sort_by_key(|log| log.log);
-    let path = shard.facts.store_path.clone();
+    let path = shard.facts.log_path.clone();
     let disk = match shard.runtime.disk().space(&path).await {
         Ok((free, total)) => Some(DiskFacts { path, total, free }),
         Err(error) => {

@@ -36,6 +36,8 @@ pub struct Facts {
     /// How long a send may wait for its log before it is answered SYSTEM_BUSY; `None`: for ever.
     pub send_wait_max: Option<Duration>,
     pub store_path: PathBuf,
+    /// The directory whose disk the logs fill.
+    pub log_path: PathBuf,
     pub flush_sync: bool,
     pub segment_bytes: u64,
     pub zero_ahead_bytes: u64,
@@ -90,6 +92,7 @@ impl Facts {
                 .broker_fast_failure_enable
                 .then(|| Duration::from_millis(config.wait_time_in_send_queue_ms)),
             store_path: config.store_path_root_dir.clone(),
+            log_path: config.store_path_root_dir.clone(),
             flush_sync: config.flush_disk_type == FlushDiskType::SyncFlush,
             segment_bytes: config.mapped_file_size_commit_log,
             zero_ahead_bytes: config.zero_ahead_bytes,

@@ -43,11 +43,11 @@ pub async fn runtime_info<R: Runtime>(shard: &Rc<Shard<R>>, _: &Request<'_>) -> 
     put("commitLogMaxOffset", max.to_string());
     let earliest = shard.storage.earliest_ms.get().unwrap_or(-1);
     put("earliestMessageTimeStamp", earliest.to_string());
-    if let Ok((free, total)) = shard.runtime.disk().space(&facts.store_path).await {
-        let path = facts.store_path.clone();
+    if let Ok((free, total)) = shard.runtime.disk().space(&facts.log_path).await {
+        let path = facts.log_path.clone();
         let ratio = DiskFacts { path, total, free }.ratio();
         put("commitLogDiskRatio", ratio.to_string());
-        put(&format!("commitLogDiskRatio_{}", facts.store_path.display()), ratio.to_string());
+        put(&format!("commitLogDiskRatio_{}", facts.log_path.display()), ratio.to_string());
         put("consumeQueueDiskRatio", ratio.to_string());
         let text = format!("Total : {}, Free : {}.", human_bytes(total), human_bytes(free));
         put("commitLogDirCapacity", text);
