@@ -160,7 +160,7 @@ def binary(root):
     return path
 
 
-def start_java(work, root, ports, brokers, maven):
+def start_java(work, root, ports, brokers, maven, extra, heap):
     here = os.path.join(root, "tests", "clients", "server")
     target = os.path.join(root, "target", "clients", "server")
     os.makedirs(target, exist_ok=True)
@@ -168,10 +168,10 @@ def start_java(work, root, ports, brokers, maven):
     java = shutil.which("java")
     if java is None:
         raise Unusable("java is not installed: apt-get install openjdk-17-jdk-headless")
-    command = [java, "-Xms1g", "-Xmx1g", "-XX:+UseG1GC", f"-Duser.home={work}",
+    command = [java, f"-Xms{heap}", f"-Xmx{heap}", "-XX:+UseG1GC", f"-Duser.home={work}",
                "--add-opens", "java.base/java.nio=ALL-UNNAMED",
                "--add-opens", "java.base/sun.nio.ch=ALL-UNNAMED", "-cp", f"{target}/lib/*"]
-    small = ["-Xms64m" if word == "-Xms1g" else "-Xmx256m" if word == "-Xmx1g" else word for word in command]
+    small = [command[0], "-Xms64m", "-Xmx256m"] + command[3:]
     server = Server(f"{HOST}:{ports}")
     namesrv = write(os.path.join(work, "namesrv.conf"), {"listenPort": ports})
     home = f"-Drocketmq.home.dir={work}"
@@ -187,21 +187,23 @@ def start_java(work, root, ports, brokers, maven):
         settings = broker_settings(work, ports + 4 + 5 * number, None, name)
         settings.update({"mapedFileSizeCommitLog": 104857600,
                          "maxIndexNum": 1000, "maxHashSlotNum": 4000, "diskMaxUsedSpaceRatio": 95})
+        settings.update(extra.get(name, {}))
         conf = write(os.path.join(work, f"{name}.conf"), settings)
         server.spawn(name, command[:-2] + [home] + command[-2:]
                      + ["org.apache.rocketmq.broker.BrokerStartup", "-n", server.namesrv, "-c", conf], work)
     return server
 
 
-def start_ringmq(work, root, ports, brokers, shards):
+def start_ringmq(work, root, ports, brokers, shards, extra):
     program = binary(root)
     server = Server(f"{HOST}:{ports}")
     namesrv = write(os.path.join(work, "namesrv.conf"),
                     {"listenPort": ports, "kvConfigPath": os.path.join(work, "kvConfig.json")})
     server.spawn("namesrv", [program, "namesrv", "-c", namesrv], work)
     for number, name in enumerate(brokers):
-        conf = write(os.path.join(work, f"{name}.conf"),
-                     broker_settings(work, ports + 4 + 5 * number, shards, name))
+        settings = broker_settings(work, ports + 4 + 5 * number, shards, name)
+        settings.update(extra.get(name, {}))
+        conf = write(os.path.join(work, f"{name}.conf"), settings)
         server.spawn(name, [program, "broker", "-n", server.namesrv, "-c", conf], work)
     return server
 
@@ -216,13 +218,15 @@ def start_standalone(work, root, ports, shards):
     return server
 
 
-def start(kind, work, root, shards, maven, brokers=("broker-a",)):
-    """Starts a name server and brokers; returns when the name server tells a route."""
+def start(kind, work, root, shards, maven, brokers=("broker-a",), extra=None, heap="1g"):
+    """Starts a name server and brokers; returns when the name server tells a route.
+
+    `extra`: further settings by the broker's name; `heap`: of each Java broker."""
     ports = free_ports(5 + 5 * len(brokers))
     if kind == "java":
-        server = start_java(work, root, ports, brokers, maven)
+        server = start_java(work, root, ports, brokers, maven, extra or {}, heap)
     elif kind == "ringmq":
-        server = start_ringmq(work, root, ports, brokers, shards)
+        server = start_ringmq(work, root, ports, brokers, shards, extra or {})
     else:
         server = start_standalone(work, root, ports, shards)
     server.await_route()
