@@ -15,7 +15,7 @@ mod topic;
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 pub use self::assignment::*;
 pub use self::client::*;
@@ -63,7 +63,7 @@ impl DataVersion {
     }
 }
 
-/// Maps with queues as keys.
+/// Writes maps with queues as keys.
 pub(crate) mod queue_map {
     use super::*;
 
@@ -73,82 +73,21 @@ pub(crate) mod queue_map {
     ) -> Result<S::Ok, S::Error> {
         serializer.collect_map(map.iter().map(|(queue, value)| (ObjectKey(queue.json()), value)))
     }
-
-    pub(crate) fn deserialize<'de, V: Deserialize<'de>, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<BTreeMap<MessageQueue, V>, D::Error> {
-        let map = BTreeMap::<String, V>::deserialize(deserializer)?;
-        let entry = |(key, value): (String, V)| {
-            let queue = serde_json::from_str(&key).map_err(serde::de::Error::custom)?;
-            Ok((queue, value))
-        };
-        map.into_iter().map(entry).collect()
-    }
 }
 
-/// Numbers, of which some may be written as texts: fastjson reads both.
-pub(crate) fn numbers<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<std::collections::BTreeSet<i32>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Number {
-        Number(i32),
-        Text(String),
-    }
-    let numbers = Option::<Vec<Number>>::deserialize(deserializer)?.unwrap_or_default();
-    let parsed = numbers.into_iter().map(|number| match number {
-        Number::Number(number) => Ok(number),
-        Number::Text(text) => text.trim().parse().map_err(serde::de::Error::custom),
-    });
-    parsed.collect()
-}
-
-/// A number, or a text of one.
-pub(crate) fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Number {
-        Number(i64),
-        Text(String),
-    }
-    match Number::deserialize(deserializer)? {
-        Number::Number(number) => Ok(number),
-        Number::Text(text) => text.trim().parse().map_err(serde::de::Error::custom),
-    }
-}
-
-/// A word, or a number that stands for one and becomes a text.
-pub(crate) fn word<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Word {
-        Number(i64),
-        Text(String),
-    }
-    Ok(Option::<Word>::deserialize(deserializer)?.map(|word| match word {
-        Word::Number(number) => number.to_string(),
-        Word::Text(text) => text,
-    }))
-}
-
-/// Maps with queues as keys, by client.
+/// Writes maps with queues as keys, by client.
 pub(crate) mod client_queue_map {
     use super::*;
 
-    #[derive(Serialize, Deserialize)]
-    struct Queues(#[serde(with = "queue_map")] BTreeMap<MessageQueue, i64>);
+    #[derive(Serialize)]
+    struct Queues<'a>(
+        #[serde(serialize_with = "queue_map::serialize")] &'a BTreeMap<MessageQueue, i64>,
+    );
 
-    type Table = BTreeMap<String, BTreeMap<MessageQueue, i64>>;
-
-    pub(crate) fn serialize<S: Serializer>(map: &Table, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(map.iter().map(|(client, queues)| (client, Queues(queues.clone()))))
-    }
-
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Table, D::Error> {
-        let map = BTreeMap::<String, Queues>::deserialize(deserializer)?;
-        Ok(map.into_iter().map(|(client, Queues(queues))| (client, queues)).collect())
+    pub(crate) fn serialize<S: Serializer>(
+        map: &BTreeMap<String, BTreeMap<MessageQueue, i64>>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(map.iter().map(|(client, queues)| (client, Queues(queues))))
     }
 }

@@ -164,7 +164,9 @@ impl<'a> Cursor<'a, '_> {
                 b"flag" => top.flag = self.number()?,
                 b"version" => top.version = self.number()?,
                 b"extFields" => self.fields(&mut field)?,
-                _ => self.skip()?,
+                b"language" | b"serializeTypeCurrentRPC" | b"remark" => self.skip()?,
+                // It may be a name in another case.
+                _ => return None,
             }
             match self.take()? {
                 b',' => {}

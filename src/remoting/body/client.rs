@@ -16,7 +16,6 @@ pub struct HeartbeatData {
     pub consumer_data_set: Vec<ConsumerData>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub heartbeat_fingerprint: Option<i32>,
-    #[serde(alias = "isWithoutSub")]
     pub without_sub: bool,
 }
 
@@ -34,13 +33,13 @@ pub struct ConsumerData {
     pub group_name: String,
     /// CONSUME_ACTIVELY, CONSUME_PASSIVELY or CONSUME_POP. Here and below C++ writes the number of
     /// the word, counted from 0.
-    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "super::word")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub consume_type: Option<String>,
     /// BROADCASTING or CLUSTERING.
-    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "super::word")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub message_model: Option<String>,
     /// CONSUME_FROM_LAST_OFFSET, CONSUME_FROM_FIRST_OFFSET or CONSUME_FROM_TIMESTAMP.
-    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "super::word")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub consume_from_where: Option<String>,
     pub subscription_data_set: Vec<SubscriptionData>,
     pub unit_mode: bool,
@@ -55,10 +54,8 @@ pub struct SubscriptionData {
     pub sub_string: String,
     pub tags_set: BTreeSet<String>,
     /// Java's hashes of the tags. Go writes them as texts.
-    #[serde(deserialize_with = "super::numbers")]
     pub code_set: BTreeSet<i32>,
     /// Milliseconds since 1970 when the subscription was made. C++ writes it as a text.
-    #[serde(deserialize_with = "super::number")]
     pub sub_version: i64,
     /// TAG or SQL92.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -10,7 +10,7 @@ use super::{DataVersion, MessageQueue, SubscriptionData, client_queue_map, queue
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ConsumeStats {
-    #[serde(with = "queue_map")]
+    #[serde(serialize_with = "queue_map::serialize")]
     pub offset_table: BTreeMap<MessageQueue, OffsetWrapper>,
     pub consume_tps: f64,
 }
@@ -43,7 +43,7 @@ pub struct ConsumeStatsList {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ResetOffsetBody {
-    #[serde(with = "queue_map")]
+    #[serde(serialize_with = "queue_map::serialize")]
     pub offset_table: BTreeMap<MessageQueue, i64>,
 }
 
@@ -69,9 +69,12 @@ pub struct MessageQueueForC {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct GetConsumerStatusBody {
-    #[serde(with = "queue_map", skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(serialize_with = "queue_map::serialize", skip_serializing_if = "BTreeMap::is_empty")]
     pub message_queue_table: BTreeMap<MessageQueue, i64>,
-    #[serde(with = "client_queue_map", skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(
+        serialize_with = "client_queue_map::serialize",
+        skip_serializing_if = "BTreeMap::is_empty"
+    )]
     pub consumer_table: BTreeMap<String, BTreeMap<MessageQueue, i64>>,
 }
 
@@ -81,9 +84,9 @@ pub struct GetConsumerStatusBody {
 pub struct ConsumerRunningInfo {
     pub properties: BTreeMap<String, String>,
     pub subscription_set: Vec<SubscriptionData>,
-    #[serde(with = "queue_map", skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(serialize_with = "queue_map::serialize", skip_serializing_if = "BTreeMap::is_empty")]
     pub mq_table: BTreeMap<MessageQueue, serde_json::Value>,
-    #[serde(with = "queue_map", skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(serialize_with = "queue_map::serialize", skip_serializing_if = "BTreeMap::is_empty")]
     pub mq_pop_table: BTreeMap<MessageQueue, serde_json::Value>,
     pub status_table: BTreeMap<String, serde_json::Value>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -98,7 +98,7 @@ pub struct KVTable {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct TopicStatsTable {
-    #[serde(with = "queue_map")]
+    #[serde(serialize_with = "queue_map::serialize")]
     pub offset_table: BTreeMap<MessageQueue, TopicOffset>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub topic_put_tps: Option<f64>,

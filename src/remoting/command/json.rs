@@ -3,52 +3,80 @@
 use std::borrow::Cow;
 
 use super::{Fields, Header, HeaderError, Peek};
+use crate::fastjson::is_like;
 use crate::language::Language;
 use crate::lexer::{JsonError, Lexer, RawText, Token};
 
+/// The members of a header that mean something here. The rest is passed over, as in Java.
+const MEMBERS: [&str; 7] = ["code", "opaque", "flag", "version", "language", "remark", "extFields"];
+
+/// Which members have been seen: the exact name has precedence over those that are like it.
+#[derive(Default)]
+struct Seen {
+    exact: [bool; MEMBERS.len()],
+    like: [bool; MEMBERS.len()],
+}
+
+impl Seen {
+    /// The member that a key stands for, if its value counts.
+    fn member(&mut self, key: &str) -> Option<&'static str> {
+        let exact = MEMBERS.iter().position(|name| *name == key);
+        let found = exact.or_else(|| MEMBERS.iter().position(|name| is_like(key, name)))?;
+        if exact.is_none() && (self.exact.get(found)? | self.like.get(found)?) {
+            return None;
+        }
+        let seen = if exact.is_some() { &mut self.exact } else { &mut self.like };
+        *seen.get_mut(found)? = true;
+        MEMBERS.get(found).copied()
+    }
+}
+
 pub(super) fn decode(bytes: &[u8]) -> Result<Header<'_>, HeaderError> {
     let mut header = Header::default();
+    let mut seen = Seen::default();
     let mut lexer = Lexer::new(bytes);
     expect_object(&mut lexer)?;
     while let Some(key) = next_key(&mut lexer)? {
         let value = lexer.next()?;
-        match key.text()?.as_ref() {
-            "code" => header.code = number(&mut lexer, "code", value)?,
-            "version" => header.version = number(&mut lexer, "version", value)?,
-            "opaque" => header.opaque = number(&mut lexer, "opaque", value)?,
-            "flag" => header.flag = number(&mut lexer, "flag", value)?,
-            "language" => header.language = language(&mut lexer, value)?,
-            "remark" => {
+        match seen.member(&key.text()?) {
+            Some("code") => header.code = number(&mut lexer, "code", value)?,
+            Some("version") => header.version = number(&mut lexer, "version", value)?,
+            Some("opaque") => header.opaque = number(&mut lexer, "opaque", value)?,
+            Some("flag") => header.flag = number(&mut lexer, "flag", value)?,
+            Some("language") => header.language = language(&mut lexer, value)?,
+            Some("remark") => {
                 header.remark = text(&mut lexer, value)?.filter(|remark| !remark.is_empty());
             }
-            "extFields" => header.fields = fields(&mut lexer, value)?,
+            Some("extFields") => header.fields = fields(&mut lexer, value)?,
             _ => lexer.skip_value(value)?,
         }
     }
+    expect_end(&mut lexer)?;
     Ok(header)
 }
 
 pub(super) fn peek(bytes: &[u8]) -> Result<Peek, HeaderError> {
     let mut peek = Peek::default();
+    let mut seen = Seen::default();
     let mut lexer = Lexer::new(bytes);
     expect_object(&mut lexer)?;
     while let Some(key) = next_key(&mut lexer)? {
         let value = lexer.next()?;
-        let unescaped;
-        let name = if key.escaped {
-            unescaped = key.text()?;
-            unescaped.as_bytes()
-        } else {
-            key.bytes
-        };
-        match name {
-            b"code" => peek.code = number(&mut lexer, "code", value)?,
-            b"opaque" => peek.opaque = number(&mut lexer, "opaque", value)?,
-            b"flag" => peek.flag = number(&mut lexer, "flag", value)?,
+        match seen.member(&key.text()?) {
+            Some("code") => peek.code = number(&mut lexer, "code", value)?,
+            Some("opaque") => peek.opaque = number(&mut lexer, "opaque", value)?,
+            Some("flag") => peek.flag = number(&mut lexer, "flag", value)?,
             _ => lexer.skip_value(value)?,
         }
     }
     Ok(peek)
+}
+
+fn expect_end(lexer: &mut Lexer<'_>) -> Result<(), HeaderError> {
+    match lexer.next()? {
+        Token::End => Ok(()),
+        token => Err(lexer.unexpected(&token, "end").into()),
+    }
 }
 
 fn expect_object(lexer: &mut Lexer<'_>) -> Result<(), HeaderError> {

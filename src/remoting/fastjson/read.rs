@@ -1,0 +1,455 @@
+//! Reads JSON straight into bodies, member by member, as fastjson 1.x does.
+//!
+//! A member of a body is found by its exact name, else by its name in any case and with `_` and
+//! `-` between its letters; of several the last exact one counts. Numbers and truth values may be
+//! texts and the other way round. A member that is null or unknown is passed over.
+
+use std::borrow::Cow;
+
+use serde::de::value::StrDeserializer;
+use serde::de::{
+    DeserializeSeed, Deserializer, Error, IntoDeserializer, MapAccess, SeqAccess, Visitor,
+};
+use serde::forward_to_deserialize_any;
+
+use super::{BodyError, DEPTH_MAX};
+use crate::lexer::{JsonError, Lexer, Token};
+
+/// A value, of which the lexer stands at the first token.
+pub(super) struct Value<'l, 'a> {
+    lexer: &'l mut Lexer<'a>,
+    depth: usize,
+}
+
+impl<'l, 'a> Value<'l, 'a> {
+    pub fn new(lexer: &'l mut Lexer<'a>) -> Value<'l, 'a> {
+        Value { lexer, depth: 0 }
+    }
+
+    fn next(&mut self) -> Result<Token<'a>, BodyError> {
+        if self.depth > DEPTH_MAX {
+            return Err(JsonError::Depth { at: self.lexer.at(), limit: DEPTH_MAX }.into());
+        }
+        Ok(self.lexer.next()?)
+    }
+
+    fn unexpected(&self, token: &Token<'_>, expected: &'static str) -> BodyError {
+        self.lexer.unexpected(token, expected).into()
+    }
+
+    /// A number or a word as text.
+    fn text(&mut self, expected: &'static str) -> Result<Cow<'a, str>, BodyError> {
+        match self.next()? {
+            Token::Text(text) => Ok(text.text()?),
+            Token::Word(word) => Ok(String::from_utf8_lossy(word)),
+            token => Err(self.unexpected(&token, expected)),
+        }
+    }
+
+    fn number<'de, V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, BodyError> {
+        let at = self.lexer.at();
+        let text = self.text("number")?;
+        let text = text.trim();
+        let truth = || parse_truth(text).map(i64::from);
+        match text.parse::<i64>().ok().or_else(truth) {
+            Some(number) => visitor.visit_i64(number),
+            None => match text.parse::<f64>() {
+                // As Java: what is behind the point is cut off.
+                Ok(number) if number.is_finite() => visitor.visit_i64(number as i64),
+                _ => {
+                    let (found, expected) = ("text", "number");
+                    Err(JsonError::Unexpected { at, found, expected }.into())
+                }
+            },
+        }
+    }
+}
+
+/// What fastjson takes for a truth value.
+fn parse_truth(text: &str) -> Option<bool> {
+    match text {
+        _ if text.eq_ignore_ascii_case("true") || text == "1" => Some(true),
+        _ if text.eq_ignore_ascii_case("false") || text == "0" => Some(false),
+        "Y" | "T" => Some(true),
+        "N" | "F" => Some(false),
+        _ => None,
+    }
+}
+
+fn is_null(token: &Token<'_>) -> bool {
+    matches!(token, Token::Word(b"null" | b"undefined"))
+}
+
+macro_rules! numbers {
+    ($($method:ident)*) => {
+        $(fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, BodyError> {
+            self.number(visitor)
+        })*
+    };
+}
+
+macro_rules! texts {
+    ($($method:ident)*) => {
+        $(fn $method<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, BodyError> {
+            let text = self.text("text")?;
+            visitor.visit_str(&text)
+        })*
+    };
+}
+
+// What is read does not borrow: texts with escapes are made anew.
+impl<'de> Deserializer<'de> for Value<'_, '_> {
+    type Error = BodyError;
+
+    fn deserialize_any<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, BodyError> {
+        match self.next()? {
+            Token::ObjectStart => {
+                visitor.visit_map(Entries { lexer: self.lexer, depth: self.depth + 1 })
+            }
+            Token::ArrayStart => {
+                visitor.visit_seq(Items { lexer: self.lexer, depth: self.depth + 1 })
+            }
+            Token::Text(text) => visitor.visit_str(&text.text()?),
+            token if is_null(&token) => visitor.visit_unit(),
+            Token::Word(b"true") => visitor.visit_bool(true),
+            Token::Word(b"false") => visitor.visit_bool(false),
+            Token::Word(word) => {
+                let word = String::from_utf8_lossy(word);
+                match (word.parse::<i64>(), word.parse::<f64>()) {
+                    (Ok(number), _) => visitor.visit_i64(number),
+                    (_, Ok(number)) => visitor.visit_f64(number),
+                    _ => visitor.visit_str(&word),
+                }
+            }
+            token => Err(self.unexpected(&token, "value")),
+        }
+    }
+
+    numbers!(deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64);
+    numbers!(deserialize_u8 deserialize_u16 deserialize_u32 deserialize_u64);
+    texts!(deserialize_str deserialize_string deserialize_char deserialize_identifier);
+
+    fn deserialize_f64<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, BodyError> {
+        let text = self.text("number")?;
+        visitor.visit_f64(text.trim().parse().map_err(BodyError::custom)?)
+    }
+
+    fn deserialize_f32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, BodyError> {
+        self.deserialize_f64(visitor)
+    }
+
+    fn deserialize_bool<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, BodyError> {
+        let at = self.lexer.at();
+        let text = self.text("truth value")?;
+        let (found, expected) = ("word", "truth value");
+        let truth = parse_truth(text.trim());
+        visitor.visit_bool(truth.ok_or(JsonError::Unexpected { at, found, expected })?)
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, BodyError> {
+        let mut ahead = self.lexer.clone();
+        if is_null(&ahead.next()?) {
+            *self.lexer = ahead;
+            return visitor.visit_none();
+        }
+        visitor.visit_some(self)
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, BodyError> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    fn deserialize_seq<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, BodyError> {
+        match self.next()? {
+            Token::ArrayStart => {
+                visitor.visit_seq(Items { lexer: self.lexer, depth: self.depth + 1 })
+            }
+            token => Err(self.unexpected(&token, "'['")),
+        }
+    }
+
+    fn deserialize_map<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, BodyError> {
+        match self.next()? {
+            Token::ObjectStart => {
+                visitor.visit_map(Entries { lexer: self.lexer, depth: self.depth + 1 })
+            }
+            token => Err(self.unexpected(&token, "'{'")),
+        }
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        mut self,
+        _: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, BodyError> {
+        match self.next()? {
+            Token::ObjectStart => {
+                let members = find_members(self.lexer, fields)?;
+                let members = members.into_iter();
+                visitor.visit_map(Members { members, value: None, depth: self.depth + 1 })
+            }
+            token => Err(self.unexpected(&token, "'{'")),
+        }
+    }
+
+    fn deserialize_ignored_any<V: Visitor<'de>>(
+        mut self,
+        visitor: V,
+    ) -> Result<V::Value, BodyError> {
+        let first = self.next()?;
+        self.lexer.skip_value(first)?;
+        visitor.visit_unit()
+    }
+
+    forward_to_deserialize_any! {
+        i128 u128 bytes byte_buf unit unit_struct tuple tuple_struct enum
+    }
+}
+
+/// The key of an object's next member with the colon behind it; None at the object's end.
+fn next_key<'a>(lexer: &mut Lexer<'a>) -> Result<Option<Token<'a>>, BodyError> {
+    loop {
+        match lexer.next()? {
+            Token::Comma => {}
+            Token::ObjectEnd => return Ok(None),
+            key => return Ok(Some(key)),
+        }
+    }
+}
+
+fn colon(lexer: &mut Lexer<'_>) -> Result<(), BodyError> {
+    match lexer.next()? {
+        Token::Colon => Ok(()),
+        token => Err(lexer.unexpected(&token, "':'").into()),
+    }
+}
+
+fn key_text<'a>(lexer: &Lexer<'a>, key: &Token<'a>) -> Result<Cow<'a, str>, BodyError> {
+    match key {
+        Token::Text(text) => Ok(text.text()?),
+        Token::Word(word) => Ok(String::from_utf8_lossy(word)),
+        token => Err(lexer.unexpected(token, "key").into()),
+    }
+}
+
+/// A member of a body, of which the lexer stands before the value.
+struct Member<'a> {
+    name: &'static str,
+    value: Lexer<'a>,
+}
+
+/// Goes through an object to its end and finds the values of the fields.
+fn find_members<'a>(
+    lexer: &mut Lexer<'a>,
+    fields: &'static [&'static str],
+) -> Result<Vec<Member<'a>>, BodyError> {
+    let mut found: Vec<Member<'a>> = Vec::with_capacity(fields.len());
+    while let Some(key) = next_key(lexer)? {
+        let key = match key {
+            Token::ObjectStart | Token::ArrayStart => {
+                lexer.skip_value(key)?;
+                Cow::Borrowed("")
+            }
+            key => key_text(lexer, &key)?,
+        };
+        colon(lexer)?;
+        let value = lexer.clone();
+        let first = lexer.next()?;
+        lexer.skip_value(first)?;
+        let Some(name) = match_field(&key, &first, fields).filter(|_| !is_null(&first)) else {
+            continue;
+        };
+        let exact = *key == *name;
+        match found.iter_mut().find(|member| member.name == name) {
+            None => found.push(Member { name, value }),
+            Some(old) if exact => *old = Member { name, value },
+            Some(_) => {}
+        }
+    }
+    Ok(found)
+}
+
+fn match_field(
+    key: &str,
+    value: &Token<'_>,
+    fields: &'static [&'static str],
+) -> Option<&'static str> {
+    if let Some(name) = fields.iter().find(|name| **name == key) {
+        return Some(name);
+    }
+    let like = |key: &str| fields.iter().find(|name| is_like(key, name)).copied();
+    like(key).or_else(|| {
+        // Truth values are also found by the name of their getter.
+        let truth = matches!(value, Token::Word(b"true" | b"false"));
+        like(key.strip_prefix("is")?).filter(|_| truth)
+    })
+}
+
+/// Whether two names are the same but for case and the signs that separate words.
+pub(crate) fn is_like(key: &str, name: &str) -> bool {
+    letters(key).eq(letters(name))
+}
+
+fn letters(name: &str) -> impl Iterator<Item = u8> {
+    let letters = name.bytes().filter(|byte| !matches!(byte, b'_' | b'-'));
+    letters.map(|byte| byte.to_ascii_lowercase())
+}
+
+/// The members of a body that are there.
+struct Members<'a> {
+    members: std::vec::IntoIter<Member<'a>>,
+    value: Option<Lexer<'a>>,
+    depth: usize,
+}
+
+impl<'de> MapAccess<'de> for Members<'_> {
+    type Error = BodyError;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(
+        &mut self,
+        seed: K,
+    ) -> Result<Option<K::Value>, BodyError> {
+        let Some(member) = self.members.next() else {
+            return Ok(None);
+        };
+        self.value = Some(member.value);
+        let name: StrDeserializer<'_, BodyError> = member.name.into_deserializer();
+        seed.deserialize(name).map(Some)
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, BodyError> {
+        let mut lexer = self.value.take().unwrap_or_else(|| Lexer::new(b""));
+        seed.deserialize(Value { lexer: &mut lexer, depth: self.depth })
+    }
+}
+
+/// The entries of a map. Their keys may be objects.
+struct Entries<'l, 'a> {
+    lexer: &'l mut Lexer<'a>,
+    depth: usize,
+}
+
+impl<'de> MapAccess<'de> for Entries<'_, '_> {
+    type Error = BodyError;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(
+        &mut self,
+        seed: K,
+    ) -> Result<Option<K::Value>, BodyError> {
+        loop {
+            let mut ahead = self.lexer.clone();
+            let before_key = loop {
+                let before = ahead.clone();
+                match ahead.next()? {
+                    Token::Comma => {}
+                    Token::ObjectEnd => {
+                        *self.lexer = ahead;
+                        return Ok(None);
+                    }
+                    key => {
+                        ahead.skip_value(key)?;
+                        break before;
+                    }
+                }
+            };
+            colon(&mut ahead)?;
+            let mut value = ahead.clone();
+            if is_null(&value.next()?) {
+                *self.lexer = value;
+                continue;
+            }
+            *self.lexer = ahead;
+            return seed.deserialize(Key { lexer: before_key, depth: self.depth }).map(Some);
+        }
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, BodyError> {
+        seed.deserialize(Value { lexer: self.lexer, depth: self.depth })
+    }
+}
+
+/// The key of an entry: a text, a word, or an object, which may be within a text.
+struct Key<'a> {
+    lexer: Lexer<'a>,
+    depth: usize,
+}
+
+impl<'a> Key<'a> {
+    fn text(&mut self) -> Result<Cow<'a, str>, BodyError> {
+        let before = self.lexer.clone();
+        match self.lexer.next()? {
+            token @ (Token::ObjectStart | Token::ArrayStart) => {
+                self.lexer.skip_value(token)?;
+                let bytes = self.lexer.since(before.at());
+                Ok(String::from_utf8_lossy(bytes.trim_ascii_start()))
+            }
+            token => key_text(&self.lexer, &token),
+        }
+    }
+}
+
+impl<'de> Deserializer<'de> for Key<'_> {
+    type Error = BodyError;
+
+    fn deserialize_any<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, BodyError> {
+        visitor.visit_str(&self.text()?)
+    }
+
+    fn deserialize_i32<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, BodyError> {
+        Value { lexer: &mut self.lexer, depth: self.depth }.number(visitor)
+    }
+
+    fn deserialize_i64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, BodyError> {
+        self.deserialize_i32(visitor)
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        mut self,
+        name: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, BodyError> {
+        let text = self.text()?;
+        let mut lexer = Lexer::new(text.as_bytes());
+        let value = Value { lexer: &mut lexer, depth: self.depth };
+        value.deserialize_struct(name, fields, visitor)
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit
+        unit_struct newtype_struct seq tuple tuple_struct map enum identifier ignored_any
+    }
+}
+
+/// The items of a list.
+struct Items<'l, 'a> {
+    lexer: &'l mut Lexer<'a>,
+    depth: usize,
+}
+
+impl<'de> SeqAccess<'de> for Items<'_, '_> {
+    type Error = BodyError;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(
+        &mut self,
+        seed: T,
+    ) -> Result<Option<T::Value>, BodyError> {
+        loop {
+            let mut ahead = self.lexer.clone();
+            match ahead.next()? {
+                Token::Comma => *self.lexer = ahead,
+                Token::ArrayEnd => {
+                    *self.lexer = ahead;
+                    return Ok(None);
+                }
+                _ => break,
+            }
+        }
+        seed.deserialize(Value { lexer: self.lexer, depth: self.depth }).map(Some)
+    }
+}
