@@ -3,7 +3,8 @@
 //! [`crate::pull`].
 //!
 //! A header decodes leniently: unknown fields are ignored, and a field that cannot be read counts
-//! as missing. A missing required field is an error, and the caller decides what it means.
+//! as missing. Required are the fields without which Java cannot answer; a missing one is an
+//! error, and the caller decides what it means.
 
 pub mod admin;
 pub mod client;
@@ -123,8 +124,13 @@ impl<T: AsValue> AsValue for Option<T> {
     }
 }
 
-/// Declares typed headers. A field is `required`, `optional` (an Option) or `default` (its type's
-/// default when missing).
+/// A text that Java puts into a key, where one that is missing reads `null`.
+pub fn joined(fields: &Fields<'_>, field: &str) -> String {
+    fields.get(field).unwrap_or("null").to_owned()
+}
+
+/// Declares typed headers. A field is `required`, `optional` (an Option), `default` (its type's
+/// default when missing) or `joined` (a text, `null` when missing).
 macro_rules! headers {
     ($(
         $(#[$doc:meta])*
@@ -161,9 +167,13 @@ macro_rules! headers {
     };
     (@type required $type:ty) => { $type };
     (@type default $type:ty) => { $type };
+    (@type joined $type:ty) => { $type };
     (@type optional $type:ty) => { Option<$type> };
     (@decode required $header:expr, $fields:expr, $wire:expr) => {
         $crate::headers::required($header, $fields, $wire)?
+    };
+    (@decode joined $header:expr, $fields:expr, $wire:expr) => {
+        $crate::headers::joined($fields, $wire)
     };
     (@decode default $header:expr, $fields:expr, $wire:expr) => {
         $crate::headers::optional($fields, $wire).unwrap_or_default()

@@ -115,29 +115,39 @@ pub fn decode_fast<'a>(frame: &Frame<'a>, scratch: &'a mut Vec<u8>) -> Option<Pu
 }
 
 impl<'a> PullHeader<'a> {
-    /// Takes a pull header out of a decoded one. A field that is there but no number counts as
-    /// missing, as in Java.
+    /// Takes a pull header out of a decoded one. As in Java, a field is needed only if the flags
+    /// make it count.
+    ///
+    /// # Errors
+    /// If a field is missing that the answer needs, or a number is none.
     pub fn from_header(
         header: &'a Header<'_>,
         serialization: Serialization,
     ) -> Result<PullHeader<'a>, HeaderFieldError> {
         const HEADER: &str = "PullMessageRequestHeader";
         let fields = &header.fields;
-        let number = |name| fields.get(name).and_then(|value: &str| value.parse::<i32>().ok());
+        let sys_flag: i32 = required(HEADER, fields, "sysFlag")?;
+        let has = |flag| sys_flag & flag != 0;
+        let number = |name, counts: bool| match fields.get(name) {
+            None if !counts => Ok(0),
+            _ => required::<i64>(HEADER, fields, name),
+        };
+        let optional = |name| fields.get(name).and_then(|value: &str| value.parse().ok());
         Ok(PullHeader {
             consumer_group: required(HEADER, fields, "consumerGroup")?,
             topic: required(HEADER, fields, "topic")?,
             queue_id: required(HEADER, fields, "queueId")?,
             queue_offset: required(HEADER, fields, "queueOffset")?,
             max_msg_nums: required(HEADER, fields, "maxMsgNums")?,
-            sys_flag: required(HEADER, fields, "sysFlag")?,
-            commit_offset: required(HEADER, fields, "commitOffset")?,
-            suspend_timeout_millis: required(HEADER, fields, "suspendTimeoutMillis")?,
+            sys_flag,
+            commit_offset: number("commitOffset", has(pull_flag::COMMIT_OFFSET))?,
+            suspend_timeout_millis: number("suspendTimeoutMillis", has(pull_flag::SUSPEND))?,
             subscription: fields.get("subscription"),
-            sub_version: required(HEADER, fields, "subVersion")?,
+            // What a pull brings itself has no version to compare.
+            sub_version: number("subVersion", !has(pull_flag::SUBSCRIPTION))?,
             expression_type: fields.get("expressionType"),
-            max_msg_bytes: number("maxMsgBytes"),
-            request_source: number("requestSource"),
+            max_msg_bytes: optional("maxMsgBytes"),
+            request_source: optional("requestSource"),
             opaque: header.opaque,
             oneway: header.is_oneway(),
             code: header.code,

@@ -136,31 +136,38 @@ fn long_index(name: &[u8]) -> Option<usize> {
 }
 
 impl<'a> SendHeader<'a> {
-    /// Takes a send header out of a decoded one. A field that is there but no number counts as
-    /// missing, as in Java.
+    /// Takes a send header out of a decoded one. As in Java, a producer group is not needed, and a
+    /// template of the topic only to make it; a field of the long form that is there but no number
+    /// counts as missing.
+    ///
+    /// # Errors
+    /// If a field is missing without which a message cannot be stored.
     pub fn from_header(
         header: &'a Header<'_>,
         serialization: Serialization,
     ) -> Result<SendHeader<'a>, HeaderFieldError> {
         const HEADER: &str = "SendMessageRequestHeader";
-        let names = if long_names(header.code) == Some(true) { NAMES } else { LETTERS };
-        let [a, b, c, d, e, f, g, h, i, j, k, l, m] = names;
+        let long = long_names(header.code) == Some(true);
+        let [a, b, c, d, e, f, g, h, i, j, k, l, m] = if long { NAMES } else { LETTERS };
         let fields = &header.fields;
         let truth = |name| fields.get(name).is_some_and(|v| v.eq_ignore_ascii_case("true"));
-        let number = |name| fields.get(name).and_then(|value: &str| value.parse::<i32>().ok());
+        let number = |name| match fields.get(name) {
+            Some(_) if !long => required::<i32>(HEADER, fields, name).map(Some),
+            value => Ok(value.and_then(|value: &str| value.parse::<i32>().ok())),
+        };
         Ok(SendHeader {
-            producer_group: required(HEADER, fields, a)?,
+            producer_group: fields.get(a).unwrap_or_default(),
             topic: required(HEADER, fields, b)?,
-            default_topic: required(HEADER, fields, c)?,
-            default_topic_queues: required(HEADER, fields, d)?,
+            default_topic: fields.get(c).unwrap_or_default(),
+            default_topic_queues: number(d)?.unwrap_or(0),
             queue_id: required(HEADER, fields, e)?,
             sys_flag: required(HEADER, fields, f)?,
             born_timestamp: required(HEADER, fields, g)?,
             flag: required(HEADER, fields, h)?,
             properties: fields.get(i).unwrap_or_default().as_bytes(),
-            reconsume_times: number(j).unwrap_or(0),
+            reconsume_times: number(j)?.unwrap_or(0),
             unit_mode: truth(k),
-            max_reconsume_times: number(l),
+            max_reconsume_times: number(l)?,
             batch: truth(m),
             opaque: header.opaque,
             oneway: header.is_oneway(),

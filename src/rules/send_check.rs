@@ -202,7 +202,10 @@ fn plan<'a>(
         properties_bytes: 0,
         edit: Edit { scan, dropped: Names::WAIT.and(Names::CLUSTER), level: None, real: None },
     };
-    if !request.batch {
+    if request.batch {
+        // As in Java, the messages of a batch keep what the request says of all of them.
+        plan.edit.dropped = Names::CLUSTER;
+    } else {
         if scan.transaction {
             plan.hold_half(facts, request)?;
         } else if scan.present.intersects(Names::DELAY) {

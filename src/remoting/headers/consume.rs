@@ -17,7 +17,7 @@ headers! {
     }
     /// UNREGISTER_CLIENT.
     UnregisterClientRequestHeader {
-        required client_id: String = "clientID",
+        optional client_id: String = "clientID",
         optional producer_group: String = "producerGroup",
         optional consumer_group: String = "consumerGroup",
     }
@@ -27,7 +27,7 @@ headers! {
     }
     /// QUERY_CONSUMER_OFFSET.
     QueryConsumerOffsetRequestHeader {
-        required consumer_group: String = "consumerGroup",
+        joined consumer_group: String = "consumerGroup",
         required topic: String = "topic",
         required queue_id: i32 = "queueId",
         optional set_zero_if_not_found: bool = "setZeroIfNotFound",
@@ -39,8 +39,8 @@ headers! {
     }
     /// UPDATE_CONSUMER_OFFSET.
     UpdateConsumerOffsetRequestHeader {
-        required consumer_group: String = "consumerGroup",
-        required topic: String = "topic",
+        joined consumer_group: String = "consumerGroup",
+        joined topic: String = "topic",
         required queue_id: i32 = "queueId",
         required commit_offset: i64 = "commitOffset",
     }
@@ -83,8 +83,8 @@ headers! {
     }
     /// QUERY_MESSAGE. With `unique_key_query` the key is that of the client, not of the user.
     QueryMessageRequestHeader {
-        required topic: String = "topic",
-        required key: String = "key",
+        joined topic: String = "topic",
+        joined key: String = "key",
         required max_num: i32 = "maxNum",
         required begin_timestamp: i64 = "beginTimestamp",
         required end_timestamp: i64 = "endTimestamp",

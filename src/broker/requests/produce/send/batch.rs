@@ -37,7 +37,9 @@ pub fn store<R: Runtime>(
     let Some(last) = count.checked_sub(1) else {
         return Err(Refusal::new(response::MESSAGE_ILLEGAL, "the batch has no message"));
     };
-    let common_tags = Scan::of(common).tags_code();
+    // They stand behind the message's own, and the last counts.
+    let common_tags = Scan::of(common);
+    let common_tags = common_tags.tags.is_some().then(|| common_tags.tags_code());
     let owner = shard.queue_owner(&topic.topic, head.queue_id);
     if owner == shard.id {
         let (log, _) = shard.queue(topic, head.queue_id);
@@ -50,7 +52,7 @@ pub fn store<R: Runtime>(
         let tags_code = Scan::of(message.properties).tags_code();
         let mut item = SendItem {
             flag: message.flag,
-            tags_code: if tags_code == 0 { common_tags } else { tags_code },
+            tags_code: common_tags.unwrap_or(tags_code),
             part: if index == last { Part::Last } else { Part::Member },
             ..head.clone()
         };
