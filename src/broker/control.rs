@@ -212,6 +212,11 @@ impl<R: Runtime> Control<R> {
         }
     }
 
+    /// By delay level: the next message to deliver, as last persisted.
+    pub fn delay_offsets(&self) -> BTreeMap<i32, i64> {
+        self.delay_offsets.borrow().clone()
+    }
+
     fn topic_id(&self, name: &Arc<str>) -> u32 {
         let mut ids = self.topic_ids.borrow_mut();
         *ids.entry(name.clone()).or_insert_with(|| {

@@ -103,11 +103,11 @@ impl<'a> Lexer<'a> {
         self.bytes.get(self.at).copied()
     }
 
-    /// Skips white space and comments.
+    /// Skips white space, comments, and the zero behind the text of some clients in C.
     pub fn skip_space(&mut self) {
         loop {
             match self.peek() {
-                Some(b' ' | b'\t' | b'\r' | b'\n' | 0x0B | 0x0C | 0x08) => self.at += 1,
+                Some(b' ' | b'\t' | b'\r' | b'\n' | 0x0B | 0x0C | 0x08 | 0) => self.at += 1,
                 Some(b'/') => match self.bytes.get(self.at + 1) {
                     Some(b'/') => self.skip_past(b"\n"),
                     Some(b'*') => self.skip_past(b"*/"),

@@ -1,6 +1,6 @@
 //! The header of PULL_MESSAGE (11) and LITE_PULL_MESSAGE (361).
 
-use crate::codes::request;
+use crate::codes::{pull_flag, request};
 use crate::command::{FLAG_ONEWAY, Header};
 use crate::fast::{self, Piece};
 use crate::frame::{Frame, Serialization};

@@ -222,7 +222,8 @@ impl ClientTable {
         self.consumers.get(group).into_iter().flat_map(ConsumerGroup::members)
     }
 
-    /// The distinct client ids of a consumer group, sorted, as all members must see them.
+    /// The client ids of a consumer group, sorted, as all members must see them: as in Java one for
+    /// each connection, so that members of brokers of both kinds share queues out alike.
     ///
     /// # Errors
     /// If the group has no member (request code 38).
@@ -232,10 +233,7 @@ impl ClientTable {
         if ids.is_empty() {
             return Err(Refusal::system_error(format!("no consumer for this group, {group}")));
         }
-        // A client that has just connected anew is there twice until its old connection is closed;
-        // twice in the list it would be given queues that nobody consumes.
         ids.sort_unstable();
-        ids.dedup();
         Ok(ids)
     }
 

@@ -27,8 +27,12 @@ pub const CLIENT_ID_BYTES_MAX: usize = 1024;
 /// Producer and consumer groups of one connection; a client instance has a few.
 pub const GROUPS_PER_CONNECTION_MAX: usize = 4096;
 
-/// Topics that one consumer group subscribes to.
-pub const SUBSCRIPTIONS_PER_GROUP_MAX: usize = 4096;
+/// Bytes of all subscriptions of a consumer group, each with [`SUBSCRIPTION_BYTES`] besides its
+/// texts: some 15,000 topics.
+pub const SUBSCRIPTIONS_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// What a subscription takes in memory besides its texts.
+pub const SUBSCRIPTION_BYTES: usize = 256;
 
 /// Bytes of one subscription expression.
 pub const SUBSCRIPTION_BYTES_MAX: usize = 64 * 1024;

@@ -87,7 +87,8 @@ pub fn check(
     if !(0..topic.read_queues).contains(&header.queue_id) {
         return Err(illegal_queue(header, topic));
     }
-    let filter = if header.sys_flag & pull_flag::SUBSCRIPTION != 0 {
+    let own = header.sys_flag & pull_flag::SUBSCRIPTION != 0;
+    let filter = if own {
         let parsed = Filter::parse(header.subscription, header.expression_type);
         parsed.map_err(|error| parse_failed(&error))?
     } else {
@@ -95,7 +96,11 @@ pub fn check(
     };
     match filter {
         Filter::Broken(error) => Err(no_filter(&error)),
-        Filter::Unsupported(expression_type) => Err(unsupported_filter(&expression_type)),
+        Filter::Unsupported(expression_type) => {
+            let refusal = unsupported_filter(&expression_type);
+            let code = if own { refusal.code } else { code::FILTER_DATA_NOT_EXIST };
+            Err(Refusal { code, ..refusal })
+        }
         Filter::Sql(_) if !facts.property_filter => Err(filter_switched_off()),
         filter => Ok(PullDecision::Read(filter)),
     }
@@ -112,8 +117,11 @@ pub fn check_subscription(
 ) -> Result<(), Refusal> {
     match Filter::of_heartbeat(text, expression_type, &[]) {
         Filter::Tags(_) => Ok(()),
-        Filter::Unsupported(expression_type) => Err(unsupported_filter(&expression_type)),
         _ if !property_filter => Err(filter_switched_off()),
+        Filter::Unsupported(expression_type) => {
+            let refusal = unsupported_filter(&expression_type);
+            Err(Refusal { code: code::SUBSCRIPTION_PARSE_FAILED, ..refusal })
+        }
         Filter::Sql(_) => Ok(()),
         Filter::Broken(error) => {
             let remark = format!("the SQL92 expression {text:?} is wrong: {error}");

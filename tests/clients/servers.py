@@ -170,7 +170,8 @@ def start_java(work, root, ports, brokers, maven, extra, heap):
         raise Unusable("java is not installed: apt-get install openjdk-17-jdk-headless")
     command = [java, f"-Xms{heap}", f"-Xmx{heap}", "-XX:+UseG1GC", f"-Duser.home={work}",
                "--add-opens", "java.base/java.nio=ALL-UNNAMED",
-               "--add-opens", "java.base/sun.nio.ch=ALL-UNNAMED", "-cp", f"{target}/lib/*"]
+               "--add-opens", "java.base/sun.nio.ch=ALL-UNNAMED",
+               "--add-opens", "java.base/jdk.internal.ref=ALL-UNNAMED", "-cp", f"{target}/lib/*"]
     small = [command[0], "-Xms64m", "-Xmx256m"] + command[3:]
     server = Server(f"{HOST}:{ports}")
     namesrv = write(os.path.join(work, "namesrv.conf"), {"listenPort": ports})

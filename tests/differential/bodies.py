@@ -111,7 +111,7 @@ def all_bodies(body):
     for name, text in texts(body):
         yield name, text
     for name, value in values(body):
-        yield name, json.dumps(value).encode()
+        yield name, json.dumps(value, separators=(",", ":")).encode()
 
 
 def heartbeat(names):
@@ -202,7 +202,7 @@ def checks():
                 "subscriptionData": {"topic": "base", "subString": text, "expressionType": kind, "subVersion": 1}}
         for name, written in texts(body) if kind == "TAG" else [("plain", json.dumps(body).encode())]:
             yield Case(f"check-client/{kind}-{name}-{text}", Request(46, {}, written))
-        for name, value in values(body) if kind != "TAG" else []:
+        for name, value in values(body) if text == "n > 3" else []:
             yield Case(f"check-client/{kind}-{text}/{name}", Request(46, {}, json.dumps(value).encode()))
 
 

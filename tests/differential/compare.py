@@ -1,14 +1,16 @@
 """Differences between two answers, and the list of those that are meant."""
 
-import fnmatch
 import json
+import re
 
 
 def flat(value, path=""):
-    """Every leaf of nested values by its path."""
+    """Every leaf of nested values by its path. Names that begin with _ are not compared."""
     if isinstance(value, dict) and value:
         found = {}
         for name, inner in value.items():
+            if str(name).startswith("_"):
+                continue
             found.update(flat(inner, f"{path}.{name}" if path else str(name)))
         return found
     if isinstance(value, list) and value:
@@ -28,37 +30,36 @@ def differences(java, ringmq):
         java = {path: value for path, value in java.items() if path.startswith(keep)}
         ringmq = {path: value for path, value in ringmq.items() if path.startswith(keep)}
     missing = "nothing"
+    for one in (java, ringmq):
+        # nothing at all and an empty object say the same
+        one.pop("ext", None)
     return [(path, java.get(path, missing), ringmq.get(path, missing))
             for path in sorted({*java, *ringmq}) if java.get(path, missing) != ringmq.get(path, missing)]
 
 
 class Deliberate:
-    """The rows of deliberate.json: patterns of cases and paths, with the reason."""
+    """The rows of deliberate.json: regular expressions of whole names of cases, of paths and of
+    the two values, with the reason."""
 
     def __init__(self, path):
         with open(path) as file:
             self.rows = json.load(file)
         for row in self.rows:
-            unknown = set(row) - {"case", "at", "java", "ringmq", "why"}
-            if unknown or not row.get("why"):
+            if set(row) - {"case", "at", "java", "ringmq", "why"} or not {"case", "at", "why"} <= set(row):
                 raise ValueError(f"{path}: a row needs case, at and why, and has {sorted(row)}")
         self.used = [0] * len(self.rows)
 
     def covers(self, case, difference):
-        found = False
+        """Whether a row stands for a difference; all that do are counted as used."""
         at, java, ringmq = difference
+        found = False
         for index, row in enumerate(self.rows):
-            wanted = [(row["case"], case), (row["at"], at), (row.get("java", "*"), str(java)),
-                      (row.get("ringmq", "*"), str(ringmq))]
-            if all(matches(pattern, text) for pattern, text in wanted):
+            wanted = [(row["case"], case), (row["at"], at), (row.get("java", ".*"), str(java)),
+                      (row.get("ringmq", ".*"), str(ringmq))]
+            if all(re.fullmatch(pattern, text, re.DOTALL) for pattern, text in wanted):
                 self.used[index] += 1
                 found = True
         return found
 
     def stale(self):
         return [row for row, used in zip(self.rows, self.used) if not used]
-
-
-def matches(pattern, text):
-    """A pattern of fnmatch, of which several may stand behind each other with | between them."""
-    return any(fnmatch.fnmatchcase(text, one.replace("[", "[[]")) for one in pattern.split("|"))

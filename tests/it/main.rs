@@ -11,6 +11,7 @@ mod disk_full;
 mod filters;
 mod garbage;
 mod kill9;
+mod lenient;
 mod limits;
 mod needs;
 mod output;

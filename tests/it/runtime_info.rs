@@ -9,7 +9,10 @@ use crate::process;
 use crate::server::{Server, Settings};
 use crate::shards::for_shards;
 
-for_shards!(the_runtime_information_counts_the_messages_of_all_shards,);
+for_shards!(
+    the_runtime_information_counts_the_messages_of_all_shards,
+    the_runtime_information_has_what_the_exporter_parses,
+);
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -76,4 +79,84 @@ fn the_runtime_information_counts_the_messages_of_all_shards(shards: u32) {
     assert_eq!(value(&mut client, "remainHowManyDataToFlush"), "0 B");
     let (found, missed) = (rates(&mut client, "getFoundTps"), rates(&mut client, "getMissTps"));
     assert!(found.iter().chain(&missed).all(|rate| *rate > 0.0), "{found:?} {missed:?}");
+}
+
+/// What RocketMQ's exporter parses as whole numbers; without one of them it shows nothing.
+const NUMBERS: [&str; 29] = [
+    "bootTimestamp",
+    "brokerVersion",
+    "commitLogMaxOffset",
+    "commitLogMinOffset",
+    "dispatchBehindBytes",
+    "dispatchMaxBuffer",
+    "earliestMessageTimeStamp",
+    "getMessageEntireTimeMax",
+    "msgGetTotalTodayMorning",
+    "msgGetTotalTodayNow",
+    "msgGetTotalYesterdayMorning",
+    "msgPutTotalTodayMorning",
+    "msgPutTotalTodayNow",
+    "msgPutTotalYesterdayMorning",
+    "pageCacheLockTimeMills",
+    "pullThreadPoolQueueCapacity",
+    "pullThreadPoolQueueHeadWaitTimeMills",
+    "pullThreadPoolQueueSize",
+    "putMessageEntireTimeMax",
+    "putMessageSizeTotal",
+    "putMessageTimesTotal",
+    "queryThreadPoolQueueCapacity",
+    "queryThreadPoolQueueHeadWaitTimeMills",
+    "queryThreadPoolQueueSize",
+    "remainTransientStoreBufferNumbs",
+    "sendThreadPoolQueueCapacity",
+    "sendThreadPoolQueueHeadWaitTimeMills",
+    "sendThreadPoolQueueSize",
+    "startAcceptSendRequestTimeStamp",
+];
+
+fn the_runtime_information_has_what_the_exporter_parses(shards: u32) {
+    let directory = process::directory("exporter");
+    let server = Server::start(directory.path(), &Settings { shards, ..Settings::default() });
+    let mut client = server.client();
+    client.create_topic("later", 1).expect("the broker serves").expect(0);
+    let fields = [("b", "later"), ("e", "0"), ("f", "0"), ("g", "1"), ("h", "0")];
+    let fields = [&fields[..], &[("i", "DELAY\u{1}1\u{2}")]].concat();
+    client.call(request::SEND_MESSAGE_V2, &fields, b"x").expect("an answer").expect(0);
+    // a pull that waits ends with the delivery, a second later
+    let waits = [
+        ("consumerGroup", "it_exporter"),
+        ("topic", "later"),
+        ("queueId", "0"),
+        ("queueOffset", "0"),
+        ("maxMsgNums", "1"),
+        ("sysFlag", "6"),
+        ("suspendTimeoutMillis", "15000"),
+        ("subscription", "*"),
+    ];
+    client.call(request::PULL_MESSAGE, &waits, b"").expect("an answer").expect(0);
+    for key in NUMBERS {
+        let text = value(&mut client, key);
+        assert!(text.parse::<i64>().is_ok(), "{key} is {text:?}");
+    }
+    for key in ["consumeQueueDiskRatio", "commitLogDiskRatio", "putMessageAverageSize"] {
+        let text = value(&mut client, key);
+        assert!(text.parse::<f64>().is_ok(), "{key} is {text:?}");
+    }
+    for key in ["EndTransactionQueueSize", "EndTransactionThreadPoolQueueCapacity", "runtime"] {
+        assert!(!value(&mut client, key).is_empty(), "{key}");
+    }
+    let capacity = value(&mut client, "commitLogDirCapacity");
+    let words: Vec<_> = capacity.split(' ').collect();
+    assert!(words.len() == 8 && words[2].parse::<f64>().is_ok(), "{capacity}");
+    assert!(words[6].parse::<f64>().is_ok() && words[7].ends_with('.'), "{capacity}");
+    // the cursor of the level is told when it is durable, soon after the delivery
+    let delivered = || {
+        let reply = server.client().call(request::GET_BROKER_RUNTIME_INFO, &[], b"");
+        let body = String::from_utf8(reply.expect("an answer").expect(0).body);
+        body.expect("text").contains(r#""scheduleMessageOffset_1":"1,1""#)
+    };
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    while !delivered() {
+        assert!(std::time::Instant::now() < deadline, "no scheduleMessageOffset_1");
+    }
 }

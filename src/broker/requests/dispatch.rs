@@ -21,7 +21,7 @@ use crate::{
         prerequisite::Preparation,
         produce::send::{self, Sent},
     },
-    shard::{CONTROL, Shard},
+    shard::{CONTROL, Shard, view::log_of_queue},
 };
 use ringmq_rules::{ConnectionId, pull_check, refusal::Refusal};
 
@@ -238,16 +238,17 @@ impl<R: Runtime> Shard<R> {
         requests::handle(self, &request).await
     }
 
-    /// The shard that owns the queue that a request names; this one if it names none that exists,
-    /// so that the handler says what is wrong.
+    /// The shard that owns the queue that a request names; this one if it names none, so that the
+    /// handler says what is wrong. Offsets in topics that are not there have an owner as well:
+    /// every connection is to find what another has stored.
     fn owner_of(&self, header: &Header<'_>) -> ShardId {
-        let topic = header.fields.get("topic").and_then(|name| self.topic(name));
         let queue_id = header.fields.get("queueId").and_then(|text| text.parse::<i32>().ok());
-        match (topic, queue_id) {
-            (Some(topic), Some(queue_id)) if queue_id >= 0 => {
-                self.queue_owner(&topic.topic, queue_id)
-            }
-            _ => self.id,
+        let Some(queue_id) = queue_id else {
+            return self.id;
+        };
+        match header.fields.get("topic").and_then(|name| self.topic(name)) {
+            Some(topic) => self.queue_owner(&topic.topic, queue_id),
+            None => self.log_owner(log_of_queue(0, queue_id, self.log_count())),
         }
     }
 

@@ -3,14 +3,15 @@
 use std::borrow::Cow;
 
 use super::{Fields, Header, HeaderError, Peek};
-use crate::fastjson::is_like;
+use crate::fastjson::{integer, is_like};
 use crate::language::Language;
 use crate::lexer::{JsonError, Lexer, RawText, Token};
 
 /// The members of a header that mean something here. The rest is passed over, as in Java.
 const MEMBERS: [&str; 7] = ["code", "opaque", "flag", "version", "language", "remark", "extFields"];
 
-/// Which members have been seen: the exact name has precedence over those that are like it.
+/// Which members have been seen. Of several with the exact name the last counts; between names
+/// that differ, the first.
 #[derive(Default)]
 struct Seen {
     exact: [bool; MEMBERS.len()],
@@ -22,11 +23,11 @@ impl Seen {
     fn member(&mut self, key: &str) -> Option<&'static str> {
         let exact = MEMBERS.iter().position(|name| *name == key);
         let found = exact.or_else(|| MEMBERS.iter().position(|name| is_like(key, name)))?;
-        if exact.is_none() && (self.exact.get(found)? | self.like.get(found)?) {
+        let (by_name, by_likeness) = (self.exact.get_mut(found)?, self.like.get_mut(found)?);
+        if *by_likeness || (exact.is_none() && *by_name) {
             return None;
         }
-        let seen = if exact.is_some() { &mut self.exact } else { &mut self.like };
-        *seen.get_mut(found)? = true;
+        *(if exact.is_some() { by_name } else { by_likeness }) = true;
         MEMBERS.get(found).copied()
     }
 }
@@ -112,6 +113,7 @@ fn number(
 ) -> Result<i32, HeaderError> {
     let text = match token {
         Token::Word(b"null") => return Ok(0),
+        Token::Word(b"true") => return Ok(1),
         Token::Word(word) => String::from_utf8_lossy(word),
         Token::Text(text) => text.text()?,
         token => return Err(lexer.unexpected(&token, "number").into()),
@@ -119,7 +121,7 @@ fn number(
     if text.is_empty() {
         return Ok(0);
     }
-    text.parse().map_err(|_| {
+    integer(&text).and_then(|number| i32::try_from(number).ok()).ok_or_else(|| {
         let value = text.chars().take(40).collect();
         HeaderError::Number { field, value }
     })
@@ -171,6 +173,23 @@ mod tests {
         r#"{"code":310,"extFields":{"a":"group","i":"KEYS\u0001k\u0002"},"flag":2,"#,
         r#""language":"JAVA","opaque":7,"serializeTypeCurrentRPC":"JSON","version":409}"#
     );
+
+    #[test]
+    fn members_are_found_in_any_case_and_behind_a_byte_order_mark() {
+        let plain = decode(br#"{"code":11,"opaque":5,"extFields":{"topic":"T"}}"#).expect("plain");
+        for text in [
+            r#"{"CODE":11,"Opaque":5,"ext_fields":{"topic":"T"}}"#,
+            "\u{feff}{\"code\":11,\"o-p_aque\":\"5\",\"EXTFIELDS\":{topic:'T'}}\0",
+            r#"{"code":11,"opaque":5,"extFields":{"topic":"T"},"Code":12,"more":{"a":[1]}}"#,
+            r#"{"Code":11.9,"code":12,"opaque":4,"opaque":5,"extFields":{"topic":"T"}}"#,
+        ] {
+            let header = decode(text.as_bytes()).expect(text);
+            assert_eq!(header, plain, "{text}");
+            let peeked = peek(text.as_bytes()).expect(text);
+            assert_eq!((peeked.code, peeked.opaque), (11, 5), "{text}");
+        }
+        assert!(decode(b"{}x").is_err() && decode(b"{}{}").is_err());
+    }
 
     #[test]
     fn a_header_of_java_is_decoded() {

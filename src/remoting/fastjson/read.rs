@@ -1,7 +1,8 @@
 //! Reads JSON straight into bodies, member by member, as fastjson 1.x does.
 //!
 //! A member of a body is found by its exact name, else by its name in any case and with `_` and
-//! `-` between its letters; of several the last exact one counts. Numbers and truth values may be
+//! `-` between its letters. Of several with the exact name the last counts; between names that
+//! differ, the first. Numbers and truth values may be
 //! texts and the other way round. A member that is null or unknown is passed over.
 
 use std::borrow::Cow;
@@ -37,35 +38,64 @@ impl<'l, 'a> Value<'l, 'a> {
         self.lexer.unexpected(token, expected).into()
     }
 
-    /// A number or a word as text.
-    fn text(&mut self, expected: &'static str) -> Result<Cow<'a, str>, BodyError> {
+    /// A text, or anything else as it stands.
+    fn text(&mut self) -> Result<Cow<'a, str>, BodyError> {
+        let before = self.lexer.at();
         match self.next()? {
             Token::Text(text) => Ok(text.text()?),
             Token::Word(word) => Ok(String::from_utf8_lossy(word)),
-            token => Err(self.unexpected(&token, expected)),
+            token => {
+                self.lexer.skip_value(token)?;
+                let bytes = self.lexer.since(before).trim_ascii_start();
+                Ok(String::from_utf8_lossy(bytes))
+            }
         }
     }
 
-    fn number<'de, V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, BodyError> {
+    /// `truth`: a truth value stands for 1 or 0.
+    fn number<'de, V: Visitor<'de>>(
+        mut self,
+        truth: bool,
+        visitor: V,
+    ) -> Result<V::Value, BodyError> {
         let at = self.lexer.at();
-        let text = self.text("number")?;
-        let text = text.trim();
-        let truth = || parse_truth(text).map(i64::from);
-        match text.parse::<i64>().ok().or_else(truth) {
+        let text = match self.next()? {
+            Token::Word(b"true") if truth => return visitor.visit_i64(1),
+            Token::Word(b"false") if truth => return visitor.visit_i64(0),
+            Token::Word(word) => String::from_utf8_lossy(word),
+            Token::Text(text) => text.text()?,
+            token => return Err(self.unexpected(&token, "number")),
+        };
+        match integer(text.trim()) {
             Some(number) => visitor.visit_i64(number),
-            None => match text.parse::<f64>() {
-                // As Java: what is behind the point is cut off.
-                Ok(number) if number.is_finite() => visitor.visit_i64(number as i64),
-                _ => {
-                    let (found, expected) = ("text", "number");
-                    Err(JsonError::Unexpected { at, found, expected }.into())
-                }
-            },
+            None => Err(JsonError::Unexpected { at, found: "text", expected: "number" }.into()),
         }
+    }
+
+    fn truth(&mut self) -> Result<bool, BodyError> {
+        let at = self.lexer.at();
+        let truth = match self.next()? {
+            Token::Text(text) => parse_truth(&text.text()?),
+            Token::Word(b"true") => Some(true),
+            Token::Word(b"false") => Some(false),
+            // Of all numbers only 1 is true.
+            Token::Word(word) => {
+                std::str::from_utf8(word).ok().and_then(integer).map(|number| number == 1)
+            }
+            token => return Err(self.unexpected(&token, "truth value")),
+        };
+        let (found, expected) = ("text", "truth value");
+        Ok(truth.ok_or(JsonError::Unexpected { at, found, expected })?)
     }
 }
 
-/// What fastjson takes for a truth value.
+/// The whole number that a text stands for; as in Java, what is behind the point is cut off.
+pub(crate) fn integer(text: &str) -> Option<i64> {
+    let fraction = || text.parse::<f64>().ok().filter(|number| number.is_finite());
+    text.parse().ok().or_else(|| fraction().map(|number| number as i64))
+}
+
+/// The texts that fastjson takes for a truth value.
 fn parse_truth(text: &str) -> Option<bool> {
     match text {
         _ if text.eq_ignore_ascii_case("true") || text == "1" => Some(true),
@@ -81,9 +111,9 @@ fn is_null(token: &Token<'_>) -> bool {
 }
 
 macro_rules! numbers {
-    ($($method:ident)*) => {
+    ($truth:literal: $($method:ident)*) => {
         $(fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, BodyError> {
-            self.number(visitor)
+            self.number($truth, visitor)
         })*
     };
 }
@@ -91,8 +121,7 @@ macro_rules! numbers {
 macro_rules! texts {
     ($($method:ident)*) => {
         $(fn $method<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, BodyError> {
-            let text = self.text("text")?;
-            visitor.visit_str(&text)
+            visitor.visit_str(&self.text()?)
         })*
     };
 }
@@ -107,7 +136,8 @@ impl<'de> Deserializer<'de> for Value<'_, '_> {
                 visitor.visit_map(Entries { lexer: self.lexer, depth: self.depth + 1 })
             }
             Token::ArrayStart => {
-                visitor.visit_seq(Items { lexer: self.lexer, depth: self.depth + 1 })
+                let (lexer, depth) = (self.lexer, self.depth + 1);
+                visitor.visit_seq(Items { lexer, depth, nulls: true })
             }
             Token::Text(text) => visitor.visit_str(&text.text()?),
             token if is_null(&token) => visitor.visit_unit(),
@@ -125,12 +155,13 @@ impl<'de> Deserializer<'de> for Value<'_, '_> {
         }
     }
 
-    numbers!(deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64);
-    numbers!(deserialize_u8 deserialize_u16 deserialize_u32 deserialize_u64);
+    numbers!(true: deserialize_i8 deserialize_i16 deserialize_i32 deserialize_u8 deserialize_u16);
+    numbers!(true: deserialize_u32);
+    numbers!(false: deserialize_i64 deserialize_u64);
     texts!(deserialize_str deserialize_string deserialize_char deserialize_identifier);
 
     fn deserialize_f64<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, BodyError> {
-        let text = self.text("number")?;
+        let text = self.text()?;
         visitor.visit_f64(text.trim().parse().map_err(BodyError::custom)?)
     }
 
@@ -139,11 +170,7 @@ impl<'de> Deserializer<'de> for Value<'_, '_> {
     }
 
     fn deserialize_bool<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, BodyError> {
-        let at = self.lexer.at();
-        let text = self.text("truth value")?;
-        let (found, expected) = ("word", "truth value");
-        let truth = parse_truth(text.trim());
-        visitor.visit_bool(truth.ok_or(JsonError::Unexpected { at, found, expected })?)
+        visitor.visit_bool(self.truth()?)
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, BodyError> {
@@ -166,7 +193,8 @@ impl<'de> Deserializer<'de> for Value<'_, '_> {
     fn deserialize_seq<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, BodyError> {
         match self.next()? {
             Token::ArrayStart => {
-                visitor.visit_seq(Items { lexer: self.lexer, depth: self.depth + 1 })
+                let (lexer, depth) = (self.lexer, self.depth + 1);
+                visitor.visit_seq(Items { lexer, depth, nulls: false })
             }
             token => Err(self.unexpected(&token, "'['")),
         }
@@ -241,6 +269,7 @@ fn key_text<'a>(lexer: &Lexer<'a>, key: &Token<'a>) -> Result<Cow<'a, str>, Body
 struct Member<'a> {
     name: &'static str,
     value: Lexer<'a>,
+    exact: bool,
 }
 
 /// Goes through an object to its end and finds the values of the fields.
@@ -266,8 +295,8 @@ fn find_members<'a>(
         };
         let exact = *key == *name;
         match found.iter_mut().find(|member| member.name == name) {
-            None => found.push(Member { name, value }),
-            Some(old) if exact => *old = Member { name, value },
+            None => found.push(Member { name, value, exact }),
+            Some(old) if exact && old.exact => old.value = value,
             Some(_) => {}
         }
     }
@@ -401,7 +430,7 @@ impl<'de> Deserializer<'de> for Key<'_> {
     }
 
     fn deserialize_i32<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, BodyError> {
-        Value { lexer: &mut self.lexer, depth: self.depth }.number(visitor)
+        Value { lexer: &mut self.lexer, depth: self.depth }.number(false, visitor)
     }
 
     fn deserialize_i64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, BodyError> {
@@ -430,6 +459,8 @@ impl<'de> Deserializer<'de> for Key<'_> {
 struct Items<'l, 'a> {
     lexer: &'l mut Lexer<'a>,
     depth: usize,
+    /// Null is an item, and not passed over.
+    nulls: bool,
 }
 
 impl<'de> SeqAccess<'de> for Items<'_, '_> {
@@ -447,6 +478,7 @@ impl<'de> SeqAccess<'de> for Items<'_, '_> {
                     *self.lexer = ahead;
                     return Ok(None);
                 }
+                token if is_null(&token) && !self.nulls => *self.lexer = ahead,
                 _ => break,
             }
         }

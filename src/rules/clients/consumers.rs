@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
-    super::limits::{SUBSCRIPTION_BYTES_MAX, SUBSCRIPTIONS_PER_GROUP_MAX},
+    super::limits::{SUBSCRIPTION_BYTES, SUBSCRIPTION_BYTES_MAX, SUBSCRIPTIONS_BYTES_MAX},
     Channel, Client, ConnectionId, ConsumerRegistration, GroupSubscriptions, Name, Refusal,
     Subscription,
 };
@@ -57,8 +57,10 @@ impl ConsumerGroup {
         for subscription in registration.subscriptions {
             // An older version is a heartbeat that overtook a newer one, or another member that
             // has not been updated yet.
-            let kept =
-                old.get(&subscription.topic).filter(|old| subscription.version <= old.version);
+            // The same goes for two of one topic in a heartbeat.
+            let known = new.topics.get(&subscription.topic);
+            let known = known.or_else(|| old.get(&subscription.topic));
+            let kept = known.filter(|known| subscription.version <= known.version);
             let kept = kept.cloned().unwrap_or(subscription);
             new.topics.insert(kept.topic.clone(), kept);
         }
@@ -103,14 +105,22 @@ impl ConsumerGroup {
     }
 }
 
+/// What a subscription takes in memory.
+fn bytes_of(one: &Subscription) -> usize {
+    let tags: usize = one.tags.iter().map(|tag| tag.len() + size_of::<String>()).sum();
+    let codes = one.codes.len() * size_of::<i32>();
+    SUBSCRIPTION_BYTES + one.topic.len() + one.text.len() + tags + codes
+}
+
 pub(super) fn check_subscriptions(
     group: &str,
     subscriptions: &[Subscription],
 ) -> Result<(), Refusal> {
-    if subscriptions.len() > SUBSCRIPTIONS_PER_GROUP_MAX {
+    let bytes: usize = subscriptions.iter().map(bytes_of).sum();
+    if bytes > SUBSCRIPTIONS_BYTES_MAX {
         return Err(Refusal::system_error(format!(
-            "group[{group}] subscribes to {} topics, at most {SUBSCRIPTIONS_PER_GROUP_MAX} fit; \
-             use more groups",
+            "the subscriptions of group[{group}] to {} topics take {bytes} bytes, at most \
+             {SUBSCRIPTIONS_BYTES_MAX} fit; use more groups",
             subscriptions.len()
         )));
     }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::limits::{SUBSCRIPTION_BYTES, SUBSCRIPTIONS_BYTES_MAX};
 
 const A: ConnectionId = ConnectionId { shard: 0, slot: 1, generation: 0 };
 const B: ConnectionId = ConnectionId { shard: 1, slot: 0, generation: 0 };
@@ -115,16 +116,42 @@ fn silent_clients_expire_after_two_minutes() {
 }
 
 #[test]
-fn a_client_with_two_connections_is_listed_once() {
+fn a_client_with_two_connections_is_listed_for_each_as_in_java() {
     let mut table = ClientTable::default();
     for connection in [A, B] {
         let registration = consumer("g", &[("t", 1)]);
         let now = i64::from(connection.shard);
         table.register_consumer(&channel(connection, "same"), registration, now).expect("room");
     }
-    assert_eq!(table.consumer_ids("g").expect("online").len(), 1);
+    assert_eq!(table.consumer_ids("g").expect("online"), [Arc::from("same"), Arc::from("same")]);
     assert_eq!(table.find_consumer("g", "same").expect("online").connection, B);
     assert!(table.find_consumer("g", "other").is_none());
+}
+
+#[test]
+fn of_two_subscriptions_to_a_topic_in_one_heartbeat_the_newer_counts() {
+    for versions in [[9, 8], [8, 9], [9, 9]] {
+        let mut table = ClientTable::default();
+        let registration = consumer("g", &[("t", versions[0]), ("t", versions[1])]);
+        table.register_consumer(&channel(A, "a"), registration, 0).expect("room");
+        assert_eq!(table.subscriptions("g").expect("online").topics["t"].version, 9);
+    }
+}
+
+#[test]
+fn subscriptions_are_bounded_by_their_bytes_not_by_their_number() {
+    let mut table = ClientTable::default();
+    let topics = |count| (0..count).map(|index| format!("topic-{index:06}")).collect::<Vec<_>>();
+    let mut register = |count| {
+        let names = topics(count);
+        let all: Vec<_> = names.iter().map(|name| (name.as_str(), 1)).collect();
+        table.register_consumer(&channel(A, "a"), consumer("g", &all), 0).map(|_| ())
+    };
+    let most = SUBSCRIPTIONS_BYTES_MAX / (SUBSCRIPTION_BYTES + "topic-000000".len() + "x".len());
+    register(most).expect("within the budget");
+    let refusal = register(most + 1).expect_err("beyond the budget");
+    assert!(refusal.remark.contains("use more groups"), "{}", refusal.remark);
+    assert_eq!(table.subscriptions("g").expect("online").topics.len(), most);
 }
 
 #[test]

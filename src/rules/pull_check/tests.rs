@@ -92,7 +92,11 @@ fn sql_is_refused_when_switched_off_or_wrong() {
     let refused = |text, kind, on| check_subscription(text, kind, on).expect_err("refused").code;
     assert_eq!(refused("a > 5", "SQL92", false), code::SYSTEM_ERROR);
     assert_eq!(refused("a >", "SQL92", true), code::SUBSCRIPTION_PARSE_FAILED);
-    assert_eq!(refused("a", "GROOVY", true), code::SYSTEM_ERROR);
+    assert_eq!(refused("a", "GROOVY", true), code::SUBSCRIPTION_PARSE_FAILED);
+    assert_eq!(refused("a", "GROOVY", false), code::SYSTEM_ERROR);
+    let online = online(5, "a", "GROOVY");
+    let refusal = check(&FACTS, &header(), Some(&group), Some(&topic), Some(&online));
+    assert_eq!(refusal.expect_err("refused").code, code::FILTER_DATA_NOT_EXIST);
 }
 
 #[test]

@@ -217,7 +217,8 @@ pub async fn consume_stats<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'
     for (topic, _, offsets) in offsets(shard, Some(group)).await {
         stored.entry(topic.to_string()).or_default().extend(offsets);
     }
-    let wanted: Vec<String> = match header.topic.as_deref().filter(|topic| !topic.is_empty()) {
+    let wanted: Vec<String> = match header.topic.as_deref().filter(|topic| !topic.trim().is_empty())
+    {
         Some(topic) => vec![topic.to_owned()],
         None => stored.keys().cloned().collect(),
     };

@@ -13,8 +13,10 @@ use crate::{
     shard::Shard,
 };
 use ringmq_rules::{
+    delay_levels::schedule_queue,
     rates::{Rates, Totals},
     retention::disk::DiskFacts,
+    topic::SCHEDULE_TOPIC,
     write_times::{RecentWrites, distribution},
 };
 
@@ -35,6 +37,8 @@ pub async fn runtime_info<R: Runtime>(shard: &Rc<Shard<R>>, _: &Request<'_>) -> 
     for name in COUNTS {
         put(name, "0".to_owned());
     }
+    put("brokerActive", "true".to_owned());
+    put_delays(shard, &mut put).await;
     let all = shard.all_totals().await;
     put_totals(&mut put, &shard.control().rates.borrow(), &all.totals, now);
     put_writes(&mut put, &shard.control().recent_writes.borrow(), &all);
@@ -53,6 +57,20 @@ pub async fn runtime_info<R: Runtime>(shard: &Rc<Shard<R>>, _: &Request<'_>) -> 
         put("commitLogDirCapacity", text);
     }
     Ok(Response::with_body(fastjson::to_vec(&KVTable { table })))
+}
+
+/// "current,end" of each delay level that has delivered something.
+async fn put_delays<R: Runtime, T>(shard: &Rc<Shard<R>>, put: &mut impl FnMut(&str, String) -> T) {
+    let Some(topic) = shard.topic(SCHEDULE_TOPIC) else {
+        return;
+    };
+    let bounds = shard.bounds(&topic).await;
+    for (level, delivered) in shard.control().delay_offsets() {
+        let queue = schedule_queue(level);
+        let end = bounds.iter().find(|bounds| bounds.queue_id == queue);
+        let end = end.map_or(delivered, |bounds| bounds.max);
+        put(&format!("scheduleMessageOffset_{level}"), format!("{delivered},{end}"));
+    }
 }
 
 /// What a rate counts.
@@ -107,7 +125,7 @@ fn put_writes<T>(
 }
 
 /// Numbers that RingMQ has no counterpart of, or does not count.
-const COUNTS: [&str; 14] = [
+const COUNTS: [&str; 28] = [
     "getMessageEntireTimeMax",
     "dispatchMaxBuffer",
     "dispatchBehindBytes",
@@ -120,6 +138,20 @@ const COUNTS: [&str; 14] = [
     "pullThreadPoolQueueSize",
     "pullThreadPoolQueueCapacity",
     "pullThreadPoolQueueHeadWaitTimeMills",
+    "litePullThreadPoolQueueSize",
+    "litePullThreadPoolQueueCapacity",
+    "litePullThreadPoolQueueHeadWaitTimeMills",
+    "queryThreadPoolQueueSize",
+    "queryThreadPoolQueueCapacity",
+    "queryThreadPoolQueueHeadWaitTimeMills",
+    "ackThreadPoolQueueSize",
+    "ackThreadPoolQueueCapacity",
+    "ackThreadPoolQueueHeadWaitTimeMills",
+    "EndTransactionQueueSize",
+    "EndTransactionThreadPoolQueueCapacity",
+    "timerReadBehind",
+    "timerOffsetBehind",
+    "timerCongestNum",
     "timerEnqueueTps",
     "timerDequeueTps",
 ];

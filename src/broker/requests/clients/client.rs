@@ -29,6 +29,7 @@ use ringmq_rules::{
         Channel, ClientEvent, ConsumeFromWhere, ConsumeType, ConsumerRegistration, MessageModel,
         Subscription,
     },
+    filter::Filter,
     pull_check::check_subscription,
     refusal::Refusal,
     topic::{SYS_FLAG_UNIT_SUB, retry_topic},
@@ -45,20 +46,22 @@ pub async fn heartbeat<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) 
         version: request.header.version,
     };
     for consumer in &beat.consumer_data_set {
-        if !control.ensure_group(&consumer.group_name).await? {
-            continue;
-        }
+        // A group that may not be made has its members all the same: only their pulls are refused,
+        // until somebody makes the group.
+        let known = control.ensure_group(&consumer.group_name).await?;
         let notify = {
             let tables = control.tables.borrow();
             let group = tables.groups.get(&consumer.group_name);
             group.is_none_or(|group| group.notify_consumer_ids_changed_enable)
         };
         let notify = notify && shard.facts.config.notify_consumer_ids_changed_enable;
-        let registration = registration(consumer, notify);
         let now = shard.runtime.now_ms();
+        let registration = registration(consumer, notify, now);
         let events =
             control.tables.borrow_mut().clients.register_consumer(&channel, registration, now)?;
-        control.make_retry_topics(&events).await?;
+        if known {
+            control.make_retry_topics(&events).await?;
+        }
         control.client_events(shard, events);
     }
     for producer in &beat.producer_data_set {
@@ -69,17 +72,23 @@ pub async fn heartbeat<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) 
     Ok(Response::ok())
 }
 
-fn registration(consumer: &ConsumerData, notify: bool) -> ConsumerRegistration<'_> {
+/// `now` is in milliseconds since 1970.
+fn registration(consumer: &ConsumerData, notify: bool, now: i64) -> ConsumerRegistration<'_> {
     let subscriptions = consumer.subscription_data_set.iter().map(|subscription| {
         let mut made = Subscription::new(
             &subscription.topic,
             &subscription.sub_string,
             subscription.tags_set.iter().cloned().collect(),
             subscription.code_set.iter().copied().collect(),
-            subscription.sub_version,
+            // As in Java, one without a version is as new as its heartbeat.
+            if subscription.sub_version == 0 { now } else { subscription.sub_version },
             subscription.expression_type.as_deref().unwrap_or_default(),
         );
-        made.class_filter_mode = subscription.class_filter_mode;
+        if subscription.class_filter_mode {
+            // The client has a filter of its own.
+            made.class_filter_mode = true;
+            made.filter = Filter::ALL;
+        }
         made
     });
     ConsumerRegistration {

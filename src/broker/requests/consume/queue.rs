@@ -23,16 +23,21 @@ use ringmq_rules::refusal::Refusal;
 const BOUNDARY_VERSION: i32 = 413;
 
 impl<R: Runtime> Shard<R> {
-    /// A queue of this shard that its topic has.
+    /// A queue of this shard that its topic has, or had before it was given fewer.
     pub fn existing_queue(
         &self,
         topic: &str,
         queue_id: i32,
     ) -> Option<(&BrokerLog<R>, QueueHandle)> {
         let topic = self.topic(topic)?;
-        let exists = (0..topic.topic.queues()).contains(&queue_id);
-        (exists && self.queue_owner(&topic.topic, queue_id) == self.id)
-            .then(|| self.queue(&topic, queue_id))
+        if queue_id < 0 || self.queue_owner(&topic.topic, queue_id) != self.id {
+            return None;
+        }
+        if queue_id < topic.topic.queues() {
+            return Some(self.queue(&topic, queue_id));
+        }
+        let log = self.log(topic.log(queue_id, self.log_count()))?;
+        Some((log, log.find_queue(&topic.topic.name, queue_id)?))
     }
 
     /// Whether the first message of a queue is recent: new groups then start at the beginning.

@@ -1,6 +1,6 @@
 //! CONSUMER_SEND_MSG_BACK (36): a consumer gives a message back for a later try.
 
-use std::rc::Rc;
+use std::{rc::Rc, sync::Arc};
 
 use ringmq_base::record::Record;
 use ringmq_io::Runtime;
@@ -12,6 +12,7 @@ use crate::{
     shard::{CONTROL, Shard, view::TopicView},
 };
 use ringmq_rules::{
+    group::Group,
     refusal::Refusal,
     send_back::{self, SendBackRequest, SendBackStep},
     topic::{SCHEDULE_TOPIC, SYS_FLAG_UNIT_SUB, retry_topic},
@@ -27,7 +28,7 @@ pub async fn send_back<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) 
         version: request.header.version,
     };
     let permission = shard.view.borrow().permission;
-    let group = shard.view.borrow().groups.get(&*header.group).cloned();
+    let group = shard.ensured_group(&header.group).await?;
     let ip = &shard.facts.config.broker_ip1;
     let retry_queues = match send_back::check(&asked, group.as_deref(), permission, ip)? {
         SendBackStep::Drop => return Ok(Response::ok()),
@@ -78,6 +79,18 @@ pub async fn send_back<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) 
 mod tests;
 
 impl<R: Runtime> Shard<R> {
+    /// A consumer group, made if the rules allow it; `None` if they do not.
+    async fn ensured_group(self: &Rc<Self>, name: &str) -> Result<Option<Arc<Group>>, Refusal> {
+        let find = || self.view.borrow().groups.get(name).cloned();
+        if let Some(group) = find() {
+            return Ok(Some(group));
+        }
+        match self.ask(CONTROL, Ask::EnsureGroup(name.to_owned())).await {
+            Answer::Group(made) => Ok(if made? { find() } else { None }),
+            other => unreachable!("a group was asked for, the answer is {other:?}"),
+        }
+    }
+
     /// A topic of the broker's own, made if it is not there.
     pub async fn internal_topic(
         self: &Rc<Self>,
