@@ -154,7 +154,7 @@ impl TopicTable {
     /// allow it (code 17, or a retry topic by [`TopicTable::plan_internal_topic`]).
     ///
     /// # Errors
-    /// If the broker has as many topics as it may have.
+    /// If the name is not allowed, or the broker has as many topics as it may have.
     pub fn plan_auto_create(
         &self,
         topic: &str,
@@ -163,6 +163,7 @@ impl TopicTable {
         sys_flag: i32,
         now: i64,
     ) -> Result<Option<MetaChange>, Refusal> {
+        validate_topic(topic)?;
         let Some(template) = self.topics.get(default_topic) else {
             return Ok(None);
         };

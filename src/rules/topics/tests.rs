@@ -60,6 +60,19 @@ fn an_unknown_topic_is_made_of_the_template_with_the_smaller_number_of_queues() 
 }
 
 #[test]
+fn no_topic_is_made_of_a_name_that_is_not_allowed() {
+    let table = table(TopicSettings::default());
+    for name in ["", "a b", "a\u{1}b", "\u{4e2d}", &"t".repeat(128)] {
+        assert!(table.plan_auto_create(name, "TBW102", 4, 0, NOW).is_err(), "{name}");
+    }
+    for name in ["%RETRY%a\u{2}b", &"t".repeat(263)] {
+        assert!(table.plan_internal_topic(name, 1, 0, NOW).is_err(), "{name}");
+    }
+    // Clients in other languages name groups as they like.
+    assert!(table.plan_internal_topic("%RETRY%a b.c", 1, 0, NOW).is_ok());
+}
+
+#[test]
 fn without_auto_create_only_retry_topics_are_made() {
     let mut with = table(TopicSettings::default());
     let settings = TopicSettings { auto_create_topic: false, ..TopicSettings::default() };

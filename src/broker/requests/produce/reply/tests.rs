@@ -21,9 +21,13 @@ async fn asker(runtime: &ringmq_io::sim::SimRuntime) -> Client {
 
 /// SEND_REPLY_MESSAGE_V2 with some of its fields, in binary.
 fn reply(group: &str, default_topic: &str, properties: &str) -> Vec<u8> {
+    reply_in("Topic", group, default_topic, properties)
+}
+
+fn reply_in(topic: &str, group: &str, default_topic: &str, properties: &str) -> Vec<u8> {
     let fields = [
         ("a", group),
-        ("b", "Topic"),
+        ("b", topic),
         ("c", default_topic),
         ("d", "1"),
         ("e", "0"),
@@ -62,5 +66,19 @@ fn a_reply_that_could_not_be_sent_on_is_refused_and_the_broker_goes_on() {
             assert!(answer.remark.contains("the limit is"), "{}", answer.remark);
         }
         assert_eq!(client.send(b"still there").await.code, response::SUCCESS);
+    });
+}
+
+#[test]
+fn a_reply_makes_no_topic_whose_name_is_not_allowed() {
+    let sim = Sim::new(2);
+    sim.run(async |runtime| {
+        start(&runtime, config(&[]));
+        let mut client = Client::connect(&runtime).await;
+        for name in ["a b", "%DLQ%a\u{2}b"] {
+            client.write(&reply_in(name, "g", "TBW102", "")).await;
+            assert_eq!(client.receive().await.code, response::SYSTEM_ERROR);
+            assert_eq!(client.stored(name).await, None, "{name}");
+        }
     });
 }
