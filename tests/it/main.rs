@@ -13,6 +13,7 @@ mod garbage;
 mod kill9;
 mod lenient;
 mod limits;
+mod names;
 mod needs;
 mod output;
 mod process;

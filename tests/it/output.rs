@@ -6,6 +6,7 @@ use std::sync::Mutex;
 /// Lines that every test may meet, each with its reason.
 const ALWAYS: &[(&str, &str)] = &[
     ("no name server: clients find this broker", "most tests need none"),
+    ("CPUs that this process may use", "tests run with up to four shards on any machine"),
     ("more shards than CPUs", "tests run with up to four shards on any machine"),
 ];
 
