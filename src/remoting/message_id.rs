@@ -6,7 +6,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// Digits of an id with an IPv6 address.
-const DIGITS_MAX: usize = 56;
+pub const DIGITS_MAX: usize = 56;
 /// Digits of an id with an IPv4 address.
 const DIGITS_V4: usize = 32;
 

@@ -3,7 +3,12 @@
 use super::{EncodeError, Head, HeaderLimit, Start, binary, json};
 use crate::codes::{field, response};
 use crate::command::FLAG_RESPONSE;
-use crate::frame::Serialization;
+use crate::frame::{HEADER_BYTES_MAX, Serialization};
+use crate::message_id::DIGITS_MAX as ID_DIGITS_MAX;
+
+/// Messages of one batch whose ids fit the header of its answer, with 64 KiB for all else in it. A
+/// batch of more must not be stored: nobody could be told where.
+pub const BATCH_MESSAGES_MAX: usize = (HEADER_BYTES_MAX - 64 * 1024) / (ID_DIGITS_MAX + 1);
 
 /// What a producer is told about a stored message.
 #[derive(Clone, Copy, Debug)]
@@ -112,6 +117,24 @@ mod tests {
             let answered = send_ok(&mut out, serialization, 1, &ok);
             assert!(matches!(answered, Err(EncodeError::Header { .. })), "{answered:?}");
             assert_eq!(out, b"before");
+        }
+    }
+
+    #[test]
+    fn the_answer_to_the_largest_batch_fits() {
+        let id = crate::message_id::message_id("[::1]:1".parse().expect("address"), -1);
+        let ids = vec![id.as_str(); BATCH_MESSAGES_MAX].join(",");
+        let ok = SendOk {
+            message_id: ids.as_bytes(),
+            queue_id: i32::MIN,
+            queue_offset: i64::MIN,
+            transaction_id: None,
+            region: "DefaultRegion",
+            trace_on: false,
+        };
+        for serialization in [Serialization::Json, Serialization::RocketMq] {
+            let mut out = Vec::new();
+            send_ok(&mut out, serialization, i32::MIN, &ok).expect("fits");
         }
     }
 
