@@ -455,15 +455,6 @@ impl BrokerFrames {
 
 /// Letters and digits, as RocketMQ's benchmark sends them.
 fn random_letters(bytes: usize, seed: u64) -> Vec<u8> {
-    const LETTERS: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
-    let mut state = seed | 1;
-    (0..bytes)
-        .map(|_| {
-            // xorshift64: no quality is needed, only that the body does not compress to nothing.
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            LETTERS[(state % 62) as usize]
-        })
-        .collect()
+    let mut random = fastrand::Rng::with_seed(seed);
+    (0..bytes).map(|_| random.alphanumeric() as u8).collect()
 }

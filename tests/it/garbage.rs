@@ -100,7 +100,7 @@ fn must_close(client: &mut Client, what: &str) {
 }
 
 fn garbage_closes_its_own_connection_and_disturbs_nobody(shards: u32) {
-    let mut random = Random::new(seed("garbage_closes"));
+    let mut random = Random::with_seed(seed("garbage_closes"));
     let directory = process::directory("garbage");
     let mut server = Server::start(directory.path(), &Settings { shards, ..Settings::default() });
     server.process.expects("connection closed: bad frame");
@@ -137,7 +137,7 @@ fn truncated_frames(server: &Server, random: &mut Random) {
     let mut waiting = Vec::new();
     for round in 0..60 {
         let mut client = server.client();
-        let cut = usize::try_from(random.below(good.len() as u64)).expect("small");
+        let cut = random.usize(..good.len());
         client.stream().write_all(&good[..cut]).expect("the broker listens");
         if round % 3 == 0 {
             waiting.push(client);

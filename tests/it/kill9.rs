@@ -47,11 +47,11 @@ fn message_id(sender: u64, number: u64) -> u64 {
 }
 
 fn body_of(id: u64) -> Vec<u8> {
-    let mut random = Random::new(id);
-    let length = match random.below(100) {
-        0 => 40_000 + random.below(20_000),
-        1..=9 => 2_000 + random.below(6_000),
-        _ => 16 + random.below(400),
+    let mut random = Random::with_seed(id);
+    let length = match random.u64(..100) {
+        0 => 40_000 + random.u64(..20_000),
+        1..=9 => 2_000 + random.u64(..6_000),
+        _ => 16 + random.u64(..400),
     };
     let mut body = vec![0; usize::try_from(length).expect("small")];
     random.fill(&mut body);
@@ -103,7 +103,7 @@ fn produce(load: &Load, address: SocketAddr, sender: u64, mut random: Random) {
     let mut number = 0;
     while !load.stop.load(Ordering::Relaxed) {
         while flying.len() < WINDOW {
-            let index = usize::try_from(random.below(queues.len() as u64)).expect("small");
+            let index = random.usize(..queues.len());
             let queue = queues[index].clone();
             let id = message_id(sender, number);
             number += 1;
@@ -201,16 +201,16 @@ impl Story {
             stop: AtomicBool::new(false),
         });
         let threads = start_load(&load, server.address, cycle, random);
-        let load_ms = LOAD_MS_MIN + random.below(LOAD_MS_MAX - LOAD_MS_MIN);
+        let load_ms = LOAD_MS_MIN + random.u64(..LOAD_MS_MAX - LOAD_MS_MIN);
         thread::sleep(Duration::from_millis(load_ms));
         server.process.kill9();
         load.stop.store(true, Ordering::Relaxed);
         for thread in threads {
             thread.join().expect("no thread of the load panics");
         }
-        if random.below(4) == 0 {
+        if random.u64(..4) == 0 {
             let mut again = Server::spawn(self.directory.path(), &self.settings);
-            thread::sleep(Duration::from_millis(random.below(120)));
+            thread::sleep(Duration::from_millis(random.u64(..120)));
             again.process.kill9();
         }
         let began = Instant::now();
@@ -261,7 +261,7 @@ fn start_load(
 ) -> Vec<JoinHandle<()>> {
     let mut threads = Vec::new();
     for connection in 0..CONNECTIONS {
-        let (load, random) = (load.clone(), Random::new(random.next()));
+        let (load, random) = (load.clone(), Random::with_seed(random.u64(..)));
         let sender = cycle * CONNECTIONS + connection;
         threads.push(thread::spawn(move || produce(&load, address, sender, random)));
     }
@@ -275,7 +275,7 @@ fn nothing_acknowledged_is_lost_when_the_broker_is_killed(shards: u32) {
         Ok(text) => text.parse().expect("RINGMQ_KILL9_CYCLES is a number"),
         Err(_) => CYCLES_DEFAULT,
     };
-    let mut random = Random::new(seed("nothing_acknowledged_is_lost"));
+    let mut random = Random::with_seed(seed("nothing_acknowledged_is_lost"));
     let mut stories = [None, None];
     for cycle in 0..cycles {
         let sync = cycle % 2 == 1;
