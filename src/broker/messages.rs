@@ -1,28 +1,31 @@
-//! What shards send each other. Requests and replies travel on lanes of their own, so that a
-//! flood of requests never holds up a reply.
+//! What shards say to each other: data only. Requests and replies travel on lanes of their own, so
+//! that a flood of requests never holds up a reply.
 
-pub mod ask;
-pub mod parcel;
+pub mod auto_create;
+pub mod change;
+pub mod new_message;
+pub mod pull_request;
+pub mod shard_batch;
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{any::Any, net::SocketAddr, rc::Rc, sync::Arc};
 
+use futures_util::future::LocalBoxFuture;
 use ringmq_base::ShardId;
 use ringmq_io::Accepted;
 use ringmq_remoting::frame::Serialization;
-
-use crate::{
-    messages::{
-        ask::{Answer, Ask},
-        parcel::Parcel,
-    },
-    requests::consume::pull::PullRequest,
-    shard::view::Change,
-};
 use ringmq_rules::{ConnectionId, meta::MetaChange, topics::Deleted};
+
+pub use self::{
+    auto_create::AutoCreate,
+    change::{Change, TopicView, log_of_queue},
+    new_message::{NewMessage, StoredAt},
+    pull_request::{PullRequest, Wait},
+    shard_batch::{FramePart, SendItem, ShardBatch, SpareBatches},
+};
 
 /// Who asked, and how to answer: travels with a request wherever it is handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Origin {
+pub struct ReplyTo {
     pub connection: ConnectionId,
     pub opaque: i32,
     pub serialization: Serialization,
@@ -30,70 +33,44 @@ pub struct Origin {
     pub oneway: bool,
 }
 
-/// One message of a [`Parcel`]; its properties and body lie in the parcel's bytes, one behind the
-/// other in the order of the items.
-#[derive(Clone, Debug)]
-pub struct SendItem {
-    pub origin: Origin,
-    pub topic: u16,
-    pub queue_id: i32,
-    /// The queue that the reply names: that of the request, wherever the message goes first.
-    pub reply_queue_id: i32,
-    pub flag: i32,
-    pub sys_flag: i32,
-    pub born_timestamp: i64,
-    pub born_host: SocketAddr,
-    pub reconsume_times: i32,
-    pub tags_code: i64,
-    pub properties_bytes: u32,
-    pub body_bytes: u32,
-    pub part: Part,
-}
-
-/// How a message is acknowledged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
-    /// For itself.
-    Whole,
-    /// With the last message of its batch.
-    Member,
-    /// For its whole batch.
-    Last,
-}
-
 /// A request that another shard handles, as it came in.
 #[derive(Debug)]
 pub struct ForwardedFrame {
-    pub origin: Origin,
+    pub reply_to: ReplyTo,
     pub peer: SocketAddr,
     pub frame: Vec<u8>,
 }
 
-/// Everything that crosses shards.
-pub enum Message {
+/// What a call does on the shard `S` that is called.
+pub type Work<S> = Box<dyn FnOnce(Rc<S>) -> LocalBoxFuture<'static, Returned> + Send>;
+
+/// What a call gives back; the caller knows its type.
+pub type Returned = Box<dyn Any + Send>;
+
+/// Everything that crosses shards, which are of type `S`.
+pub enum Message<S> {
     /// The first message: what the shard needs to open its logs.
     Start(Box<Start>),
     /// A connection for this shard to serve.
     Connection(Accepted),
-    /// The sends of the parcel.
-    Sends(Parcel),
+    /// The sends of the batch.
+    Sends(ShardBatch),
     Pulls(Vec<PullRequest>),
     Frames(Vec<ForwardedFrame>),
-    /// The replies of the parcel.
-    Replies(Parcel),
-    Ask {
+    /// The replies of the batch.
+    Replies(ShardBatch),
+    /// Run this here and return what it gives.
+    Call {
         from: ShardId,
         id: u64,
-        ask: Box<Ask>,
+        work: Work<S>,
     },
-    Answer {
+    Returned {
         id: u64,
-        answer: Box<Answer>,
+        value: Returned,
     },
     /// A change of the shared view, from the control shard, in order.
     Change(Change),
-    /// Changes that the control shard shall persist, such as consumer offsets.
-    Persist(Vec<MetaChange>),
     /// A log has no space; for the control shard.
     LookAtStorage,
     /// End this connection.
@@ -110,11 +87,11 @@ pub enum Message {
     Shutdown,
 }
 
-impl Message {
+impl<S> Message<S> {
     /// Bytes of clients that it carries.
     pub fn bytes(&self) -> usize {
         match self {
-            Message::Sends(parcel) | Message::Replies(parcel) => parcel.bytes.len(),
+            Message::Sends(batch) | Message::Replies(batch) => batch.bytes.len(),
             Message::Frames(frames) => frames.iter().map(|forwarded| forwarded.frame.len()).sum(),
             _ => 0,
         }
@@ -129,5 +106,5 @@ pub struct Start {
     /// Consumer offsets of the queues that this shard owns.
     pub offsets: Vec<MetaChange>,
     /// Topics that were deleted, and where their queues would begin again.
-    pub buried: Vec<(Arc<str>, Deleted)>,
+    pub deleted: Vec<(Arc<str>, Deleted)>,
 }

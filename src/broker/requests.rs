@@ -1,200 +1,43 @@
-//! The table of request codes that the broker answers: one row a code. A new request is a row here
-//! and a function in `handlers/`.
+//! Requests of clients: from a frame to its answer. The [`table`](table) has a row for each code;
+//! sends and pulls, which are frequent, have a path of their own in [`dispatch`].
 
 pub mod admin;
-pub mod backpressure;
 pub mod clients;
 pub mod consume;
 pub mod dispatch;
+pub mod next;
 pub mod prerequisite;
 pub mod produce;
+pub mod reader;
+pub mod response;
+pub mod table;
 
-use std::{net::SocketAddr, rc::Rc};
+use std::rc::Rc;
 
 use ringmq_io::Runtime;
-use ringmq_remoting::{
-    codes::{request, response},
-    command::Header,
-    encode::Value,
-};
-
-use crate::{
-    messages::Origin,
-    requests::{admin::*, clients::*, consume::*, produce::*},
-    shard::Shard,
-};
 use ringmq_rules::refusal::Refusal;
 
-/// Where a request is handled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Plane {
-    /// On the shard of the connection.
-    Here,
-    /// On the control shard, which owns topics, groups, clients and locks.
-    Control,
-    /// On the shard that owns the queue named by the fields `topic` and `queueId`.
-    Queue,
+pub use self::response::{Field, Handled, Request, Response};
+use crate::{control::Control, shard::Shard};
+
+/// What handles the requests that reach a shard.
+pub struct Requests<R: Runtime> {
+    pub shard: Rc<Shard<R>>,
+    /// On the control shard only.
+    control: Option<Rc<Control<R>>>,
 }
 
-/// Who may ask.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Access {
-    /// Clients that produce and consume.
-    Data,
-    /// Administration that changes state: from loopback addresses only, unless the operator opted
-    /// out with `adminAllowRemote`.
-    Admin,
-    /// Administration that only reads.
-    Inspect,
-}
-
-pub struct Row {
-    pub code: i32,
-    pub name: &'static str,
-    pub plane: Plane,
-    pub access: Access,
-    /// Largest body in bytes.
-    pub body_bytes_max: usize,
-}
-
-/// A request on the shard that handles it.
-pub struct Request<'a> {
-    pub origin: Origin,
-    pub peer: SocketAddr,
-    pub header: Header<'a>,
-    pub body: &'a [u8],
-}
-
-/// A field of a response.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Field {
-    Int(i64),
-    Text(String),
-    Bool(bool),
-}
-
-impl Field {
-    pub fn as_value(&self) -> Value<'_> {
-        match self {
-            Field::Int(value) => Value::Int(*value),
-            Field::Text(text) => Value::Str(text),
-            Field::Bool(value) => Value::Bool(*value),
-        }
-    }
-}
-
-/// An answer other than a refusal.
-#[derive(Debug, Default)]
-pub struct Response {
-    pub code: i32,
-    pub remark: Option<String>,
-    pub fields: Vec<(&'static str, Field)>,
-    pub body: Vec<u8>,
-}
-
-impl Response {
-    pub fn ok() -> Self {
-        Response::default()
+impl<R: Runtime> Requests<R> {
+    pub fn new(shard: Rc<Shard<R>>, control: Option<Rc<Control<R>>>) -> Rc<Requests<R>> {
+        Rc::new(Requests { shard, control })
     }
 
-    /// Success with the fields of a response header.
-    pub fn with_fields(header: &[(&'static str, Value<'_>)]) -> Self {
-        let fields = header.iter().map(|(name, value)| {
-            let field = match value {
-                Value::Int(value) => Field::Int(*value),
-                Value::Str(text) => Field::Text((*text).to_owned()),
-                Value::Bool(value) => Field::Bool(*value),
-            };
-            (*name, field)
-        });
-        Response { fields: fields.collect(), ..Response::default() }
+    /// Topics, groups and clients.
+    ///
+    /// # Errors
+    /// On another shard than the control shard, where requests of the control plane never arrive.
+    pub fn control(&self) -> Result<&Rc<Control<R>>, Refusal> {
+        let elsewhere = || Refusal::system_error("internal error: not on the control shard");
+        self.control.as_ref().ok_or_else(elsewhere)
     }
-
-    /// Success with a JSON body.
-    pub fn with_json(body: &impl serde::Serialize) -> Result<Self, Refusal> {
-        let body = serde_json::to_vec(body)
-            .map_err(|error| Refusal::system_error(format!("cannot encode the answer: {error}")))?;
-        Ok(Response::with_body(body))
-    }
-
-    pub fn with_body(body: Vec<u8>) -> Self {
-        Response { body, ..Response::default() }
-    }
-}
-
-pub type Handled = Result<Response, Refusal>;
-
-/// The row of a code; `None` for codes that the broker does not know.
-pub fn row(code: i32) -> Option<&'static Row> {
-    ROWS.iter().find(|row| row.code == code)
-}
-
-const KIB: usize = 1024;
-const MIB: usize = 1024 * KIB;
-
-macro_rules! requests {
-    ($($code:ident $plane:ident $access:ident $bytes:tt * $unit:ident => $handler:path;)*) => {
-        pub const ROWS: &[Row] = &[$(Row {
-            code: request::$code,
-            name: stringify!($code),
-            plane: Plane::$plane,
-            access: Access::$access,
-            body_bytes_max: $bytes * $unit,
-        },)*];
-
-        /// Runs the handler of a request.
-        pub async fn handle<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) -> Handled {
-            match request.header.code {
-                $(request::$code => $handler(shard, request).await,)*
-                code => Err(unsupported(code)),
-            }
-        }
-    };
-}
-
-// Sends (10, 310, 320) and pulls (11, 361) are not here: they have a path of their own without a
-// task or a copy, see `dispatch`.
-requests! {
-    QUERY_CONSUMER_OFFSET Queue Data 64 * KIB => offset::query;
-    UPDATE_CONSUMER_OFFSET Queue Data 64 * KIB => offset::update;
-    SEARCH_OFFSET_BY_TIMESTAMP Queue Data 64 * KIB => queue::search_by_time;
-    GET_MAX_OFFSET Queue Data 64 * KIB => queue::max_offset;
-    GET_MIN_OFFSET Queue Data 64 * KIB => queue::min_offset;
-    GET_EARLIEST_MSG_STORETIME Queue Data 64 * KIB => queue::earliest_store_time;
-    QUERY_MESSAGE Here Data 64 * KIB => query::by_key;
-    VIEW_MESSAGE_BY_ID Here Data 64 * KIB => message::view_by_id;
-    CONSUMER_SEND_MSG_BACK Here Data 64 * KIB => send_back::send_back;
-    SEND_REPLY_MESSAGE Control Data 16 * MIB => reply::send_reply;
-    SEND_REPLY_MESSAGE_V2 Control Data 16 * MIB => reply::send_reply;
-    HEART_BEAT Control Data 16 * MIB => client::heartbeat;
-    UNREGISTER_CLIENT Control Data 64 * KIB => client::unregister;
-    CHECK_CLIENT_CONFIG Here Data 1 * MIB => client::check_config;
-    GET_CONSUMER_LIST_BY_GROUP Control Data 64 * KIB => client::consumer_list;
-    LOCK_BATCH_MQ Control Data 16 * MIB => lock::lock_batch;
-    UNLOCK_BATCH_MQ Control Data 16 * MIB => lock::unlock_batch;
-    UPDATE_AND_CREATE_TOPIC Control Admin 64 * KIB => topic::update;
-    DELETE_TOPIC_IN_BROKER Control Admin 64 * KIB => topic::delete;
-    GET_ALL_TOPIC_CONFIG Control Inspect 64 * KIB => topic::all;
-    GET_TOPIC_CONFIG Control Inspect 64 * KIB => topic::one;
-    GET_TOPIC_STATS_INFO Control Inspect 64 * KIB => topic::stats;
-    GET_SYSTEM_TOPIC_LIST_FROM_BROKER Control Inspect 64 * KIB => topic::system_list;
-    UPDATE_AND_CREATE_SUBSCRIPTIONGROUP Control Admin 1 * MIB => group::update;
-    DELETE_SUBSCRIPTIONGROUP Control Admin 64 * KIB => group::delete;
-    GET_ALL_SUBSCRIPTIONGROUP_CONFIG Control Inspect 64 * KIB => group::all;
-    GET_CONSUMER_CONNECTION_LIST Control Inspect 64 * KIB => group::consumer_connections;
-    GET_PRODUCER_CONNECTION_LIST Control Inspect 64 * KIB => group::producer_connections;
-    GET_CONSUME_STATS Control Inspect 64 * KIB => group::consume_stats;
-    QUERY_TOPIC_CONSUME_BY_WHO Control Inspect 64 * KIB => group::consumers_of_topic;
-    QUERY_TOPICS_BY_CONSUMER Control Inspect 64 * KIB => group::topics_of_group;
-    GET_BROKER_RUNTIME_INFO Control Inspect 64 * KIB => runtime_info::runtime_info;
-    STORAGE_PLAN Control Inspect 64 * KIB => storage::plan;
-    DELETE_EXPIRED_COMMITLOG Control Admin 64 * KIB => storage::delete_expired;
-    GET_BROKER_CONFIG Control Inspect 64 * KIB => runtime_info::config;
-}
-
-pub fn unsupported(code: i32) -> Refusal {
-    Refusal::new(
-        response::REQUEST_CODE_NOT_SUPPORTED,
-        format!(" request type {code} not supported"),
-    )
 }

@@ -3,6 +3,7 @@
 pub mod inbox;
 
 use std::{
+    net::SocketAddr,
     path::Path,
     rc::Rc,
     sync::{Arc, mpsc},
@@ -10,54 +11,60 @@ use std::{
 };
 
 use ringmq_base::{LogId, ShardId};
-use ringmq_io::{Runtime, Shares, mailbox::Receiver};
+use ringmq_io::{Accepted, Runtime, Shares, listen_when_free, mailbox::Receiver};
+use ringmq_rules::meta::MetaChange;
 use ringmq_store::{FlushMode, Log, LogOptions, complete_store, log_directory};
 
 use crate::{
-    control::{Control, retention},
-    engines::delay,
+    control::Control,
+    engines::{
+        delay,
+        long_poll::{self, LongPoll},
+    },
     messages::{Message, Start},
-    net::listener,
-    requests::produce::send,
+    net::listener::accept_all,
+    requests::{Requests, consume::pull, reader},
     shard::{
-        CONTROL, Shard,
+        Arrivals, CONTROL, Shard,
         acks::LogSink,
         router::{Lanes, Router},
         settings::Facts,
         view_version::Published,
     },
 };
-use ringmq_rules::meta::MetaChange;
 
-/// What a shard is born with; crosses to its thread.
-pub struct Seat {
+/// What a shard is made of; crosses to its thread.
+pub struct ShardParts<R: Runtime> {
     pub id: ShardId,
     pub facts: Arc<Facts>,
-    pub lanes: Vec<Lanes>,
-    pub requests: Receiver<Message>,
-    pub replies: Receiver<Message>,
+    pub lanes: Vec<Lanes<Shard<R>>>,
+    pub requests: Receiver<ShardMessage<R>>,
+    pub replies: Receiver<ShardMessage<R>>,
     pub published: Published,
     /// To the thread that started the broker: ready, or the sentence why not.
     pub report: mpsc::Sender<Result<ShardId, String>>,
 }
 
+/// What crosses the shards of a broker.
+pub type ShardMessage<R> = Message<Shard<R>>;
+
 /// Runs a shard until it is told to shut down; everything acknowledged is on disk then.
-pub async fn run<R: Runtime>(runtime: R, seat: Seat) {
-    run_watched(runtime, seat, |_| {}).await;
+pub async fn run<R: Runtime>(runtime: R, parts: ShardParts<R>) {
+    run_watched(runtime, parts, |_| {}).await;
 }
 
 /// The same; `watch` sees the shard before it does anything.
 pub(crate) async fn run_watched<R: Runtime>(
     runtime: R,
-    seat: Seat,
+    parts: ShardParts<R>,
     watch: impl FnOnce(&Rc<Shard<R>>),
 ) {
-    let report = seat.report.clone();
-    let id = seat.id;
-    let router = Router::new(id, seat.lanes, &seat.facts.sizes);
-    let shard = Shard::new(runtime, seat.facts, router, seat.published);
+    let report = parts.report.clone();
+    let id = parts.id;
+    let router = Router::new(id, parts.lanes, &parts.facts.sizes);
+    let shard = Shard::new(runtime, parts.facts, router, parts.published);
     watch(&shard);
-    let inboxes = (seat.requests, seat.replies);
+    let inboxes = (parts.requests, parts.replies);
     if let Err(error) = run_or_fail(&shard, inboxes, &report).await {
         tracing::error!(shard = id.0, %error, "broker cannot start");
         let _ = report.send(Err(error));
@@ -66,14 +73,15 @@ pub(crate) async fn run_watched<R: Runtime>(
 
 async fn run_or_fail<R: Runtime>(
     shard: &Rc<Shard<R>>,
-    (mut requests, replies): (Receiver<Message>, Receiver<Message>),
+    (mut requests_lane, reply_lane): (Receiver<ShardMessage<R>>, Receiver<ShardMessage<R>>),
     report: &mpsc::Sender<Result<ShardId, String>>,
 ) -> Result<(), String> {
-    let start = if shard.id == CONTROL {
-        Control::open(shard).await?
+    let (control, start) = if shard.id == CONTROL {
+        let (control, start) = Control::open(shard).await?;
+        (Some(control), start)
     } else {
-        match requests.recv().await {
-            Message::Start(start) => *start,
+        match requests_lane.recv().await {
+            Message::Start(start) => (None, *start),
             // The control shard could not start and says so itself.
             _ => return Ok(()),
         }
@@ -85,42 +93,41 @@ async fn run_or_fail<R: Runtime>(
         shard.router.flush();
     }
     if let Err(error) = opened {
-        shard.shutdown_peers();
+        shut_down_peers(shard);
         return Err(error);
     }
     let store_id = start.store_id;
     take_start(shard, start);
+    let requests = Requests::new(shard.clone(), control.clone());
     if shard.id == CONTROL {
-        wait_for_peers(shard, &mut requests).await?;
+        wait_for_peers(&requests, &mut requests_lane).await?;
         let (runtime, root) = (&shard.runtime, &shard.facts.store_path);
         if let Err(error) = complete_store(runtime, root, store_id).await {
             tracing::warn!(%error, "not noted that the store is complete");
         }
     }
     spawn_services(shard);
-    spawn_lane(shard, replies);
-    if shard.id == CONTROL {
-        let control = shard.control.get().expect("the control shard has it").clone();
-        control.start_services(shard);
-        retention::start(shard);
-        if let Err(error) = listener::listen(shard).await {
-            shard.shutdown_peers();
+    inbox::spawn_reply_lane(&requests, reply_lane);
+    if let Some(control) = &control {
+        control.start_services();
+        if let Err(error) = listen(&requests).await {
+            shut_down_peers(shard);
             return Err(error);
         }
     }
     let _ = report.send(Ok(shard.id));
-    serve_requests(shard, &mut requests).await;
-    shut_down(shard).await;
+    inbox::serve_requests(&requests, &mut requests_lane).await;
+    shut_down(shard, control.as_deref()).await;
     Ok(())
 }
 
 async fn open_logs<R: Runtime>(shard: &Rc<Shard<R>>, start: &Start) -> Result<(), String> {
     let mut logs = Vec::new();
     let ids = (0..start.logs).filter_map(LogId::new);
-    let own = ids.filter(|id| shard.log_owner(*id) == shard.id).count();
+    let own = ids.filter(|id| shard.queues.log_owner(*id) == shard.id).count();
     for number in 0..start.logs {
         let id = LogId::new(number).ok_or("the store has too many logs")?;
-        if shard.log_owner(id) != shard.id {
+        if shard.queues.log_owner(id) != shard.id {
             logs.push(None);
             continue;
         }
@@ -137,7 +144,7 @@ async fn open_logs<R: Runtime>(shard: &Rc<Shard<R>>, start: &Start) -> Result<()
         let (log, _) = opened.map_err(|error| error.to_string())?;
         logs.push(Some(log));
     }
-    shard.set_logs(logs);
+    shard.queues.set_logs(logs);
     Ok(())
 }
 
@@ -163,8 +170,12 @@ fn take_start<R: Runtime>(shard: &Rc<Shard<R>>, start: Start) {
     for change in start.changes {
         shard.apply(change);
     }
-    for (topic, deleted) in &start.buried {
-        shard.bury(topic, deleted.first_log, deleted.ends.iter().map(|(id, end)| (*id, *end)));
+    for (topic, deleted) in &start.deleted {
+        shard.record_deletion(
+            topic,
+            deleted.first_log,
+            deleted.ends.iter().map(|(id, end)| (*id, *end)),
+        );
     }
     let mut offsets = shard.offsets.borrow_mut();
     for change in &start.offsets {
@@ -176,64 +187,31 @@ fn take_start<R: Runtime>(shard: &Rc<Shard<R>>, start: Start) {
 }
 
 async fn wait_for_peers<R: Runtime>(
-    shard: &Rc<Shard<R>>,
-    requests: &mut Receiver<Message>,
+    requests: &Rc<Requests<R>>,
+    lane: &mut Receiver<ShardMessage<R>>,
 ) -> Result<(), String> {
+    let shard = &requests.shard;
     let mut missing = shard.router.shards() - 1;
     while missing > 0 {
-        match requests.recv().await {
+        match lane.recv().await {
             Message::Ready { result: Ok(()) } => missing -= 1,
             Message::Ready { result: Err(error) } => {
-                shard.shutdown_peers();
+                shut_down_peers(shard);
                 return Err(error);
             }
             Message::Shutdown => return Err("told to stop before it was ready".to_owned()),
-            other => shard.take(other),
+            other => inbox::take(requests, other),
         }
     }
     Ok(())
 }
 
-async fn serve_requests<R: Runtime>(shard: &Rc<Shard<R>>, requests: &mut Receiver<Message>) {
-    loop {
-        let mut message = Some(requests.recv().await);
-        while let Some(next) = message {
-            shard.publication.caught_up().await;
-            if matches!(next, Message::Shutdown) {
-                return;
-            }
-            match next {
-                Message::Sends(parcel) => {
-                    send::store_forwarded(shard, &parcel).await;
-                    shard.router.unpacked(parcel);
-                }
-                other => shard.take(other),
-            }
-            message = requests.try_recv();
-        }
-        shard.flush();
-        shard.runtime.yield_if_needed().await;
-    }
-}
-
-fn spawn_lane<R: Runtime>(shard: &Rc<Shard<R>>, mut lane: Receiver<Message>) {
-    let (shard, runtime) = (shard.clone(), shard.runtime.clone());
-    runtime.spawn(Shares::Foreground, "reply lane", async move {
-        loop {
-            let mut message = Some(lane.recv().await);
-            while let Some(next) = message {
-                shard.take(next);
-                message = lane.try_recv();
-            }
-            shard.flush();
-            shard.runtime.yield_if_needed().await;
-        }
-    });
-}
-
 fn spawn_services<R: Runtime>(shard: &Rc<Shard<R>>) {
     let runtime = shard.runtime.clone();
-    runtime.spawn(Shares::Foreground, "long polls", shard.clone().expire_waiting());
+    let long_poll: Rc<dyn Arrivals<R>> = Rc::new(LongPoll { run: pull::run });
+    assert!(shard.arrivals.set(long_poll).is_ok(), "services start once");
+    let expire = long_poll::expire(shard.clone(), pull::run);
+    runtime.spawn(Shares::Foreground, "long polls", expire);
     runtime.spawn(Shares::Admin, "consumer offsets", persist_offsets(shard.clone()));
     runtime.spawn(Shares::Admin, "idle connections", close_idle(shard.clone()));
     runtime.spawn(Shares::Foreground, "forwarding", flush_collected(shard.clone()));
@@ -245,8 +223,7 @@ fn spawn_services<R: Runtime>(shard: &Rc<Shard<R>>) {
 async fn persist_offsets<R: Runtime>(shard: Rc<Shard<R>>) {
     while !shard.stopping.get() {
         shard.runtime.sleep(shard.facts.offset_flush_interval).await;
-        shard.persist_offsets();
-        shard.flush();
+        shard.persist_offsets().await;
     }
 }
 
@@ -288,42 +265,78 @@ async fn retry_lanes<R: Runtime>(shard: Rc<Shard<R>>) {
     }
 }
 
-async fn shut_down<R: Runtime>(shard: &Rc<Shard<R>>) {
+async fn shut_down<R: Runtime>(shard: &Rc<Shard<R>>, control: Option<&Control<R>>) {
     shard.stopping.set(true);
-    shard.release_waiting();
-    shard.persist_offsets();
-    shard.flush();
-    if let Some(control) = shard.control.get() {
-        control.unregister().await;
+    long_poll::release(shard, pull::run);
+    if let Some(control) = control {
+        control.registrar.unregister().await;
     }
-    for log in shard.own_logs() {
+    for log in shard.queues.own_logs() {
         if let Err(error) = log.clone().close().await {
             tracing::error!(%error, "log not closed cleanly; the next start recovers it");
         }
     }
-    if let Some(control) = shard.control.get() {
-        control.finish(shard).await;
-    } else {
-        // On the reply lane: the control shard reads no requests any more.
-        shard.router.answer(CONTROL, Message::Finished(shard.id));
-        shard.router.flush();
+    shard.persist_offsets().await;
+    match control {
+        Some(control) => control.finish().await,
+        None => {
+            // On the reply lane: the control shard reads no requests any more.
+            shard.router.answer(CONTROL, Message::Finished(shard.id));
+            shard.router.flush();
+        }
     }
     shard.connections.close_all();
 }
 
-impl<R: Runtime> Shard<R> {
-    pub fn shutdown_peers(&self) {
-        for peer in self.router.peers() {
-            self.router.post(peer, Message::Shutdown);
-        }
-        self.router.flush();
+fn shut_down_peers<R: Runtime>(shard: &Shard<R>) {
+    for peer in shard.router.peers() {
+        shard.router.post(peer, Message::Shutdown);
     }
+    shard.router.flush();
+}
 
-    /// Sends the consumer offsets that changed since the last call to where they are persisted.
-    pub fn persist_offsets(self: &Rc<Self>) {
-        let changes = self.offsets.borrow_mut().take_dirty();
-        if !changes.is_empty() {
-            self.persist(changes);
-        }
+/// Binds the ports and starts accepting. The error is a sentence for the operator.
+async fn listen<R: Runtime>(requests: &Rc<Requests<R>>) -> Result<(), String> {
+    let shard = &requests.shard;
+    let ports = std::iter::once(shard.facts.listen_port).chain(shard.facts.vip_port());
+    for (index, port) in ports.enumerate() {
+        let address = SocketAddr::new(shard.facts.bind_address, port);
+        let listener = listen_when_free(&shard.runtime, address).await.map_err(|error| {
+            let (what, or) = match index {
+                0 => ("listenPort", ""),
+                _ => ("listenPort - 2, for VIP clients", ", or vipPortEnable=false"),
+            };
+            format!(
+                "the broker cannot listen on {address} ({what}): {error}; stop what uses the port \
+                 or set another listenPort (standalone: --listen-port){or}"
+            )
+        })?;
+        let acceptor = requests.clone();
+        shard.runtime.spawn(Shares::Foreground, "accept", async move {
+            let mut next = 0;
+            let runtime = acceptor.shard.runtime.clone();
+            accept_all(&runtime, &listener, |accepted| {
+                next += 1;
+                hand_out(&acceptor, accepted, next)
+            })
+            .await;
+        });
     }
+    Ok(())
+}
+
+/// Gives a connection to one shard after the other. False: the broker is stopping.
+fn hand_out<R: Runtime>(requests: &Rc<Requests<R>>, accepted: Accepted, number: usize) -> bool {
+    let shard = &requests.shard;
+    if shard.stopping.get() {
+        return false;
+    }
+    let target = ShardId((number % shard.router.shards()) as u16);
+    if target == shard.id {
+        reader::serve(requests, accepted);
+    } else {
+        shard.router.post(target, Message::Connection(accepted));
+        shard.router.flush();
+    }
+    true
 }

@@ -3,37 +3,36 @@
 use std::sync::{Arc, mpsc};
 
 use ringmq_base::ShardId;
-use ringmq_io::mailbox::mailbox;
+use ringmq_io::{Runtime, mailbox::mailbox};
 
 use crate::{
-    messages::Message,
-    run::Seat,
-    shard::{router::Lanes, settings::Facts, view_version::Published},
+    run::{ShardMessage, ShardParts},
+    shard::{Shard, router::Lanes, settings::Facts, view_version::Published},
 };
 
 /// What is made at once for all shards of a broker.
-pub struct Seats {
-    pub lanes: Vec<Lanes>,
-    pub seats: Vec<Seat>,
+pub struct Seats<R: Runtime> {
+    pub lanes: Vec<Lanes<Shard<R>>>,
+    pub seats: Vec<ShardParts<R>>,
     /// Every shard says here that it is ready, or why not.
     pub reports: mpsc::Receiver<Result<ShardId, String>>,
 }
 
-impl Seats {
-    pub fn new(facts: &Arc<Facts>, shards: usize) -> Seats {
+impl<R: Runtime> Seats<R> {
+    pub fn new(facts: &Arc<Facts>, shards: usize) -> Self {
         let room = facts.sizes.lane_messages;
         let published = Published::default();
         let (report, reports) = mpsc::channel();
         let mut lanes = Vec::new();
         let mut inboxes = Vec::new();
         for _ in 0..shards {
-            let (requests, requests_inbox) = mailbox::<Message>(room);
-            let (replies, replies_inbox) = mailbox::<Message>(room);
+            let (requests, requests_inbox) = mailbox::<ShardMessage<R>>(room);
+            let (replies, replies_inbox) = mailbox::<ShardMessage<R>>(room);
             lanes.push(Lanes { requests, replies });
             inboxes.push((requests_inbox, replies_inbox));
         }
         let seats = inboxes.into_iter().enumerate();
-        let seats = seats.map(|(index, (requests, replies))| Seat {
+        let seats = seats.map(|(index, (requests, replies))| ShardParts {
             id: ShardId(index as u16),
             facts: facts.clone(),
             lanes: lanes.clone(),

@@ -11,13 +11,14 @@ use ringmq_base::config::BrokerConfig;
 use ringmq_io::{
     gate,
     launch::{self, Handles, Settings},
+    ring::RingRuntime,
 };
 
 use crate::{
     messages::Message,
     run::run,
     seats::Seats,
-    shard::{router::Lanes, settings::Facts},
+    shard::{Shard, router::Lanes, settings::Facts},
 };
 
 /// Why the broker did not start: one sentence each.
@@ -31,7 +32,7 @@ pub enum StartError {
 
 /// A running broker.
 pub struct Broker {
-    lanes: Vec<Lanes>,
+    lanes: Vec<Lanes<Shard<RingRuntime>>>,
     executors: Handles<()>,
     pub facts: Arc<Facts>,
     pub shards: usize,

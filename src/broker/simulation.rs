@@ -1,5 +1,5 @@
 //! A whole broker as tasks of one executor, for deterministic simulations: the product's code from
-//! its [`Seat`](crate::run::Seat)s on, with all shards on one thread.
+//! its [parts](crate::run::ShardParts) on, with all shards on one thread.
 
 use std::{
     cell::RefCell,
@@ -26,6 +26,8 @@ pub struct Held {
     pub router_bytes: usize,
     /// Answers that clients have not taken; the most of any connection.
     pub output_bytes: usize,
+    /// Sends of other shards that wait for room in a log.
+    pub waiting_send_bytes: usize,
     /// Appended and not written; the most of any log.
     pub log_bytes: usize,
 }
@@ -33,8 +35,8 @@ pub struct Held {
 type Probe = Box<dyn Fn() -> Option<Held>>;
 
 /// A broker whose shards are tasks of the executor of a runtime. It ends with the simulation.
-pub struct Simulated {
-    lanes: Vec<Lanes>,
+pub struct Simulated<R: Runtime> {
+    lanes: Vec<Lanes<Shard<R>>>,
     reports: mpsc::Receiver<Result<ShardId, String>>,
     ended: Rc<Event>,
     running: Rc<RefCell<usize>>,
@@ -42,7 +44,7 @@ pub struct Simulated {
 }
 
 /// Starts all shards. Ready when [`Simulated::ready`] resolves.
-pub fn start<R: Runtime>(runtime: &R, facts: Facts, shards: usize) -> Simulated {
+pub fn start<R: Runtime>(runtime: &R, facts: Facts, shards: usize) -> Simulated<R> {
     let Seats { lanes, seats, reports } = Seats::new(&Arc::new(facts), shards);
     let broker = Simulated {
         lanes,
@@ -67,9 +69,9 @@ pub fn start<R: Runtime>(runtime: &R, facts: Facts, shards: usize) -> Simulated 
     broker
 }
 
-impl Simulated {
+impl<R: Runtime> Simulated<R> {
     /// Resolves when every shard is ready, or with the sentence why one could not start.
-    pub async fn ready<R: Runtime>(&self, runtime: &R) -> Result<(), String> {
+    pub async fn ready(&self, runtime: &R) -> Result<(), String> {
         for _ in 0..self.lanes.len() {
             loop {
                 match self.reports.try_recv() {
@@ -111,6 +113,7 @@ fn held<R: Runtime>(shard: &Shard<R>) -> Held {
         backlog_messages,
         router_bytes,
         output_bytes: shard.connections.output_bytes_max(),
-        log_bytes: shard.own_logs().map(|log| log.backlog_bytes()).max().unwrap_or(0),
+        waiting_send_bytes: shard.waiting_sends.bytes(),
+        log_bytes: shard.queues.own_logs().map(|log| log.backlog_bytes()).max().unwrap_or(0),
     }
 }

@@ -12,10 +12,10 @@ pub struct Sizes {
     pub lane_messages: usize,
     /// Messages a target may be behind before it gets no more requests. Each is a batch.
     pub backlog_messages_max: usize,
-    /// Bytes of one parcel after which it is sent without waiting for the end of the turn.
-    pub parcel_bytes_max: usize,
+    /// Bytes of one shard batch after which it is sent without waiting for the end of the turn.
+    pub batch_bytes_max: usize,
     /// The same, in messages.
-    pub parcel_sends_max: usize,
+    pub batch_sends_max: usize,
     /// What logs are opened with, but for what the configuration and the store say.
     pub log: LogOptions,
 }
@@ -25,8 +25,8 @@ impl Default for Sizes {
         Sizes {
             lane_messages: 1024,
             backlog_messages_max: 256,
-            parcel_bytes_max: 1024 * 1024,
-            parcel_sends_max: 16_384,
+            batch_bytes_max: 1024 * 1024,
+            batch_sends_max: 16_384,
             log: LogOptions::new(PathBuf::new(), LogId::new(0).expect("0 is in range"), 0),
         }
     }

@@ -41,7 +41,7 @@ pub fn config(keys: &[(&str, &str)]) -> BrokerConfig {
 }
 
 /// Starts a broker of one shard; it ends with the simulation, or when told to.
-pub fn start(runtime: &SimRuntime, config: BrokerConfig) -> Simulated {
+pub fn start(runtime: &SimRuntime, config: BrokerConfig) -> Simulated<SimRuntime> {
     let name_servers = config.namesrv_addr.0.clone();
     let facts = Facts::new(config, name_servers, 1, runtime.now_ms()).expect("sound facts");
     simulation::start(runtime, facts, 1)

@@ -121,6 +121,15 @@ impl SubscriptionGroupTable {
         }
     }
 
+    /// Takes back a change of a group that did not become durable; `before` is what
+    /// [`SubscriptionGroupTable::get`] gave before it was applied.
+    pub fn restore(&mut self, name: &str, before: Option<Arc<Group>>) {
+        match before {
+            Some(group) => self.groups.insert(group.name.clone(), group),
+            None => self.groups.remove(name),
+        };
+    }
+
     /// The changes that make a new table equal to this one: first those of built-in groups that
     /// were deleted.
     pub fn snapshot(&self) -> impl Iterator<Item = MetaChange> {

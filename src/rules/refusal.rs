@@ -17,6 +17,13 @@ impl Refusal {
         Refusal { code, remark: remark.into() }
     }
 
+    /// To requests that come while the broker ends.
+    #[cold]
+    pub fn stopping() -> Refusal {
+        let remark = "service not available now. the broker is stopping";
+        Refusal::new(code::SERVICE_NOT_AVAILABLE, remark)
+    }
+
     #[cold]
     pub fn system_error(remark: impl Into<String>) -> Refusal {
         Refusal::new(code::SYSTEM_ERROR, remark)

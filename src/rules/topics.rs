@@ -76,6 +76,14 @@ pub struct Deleted {
     pub ends: BTreeMap<i32, i64>,
 }
 
+/// What a table has under the name of a topic, for taking a change back.
+#[derive(Clone, Debug)]
+pub struct TopicEntry {
+    name: Arc<str>,
+    topic: Option<Arc<Topic>>,
+    deleted: Option<Deleted>,
+}
+
 /// The topics of a broker. `plan_*` functions only decide; [`TopicTable::apply`] changes the table.
 /// Apply a planned change before planning the next, or both get the same version.
 #[derive(Debug)]
@@ -298,6 +306,28 @@ impl TopicTable {
             }
             _ => {}
         }
+    }
+
+    /// What there is under a name now.
+    pub fn entry(&self, name: &Arc<str>) -> TopicEntry {
+        TopicEntry {
+            name: name.clone(),
+            topic: self.topics.get(name).cloned(),
+            deleted: self.deleted.get(name).cloned(),
+        }
+    }
+
+    /// Takes back what was applied to a name since [`TopicTable::entry`]: it did not become
+    /// durable. The version stays: one that was never told does no harm.
+    pub fn restore(&mut self, entry: TopicEntry) {
+        match entry.topic {
+            Some(topic) => self.topics.insert(entry.name.clone(), topic),
+            None => self.topics.remove(&entry.name),
+        };
+        match entry.deleted {
+            Some(deleted) => self.deleted.insert(entry.name, deleted),
+            None => self.deleted.remove(&entry.name),
+        };
     }
 
     /// The changes that make an empty table equal to this one.

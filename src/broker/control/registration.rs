@@ -32,7 +32,7 @@ use ringmq_remoting::{
 };
 use ringmq_rules::meta::MetaChange;
 
-use crate::shard::{Shard, settings::Facts};
+use crate::{control::Control, shard::settings::Facts};
 use changes::Changes;
 use parts::{BODY_BYTES_MAX, BODY_BYTES_MIN, Part, Pending, form, next_part};
 use session::{RegisterError, Session};
@@ -129,11 +129,12 @@ impl Registrar {
     }
 
     /// Starts a task for each name server.
-    pub fn start<R: Runtime>(&self, shard: &Rc<Shard<R>>) {
+    pub fn start<R: Runtime>(&self, control: &Rc<Control<R>>) {
         for server in &self.servers {
-            let (server, shard, runtime) = (server.clone(), shard.clone(), shard.runtime.clone());
+            let (server, runtime) = (server.clone(), control.shard.runtime.clone());
+            let control = control.clone();
             runtime.spawn(Shares::Admin, "registration", async move {
-                keep_registered(&shard, &server).await;
+                keep_registered(&control, &server).await;
             });
         }
     }
@@ -168,12 +169,12 @@ impl Registrar {
     }
 }
 
-async fn keep_registered<R: Runtime>(shard: &Rc<Shard<R>>, server: &Server) {
-    let control = shard.control.get().expect("registration runs on the control shard").clone();
+async fn keep_registered<R: Runtime>(control: &Rc<Control<R>>, server: &Server) {
+    let shard = &control.shard;
     let registrar = &control.registrar;
     let mut pause = RETRY.0;
     while !registrar.stopping.get() {
-        let outcome = registered(shard, server).await;
+        let outcome = registered(control, server).await;
         server.connected.set(false);
         registrar.progress.notify();
         match outcome {
@@ -199,10 +200,11 @@ async fn keep_registered<R: Runtime>(shard: &Rc<Shard<R>>, server: &Server) {
 /// Connects, registers now and whenever needed. Ends without an error when the broker stops; else
 /// with the error and whether a registration had succeeded.
 async fn registered<R: Runtime>(
-    shard: &Rc<Shard<R>>,
+    control: &Rc<Control<R>>,
     server: &Server,
 ) -> Result<(), (RegisterError, bool)> {
-    let registrar = &shard.control().registrar;
+    let shard = &control.shard;
+    let registrar = &control.registrar;
     let config = &shard.facts.config;
     let timeout = Duration::from_millis(config.register_broker_timeout_ms);
     let period = Duration::from_millis(config.register_name_server_period_ms);
@@ -216,14 +218,15 @@ async fn registered<R: Runtime>(
             return Ok(());
         }
         let target = registrar.changes.borrow().count();
-        let pending = pending(shard, server, full);
+        let pending = pending(control, server, full);
         // On a new connection all is said: the name server may still count on the one before.
         let mut known = false;
         if succeeded && full && may_ask(&shard.facts, server, target) {
-            known = knows(shard, server, &mut session).await.map_err(|error| (error, succeeded))?;
+            known =
+                knows(control, server, &mut session).await.map_err(|error| (error, succeeded))?;
         }
         if !known && !pending.is_empty() {
-            let said = register(shard, server, &mut session, pending).await;
+            let said = register(control, server, &mut session, pending).await;
             said.map_err(|error| (error, succeeded))?;
         }
         if !succeeded {
@@ -241,8 +244,7 @@ async fn registered<R: Runtime>(
 }
 
 /// What the name server is to hear: all topics, or those that changed since it heard last.
-fn pending<R: Runtime>(shard: &Shard<R>, server: &Server, full: bool) -> Pending {
-    let control = shard.control();
+fn pending<R: Runtime>(control: &Control<R>, server: &Server, full: bool) -> Pending {
     let since = || control.registrar.changes.borrow().since(server.known.get());
     let Some(names) = (!full).then(since).flatten() else {
         return Pending::All { after: None };
@@ -268,14 +270,14 @@ fn may_ask(facts: &Facts, server: &Server, target: u64) -> bool {
 
 /// Asks the name server for the version that it has. That counts as a sign of life, too.
 async fn knows<R: Runtime>(
-    shard: &Shard<R>,
+    control: &Control<R>,
     server: &Server,
     session: &mut Session<R>,
 ) -> Result<bool, RegisterError> {
     let Some(told) = server.told.get() else {
         return Ok(false);
     };
-    let (fields, body) = (identity(&shard.facts), fastjson::to_vec(&told));
+    let (fields, body) = (identity(&control.shard.facts), fastjson::to_vec(&told));
     match session.call(request::QUERY_DATA_VERSION, &fields, &body).await {
         Ok(answered) => {
             let theirs = fastjson::from_slice::<DataVersion>(&answered.body);
@@ -288,12 +290,12 @@ async fn knows<R: Runtime>(
 
 /// Sends what is pending. Fails if the name server took nothing of it, or the connection ended.
 async fn register<R: Runtime>(
-    shard: &Rc<Shard<R>>,
+    control: &Control<R>,
     server: &Server,
     session: &mut Session<R>,
     mut pending: Pending,
 ) -> Result<(), RegisterError> {
-    let registrar = &shard.control().registrar;
+    let (shard, registrar) = (&control.shard, &control.registrar);
     let of_all = pending.is_all();
     // The same topics come with the same version: that is the sign of life that it is.
     let unchanged = of_all && server.known.get() == registrar.changes.borrow().count();
@@ -307,7 +309,7 @@ async fn register<R: Runtime>(
             None => registrar.next_version(shard.runtime.now_ms()),
         };
         let begin = pending.clone();
-        let part = next_part(shard, Form { topics_max, ..form }, &mut pending, version).await;
+        let part = next_part(control, Form { topics_max, ..form }, &mut pending, version).await;
         if let Some((topic, why)) = &part.left_out {
             report_left_out(server, topic, why);
         }

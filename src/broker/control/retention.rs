@@ -9,15 +9,12 @@ use std::{cell::Cell, pin::pin, rc::Rc, sync::Arc, time::Duration};
 
 use futures_util::future::{Either, select};
 use jiff::tz::TimeZone;
-use ringmq_base::LogId;
 use ringmq_io::{Disk, Runtime, Shares, signal::Event};
 use ringmq_remoting::body::StoragePlan;
 use ringmq_store::Retired;
 
-use crate::{
-    messages::ask::{Answer, Ask},
-    shard::{Shard, view::Change},
-};
+use super::{Control, log_facts};
+use crate::{messages::Change, shard::Shard};
 use ringmq_rules::retention::{
     Actions, Deletion, Facts, LogFacts, Policy, Retention,
     disk::{DiskFacts, DiskState, refusal},
@@ -41,8 +38,6 @@ pub struct Storage {
     deleted_bytes: Cell<u64>,
     /// Oldest message of the store as of the last look, in milliseconds since 1970.
     pub earliest_ms: Cell<Option<i64>>,
-    /// When this shard last told the control shard that a log has no space. On every shard.
-    pub told_full: Cell<Option<Duration>>,
 }
 
 impl Storage {
@@ -58,11 +53,11 @@ impl Storage {
     }
 }
 
-/// Spawned on the control shard.
-pub fn start<R: Runtime>(shard: &Rc<Shard<R>>) {
-    warn_of_order(shard);
-    let keeper = shard.clone();
-    shard.runtime.spawn(Shares::Background, "retention", async move {
+/// Starts the task that looks after the files.
+pub fn start<R: Runtime>(control: &Rc<Control<R>>) {
+    warn_of_order(&control.shard);
+    let keeper = control.clone();
+    control.shard.runtime.spawn(Shares::Background, "retention", async move {
         keep(&keeper).await;
     });
 }
@@ -79,10 +74,10 @@ fn warn_of_order<R: Runtime>(shard: &Shard<R>) {
     }
 }
 
-async fn keep<R: Runtime>(shard: &Rc<Shard<R>>) {
-    let storage = &shard.storage;
+async fn keep<R: Runtime>(control: &Rc<Control<R>>) {
+    let (shard, storage) = (&control.shard, &control.storage);
     while !shard.stopping.get() {
-        let again = round(shard).await.unwrap_or(false);
+        let again = round(control).await.unwrap_or(false);
         let interval = Duration::from_millis(shard.facts.config.clean_resource_interval_ms);
         let nearly_full = storage.retention.get().disk > DiskState::Normal;
         let interval = if again || nearly_full { interval.min(SOON) } else { interval };
@@ -94,8 +89,8 @@ async fn keep<R: Runtime>(shard: &Rc<Shard<R>>) {
 }
 
 /// Looks, decides, acts. True if there is more to do.
-async fn round<R: Runtime>(shard: &Rc<Shard<R>>) -> Option<bool> {
-    let storage = &shard.storage;
+async fn round<R: Runtime>(control: &Control<R>) -> Option<bool> {
+    let (shard, storage) = (&control.shard, &control.storage);
     let policy = Policy::of(&shard.facts.config);
     let asked = storage.asked.get();
     storage.asked.set(asked.saturating_sub(1));
@@ -105,31 +100,35 @@ async fn round<R: Runtime>(shard: &Rc<Shard<R>>) -> Option<bool> {
     let mut retention = storage.retention.get();
     let actions = retention.step(&policy, &facts, shard.runtime.now_ms());
     storage.retention.set(retention);
-    tell(shard, &policy, &facts, &actions);
+    publish_disk_state(control, &policy, &facts, &actions);
     let pause = Duration::from_millis(shard.facts.config.delete_commit_log_files_interval_ms);
     for deletion in &actions.deletions {
-        delete(shard, deletion, actions.spares).await;
+        delete(control, deletion, actions.spares).await;
         if !pause.is_zero() && actions.disk < DiskState::Clean {
             shard.runtime.sleep(pause).await;
         }
     }
     let spare_bytes_max = actions.spares as u64 * shard.facts.segment_bytes;
     if facts.logs.iter().any(|log| log.spare_bytes > spare_bytes_max) {
-        for to in shard.everybody() {
-            shard.ask(to, Ask::KeepSpares(actions.spares)).await;
-        }
+        let spares = actions.spares;
+        shard.call_all(async move |shard: Rc<Shard<R>>| keep_spares(&shard, spares).await).await;
     }
     Some(actions.more || asked > 1)
 }
 
 /// Publishes whether sends are refused, and logs what changed.
-fn tell<R: Runtime>(shard: &Shard<R>, policy: &Policy, facts: &Facts, actions: &Actions) {
+fn publish_disk_state<R: Runtime>(
+    control: &Control<R>,
+    policy: &Policy,
+    facts: &Facts,
+    actions: &Actions,
+) {
     let disk = facts.disk.as_ref();
     let refuses = disk.filter(|_| actions.disk == DiskState::Refuse);
     if disk.is_some() && (refuses.is_some() || actions.disk_before == Some(DiskState::Refuse)) {
         // Published at every look while it lasts: the refusal tells what was measured.
         let change = refuses.map(|disk| Arc::new(refusal(disk, &policy.thresholds)));
-        shard.control().publish(Change::DiskFull(change));
+        control.publish(Change::DiskFull(change));
     }
     let (Some(before), Some(disk)) = (actions.disk_before, disk) else {
         return;
@@ -154,19 +153,21 @@ fn tell<R: Runtime>(shard: &Shard<R>, policy: &Policy, facts: &Facts, actions: &
     }
 }
 
-async fn delete<R: Runtime>(shard: &Rc<Shard<R>>, deletion: &Deletion, spares: usize) {
+async fn delete<R: Runtime>(control: &Control<R>, deletion: &Deletion, spares: usize) {
     let Deletion { log, before, bytes, last_stored_ms, reason } = *deletion;
-    let ask = Ask::Retire { log, before, spares };
-    let retired = match shard.ask(shard.log_owner(log), ask).await {
-        Answer::Retired(Ok(retired)) => retired,
-        Answer::Retired(Err(error)) => {
+    let (shard, storage) = (&control.shard, &control.storage);
+    let retire = async move |shard: Rc<Shard<R>>| {
+        let log = shard.queues.log(log).ok_or("the log belongs to another shard")?;
+        log.retire(before, spares).await.map_err(|error| error.to_string())
+    };
+    let retired = match shard.call(shard.queues.log_owner(log), retire).await {
+        Ok(retired) => retired,
+        Err(error) => {
             tracing::warn!(%log, before = before.0, %error, "segment not deleted");
             return;
         }
-        other => unreachable!("a segment was to be deleted, the answer is {other:?}"),
     };
     let Retired { segments, recycled, .. } = retired;
-    let storage = &shard.storage;
     storage.deleted_segments.set(storage.deleted_segments.get() + segments as u64);
     storage.deleted_bytes.set(storage.deleted_bytes.get() + retired.bytes);
     tracing::info!(
@@ -175,15 +176,17 @@ async fn delete<R: Runtime>(shard: &Rc<Shard<R>>, deletion: &Deletion, spares: u
     );
 }
 
+/// Gives files of deleted segments up that are more than so many, for each log of a shard.
+async fn keep_spares<R: Runtime>(shard: &Shard<R>, spares: usize) {
+    for log in shard.queues.own_logs() {
+        log.drop_spares(spares).await;
+    }
+}
+
 /// What all shards know, and the disk.
 async fn facts<R: Runtime>(shard: &Rc<Shard<R>>, unconsumed: bool) -> Facts {
-    let mut logs: Vec<LogFacts> = Vec::new();
-    for to in shard.everybody() {
-        match shard.ask(to, Ask::Storage { unconsumed }).await {
-            Answer::Storage(facts) => logs.extend(facts),
-            other => unreachable!("shards were asked about storage, the answer is {other:?}"),
-        }
-    }
+    let own = async move |shard: Rc<Shard<R>>| log_facts::of_shard(&shard, unconsumed).await;
+    let mut logs: Vec<LogFacts> = shard.call_all(own).await.into_iter().flatten().collect();
     logs.sort_by_key(|log| log.log);
     let path = shard.facts.log_path.clone();
     let disk = match shard.runtime.disk().space(&path).await {
@@ -202,32 +205,22 @@ fn earliest_ms(facts: &Facts) -> Option<i64> {
     facts.logs.iter().filter_map(first).min()
 }
 
-impl<R: Runtime> Shard<R> {
-    /// What is kept until when. On the control shard.
-    pub async fn storage_plan(self: &Rc<Self>) -> Option<StoragePlan> {
-        let policy = Policy::of(&self.facts.config);
-        let facts = facts(self, true).await;
-        let state = self.storage.retention.get().disk;
-        let (now, zone) = (self.runtime.now_ms(), TimeZone::system());
+impl<R: Runtime> Control<R> {
+    /// What is kept until when; `None` if the rules cannot be read.
+    pub async fn storage_plan(&self) -> Option<StoragePlan> {
+        let (shard, storage) = (&self.shard, &self.storage);
+        let policy = Policy::of(&shard.facts.config);
+        let facts = facts(shard, true).await;
+        let state = storage.retention.get().disk;
+        let (now, zone) = (shard.runtime.now_ms(), TimeZone::system());
         let plan = forecast::forecast(&policy, &facts, state, now, &zone);
-        let config = &self.facts.config;
+        let config = &shard.facts.config;
         Some(StoragePlan {
             broker_name: config.broker_name.clone(),
             rules: forecast::rules(config, &zone),
-            deleted_segments: self.storage.deleted_segments.get(),
-            deleted_bytes: self.storage.deleted_bytes.get(),
+            deleted_segments: storage.deleted_segments.get(),
+            deleted_bytes: storage.deleted_bytes.get(),
             ..plan
         })
-    }
-
-    /// Gives up the oldest segments of a log of this shard.
-    pub async fn retire(
-        &self,
-        log: LogId,
-        before: ringmq_base::LogPosition,
-        spares: usize,
-    ) -> Result<Retired, String> {
-        let log = self.log(log).ok_or("the log belongs to another shard")?;
-        log.retire(before, spares).await.map_err(|error| error.to_string())
     }
 }

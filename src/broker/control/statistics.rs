@@ -1,72 +1,60 @@
-//! What the shards did since the start, and what the control shard makes of it.
+//! What the shards did since the start, added up.
 
-use std::{cell::Cell, rc::Rc};
+use std::rc::Rc;
 
+use ringmq_base::WriteLatency;
 use ringmq_io::Runtime;
-
-use crate::{
-    messages::ask::{Answer, Ask, ShardTotals},
-    shard::Shard,
-};
 use ringmq_rules::rates::Totals;
+use ringmq_store::Queued;
 
-/// Pulls that a shard has answered.
-#[derive(Default)]
-pub struct Pulled {
-    found: Cell<u64>,
-    missed: Cell<u64>,
-    messages: Cell<u64>,
+use crate::shard::Shard;
+
+/// What a shard did since the start, and what its logs hold.
+#[derive(Clone, Debug, Default)]
+pub struct ShardTotals {
+    pub totals: Totals,
+    /// What waits for the disk, and how long the writes of its logs took since the start.
+    pub queued: Queued,
+    pub write_latency: WriteLatency,
+    /// Smallest and largest physical offset of its logs; `None` if it has none.
+    pub range: Option<(i64, i64)>,
 }
 
-impl Pulled {
-    /// A pull is answered with so many messages.
-    pub fn note(&self, messages: usize) {
-        let times = if messages == 0 { &self.missed } else { &self.found };
-        times.set(times.get() + 1);
-        self.messages.set(self.messages.get() + messages as u64);
+/// What all shards did since the start.
+pub async fn all_totals<R: Runtime>(shard: &Rc<Shard<R>>) -> ShardTotals {
+    let mut all = ShardTotals::default();
+    for one in shard.call_all(async |shard: Rc<Shard<R>>| totals(&shard)).await {
+        all.add(&one);
     }
+    all
 }
 
-impl<R: Runtime> Shard<R> {
-    /// What this shard did since the start.
-    pub fn totals(&self) -> ShardTotals {
+fn totals<R: Runtime>(shard: &Shard<R>) -> ShardTotals {
+    let totals = Totals {
+        gets_found: shard.pull_counts.found.get(),
+        gets_missed: shard.pull_counts.missed.get(),
+        transferred: shard.pull_counts.messages.get(),
+        delayed_passed_over: shard.delayed_passed_over.get(),
+        ..Totals::default()
+    };
+    let mut all = ShardTotals { totals, ..ShardTotals::default() };
+    for log in shard.queues.own_logs() {
+        let counters = log.counters();
         let totals = Totals {
-            gets_found: self.pulled.found.get(),
-            gets_missed: self.pulled.missed.get(),
-            transferred: self.pulled.messages.get(),
-            delayed_passed_over: self.delayed_passed_over.get(),
+            puts: counters.appends,
+            put_bytes: counters.append_bytes,
+            puts_failed: counters.refused_busy + counters.refused_full,
             ..Totals::default()
         };
-        let mut all = ShardTotals { totals, ..ShardTotals::default() };
-        for log in self.own_logs() {
-            let counters = log.counters();
-            let totals = Totals {
-                puts: counters.appends,
-                put_bytes: counters.append_bytes,
-                puts_failed: counters.refused_busy + counters.refused_full,
-                ..Totals::default()
-            };
-            let (first, end) = log.position_range();
-            all.add(&ShardTotals {
-                totals,
-                queued: counters.queued,
-                write_latency: counters.write_latency,
-                range: Some((first.get(), end.get())),
-            });
-        }
-        all
+        let (first, end) = log.position_range();
+        all.add(&ShardTotals {
+            totals,
+            queued: counters.queued,
+            write_latency: counters.write_latency,
+            range: Some((first.get(), end.get())),
+        });
     }
-
-    /// What all shards did since the start.
-    pub async fn all_totals(self: &Rc<Self>) -> ShardTotals {
-        let mut all = ShardTotals::default();
-        for shard in self.everybody() {
-            if let Answer::Totals(one) = self.ask(shard, Ask::Totals).await {
-                all.add(&one);
-            }
-        }
-        all
-    }
+    all
 }
 
 impl ShardTotals {

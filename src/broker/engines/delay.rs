@@ -2,20 +2,21 @@
 //! the time of delivery; its owner moves what is due to the real queue, in order, and remembers
 //! how far it is. A message may be delivered again after a crash, never lost.
 
-use std::{cell::RefCell, rc::Rc, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    rc::{Rc, Weak},
+    sync::Arc,
+    time::Duration,
+};
 
-use ahash::AHashMap;
-use futures_util::future::join_all;
-use ringmq_base::{LogId, record::Record};
-use ringmq_io::{Runtime, Shares, signal::Event};
+use futures_util::future::{LocalBoxFuture, join_all};
+use ringmq_base::{LogId, LogPosition, record::Record};
+use ringmq_io::{Runtime, Shares};
 use ringmq_store::{Entry, QueueHandle, ReadError};
 
 use crate::{
-    messages::{
-        Message,
-        ask::{Answer, Ask, StoredMessage},
-    },
-    shard::{BrokerLog, CONTROL, Shard, view::TopicView},
+    messages::{NewMessage, TopicView},
+    shard::{BrokerLog, Shard, held_messages::HeldMessages, lookups::position_of},
 };
 use ringmq_rules::{
     delay::{self, DelayStep},
@@ -35,38 +36,50 @@ const LOOK_AGAIN: Duration = Duration::from_secs(10);
 /// Pause after a message could not be delivered.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Tasks of this shard that wait for messages in a queue.
-#[derive(Default)]
-pub struct QueueWatchers {
-    by_queue: RefCell<AHashMap<(LogId, QueueHandle), Rc<Event>>>,
-}
-
-impl QueueWatchers {
-    fn watch(&self, log: LogId, queue: QueueHandle) -> Rc<Event> {
-        self.by_queue.borrow_mut().entry((log, queue)).or_default().clone()
-    }
-
-    /// Something new can be read from the queue.
-    pub fn wake(&self, log: LogId, queue: QueueHandle) {
-        if let Some(event) = self.by_queue.borrow().get(&(log, queue)) {
-            event.set();
-        }
-    }
-}
-
 /// Starts a task for each delay level whose queue this shard owns.
 pub fn start<R: Runtime>(shard: &Rc<Shard<R>>) {
     let Some(topic) = shard.topic(SCHEDULE_TOPIC) else {
         tracing::error!("no topic {SCHEDULE_TOPIC}: delayed messages are not delivered");
         return;
     };
-    for level in 1..=shard.facts.delay_levels.max() {
-        if shard.queue_owner(&topic.topic, schedule_queue(level)) == shard.id {
-            let (level_of, topic) = (shard.clone(), topic.clone());
-            shard.runtime.spawn(Shares::Foreground, "delay level", async move {
-                deliver_level(&level_of, &topic, level).await;
-            });
-        }
+    for level in own_levels(shard, &topic) {
+        let (level_of, topic) = (shard.clone(), topic.clone());
+        shard.runtime.spawn(Shares::Foreground, "delay level", async move {
+            deliver_level(&level_of, &topic, level).await;
+        });
+    }
+    let held = DelayedMessages { shard: Rc::downgrade(shard), topic };
+    shard.held_messages.borrow_mut().push(Rc::new(held));
+}
+
+fn own_levels<R: Runtime>(shard: &Shard<R>, topic: &TopicView) -> Vec<i32> {
+    let own = |level: &i32| shard.queues.owns(topic, schedule_queue(*level));
+    (1..=shard.facts.delay_levels.max()).filter(own).collect()
+}
+
+/// What retention must not delete: messages that were not delivered yet.
+struct DelayedMessages<R: Runtime> {
+    shard: Weak<Shard<R>>,
+    topic: Arc<TopicView>,
+}
+
+impl<R: Runtime> HeldMessages for DelayedMessages<R> {
+    fn first_held(self: Rc<Self>) -> LocalBoxFuture<'static, BTreeMap<LogId, LogPosition>> {
+        Box::pin(async move {
+            let mut first = BTreeMap::new();
+            let Some(shard) = self.shard.upgrade() else {
+                return first;
+            };
+            for level in own_levels(&shard, &self.topic) {
+                let (log, queue) = shard.queues.get(&self.topic, schedule_queue(level));
+                let delivered = shard.delay_offsets.borrow().get(&level).copied().unwrap_or(0);
+                if let Some(position) = position_of(log, queue, delivered).await {
+                    let earliest = first.entry(log.sink().log).or_insert(position);
+                    *earliest = position.min(*earliest);
+                }
+            }
+            first
+        })
     }
 }
 
@@ -108,8 +121,8 @@ struct Due {
 }
 
 async fn deliver_level<R: Runtime>(shard: &Rc<Shard<R>>, topic: &TopicView, level: i32) {
-    let (log, queue) = shard.queue(topic, schedule_queue(level));
-    let arrived = shard.watchers.watch(log.sink().log, queue);
+    let (log, queue) = shard.queues.get(topic, schedule_queue(level));
+    let arrived = shard.queue_watchers.watch(log.sink().log, queue);
     let mut cursor = shard.delay_offsets.borrow().get(&level).copied().unwrap_or(0);
     while !shard.stopping.get() {
         let (min, max) = log.bounds(queue);
@@ -142,7 +155,7 @@ async fn deliver_level<R: Runtime>(shard: &Rc<Shard<R>>, topic: &TopicView, leve
         }
         if cursor > first {
             shard.delay_offsets.borrow_mut().insert(level, cursor);
-            shard.persist(vec![MetaChange::DelayOffset { level, offset: cursor }]);
+            shard.persist_later(vec![MetaChange::DelayOffset { level, offset: cursor }]);
         }
         if let Some(refusal) = not_yet {
             tracing::warn!(level, offset = cursor, %refusal, "delayed message not delivered yet");
@@ -200,7 +213,7 @@ async fn deliver<R: Runtime>(
 ) -> Result<(), NotDelivered> {
     let entry = entry?;
     let id = entry.physical.log();
-    let Some(log) = shard.log(id) else {
+    let Some(log) = shard.queues.log(id) else {
         return Err(Refusal::system_error("the log belongs to another shard").into());
     };
     let place = || {
@@ -215,7 +228,7 @@ async fn deliver<R: Runtime>(
     let Some(topic) = shard.topic(real.topic) else {
         return Err(never(&format_args!("its topic {:?} is gone", real.topic)));
     };
-    let message = StoredMessage {
+    let message = NewMessage {
         topic: Arc::clone(&topic),
         queue_id: real.queue_id.clamp(0, (topic.topic.queues() - 1).max(0)),
         flag: record.flag,
@@ -229,28 +242,4 @@ async fn deliver<R: Runtime>(
         body: record.body.to_vec(),
     };
     Ok(shard.put_message(message).await.map(drop)?)
-}
-
-impl<R: Runtime> Shard<R> {
-    /// Stores a message wherever its queue lives; resolves when it is durable.
-    pub async fn put_message(
-        self: &Rc<Self>,
-        message: StoredMessage,
-    ) -> Result<crate::messages::ask::Put, Refusal> {
-        let owner = self.queue_owner(&message.topic.topic, message.queue_id);
-        match self.ask(owner, Ask::Put(Box::new(message))).await {
-            Answer::Put(put) => put,
-            other => unreachable!("a message was to be stored, the answer is {other:?}"),
-        }
-    }
-
-    /// Has changes persisted, at the control shard's leisure.
-    pub fn persist(self: &Rc<Self>, changes: Vec<MetaChange>) {
-        if let Some(control) = self.control.get() {
-            control.persist_later(changes);
-        } else {
-            // On the reply lane, which the control shard reads to its very end.
-            self.router.answer(CONTROL, Message::Persist(changes));
-        }
-    }
 }

@@ -1,143 +1,60 @@
-//! Pulls that found nothing and wait: for a message in their queue, or for the end of the time
-//! that the client allowed.
+//! Long polls: pulls that wait are run again when something came into their queue, and answered
+//! when their time is over.
 
-use std::{
-    cell::{Cell, RefCell},
-    collections::BTreeMap,
-    rc::Rc,
-    time::Duration,
-};
+use std::rc::Rc;
 
-use ahash::AHashMap;
 use ringmq_base::LogId;
-use ringmq_io::{Runtime, signal::Event};
+use ringmq_io::Runtime;
 use ringmq_store::QueueHandle;
 
 use crate::{
-    requests::consume::pull::{PullRequest, Wait},
-    shard::Shard,
+    messages::{PullRequest, Wait},
+    shard::{Arrivals, Shard},
 };
 
-/// Pulls that may wait on one shard; each holds a few hundred bytes.
-const WAITING_MAX: usize = 200_000;
+/// Runs a pull, on the shard that owns its queue.
+pub type RunPull<R> = fn(&Rc<Shard<R>>, PullRequest);
 
-type Place = (LogId, QueueHandle);
-
-/// Number and deadline of a pull that waits.
-type Held = (u64, Duration, PullRequest);
-
-#[derive(Default)]
-pub struct LongPoll {
-    next: Cell<u64>,
-    by_queue: RefCell<AHashMap<Place, Vec<Held>>>,
-    deadlines: RefCell<BTreeMap<(Duration, u64), Place>>,
-    /// The earliest deadline has changed.
-    changed: Event,
+/// Hears of new messages.
+pub struct LongPoll<R: Runtime> {
+    pub run: RunPull<R>,
 }
 
-impl LongPoll {
-    /// Keeps a pull until `deadline`; gives it back if too many wait already.
-    pub fn hold(
-        &self,
-        place: Place,
-        deadline: Duration,
-        request: PullRequest,
-    ) -> Option<PullRequest> {
-        let mut deadlines = self.deadlines.borrow_mut();
-        if deadlines.len() >= WAITING_MAX {
-            return Some(request);
+impl<R: Runtime> Arrivals<R> for LongPoll<R> {
+    fn arrived(&self, shard: &Rc<Shard<R>>, log: LogId, queue: QueueHandle) {
+        for request in shard.waiting_pulls.take((log, queue)) {
+            (self.run)(shard, request);
         }
-        let id = self.next.get();
-        self.next.set(id + 1);
-        let first = deadlines.first_key_value().map(|(key, _)| *key);
-        deadlines.insert((deadline, id), place);
-        if first.is_none_or(|first| (deadline, id) < first) {
-            self.changed.set();
-        }
-        let mut by_queue = self.by_queue.borrow_mut();
-        by_queue.entry(place).or_default().push((id, deadline, request));
-        None
-    }
-
-    /// Takes all pulls that wait for a queue.
-    pub fn take(&self, place: Place) -> Vec<PullRequest> {
-        let waiting = self.by_queue.borrow_mut().remove(&place).unwrap_or_default();
-        let mut deadlines = self.deadlines.borrow_mut();
-        waiting
-            .into_iter()
-            .map(|(id, deadline, request)| {
-                deadlines.remove(&(deadline, id));
-                request
-            })
-            .collect()
-    }
-
-    /// Takes the pulls whose time is over.
-    pub fn expired(&self, now: Duration) -> Vec<PullRequest> {
-        let mut expired = Vec::new();
-        let mut deadlines = self.deadlines.borrow_mut();
-        let mut by_queue = self.by_queue.borrow_mut();
-        while let Some(entry) = deadlines.first_entry() {
-            let (deadline, id) = *entry.key();
-            if deadline > now {
-                break;
-            }
-            let place = entry.remove();
-            let Some(waiting) = by_queue.get_mut(&place) else {
-                continue;
-            };
-            if let Some(at) = waiting.iter().position(|(other, ..)| *other == id) {
-                expired.push(waiting.swap_remove(at).2);
-            }
-            if waiting.is_empty() {
-                by_queue.remove(&place);
-            }
-        }
-        expired
-    }
-
-    fn first_deadline(&self) -> Option<Duration> {
-        self.deadlines.borrow().first_key_value().map(|((deadline, _), _)| *deadline)
     }
 }
 
-impl<R: Runtime> Shard<R> {
-    /// Something new can be read from a queue: runs the pulls that waited for it again.
-    pub fn wake_waiting(self: &Rc<Self>, log: LogId, queue: QueueHandle) {
-        self.watchers.wake(log, queue);
-        for request in self.waiting.take((log, queue)) {
-            self.pull(request);
+/// Answers pulls whose time is over; ends with the shard.
+pub async fn expire<R: Runtime>(shard: Rc<Shard<R>>, run: RunPull<R>) {
+    while !shard.stopping.get() {
+        let Some(first) = shard.waiting_pulls.first_deadline() else {
+            shard.waiting_pulls.changed.take().await;
+            continue;
+        };
+        let now = shard.runtime.monotonic();
+        if first > now {
+            let sleep = shard.runtime.sleep(first - now);
+            futures_lite::future::or(sleep, shard.waiting_pulls.changed.take()).await;
+            continue;
         }
+        answer_expired(&shard, run, now);
     }
+}
 
-    /// Answers pulls whose time is over; ends with the shard.
-    pub async fn expire_waiting(self: Rc<Self>) {
-        while !self.stopping.get() {
-            let Some(first) = self.waiting.first_deadline() else {
-                self.waiting.changed.take().await;
-                continue;
-            };
-            let now = self.runtime.monotonic();
-            if first > now {
-                let sleep = self.runtime.sleep(first - now);
-                futures_lite::future::or(sleep, self.waiting.changed.take()).await;
-                continue;
-            }
-            for mut request in self.waiting.expired(now) {
-                request.wait = Wait::No;
-                self.pull(request);
-            }
-            self.flush();
-        }
-    }
+/// Ends the waiting of all pulls, for the shard's end.
+pub fn release<R: Runtime>(shard: &Rc<Shard<R>>, run: RunPull<R>) {
+    answer_expired(shard, run, std::time::Duration::MAX);
+    shard.waiting_pulls.changed.set();
+}
 
-    /// Ends the waiting of everybody, for the shard's end.
-    pub fn release_waiting(self: &Rc<Self>) {
-        for mut request in self.waiting.expired(Duration::MAX) {
-            request.wait = Wait::No;
-            self.pull(request);
-        }
-        self.waiting.changed.set();
-        self.flush();
+fn answer_expired<R: Runtime>(shard: &Rc<Shard<R>>, run: RunPull<R>, now: std::time::Duration) {
+    for mut request in shard.waiting_pulls.expired(now) {
+        request.wait = Wait::No;
+        run(shard, request);
     }
+    shard.flush();
 }

@@ -10,8 +10,10 @@ use ringmq_base::ShardId;
 use ringmq_io::{Net, Runtime};
 use slab::Slab;
 
-use crate::shard::ShardConnection;
+use super::connection::Connection;
 use ringmq_rules::ConnectionId;
+
+pub type ShardConnection<R> = Connection<<<R as Runtime>::Net as Net>::Stream>;
 
 pub struct Connections<R: Runtime> {
     shard: ShardId,

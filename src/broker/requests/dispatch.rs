@@ -2,55 +2,34 @@
 //! shard, and go to the owner of their queue without a task of their own; everything else goes by
 //! the table of requests.
 
-use std::{net::SocketAddr, panic::AssertUnwindSafe, rc::Rc};
+use std::{
+    net::SocketAddr,
+    panic::{self, AssertUnwindSafe},
+    rc::Rc,
+};
 
 use futures_util::FutureExt;
-use ringmq_base::{LogId, ShardId};
+use ringmq_base::ShardId;
 use ringmq_io::{Runtime, Shares};
 use ringmq_remoting::{
     codes::{request, response},
     command::{self, Header},
     frame::{Frame, FrameError},
 };
+use ringmq_rules::{pull_check, refusal::Refusal};
 
-use crate::{
-    messages::{ForwardedFrame, Origin},
-    requests::{
-        self, Access, Plane, Request,
-        consume::pull_request,
-        prerequisite::Preparation,
-        produce::send::{self, Sent},
-    },
-    shard::{CONTROL, Shard, view::log_of_queue},
+use super::{
+    Handled, Request, Requests,
+    consume::pull_request,
+    next::{Next, Peer},
+    produce::send,
+    response::reply,
+    table::{self, Access, Plane},
 };
-use ringmq_rules::{ConnectionId, pull_check, refusal::Refusal};
-
-/// What the reader of the connection does next.
-pub enum Next {
-    /// Go on with the next frame.
-    Continue,
-    /// The frame needs something that takes time, such as a new topic; later frames of the
-    /// connection must not overtake it.
-    Wait(Preparation),
-    /// The log that the message is for has too much in memory: read no more until it has room.
-    Room(LogId, Origin),
-}
-
-impl std::convert::From<Sent> for Next {
-    fn from(sent: Sent) -> Next {
-        match sent {
-            Sent::Done => Next::Continue,
-            Sent::Full(log, origin) => Next::Room(log, origin),
-            Sent::NotYet(preparation) => Next::Wait(preparation),
-        }
-    }
-}
-
-impl std::convert::From<Option<Preparation>> for Next {
-    fn from(preparation: Option<Preparation>) -> Next {
-        preparation.map_or(Next::Continue, Next::Wait)
-    }
-}
+use crate::{
+    messages::{ForwardedFrame, ReplyTo, log_of_queue},
+    shard::CONTROL,
+};
 
 /// Why a connection is closed.
 #[derive(Debug, thiserror::Error)]
@@ -63,53 +42,46 @@ pub enum Malformed {
     Panicked,
 }
 
-/// The connection that a frame came from.
-#[derive(Clone, Copy)]
-pub struct From {
-    pub connection: ConnectionId,
-    pub peer: SocketAddr,
-}
-
-impl<R: Runtime> Shard<R> {
+impl<R: Runtime> Requests<R> {
     /// Handles one complete frame.
     pub fn dispatch(
         self: &Rc<Self>,
-        from: From,
+        peer: Peer,
         bytes: &[u8],
         scratch: &mut Vec<u8>,
     ) -> Result<Next, Malformed> {
         let frame = Frame::parse(bytes)?;
-        if let Some(next) = self.dispatch_fast(from, &frame, scratch) {
+        if let Some(next) = self.dispatch_fast(peer, &frame, scratch) {
             return Ok(next);
         }
         let peek = command::peek(&frame)?;
         if peek.is_response() {
-            self.client_answered(from.connection, &frame);
+            self.shard.client_answered(peer.connection, &frame);
             return Ok(Next::Continue);
         }
-        let origin = Origin {
-            connection: from.connection,
+        let reply_to = ReplyTo {
+            connection: peer.connection,
             opaque: peek.opaque,
             serialization: frame.serialization,
             oneway: peek.is_oneway(),
         };
-        if !self.begin_request(&origin) {
+        if !self.shard.begin_request(&reply_to) {
             return Ok(Next::Continue);
         }
         match peek.code {
             request::SEND_MESSAGE | request::SEND_MESSAGE_V2 | request::SEND_BATCH_MESSAGE => {
-                Ok(send::send(self, from, origin, &frame)?.into())
+                Ok(send::send(&self.shard, peer, reply_to, &frame)?)
             }
-            request::LITE_PULL_MESSAGE if !self.facts.config.lite_pull_message_enable => {
-                let refusal = pull_check::lite_pull_forbidden(&self.facts.config.broker_ip1);
-                self.refuse(&origin, &refusal);
+            request::LITE_PULL_MESSAGE if !self.shard.facts.config.lite_pull_message_enable => {
+                let refusal = pull_check::lite_pull_forbidden(&self.shard.facts.config.broker_ip1);
+                self.shard.refuse(&reply_to, &refusal);
                 Ok(Next::Continue)
             }
             request::PULL_MESSAGE | request::LITE_PULL_MESSAGE => {
-                Ok(pull_request::pull(self, from, origin, &frame)?.into())
+                Ok(pull_request::pull(&self.shard, peer, reply_to, &frame)?)
             }
             code => {
-                self.dispatch_by_table(from, origin, code, &frame, bytes)?;
+                self.dispatch_by_table(peer, reply_to, code, &frame, bytes)?;
                 Ok(Next::Continue)
             }
         }
@@ -118,12 +90,12 @@ impl<R: Runtime> Shard<R> {
     /// Sends and pulls written as clients usually write them, in one pass over the header.
     fn dispatch_fast(
         self: &Rc<Self>,
-        from: From,
+        peer: Peer,
         frame: &Frame<'_>,
         scratch: &mut Vec<u8>,
     ) -> Option<Next> {
-        let origin = |opaque, oneway| Origin {
-            connection: from.connection,
+        let reply_to = |opaque, oneway| ReplyTo {
+            connection: peer.connection,
             opaque,
             serialization: frame.serialization,
             oneway,
@@ -131,20 +103,20 @@ impl<R: Runtime> Shard<R> {
         match command::leading_code(frame)? {
             request::SEND_MESSAGE | request::SEND_MESSAGE_V2 | request::SEND_BATCH_MESSAGE => {
                 let header = ringmq_remoting::send::decode_fast(frame, scratch)?;
-                let origin = origin(header.opaque, header.oneway);
-                if !self.begin_request(&origin) {
+                let reply_to = reply_to(header.opaque, header.oneway);
+                if !self.shard.begin_request(&reply_to) {
                     return Some(Next::Continue);
                 }
-                Some(send::check_and_store(self, from, origin, &header, frame.body).into())
+                Some(send::check_and_store(&self.shard, peer, reply_to, &header, frame.body))
             }
-            request::LITE_PULL_MESSAGE if !self.facts.config.lite_pull_message_enable => None,
+            request::LITE_PULL_MESSAGE if !self.shard.facts.config.lite_pull_message_enable => None,
             request::PULL_MESSAGE | request::LITE_PULL_MESSAGE => {
                 let header = ringmq_remoting::pull::decode_fast(frame, scratch)?;
-                let origin = origin(header.opaque, header.oneway);
-                if !self.begin_request(&origin) {
+                let reply_to = reply_to(header.opaque, header.oneway);
+                if !self.shard.begin_request(&reply_to) {
                     return Some(Next::Continue);
                 }
-                Some(pull_request::check_and_pull(self, from, origin, &header).into())
+                Some(pull_request::check_and_pull(&self.shard, peer, reply_to, &header))
             }
             _ => None,
         }
@@ -152,23 +124,23 @@ impl<R: Runtime> Shard<R> {
 
     fn dispatch_by_table(
         self: &Rc<Self>,
-        from: From,
-        origin: Origin,
+        peer: Peer,
+        reply_to: ReplyTo,
         code: i32,
         frame: &Frame<'_>,
         bytes: &[u8],
     ) -> Result<(), Malformed> {
         // What is no header ends the connection, whatever its code seems to be.
         let header = Header::decode(frame)?;
-        let refusal = match requests::row(code) {
-            None => requests::unsupported(code),
+        let refusal = match table::row(code) {
+            None => table::unsupported(code),
             Some(row) if frame.body.len() > row.body_bytes_max => Refusal::system_error(format!(
                 "request {} has a body of {} bytes, the limit is {}",
                 row.name,
                 frame.body.len(),
                 row.body_bytes_max
             )),
-            Some(row) if row.access == Access::Admin && !self.may_administer(from.peer) => {
+            Some(row) if row.access == Access::Admin && !self.may_administer(peer.address) => {
                 Refusal::new(
                     response::NO_PERMISSION,
                     format!(
@@ -176,83 +148,91 @@ impl<R: Runtime> Shard<R> {
                          addresses only; set adminAllowRemote=true in the broker's configuration \
                          to allow it from everywhere",
                         row.name,
-                        from.peer.ip()
+                        peer.address.ip()
                     ),
                 )
             }
             Some(row) => {
                 let target = match row.plane {
-                    Plane::Here => self.id,
+                    Plane::Here => self.shard.id,
                     Plane::Control => CONTROL,
                     Plane::Queue => self.owner_of(&header),
                 };
-                return self.hand_over(target, from, origin, bytes);
+                return self.hand_over(target, peer, reply_to, bytes);
             }
         };
-        self.refuse(&origin, &refusal);
+        self.shard.refuse(&reply_to, &refusal);
         Ok(())
     }
 
     fn hand_over(
         self: &Rc<Self>,
         target: ShardId,
-        from: From,
-        origin: Origin,
+        peer: Peer,
+        reply_to: ReplyTo,
         bytes: &[u8],
     ) -> Result<(), Malformed> {
-        let frame = ForwardedFrame { origin, peer: from.peer, frame: bytes.to_vec() };
-        if target == self.id {
+        let frame = ForwardedFrame { reply_to, peer: peer.address, frame: bytes.to_vec() };
+        if target == self.shard.id {
             self.handle_frame(frame);
-        } else if let Err(overloaded) = self.router.forward(target, frame) {
-            self.refuse(&origin, &overloaded.into());
+        } else if let Err(overloaded) = self.shard.router.forward(target, frame) {
+            self.shard.refuse(&reply_to, &overloaded.into());
         }
         Ok(())
     }
 
     /// Runs a request of the table on this shard, in a task of its own.
     pub fn handle_frame(self: &Rc<Self>, forwarded: ForwardedFrame) {
-        let shard = self.clone();
-        self.runtime.spawn(Shares::Foreground, "request", async move {
-            let origin = forwarded.origin;
-            let handled = shard.run_guarded(&forwarded).await;
-            shard.reply(&origin, &handled);
-            shard.flush();
+        let requests = self.clone();
+        self.shard.runtime.spawn(Shares::Foreground, "request", async move {
+            let handled = requests.run_guarded(&forwarded).await;
+            reply(&requests.shard, &forwarded.reply_to, &handled);
+            requests.shard.flush();
         });
     }
 
-    /// Runs a request; a panic in its handler costs this request only.
-    async fn run_guarded(self: &Rc<Self>, forwarded: &ForwardedFrame) -> requests::Handled {
-        let run = AssertUnwindSafe(self.run_request(forwarded)).catch_unwind();
-        run.await.unwrap_or_else(|_| {
-            tracing::error!(peer = %forwarded.peer, "a request's handler panicked");
-            Err(Refusal::system_error("internal error: the request's handler failed"))
-        })
+    /// Runs a request; a panic in its handler costs this request only, unless it was in the midst
+    /// of an append.
+    async fn run_guarded(&self, forwarded: &ForwardedFrame) -> Handled {
+        match AssertUnwindSafe(self.run_request(forwarded)).catch_unwind().await {
+            Ok(handled) => handled,
+            Err(cause) if self.shard.is_appending() => panic::resume_unwind(cause),
+            Err(_) => {
+                tracing::error!(peer = %forwarded.peer, "a request's handler panicked");
+                Err(Refusal::system_error("internal error: the request's handler failed"))
+            }
+        }
     }
 
-    async fn run_request(self: &Rc<Self>, forwarded: &ForwardedFrame) -> requests::Handled {
+    async fn run_request(&self, forwarded: &ForwardedFrame) -> Handled {
         let malformed = |error: Malformed| Refusal::system_error(error.to_string());
         let frame = Frame::parse(&forwarded.frame).map_err(|error| malformed(error.into()))?;
         let header = Header::decode(&frame).map_err(|error| malformed(error.into()))?;
-        let request =
-            Request { origin: forwarded.origin, peer: forwarded.peer, header, body: frame.body };
-        requests::handle(self, &request).await
+        let request = Request {
+            reply_to: forwarded.reply_to,
+            peer: forwarded.peer,
+            header,
+            body: frame.body,
+        };
+        table::handle(self, &request).await
     }
 
     /// The shard that owns the queue that a request names; this one if it names none, so that the
     /// handler says what is wrong. Offsets in topics that are not there have an owner as well:
     /// every connection is to find what another has stored.
     fn owner_of(&self, header: &Header<'_>) -> ShardId {
+        let shard = &self.shard;
         let queue_id = header.fields.get("queueId").and_then(|text| text.parse::<i32>().ok());
         let Some(queue_id) = queue_id else {
-            return self.id;
+            return shard.id;
         };
-        match header.fields.get("topic").and_then(|name| self.topic(name)) {
-            Some(topic) => self.queue_owner(&topic.topic, queue_id),
-            None => self.log_owner(log_of_queue(0, queue_id, self.log_count())),
+        match header.fields.get("topic").and_then(|name| shard.topic(name)) {
+            Some(topic) => shard.queues.owner(&topic, queue_id),
+            None => shard.queues.log_owner(log_of_queue(0, queue_id, shard.queues.log_count())),
         }
     }
 
     fn may_administer(&self, peer: SocketAddr) -> bool {
-        self.facts.admin_allow_remote || peer.ip().to_canonical().is_loopback()
+        self.shard.facts.admin_allow_remote || peer.ip().to_canonical().is_loopback()
     }
 }

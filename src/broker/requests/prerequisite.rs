@@ -4,41 +4,39 @@
 use std::rc::Rc;
 
 use ringmq_io::Runtime;
-
-use crate::{
-    messages::{
-        Origin,
-        ask::{Answer, Ask},
-    },
-    shard::{CONTROL, Shard},
-};
 use ringmq_rules::refusal::Refusal;
 
-pub struct Preparation {
-    pub origin: Origin,
-    pub ask: Ask,
+use crate::{messages::AutoCreate, shard::Shard};
+
+/// What is missing.
+#[derive(Debug)]
+pub enum Prerequisite {
+    /// The topic of a send.
+    Topic(AutoCreate),
+    /// A topic of the broker's own, with so many queues and a system flag.
+    InternalTopic { topic: String, queues: i32, sys_flag: i32 },
+    /// A consumer group.
+    Group(String),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Prepared {
-    /// Look at the frame again.
-    Ready,
-    /// The request has been answered with the reason why not.
-    Refused,
-}
-
-impl Preparation {
-    pub async fn run<R: Runtime>(self, shard: &Rc<Shard<R>>) -> Prepared {
-        let refusal = match shard.ask(CONTROL, self.ask).await {
-            Answer::Topic(Err(refusal)) | Answer::Group(Err(refusal)) => refusal,
-            Answer::Group(Ok(false)) => Refusal::system_error(
-                "the consumer group is not there and is not made on first use",
-            ),
-            // The change of the view came before the answer, on the same lane.
-            _ => return Prepared::Ready,
-        };
-        shard.refuse(&self.origin, &refusal);
-        shard.flush();
-        Prepared::Refused
+impl Prerequisite {
+    /// Has what is missing made; it is durable and known to this shard when resolved. The change of
+    /// the view comes before the answer, on the same lane.
+    ///
+    /// # Errors
+    /// Why the request that needs it is refused.
+    pub async fn make<R: Runtime>(self, shard: &Rc<Shard<R>>) -> Result<(), Refusal> {
+        match self {
+            Prerequisite::Topic(wanted) => shard.ensure_topic(wanted).await.map(drop),
+            Prerequisite::InternalTopic { topic, queues, sys_flag } => {
+                shard.ensure_internal_topic(&topic, queues, sys_flag).await.map(drop)
+            }
+            Prerequisite::Group(group) => match shard.ensure_group(group).await? {
+                true => Ok(()),
+                false => Err(Refusal::system_error(
+                    "the consumer group is not there and is not made on first use",
+                )),
+            },
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! Requests of producers, and of consumers that send messages back.
 
+pub mod batch;
+pub mod forwarded;
 pub mod reply;
 pub mod send;
 pub mod send_back;

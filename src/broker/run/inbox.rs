@@ -1,76 +1,107 @@
-//! What a shard does with a message from another one.
+//! What a shard does with messages from the others.
 
 use std::rc::Rc;
 
-use ringmq_io::{Runtime, Shares};
+use ringmq_io::{Runtime, Shares, mailbox::Receiver};
 
+use super::ShardMessage;
 use crate::{
-    messages::{Message, parcel::FramePart},
-    net::listener,
-    shard::{Shard, answering},
+    messages::{FramePart, Message, ShardBatch},
+    requests::{Requests, consume::pull, produce::forwarded, reader},
+    shard::Shard,
 };
 
-impl<R: Runtime> Shard<R> {
-    /// Handles a message of either lane. Output is flushed by the caller.
-    pub fn take(self: &Rc<Self>, message: Message) {
-        match message {
-            Message::Replies(parcel) => {
-                let mut start = 0;
-                for FramePart { connection, end, answers } in &parcel.replies {
-                    let part = parcel.bytes.get(start..*end).unwrap_or_default();
-                    let write = |out: &mut Vec<u8>| out.extend_from_slice(part);
-                    self.connections.write(*connection, *answers, write);
-                    start = *end;
-                }
-                self.router.unpacked(parcel);
+/// Handles the messages of the request lane until the broker is told to stop.
+pub async fn serve_requests<R: Runtime>(
+    requests: &Rc<Requests<R>>,
+    lane: &mut Receiver<ShardMessage<R>>,
+) {
+    let shard = &requests.shard;
+    loop {
+        let mut message = Some(lane.recv().await);
+        while let Some(next) = message {
+            shard.view_version.caught_up().await;
+            if matches!(next, Message::Shutdown) {
+                return;
             }
-            Message::Pulls(pulls) => {
-                for pull in pulls {
-                    self.pull(pull);
-                }
+            take(requests, next);
+            message = lane.try_recv();
+        }
+        shard.flush();
+        shard.runtime.yield_if_needed().await;
+    }
+}
+
+/// Handles the messages of the reply lane to the end of the shard. Nothing in it ever waits.
+pub fn spawn_reply_lane<R: Runtime>(
+    requests: &Rc<Requests<R>>,
+    mut lane: Receiver<ShardMessage<R>>,
+) {
+    let requests = requests.clone();
+    let runtime = requests.shard.runtime.clone();
+    runtime.spawn(Shares::Foreground, "reply lane", async move {
+        let shard = &requests.shard;
+        loop {
+            let mut message = Some(lane.recv().await);
+            while let Some(next) = message {
+                take(&requests, next);
+                message = lane.try_recv();
             }
-            Message::Frames(frames) => {
-                for frame in frames {
-                    self.handle_frame(frame);
-                }
-            }
-            Message::Change(change) => {
-                self.apply(change);
-                self.publication.applied();
-            }
-            Message::Connection(accepted) => listener::serve(self, accepted),
-            Message::Answer { id, answer } => self.asked.close(id, *answer),
-            Message::Ask { from, id, ask } => {
-                let shard = self.clone();
-                self.runtime.spawn(Shares::Foreground, "answer", async move {
-                    let answer = Box::new(answering::answer(&shard, *ask).await);
-                    shard.router.answer(from, Message::Answer { id, answer });
-                    shard.flush();
-                });
-            }
-            Message::Persist(changes) => {
-                if let Some(control) = self.control.get() {
-                    control.persist_later(changes);
-                }
-            }
-            Message::LookAtStorage => self.storage.look(),
-            Message::Close(connection) => self.connections.close(connection),
-            Message::Closed(connection) => {
-                if let Some(control) = self.control.get() {
-                    control.connection_closed(self, connection);
-                }
-            }
-            Message::Finished(shard) => {
-                if let Some(control) = self.control.get() {
-                    control.peer_finished(shard);
-                }
-            }
-            Message::Start(_) | Message::Ready { .. } | Message::Sends(_) | Message::Shutdown => {
-                tracing::error!(
-                    shard = self.id.0,
-                    "message on the wrong lane or at the wrong time"
-                );
+            shard.flush();
+            shard.runtime.yield_if_needed().await;
+        }
+    });
+}
+
+/// Handles a message of either lane without waiting. Output is flushed by the caller.
+pub fn take<R: Runtime>(requests: &Rc<Requests<R>>, message: ShardMessage<R>) {
+    let shard = &requests.shard;
+    match message {
+        Message::Sends(batch) => forwarded::store(shard, batch),
+        Message::Replies(batch) => write_replies(shard, batch),
+        Message::Pulls(pulls) => {
+            for request in pulls {
+                pull::run(shard, request);
             }
         }
+        Message::Frames(frames) => {
+            for frame in frames {
+                requests.handle_frame(frame);
+            }
+        }
+        Message::Change(change) => {
+            shard.apply(change);
+            shard.view_version.applied();
+        }
+        Message::Connection(accepted) => reader::serve(requests, accepted),
+        Message::Returned { id, value } => shard.calls.returned(id, value),
+        Message::Call { from, id, work } => shard.run_call(from, id, work),
+        Message::LookAtStorage => shard.look_at_storage(),
+        Message::Close(connection) => shard.connections.close(connection),
+        Message::Closed(connection) => {
+            if let Ok(control) = requests.control() {
+                control.connection_closed(connection);
+            }
+        }
+        Message::Finished(peer) => {
+            if let Ok(control) = requests.control() {
+                control.peer_finished(peer);
+            }
+        }
+        Message::Start(_) | Message::Ready { .. } | Message::Shutdown => {
+            tracing::error!(shard = shard.id.0, "message on the wrong lane or at the wrong time");
+        }
     }
+}
+
+fn write_replies<R: Runtime>(shard: &Shard<R>, batch: ShardBatch) {
+    let mut start = 0;
+    for FramePart { connection, end, answers } in &batch.replies {
+        let part = batch.bytes.get(start..*end).unwrap_or_default();
+        let write = |out: &mut Vec<u8>| out.extend_from_slice(part);
+        shard.connections.write(*connection, *answers, write);
+        start = *end;
+    }
+    assert!(start == batch.bytes.len(), "the parts of a batch name all of its bytes");
+    shard.router.unpacked(batch);
 }

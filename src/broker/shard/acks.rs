@@ -1,5 +1,5 @@
-//! What the store tells the broker: messages are durable, a log has failed, a watched queue has
-//! something new. The only place that answers SEND_OK.
+//! What the store reports: messages are durable, a log has failed, something new can be read. The
+//! only place that answers SEND_OK.
 
 use std::rc::{Rc, Weak};
 
@@ -10,24 +10,29 @@ use ringmq_remoting::{
     encode::{self, SendOk},
     message_id::message_id,
 };
+use ringmq_rules::refusal::Refusal;
 use ringmq_store::{LogError, QueueHandle, Sink};
 
-use crate::{
-    messages::{Origin, ask::Put},
-    shard::Shard,
-};
-use ringmq_rules::refusal::Refusal;
+use super::Shard;
+use crate::messages::{ReplyTo, StoredAt};
+
+/// Who hears of new messages in queues of a shard.
+pub trait Arrivals<R: Runtime> {
+    /// Something new can be read from a queue.
+    fn arrived(&self, shard: &Rc<Shard<R>>, log: LogId, queue: QueueHandle);
+}
 
 /// What waits for a message to become durable.
 pub enum Ticket {
     /// A client's send.
     Client(ClientTicket),
     /// A message that the broker itself stores.
-    Internal(Giver<Result<Put, Refusal>>, Put),
+    Internal(Giver<Result<StoredAt, Refusal>>, StoredAt),
 }
 
+/// A send of a client that is answered when its messages are durable.
 pub struct ClientTicket {
-    pub origin: Origin,
+    pub reply_to: ReplyTo,
     pub queue_id: i32,
     pub queue_offset: i64,
     pub physical: PhysicalOffset,
@@ -58,7 +63,7 @@ impl<R: Runtime> Sink for LogSink<R> {
         for ticket in tickets.drain(..) {
             match ticket {
                 Ticket::Client(ticket) => send_ok(&shard, &ticket),
-                Ticket::Internal(waiter, put) => waiter.give(Ok(put)),
+                Ticket::Internal(waiter, stored) => waiter.give(Ok(stored)),
             }
         }
         shard.flush();
@@ -75,7 +80,7 @@ impl<R: Runtime> Sink for LogSink<R> {
         );
         for ticket in tickets.drain(..) {
             match ticket {
-                Ticket::Client(ticket) => shard.refuse(&ticket.origin, &refusal),
+                Ticket::Client(ticket) => shard.refuse(&ticket.reply_to, &refusal),
                 Ticket::Internal(waiter, _) => waiter.give(Err(refusal.clone())),
             }
         }
@@ -85,7 +90,7 @@ impl<R: Runtime> Sink for LogSink<R> {
     fn arrived(&self, queues: &[QueueHandle]) {
         if let Some(shard) = self.shard.upgrade() {
             for queue in queues {
-                shard.wake_waiting(self.log, *queue);
+                shard.arrived(self.log, *queue);
             }
             shard.flush();
         }
@@ -113,6 +118,6 @@ fn send_ok<R: Runtime>(shard: &Shard<R>, ticket: &ClientTicket) {
         region: &facts.region,
         trace_on: facts.trace_on,
     };
-    let Origin { serialization, opaque, .. } = ticket.origin;
-    shard.write_reply(&ticket.origin, |out| encode::send_ok(out, serialization, opaque, &ok));
+    let ReplyTo { serialization, opaque, .. } = ticket.reply_to;
+    shard.write_reply(&ticket.reply_to, |out| encode::send_ok(out, serialization, opaque, &ok));
 }

@@ -18,10 +18,7 @@ use ringmq_remoting::{
     frame::{Frame, Serialization},
 };
 
-use crate::{
-    messages::ask::{Answer, Ask},
-    shard::Shard,
-};
+use super::Shard;
 use ringmq_rules::ConnectionId;
 
 /// How long a client may take. Source: `Broker2Client.callClient`.
@@ -87,14 +84,11 @@ impl<R: Runtime> Shard<R> {
     /// Asks a client, on whatever shard its connection is.
     pub async fn call_client(self: &Rc<Self>, call: ClientCall) -> Result<ClientAnswer, CallError> {
         let to = ShardId(call.connection.shard);
-        match self.ask(to, Ask::Client(Box::new(call))).await {
-            Answer::Client(answer) => answer,
-            other => unreachable!("a client was to be asked, the answer is {other:?}"),
-        }
+        self.call(to, async move |shard: Rc<Self>| shard.call_own_client(&call).await).await
     }
 
     /// Asks a client of this shard.
-    pub async fn call_own_client(&self, call: &ClientCall) -> Result<ClientAnswer, CallError> {
+    async fn call_own_client(&self, call: &ClientCall) -> Result<ClientAnswer, CallError> {
         let calls = &self.client_calls;
         let connection = call.connection;
         if !self.connections.has(connection) {

@@ -1,7 +1,7 @@
 //! The router: collects what leaves this shard for others and sends it as one message a kind and
 //! target, so that one wake-up serves many requests. Nothing here ever waits: a target that does
 //! not keep up gets no further requests (their senders are told at once), while replies and
-//! changes are kept until it does.
+//! changes are kept until it does. The two lanes into a shard never wait for each other.
 
 use std::{
     cell::{Cell, RefCell},
@@ -12,23 +12,26 @@ use std::{
 use ringmq_base::ShardId;
 use ringmq_io::{mailbox::Sender, signal::Event};
 use ringmq_remoting::codes::response;
+use ringmq_rules::{ConnectionId, refusal::Refusal};
 
 use crate::{
     messages::{
-        ForwardedFrame, Message, SendItem,
-        parcel::{FramePart, Parcel, Spares},
+        ForwardedFrame, FramePart, Message, PullRequest, SendItem, ShardBatch, SpareBatches,
+        TopicView,
     },
-    requests::consume::pull::PullRequest,
-    shard::view::TopicView,
     sizes::Sizes,
 };
-use ringmq_rules::{ConnectionId, refusal::Refusal};
 
 /// The two lanes into one shard, as its peers hold them.
-#[derive(Clone)]
-pub struct Lanes {
-    pub requests: Sender<Message>,
-    pub replies: Sender<Message>,
+pub struct Lanes<S> {
+    pub requests: Sender<Message<S>>,
+    pub replies: Sender<Message<S>>,
+}
+
+impl<S> Clone for Lanes<S> {
+    fn clone(&self) -> Lanes<S> {
+        Lanes { requests: self.requests.clone(), replies: self.replies.clone() }
+    }
 }
 
 /// The target shard is overloaded; the requester is to be told so.
@@ -52,97 +55,184 @@ impl From<Overloaded> for Refusal {
     }
 }
 
-#[derive(Default)]
-struct Outgoing {
-    sends: Option<Parcel>,
-    pulls: Vec<PullRequest>,
-    frames: Vec<ForwardedFrame>,
-    replies: Option<Parcel>,
-    /// Messages that found the lane full, oldest first; true: the reply lane.
-    backlog: VecDeque<(bool, Message)>,
+/// A lane into a shard and what found it full.
+struct Lane<S> {
+    sender: Sender<Message<S>>,
+    /// Oldest first.
+    backlog: VecDeque<Message<S>>,
 }
 
-pub struct Router {
+impl<S> Lane<S> {
+    fn new(sender: Sender<Message<S>>) -> Lane<S> {
+        Lane { sender, backlog: VecDeque::new() }
+    }
+
+    /// Sends a message behind all that were sent before. False: it waits for room.
+    fn send(&mut self, message: Message<S>) -> bool {
+        if !self.send_backlog() {
+            self.backlog.push_back(message);
+            return false;
+        }
+        match self.sender.try_send(message) {
+            Ok(()) => true,
+            Err(full) => {
+                self.backlog.push_back(full.0);
+                false
+            }
+        }
+    }
+
+    /// Sends what waits, as far as there is room. True if nothing waits any more.
+    fn send_backlog(&mut self) -> bool {
+        while let Some(message) = self.backlog.pop_front() {
+            if let Err(full) = self.sender.try_send(message) {
+                self.backlog.push_front(full.0);
+                return false;
+            }
+        }
+        true
+    }
+
+    fn bytes(&self) -> usize {
+        self.backlog.iter().map(Message::bytes).sum()
+    }
+}
+
+/// What is on its way to one shard.
+struct Outgoing<S> {
+    sends: Option<ShardBatch>,
+    pulls: Vec<PullRequest>,
+    frames: Vec<ForwardedFrame>,
+    replies: Option<ShardBatch>,
+    request_lane: Lane<S>,
+    reply_lane: Lane<S>,
+}
+
+impl<S> Outgoing<S> {
+    fn new(lanes: Lanes<S>) -> Outgoing<S> {
+        Outgoing {
+            sends: None,
+            pulls: Vec::new(),
+            frames: Vec::new(),
+            replies: None,
+            request_lane: Lane::new(lanes.requests),
+            reply_lane: Lane::new(lanes.replies),
+        }
+    }
+
+    fn is_stalled(&self) -> bool {
+        !self.request_lane.backlog.is_empty() || !self.reply_lane.backlog.is_empty()
+    }
+
+    /// Sends what was collected. False: some of it waits for room in a lane.
+    fn flush(&mut self) -> bool {
+        let mut requests_sent = self.request_lane.send_backlog();
+        if let Some(batch) = self.sends.take() {
+            requests_sent = self.request_lane.send(Message::Sends(batch));
+        }
+        if !self.pulls.is_empty() {
+            let pulls = std::mem::take(&mut self.pulls);
+            requests_sent = self.request_lane.send(Message::Pulls(pulls));
+        }
+        if !self.frames.is_empty() {
+            let frames = std::mem::take(&mut self.frames);
+            requests_sent = self.request_lane.send(Message::Frames(frames));
+        }
+        let mut replies_sent = self.reply_lane.send_backlog();
+        if let Some(batch) = self.replies.take_if(|batch| !batch.replies.is_empty()) {
+            replies_sent = self.reply_lane.send(Message::Replies(batch));
+        }
+        requests_sent && replies_sent
+    }
+
+    fn bytes(&self) -> usize {
+        let batches = self.sends.iter().chain(&self.replies).map(|batch| batch.bytes.len());
+        let frames = self.frames.iter().map(|forwarded| forwarded.frame.len());
+        let waiting = self.request_lane.bytes() + self.reply_lane.bytes();
+        batches.chain(frames).sum::<usize>() + waiting
+    }
+}
+
+pub struct Router<S> {
     pub id: ShardId,
-    lanes: Vec<Lanes>,
-    outgoing: RefCell<Vec<Outgoing>>,
-    spares: RefCell<Spares>,
+    outgoing: RefCell<Vec<Outgoing<S>>>,
+    spares: RefCell<SpareBatches>,
     dirty: Cell<bool>,
     /// See [`Sizes`].
     backlog_messages_max: usize,
-    parcel_bytes_max: usize,
-    parcel_sends_max: usize,
+    batch_bytes_max: usize,
+    batch_sends_max: usize,
+    shards: usize,
     /// Set when there is something to flush at the end of this turn.
     pub collected: Event,
     /// Set when a lane was full: somebody has to flush again.
     pub stalled: Event,
 }
 
-impl Router {
-    pub fn new(id: ShardId, lanes: Vec<Lanes>, sizes: &Sizes) -> Self {
-        let outgoing = lanes.iter().map(|_| Outgoing::default()).collect();
+impl<S> Router<S> {
+    pub fn new(id: ShardId, lanes: Vec<Lanes<S>>, sizes: &Sizes) -> Self {
         Router {
             id,
-            lanes,
-            outgoing: RefCell::new(outgoing),
+            shards: lanes.len(),
+            outgoing: RefCell::new(lanes.into_iter().map(Outgoing::new).collect()),
             spares: RefCell::default(),
             dirty: Cell::new(false),
             backlog_messages_max: sizes.backlog_messages_max,
-            parcel_bytes_max: sizes.parcel_bytes_max,
-            parcel_sends_max: sizes.parcel_sends_max,
+            batch_bytes_max: sizes.batch_bytes_max,
+            batch_sends_max: sizes.batch_sends_max,
             collected: Event::default(),
             stalled: Event::default(),
         }
     }
 
     pub fn shards(&self) -> usize {
-        self.lanes.len()
+        self.shards
     }
 
-    pub fn peers(&self) -> impl Iterator<Item = ShardId> + use<> {
+    pub fn peers(&self) -> impl Iterator<Item = ShardId> + use<S> {
         let own = self.id;
-        (0..self.lanes.len()).map(|n| ShardId(n as u16)).filter(move |id| *id != own)
+        (0..self.shards).map(|index| ShardId(index as u16)).filter(move |id| *id != own)
     }
 
-    fn with<T>(&self, to: ShardId, change: impl FnOnce(&mut Outgoing) -> T) -> T {
+    fn with<T>(&self, to: ShardId, change: impl FnOnce(&mut Outgoing<S>) -> T) -> T {
         assert!(to != self.id, "a shard does not send to itself");
         self.dirty.set(true);
         change(&mut self.outgoing.borrow_mut()[to.index()])
     }
 
-    fn admit(&self, out: &Outgoing, to: ShardId) -> Result<(), Overloaded> {
-        let waiting = out.backlog.len();
+    /// Whether a target takes another request.
+    fn admit(&self, out: &Outgoing<S>, to: ShardId) -> Result<(), Overloaded> {
+        let waiting = out.request_lane.backlog.len();
         let limit = self.backlog_messages_max;
         if waiting < limit { Ok(()) } else { Err(Overloaded { shard: to, waiting, limit }) }
     }
 
-    /// Adds a checked message; `properties` are concatenated.
+    /// Adds a checked message, or a checked batch of a client as a whole.
     pub fn send(
         &self,
         to: ShardId,
         topic: &Arc<TopicView>,
         mut item: SendItem,
-        properties: [&[u8]; 3],
+        properties: &[u8],
         body: &[u8],
     ) -> Result<(), Overloaded> {
         self.with(to, |out| {
             self.admit(out, to)?;
-            let parcel = out.sends.get_or_insert_with(|| self.spares.borrow_mut().take());
-            let known = parcel.topics.iter().rposition(|known| Arc::ptr_eq(known, topic));
+            let batch = out.sends.get_or_insert_with(|| self.spares.borrow_mut().take());
+            let known = batch.topics.iter().rposition(|known| Arc::ptr_eq(known, topic));
             let index = known.unwrap_or_else(|| {
-                parcel.topics.push(topic.clone());
-                parcel.topics.len() - 1
+                batch.topics.push(topic.clone());
+                batch.topics.len() - 1
             });
-            item.topic = u16::try_from(index).expect("a parcel is sent before 65,536 messages");
-            for part in properties {
-                parcel.bytes.extend_from_slice(part);
-            }
-            parcel.bytes.extend_from_slice(body);
-            parcel.sends.push(item);
-            if parcel.bytes.len() > self.parcel_bytes_max
-                || parcel.sends.len() >= self.parcel_sends_max
+            item.topic = u16::try_from(index).expect("a batch is sent before 65,536 messages");
+            assert!(item.properties_bytes as usize == properties.len(), "items name their bytes");
+            assert!(item.body_bytes as usize == body.len(), "items name their bytes");
+            batch.bytes.extend_from_slice(properties);
+            batch.bytes.extend_from_slice(body);
+            batch.sends.push(item);
+            if batch.bytes.len() > self.batch_bytes_max || batch.sends.len() >= self.batch_sends_max
             {
-                self.flush_peer(to, out);
+                self.flush_peer(out);
             }
             Ok(())
         })
@@ -174,38 +264,44 @@ impl Router {
     ) {
         let to = ShardId(connection.shard);
         self.with(to, |out| {
-            let parcel = out.replies.get_or_insert_with(|| self.spares.borrow_mut().take());
-            let before = parcel.bytes.len();
-            write(&mut parcel.bytes);
-            let end = parcel.bytes.len();
+            let batch = out.replies.get_or_insert_with(|| self.spares.borrow_mut().take());
+            let before = batch.bytes.len();
+            write(&mut batch.bytes);
+            let end = batch.bytes.len();
             if end == before {
                 return;
             }
-            match parcel.replies.last_mut() {
+            match batch.replies.last_mut() {
                 Some(last) if last.connection == connection => {
                     last.end = end;
                     last.answers += answers;
                 }
-                _ => parcel.replies.push(FramePart { connection, end, answers }),
+                _ => batch.replies.push(FramePart { connection, end, answers }),
             }
-            if end > self.parcel_bytes_max {
-                self.flush_peer(to, out);
+            if end > self.batch_bytes_max {
+                self.flush_peer(out);
             }
         });
     }
 
     /// Sends a single message on the request lane, behind what was collected before it; kept if the
     /// lane is full.
-    pub fn post(&self, to: ShardId, message: Message) {
+    pub fn post(&self, to: ShardId, message: Message<S>) {
         self.with(to, |out| {
-            self.flush_peer(to, out);
-            self.push(to, out, false, message);
+            self.flush_peer(out);
+            if !out.request_lane.send(message) {
+                self.stalled.set();
+            }
         });
     }
 
     /// Sends a single message on the reply lane; kept if the lane is full.
-    pub fn answer(&self, to: ShardId, message: Message) {
-        self.with(to, |out| self.push(to, out, true, message));
+    pub fn answer(&self, to: ShardId, message: Message<S>) {
+        self.with(to, |out| {
+            if !out.reply_lane.send(message) {
+                self.stalled.set();
+            }
+        });
     }
 
     /// Has everything collected sent when the tasks that are runnable now have had their turn, so
@@ -217,8 +313,8 @@ impl Router {
     }
 
     /// Takes back what another shard has sent, unpacked.
-    pub fn unpacked(&self, parcel: Parcel) {
-        self.spares.borrow_mut().keep(parcel);
+    pub fn unpacked(&self, batch: ShardBatch) {
+        self.spares.borrow_mut().keep(batch);
     }
 
     /// Sends everything collected since the last flush.
@@ -226,72 +322,29 @@ impl Router {
         if !self.dirty.replace(false) {
             return;
         }
-        let mut outgoing = self.outgoing.borrow_mut();
-        for (index, out) in outgoing.iter_mut().enumerate() {
-            self.flush_peer(ShardId(index as u16), out);
+        for out in self.outgoing.borrow_mut().iter_mut() {
+            self.flush_peer(out);
         }
     }
 
     /// Whether a lane was full at the last flush.
     pub fn is_stalled(&self) -> bool {
-        self.outgoing.borrow().iter().any(|out| !out.backlog.is_empty())
+        self.outgoing.borrow().iter().any(Outgoing::is_stalled)
     }
 
     /// What waits for other shards: the most messages in front of a full lane, and bytes of all.
     pub fn held(&self) -> (usize, usize) {
         let outgoing = self.outgoing.borrow();
-        let messages = outgoing.iter().map(|out| out.backlog.len()).max().unwrap_or(0);
-        let bytes = outgoing.iter().map(|out| {
-            let parcels = out.sends.iter().chain(&out.replies).map(|parcel| parcel.bytes.len());
-            let frames = out.frames.iter().map(|forwarded| forwarded.frame.len());
-            let waiting = out.backlog.iter().map(|(_, message)| message.bytes());
-            parcels.chain(frames).chain(waiting).sum::<usize>()
-        });
-        (messages, bytes.sum())
+        let lanes = outgoing.iter().flat_map(|out| [&out.request_lane, &out.reply_lane]);
+        let messages = lanes.map(|lane| lane.backlog.len()).max().unwrap_or(0);
+        (messages, outgoing.iter().map(Outgoing::bytes).sum())
     }
 
-    fn flush_peer(&self, to: ShardId, out: &mut Outgoing) {
-        while let Some((reply, message)) = out.backlog.pop_front() {
-            if let Err(message) = self.try_send(to, reply, message) {
-                out.backlog.push_front((reply, message));
-                break;
-            }
-        }
-        if let Some(parcel) = out.sends.take() {
-            self.push(to, out, false, Message::Sends(parcel));
-        }
-        if !out.pulls.is_empty() {
-            let pulls = std::mem::take(&mut out.pulls);
-            self.push(to, out, false, Message::Pulls(pulls));
-        }
-        if !out.frames.is_empty() {
-            let frames = std::mem::take(&mut out.frames);
-            self.push(to, out, false, Message::Frames(frames));
-        }
-        if let Some(parcel) = out.replies.take_if(|parcel| !parcel.replies.is_empty()) {
-            self.push(to, out, true, Message::Replies(parcel));
-        }
-        if !out.backlog.is_empty() {
+    fn flush_peer(&self, out: &mut Outgoing<S>) {
+        if !out.flush() {
             self.dirty.set(true);
             self.stalled.set();
         }
-    }
-
-    fn push(&self, to: ShardId, out: &mut Outgoing, reply: bool, message: Message) {
-        if out.backlog.is_empty() {
-            if let Err(message) = self.try_send(to, reply, message) {
-                out.backlog.push_back((reply, message));
-                self.stalled.set();
-            }
-        } else {
-            out.backlog.push_back((reply, message));
-        }
-    }
-
-    fn try_send(&self, to: ShardId, reply: bool, message: Message) -> Result<(), Message> {
-        let lanes = &self.lanes[to.index()];
-        let lane = if reply { &lanes.replies } else { &lanes.requests };
-        lane.try_send(message).map_err(|full| full.0)
     }
 }
 
@@ -302,7 +355,7 @@ mod tests {
     use super::*;
 
     /// The router of shard 0 of two, and the lanes into shard 1: requests, replies.
-    fn router(room: usize) -> (Router, Receiver<Message>, Receiver<Message>) {
+    fn router(room: usize) -> (Router<()>, Receiver<Message<()>>, Receiver<Message<()>>) {
         let lanes = || {
             let ((requests, from_requests), (replies, from_replies)) =
                 (mailbox(room), mailbox(room));
@@ -313,16 +366,14 @@ mod tests {
         (Router::new(ShardId(0), vec![own, peer], &Sizes::default()), requests, replies)
     }
 
-    fn reply(router: &Router, text: &str) {
+    fn reply(router: &Router<()>, text: &str) {
         let connection = ConnectionId { shard: 1, slot: 3, generation: 1 };
         router.reply_with(connection, 1, |out| out.extend_from_slice(text.as_bytes()));
     }
 
-    fn text(message: Option<Message>) -> Option<(String, Parcel)> {
+    fn text(message: Option<Message<()>>) -> Option<(String, ShardBatch)> {
         match message? {
-            Message::Replies(parcel) => {
-                Some((String::from_utf8_lossy(&parcel.bytes).into(), parcel))
-            }
+            Message::Replies(batch) => Some((String::from_utf8_lossy(&batch.bytes).into(), batch)),
             _ => None,
         }
     }
@@ -336,9 +387,9 @@ mod tests {
         assert!(router.collected.is_set());
         assert!(replies.try_recv().is_none(), "the turn is not over");
         router.post(ShardId(1), Message::LookAtStorage);
-        let (both, parcel) = text(replies.try_recv()).expect("collected before");
+        let (both, batch) = text(replies.try_recv()).expect("collected before");
         assert_eq!(both, "one two");
-        assert_eq!(parcel.replies.len(), 1, "one connection, one part");
+        assert_eq!(batch.replies.len(), 1, "one connection, one part");
         assert!(matches!(requests.try_recv(), Some(Message::LookAtStorage)));
         router.flush();
         assert!(replies.try_recv().is_none() && requests.try_recv().is_none());
@@ -362,14 +413,36 @@ mod tests {
     }
 
     #[test]
-    fn an_unpacked_parcel_brings_the_next_replies() {
+    fn an_unpacked_batch_brings_the_next_replies() {
         let (router, _requests, mut replies) = router(8);
-        let parcel = Parcel { bytes: Vec::with_capacity(1000), ..Parcel::default() };
-        let memory = parcel.bytes.as_ptr();
-        router.unpacked(parcel);
+        let batch = ShardBatch { bytes: Vec::with_capacity(1000), ..ShardBatch::default() };
+        let memory = batch.bytes.as_ptr();
+        router.unpacked(batch);
         reply(&router, "one");
         router.flush();
-        let (_, parcel) = text(replies.try_recv()).expect("flushed");
-        assert_eq!(parcel.bytes.as_ptr(), memory);
+        let (_, batch) = text(replies.try_recv()).expect("flushed");
+        assert_eq!(batch.bytes.as_ptr(), memory);
+    }
+
+    #[test]
+    fn a_full_request_lane_holds_no_reply_up() {
+        let (router, _requests, mut replies) = router(1);
+        for _ in 0..3 {
+            router.post(ShardId(1), Message::LookAtStorage);
+        }
+        assert!(router.is_stalled());
+        reply(&router, "one");
+        router.flush();
+        assert_eq!(text(replies.try_recv()).map(|(word, _)| word).as_deref(), Some("one"));
+    }
+
+    #[test]
+    fn a_full_reply_lane_holds_no_request_up() {
+        let (router, mut requests, _replies) = router(1);
+        for _ in 0..3 {
+            router.answer(ShardId(1), Message::LookAtStorage);
+        }
+        router.post(ShardId(1), Message::LookAtStorage);
+        assert!(requests.try_recv().is_some());
     }
 }

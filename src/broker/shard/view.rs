@@ -4,52 +4,9 @@
 use std::sync::Arc;
 
 use ahash::AHashMap;
-use ringmq_base::LogId;
+use ringmq_rules::{clients::GroupSubscriptions, groups::Group, refusal::Refusal};
 
-use ringmq_rules::{clients::GroupSubscriptions, groups::Group, refusal::Refusal, topics::Topic};
-
-/// A topic as of one version of its configuration.
-#[derive(Debug)]
-pub struct TopicView {
-    /// Names this topic in per-shard tables; never used again for another one.
-    pub id: u32,
-    pub topic: Topic,
-}
-
-impl TopicView {
-    /// The log that owns a queue, see [`log_of`].
-    pub fn log(&self, queue_id: i32, logs: u16) -> LogId {
-        log_of(&self.topic, queue_id, logs)
-    }
-}
-
-/// The log that owns a queue, for ever. `logs` is the store's number of logs.
-pub fn log_of(topic: &Topic, queue_id: i32, logs: u16) -> LogId {
-    log_of_queue(topic.first_log, queue_id, logs)
-}
-
-/// The same by the log of the topic's first queue.
-pub fn log_of_queue(first_log: u16, queue_id: i32, logs: u16) -> LogId {
-    let queue = u32::try_from(queue_id).unwrap_or(0);
-    let log = (u32::from(first_log) + queue) % u32::from(logs);
-    LogId::new(log as u16).expect("a remainder by a valid number of logs")
-}
-
-/// One step of the shared view.
-#[derive(Clone, Debug)]
-pub enum Change {
-    Topic(Arc<TopicView>),
-    /// With the next offsets of its queues: nothing before them is read any more.
-    TopicRemoved(Arc<str>, Arc<[(i32, i64)]>),
-    Group(Arc<Group>),
-    GroupRemoved(Arc<str>),
-    /// The subscriptions of a group's online members; `None` when the last one left.
-    Subscriptions(Arc<str>, Option<Arc<GroupSubscriptions>>),
-    /// brokerPermission: 2 write, 4 read.
-    Permission(i32),
-    /// The answer to sends while the disk is too full; `None` when they are taken again.
-    DiskFull(Option<Arc<Refusal>>),
-}
+use crate::messages::{Change, TopicView};
 
 #[derive(Default)]
 pub struct View {

@@ -19,15 +19,16 @@ use ringmq_io::signal::Notify;
 #[derive(Clone, Default)]
 pub struct Published(Arc<AtomicU64>);
 
-pub struct Publication {
+/// Which of the published changes a shard has applied.
+pub struct ViewVersion {
     published: Published,
     applied: Cell<u64>,
     progress: Notify,
 }
 
-impl Publication {
-    pub fn new(published: Published) -> Publication {
-        Publication { published, applied: Cell::new(0), progress: Notify::default() }
+impl ViewVersion {
+    pub fn new(published: Published) -> ViewVersion {
+        ViewVersion { published, applied: Cell::new(0), progress: Notify::default() }
     }
 
     /// On the control shard, before the change is sent to the others.
@@ -38,6 +39,8 @@ impl Publication {
     /// This shard has applied one more.
     pub fn applied(&self) {
         self.applied.set(self.applied.get() + 1);
+        let published = self.published.0.load(Ordering::Acquire);
+        assert!(self.applied.get() <= published, "a change is counted before it is sent");
         self.progress.notify();
     }
 
@@ -60,8 +63,8 @@ mod tests {
     fn what_came_later_waits_for_what_was_published_before() {
         futures_lite::future::block_on(async {
             let published = Published::default();
-            let control = Publication::new(published.clone());
-            let other = Publication::new(published);
+            let control = ViewVersion::new(published.clone());
+            let other = ViewVersion::new(published);
             assert!(poll_once(other.caught_up()).await.is_some());
             control.publish();
             control.publish();

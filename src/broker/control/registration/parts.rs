@@ -10,7 +10,7 @@ use ringmq_remoting::body::{
 };
 use ringmq_rules::topics::{Topic, TopicTable};
 
-use crate::shard::{Shard, settings::Facts};
+use crate::{control::Control, shard::settings::Facts};
 
 /// Largest body of a request, as much as a frame carries behind its header.
 pub const BODY_BYTES_MAX: usize = FRAME_BYTES_MAX - 64 * 1024;
@@ -89,7 +89,7 @@ impl Pending {
 
 /// The next request. `version`: what its body tells, chosen when its topics are known.
 pub async fn next_part<R: Runtime>(
-    shard: &Shard<R>,
+    control: &Control<R>,
     form: Form,
     pending: &mut Pending,
     version: impl FnOnce(&Part) -> DataVersion,
@@ -98,14 +98,18 @@ pub async fn next_part<R: Runtime>(
     let mut part = Part::default();
     'filling: loop {
         let (chunk, permission) = {
-            let tables = shard.control().tables.borrow();
-            (pending.chunk(&tables.topics), shard.view.borrow().permission)
+            let tables = control.tables.borrow();
+            (pending.chunk(&tables.topics), control.shard.view.borrow().permission)
         };
         if chunk.is_empty() {
             part.last = true;
             break;
         }
         for topic in &chunk {
+            if !control.is_durable(&topic.name) {
+                pending.passed(&topic.name);
+                continue;
+            }
             match writer.add(&topic_config(topic, permission)) {
                 Added::Taken => {
                     let first =
@@ -119,7 +123,7 @@ pub async fn next_part<R: Runtime>(
             }
             pending.passed(&topic.name);
         }
-        shard.runtime.yield_if_needed().await;
+        control.shard.runtime.yield_if_needed().await;
     }
     part.topics = writer.topics();
     part.content_bytes = writer.bytes();
@@ -128,7 +132,7 @@ pub async fn next_part<R: Runtime>(
     part.body = loop {
         match finishing.step() {
             Some(body) => break body,
-            None => shard.runtime.yield_if_needed().await,
+            None => control.shard.runtime.yield_if_needed().await,
         }
     };
     part

@@ -25,11 +25,12 @@ use ringmq_remoting::{
 
 use super::{parts::*, registration_fields};
 use crate::{
+    control::Control,
     seats::Seats,
-    shard::{Shard, settings::Facts},
+    shard::{Shard, router::Router, settings::Facts, view_version::Published},
     testing::{Client, config, start},
 };
-use ringmq_base::config::BrokerConfig;
+use ringmq_base::{ShardId, config::BrokerConfig};
 use ringmq_rules::{
     limits::{GROUPS_MAX, TOPICS_MAX},
     meta::MetaChange,
@@ -185,22 +186,13 @@ async fn delete(client: &mut Client, topic: &str) {
     assert_eq!(answer.code, 0, "{}", answer.remark);
 }
 
-/// The only shard of a broker that has started.
-async fn shard(runtime: &SimRuntime, config: BrokerConfig) -> Rc<Shard<SimRuntime>> {
-    let facts = Facts::new(config, Vec::new(), 1, 0).expect("sound facts");
-    let Seats { seats, .. } = Seats::new(&Arc::new(facts), 1);
-    let seat = seats.into_iter().next().expect("one seat");
-    let found: Rc<RefCell<Option<Rc<Shard<SimRuntime>>>>> = Rc::default();
-    let (own, watched) = (runtime.clone(), found.clone());
-    runtime.spawn(Shares::Foreground, "shard", async move {
-        let watch = |shard: &Rc<Shard<SimRuntime>>| {
-            watched.replace(Some(shard.clone()));
-        };
-        crate::run::run_watched(own, seat, watch).await;
-    });
-    Client::connect(runtime).await;
-    let shard = found.borrow().clone();
-    shard.expect("it serves")
+/// The control object of a broker whose only shard does not serve.
+async fn control(runtime: &SimRuntime, config: BrokerConfig) -> Rc<Control<SimRuntime>> {
+    let facts = Arc::new(Facts::new(config, Vec::new(), 1, 0).expect("sound facts"));
+    let Seats { lanes, .. } = Seats::new(&facts, 1);
+    let router = Router::new(ShardId(0), lanes, &facts.sizes);
+    let shard = Shard::new(runtime.clone(), facts, router, Published::default());
+    Control::open(&shard).await.expect("an empty store").0
 }
 
 const LOCAL: (&str, &str) = ("namesrvAddr", "127.0.0.1:9876");
@@ -347,8 +339,7 @@ fn the_largest_table_fits_into_the_requests_that_it_takes() {
     for (compressed, requests_max) in [("false", 12), ("true", 5)] {
         Sim::new(6).run(async |runtime| {
             let keys = [("compressedRegister", compressed)];
-            let shard = shard(&runtime, config(&keys)).await;
-            let control = shard.control();
+            let control = control(&runtime, config(&keys)).await;
             let first = control.tables.borrow().topics.len();
             for number in first..TOPICS_MAX {
                 let name = match number {
@@ -359,12 +350,14 @@ fn the_largest_table_fits_into_the_requests_that_it_takes() {
                 let version = ringmq_rules::meta::DataVersion::default();
                 control.tables.borrow_mut().topics.apply(&MetaChange::TopicPut { topic, version });
             }
-            let form = form(&shard.facts, BODY_BYTES_MAX);
+            let form = form(&control.shard.facts, BODY_BYTES_MAX);
             let (mut pending, mut requests, mut topics) = (Pending::All { after: None }, 0, 0);
             loop {
-                let part = next_part(&shard, form, &mut pending, |_| DataVersion::default()).await;
+                let part =
+                    next_part(&control, form, &mut pending, |_| DataVersion::default()).await;
                 assert_eq!(part.left_out, None);
-                let fields = registration_fields(&shard.facts, &part, form.compressed, false);
+                let fields =
+                    registration_fields(&control.shard.facts, &part, form.compressed, false);
                 let fields: Vec<_> =
                     fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
                 let (json, code) = (Serialization::Json, request::REGISTER_BROKER);

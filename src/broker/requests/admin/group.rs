@@ -21,9 +21,9 @@ use ringmq_remoting::{
     },
 };
 
-use super::topic::{long_body, version};
+use super::topic::{long_body, message_queue, version};
 use crate::{
-    messages::ask::{Answer, Ask},
+    control::{Control, Tables, metadata::Subject},
     requests::{Handled, Request, Response},
     shard::Shard,
 };
@@ -35,7 +35,7 @@ use ringmq_rules::{
 };
 use serde::Serialize;
 
-pub async fn update<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) -> Handled {
+pub async fn update<R: Runtime>(control: &Rc<Control<R>>, request: &Request<'_>) -> Handled {
     let config: SubscriptionGroupConfig = fastjson::from_slice(request.body)?;
     let mut group = Group::new(&config.group_name);
     group.consume_enable = config.consume_enable;
@@ -50,29 +50,25 @@ pub async fn update<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) -> 
     group.group_sys_flag = config.group_sys_flag;
     group.consume_timeout_minutes = config.consume_timeout_minute;
     group.attributes = config.attributes.unwrap_or_default();
-    let control = shard.control();
-    let now = shard.runtime.now_ms();
-    let change = control.tables.borrow().groups.plan_update(group, now)?;
-    control.commit(change).await?;
+    let now = control.shard.runtime.now_ms();
+    let subject = Subject::Group(group.name.clone());
+    control.change(subject, |tables| tables.groups.plan_update(group, now).map(Some)).await?;
     Ok(Response::ok())
 }
 
-pub async fn delete<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) -> Handled {
+pub async fn delete<R: Runtime>(control: &Rc<Control<R>>, request: &Request<'_>) -> Handled {
     let header = DeleteSubscriptionGroupRequestHeader::decode(&request.header.fields)?;
-    let control = shard.control();
-    let now = shard.runtime.now_ms();
-    let change = control.tables.borrow().groups.plan_delete(&header.group_name, now);
-    if let Some(change) = change {
-        control.commit(change).await?;
-    }
+    let now = control.shard.runtime.now_ms();
+    let subject = Subject::Group(Arc::from(&*header.group_name));
+    let plan = |tables: &Tables| Ok(tables.groups.plan_delete(&header.group_name, now));
+    control.change(subject, plan).await?;
     if header.remove_offset || header.clean_offset {
-        shard.forget_offsets(None, Some(header.group_name)).await?;
+        control.forget_offsets(None, Some(header.group_name)).await?;
     }
     Ok(Response::ok())
 }
 
-pub async fn all<R: Runtime>(shard: &Rc<Shard<R>>, _: &Request<'_>) -> Handled {
-    let control = shard.control();
+pub async fn all<R: Runtime>(control: &Rc<Control<R>>, _: &Request<'_>) -> Handled {
     let groups = &control.tables.borrow().groups;
     let table = || groups.iter().map(|group| (&*group.name, config(group)));
     let body = AllGroups {
@@ -119,12 +115,12 @@ fn connection(client: &Client) -> Connection {
 }
 
 pub async fn consumer_connections<R: Runtime>(
-    shard: &Rc<Shard<R>>,
+    control: &Rc<Control<R>>,
     request: &Request<'_>,
 ) -> Handled {
     let header = GetConsumerConnectionListRequestHeader::decode(&request.header.fields)?;
     let group = &header.consumer_group;
-    let clients = &shard.control().tables.borrow().clients;
+    let clients = &control.tables.borrow().clients;
     let Some(subscriptions) = clients.subscriptions(group) else {
         let remark = format!("the consumer group[{group}] not online");
         return Err(Refusal::new(response::CONSUMER_NOT_ONLINE, remark));
@@ -154,12 +150,12 @@ fn subscription(one: &Subscription) -> SubscriptionData {
 }
 
 pub async fn producer_connections<R: Runtime>(
-    shard: &Rc<Shard<R>>,
+    control: &Rc<Control<R>>,
     request: &Request<'_>,
 ) -> Handled {
     let header = GetProducerConnectionListRequestHeader::decode(&request.header.fields)?;
     let group = &header.producer_group;
-    let clients = &shard.control().tables.borrow().clients;
+    let clients = &control.tables.borrow().clients;
     let connection_set: Vec<_> = clients.producers(group).map(connection).collect();
     if connection_set.is_empty() {
         return Err(Refusal::system_error(format!("the producer group[{group}] not exist")));
@@ -171,37 +167,36 @@ type Offsets = (Arc<str>, Arc<str>, Vec<(i32, i64)>);
 
 /// Topic, group and consumer offsets of one group or of all, from all shards.
 async fn offsets<R: Runtime>(shard: &Rc<Shard<R>>, group: Option<&str>) -> Vec<Offsets> {
-    let mut all = Vec::new();
-    for owner in shard.everybody() {
-        let ask = Ask::Offsets { group: group.map(str::to_owned) };
-        let Answer::Offsets(changes) = shard.ask(owner, ask).await else {
-            continue;
-        };
-        all.extend(changes.into_iter().filter_map(|change| match change {
-            MetaChange::Offsets { topic, group, offsets } => Some((topic, group, offsets)),
-            _ => None,
-        }));
-    }
-    all
+    let changes = shard.all_offsets(group).await.into_iter();
+    let offsets = changes.filter_map(|change| match change {
+        MetaChange::Offsets { topic, group, offsets } => Some((topic, group, offsets)),
+        _ => None,
+    });
+    offsets.collect()
 }
 
 /// The groups that consume a topic now, or once did: they have offsets in it.
 pub async fn consumers_of_topic<R: Runtime>(
-    shard: &Rc<Shard<R>>,
+    control: &Rc<Control<R>>,
     request: &Request<'_>,
 ) -> Handled {
+    let shard = &control.shard;
     let TopicRequestHeader { topic: wanted } = TopicRequestHeader::decode(&request.header.fields)?;
     let stored = offsets(shard, None).await;
     let stored = stored.into_iter().filter(|(topic, ..)| **topic == *wanted);
     let mut body = GroupList::default();
     body.group_list.extend(stored.map(|(_, group, _)| group.to_string()));
-    let clients = &shard.control().tables.borrow().clients;
+    let clients = &control.tables.borrow().clients;
     body.group_list.extend(clients.groups_of_topic(&wanted).map(|group| group.to_string()));
     long_body(&body, "ask for less, such as one topic or one group")
 }
 
 /// The topics in which a group has offsets.
-pub async fn topics_of_group<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) -> Handled {
+pub async fn topics_of_group<R: Runtime>(
+    control: &Rc<Control<R>>,
+    request: &Request<'_>,
+) -> Handled {
+    let shard = &control.shard;
     let GroupRequestHeader { group } = GroupRequestHeader::decode(&request.header.fields)?;
     let stored = offsets(shard, Some(&group)).await;
     let mut body = TopicList::default();
@@ -210,7 +205,8 @@ pub async fn topics_of_group<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request
 }
 
 /// How far a group is in its topics, or in one of them.
-pub async fn consume_stats<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) -> Handled {
+pub async fn consume_stats<R: Runtime>(control: &Rc<Control<R>>, request: &Request<'_>) -> Handled {
+    let shard = &control.shard;
     let header = GetConsumeStatsRequestHeader::decode(&request.header.fields)?;
     let group = &header.consumer_group;
     let mut stored: BTreeMap<String, BTreeMap<i32, i64>> = BTreeMap::new();
@@ -228,7 +224,7 @@ pub async fn consume_stats<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'
             continue;
         };
         let subscribed = {
-            let clients = &shard.control().tables.borrow().clients;
+            let clients = &control.tables.borrow().clients;
             let online = clients.subscriptions(group);
             online.is_none_or(|all| all.topics.is_empty() || all.topics.contains_key(&*name))
         };
@@ -239,7 +235,7 @@ pub async fn consume_stats<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'
         for queue in bounds.into_iter().filter(|queue| queue.queue_id < topic.topic.read_queues) {
             let offset = stored.get(&name).and_then(|queues| queues.get(&queue.queue_id));
             let consumer_offset = offset.copied().unwrap_or(0);
-            let key = shard.message_queue(&name, queue.queue_id);
+            let key = message_queue(&shard.facts.config, &name, queue.queue_id);
             let consumed = shard.stored_at(&topic, queue.queue_id, consumer_offset - 1).await;
             let wrapper = OffsetWrapper {
                 broker_offset: queue.max,

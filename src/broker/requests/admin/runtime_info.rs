@@ -8,9 +8,11 @@ use ringmq_remoting::{body::KVTable, encode::VERSION, fastjson};
 
 use super::topic::version;
 use crate::{
-    messages::ask::ShardTotals,
+    control::{
+        Control,
+        statistics::{self, ShardTotals},
+    },
     requests::{Field, Handled, Request, Response},
-    shard::Shard,
 };
 use ringmq_rules::{
     delay_levels::schedule_queue,
@@ -23,7 +25,8 @@ use ringmq_rules::{
 /// The release whose behaviour RingMQ shows; goes with [`VERSION`].
 const VERSION_NAME: &str = "V4_9_8";
 
-pub async fn runtime_info<R: Runtime>(shard: &Rc<Shard<R>>, _: &Request<'_>) -> Handled {
+pub async fn runtime_info<R: Runtime>(control: &Rc<Control<R>>, _: &Request<'_>) -> Handled {
+    let shard = &control.shard;
     let mut table = BTreeMap::new();
     let mut put = |name: &str, value: String| table.insert(name.to_owned(), value);
     let facts = &shard.facts;
@@ -38,14 +41,14 @@ pub async fn runtime_info<R: Runtime>(shard: &Rc<Shard<R>>, _: &Request<'_>) -> 
         put(name, "0".to_owned());
     }
     put("brokerActive", "true".to_owned());
-    put_delays(shard, &mut put).await;
-    let all = shard.all_totals().await;
-    put_totals(&mut put, &shard.control().rates.borrow(), &all.totals, now);
-    put_writes(&mut put, &shard.control().recent_writes.borrow(), &all);
+    put_delays(control, &mut put).await;
+    let all = statistics::all_totals(shard).await;
+    put_totals(&mut put, &control.rates.borrow(), &all.totals, now);
+    put_writes(&mut put, &control.recent_writes.borrow(), &all);
     let (min, max) = all.range.unwrap_or_default();
     put("commitLogMinOffset", min.to_string());
     put("commitLogMaxOffset", max.to_string());
-    let earliest = shard.storage.earliest_ms.get().unwrap_or(-1);
+    let earliest = control.storage.earliest_ms.get().unwrap_or(-1);
     put("earliestMessageTimeStamp", earliest.to_string());
     if let Ok((free, total)) = shard.runtime.disk().space(&facts.log_path).await {
         let path = facts.log_path.clone();
@@ -60,12 +63,13 @@ pub async fn runtime_info<R: Runtime>(shard: &Rc<Shard<R>>, _: &Request<'_>) -> 
 }
 
 /// "current,end" of each delay level that has delivered something.
-async fn put_delays<R: Runtime, T>(shard: &Rc<Shard<R>>, put: &mut impl FnMut(&str, String) -> T) {
+async fn put_delays<R: Runtime, T>(control: &Control<R>, put: &mut impl FnMut(&str, String) -> T) {
+    let shard = &control.shard;
     let Some(topic) = shard.topic(SCHEDULE_TOPIC) else {
         return;
     };
     let bounds = shard.bounds(&topic).await;
-    for (level, delivered) in shard.control().delay_offsets() {
+    for (level, delivered) in control.metadata.delay_offsets() {
         let queue = schedule_queue(level);
         let end = bounds.iter().find(|bounds| bounds.queue_id == queue);
         let end = end.map_or(delivered, |bounds| bounds.max);
@@ -171,8 +175,9 @@ fn uptime(ms: i64) -> String {
     )
 }
 
-pub async fn config<R: Runtime>(shard: &Rc<Shard<R>>, _: &Request<'_>) -> Handled {
-    let current = version(shard.control().tables.borrow().topics.version());
+pub async fn config<R: Runtime>(control: &Rc<Control<R>>, _: &Request<'_>) -> Handled {
+    let shard = &control.shard;
+    let current = version(control.tables.borrow().topics.version());
     let text = String::from_utf8(fastjson::to_vec(&current)).unwrap_or_default();
     Ok(Response {
         fields: vec![("version", Field::Text(text))],

@@ -6,13 +6,13 @@ use std::rc::Rc;
 use ringmq_io::Runtime;
 
 use crate::{
+    control::Control,
     requests::{Handled, Request, Response},
-    shard::Shard,
 };
 use ringmq_rules::refusal::Refusal;
 
-pub async fn plan<R: Runtime>(shard: &Rc<Shard<R>>, _: &Request<'_>) -> Handled {
-    match shard.storage_plan().await {
+pub async fn plan<R: Runtime>(control: &Rc<Control<R>>, _: &Request<'_>) -> Handled {
+    match control.storage_plan().await {
         Some(plan) => Response::with_json(&plan),
         None => Err(Refusal::system_error("the rules of retention cannot be read")),
     }
@@ -20,7 +20,7 @@ pub async fn plan<R: Runtime>(shard: &Rc<Shard<R>>, _: &Request<'_>) -> Handled 
 
 /// Deletes expired segments now instead of at the hours of deleteWhen; answered at once, as in
 /// Java.
-pub async fn delete_expired<R: Runtime>(shard: &Rc<Shard<R>>, _: &Request<'_>) -> Handled {
-    shard.storage.delete_expired();
+pub async fn delete_expired<R: Runtime>(control: &Rc<Control<R>>, _: &Request<'_>) -> Handled {
+    control.storage.delete_expired();
     Ok(Response::ok())
 }

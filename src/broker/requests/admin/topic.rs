@@ -4,6 +4,7 @@
 
 use std::{rc::Rc, sync::Arc};
 
+use ringmq_base::config::BrokerConfig;
 use ringmq_io::Runtime;
 use ringmq_remoting::{
     body::{DataVersion, MessageQueue, TopicList, TopicOffset, TopicStatsTable},
@@ -12,21 +13,20 @@ use ringmq_remoting::{
 };
 
 use crate::{
-    messages::ask::{Answer, Ask, QueueBounds},
+    control::{Control, metadata::Subject},
     requests::{Handled, Request, Response},
-    shard::{Shard, view::TopicView},
 };
 use ringmq_rules::{
-    meta::{self, MetaChange},
+    meta,
     refusal::Refusal,
     send_check::unknown_topic,
     topics::{TopicFilterType, TopicUpdate},
 };
 use serde::Serialize;
 
-pub async fn update<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) -> Handled {
+pub async fn update<R: Runtime>(control: &Rc<Control<R>>, request: &Request<'_>) -> Handled {
+    let shard = &control.shard;
     let header = CreateTopicRequestHeader::decode(&request.header.fields)?;
-    let control = shard.control();
     let update = TopicUpdate {
         topic: &header.topic,
         read_queues: header.read_queue_nums,
@@ -38,31 +38,22 @@ pub async fn update<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) -> 
         attributes: header.attributes.as_deref().unwrap_or_default(),
     };
     let now = shard.runtime.now_ms();
-    let change = control.tables.borrow().topics.plan_update(update, now)?;
-    control.commit(change).await?;
+    let subject = Subject::Topic(Arc::from(&*header.topic));
+    control.change(subject, |tables| tables.topics.plan_update(update, now).map(Some)).await?;
     control.registrar.settled(&shard.runtime).await;
     Ok(Response::ok())
 }
 
-pub async fn delete<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) -> Handled {
+pub async fn delete<R: Runtime>(control: &Rc<Control<R>>, request: &Request<'_>) -> Handled {
     let header = TopicRequestHeader::decode(&request.header.fields)?;
-    let control = shard.control();
-    let now = shard.runtime.now_ms();
-    let ends = match shard.topic(&header.topic) {
-        Some(topic) => shard.all_ends(&topic).await?,
-        None => Vec::new(),
-    };
-    let change = control.tables.borrow().topics.plan_delete(&header.topic, ends, now)?;
-    if let Some(change) = change {
-        control.commit(change).await?;
-        shard.forget_offsets(Some(header.topic), None).await?;
-        control.registrar.settled(&shard.runtime).await;
+    if control.delete_topic(&header.topic).await? {
+        control.forget_offsets(Some(header.topic), None).await?;
+        control.registrar.settled(&control.shard.runtime).await;
     }
     Ok(Response::ok())
 }
 
-pub async fn all<R: Runtime>(shard: &Rc<Shard<R>>, _: &Request<'_>) -> Handled {
-    let control = shard.control();
+pub async fn all<R: Runtime>(control: &Rc<Control<R>>, _: &Request<'_>) -> Handled {
     let topics = &control.tables.borrow().topics;
     let table = || topics.iter().map(|topic| (&*topic.name, topic.config()));
     let body =
@@ -86,18 +77,20 @@ pub fn long_body(body: &impl Serialize, remedy: &str) -> Handled {
     }
 }
 
-pub async fn one<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) -> Handled {
+pub async fn one<R: Runtime>(control: &Rc<Control<R>>, request: &Request<'_>) -> Handled {
+    let shard = &control.shard;
     let header = TopicRequestHeader::decode(&request.header.fields)?;
     let topic = shard.topic(&header.topic).ok_or_else(|| unknown_topic(&header.topic))?;
     Ok(Response::with_body(fastjson::to_vec(&topic.topic.config())))
 }
 
-pub async fn stats<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) -> Handled {
+pub async fn stats<R: Runtime>(control: &Rc<Control<R>>, request: &Request<'_>) -> Handled {
+    let shard = &control.shard;
     let header = TopicRequestHeader::decode(&request.header.fields)?;
     let topic = shard.topic(&header.topic).ok_or_else(|| unknown_topic(&header.topic))?;
     let mut body = TopicStatsTable::default();
     for queue in shard.bounds(&topic).await {
-        let key = shard.message_queue(&header.topic, queue.queue_id);
+        let key = message_queue(&shard.facts.config, &header.topic, queue.queue_id);
         let offset = TopicOffset {
             min_offset: queue.min,
             max_offset: queue.max,
@@ -108,8 +101,7 @@ pub async fn stats<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) -> H
     long_body(&body, "ask for less")
 }
 
-pub async fn system_list<R: Runtime>(shard: &Rc<Shard<R>>, _: &Request<'_>) -> Handled {
-    let control = shard.control();
+pub async fn system_list<R: Runtime>(control: &Rc<Control<R>>, _: &Request<'_>) -> Handled {
     let tables = control.tables.borrow();
     let names = tables.topics.system_topics().into_iter().map(str::to_owned);
     let body = TopicList { topic_list: names.collect(), ..TopicList::default() };
@@ -124,37 +116,7 @@ pub fn version(version: meta::DataVersion) -> DataVersion {
     }
 }
 
-impl<R: Runtime> Shard<R> {
-    pub fn message_queue(&self, topic: &str, queue_id: i32) -> MessageQueue {
-        MessageQueue {
-            topic: topic.to_owned(),
-            broker_name: self.facts.config.broker_name.clone(),
-            queue_id,
-        }
-    }
-
-    /// What all queues of a topic hold, in their order.
-    pub async fn bounds(self: &Rc<Self>, topic: &Arc<TopicView>) -> Vec<QueueBounds> {
-        let mut all = Vec::new();
-        for shard in self.everybody() {
-            if let Answer::Bounds(bounds) = self.ask(shard, Ask::Bounds(topic.clone())).await {
-                all.extend(bounds);
-            }
-        }
-        all.sort_unstable_by_key(|bounds| bounds.queue_id);
-        all
-    }
-
-    /// Removes consumer offsets everywhere; durable when resolved.
-    pub async fn forget_offsets(
-        self: &Rc<Self>,
-        topic: Option<String>,
-        group: Option<String>,
-    ) -> Result<(), Refusal> {
-        for shard in self.everybody() {
-            let ask = Ask::ForgetOffsets { topic: topic.clone(), group: group.clone() };
-            self.ask(shard, ask).await;
-        }
-        self.control().commit(MetaChange::OffsetsDelete { topic, group }).await
-    }
+/// A queue as clients name it.
+pub fn message_queue(config: &BrokerConfig, topic: &str, queue_id: i32) -> MessageQueue {
+    MessageQueue { topic: topic.to_owned(), broker_name: config.broker_name.clone(), queue_id }
 }

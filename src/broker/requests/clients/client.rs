@@ -8,38 +8,29 @@ use ringmq_remoting::{
     body::{
         CheckClientRequestBody, ConsumerData, GetConsumerListByGroupResponseBody, HeartbeatData,
     },
-    codes::request,
     command::Language,
-    encode, fastjson,
-    frame::Serialization,
-    headers::{
-        client::NotifyConsumerIdsChangedRequestHeader,
-        consume::{GetConsumerListByGroupRequestHeader, UnregisterClientRequestHeader},
-    },
+    fastjson,
+    headers::consume::{GetConsumerListByGroupRequestHeader, UnregisterClientRequestHeader},
 };
 
 use crate::{
     control::Control,
     requests::{Handled, Request, Response},
-    shard::{Shard, view::Change},
+    shard::{Shard, control_plane::ControlPlane},
 };
 use ringmq_rules::{
-    ConnectionId,
     clients::{
-        Channel, ClientEvent, ConsumeFromWhere, ConsumeType, ConsumerRegistration, MessageModel,
-        Subscription,
+        Channel, ConsumeFromWhere, ConsumeType, ConsumerRegistration, MessageModel, Subscription,
     },
     filter::Filter,
     pull_check::check_subscription,
-    refusal::Refusal,
-    topic::{SYS_FLAG_UNIT_SUB, retry_topic},
 };
 
-pub async fn heartbeat<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) -> Handled {
+pub async fn heartbeat<R: Runtime>(control: &Rc<Control<R>>, request: &Request<'_>) -> Handled {
+    let shard = &control.shard;
     let beat: HeartbeatData = fastjson::from_slice(request.body)?;
-    let control = shard.control();
     let channel = Channel {
-        connection: request.origin.connection,
+        connection: request.reply_to.connection,
         client_id: &beat.client_id,
         address: request.peer,
         language: request.header.language.unwrap_or(Language::Other),
@@ -48,7 +39,7 @@ pub async fn heartbeat<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) 
     for consumer in &beat.consumer_data_set {
         // A group that may not be made has its members all the same: only their pulls are refused,
         // until somebody makes the group.
-        let known = control.ensure_group(&consumer.group_name).await?;
+        let known = control.clone().ensure_group(consumer.group_name.clone()).await?;
         let notify = {
             let tables = control.tables.borrow();
             let group = tables.groups.get(&consumer.group_name);
@@ -62,7 +53,7 @@ pub async fn heartbeat<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) 
         if known {
             control.make_retry_topics(&events).await?;
         }
-        control.client_events(shard, events);
+        control.client_events(events);
     }
     for producer in &beat.producer_data_set {
         let now = shard.runtime.now_ms();
@@ -109,16 +100,15 @@ fn name(text: &Option<String>) -> &str {
     text.as_deref().unwrap_or_default()
 }
 
-pub async fn unregister<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) -> Handled {
+pub async fn unregister<R: Runtime>(control: &Rc<Control<R>>, request: &Request<'_>) -> Handled {
     let header = UnregisterClientRequestHeader::decode(&request.header.fields)?;
-    let control = shard.control();
-    let connection = request.origin.connection;
+    let connection = request.reply_to.connection;
     if let Some(group) = header.producer_group.as_deref().filter(|group| !group.is_empty()) {
         control.tables.borrow_mut().clients.unregister_producer(connection, group);
     }
     if let Some(group) = header.consumer_group.as_deref().filter(|group| !group.is_empty()) {
         let events = control.tables.borrow_mut().clients.unregister_consumer(connection, group);
-        control.client_events(shard, events);
+        control.client_events(events);
     }
     Ok(Response::ok())
 }
@@ -134,57 +124,10 @@ pub async fn check_config<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_
     Ok(Response::ok())
 }
 
-pub async fn consumer_list<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) -> Handled {
+pub async fn consumer_list<R: Runtime>(control: &Rc<Control<R>>, request: &Request<'_>) -> Handled {
     let header = GetConsumerListByGroupRequestHeader::decode(&request.header.fields)?;
-    let ids = shard.control().tables.borrow().clients.consumer_ids(&header.consumer_group)?;
+    let ids = control.tables.borrow().clients.consumer_ids(&header.consumer_group)?;
     let consumer_id_list = ids.iter().map(|id| id.to_string()).collect();
     let body = GetConsumerListByGroupResponseBody { consumer_id_list };
     Ok(Response::with_body(fastjson::to_vec(&body)))
-}
-
-impl<R: Runtime> Control<R> {
-    /// Makes the retry topics that a heartbeat needs.
-    async fn make_retry_topics(&self, events: &[ClientEvent]) -> Result<(), Refusal> {
-        for event in events {
-            let ClientEvent::RetryTopicNeeded { group, unit_mode } = event else {
-                continue;
-            };
-            let queues = {
-                let tables = self.tables.borrow();
-                tables.groups.get(group).map_or(1, |group| group.retry_queues)
-            };
-            let sys_flag = if *unit_mode { SYS_FLAG_UNIT_SUB } else { 0 };
-            self.ensure_internal_topic(&retry_topic(group), queues, sys_flag).await?;
-        }
-        Ok(())
-    }
-
-    /// Does what a change of clients asks for: publishes subscriptions, tells members.
-    pub fn client_events(&self, shard: &Rc<Shard<R>>, events: Vec<ClientEvent>) {
-        for event in events {
-            match event {
-                ClientEvent::GroupChanged { group, notify } => {
-                    for member in notify {
-                        notify_changed(shard, member, &group);
-                    }
-                }
-                ClientEvent::SubscriptionsChanged { group, subscriptions } => {
-                    self.publish(Change::Subscriptions(group, subscriptions));
-                }
-                ClientEvent::RetryTopicNeeded { .. } => {}
-                ClientEvent::Expired(connection) => shard.close_connection(connection),
-            }
-        }
-    }
-}
-
-fn notify_changed<R: Runtime>(shard: &Shard<R>, member: ConnectionId, group: &str) {
-    let header = NotifyConsumerIdsChangedRequestHeader { consumer_group: group.to_owned() };
-    let sent = shard.write_frame(member, |out| {
-        let code = request::NOTIFY_CONSUMER_IDS_CHANGED;
-        encode::request_values(out, Serialization::Json, code, 0, true, &header.encode(), &[])
-    });
-    if let Err(error) = sent {
-        tracing::warn!(%error, "a member of a consumer group was not told that it changed");
-    }
 }

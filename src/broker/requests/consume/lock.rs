@@ -10,25 +10,26 @@ use ringmq_remoting::{
 };
 
 use crate::{
+    control::Control,
     requests::{Handled, Request, Response},
-    shard::Shard,
 };
 use ringmq_rules::{Refusal, locks};
 
-pub async fn lock_batch<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) -> Handled {
+pub async fn lock_batch<R: Runtime>(control: &Rc<Control<R>>, request: &Request<'_>) -> Handled {
+    let shard = &control.shard;
     let body: LockBatchRequestBody = fastjson::from_slice(request.body)?;
     check_names(&body)?;
     let now = shard.runtime.now_ms();
-    let locks = &mut shard.control().tables.borrow_mut().locks;
+    let locks = &mut control.tables.borrow_mut().locks;
     let granted = locks.lock_batch(&body.consumer_group, &body.client_id, &body.mq_set, now);
     let answer = LockBatchResponseBody { lock_ok_mq_set: granted.into_iter().collect() };
     Ok(Response::with_body(fastjson::to_vec(&answer)))
 }
 
-pub async fn unlock_batch<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) -> Handled {
+pub async fn unlock_batch<R: Runtime>(control: &Rc<Control<R>>, request: &Request<'_>) -> Handled {
     let body: LockBatchRequestBody = fastjson::from_slice(request.body)?;
     check_names(&body)?;
-    let locks = &mut shard.control().tables.borrow_mut().locks;
+    let locks = &mut control.tables.borrow_mut().locks;
     locks.unlock_batch(&body.consumer_group, &body.client_id, &body.mq_set);
     Ok(Response::ok())
 }

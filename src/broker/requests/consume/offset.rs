@@ -8,14 +8,12 @@ use ringmq_remoting::headers::consume::{
     OffsetResponseHeader, QueryConsumerOffsetRequestHeader, UpdateConsumerOffsetRequestHeader,
 };
 
+use super::queue::is_young;
 use crate::{
     requests::{Handled, Request, Response},
     shard::Shard,
 };
-use ringmq_rules::{
-    offsets::{Commit, answer_query},
-    refusal::Refusal,
-};
+use ringmq_rules::offsets::answer_query;
 
 pub async fn query<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) -> Handled {
     let wanted = QueryConsumerOffsetRequestHeader::decode(&request.header.fields)?;
@@ -24,10 +22,10 @@ pub async fn query<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) -> H
     let found = shard.existing_queue(&wanted.topic, wanted.queue_id);
     let (min, young) = found.map_or((0, true), |(log, queue)| {
         let (min, _) = log.bounds(queue);
-        (min, shard.is_young(log, queue))
+        (min, is_young(shard, log, queue))
     });
     // Of a topic that was deleted and made again the queues begin behind the old messages.
-    let begin = shard.begins.of(&wanted.topic, wanted.queue_id);
+    let begin = shard.queue_starts.of(&wanted.topic, wanted.queue_id);
     let unknown = stored.is_none();
     let offset = answer_query(stored, min - begin, young, wanted.set_zero_if_not_found)?;
     let offset = if unknown { offset + begin } else { offset };
@@ -39,21 +37,4 @@ pub async fn update<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) -> 
     let (topic, group) = (&wanted.topic, &wanted.consumer_group);
     shard.commit_offset(topic, group, wanted.queue_id, wanted.commit_offset)?;
     Ok(Response::ok())
-}
-
-impl<R: Runtime> Shard<R> {
-    /// Stores a consumer offset of a queue of this shard, as it is.
-    pub fn commit_offset(
-        &self,
-        topic: &str,
-        group: &str,
-        queue_id: i32,
-        offset: i64,
-    ) -> Result<(), Refusal> {
-        let outcome = self.offsets.borrow_mut().commit(topic, group, queue_id, offset)?;
-        if let Commit::WentBack { from } = outcome {
-            tracing::debug!(topic, group, queue_id, from, offset, "consumer offset went back");
-        }
-        Ok(())
-    }
 }

@@ -8,51 +8,58 @@ use ringmq_io::{Runtime, Shares};
 use ringmq_remoting::codes::response;
 use ringmq_store::{QueueHandle, ReadLimits, ReadPlan, ReadStatus};
 
-use super::pull::{PullRequest, Wait, begin};
-use crate::shard::{BrokerLog, Shard};
+use super::pull::{self, answer_without_messages, begin};
+use crate::{
+    messages::{PullRequest, Wait},
+    shard::{BrokerLog, Shard},
+};
 use ringmq_rules::{Refusal, pull_check, sql_filter::SqlFilter};
 
-impl<R: Runtime> Shard<R> {
-    /// Answers a pull whose first `plan` found messages, in a task of its own.
-    pub fn answer_filtered(
-        self: &Rc<Self>,
-        log: &BrokerLog<R>,
-        queue: QueueHandle,
-        request: PullRequest,
-        plan: ReadPlan,
-        filter: Arc<SqlFilter>,
-    ) {
-        let shares = if plan.in_memory { Shares::Foreground } else { Shares::ColdRead };
-        let (shard, log) = (self.clone(), log.clone());
-        self.runtime.spawn(shares, "filtered pull", async move {
-            match read_wanted(&log, queue, &request, plan, &filter).await {
-                Ok((plan, kept)) => shard.answer_kept(request, &plan, &kept),
-                Err(refusal) => {
-                    let topic = &request.topic.topic.name;
-                    tracing::error!(%topic, error = %refusal.remark, "pull failed");
-                    shard.refuse(&request.origin, &refusal);
-                }
+/// Answers a pull whose first `plan` found messages, in a task of its own.
+pub fn answer_filtered<R: Runtime>(
+    shard: &Rc<Shard<R>>,
+    log: &BrokerLog<R>,
+    queue: QueueHandle,
+    request: PullRequest,
+    plan: ReadPlan,
+    filter: Arc<SqlFilter>,
+) {
+    let shares = if plan.in_memory { Shares::Foreground } else { Shares::ColdRead };
+    let (shard, log) = (shard.clone(), log.clone());
+    let runtime = shard.runtime.clone();
+    runtime.spawn(shares, "filtered pull", async move {
+        match read_wanted(&log, queue, &request, plan, &filter).await {
+            Ok((plan, kept)) => answer_kept(&shard, request, &plan, &kept),
+            Err(refusal) => {
+                let topic = &request.topic.topic.name;
+                tracing::error!(%topic, error = %refusal.remark, "pull failed");
+                shard.refuse(&request.reply_to, &refusal);
             }
-            shard.flush();
-        });
-    }
-
-    fn answer_kept(self: &Rc<Self>, mut request: PullRequest, plan: &ReadPlan, kept: &Kept) {
-        if kept.messages > 0 {
-            self.pulled.note(kept.messages);
-            self.write_reply(&request.origin, |out| {
-                let code = response::SUCCESS;
-                let start = begin(out, &request.origin, code, Some("FOUND"), plan)?;
-                out.extend_from_slice(&kept.records);
-                start.finish(out)
-            });
-        } else if matches!(request.wait, Wait::Until(_)) && plan.next_offset == plan.max {
-            // A kept pull whose filter lets nothing new through goes on waiting behind it.
-            request.offset = plan.next_offset;
-            self.pull(request);
-        } else {
-            self.answer_without_messages(&request, plan);
         }
+        shard.flush();
+    });
+}
+
+fn answer_kept<R: Runtime>(
+    shard: &Rc<Shard<R>>,
+    mut request: PullRequest,
+    plan: &ReadPlan,
+    kept: &Kept,
+) {
+    if kept.messages > 0 {
+        shard.pull_counts.count(kept.messages);
+        shard.write_reply(&request.reply_to, |out| {
+            let code = response::SUCCESS;
+            let start = begin(out, &request.reply_to, code, Some("FOUND"), plan)?;
+            out.extend_from_slice(&kept.records);
+            start.finish(out)
+        });
+    } else if matches!(request.wait, Wait::Until(_)) && plan.next_offset == plan.max {
+        // A kept pull whose filter lets nothing new through goes on waiting behind it.
+        request.offset = plan.next_offset;
+        pull::run(shard, request);
+    } else {
+        answer_without_messages(shard, &request, plan);
     }
 }
 

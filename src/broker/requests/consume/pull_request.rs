@@ -9,10 +9,13 @@ use ringmq_remoting::{
     pull::PullHeader,
 };
 
-use super::pull::{PullRequest, Wait};
+use super::pull;
 use crate::{
-    messages::{Origin, ask::Ask},
-    requests::{dispatch::From, prerequisite::Preparation},
+    messages::{PullRequest, ReplyTo, Wait as Keep},
+    requests::{
+        next::{Next, Peer, Wait},
+        prerequisite::Prerequisite,
+    },
     shard::Shard,
 };
 use ringmq_rules::{
@@ -23,16 +26,16 @@ use ringmq_rules::{
 /// Handles a pull from a connection of this shard; `Some`: something has to be created first.
 pub fn pull<R: Runtime>(
     shard: &Rc<Shard<R>>,
-    from: From,
-    origin: Origin,
+    peer: Peer,
+    reply_to: ReplyTo,
     frame: &Frame<'_>,
-) -> Result<Option<Preparation>, HeaderError> {
+) -> Result<Next, HeaderError> {
     let header = Header::decode(frame)?;
     Ok(match PullHeader::from_header(&header, frame.serialization) {
-        Ok(header) => check_and_pull(shard, from, origin, &header),
+        Ok(header) => check_and_pull(shard, peer, reply_to, &header),
         Err(error) => {
-            shard.refuse(&origin, &error.into());
-            None
+            shard.refuse(&reply_to, &error.into());
+            Next::Continue
         }
     })
 }
@@ -40,34 +43,34 @@ pub fn pull<R: Runtime>(
 /// Checks a pull and runs it, or answers why not.
 pub fn check_and_pull<R: Runtime>(
     shard: &Rc<Shard<R>>,
-    from: From,
-    origin: Origin,
+    peer: Peer,
+    reply_to: ReplyTo,
     header: &PullHeader<'_>,
-) -> Option<Preparation> {
-    match checked(shard, from, origin, header) {
+) -> Next {
+    match checked(shard, peer, reply_to, header) {
         Ok(Ok(request)) => {
-            let owner = shard.queue_owner(&request.topic.topic, request.queue_id);
+            let owner = shard.queues.owner(&request.topic, request.queue_id);
             if owner == shard.id {
-                shard.pull(request);
+                pull::run(shard, request);
             } else if let Err(overloaded) = shard.router.pull(owner, request) {
-                shard.refuse(&origin, &overloaded.into());
+                shard.refuse(&reply_to, &overloaded.into());
             }
-            None
+            Next::Continue
         }
-        Ok(Err(preparation)) => Some(preparation),
+        Ok(Err(needed)) => Next::Wait(reply_to, Wait::Prerequisite(needed)),
         Err(refusal) => {
-            shard.refuse(&origin, &refusal);
-            None
+            shard.refuse(&reply_to, &refusal);
+            Next::Continue
         }
     }
 }
 
 fn checked<R: Runtime>(
     shard: &Rc<Shard<R>>,
-    from: From,
-    origin: Origin,
+    peer: Peer,
+    reply_to: ReplyTo,
     header: &PullHeader<'_>,
-) -> Result<Result<PullRequest, Preparation>, Refusal> {
+) -> Result<Result<PullRequest, Prerequisite>, Refusal> {
     let view = shard.view.borrow();
     let config = &shard.facts.config;
     let facts = pull_check::PullFacts {
@@ -84,7 +87,7 @@ fn checked<R: Runtime>(
         subscription: header.subscription,
         expression_type: header.expression_type,
         sub_version: header.sub_version,
-        consumer: from.peer,
+        consumer: peer.address,
     };
     let group = view.groups.get(header.consumer_group);
     let topic = view.topics.get(header.topic);
@@ -98,8 +101,7 @@ fn checked<R: Runtime>(
     )? {
         PullDecision::Read(filter) => filter,
         PullDecision::CreateGroup => {
-            let ask = Ask::EnsureGroup(header.consumer_group.to_owned());
-            return Ok(Err(Preparation { origin, ask }));
+            return Ok(Err(Prerequisite::Group(header.consumer_group.to_owned())));
         }
     };
     let (Some(topic), Some(group)) = (topic, group) else {
@@ -109,11 +111,11 @@ fn checked<R: Runtime>(
     let suspend = pull_check::suspend_ms(header.sys_flag, header.suspend_timeout_millis, short);
     let wait = suspend
         .and_then(|ms| u64::try_from(ms).ok())
-        .map_or(Wait::No, |ms| Wait::For(Duration::from_millis(ms.min(SUSPEND_MS_MAX))));
+        .map_or(Keep::No, |ms| Keep::For(Duration::from_millis(ms.min(SUSPEND_MS_MAX))));
     let commit = pull_check::has_commit(header.sys_flag)
         .then(|| (Arc::clone(&group.name), header.commit_offset));
     Ok(Ok(PullRequest {
-        origin,
+        reply_to,
         topic: topic.clone(),
         queue_id: header.queue_id,
         offset: header.queue_offset,

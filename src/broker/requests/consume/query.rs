@@ -12,7 +12,6 @@ use ringmq_remoting::{
 use ringmq_store::{KeyMatch, KeyQuery};
 
 use crate::{
-    messages::ask::{Answer, Ask},
     requests::{Handled, Request, Response},
     shard::Shard,
 };
@@ -74,19 +73,20 @@ pub async fn by_key<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) -> 
     } else {
         usize::try_from(wanted.max_num).unwrap_or(0)
     };
+    let messages_max = messages_max.min(MESSAGES_MAX);
     let lookup = Lookup {
         topic: wanted.topic,
         key: wanted.key,
         begin_ms: wanted.begin_timestamp,
         end_ms: wanted.end_timestamp,
-        messages_max: messages_max.min(MESSAGES_MAX),
+        messages_max,
     };
     let mut all = LookedUp::default();
-    for other in shard.everybody() {
-        match shard.ask(other, Ask::Lookup(lookup.clone())).await {
-            Answer::LookedUp(found) => all.add(found?, lookup.messages_max),
-            other => unreachable!("messages were asked for, the answer is {other:?}"),
-        }
+    // One after the other, so that there are the answers of two shards at most in memory.
+    for owner in shard.all_shards() {
+        let lookup = lookup.clone();
+        let look_up = async move |shard: Rc<Shard<R>>| look_up(&shard, &lookup).await;
+        all.add(shard.call(owner, look_up).await?, messages_max);
     }
     answer(all)
 }
@@ -115,34 +115,32 @@ fn answer(found: LookedUp) -> Handled {
     Ok(response)
 }
 
-impl<R: Runtime> Shard<R> {
-    /// Looks in the logs of this shard.
-    pub async fn look_up(&self, lookup: &Lookup) -> Result<LookedUp, Refusal> {
-        let query = KeyQuery {
-            topic: &lookup.topic,
-            key: &lookup.key,
-            begin_ms: lookup.begin_ms,
-            end_ms: lookup.end_ms,
-            messages_max: lookup.messages_max,
-            bytes_max: BYTES_MAX,
+/// Looks in the logs of this shard.
+async fn look_up<R: Runtime>(shard: &Shard<R>, lookup: &Lookup) -> Result<LookedUp, Refusal> {
+    let query = KeyQuery {
+        topic: &lookup.topic,
+        key: &lookup.key,
+        begin_ms: lookup.begin_ms,
+        end_ms: lookup.end_ms,
+        messages_max: lookup.messages_max,
+        bytes_max: BYTES_MAX,
+    };
+    let mut all = LookedUp::default();
+    for log in shard.queues.own_logs() {
+        let found = log.query(&query).await;
+        let found = found.map_err(|error| Refusal::system_error(error.to_string()))?;
+        let doubt = match found.damage {
+            Some(damage) => Some(damage.to_string()),
+            None if found.cut => Some(
+                "the search was given up because it had read too much; narrow the time range"
+                    .to_owned(),
+            ),
+            None => None,
         };
-        let mut all = LookedUp::default();
-        for log in self.own_logs() {
-            let found = log.query(&query).await;
-            let found = found.map_err(|error| Refusal::system_error(error.to_string()))?;
-            let doubt = match found.damage {
-                Some(damage) => Some(damage.to_string()),
-                None if found.cut => Some(
-                    "the search was given up because it had read too much; narrow the time range"
-                        .to_owned(),
-                ),
-                None => None,
-            };
-            let found = LookedUp { matches: found.matches, newest: found.newest, doubt };
-            all.add(found, lookup.messages_max);
-        }
-        Ok(all)
+        let found = LookedUp { matches: found.matches, newest: found.newest, doubt };
+        all.add(found, lookup.messages_max);
     }
+    Ok(all)
 }
 
 #[cfg(test)]

@@ -4,7 +4,6 @@
 
 use std::rc::Rc;
 
-use ringmq_base::record::Record;
 use ringmq_io::Runtime;
 use ringmq_remoting::headers::consume::{
     GetEarliestMsgStoretimeRequestHeader, GetEarliestMsgStoretimeResponseHeader,
@@ -15,41 +14,22 @@ use ringmq_store::{Boundary, QueueHandle, ReadError};
 
 use crate::{
     requests::{Handled, Request, Response},
-    shard::{BrokerLog, Shard},
+    shard::{BrokerLog, Shard, lookups::store_timestamp},
 };
 use ringmq_rules::refusal::Refusal;
 
 /// Version from which clients know the boundary type (5.0.0 and later).
 const BOUNDARY_VERSION: i32 = 413;
 
-impl<R: Runtime> Shard<R> {
-    /// A queue of this shard that its topic has, or had before it was given fewer.
-    pub fn existing_queue(
-        &self,
-        topic: &str,
-        queue_id: i32,
-    ) -> Option<(&BrokerLog<R>, QueueHandle)> {
-        let topic = self.topic(topic)?;
-        if queue_id < 0 || self.queue_owner(&topic.topic, queue_id) != self.id {
-            return None;
-        }
-        if queue_id < topic.topic.queues() {
-            return Some(self.queue(&topic, queue_id));
-        }
-        let log = self.log(topic.log(queue_id, self.log_count()))?;
-        Some((log, log.find_queue(&topic.topic.name, queue_id)?))
-    }
-
-    /// Whether the first message of a queue is recent: new groups then start at the beginning.
-    /// Source: Java's `checkInDiskByConsumeOffset`, with 40 % of the memory as the measure.
-    pub fn is_young(&self, log: &BrokerLog<R>, queue: QueueHandle) -> bool {
-        let Some(first) = log.first_position(queue) else {
-            return true;
-        };
-        let (_, end) = log.position_range();
-        let behind = end.position().0.saturating_sub(first.0);
-        behind < self.facts.young_bytes
-    }
+/// Whether the first message of a queue is recent: new groups then start at the beginning.
+/// Source: Java's `checkInDiskByConsumeOffset`, with 40 % of the memory as the measure.
+pub fn is_young<R: Runtime>(shard: &Shard<R>, log: &BrokerLog<R>, queue: QueueHandle) -> bool {
+    let Some(first) = log.first_position(queue) else {
+        return true;
+    };
+    let (_, end) = log.position_range();
+    let behind = end.position().0.saturating_sub(first.0);
+    behind < shard.facts.young_bytes
 }
 
 fn offset(offset: i64) -> Handled {
@@ -100,22 +80,4 @@ pub async fn earliest_store_time<R: Runtime>(
         }
     }
     Ok(Response::with_fields(&GetEarliestMsgStoretimeResponseHeader { timestamp }.encode()))
-}
-
-/// When the message at a queue offset was stored; `None` if there is none.
-pub async fn store_timestamp<R: Runtime>(
-    log: &BrokerLog<R>,
-    queue: QueueHandle,
-    offset: i64,
-) -> Result<Option<i64>, Refusal> {
-    let entry = log.entry(queue, offset).await;
-    let entry = entry.map_err(|error| Refusal::system_error(error.to_string()))?;
-    let Some(entry) = entry else {
-        return Ok(None);
-    };
-    let bytes = log.read_record(entry.physical).await;
-    let bytes = bytes.map_err(|error| Refusal::system_error(error.to_string()))?;
-    let record = bytes.as_deref().map(Record::decode).transpose();
-    let record = record.map_err(|error| Refusal::system_error(error.to_string()))?;
-    Ok(record.map(|record| record.store_timestamp))
 }

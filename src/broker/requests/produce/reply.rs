@@ -15,9 +15,10 @@ use ringmq_remoting::{
 };
 
 use crate::{
-    messages::ask::{AutoCreate, StoredMessage},
+    control::Control,
+    messages::{AutoCreate, NewMessage, TopicView},
     requests::{Field, Handled, Request, Response},
-    shard::{Shard, client_calls::ClientCall, view::TopicView},
+    shard::{Shard, client_calls::ClientCall},
 };
 use ringmq_base::limits::PROPERTIES_BYTES_MAX;
 use ringmq_rules::{
@@ -30,11 +31,12 @@ use ringmq_rules::{
 #[cfg(test)]
 mod tests;
 
-pub async fn send_reply<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) -> Handled {
+pub async fn send_reply<R: Runtime>(control: &Rc<Control<R>>, request: &Request<'_>) -> Handled {
+    let shard = &control.shard;
     let header = SendHeader::from_header(&request.header, Serialization::Json)?;
     check_reflected(&header)?;
     let (topic, message) = checked(shard, request, &header).await?;
-    let pushed = push(shard, request, &header).await;
+    let pushed = push(control, request, &header).await;
     if let Err(refusal) = &pushed {
         tracing::warn!(error = %refusal.remark, topic = header.topic, "reply not delivered");
     }
@@ -86,7 +88,7 @@ async fn checked<R: Runtime>(
     shard: &Rc<Shard<R>>,
     request: &Request<'_>,
     header: &SendHeader<'_>,
-) -> Result<(Arc<TopicView>, StoredMessage), Refusal> {
+) -> Result<(Arc<TopicView>, NewMessage), Refusal> {
     let topic = match shard.topic(header.topic) {
         Some(topic) => topic,
         None => {
@@ -96,7 +98,7 @@ async fn checked<R: Runtime>(
                 queues: header.default_topic_queues,
                 unit_mode: header.unit_mode,
             };
-            shard.control().ensure_topic(&wanted).await?
+            shard.ensure_topic(wanted).await?
         }
     };
     shard.turn_ms.set(shard.runtime.now_ms());
@@ -123,7 +125,7 @@ async fn checked<R: Runtime>(
     };
     let mut properties = Vec::with_capacity(plan.properties_bytes);
     plan.write_properties(header.properties, facts.cluster_property, &mut properties)?;
-    let message = StoredMessage {
+    let message = NewMessage {
         topic: topic.clone(),
         queue_id: plan.queue_id,
         flag: header.flag,
@@ -141,7 +143,7 @@ async fn checked<R: Runtime>(
 
 /// Brings the reply to the client that its properties name.
 async fn push<R: Runtime>(
-    shard: &Rc<Shard<R>>,
+    control: &Rc<Control<R>>,
     request: &Request<'_>,
     header: &SendHeader<'_>,
 ) -> Result<(), Refusal> {
@@ -149,7 +151,8 @@ async fn push<R: Runtime>(
         let remark = format!("reply message properties[{MESSAGE_REPLY_TO_CLIENT}] is null");
         return Err(Refusal::system_error(remark));
     };
-    let found = shard.control().tables.borrow().clients.find_producer(client);
+    let shard = &control.shard;
+    let found = control.tables.borrow().clients.find_producer(client);
     let connection = found.ok_or_else(|| {
         let remark = format!("push reply message fail, channel of <{client}> not found.");
         Refusal::system_error(remark)

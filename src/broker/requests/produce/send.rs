@@ -2,62 +2,49 @@
 //! shard, appended on the shard that owns the queue, acknowledged when durable. No task, no
 //! lock and, for an ordinary message to a queue of this shard, no allocation on the way.
 
-mod batch;
-
 use std::{rc::Rc, sync::Arc};
 
 use ringmq_base::{LogId, PhysicalOffset, record::NewRecord};
 use ringmq_io::Runtime;
 use ringmq_remoting::{
-    codes::response,
     command::{Header, HeaderError},
     frame::Frame,
     send::SendHeader,
 };
 use ringmq_store::{AppendError, Appended};
 
+use super::batch;
 use crate::{
-    messages::{
-        Origin, Part, SendItem,
-        ask::{Ask, AutoCreate},
-        parcel::Parcel,
+    messages::{AutoCreate, ReplyTo, SendItem, TopicView},
+    requests::{
+        next::{Next, Peer, Wait},
+        prerequisite::Prerequisite,
     },
-    requests::{dispatch::From, prerequisite::Preparation},
     shard::{
         Shard,
         acks::{ClientTicket, Ticket},
-        view::{TopicView, View},
+        view::View,
     },
 };
 use ringmq_rules::{
     refusal::Refusal,
-    send_check::{self, SendDecision, SendPlan, SendRequest, Target},
+    send_check::{self, SendDecision, SendPlan, SendRequest, Target, unknown_topic},
     topic::{dlq_topic, retry_group},
 };
-
-/// What became of a send.
-pub enum Sent {
-    /// It is on its way, or refused and answered.
-    Done,
-    /// The log of this shard that it is for has too much in memory.
-    Full(LogId, Origin),
-    /// Something has to be created first.
-    NotYet(Preparation),
-}
 
 /// Handles a send from a connection of this shard, however its header is written.
 pub fn send<R: Runtime>(
     shard: &Rc<Shard<R>>,
-    from: From,
-    origin: Origin,
+    peer: Peer,
+    reply_to: ReplyTo,
     frame: &Frame<'_>,
-) -> Result<Sent, HeaderError> {
+) -> Result<Next, HeaderError> {
     let header = Header::decode(frame)?;
     Ok(match SendHeader::from_header(&header, frame.serialization) {
-        Ok(header) => check_and_store(shard, from, origin, &header, frame.body),
+        Ok(header) => check_and_store(shard, peer, reply_to, &header, frame.body),
         Err(error) => {
-            shard.refuse(&origin, &error.into());
-            Sent::Done
+            shard.refuse(&reply_to, &error.into());
+            Next::Continue
         }
     })
 }
@@ -65,32 +52,32 @@ pub fn send<R: Runtime>(
 /// Checks a send and appends it, or answers why not.
 pub fn check_and_store<R: Runtime>(
     shard: &Rc<Shard<R>>,
-    from: From,
-    origin: Origin,
+    peer: Peer,
+    reply_to: ReplyTo,
     header: &SendHeader<'_>,
     body: &[u8],
-) -> Sent {
-    match try_store(shard, from, origin, header, body) {
-        Ok(sent) => sent,
+) -> Next {
+    match try_store(shard, peer, reply_to, header, body) {
+        Ok(next) => next,
         Err(refusal) => {
-            shard.refuse(&origin, &refusal);
-            Sent::Done
+            shard.refuse(&reply_to, &refusal);
+            Next::Continue
         }
     }
 }
 
 fn try_store<R: Runtime>(
     shard: &Rc<Shard<R>>,
-    from: From,
-    origin: Origin,
+    peer: Peer,
+    reply_to: ReplyTo,
     header: &SendHeader<'_>,
     body: &[u8],
-) -> Result<Sent, Refusal> {
+) -> Result<Next, Refusal> {
     let view = shard.view.borrow();
-    let request = request_of(header, from, body);
+    let request = request_of(header, peer, body);
     let topic = view.topics.get(header.topic);
     if let Some(topic) = topic {
-        shard.prefetch_queue(topic, header.queue_id);
+        shard.queues.prefetch(topic, header.queue_id);
     }
     let group = retry_group(header.topic).and_then(|group| view.groups.get(group));
     let facts = shard.send_facts(&view);
@@ -99,17 +86,17 @@ fn try_store<R: Runtime>(
     let plan = match decision {
         SendDecision::Store(plan) => plan,
         SendDecision::CreateTopic => {
-            let ask = Ask::EnsureTopic(AutoCreate {
+            let needed = Prerequisite::Topic(AutoCreate {
                 topic: header.topic.to_owned(),
                 default_topic: header.default_topic.to_owned(),
                 queues: header.default_topic_queues,
                 unit_mode: header.unit_mode,
             });
-            return Ok(Sent::NotYet(Preparation { origin, ask }));
+            return Ok(Next::Wait(reply_to, Wait::Prerequisite(needed)));
         }
         SendDecision::CreateGroup(group) => {
-            let ask = Ask::EnsureGroup(group.to_owned());
-            return Ok(Sent::NotYet(Preparation { origin, ask }));
+            let needed = Prerequisite::Group(group.to_owned());
+            return Ok(Next::Wait(reply_to, Wait::Prerequisite(needed)));
         }
     };
     if let Some(refusal) = &view.disk_full {
@@ -117,36 +104,32 @@ fn try_store<R: Runtime>(
     }
     let topic = match target(&view, topic, &plan)? {
         Ok(topic) => topic,
-        Err(ask) => return Ok(Sent::NotYet(Preparation { origin, ask })),
+        Err(needed) => return Ok(Next::Wait(reply_to, Wait::Prerequisite(needed))),
     };
-    let item = SendItem {
-        origin,
+    let mut item = SendItem {
+        reply_to,
         topic: 0,
         queue_id: plan.queue_id,
         reply_queue_id: plan.reply_queue_id,
         flag: header.flag,
         sys_flag: plan.sys_flag,
         born_timestamp: header.born_timestamp,
-        born_host: from.peer,
+        born_host: peer.address,
         reconsume_times: header.reconsume_times,
         tags_code: plan.tags_code,
         properties_bytes: 0,
         body_bytes: 0,
-        part: Part::Whole,
+        is_batch: header.batch,
     };
     let mut properties = shard.properties.take();
     properties.clear();
     plan.write_properties(header.properties, facts.cluster_property, &mut properties)?;
-    let sent = if header.batch {
-        batch::store(shard, topic, &item, &properties, body)
-    } else {
-        store(shard, topic, item, [&properties, b"", b""], body)
-    };
+    let sent = store(shard, topic, &mut item, &properties, body);
     shard.properties.replace(properties);
     sent
 }
 
-fn request_of<'a>(header: &SendHeader<'a>, from: From, body: &[u8]) -> SendRequest<'a> {
+fn request_of<'a>(header: &SendHeader<'a>, peer: Peer, body: &[u8]) -> SendRequest<'a> {
     SendRequest {
         topic: header.topic,
         queue_id: header.queue_id,
@@ -157,7 +140,7 @@ fn request_of<'a>(header: &SendHeader<'a>, from: From, body: &[u8]) -> SendReque
         max_reconsume_times: header.max_reconsume_times,
         batch: header.batch,
         version: header.version,
-        producer: from.peer,
+        producer: peer.address,
     }
 }
 
@@ -166,11 +149,11 @@ fn target<'v>(
     view: &'v View,
     requested: Option<&'v Arc<TopicView>>,
     plan: &SendPlan<'_>,
-) -> Result<Result<&'v Arc<TopicView>, Ask>, Refusal> {
+) -> Result<Result<&'v Arc<TopicView>, Prerequisite>, Refusal> {
     if let Some(group) = plan.dead_letter {
         let name = dlq_topic(group);
         if !view.topics.contains_key(&*name) {
-            return Ok(Err(Ask::EnsureInternalTopic { topic: name, queues: 1, sys_flag: 0 }));
+            return Ok(Err(Prerequisite::InternalTopic { topic: name, queues: 1, sys_flag: 0 }));
         }
     }
     let found = match plan.target {
@@ -183,37 +166,69 @@ fn target<'v>(
     found.map(Ok).ok_or_else(|| Refusal::system_error("a topic of the system is missing"))
 }
 
-/// Appends a message here, or sends it on its way to the owner of its queue.
+/// Appends a message or a batch here, or sends it on its way to the owner of its queue.
 fn store<R: Runtime>(
     shard: &Rc<Shard<R>>,
     topic: &Arc<TopicView>,
-    mut item: SendItem,
-    properties: [&[u8]; 3],
+    item: &mut SendItem,
+    properties: &[u8],
     body: &[u8],
-) -> Result<Sent, Refusal> {
-    let owner = shard.queue_owner(&topic.topic, item.queue_id);
+) -> Result<Next, Refusal> {
+    if item.is_batch {
+        batch::check(body)?;
+    }
+    let owner = shard.queues.owner(topic, item.queue_id);
     if owner == shard.id {
-        let (log, queue) = shard.queue(topic, item.queue_id);
-        let record = record_of(shard, topic, &item, properties, body);
-        let appended =
-            log.append(queue, &record, item.tags_code, |appended| ticket(&item, appended, None));
-        return match appended {
-            Ok(_) => Ok(Sent::Done),
-            Err(AppendError::Busy { .. }) => Ok(Sent::Full(log.sink().log, item.origin)),
-            Err(error) => Err(shard.refusal_of(&error)),
+        return match append(shard, topic, item, properties, body) {
+            Ok(()) => Ok(Next::Continue),
+            Err(NotStored::Busy(log)) => Ok(Next::Wait(item.reply_to, Wait::Room(log))),
+            Err(NotStored::Refused(refusal)) => Err(refusal),
         };
     }
-    item.properties_bytes = bytes_of(properties.iter().map(|part| part.len()).sum())?;
+    item.properties_bytes = bytes_of(properties.len())?;
     item.body_bytes = bytes_of(body.len())?;
-    shard.router.send(owner, topic, item, properties, body)?;
-    Ok(Sent::Done)
+    shard.router.send(owner, topic, item.clone(), properties, body)?;
+    Ok(Next::Continue)
 }
 
 fn bytes_of(length: usize) -> Result<u32, Refusal> {
     u32::try_from(length).map_err(|_| Refusal::system_error("message larger than a frame"))
 }
 
-fn record_of<'a, R: Runtime>(
+/// Why a send was not appended; nothing of it is in the log.
+pub enum NotStored {
+    /// The log has too much in memory: to be tried again when it has room.
+    Busy(LogId),
+    Refused(Refusal),
+}
+
+/// Appends a checked message or batch to its queue, which is one of this shard.
+pub fn append<R: Runtime>(
+    shard: &Shard<R>,
+    topic: &TopicView,
+    item: &SendItem,
+    properties: &[u8],
+    body: &[u8],
+) -> Result<(), NotStored> {
+    if shard.queues.is_sealed(topic) {
+        return Err(NotStored::Refused(unknown_topic(&topic.topic.name)));
+    }
+    let (log, queue) = shard.queues.get(topic, item.queue_id);
+    let appended = shard.append(|| {
+        if item.is_batch {
+            return batch::append(shard, topic, item, (log, queue), properties, body);
+        }
+        let record = record_of(shard, topic, item, [properties, b"", b""], body);
+        let ticket = |appended: &Appended| ticket(item, appended, None);
+        log.append(queue, &record, item.tags_code, ticket).map(drop)
+    });
+    appended.map_err(|error| match error {
+        AppendError::Busy { .. } => NotStored::Busy(log.sink().log),
+        error => NotStored::Refused(shard.refusal_of(&error)),
+    })
+}
+
+pub fn record_of<'a, R: Runtime>(
     shard: &Shard<R>,
     topic: &'a TopicView,
     item: &SendItem,
@@ -235,13 +250,13 @@ fn record_of<'a, R: Runtime>(
     }
 }
 
-/// `batch`: queue offset of the first, and places of all but the last message of a batch.
-fn ticket(
+/// `batch`: queue offset of the first, and positions of all but the last message of a batch.
+pub fn ticket(
     item: &SendItem,
     appended: &Appended,
     batch: Option<(i64, Box<[PhysicalOffset]>)>,
 ) -> Option<Ticket> {
-    if item.origin.oneway {
+    if item.reply_to.oneway {
         return None;
     }
     let (queue_offset, batch) = match batch {
@@ -249,73 +264,10 @@ fn ticket(
         None => (appended.queue_offset, None),
     };
     Some(Ticket::Client(ClientTicket {
-        origin: item.origin,
+        reply_to: item.reply_to,
         queue_id: item.reply_queue_id,
         queue_offset,
         physical: appended.physical,
         batch,
     }))
-}
-
-/// Appends messages that another shard has checked, waiting for the log where it has too much in
-/// memory: the lane fills up meanwhile, and the senders hear of it.
-pub async fn store_forwarded<R: Runtime>(shard: &Rc<Shard<R>>, parcel: &Parcel) {
-    let came_at = shard.runtime.monotonic();
-    let mut rest = parcel.bytes.as_slice();
-    let mut open = batch::Open::default();
-    for item in &parcel.sends {
-        let (properties, behind) = rest.split_at(item.properties_bytes as usize);
-        let (body, behind) = behind.split_at(item.body_bytes as usize);
-        rest = behind;
-        let topic = &parcel.topics[usize::from(item.topic)];
-        let parts = [properties, b"", b""];
-        let outcome = loop {
-            match open.append(shard, topic, item, parts, body) {
-                Err(AppendError::Busy { .. }) => {
-                    shard.flush();
-                    let (log, _) = shard.queue(topic, item.queue_id);
-                    if item.part != Part::Whole {
-                        // A batch is stored as one: its other messages may be there already.
-                        log.room().await;
-                    } else if let Err(refusal) = shard.log_room(log.sink().log, came_at).await {
-                        break Err(refusal);
-                    }
-                }
-                outcome => break outcome.map_err(|error| shard.refusal_of(&error)),
-            }
-        };
-        if let Err(refusal) = outcome {
-            shard.refuse(&item.origin, &refusal);
-        }
-    }
-}
-
-impl<R: Runtime> Shard<R> {
-    /// The answer to a send that the store does not take.
-    #[cold]
-    pub fn refusal_of(&self, error: &AppendError) -> Refusal {
-        if matches!(error, AppendError::Full { .. }) {
-            self.note_full();
-        }
-        refusal_of(error)
-    }
-}
-
-fn refusal_of(error: &AppendError) -> Refusal {
-    match error {
-        AppendError::Busy { .. } => Refusal::new(
-            response::SYSTEM_BUSY,
-            format!("[PC_SYNCHRONIZED]broker busy, start flow control for a while: {error}"),
-        ),
-        AppendError::TooLarge { .. } => {
-            Refusal::new(response::MESSAGE_ILLEGAL, format!("the message is illegal: {error}"))
-        }
-        AppendError::Full { .. }
-        | AppendError::NoRoom { .. }
-        | AppendError::Fenced { .. }
-        | AppendError::ShuttingDown => Refusal::new(
-            response::SERVICE_NOT_AVAILABLE,
-            format!("service not available now. {error}"),
-        ),
-    }
 }

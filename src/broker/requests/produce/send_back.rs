@@ -7,9 +7,9 @@ use ringmq_io::Runtime;
 use ringmq_remoting::{headers::consume::ConsumerSendMsgBackRequestHeader, message_id::message_id};
 
 use crate::{
-    messages::ask::{Answer, Ask, StoredMessage},
+    messages::NewMessage,
     requests::{Handled, Request, Response},
-    shard::{CONTROL, Shard, view::TopicView},
+    shard::Shard,
 };
 use ringmq_rules::{
     group::Group,
@@ -28,7 +28,7 @@ pub async fn send_back<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) 
         version: request.header.version,
     };
     let permission = shard.view.borrow().permission;
-    let group = shard.ensured_group(&header.group).await?;
+    let group = ensured_group(shard, &header.group).await?;
     let ip = &shard.facts.config.broker_ip1;
     let retry_queues = match send_back::check(&asked, group.as_deref(), permission, ip)? {
         SendBackStep::Drop => return Ok(Response::ok()),
@@ -38,7 +38,8 @@ pub async fn send_back<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) 
         return Err(Refusal::system_error("the group is gone"));
     };
     let sys_flag = if header.unit_mode { SYS_FLAG_UNIT_SUB } else { 0 };
-    let retry = shard.internal_topic(&retry_topic(&header.group), retry_queues, sys_flag).await?;
+    let retry =
+        shard.ensure_internal_topic(&retry_topic(&header.group), retry_queues, sys_flag).await?;
     send_back::check_retry_topic(&retry.topic)?;
     let bytes = shard.record_at(header.offset).await?;
     let bytes = bytes.ok_or_else(|| send_back::message_not_found(header.offset))?;
@@ -49,7 +50,7 @@ pub async fn send_back<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) 
     let decision = send_back::decide(&asked, &group, &record, levels, now, random)?;
     let mut target = retry;
     if decision.dead_letter {
-        target = shard.internal_topic(&decision.real_topic(), 1, 0).await?;
+        target = shard.ensure_internal_topic(&decision.real_topic(), 1, 0).await?;
     }
     if decision.level.is_some() {
         let schedule = shard.topic(SCHEDULE_TOPIC);
@@ -58,7 +59,7 @@ pub async fn send_back<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) 
     let mut properties = Vec::with_capacity(record.properties.len() + 256);
     let id = || message_id(record.store_host, record.physical_offset).to_string();
     decision.write_properties(&record, id, &mut properties)?;
-    let message = StoredMessage {
+    let message = NewMessage {
         topic: target,
         queue_id: decision.queue_id(),
         flag: record.flag,
@@ -78,33 +79,14 @@ pub async fn send_back<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) 
 #[cfg(test)]
 mod tests;
 
-impl<R: Runtime> Shard<R> {
-    /// A consumer group, made if the rules allow it; `None` if they do not.
-    async fn ensured_group(self: &Rc<Self>, name: &str) -> Result<Option<Arc<Group>>, Refusal> {
-        let find = || self.view.borrow().groups.get(name).cloned();
-        if let Some(group) = find() {
-            return Ok(Some(group));
-        }
-        match self.ask(CONTROL, Ask::EnsureGroup(name.to_owned())).await {
-            Answer::Group(made) => Ok(if made? { find() } else { None }),
-            other => unreachable!("a group was asked for, the answer is {other:?}"),
-        }
+/// A consumer group, made if the rules allow it; `None` if they do not.
+async fn ensured_group<R: Runtime>(
+    shard: &Rc<Shard<R>>,
+    name: &str,
+) -> Result<Option<Arc<Group>>, Refusal> {
+    let find = || shard.view.borrow().groups.get(name).cloned();
+    if let Some(group) = find() {
+        return Ok(Some(group));
     }
-
-    /// A topic of the broker's own, made if it is not there.
-    pub async fn internal_topic(
-        self: &Rc<Self>,
-        name: &str,
-        queues: i32,
-        sys_flag: i32,
-    ) -> Result<std::sync::Arc<TopicView>, Refusal> {
-        if let Some(topic) = self.topic(name) {
-            return Ok(topic);
-        }
-        let ask = Ask::EnsureInternalTopic { topic: name.to_owned(), queues, sys_flag };
-        match self.ask(CONTROL, ask).await {
-            Answer::Topic(topic) => topic,
-            other => unreachable!("a topic was asked for, the answer is {other:?}"),
-        }
-    }
+    Ok(if shard.ensure_group(name.to_owned()).await? { find() } else { None })
 }

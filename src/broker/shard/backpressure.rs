@@ -7,14 +7,14 @@ use ringmq_base::LogId;
 use ringmq_io::Runtime;
 use ringmq_remoting::codes::response;
 
-use crate::shard::Shard;
+use super::Shard;
 use ringmq_rules::Refusal;
 
 impl<R: Runtime> Shard<R> {
     /// Resolves when a log of this shard has room for a send that has waited `since` a time of the
     /// monotonic clock, or with the answer to it when that is `waitTimeMillsInSendQueue` ago.
     pub async fn log_room(&self, log: LogId, since: Duration) -> Result<(), Refusal> {
-        let Some(log) = self.log(log) else {
+        let Some(log) = self.queues.log(log) else {
             return Ok(());
         };
         let Some(limit) = self.facts.send_wait_max else {

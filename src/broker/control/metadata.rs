@@ -1,0 +1,331 @@
+//! Changes of topics, groups and consumer offsets: each is in the tables and told to the other
+//! shards only when the metadata log has it on stable storage; what cannot be written is taken
+//! back.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeMap,
+    rc::Rc,
+    sync::Arc,
+};
+
+use ahash::{AHashMap, AHashSet};
+use ringmq_io::{Runtime, signal::Notify};
+use ringmq_rules::{
+    meta::MetaChange,
+    refusal::{Refusal, code},
+};
+use ringmq_store::MetaLog;
+
+use super::{Control, Tables};
+use crate::messages::{Change, Message, TopicView};
+
+/// The metadata log is rewritten when it is this many times larger than what it says.
+const REWRITE_FACTOR: u64 = 8;
+/// Size below which rewriting is not worth it.
+const REWRITE_BYTES_MIN: u64 = 8 * 1024 * 1024;
+/// Bytes of records that are written together.
+const WRITE_BYTES_MAX: usize = 1024 * 1024;
+
+/// What a change is about. Changes of one thing are made one after the other.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Subject {
+    Topic(Arc<str>),
+    Group(Arc<str>),
+}
+
+/// Consumer offsets as last persisted, by (topic, group) and queue.
+type Offsets = BTreeMap<(Arc<str>, Arc<str>), BTreeMap<i32, i64>>;
+
+pub struct Metadata<R: Runtime> {
+    log: MetaLog<R>,
+    topic_ids: RefCell<AHashMap<Arc<str>, u32>>,
+    next_topic_id: Cell<u32>,
+    offsets: RefCell<Offsets>,
+    delay_offsets: RefCell<BTreeMap<i32, i64>>,
+    /// Changes that are in the tables and not yet durable.
+    pending: RefCell<AHashSet<Subject>>,
+    /// A pending change is durable and told to all, or was taken back.
+    settled: Notify,
+    /// New changes wait until the log is rewritten.
+    rewriting: Cell<bool>,
+    snapshot_bytes: Cell<u64>,
+}
+
+impl<R: Runtime> Metadata<R> {
+    pub fn new(log: MetaLog<R>) -> Metadata<R> {
+        Metadata {
+            log,
+            topic_ids: RefCell::default(),
+            next_topic_id: Cell::new(0),
+            offsets: RefCell::default(),
+            delay_offsets: RefCell::default(),
+            pending: RefCell::default(),
+            settled: Notify::default(),
+            rewriting: Cell::new(false),
+            snapshot_bytes: Cell::new(0),
+        }
+    }
+
+    /// The number of a topic in the tables of the shards.
+    pub fn topic_id(&self, name: &Arc<str>) -> u32 {
+        let mut ids = self.topic_ids.borrow_mut();
+        *ids.entry(name.clone()).or_insert_with(|| {
+            let id = self.next_topic_id.get();
+            self.next_topic_id.set(id + 1);
+            id
+        })
+    }
+
+    /// Persisted consumer offsets of the queues that `wanted` names, and all delay cursors.
+    pub fn offsets_of(&self, wanted: impl Fn(&str, i32) -> bool) -> Vec<MetaChange> {
+        let mut changes = Vec::new();
+        for ((topic, group), queues) in &*self.offsets.borrow() {
+            let queues = queues.iter().filter(|(queue, _)| wanted(topic, **queue));
+            let offsets: Vec<_> = queues.map(|(queue, offset)| (*queue, *offset)).collect();
+            if !offsets.is_empty() {
+                let (topic, group) = (topic.clone(), group.clone());
+                changes.push(MetaChange::Offsets { topic, group, offsets });
+            }
+        }
+        let delays = self.delay_offsets.borrow();
+        let cursor = |(level, offset): (&i32, &i64)| MetaChange::DelayOffset {
+            level: *level,
+            offset: *offset,
+        };
+        changes.extend(delays.iter().map(cursor));
+        changes
+    }
+
+    /// By delay level: the next message to deliver, as last persisted.
+    pub fn delay_offsets(&self) -> BTreeMap<i32, i64> {
+        self.delay_offsets.borrow().clone()
+    }
+
+    /// Appends changes to the log, in pieces that share no failure. Durable when resolved.
+    ///
+    /// # Errors
+    /// The first one; the pieces before it are durable, those behind it are written all the same.
+    pub async fn write(&self, changes: &[MetaChange]) -> Result<(), Refusal> {
+        let encoded: Vec<Vec<u8>> = changes.iter().map(encode).collect();
+        let mut outcome = Ok(());
+        let mut rest = encoded.as_slice();
+        while !rest.is_empty() {
+            let mut bytes = 0;
+            let fits = |record: &&Vec<u8>| {
+                bytes += record.len();
+                bytes <= WRITE_BYTES_MAX
+            };
+            let count = rest.iter().take_while(fits).count().max(1);
+            let (piece, behind) = rest.split_at(count);
+            rest = behind;
+            let records: Vec<&[u8]> = piece.iter().map(Vec::as_slice).collect();
+            if let Err(error) = self.log.append(&records).await {
+                let remark = format!(
+                    "service not available now. the metadata log cannot be written: {error}"
+                );
+                let refusal = Refusal::new(code::SERVICE_NOT_AVAILABLE, remark);
+                outcome = outcome.and(Err(refusal));
+            }
+        }
+        outcome
+    }
+
+    /// Notes what an offset change says, which is durable.
+    fn note_offsets(&self, change: &MetaChange) {
+        let mut all = self.offsets.borrow_mut();
+        match change {
+            MetaChange::Offsets { topic, group, offsets } => {
+                let queues = all.entry((topic.clone(), group.clone())).or_default();
+                queues.extend(offsets.iter().copied());
+            }
+            MetaChange::OffsetsDelete { topic, group } => all.retain(|(in_topic, in_group), _| {
+                let other = |wanted: &Option<String>, is: &str| {
+                    wanted.as_deref().is_some_and(|wanted| wanted != is)
+                };
+                other(topic, in_topic) || other(group, in_group)
+            }),
+            MetaChange::DelayOffset { level, offset } => {
+                self.delay_offsets.borrow_mut().insert(*level, *offset);
+            }
+            _ => {}
+        }
+    }
+
+    /// The last step of the control shard.
+    pub async fn close(&self) {
+        if let Err(error) = self.log.clone().close().await {
+            tracing::error!(%error, "metadata log not closed cleanly");
+        }
+    }
+}
+
+/// The right to change a subject.
+pub struct Turn<'a, R: Runtime> {
+    metadata: &'a Metadata<R>,
+    subject: Subject,
+}
+
+impl<R: Runtime> Drop for Turn<'_, R> {
+    fn drop(&mut self) {
+        self.metadata.pending.borrow_mut().remove(&self.subject);
+        self.metadata.settled.notify();
+    }
+}
+
+impl<R: Runtime> Control<R> {
+    /// Carries a durable change out in the tables, without telling anybody.
+    pub fn apply(&self, change: &MetaChange) {
+        let mut tables = self.tables.borrow_mut();
+        tables.topics.apply(change);
+        tables.groups.apply(change);
+        self.metadata.note_offsets(change);
+    }
+
+    /// Whether a topic of the table is there after a crash, in this version or the one before.
+    pub fn is_durable(&self, topic: &Arc<str>) -> bool {
+        let pending = self.metadata.pending.borrow();
+        !pending.contains(&Subject::Topic(topic.clone()))
+            || self.shard.view.borrow().topics.contains_key(topic)
+    }
+
+    /// Makes the change that `plan` decides on, if it decides on one: durable and told to all
+    /// shards when resolved. Changes of one subject are planned one after the other. True if there
+    /// was one.
+    ///
+    /// # Errors Those of `plan`, or why the change cannot be written; it is taken back then.
+    pub async fn change(
+        &self,
+        subject: Subject,
+        plan: impl FnOnce(&Tables) -> Result<Option<MetaChange>, Refusal>,
+    ) -> Result<bool, Refusal> {
+        let turn = self.begin(subject).await;
+        let planned = plan(&self.tables.borrow())?;
+        match planned {
+            Some(change) => self.carry_out(&turn, &change).await.map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    /// Waits until no other change of a subject is under way. Its changes wait for this one until
+    /// the turn is dropped.
+    pub async fn begin(&self, subject: Subject) -> Turn<'_, R> {
+        let metadata = &self.metadata;
+        while metadata.rewriting.get() || metadata.pending.borrow().contains(&subject) {
+            metadata.settled.wait().await;
+        }
+        metadata.pending.borrow_mut().insert(subject.clone());
+        Turn { metadata, subject }
+    }
+
+    /// Makes a change durable and tells all shards. Whoever plans next has to see it, so it is in
+    /// the tables while it is written.
+    ///
+    /// # Errors
+    /// Why it cannot be written; it is taken back then.
+    pub async fn carry_out(&self, turn: &Turn<'_, R>, change: &MetaChange) -> Result<(), Refusal> {
+        let undo = self.entry(&turn.subject);
+        self.apply(change);
+        let written = self.metadata.write(std::slice::from_ref(change)).await;
+        match &written {
+            Ok(()) => {
+                if let Some(shared) = self.shared(change) {
+                    self.publish(shared);
+                }
+                self.registrar.changed(change);
+            }
+            Err(_) => undo(&mut self.tables.borrow_mut()),
+        }
+        written
+    }
+
+    /// What puts a subject back to what it is now.
+    fn entry(&self, subject: &Subject) -> Box<dyn FnOnce(&mut Tables)> {
+        let tables = self.tables.borrow();
+        match subject {
+            Subject::Topic(name) => {
+                let entry = tables.topics.entry(name);
+                Box::new(|tables| tables.topics.restore(entry))
+            }
+            Subject::Group(name) => {
+                let (name, before) = (name.clone(), tables.groups.get(name).cloned());
+                Box::new(move |tables| tables.groups.restore(&name, before))
+            }
+        }
+    }
+
+    fn shared(&self, change: &MetaChange) -> Option<Change> {
+        Some(match change {
+            MetaChange::TopicPut { topic, .. } => {
+                let id = self.metadata.topic_id(&topic.name);
+                Change::Topic(Arc::new(TopicView { id, topic: topic.clone() }))
+            }
+            MetaChange::TopicDelete { topic, ends, .. } => {
+                // A topic of the same name is another one: it gets another id.
+                self.metadata.topic_ids.borrow_mut().remove(topic);
+                Change::TopicRemoved(topic.clone(), ends.as_slice().into())
+            }
+            MetaChange::GroupPut { group, .. } => Change::Group(Arc::new(group.clone())),
+            MetaChange::GroupDelete { group, .. } => Change::GroupRemoved(group.clone()),
+            _ => return None,
+        })
+    }
+
+    /// Tells all shards, this one at once, the others before anything that is sent to them, or
+    /// received from somebody who heard an answer, after it.
+    pub fn publish(&self, change: Change) {
+        let shard = &self.shard;
+        shard.view_version.publish();
+        for peer in shard.router.peers() {
+            shard.router.answer(peer, Message::Change(change.clone()));
+        }
+        shard.apply(change);
+        shard.view_version.applied();
+    }
+
+    /// Writes changes that are in no table that others read, such as consumer offsets. Durable when
+    /// resolved.
+    pub async fn persist(self: &Rc<Self>, changes: Vec<MetaChange>) -> Result<(), Refusal> {
+        self.metadata.write(&changes).await?;
+        for change in &changes {
+            self.metadata.note_offsets(change);
+        }
+        let snapshot_bytes = self.metadata.snapshot_bytes.get();
+        let limit = REWRITE_BYTES_MIN.max(snapshot_bytes * REWRITE_FACTOR);
+        if self.metadata.log.bytes() > limit && !self.metadata.rewriting.replace(true) {
+            let control = self.clone();
+            let runtime = self.shard.runtime.clone();
+            runtime.spawn(ringmq_io::Shares::Admin, "metadata rewrite", async move {
+                control.rewrite().await;
+                control.metadata.rewriting.set(false);
+                control.metadata.settled.notify();
+            });
+        }
+        Ok(())
+    }
+
+    /// Starts the metadata log anew with what holds now.
+    async fn rewrite(&self) {
+        let metadata = &self.metadata;
+        // What is pending may still be taken back.
+        while !metadata.pending.borrow().is_empty() {
+            metadata.settled.wait().await;
+        }
+        let mut records: Vec<Vec<u8>> = Vec::new();
+        {
+            let tables = self.tables.borrow();
+            records.extend(tables.topics.snapshot().map(|change| encode(&change)));
+            records.extend(tables.groups.snapshot().map(|change| encode(&change)));
+        }
+        records.extend(metadata.offsets_of(|_, _| true).iter().map(encode));
+        let slices: Vec<&[u8]> = records.iter().map(Vec::as_slice).collect();
+        match metadata.log.rewrite(&slices).await {
+            Ok(()) => metadata.snapshot_bytes.set(metadata.log.bytes()),
+            Err(error) => tracing::error!(%error, "metadata log not rewritten"),
+        }
+    }
+}
+
+fn encode(change: &MetaChange) -> Vec<u8> {
+    serde_json::to_vec(change).expect("changes have string keys only")
+}

@@ -1,0 +1,32 @@
+//! A pull on its way to the owner of its queue.
+
+use std::{sync::Arc, time::Duration};
+
+use ringmq_rules::filter::Filter;
+
+use super::{ReplyTo, change::TopicView};
+
+/// A pull that has passed the checks.
+#[derive(Debug)]
+pub struct PullRequest {
+    pub reply_to: ReplyTo,
+    pub topic: Arc<TopicView>,
+    pub queue_id: i32,
+    pub offset: i64,
+    pub messages_max: i32,
+    pub bytes_max: Option<i32>,
+    pub filter: Filter,
+    /// The group, and the consumer offset to store for it; once.
+    pub commit: Option<(Arc<str>, i64)>,
+    pub wait: Wait,
+}
+
+/// Whether a pull that finds nothing is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    No,
+    /// As long as the client allows; it has not been kept yet.
+    For(Duration),
+    /// Until this time of the owner's clock; it has been kept before.
+    Until(Duration),
+}

@@ -1,0 +1,32 @@
+//! What becomes of a frame in the turn in which it came.
+
+use std::net::SocketAddr;
+
+use ringmq_base::LogId;
+use ringmq_rules::ConnectionId;
+
+use super::prerequisite::Prerequisite;
+use crate::messages::ReplyTo;
+
+/// The connection that a frame came from.
+#[derive(Clone, Copy)]
+pub struct Peer {
+    pub connection: ConnectionId,
+    pub address: SocketAddr,
+}
+
+/// What the reader of the connection does next.
+pub enum Next {
+    /// Go on with the next frame.
+    Continue,
+    /// Wait, then handle the frame again; later frames of the connection must not overtake it.
+    Wait(ReplyTo, Wait),
+}
+
+/// What a frame waits for.
+pub enum Wait {
+    /// Something has to be created first.
+    Prerequisite(Prerequisite),
+    /// The log that the message is for has too much in memory: until it has room.
+    Room(LogId),
+}

@@ -1,0 +1,65 @@
+//! Batches of messages in one request: every message becomes a record of its own, behind each
+//! other in one queue, and the last one's durability acknowledges them all.
+
+use ringmq_base::record::NewRecord;
+use ringmq_io::Runtime;
+use ringmq_remoting::{batch, codes::response};
+use ringmq_rules::{
+    message_properties::{Scan, missing_end},
+    refusal::Refusal,
+};
+use ringmq_store::{AppendError, QueueHandle};
+
+use super::send::{record_of, ticket};
+use crate::{
+    messages::{SendItem, TopicView},
+    shard::{BrokerLog, Shard},
+};
+
+/// Looks at all messages of a batch first: it is stored as one, or refused as one.
+pub fn check(body: &[u8]) -> Result<(), Refusal> {
+    let mut empty = true;
+    for message in batch::messages(body) {
+        let illegal = |error| format!("batch body: {error}");
+        message.map_err(|error| Refusal::new(response::MESSAGE_ILLEGAL, illegal(error)))?;
+        empty = false;
+    }
+    if empty {
+        return Err(Refusal::new(response::MESSAGE_ILLEGAL, "the batch has no message"));
+    }
+    Ok(())
+}
+
+/// Appends the messages of a checked batch; `common` are the properties of the batch as a whole,
+/// which every message gets.
+///
+/// # Errors
+/// Those of the log; no message of the batch is stored then.
+pub fn append<R: Runtime>(
+    shard: &Shard<R>,
+    topic: &TopicView,
+    item: &SendItem,
+    (log, queue): (&BrokerLog<R>, QueueHandle),
+    common: &[u8],
+    body: &[u8],
+) -> Result<(), AppendError> {
+    // They stand behind the message's own, and the last counts.
+    let common_tags = Scan::of(common);
+    let common_tags = common_tags.tags.is_some().then(|| common_tags.tags_code());
+    let messages = batch::messages(body).flatten().map(|message| {
+        let properties = [message.properties, missing_end(message.properties), common];
+        let record = record_of(shard, topic, item, properties, message.body);
+        let tags_code = common_tags.unwrap_or_else(|| Scan::of(message.properties).tags_code());
+        (NewRecord { flag: message.flag, ..record }, tags_code)
+    });
+    let appended = log.append_batch(shard.runtime.now_ms(), queue, messages, |all| {
+        let (first, last) = (all.first()?, all.last()?);
+        assert!(
+            last.queue_offset == first.queue_offset + all.len() as i64 - 1,
+            "the messages of a batch lie behind each other"
+        );
+        let others = all.iter().take(all.len() - 1).map(|appended| appended.physical);
+        ticket(item, last, Some((first.queue_offset, others.collect())))
+    });
+    appended.map(drop)
+}

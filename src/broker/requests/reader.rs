@@ -1,0 +1,149 @@
+//! The life of a connection on its shard: its frames are read and handled until it ends.
+
+use std::{
+    panic::{self, AssertUnwindSafe},
+    rc::Rc,
+};
+
+use ringmq_base::read_buffer::ReadBuffer;
+use ringmq_io::{Accepted, Net, Runtime, Shares};
+use ringmq_remoting::frame::{self, Scan};
+
+use super::{
+    Requests,
+    dispatch::Malformed,
+    next::{Next, Peer, Wait},
+};
+use crate::{
+    messages::{Message, ReplyTo},
+    net::connections::ShardConnection,
+    shard::CONTROL,
+};
+
+/// Serves a connection on this shard until it ends.
+pub fn serve<R: Runtime>(requests: &Rc<Requests<R>>, accepted: Accepted) {
+    let shard = &requests.shard;
+    let peer = accepted.peer;
+    let stream = match shard.runtime.net().adopt(accepted) {
+        Ok(stream) => stream,
+        Err(error) => {
+            tracing::warn!(%peer, %error, "cannot take a connection over");
+            return;
+        }
+    };
+    let Some(connection) = shard.connections.add(stream, shard.runtime.monotonic()) else {
+        let limit = shard.facts.connections_max;
+        tracing::warn!(%peer, limit, "connection refused: connectionsMax is reached on this shard");
+        return;
+    };
+    let writer = connection.clone();
+    shard.runtime.spawn(Shares::Foreground, "connection output", async move {
+        writer.write_pending().await;
+    });
+    let (requests, runtime) = (requests.clone(), shard.runtime.clone());
+    runtime.spawn(Shares::Foreground, "connection input", async move {
+        read_all(&requests, &connection).await;
+        let shard = &requests.shard;
+        connection.close();
+        shard.connections.remove(connection.id);
+        shard.client_calls.closed(connection.id);
+        match &requests.control {
+            Some(control) => control.connection_closed(connection.id),
+            None => shard.router.post(CONTROL, Message::Closed(connection.id)),
+        }
+        shard.flush();
+    });
+}
+
+async fn read_all<R: Runtime>(requests: &Rc<Requests<R>>, connection: &Rc<ShardConnection<R>>) {
+    let shard = &requests.shard;
+    let mut buffer = ReadBuffer::default();
+    let mut scratch = Vec::new();
+    let mut need = 4;
+    while !connection.is_closed() {
+        match connection.read(buffer.space(need)).await {
+            Ok(0) | Err(_) => return,
+            Ok(count) => buffer.filled(count),
+        }
+        let read_at = shard.runtime.monotonic();
+        shard.view_version.caught_up().await;
+        connection.touch(read_at);
+        shard.turn_ms.set(shard.runtime.now_ms());
+        loop {
+            match take_frames(requests, connection, &mut buffer, &mut scratch) {
+                Ok(Turn::Drained { need: more }) => {
+                    need = more;
+                    break;
+                }
+                Ok(Turn::Later { reply_to, wait, length }) => {
+                    shard.flush();
+                    let waited = match wait {
+                        Wait::Prerequisite(needed) => needed.make(shard).await,
+                        Wait::Room(log) => shard.log_room(log, read_at).await,
+                    };
+                    match waited {
+                        // It is counted again when the frame is handled again.
+                        Ok(()) => connection.end_requests(u32::from(!reply_to.oneway)),
+                        Err(refusal) => {
+                            shard.refuse(&reply_to, &refusal);
+                            shard.flush();
+                            buffer.consume(length);
+                        }
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(peer = %connection.peer, %error, "connection closed: bad frame");
+                    shard.flush();
+                    return;
+                }
+            }
+        }
+        shard.connections.flush();
+        shard.router.flush_soon();
+        if connection.output_bytes() > shard.facts.output_bytes_max {
+            connection.drained().await;
+        }
+        shard.runtime.yield_if_needed().await;
+    }
+}
+
+enum Turn {
+    /// All complete frames are handled; the next one needs this many bytes, as far as known.
+    Drained { need: usize },
+    /// The first frame, of this length, has to be handled again after this.
+    Later { reply_to: ReplyTo, wait: Wait, length: usize },
+}
+
+fn take_frames<R: Runtime>(
+    requests: &Rc<Requests<R>>,
+    connection: &ShardConnection<R>,
+    buffer: &mut ReadBuffer,
+    scratch: &mut Vec<u8>,
+) -> Result<Turn, Malformed> {
+    let peer = Peer { connection: connection.id, address: connection.peer };
+    loop {
+        let data = buffer.data();
+        let length = match frame::scan(data)? {
+            Scan::Incomplete { need } => return Ok(Turn::Drained { need }),
+            Scan::Complete { length } => length,
+        };
+        let frame = data.get(..length).expect("scan saw the whole frame");
+        match guarded(requests, || requests.dispatch(peer, frame, scratch))? {
+            Next::Continue => buffer.consume(length),
+            Next::Wait(reply_to, wait) => return Ok(Turn::Later { reply_to, wait, length }),
+        }
+    }
+}
+
+/// A panic in decoding or checking costs this connection only; what it borrowed is released by
+/// unwinding. One in the midst of an append goes on: nobody knows what the log holds.
+fn guarded<R: Runtime, T>(
+    requests: &Requests<R>,
+    dispatch: impl FnOnce() -> Result<T, Malformed>,
+) -> Result<T, Malformed> {
+    match panic::catch_unwind(AssertUnwindSafe(dispatch)) {
+        Ok(dispatched) => dispatched,
+        Err(cause) if requests.shard.is_appending() => panic::resume_unwind(cause),
+        Err(_) => Err(Malformed::Panicked),
+    }
+}

@@ -1,0 +1,159 @@
+//! What queues and records of any shard hold.
+
+use std::{cell::Cell, rc::Rc, sync::Arc};
+
+use ringmq_base::{LogPosition, PhysicalOffset, record::Record};
+use ringmq_io::Runtime;
+use ringmq_rules::refusal::Refusal;
+use ringmq_store::QueueHandle;
+
+use super::{BrokerLog, Shard};
+use crate::messages::TopicView;
+
+/// Pulls that a shard has answered.
+#[derive(Default)]
+pub struct PullCounts {
+    pub found: Cell<u64>,
+    pub missed: Cell<u64>,
+    pub messages: Cell<u64>,
+}
+
+impl PullCounts {
+    /// A pull is answered with so many messages.
+    pub fn count(&self, messages: usize) {
+        let times = if messages == 0 { &self.missed } else { &self.found };
+        times.set(times.get() + 1);
+        self.messages.set(self.messages.get() + messages as u64);
+    }
+}
+
+/// What one queue of a topic holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QueueBounds {
+    pub queue_id: i32,
+    pub min: i64,
+    pub max: i64,
+    /// Milliseconds since 1970 of the last message; 0 without one.
+    pub last_timestamp: i64,
+}
+
+impl<R: Runtime> Shard<R> {
+    /// A queue of this shard that its topic has, or had before it was given fewer.
+    pub fn existing_queue(
+        &self,
+        topic: &str,
+        queue_id: i32,
+    ) -> Option<(&BrokerLog<R>, QueueHandle)> {
+        let topic = self.topic(topic)?;
+        if queue_id < 0 || !self.queues.owns(&topic, queue_id) {
+            return None;
+        }
+        if queue_id < topic.topic.queues() {
+            return Some(self.queues.get(&topic, queue_id));
+        }
+        let log = self.queues.log(topic.log(queue_id, self.queues.log_count()))?;
+        Some((log, log.find_queue(&topic.topic.name, queue_id)?))
+    }
+
+    /// The record at a physical offset of any log; `None` if none starts there.
+    pub async fn record_at(self: &Rc<Self>, offset: i64) -> Result<Option<Vec<u8>>, Refusal> {
+        let Some(physical) = PhysicalOffset::from_wire(offset) else {
+            return Ok(None);
+        };
+        if physical.log().get() >= self.queues.log_count() {
+            return Ok(None);
+        }
+        let owner = self.queues.log_owner(physical.log());
+        let read = async move |shard: Rc<Self>| {
+            let Some(log) = shard.queues.log(physical.log()) else {
+                return Ok(None);
+            };
+            let record = log.read_record(physical).await;
+            record.map_err(|error| Refusal::system_error(error.to_string()))
+        };
+        self.call(owner, read).await
+    }
+
+    /// When the message at an offset of any queue was stored, in milliseconds; 0 without one.
+    pub async fn stored_at(
+        self: &Rc<Self>,
+        topic: &Arc<TopicView>,
+        queue_id: i32,
+        offset: i64,
+    ) -> i64 {
+        if offset < 0 {
+            return 0;
+        }
+        let owner = self.queues.owner(topic, queue_id);
+        let topic = topic.clone();
+        let read = async move |shard: Rc<Self>| {
+            let (log, queue) = shard.queues.get(&topic, queue_id);
+            store_timestamp(log, queue, offset).await.ok().flatten()
+        };
+        self.call(owner, read).await.unwrap_or(0)
+    }
+
+    /// What all queues of a topic hold, in their order.
+    pub async fn bounds(self: &Rc<Self>, topic: &Arc<TopicView>) -> Vec<QueueBounds> {
+        let topic = topic.clone();
+        let bounds =
+            self.call_all(async move |shard: Rc<Self>| shard.own_bounds(&topic).await).await;
+        let mut all = bounds.concat();
+        all.sort_unstable_by_key(|bounds| bounds.queue_id);
+        all
+    }
+
+    async fn own_bounds(&self, topic: &TopicView) -> Vec<QueueBounds> {
+        let mut all = Vec::new();
+        for queue_id in 0..topic.topic.queues() {
+            if !self.queues.owns(topic, queue_id) {
+                continue;
+            }
+            let (log, queue) = self.queues.get(topic, queue_id);
+            let (min, max) = log.bounds(queue);
+            let last =
+                if max > min { store_timestamp(log, queue, max - 1).await } else { Ok(None) };
+            let last_timestamp = last.ok().flatten().unwrap_or(0);
+            all.push(QueueBounds { queue_id, min, max, last_timestamp });
+        }
+        all
+    }
+}
+
+/// When the message at a queue offset was stored; `None` if there is none.
+pub async fn store_timestamp<R: Runtime>(
+    log: &BrokerLog<R>,
+    queue: QueueHandle,
+    offset: i64,
+) -> Result<Option<i64>, Refusal> {
+    let entry = log.entry(queue, offset).await;
+    let entry = entry.map_err(|error| Refusal::system_error(error.to_string()))?;
+    let Some(entry) = entry else {
+        return Ok(None);
+    };
+    let bytes = log.read_record(entry.physical).await;
+    let bytes = bytes.map_err(|error| Refusal::system_error(error.to_string()))?;
+    let record = bytes.as_deref().map(Record::decode).transpose();
+    let record = record.map_err(|error| Refusal::system_error(error.to_string()))?;
+    Ok(record.map(|record| record.store_timestamp))
+}
+
+/// Where the first message at or behind `offset` is, or shortly before; `None` if there is none.
+pub async fn position_of<R: Runtime>(
+    log: &BrokerLog<R>,
+    queue: QueueHandle,
+    offset: i64,
+) -> Option<LogPosition> {
+    let (min, max) = log.bounds(queue);
+    let offset = offset.max(min);
+    if offset >= max {
+        return None;
+    }
+    match log.entry(queue, offset).await {
+        Ok(Some(entry)) => Some(entry.physical.position()),
+        // It was given up meanwhile, and what is behind it begins the queue.
+        Ok(None) => log.first_position(queue),
+        // What cannot be looked up may be anywhere.
+        Err(_) => Some(LogPosition(0)),
+    }
+}

@@ -1,0 +1,134 @@
+//! The logs and queues of a shard, and the rule which shard has which.
+
+use std::cell::{Cell, OnceCell, RefCell};
+
+use ringmq_base::{LogId, ShardId};
+use ringmq_io::Runtime;
+use ringmq_store::{Log, QueueHandle};
+use smallvec::SmallVec;
+
+use super::acks::LogSink;
+use crate::messages::TopicView;
+
+pub type BrokerLog<R> = Log<R, LogSink<R>>;
+
+/// By queue id. In place for topics of the usual size: one wait for memory less for each message
+/// when there are many topics.
+type Handles = SmallVec<[Option<QueueHandle>; 8]>;
+
+/// What this shard knows of a topic's queues.
+#[derive(Clone, Default)]
+struct TopicQueues {
+    handles: Handles,
+    /// Nothing is stored in them any more.
+    sealed: bool,
+}
+
+pub struct Queues<R: Runtime> {
+    shard: ShardId,
+    shards: u16,
+    log_count: Cell<u16>,
+    /// By log id: the logs that this shard owns.
+    logs: OnceCell<Vec<Option<BrokerLog<R>>>>,
+    /// By topic id: handles that were looked up before.
+    topics: RefCell<Vec<TopicQueues>>,
+}
+
+impl<R: Runtime> Queues<R> {
+    pub fn new(shard: ShardId, shards: usize) -> Queues<R> {
+        let shards = u16::try_from(shards).expect("as many shards as CPUs, about");
+        Queues {
+            shard,
+            shards,
+            log_count: Cell::new(1),
+            logs: OnceCell::new(),
+            topics: RefCell::default(),
+        }
+    }
+
+    /// Takes the opened logs over; by log id, `None` for those of other shards.
+    pub fn set_logs(&self, logs: Vec<Option<BrokerLog<R>>>) {
+        self.log_count.set(logs.len() as u16);
+        assert!(self.logs.set(logs).is_ok(), "logs are opened once");
+    }
+
+    /// The store's number of logs.
+    pub fn log_count(&self) -> u16 {
+        self.log_count.get()
+    }
+
+    /// The shard that a log runs on.
+    pub fn log_owner(&self, log: LogId) -> ShardId {
+        ShardId(log.get() % self.shards)
+    }
+
+    /// The shard that a queue of a topic lives on.
+    pub fn owner(&self, topic: &TopicView, queue_id: i32) -> ShardId {
+        self.log_owner(topic.log(queue_id, self.log_count.get()))
+    }
+
+    /// Whether a queue of a topic lives on this shard.
+    pub fn owns(&self, topic: &TopicView, queue_id: i32) -> bool {
+        self.owner(topic, queue_id) == self.shard
+    }
+
+    /// A log of this shard.
+    pub fn log(&self, log: LogId) -> Option<&BrokerLog<R>> {
+        self.logs.get()?.get(log.index())?.as_ref()
+    }
+
+    pub fn own_logs(&self) -> impl Iterator<Item = &BrokerLog<R>> {
+        self.logs.get().into_iter().flatten().flatten()
+    }
+
+    /// The log and the handle of a queue that this shard owns. The queue id is within the topic.
+    pub fn get(&self, topic: &TopicView, queue_id: i32) -> (&BrokerLog<R>, QueueHandle) {
+        let id = topic.log(queue_id, self.log_count.get());
+        let log = self.log(id).expect("requests reach the shard that owns the queue");
+        let queue = usize::try_from(queue_id).unwrap_or(0);
+        let mut topics = self.topics.borrow_mut();
+        let handles = &mut entry(&mut topics, topic.id).handles;
+        if handles.len() <= queue {
+            handles.resize(queue + 1, None);
+        }
+        let handle = *handles[queue].get_or_insert_with(|| log.queue(&topic.topic.name, queue_id));
+        (log, handle)
+    }
+
+    /// Asks for the memory that [`Queues::get`] and an append will touch, if the queue is one of
+    /// this shard: what is done in between need not wait for it.
+    #[inline]
+    pub fn prefetch(&self, topic: &TopicView, queue_id: i32) {
+        let Ok(queue) = usize::try_from(queue_id) else {
+            return;
+        };
+        let topics = self.topics.borrow();
+        let known = topics.get(topic.id as usize);
+        let known = known.and_then(|known| *known.handles.get(queue)?);
+        if let (Some(handle), Some(log)) = (known, self.log(topic.log(queue_id, self.log_count())))
+        {
+            log.prefetch(handle);
+        }
+    }
+
+    /// Whether a topic is being deleted: nothing may be stored in its queues any more. Messages
+    /// that were checked before may still be on their way here.
+    #[inline]
+    pub fn is_sealed(&self, topic: &TopicView) -> bool {
+        self.topics.borrow().get(topic.id as usize).is_some_and(|known| known.sealed)
+    }
+
+    /// Nothing is stored in a topic from now on, until it is opened again because its deletion
+    /// failed.
+    pub fn seal(&self, topic: &TopicView, sealed: bool) {
+        entry(&mut self.topics.borrow_mut(), topic.id).sealed = sealed;
+    }
+}
+
+fn entry(topics: &mut Vec<TopicQueues>, id: u32) -> &mut TopicQueues {
+    let index = id as usize;
+    if topics.len() <= index {
+        topics.resize(index + 1, TopicQueues::default());
+    }
+    &mut topics[index]
+}
