@@ -175,7 +175,7 @@ fn the_samples_name_real_keys_with_their_defaults() {
         }
     }
     let broker = include_str!("../../../conf/broker.conf");
-    check::<BrokerConfig>(broker, &["namesrvAddr", "brokerIP1"]);
+    check::<BrokerConfig>(broker, &["namesrvAddr", "brokerIP1", "storePathCommitLog"]);
     check::<NamesrvConfig>(include_str!("../../../conf/namesrv.conf"), &[]);
     assert!(load(broker).expect("valid").warnings.is_empty());
 }
