@@ -105,6 +105,12 @@ impl Client {
         }
     }
 
+    /// Whether the broker has not closed the connection; nothing else is under way.
+    pub async fn is_open(&mut self) -> bool {
+        let waiting = futures_lite::future::poll_once(self.stream.read(&mut [0])).await;
+        waiting.is_none()
+    }
+
     async fn exactly(&self, count: usize) -> Vec<u8> {
         let mut bytes = vec![0; count];
         let mut filled = 0;

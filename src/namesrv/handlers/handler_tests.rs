@@ -12,6 +12,7 @@ use ringmq_remoting::{
 use super::*;
 use crate::{
     answer::Peer,
+    kv::{KvTable, ORDER_TOPIC_NAMESPACE, file},
     route::{
         ConnectionId,
         test::{master, slave},
@@ -27,8 +28,13 @@ struct Asked {
 
 impl Asked {
     fn new(config: NamesrvConfig) -> Asked {
+        Asked::with_kv(config, &KvTable::default())
+    }
+
+    fn with_kv(config: NamesrvConfig, table: &KvTable) -> Asked {
         let sim = Sim::new(1);
         let path = PathBuf::from("/ns/kv.json");
+        sim.block_on(file::save(sim.disk(), &path, table)).expect("an intact disk");
         let kv = sim.block_on(KvStore::open(sim.disk().clone(), path, 100)).expect("empty");
         Asked { server: NameServer::new(config, kv), sim, now_ms: 0, local: true }
     }
@@ -262,4 +268,20 @@ fn a_namespace_stays_when_it_is_emptied_and_a_put_without_value_makes_one() {
     assert_eq!(text(&asked.ask(219, &entry[..1], b"")), r#"{"table":{"k":"v"}}"#);
     assert_eq!(asked.ask(102, &entry[..2], b""), Answer::success());
     assert_eq!(text(&asked.ask(219, &entry[..1], b"")), r#"{"table":{}}"#);
+}
+
+/// D8: what fits no frame is left out of the answer, and the broker is registered all the same.
+#[test]
+fn order_topics_that_fit_no_frame_do_not_refuse_a_registration() {
+    let mut table = KvTable::default();
+    // Six bytes each in JSON.
+    let value = "\u{1}".repeat(64 * 1024);
+    for number in 0..50 {
+        table.put(ORDER_TOPIC_NAMESPACE, &number.to_string(), Some(&value), 50).expect("fits");
+    }
+    let asked = Asked::with_kv(NamesrvConfig::default(), &table);
+    let fields =
+        [("brokerName", "b"), ("brokerAddr", "m:1"), ("clusterName", "c"), ("brokerId", "0")];
+    assert_eq!(asked.ask(request::REGISTER_BROKER, &fields, b"{}"), Answer::success());
+    assert_eq!(asked.server.table().borrow().sizes().2, 1);
 }

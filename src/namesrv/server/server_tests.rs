@@ -205,6 +205,18 @@ fn a_silent_connection_is_closed_and_its_broker_dropped() {
     });
 }
 
+/// D10: RocketMQ takes the 0, and closes no connection for its silence then.
+#[test]
+fn without_a_longest_silence_a_silent_connection_stays() {
+    Sim::new(2).run(async |runtime| {
+        let config = NamesrvConfig { server_channel_max_idle_time_seconds: 0, ..config() };
+        let running = start(&runtime, config);
+        let client = Client::connect(&runtime, running.address).await;
+        runtime.sleep(Duration::from_secs(3600)).await;
+        assert_eq!(client.route("T").await.code, response::TOPIC_NOT_EXIST);
+    });
+}
+
 #[test]
 fn a_malformed_frame_ends_its_connection_only() {
     Sim::new(3).run(async |runtime| {

@@ -17,7 +17,7 @@ use ringmq_io::{
 };
 use ringmq_remoting::{
     body::{DataVersion, RegisterBrokerBody, register::INCREMENTAL},
-    codes::request,
+    codes::{request, response},
     command::Header,
     encode, fastjson,
     frame::{self, Frame, Scan, Serialization},
@@ -312,6 +312,21 @@ fn what_is_too_long_for_a_name_server_is_sent_in_parts() {
     });
 }
 
+/// D10: RocketMQ takes a 0 for the longest silence, and closes no connection then.
+#[test]
+fn without_a_longest_silence_a_silent_connection_stays() {
+    for (seconds, stays) in [("0", true), ("120", false)] {
+        Sim::new(7).run(async |runtime| {
+            let keys = [("serverChannelMaxIdleTimeSeconds", seconds)];
+            let _broker = start(&runtime, config(&keys));
+            let mut client = Client::connect(&runtime).await;
+            create(&mut client, "T").await;
+            runtime.sleep(Duration::from_secs(3600)).await;
+            assert_eq!(client.is_open().await, stays);
+        });
+    }
+}
+
 /// D10: a name that is not known yet, or moves, is looked up again at every connect.
 #[test]
 fn name_servers_are_names() {
@@ -372,6 +387,18 @@ fn the_largest_table_fits_into_the_requests_that_it_takes() {
             }
             assert_eq!(topics, TOPICS_MAX);
             assert!(requests <= requests_max, "{requests}");
+            if compressed == "true" {
+                return;
+            }
+            let mut client = Client::connect(&runtime).await;
+            let answer = client.call(request::GET_ALL_TOPIC_CONFIG, &[], b"").await;
+            assert_eq!(answer.code, response::SYSTEM_ERROR);
+            for part in ["the answer has 1", "a frame carries 16711680", "delete unused topics"] {
+                assert!(answer.remark.contains(part), "{part}: {}", answer.remark);
+            }
+            let one = [("topic", "TBW102")];
+            let answer = client.call(request::GET_TOPIC_CONFIG, &one, b"").await;
+            assert_eq!(answer.code, response::SUCCESS, "the connection stands");
         });
     }
 }
