@@ -20,6 +20,8 @@ HOST = "127.0.0.1"
 EXPECTED = [
     (r"more shards than CPUs", "suites run with up to four shards on any machine"),
 ]
+# How full the machine's disk is must not matter.
+DISK_LEVELS = {"diskMaxUsedSpaceRatio": 95, "diskSpaceCleanForciblyRatio": 99, "diskSpaceWarningLevelRatio": 99}
 
 
 class Unusable(Exception):
@@ -147,6 +149,7 @@ def broker_settings(work, port, shards, name="broker-a"):
     settings = {"brokerClusterName": "DefaultCluster", "brokerName": name, "brokerId": 0,
                 "brokerIP1": HOST, "listenPort": port, "storePathRootDir": os.path.join(work, f"store-{name}"),
                 "enablePropertyFilter": "true"}
+    settings.update(DISK_LEVELS)
     if shards:
         settings["shards"] = shards
     return settings
@@ -186,8 +189,7 @@ def start_java(work, root, ports, brokers, maven, extra, heap):
     for number, name in enumerate(brokers):
         # a Java broker also takes the port two below, and the one above for its slaves
         settings = broker_settings(work, ports + 4 + 5 * number, None, name)
-        settings.update({"mapedFileSizeCommitLog": 104857600,
-                         "maxIndexNum": 1000, "maxHashSlotNum": 4000, "diskMaxUsedSpaceRatio": 95})
+        settings.update({"mapedFileSizeCommitLog": 104857600, "maxIndexNum": 1000, "maxHashSlotNum": 4000})
         settings.update(extra.get(name, {}))
         conf = write(os.path.join(work, f"{name}.conf"), settings)
         server.spawn(name, command[:-2] + [home] + command[-2:]
@@ -212,8 +214,9 @@ def start_ringmq(work, root, ports, brokers, shards, extra):
 def start_standalone(work, root, ports, shards):
     command = [binary(root), "standalone", "--store", os.path.join(work, "store"), "--namesrv-port", str(ports),
                "--listen-port", str(ports + 4), "--advertise", HOST]
-    if shards:
-        command += ["--set", f"shards={shards}"]
+    settings = dict(DISK_LEVELS, **({"shards": shards} if shards else {}))
+    for key, value in settings.items():
+        command += ["--set", f"{key}={value}"]
     server = Server(f"{HOST}:{ports}")
     server.spawn("standalone", command, work)
     return server

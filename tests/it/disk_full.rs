@@ -159,7 +159,13 @@ impl Producer {
 
 /// Each log has one segment, which is written to and thus never deleted.
 fn start(mount: &Mount, shards: u32) -> Server {
-    let settings = Settings { shards, sync_flush: true, ..Settings::default() };
+    let levels = [
+        ("diskMaxUsedSpaceRatio", "75"),
+        ("diskSpaceCleanForciblyRatio", "85"),
+        ("diskSpaceWarningLevelRatio", "90"),
+    ];
+    let extra = levels.map(|(key, value)| (key, value.to_owned())).to_vec();
+    let settings = Settings { shards, sync_flush: true, extra };
     let server = Server::start(mount.path(), &settings);
     for part in ["No space left on device", "disk nearly full", "disk fills up"] {
         server.process.allows(part);

@@ -11,6 +11,7 @@ for_shards!(
     lite_pulls_can_be_switched_off,
     silent_connections_are_closed_after_the_configured_time,
     a_connection_has_only_so_many_requests_under_way,
+    connections_are_spread_over_the_shards_up_to_the_limit_of_each,
 );
 
 /// A pull that waits 20 s for a message.
@@ -75,4 +76,24 @@ fn a_connection_has_only_so_many_requests_under_way(shards: u32) {
         assert_eq!(answered, waiting, "round {round}");
         assert_eq!(client.max_offset(&topic, 0).expect("there is room again"), 1);
     }
+}
+
+/// The limit is shared out among the shards, so that it can only be reached if they get as many.
+fn connections_are_spread_over_the_shards_up_to_the_limit_of_each(shards: u32) {
+    let directory = process::directory("connections");
+    let extra = vec![("connectionsMax", "8".to_owned())];
+    let server =
+        Server::start(directory.path(), &Settings { shards, extra, ..Settings::default() });
+    server.process.expects("connectionsMax is reached");
+    let serves = |client: &mut Client| client.max_offset("TBW102", 0).is_ok();
+    // connections that waited for the start may still be on their way out
+    let began = std::time::Instant::now();
+    let _all = loop {
+        let mut all: Vec<_> = (0..8).map(|_| server.client()).collect();
+        if all.iter_mut().all(serves) {
+            break all;
+        }
+        assert!(began.elapsed().as_secs() < 20, "not even 8 connections are served");
+    };
+    assert!(!serves(&mut server.client()), "more than 8 connections are served");
 }

@@ -5,8 +5,10 @@
 
 #![forbid(unsafe_code)]
 
+mod admin;
 mod client;
 mod configuration;
+mod delay;
 mod disk_full;
 mod filters;
 mod garbage;
@@ -15,6 +17,7 @@ mod lenient;
 mod limits;
 mod names;
 mod needs;
+mod offsets;
 mod output;
 mod process;
 mod produce;

@@ -21,6 +21,12 @@ struct Line {
     must_come: bool,
 }
 
+impl Line {
+    fn is_missing(&self, output: &str) -> bool {
+        self.must_come && !output.contains(&self.part)
+    }
+}
+
 impl Expected {
     /// A line with this part must come.
     pub fn expects(&self, part: &str) {
@@ -49,10 +55,16 @@ impl Expected {
             .filter(|said| is_warning(said) && !is_expected(said))
             .map(|said| format!("unexpected: {said}"))
             .collect();
-        for line in lines.iter().filter(|line| line.must_come && !output.contains(&line.part)) {
+        for line in lines.iter().filter(|line| line.is_missing(output)) {
             problems.push(format!("expected, but never said: {:?}", line.part));
         }
         problems
+    }
+
+    /// Whether a line that must come has not come yet.
+    pub fn is_missing(&self, output: &str) -> bool {
+        let lines = self.lines.lock().expect("no panic while locked");
+        lines.iter().any(|line| line.is_missing(output))
     }
 }
 

@@ -10,6 +10,8 @@ use nix::unistd::Pid;
 
 use crate::output::Expected;
 
+const LINE_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// When it is dropped, its warnings and errors must be those that were expected.
 pub struct Process {
     child: Child,
@@ -120,6 +122,15 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
+        // a client may hear of something before the line that tells of it is written
+        let deadline = Instant::now() + LINE_TIMEOUT;
+        while !std::thread::panicking()
+            && self.expected.is_missing(&self.output())
+            && self.ended().is_none()
+            && Instant::now() < deadline
+        {
+            std::thread::sleep(Duration::from_millis(2));
+        }
         if let Ok(None) = self.child.try_wait() {
             let _ = self.child.kill();
             let _ = self.child.wait();

@@ -30,9 +30,6 @@ fn settings(shards: u32) -> Settings {
         ("retentionBytes", "4194304"),
         ("cleanResourceInterval", "100"),
         ("deleteCommitLogFilesInterval", "1"),
-        ("diskMaxUsedSpaceRatio", "95"),
-        ("diskSpaceCleanForciblyRatio", "99"),
-        ("diskSpaceWarningLevelRatio", "99"),
     ];
     let extra = extra.map(|(key, value)| (key, value.to_owned())).to_vec();
     Settings { shards, extra, ..Settings::default() }

@@ -38,6 +38,11 @@ pub fn await_value(client: &mut Client, key: &str, expected: &str) {
     }
 }
 
+pub fn now_ms() -> i64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    i64::try_from(now.expect("after 1970").as_millis()).expect("before the year 292,000,000")
+}
+
 fn rates(client: &mut Client, key: &str) -> Vec<f64> {
     let text = value(client, key);
     text.split(' ').map(|rate| rate.parse().expect("a number")).collect()
@@ -45,10 +50,16 @@ fn rates(client: &mut Client, key: &str) -> Vec<f64> {
 
 fn the_runtime_information_counts_the_messages_of_all_shards(shards: u32) {
     let directory = process::directory("runtime-info");
+    let began = now_ms();
     let server = Server::start(directory.path(), &Settings { shards, ..Settings::default() });
     let mut client = server.client();
     client.create_topic("count", 4).expect("the broker serves").expect(0);
     assert_eq!(rates(&mut client, "putTps"), [0.0; 3]);
+    let number =
+        |client: &mut Client, key: &str| value(client, key).parse::<i64>().expect("a number");
+    let booted = number(&mut client, "bootTimestamp");
+    assert!((began..=now_ms()).contains(&booted), "{began} {booted}");
+    let end = number(&mut client, "commitLogMaxOffset");
     for number in 0..20 {
         client.send("count", number % 4, b"body").expect("an answer").expect(0);
     }
@@ -62,10 +73,13 @@ fn the_runtime_information_counts_the_messages_of_all_shards(shards: u32) {
         ("msgPutTotalTodayMorning", "0"),
         ("msgGetTotalTodayNow", "20"),
         ("putMessageFailedTimes", "0"),
+        ("msgPutTotalYesterdayMorning", "0"),
+        ("commitLogMinOffset", "0"),
     ] {
         assert_eq!(value(&mut client, key), expected, "{key}");
     }
     let (put, transferred) = (rates(&mut client, "putTps"), rates(&mut client, "getTransferedTps"));
+    assert!(number(&mut client, "commitLogMaxOffset") > end);
     assert!(put.iter().chain(&transferred).all(|rate| *rate > 0.0), "{put:?} {transferred:?}");
     let writes: u64 = value(&mut client, "putMessageDistributeTime")
         .split_whitespace()

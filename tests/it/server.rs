@@ -13,6 +13,16 @@ use crate::process::Process;
 /// Longest wait for the first answer; a debug build on a busy machine recovers slowly.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// How full the machine's disk is must not matter.
+pub const DISK_LEVELS: [(&str, &str); 3] = [
+    ("diskMaxUsedSpaceRatio", "95"),
+    ("diskSpaceCleanForciblyRatio", "99"),
+    ("diskSpaceWarningLevelRatio", "99"),
+];
+
+/// Much less to write at a start and to search after a kill than by default.
+const ZERO_AHEAD: (&str, &str) = ("zeroAheadBytes", "4194304");
+
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub shards: u32,
@@ -56,10 +66,10 @@ pub fn configure(directory: &Path, port: u16, settings: &Settings) -> String {
         settings.shards,
         directory.join("store").display(),
     );
-    let has_own = settings.extra.iter().any(|(key, _)| *key == "zeroAheadBytes");
-    if !has_own {
-        // much less to write at a start and to search after a kill than by default
-        writeln!(text, "zeroAheadBytes=4194304").expect("a string takes all");
+    let is_own = |key| settings.extra.iter().any(|(own, _)| *own == key);
+    let defaults = DISK_LEVELS.iter().chain([&ZERO_AHEAD]);
+    for (key, value) in defaults.filter(|(key, _)| !is_own(*key)) {
+        writeln!(text, "{key}={value}").expect("a string takes all");
     }
     for (key, value) in &settings.extra {
         writeln!(text, "{key}={value}").expect("a string takes all");

@@ -10,7 +10,7 @@ use ringmq_remoting::codes::{request, response};
 
 use crate::client::Client;
 use crate::process::{self, Process};
-use crate::server::{Server, Settings, await_route, configure, free_port};
+use crate::server::{DISK_LEVELS, Server, Settings, await_route, configure, free_port};
 use crate::shards::for_shards;
 
 for_shards!(
@@ -37,20 +37,23 @@ struct Standalone {
 fn standalone(directory: &Path, shards: u32) -> Standalone {
     let (namesrv, broker) = (free_port(), free_port());
     let store = directory.join("store");
+    let (names_port, broker_port) = (namesrv.to_string(), broker.to_string());
     let shards = format!("shards={shards}");
-    let arguments = [
+    let levels = DISK_LEVELS.map(|(key, value)| format!("{key}={value}"));
+    let mut arguments = vec![
         "standalone",
         "--store",
         store.to_str().expect("UTF-8"),
         "--namesrv-port",
-        &namesrv.to_string(),
+        &names_port,
         "--listen-port",
-        &broker.to_string(),
+        &broker_port,
         "--advertise",
         "127.0.0.1",
-        "--set",
-        &shards,
     ];
+    for key in levels.iter().chain([&shards]) {
+        arguments.extend(["--set", key]);
+    }
     let address = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     Standalone {
         process: Process::start(&arguments, directory.join("standalone.log")),

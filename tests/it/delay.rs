@@ -1,0 +1,88 @@
+//! Delayed messages: they come once, not before their time, as they were sent, and over a restart.
+
+use std::time::{Duration, Instant};
+
+use ringmq_remoting::codes::{request, response};
+
+use crate::client::{Client, Stored};
+use crate::process;
+use crate::runtime_info::now_ms;
+use crate::server::{Server, Settings};
+use crate::shards::for_shards;
+
+for_shards!(delayed_messages_come_once_and_after_their_time_also_over_a_restart);
+
+const TOPIC: &str = "later";
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn send(client: &mut Client, queue: i32, body: &str, level: u32) {
+    let queue = queue.to_string();
+    let properties = format!("TAGS\u{1}t\u{2}own\u{1}1\u{2}DELAY\u{1}{level}\u{2}");
+    let fields = [
+        ("a", "it_producer"),
+        ("b", TOPIC),
+        ("c", "TBW102"),
+        ("d", "4"),
+        ("e", queue.as_str()),
+        ("f", "0"),
+        ("g", "1700000000000"),
+        ("h", "3"),
+        ("i", properties.as_str()),
+        ("j", "0"),
+        ("k", "false"),
+        ("l", "0"),
+        ("m", "false"),
+    ];
+    let reply = client.call(request::SEND_MESSAGE_V2, &fields, body.as_bytes());
+    reply.expect("an answer").expect(response::SUCCESS);
+}
+
+fn await_messages(client: &mut Client, queue: i32, count: usize) -> Vec<Stored> {
+    let began = Instant::now();
+    loop {
+        let found = client.pull(TOPIC, queue, 0, 32).expect("an answer").messages;
+        if found.len() >= count {
+            assert_eq!(found.len(), count, "{found:?}");
+            return found;
+        }
+        assert!(began.elapsed() < PATIENCE, "queue {queue} has {} of {count}", found.len());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn delayed_messages_come_once_and_after_their_time_also_over_a_restart(shards: u32) {
+    let directory = process::directory("delay");
+    let extra = vec![("messageDelayLevel", "1s 2s 3s".to_owned())];
+    let settings = Settings { shards, extra, ..Settings::default() };
+    let mut server = Server::start(directory.path(), &settings);
+    let mut client = server.client();
+    client.create_topic(TOPIC, 4).expect("the broker serves").expect(0);
+    let sent = now_ms();
+    for number in 0..8 {
+        send(&mut client, number % 4, &number.to_string(), 1);
+    }
+    // one that a restart finds waiting
+    send(&mut client, 3, "over a restart", 3);
+    for queue in 0..4 {
+        let found = await_messages(&mut client, queue, 2);
+        for (message, number) in found.iter().zip([queue, queue + 4]) {
+            assert_eq!(message.body, number.to_string().into_bytes());
+            assert!(message.store_timestamp >= sent + 1000, "came too early: {message:?}");
+            assert_eq!(message.flag, 3);
+            let properties = &message.properties;
+            assert!(properties.contains("TAGS\u{1}t\u{2}own\u{1}1\u{2}"), "{properties:?}");
+        }
+    }
+    server.process.signal(nix::sys::signal::Signal::SIGTERM);
+    let status = server.process.wait(PATIENCE);
+    assert_eq!(status.code(), Some(0), "{}", server.process.output());
+    drop(server);
+    let server = Server::start(directory.path(), &settings);
+    let mut client = server.client();
+    let found = await_messages(&mut client, 3, 3);
+    assert_eq!(found[2].body, b"over a restart");
+    // what came before the restart does not come again: the next one is the next of its queue
+    send(&mut client, 0, "last", 1);
+    let found = await_messages(&mut client, 0, 3);
+    assert_eq!(found[2].body, b"last");
+}
