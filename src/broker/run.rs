@@ -148,7 +148,7 @@ async fn open_logs<R: Runtime>(shard: &Rc<Shard<R>>, start: &Start) -> Result<()
     Ok(())
 }
 
-fn log_options(facts: &Facts, id: LogId, store_id: u128) -> LogOptions {
+pub fn log_options(facts: &Facts, id: LogId, store_id: u128) -> LogOptions {
     let root: &Path = &facts.store_path;
     let flush = if facts.flush_sync { FlushMode::Sync } else { FlushMode::Async };
     LogOptions {

@@ -3,20 +3,22 @@
 mod log_place;
 
 use std::{
+    path::Path,
     sync::{Arc, Mutex},
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use ringmq_base::config::BrokerConfig;
+use ringmq_base::{LogId, config::BrokerConfig};
 use ringmq_io::{
     gate,
     launch::{self, Handles, Settings},
     ring::RingRuntime,
 };
+use ringmq_store::descriptors_needed;
 
 use crate::{
     messages::Message,
-    run::run,
+    run::{log_options, run},
     seats::Seats,
     shard::{Shard, router::Lanes, settings::Facts},
 };
@@ -53,7 +55,8 @@ pub fn start(config: BrokerConfig, cpus: &[usize]) -> Result<Broker, StartError>
         checked.map_err(|error| StartError::Refused(error.to_string()))?;
     }
     let facts = Facts::new(config, name_servers, shards, now_ms()).map_err(StartError::Refused)?;
-    let facts = Arc::new(Facts { log_path, ..facts });
+    let connections_max = connections_max(&facts, &log_path, (shards, logs));
+    let facts = Arc::new(Facts { log_path, connections_max, ..facts });
     let Seats { lanes, seats, reports } = Seats::new(&facts, shards);
     let seats = Arc::new(Mutex::new(seats.into_iter().map(Some).collect::<Vec<_>>()));
     let settings =
@@ -90,6 +93,26 @@ impl Broker {
         }
         self.executors.join();
     }
+}
+
+/// Connections of one shard: as many as configured, or as descriptors are left for them when the
+/// files of the logs have theirs.
+fn connections_max(facts: &Facts, log_path: &Path, (shards, logs): (usize, u16)) -> usize {
+    let limit = gate::descriptor_limit();
+    let disk_bytes = gate::disk_bytes(log_path).unwrap_or(0);
+    let id = LogId::new(0).expect("0 is in range");
+    let needed = descriptors_needed(logs, &log_options(facts, id, 0), disk_bytes);
+    let left = gate::descriptors_for_connections(limit, needed, shards) / shards.max(1) as u64;
+    let left = usize::try_from(left).unwrap_or(usize::MAX).max(1);
+    if left < facts.connections_max {
+        tracing::warn!(
+            "connectionsMax = {wanted} does not fit: of {limit} open files, {needed} are set aside \
+             for the logs, which leaves {left} connections a shard; raise the limit (LimitNOFILE, \
+             ulimit -n) or lower connectionsMax",
+            wanted = facts.config.connections_max
+        );
+    }
+    left.min(facts.connections_max)
 }
 
 fn shard_cpus(config: &BrokerConfig, allowed: &[usize]) -> Vec<usize> {

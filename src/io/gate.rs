@@ -4,7 +4,10 @@
 
 mod facts;
 
-use std::path::{Path, PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 pub use self::facts::{DirectoryFacts, Facts, UringProbe};
 
@@ -16,6 +19,12 @@ const KERNEL_MIN: (u32, u32) = (5, 13);
 
 /// Descriptors that a broker needs besides one for each connection.
 const DESCRIPTORS_MIN: u64 = 1024;
+
+/// Standard streams, the lock, listeners, name servers, accepted sockets that are about to be
+/// refused.
+const DESCRIPTORS_OF_PROCESS: u64 = 64;
+/// Rings and events of an executor and its threads.
+const DESCRIPTORS_OF_SHARD: u64 = 24;
 
 /// What the check found, for the log and `ringmq doctor`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,6 +119,24 @@ pub enum GateError {
 pub fn check(directory: Option<&Path>, shards: usize) -> Result<Report, GateError> {
     facts::raise_limits();
     decide(&facts::collect(directory, shards))
+}
+
+/// Descriptors that this process may have open at once: the limit in force.
+pub fn descriptor_limit() -> u64 {
+    facts::descriptor_limit()
+}
+
+/// Size in bytes of the file system that holds `path`.
+pub fn disk_bytes(path: &Path) -> io::Result<u64> {
+    facts::disk_bytes(path)
+}
+
+/// Descriptors for connections when `needed` are set aside for files first and some for the
+/// executors of `shards`. A quarter of `limit` even if that leaves less: files may never be as many
+/// as they can.
+pub fn descriptors_for_connections(limit: u64, needed: u64, shards: usize) -> u64 {
+    let others = DESCRIPTORS_OF_PROCESS + DESCRIPTORS_OF_SHARD * shards as u64;
+    limit.saturating_sub(needed).saturating_sub(others).max(limit / 4)
 }
 
 /// The verdict on the facts: the first obstacle, in the order in which they must be removed.

@@ -2,6 +2,7 @@
 
 pub mod cases;
 pub mod counters;
+pub mod descriptors;
 pub mod errors;
 pub mod injected_bugs;
 pub mod options;

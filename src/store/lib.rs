@@ -34,6 +34,7 @@ pub use api::injected_bugs;
 pub use api::{
     cases::Case,
     counters::{Counters, Queued},
+    descriptors::descriptors_needed,
     errors::{AppendError, LogError, OpenError, ReadError},
     options::{FlushMode, KeySizes, LogOptions, Sink},
     values::{

@@ -180,7 +180,7 @@ struct Story {
 impl Story {
     fn new(shards: u32, sync_flush: bool) -> Story {
         let directory = process::directory("kill9");
-        let settings = Settings { shards, sync_flush, extra: Vec::new() };
+        let settings = Settings { shards, sync_flush, ..Settings::default() };
         let server = Server::start(directory.path(), &settings);
         let mut client = server.client();
         for topic in TOPICS {

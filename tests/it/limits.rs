@@ -1,5 +1,7 @@
 //! Limits that protect the broker from one client, and what the client hears.
 
+use std::net::TcpStream;
+
 use ringmq_remoting::codes::{pull_flag, request, response};
 
 use crate::client::{Client, GROUP};
@@ -12,6 +14,7 @@ for_shards!(
     silent_connections_are_closed_after_the_configured_time,
     a_connection_has_only_so_many_requests_under_way,
     connections_are_spread_over_the_shards_up_to_the_limit_of_each,
+    idle_connections_do_not_take_the_descriptors_of_the_logs,
 );
 
 /// A pull that waits 20 s for a message.
@@ -96,4 +99,33 @@ fn connections_are_spread_over_the_shards_up_to_the_limit_of_each(shards: u32) {
         assert!(began.elapsed().as_secs() < 20, "not even 8 connections are served");
     };
     assert!(!serves(&mut server.client()), "more than 8 connections are served");
+}
+
+fn idle_connections_do_not_take_the_descriptors_of_the_logs(shards: u32) {
+    const CONNECTIONS: usize = 1200;
+    let directory = process::directory("descriptors");
+    let extra = [
+        ("mappedFileSizeCommitLog", "1048576"),
+        ("diskMaxUsedSpaceRatio", "95"),
+        ("diskSpaceCleanForciblyRatio", "99"),
+        ("diskSpaceWarningLevelRatio", "99"),
+    ];
+    let extra = extra.map(|(key, value)| (key, value.to_owned())).to_vec();
+    let open_files = Some(1100);
+    let settings = Settings { shards, extra, open_files, ..Settings::default() };
+    let server = Server::start(directory.path(), &settings);
+    server.process.expects("connectionsMax = 10000 does not fit: of 1100 open files");
+    server.process.expects("connectionsMax is reached on this shard");
+    // Connections over the limit may meet a moment without descriptors.
+    server.process.allows("cannot accept a connection");
+    let mut sender = server.client();
+    sender.create_topic("descriptors", 4).expect("the broker serves").expect(0);
+    let idle: Vec<_> =
+        (0..CONNECTIONS).map_while(|_| TcpStream::connect(server.address).ok()).collect();
+    assert!(idle.len() > 500, "{} connections", idle.len());
+    // Every log needs several further segments.
+    for round in 0..60_i32 {
+        let reply = sender.send("descriptors", round % 4, &[7; 200_000]).expect("an answer");
+        reply.expect(response::SUCCESS);
+    }
 }

@@ -37,9 +37,22 @@ pub fn directory(name: &str) -> tempfile::TempDir {
 
 impl Process {
     pub fn start(arguments: &[&str], log: PathBuf) -> Process {
+        let mut command = Command::new(binary());
+        command.args(arguments);
+        Process::spawn(command, log)
+    }
+
+    /// As [`Process::start`], with a limit of open files.
+    pub fn start_with_open_files(arguments: &[&str], log: PathBuf, limit: u32) -> Process {
+        let mut command = Command::new("sh");
+        command.args(["-c", "ulimit -n \"$0\" && exec \"$@\"", &limit.to_string()]);
+        command.arg(binary()).args(arguments);
+        Process::spawn(command, log)
+    }
+
+    fn spawn(mut command: Command, log: PathBuf) -> Process {
         let output = File::create(&log).expect("the log can be created");
-        let child = Command::new(binary())
-            .args(arguments)
+        let child = command
             .env_remove("NAMESRV_ADDR")
             .env_remove("ROCKETMQ_HOME")
             .env_remove("RINGMQ_LOG")

@@ -29,11 +29,13 @@ pub struct Settings {
     pub sync_flush: bool,
     /// Further keys.
     pub extra: Vec<(&'static str, String)>,
+    /// Limit of open files of the process.
+    pub open_files: Option<u32>,
 }
 
 impl Default for Settings {
     fn default() -> Settings {
-        Settings { shards: 1, sync_flush: false, extra: Vec::new() }
+        Settings { shards: 1, sync_flush: false, extra: Vec::new(), open_files: None }
     }
 }
 
@@ -92,7 +94,11 @@ impl Server {
         let port = free_port();
         let file = configure(directory, port, settings);
         let log = directory.join(format!("broker-{port}.log"));
-        let process = Process::start(&["broker", "-c", &file], log);
+        let arguments = ["broker", "-c", &file];
+        let process = match settings.open_files {
+            None => Process::start(&arguments, log),
+            Some(limit) => Process::start_with_open_files(&arguments, log, limit),
+        };
         Server { process, address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)) }
     }
 

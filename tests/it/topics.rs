@@ -155,7 +155,7 @@ fn topics_changed_together_are_all_known_to_the_name_server_when_they_are_answer
     let _names = Process::start(&arguments, directory.path().join("namesrv.log"));
     let names = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let extra = vec![("namesrvAddr", names.to_string())];
-    let settings = Settings { extra, sync_flush: true, shards };
+    let settings = Settings { extra, sync_flush: true, shards, ..Settings::default() };
     let server = Server::start(directory.path(), &settings);
     await_route(names, Duration::from_secs(5));
     let mut names = Client::connect(names).expect("the name server listens");

@@ -71,6 +71,15 @@ pub fn raise_limits() {
     }
 }
 
+pub fn descriptor_limit() -> u64 {
+    getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, _)| soft)
+}
+
+pub fn disk_bytes(path: &Path) -> io::Result<u64> {
+    let found = nix::sys::statvfs::statvfs(path)?;
+    Ok(found.blocks() * found.fragment_size())
+}
+
 pub fn collect(directory: Option<&Path>, shards: usize) -> Facts {
     let limit = |resource| getrlimit(resource).map_or(0, |(soft, _)| soft);
     Facts {
@@ -80,7 +89,7 @@ pub fn collect(directory: Option<&Path>, shards: usize) -> Facts {
         seccomp_filter: fs::read_to_string("/proc/self/status")
             .is_ok_and(|status| has_seccomp_filter(&status)),
         memlock_bytes: limit(Resource::RLIMIT_MEMLOCK),
-        descriptors: limit(Resource::RLIMIT_NOFILE),
+        descriptors: descriptor_limit(),
         cpus: allowed_cpus().unwrap_or_default(),
         shards,
         directory: directory.map(|path| (path.to_owned(), probe_directory(path))),

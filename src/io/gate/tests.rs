@@ -161,3 +161,13 @@ fn the_machine_that_runs_the_tests_passes_except_for_memory_file_systems() {
         ));
     }
 }
+
+#[test]
+fn files_get_their_descriptors_before_connections() {
+    // D3: with a limit of 1,100, more than a thousand connections left none for a log.
+    assert_eq!(descriptors_for_connections(1100, 300, 2), 1100 - 300 - 64 - 48);
+    assert_eq!(descriptors_for_connections(1_048_576, 9_000, 2), 1_048_576 - 9_000 - 112);
+    assert_eq!(descriptors_for_connections(4096, 90_000, 2), 1024, "a quarter at least");
+    assert!(descriptor_limit() > 0);
+    assert!(disk_bytes(Path::new("/")).expect("a file system") > 1 << 20);
+}
