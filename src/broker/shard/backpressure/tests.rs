@@ -1,0 +1,74 @@
+//! Sends beside a disk that stalls.
+
+use std::{cell::RefCell, rc::Rc};
+
+use ringmq_io::{
+    Clock as _, Shares, Spawn as _,
+    sim::{Fault, FaultRule, OperationKind, Sim},
+};
+
+use super::*;
+use crate::testing::{Client, config, start};
+use ringmq_remoting::codes::request;
+
+const SENDERS: usize = 12;
+const STALL: Duration = Duration::from_secs(2);
+
+/// Codes, remarks and times of sends of 3 MiB each, while a write takes [`STALL`].
+fn sends_beside_a_stalled_disk(seed: u64, keys: &[(&str, &str)]) -> Vec<(i32, String, Duration)> {
+    let large = [
+        ("mappedFileSizeCommitLog", "134217728"),
+        ("zeroAheadBytes", "67108864"),
+        ("appendQueueBytesMax", "16777216"),
+    ];
+    let sim = Sim::new(seed);
+    let answers = Rc::new(RefCell::new(Vec::new()));
+    let told = answers.clone();
+    sim.run(async |runtime| {
+        start(&runtime, config(&[large.as_slice(), keys].concat()));
+        let mut client = Client::connect(&runtime).await;
+        assert_eq!(client.send(b"first").await.code, response::SUCCESS);
+        runtime.sleep(Duration::from_secs(1)).await;
+        let stall = FaultRule::every(Some(OperationKind::Write), Fault::Stall(STALL));
+        sim.disk().add_fault(stall.where_path_contains(".seg").times(1));
+        for _ in 0..SENDERS {
+            let (runtime, own, told) = (runtime.clone(), runtime.clone(), told.clone());
+            runtime.spawn(Shares::Foreground, "sender", async move {
+                let mut client = Client::connect(&own).await;
+                let began = own.monotonic();
+                let answer = client.send(&vec![7; 3 << 20]).await;
+                let took = own.monotonic() - began;
+                told.borrow_mut().push((answer.code, answer.remark, took));
+            });
+        }
+        runtime.sleep(STALL * 2).await;
+        assert_eq!(told.borrow().len(), SENDERS, "all are answered");
+        let stored = told.borrow().iter().filter(|answer| answer.0 == response::SUCCESS).count();
+        assert_eq!(client.send(b"last").await.code, response::SUCCESS);
+        assert_eq!(client.offset(request::GET_MAX_OFFSET).await, stored as i64 + 2);
+    });
+    answers.take()
+}
+
+#[test]
+fn sends_that_wait_too_long_for_a_full_queue_are_refused_and_the_others_are_stored() {
+    for seed in 0..4 {
+        let answers = sends_beside_a_stalled_disk(seed, &[]);
+        let (stored, refused): (Vec<_>, Vec<_>) =
+            answers.iter().partition(|answer| answer.0 == response::SUCCESS);
+        assert!(stored.len() >= 5 && refused.len() >= 3, "seed {seed}: {answers:?}");
+        for (code, remark, took) in refused {
+            assert_eq!(*code, response::SYSTEM_BUSY);
+            assert!(remark.starts_with("[TIMEOUT_CLEAN_QUEUE]"), "{remark}");
+            assert!(remark.contains("limit is 200ms (key waitTimeMillsInSendQueue)"), "{remark}");
+            let limit = Duration::from_millis(200);
+            assert!(*took >= limit && *took < limit * 2, "seed {seed}: {took:?}");
+        }
+    }
+}
+
+#[test]
+fn without_fast_failure_all_sends_wait_and_are_stored() {
+    let answers = sends_beside_a_stalled_disk(9, &[("brokerFastFailureEnable", "false")]);
+    assert!(answers.iter().all(|answer| answer.0 == response::SUCCESS), "{answers:?}");
+}
