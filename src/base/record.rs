@@ -31,10 +31,6 @@ pub const SYS_FLAG_STORE_HOST_V6: i32 = 0x20;
 /// Where the fields that stand before the first address are.
 pub mod at {
     pub const MAGIC: usize = 4;
-    pub const BODY_CRC: usize = 8;
-    pub const QUEUE_ID: usize = 12;
-    pub const FLAG: usize = 16;
-    pub const QUEUE_OFFSET: usize = 20;
     pub const PHYSICAL_OFFSET: usize = 28;
     pub const SYS_FLAG: usize = 36;
     pub const BORN_TIMESTAMP: usize = 40;

@@ -2,7 +2,6 @@
 //! ignored; enums of Java are texts here, so that names of other versions pass. Read and write
 //! them with [`crate::fastjson`].
 
-mod assignment;
 mod client;
 mod consume;
 mod group;
@@ -17,7 +16,6 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize, Serializer};
 
-pub use self::assignment::*;
 pub use self::client::*;
 pub use self::consume::*;
 pub use self::group::*;
@@ -72,22 +70,5 @@ pub(crate) mod queue_map {
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
         serializer.collect_map(map.iter().map(|(queue, value)| (ObjectKey(queue.json()), value)))
-    }
-}
-
-/// Writes maps with queues as keys, by client.
-pub(crate) mod client_queue_map {
-    use super::*;
-
-    #[derive(Serialize)]
-    struct Queues<'a>(
-        #[serde(serialize_with = "queue_map::serialize")] &'a BTreeMap<MessageQueue, i64>,
-    );
-
-    pub(crate) fn serialize<S: Serializer>(
-        map: &BTreeMap<String, BTreeMap<MessageQueue, i64>>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(map.iter().map(|(client, queues)| (client, Queues(queues))))
     }
 }

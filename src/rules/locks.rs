@@ -5,14 +5,6 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::{Refusal, limits::QUEUE_LOCKS_MAX, names::Name};
 
-/// A queue as clients name it when they lock it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct LockedQueue {
-    pub topic: String,
-    pub broker_name: String,
-    pub queue_id: i32,
-}
-
 /// Checks the names of a request to lock or unlock queues.
 ///
 /// # Errors
@@ -30,8 +22,6 @@ pub fn check_names<'a>(
     }
     Ok(())
 }
-
-pub type LockTable = QueueLocks<LockedQueue>;
 
 /// A lock that nobody renews is free after this time. Source: `REBALANCE_LOCK_MAX_LIVE_TIME`.
 pub const LOCK_LIVE_MS: i64 = 60_000;

@@ -272,20 +272,6 @@ impl TopicTable {
         self.deleted.iter()
     }
 
-    /// Marks exactly the named topics as ordered, as a name server's reply to a registration says.
-    pub fn plan_order_topics(&self, ordered: &BTreeSet<&str>, now: i64) -> Vec<MetaChange> {
-        let changed =
-            self.topics.values().filter(|topic| topic.order != ordered.contains(&*topic.name));
-        let mut version = self.version;
-        let mut changes = Vec::new();
-        for topic in changed {
-            version = version.next(now);
-            let topic = Topic { order: !topic.order, ..Topic::clone(topic) };
-            changes.push(MetaChange::TopicPut { topic, version });
-        }
-        changes
-    }
-
     /// Carries out a change of a topic; other changes are none of this table's business.
     pub fn apply(&mut self, change: &MetaChange) {
         match change {

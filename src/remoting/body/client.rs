@@ -92,18 +92,6 @@ pub struct CheckClientRequestBody {
     pub namespace: Option<String>,
 }
 
-/// The answer to QUERY_SUBSCRIPTION_BY_CONSUMER.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct QuerySubscriptionResponseBody {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub subscription_data: Option<SubscriptionData>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub group: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub topic: Option<String>,
-}
-
 /// LOCK_BATCH_MQ, UNLOCK_BATCH_MQ.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -159,23 +147,4 @@ pub struct ConsumerConnection {
 #[serde(rename_all = "camelCase", default)]
 pub struct ProducerConnection {
     pub connection_set: Vec<Connection>,
-}
-
-/// The answer to GET_ALL_PRODUCER_INFO, by group.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct ProducerTableInfo {
-    pub data: BTreeMap<String, Vec<ProducerInfo>>,
-}
-
-/// A producer as the broker knows it.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct ProducerInfo {
-    pub client_id: String,
-    #[serde(rename = "remoteIP")]
-    pub remote_ip: String,
-    pub language: String,
-    pub version: i32,
-    pub last_update_timestamp: i64,
 }

@@ -75,28 +75,9 @@ pub struct SubscriptionGroupWrapper {
     pub data_version: DataVersion,
 }
 
-/// UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct SubscriptionGroupList {
-    pub group_config_list: Vec<SubscriptionGroupConfig>,
-}
-
 /// The groups that consume a topic.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct GroupList {
     pub group_list: std::collections::BTreeSet<String>,
-}
-
-/// The answer to UPDATE_AND_GET_GROUP_FORBIDDEN.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct GroupForbidden {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub topic: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub group: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub readable: Option<bool>,
 }

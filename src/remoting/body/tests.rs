@@ -59,19 +59,6 @@ fn queues_as_keys_are_objects_as_fastjson_writes_them() {
 }
 
 #[test]
-fn clients_tell_their_offsets_by_queue() {
-    let json = r#"{"messageQueueTable":{{"brokerName":"b","queueId":2,"topic":"t"}:77}}"#;
-    let body: GetConsumerStatusBody = read(json);
-    assert_eq!(body.message_queue_table.get(&MessageQueue::new("t", "b", 2)), Some(&77));
-    assert_eq!(text(&body), json);
-    let mut answer = GetConsumerStatusBody::default();
-    answer.consumer_table.insert("client".to_owned(), body.message_queue_table);
-    let json = r#"{"consumerTable":{"client":{{"brokerName":"b","queueId":2,"topic":"t"}:77}}}"#;
-    assert_eq!(text(&answer), json);
-    assert_eq!(read::<GetConsumerStatusBody>(json), answer);
-}
-
-#[test]
 fn the_heartbeat_of_java_is_read() {
     let json = concat!(
         r#"{"clientID":"10.0.0.1@1","consumerDataSet":[{"consumeFromWhere":"#,
@@ -95,7 +82,6 @@ fn missing_members_have_the_defaults_of_java() {
     assert_eq!(read::<TopicConfig>("{topicName:null}").perm, 6);
     let data: SubscriptionData = read("{\"expressionType\":null}");
     assert_eq!(data.expression_type.as_deref(), Some("TAG"));
-    assert_eq!(read::<QueryAssignmentResponseBody>("{}").message_queue_assignments, None);
 }
 
 #[test]

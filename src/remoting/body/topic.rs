@@ -71,13 +71,6 @@ pub struct TopicConfigSerializeWrapper {
     pub data_version: DataVersion,
 }
 
-/// UPDATE_AND_CREATE_TOPIC_LIST.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct CreateTopicListRequestBody {
-    pub topic_config_list: Vec<TopicConfig>,
-}
-
 /// Names of topics, for many requests.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]

@@ -133,19 +133,3 @@ fn replaying_a_snapshot_gives_the_same_table() {
     let again = second.plan_update(update("a", 1), NOW).expect("allowed");
     assert_eq!(put(&mut second, &again).first_log, 0, "it goes on where it was");
 }
-
-#[test]
-fn order_follows_the_name_server() {
-    let mut table = table(TopicSettings::default());
-    for name in ["a", "b"] {
-        let change = table.plan_update(update(name, 1), NOW).expect("allowed");
-        table.apply(&change);
-    }
-    for (ordered, changed) in [(["a"], 1), (["b"], 2), (["b"], 0)] {
-        let changes = table.plan_order_topics(&BTreeSet::from(ordered), NOW);
-        assert_eq!(changes.len(), changed);
-        changes.iter().for_each(|change| table.apply(change));
-    }
-    assert!(table.get("b").expect("there").order);
-    assert!(!table.get("a").expect("there").order);
-}
