@@ -112,3 +112,6 @@ impl<R: Runtime> Shard<R> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,7 @@
 
 use ringmq_base::record::NewRecord;
 use ringmq_io::Runtime;
-use ringmq_remoting::{batch, codes::response};
+use ringmq_remoting::{batch, codes::response, encode::BATCH_MESSAGES_MAX};
 use ringmq_rules::{
     message_properties::{Scan, missing_end},
     refusal::Refusal,
@@ -18,16 +18,20 @@ use crate::{
 
 /// Looks at all messages of a batch first: it is stored as one, or refused as one.
 pub fn check(body: &[u8]) -> Result<(), Refusal> {
-    let mut empty = true;
+    let illegal = |remark: String| Refusal::new(response::MESSAGE_ILLEGAL, remark);
+    let mut count = 0_usize;
     for message in batch::messages(body) {
-        let illegal = |error| format!("batch body: {error}");
-        message.map_err(|error| Refusal::new(response::MESSAGE_ILLEGAL, illegal(error)))?;
-        empty = false;
+        message.map_err(|error| illegal(format!("batch body: {error}")))?;
+        count += 1;
     }
-    if empty {
-        return Err(Refusal::new(response::MESSAGE_ILLEGAL, "the batch has no message"));
+    match count {
+        0 => Err(illegal("the batch has no message".to_owned())),
+        1..=BATCH_MESSAGES_MAX => Ok(()),
+        _ => Err(illegal(format!(
+            "the batch has {count} messages, but the answer has room for the ids of \
+             {BATCH_MESSAGES_MAX}: send fewer in a batch"
+        ))),
     }
-    Ok(())
 }
 
 /// Appends the messages of a checked batch; `common` are the properties of the batch as a whole,
@@ -62,4 +66,24 @@ pub fn append<R: Runtime>(
         ticket(item, last, Some((first.queue_offset, others.collect())))
     });
     appended.map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_whose_ids_fit_no_answer_is_refused() {
+        let mut body = Vec::new();
+        let message = batch::BatchMessage { flag: 0, body: b"", properties: b"" };
+        for _ in 0..BATCH_MESSAGES_MAX {
+            batch::append(&mut body, &message).expect("fits");
+        }
+        assert_eq!(check(&body), Ok(()));
+        batch::append(&mut body, &message).expect("fits");
+        let refusal = check(&body).expect_err("too many");
+        assert_eq!(refusal.code, response::MESSAGE_ILLEGAL);
+        assert!(refusal.remark.contains("293188 messages"), "{}", refusal.remark);
+        assert_eq!(check(b"").expect_err("empty").code, response::MESSAGE_ILLEGAL);
+    }
 }
