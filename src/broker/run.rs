@@ -1,6 +1,8 @@
 //! The life of a shard: open what it owns, serve, write everything, end.
 
 pub mod inbox;
+#[cfg(test)]
+mod tests;
 
 use std::{
     net::SocketAddr,

@@ -100,6 +100,7 @@ impl<R: Runtime> Shard<R> {
         published: Published,
     ) -> Rc<Self> {
         let id = router.id;
+        let waiting_pulls = WaitingPulls::new(facts.sizes.waiting_pulls_max);
         let connections = Connections::new(id, facts.connections_max);
         let queues = Queues::new(id, router.shards());
         Rc::new(Shard {
@@ -113,7 +114,7 @@ impl<R: Runtime> Shard<R> {
             queues,
             queue_starts: QueueStarts::default(),
             queue_watchers: QueueWatchers::default(),
-            waiting_pulls: WaitingPulls::default(),
+            waiting_pulls,
             waiting_sends: WaitingSends::default(),
             offsets: RefCell::default(),
             connections,

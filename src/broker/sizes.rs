@@ -16,6 +16,8 @@ pub struct Sizes {
     pub batch_bytes_max: usize,
     /// The same, in messages.
     pub batch_sends_max: usize,
+    /// Pulls that may wait on one shard; each holds a few hundred bytes.
+    pub waiting_pulls_max: usize,
     /// What logs are opened with, but for what the configuration and the store say.
     pub log: LogOptions,
 }
@@ -27,6 +29,7 @@ impl Default for Sizes {
             backlog_messages_max: 256,
             batch_bytes_max: 1024 * 1024,
             batch_sends_max: 16_384,
+            waiting_pulls_max: 200_000,
             log: LogOptions::new(PathBuf::new(), LogId::new(0).expect("0 is in range"), 0),
         }
     }

@@ -14,17 +14,14 @@ use ringmq_store::QueueHandle;
 
 use crate::messages::PullRequest;
 
-/// Pulls that may wait on one shard; each holds a few hundred bytes.
-const WAITING_MAX: usize = 200_000;
-
 /// A queue of this shard.
 type Place = (LogId, QueueHandle);
 
 /// Number and deadline of a pull that waits.
 type Held = (u64, Duration, PullRequest);
 
-#[derive(Default)]
 pub struct WaitingPulls {
+    most: usize,
     next: Cell<u64>,
     by_queue: RefCell<AHashMap<Place, Vec<Held>>>,
     deadlines: RefCell<BTreeMap<(Duration, u64), Place>>,
@@ -33,6 +30,17 @@ pub struct WaitingPulls {
 }
 
 impl WaitingPulls {
+    /// `most`: how many may wait.
+    pub fn new(most: usize) -> WaitingPulls {
+        WaitingPulls {
+            most,
+            next: Cell::default(),
+            by_queue: RefCell::default(),
+            deadlines: RefCell::default(),
+            changed: Event::default(),
+        }
+    }
+
     /// Keeps a pull until `deadline`; gives it back if too many wait already.
     pub fn hold(
         &self,
@@ -41,7 +49,7 @@ impl WaitingPulls {
         request: PullRequest,
     ) -> Option<PullRequest> {
         let mut deadlines = self.deadlines.borrow_mut();
-        if deadlines.len() >= WAITING_MAX {
+        if deadlines.len() >= self.most {
             return Some(request);
         }
         let id = self.next.get();

@@ -1,0 +1,110 @@
+//! The end of a whole broker, and the pulls that wait in it.
+
+use std::time::Duration;
+
+use ringmq_io::{
+    Clock as _,
+    sim::{Sim, SimRuntime},
+};
+use ringmq_remoting::{
+    codes::{pull_flag, request, response},
+    encode,
+    frame::Serialization,
+};
+
+use crate::{
+    shard::settings::Facts,
+    simulation::{self, Simulated},
+    sizes::Sizes,
+    testing::{Client, config},
+};
+
+const QUEUES: usize = 4;
+
+async fn started(runtime: &SimRuntime, shards: usize, sizes: Sizes) -> Simulated<SimRuntime> {
+    let mut facts =
+        Facts::new(config(&[]), Vec::new(), shards, runtime.now_ms()).expect("sound facts");
+    facts.sizes = sizes;
+    let broker = simulation::start(runtime, facts, shards);
+    broker.ready(runtime).await.expect("it starts");
+    broker
+}
+
+/// A pull of an empty queue that waits up to a minute.
+async fn start_pull(client: &mut Client, queue: usize, opaque: i32) {
+    let (queue, flag) = (queue.to_string(), pull_flag::SUBSCRIPTION | pull_flag::SUSPEND);
+    let flag = flag.to_string();
+    let fields = [
+        ("consumerGroup", "readers"),
+        ("topic", "TBW102"),
+        ("queueId", queue.as_str()),
+        ("queueOffset", "0"),
+        ("maxMsgNums", "32"),
+        ("sysFlag", flag.as_str()),
+        ("commitOffset", "0"),
+        ("suspendTimeoutMillis", "60000"),
+        ("subscription", "*"),
+        ("subVersion", "0"),
+        ("expressionType", "TAG"),
+    ];
+    let (mut out, json) = (Vec::new(), Serialization::Json);
+    encode::request(&mut out, json, request::PULL_MESSAGE, opaque, false, &fields, b"")
+        .expect("fits");
+    client.write(&out).await;
+}
+
+#[test]
+fn a_broker_that_stops_answers_waiting_pulls_and_closes_all_connections() {
+    for shards in [1, 2, 4] {
+        Sim::new(shards as u64).run(async |runtime| {
+            let broker = started(&runtime, shards, Sizes::default()).await;
+            let mut clients = Vec::new();
+            for number in 0..2 * QUEUES {
+                let mut client = Client::connect(&runtime).await;
+                start_pull(&mut client, number % QUEUES, 7).await;
+                clients.push(client);
+            }
+            runtime.sleep(Duration::from_secs(1)).await;
+            for client in &mut clients {
+                assert!(client.is_open().await, "nothing to say yet");
+            }
+            broker.shut_down();
+            for client in &mut clients {
+                assert_eq!(client.receive().await.code, response::PULL_NOT_FOUND);
+            }
+            broker.ended().await;
+            runtime.sleep(Duration::from_millis(1)).await;
+            for client in &mut clients {
+                assert!(!client.is_open().await, "{shards} shards");
+            }
+        });
+    }
+}
+
+#[test]
+fn only_so_many_pulls_wait_and_the_others_are_answered_at_once() {
+    Sim::new(1).run(async |runtime| {
+        let sizes = Sizes { waiting_pulls_max: 3, ..Sizes::default() };
+        let _broker = started(&runtime, 1, sizes).await;
+        let mut client = Client::connect(&runtime).await;
+        let begun = runtime.monotonic();
+        for number in 0..5 {
+            start_pull(&mut client, number % QUEUES, 7).await;
+        }
+        for _ in 0..2 {
+            assert_eq!(client.receive().await.code, response::PULL_NOT_FOUND);
+        }
+        assert!(runtime.monotonic() - begun < Duration::from_secs(1), "at once");
+        assert!(client.is_open().await, "three wait");
+        for _ in 0..3 {
+            assert_eq!(client.receive().await.code, response::PULL_NOT_FOUND);
+        }
+        assert!(runtime.monotonic() - begun >= Duration::from_secs(60), "for their time");
+        // and as many may wait again
+        for number in 0..3 {
+            start_pull(&mut client, number % QUEUES, 7).await;
+        }
+        runtime.sleep(Duration::from_secs(1)).await;
+        assert!(client.is_open().await);
+    });
+}
