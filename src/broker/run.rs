@@ -119,7 +119,9 @@ async fn run_or_fail<R: Runtime>(
     }
     let _ = report.send(Ok(shard.id));
     inbox::serve_requests(&requests, &mut requests_lane).await;
-    shut_down(shard, control.as_deref()).await;
+    // The others still call this shard, to persist what they have.
+    let serve = inbox::serve_to_the_end(&requests, &mut requests_lane);
+    futures_lite::future::or(shut_down(shard, control.as_deref()), serve).await;
     Ok(())
 }
 
@@ -278,11 +280,11 @@ async fn shut_down<R: Runtime>(shard: &Rc<Shard<R>>, control: Option<&Control<R>
             tracing::error!(%error, "log not closed cleanly; the next start recovers it");
         }
     }
+    // Offsets are refused since this shard is stopping: these are the last.
     shard.persist_offsets().await;
     match control {
         Some(control) => control.finish().await,
         None => {
-            // On the reply lane: the control shard reads no requests any more.
             shard.router.answer(CONTROL, Message::Finished(shard.id));
             shard.router.flush();
         }

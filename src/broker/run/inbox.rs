@@ -32,6 +32,21 @@ pub async fn serve_requests<R: Runtime>(
     }
 }
 
+/// Goes on with the request lane while the shard writes what it has.
+pub async fn serve_to_the_end<R: Runtime>(
+    requests: &Rc<Requests<R>>,
+    lane: &mut Receiver<ShardMessage<R>>,
+) {
+    loop {
+        match lane.recv().await {
+            // Told twice.
+            Message::Shutdown => {}
+            message => take(requests, message),
+        }
+        requests.shard.flush();
+    }
+}
+
 /// Handles the messages of the reply lane to the end of the shard. Nothing in it ever waits.
 pub fn spawn_reply_lane<R: Runtime>(
     requests: &Rc<Requests<R>>,

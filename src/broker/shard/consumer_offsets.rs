@@ -17,6 +17,9 @@ impl<R: Runtime> Shard<R> {
         queue_id: i32,
         offset: i64,
     ) -> Result<(), Refusal> {
+        if self.stopping.get() {
+            return Err(Refusal::stopping());
+        }
         let outcome = self.offsets.borrow_mut().commit(topic, group, queue_id, offset)?;
         if let Commit::WentBack { from } = outcome {
             tracing::debug!(topic, group, queue_id, from, offset, "consumer offset went back");

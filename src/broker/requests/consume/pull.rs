@@ -27,7 +27,7 @@ pub fn run<R: Runtime>(shard: &Rc<Shard<R>>, mut request: PullRequest) {
     if let Some((group, offset)) = request.commit.take() {
         let topic = &request.topic.topic.name;
         if let Err(refusal) = shard.commit_offset(topic, &group, request.queue_id, offset) {
-            tracing::warn!(%refusal, "consumer offset of a pull not stored");
+            tracing::debug!(%refusal, "consumer offset of a pull not stored");
         }
     }
     let (log, queue) = shard.queues.get(&request.topic, request.queue_id);
