@@ -120,3 +120,30 @@ pub fn version(version: meta::DataVersion) -> DataVersion {
 pub fn message_queue(config: &BrokerConfig, topic: &str, queue_id: i32) -> MessageQueue {
     MessageQueue { topic: topic.to_owned(), broker_name: config.broker_name.clone(), queue_id }
 }
+
+#[cfg(test)]
+mod tests {
+    use ringmq_remoting::fastjson::BODY_BYTES_MAX;
+    use ringmq_rules::topics::Topic;
+
+    use super::*;
+
+    /// D8: an answer that fits no frame is a sentence, and is never held as a whole.
+    #[test]
+    fn a_table_that_fits_no_frame_is_refused_with_its_size() {
+        let name = "n".repeat(255);
+        let topic = Topic::new(&name, 8, 6);
+        let entries = |topics| std::iter::repeat_n((&*topic.name, topic.config()), topics);
+        let answer = |topics: usize, remedy| {
+            let table = Entries(|| entries(topics));
+            let version = DataVersion::default();
+            long_body(&AllTopics { topic_config_table: table, data_version: version }, remedy)
+        };
+        let some = answer(1_000, "").expect("fits");
+        assert!(some.body.len() > 500_000);
+        let refusal = answer(100_000, "delete some").expect_err("too long");
+        for part in ["the answer has 6", &format!("carries {BODY_BYTES_MAX}"), "delete some"] {
+            assert!(refusal.remark.contains(part), "{part}: {}", refusal.remark);
+        }
+    }
+}
