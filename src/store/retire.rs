@@ -56,6 +56,7 @@ impl<R: Runtime, S: Sink> Log<R, S> {
         let Some(first) = ready_to_begin_at(shared, before.0).await else {
             return Ok(Retired::default());
         };
+        assert_may_begin_at(shared, first, before.0);
         // Twice: were only one block to say so, damage to it would send a start to missing files.
         for _ in 0..2 {
             if let Err(error) = shared.write_mark_from(first, false).await {
@@ -81,7 +82,10 @@ impl<R: Runtime, S: Sink> Log<R, S> {
         let segments: Vec<_> = {
             let mut segments = shared.segments.borrow_mut();
             let count = segments.partition_point(|segment| segment.end() <= first);
-            segments.drain(..count).collect()
+            let given_up = segments.drain(..count).collect();
+            let next = segments.first().map(|segment| segment.start);
+            assert_eq!(next, Some(first), "the log begins with the first segment that stays");
+            given_up
         };
         let mut retired = Retired::default();
         for segment in segments {
@@ -162,6 +166,17 @@ impl<R: Runtime, S: Sink> Log<R, S> {
             self.shared.spares.drop_to(self.shared.runtime.disk(), keep).await;
         }
     }
+}
+
+/// The last look before messages go for ever.
+fn assert_may_begin_at<R: Runtime, S: Sink>(shared: &LogInner<R, S>, first: u64, before: u64) {
+    assert!(first <= before, "more is given up than was asked for");
+    let progress = shared.progress.get();
+    let covered = progress.position.min(progress.previous.unwrap_or(0));
+    assert!(progress.good > 0 && first <= covered, "a start would need what is given up");
+    let state = shared.state.borrow();
+    assert!(first <= state.stable, "what is not stable is given up");
+    assert!(state.spaces.front().is_some_and(|space| first <= space.start));
 }
 
 /// Segments that end here or before are complete, written and stable.

@@ -153,7 +153,8 @@ pub async fn position_of<R: Runtime>(
         Ok(Some(entry)) => Some(entry.physical.position()),
         // It was given up meanwhile, and what is behind it begins the queue.
         Ok(None) => log.first_position(queue),
-        // What cannot be looked up may be anywhere.
-        Err(_) => Some(LogPosition(0)),
+        // It cannot be read, which must not keep everything for ever: its page is known to begin
+        // there. What is in the way is counted and logged by the store.
+        Err(_) => log.position_floor(queue, offset).or_else(|| log.first_position(queue)),
     }
 }

@@ -32,6 +32,8 @@ pub struct Counters {
     pub index_pages: u64,
     pub index_reads: u64,
     pub snapshots: u64,
+    /// Reads of pages that failed or found damage.
+    pub index_unreadable: u64,
     /// Appends refused because too much waits for the disk, or because the log cannot grow.
     pub refused_busy: u64,
     pub refused_full: u64,

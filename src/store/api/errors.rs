@@ -105,3 +105,32 @@ pub enum ReadError {
     #[error("log bytes {from}..{to} are not in the store any more")]
     Removed { from: u64, to: u64 },
 }
+
+impl ReadError {
+    /// Whether reading again is of no use before somebody repairs the file: what is behind should
+    /// be served, and this be passed over and reported. Otherwise the device or the process may
+    /// come round.
+    pub fn is_lasting(&self) -> bool {
+        match self {
+            ReadError::Damaged { .. } | ReadError::DamagedKeys { .. } => true,
+            ReadError::Removed { .. } => true,
+            ReadError::Disk(_) => false,
+        }
+    }
+
+    /// Whether the device could not read the medium (EIO and the like): passing for some devices,
+    /// lasting for a bad sector, so to be taken for damage after a few tries.
+    pub fn is_of_medium(&self) -> bool {
+        use std::io::ErrorKind;
+        match self {
+            ReadError::Disk(error) => {
+                let own =
+                    [ErrorKind::PermissionDenied, ErrorKind::NotFound, ErrorKind::OutOfMemory];
+                let raw = error.source.raw_os_error();
+                // Too many open files: of this process, of the machine.
+                !own.contains(&error.source.kind()) && !matches!(raw, Some(23 | 24))
+            }
+            _ => false,
+        }
+    }
+}

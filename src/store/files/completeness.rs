@@ -59,7 +59,9 @@ pub async fn refuse_missing<D: Disk>(disk: &D, root: &Path, logs: u16) -> Result
     for directory in logs.chain([root.join(META_DIRECTORY)]) {
         let path = directory.join(mark::FILE_NAME);
         if !exists(disk, &path).await? {
-            let found = "no such file, in a store that was complete".to_string();
+            let found = "no such file, in a store that was complete; is the disk of its logs \
+                         mounted?"
+                .to_string();
             return Err(OpenError::Refused {
                 case: Case::MissingMark,
                 path,

@@ -143,7 +143,18 @@ impl Queue {
         if begins {
             self.chunks.push(Vec::with_capacity(FIRST_ENTRIES));
         }
+        let chunks = self.chunks.len();
         let chunk = self.chunks.last_mut().expect("a chunk was added when there was none");
+        // A gap or a step back here would show one message under the offset of another, for ever.
+        assert!(chunk.len() < ENTRIES, "a chunk of more entries than a page takes");
+        assert!(
+            chunks > 1 || self.memory_first + chunk.len() as i64 == self.next,
+            "a gap in the offsets of a queue"
+        );
+        assert!(
+            chunk.last().is_none_or(|last| last.unpack().end() <= location.position),
+            "messages of a queue follow each other in the log"
+        );
         if chunk.len() == chunk.capacity() {
             let most = ENTRIES - chunk.len();
             chunk.reserve_exact((chunk.len() / 2).max(FIRST_ENTRIES).min(most));
@@ -174,6 +185,18 @@ impl Queue {
         let at = (offset - self.chunk_first(chunk)) as usize;
         let packed = self.chunks.get(chunk)?.get(at)?;
         Some(Place::Memory(packed.unpack()))
+    }
+
+    /// Log position of the message at `offset`, or of an earlier one of the same page: what is
+    /// known without reading the page. `None` outside of what the queue has.
+    pub fn position_floor(&self, offset: i64) -> Option<u64> {
+        match self.place(offset)? {
+            Place::Memory(location) => Some(location.position),
+            Place::Page(_) => {
+                let index = usize::try_from(self.page_of(offset) - self.first_page).ok()?;
+                self.pages.get(index).map(|page| page.position())
+            }
+        }
     }
 
     fn in_memory(&self, offset: i64) -> Location {

@@ -30,7 +30,8 @@ pub async fn load<R: Runtime, S: Sink>(
     let removed = ReadError::Removed { from: at, to: at + BLOCK_BYTES as u64 };
     let segment = segment.ok_or(removed)?;
     let from = segment.at(block);
-    let read = segment.file.read(from, BLOCK_BYTES).await?;
+    let unreadable = || shared.state.borrow_mut().counters.index_unreadable += 1;
+    let read = segment.file.read(from, BLOCK_BYTES).await.inspect_err(|_| unreadable())?;
     let found = match Page::open(read.bytes(), block) {
         Ok(page) if page.queue == queue.0 && page.get(offset).is_some() => {
             let page: Rc<[u8]> = read.bytes().into();
@@ -46,6 +47,7 @@ pub async fn load<R: Runtime, S: Sink>(
         Err(error) => error.to_string(),
     };
     let (path, to) = (segment.path.clone(), from + BLOCK_BYTES as u64);
+    unreadable();
     tracing::error!(path = %path.display(), from, to, found, "damaged index page");
     Err(ReadError::Damaged { path, from, to, found })
 }

@@ -34,6 +34,13 @@ impl<R: Runtime, S: Sink> Log<R, S> {
         self.shared.state.borrow_mut().index.queue(queue).first_position().map(LogPosition)
     }
 
+    /// Where in the log the message at `offset` is, or shortly before; `None` outside of what the
+    /// queue has. Reads nothing: for entries that cannot be read, too.
+    pub fn position_floor(&self, queue: QueueHandle, offset: i64) -> Option<LogPosition> {
+        let mut state = self.shared.state.borrow_mut();
+        state.index.queue(queue).position_floor(offset).map(LogPosition)
+    }
+
     /// A visible entry; `None` outside of what the queue has.
     pub async fn entry(&self, queue: QueueHandle, offset: i64) -> Result<Option<Entry>, ReadError> {
         let log = self.shared.options.log;

@@ -251,3 +251,43 @@ async fn check_or_refused(log: &TestLog) -> i64 {
     }
     total
 }
+
+#[test]
+fn an_unreadable_entry_is_counted_and_its_place_is_known_to_a_page() {
+    let sim = Sim::new(9);
+    let oracle = SharedOracle::default();
+    sim.run(async |runtime| {
+        let (log, _) = open(&runtime, small(FlushMode::Sync), &oracle).await.expect("opens");
+        fill(&runtime, &log, 3000).await;
+        runtime.sleep(Duration::from_millis(100)).await;
+        let queue = log.find_queue(TOPICS[0], 0).expect("there are messages");
+        let (min, max) = log.bounds(queue);
+        let mut exact = Vec::new();
+        for offset in min..max {
+            exact.push(log.entry(queue, offset).await.expect("reads").expect("there").physical);
+        }
+        let read = ringmq_io::sim::OperationKind::Read;
+        let rule = ringmq_io::sim::FaultRule::every(Some(read), ringmq_io::sim::Fault::InputOutput);
+        sim.disk().add_fault(rule.where_path_contains(".idx"));
+        let mut unreadable = 0;
+        let mut floors = Vec::new();
+        for (offset, exact) in (min..max).zip(exact) {
+            let floor = log.position_floor(queue, offset).expect("the queue has it");
+            assert!(floor <= exact.position(), "offset {offset}");
+            floors.push(floor);
+            match log.entry(queue, offset).await {
+                Ok(entry) => assert_eq!(entry.expect("there").physical, exact),
+                Err(error) => {
+                    assert!(error.is_of_medium() && !error.is_lasting(), "{error}");
+                    unreadable += 1;
+                }
+            }
+        }
+        assert!(unreadable > 200, "{unreadable}");
+        assert!(floors.is_sorted());
+        floors.dedup();
+        assert!(floors.len() > 3, "one place for all of the queue");
+        assert_eq!(log.counters().index_unreadable, unreadable);
+        assert_eq!(log.position_floor(queue, max), None);
+    });
+}
