@@ -105,7 +105,7 @@ impl<R: Runtime> Control<R> {
         for change in &changes {
             self.apply(change);
         }
-        self.metadata.write(&changes).await.map_err(|refusal| refusal.remark)
+        self.metadata.write(&changes).await.map_err(|not_written| not_written.refusal.remark)
     }
 
     fn start_of(&self, manifest: &Manifest, to: ShardId) -> Start {

@@ -223,10 +223,15 @@ fn spawn_services<R: Runtime>(shard: &Rc<Shard<R>>) {
     delay::start(shard);
 }
 
+/// How soon offsets that could not be written are tried again, at the latest.
+const OFFSETS_AGAIN: Duration = Duration::from_secs(1);
+
 /// Hands changed consumer offsets to the control shard. Source: `flushConsumerOffsetInterval`.
 async fn persist_offsets<R: Runtime>(shard: Rc<Shard<R>>) {
+    let interval = shard.facts.offset_flush_interval;
     while !shard.stopping.get() {
-        shard.runtime.sleep(shard.facts.offset_flush_interval).await;
+        let failing = shard.offset_writes.is_failing();
+        shard.runtime.sleep(if failing { interval.min(OFFSETS_AGAIN) } else { interval }).await;
         shard.persist_offsets().await;
     }
 }
@@ -281,7 +286,7 @@ async fn shut_down<R: Runtime>(shard: &Rc<Shard<R>>, control: Option<&Control<R>
         }
     }
     // Offsets are refused since this shard is stopping: these are the last.
-    shard.persist_offsets().await;
+    shard.persist_offsets_at_last().await;
     match control {
         Some(control) => control.finish().await,
         None => {

@@ -10,6 +10,7 @@ pub mod consumer_offsets;
 pub mod control_plane;
 pub mod held_messages;
 pub mod lookups;
+pub mod offset_writes;
 pub mod queue_starts;
 pub mod queue_watchers;
 pub mod queues;
@@ -39,6 +40,7 @@ use self::{
     control_plane::ControlPlane,
     held_messages::HeldMessages,
     lookups::PullCounts,
+    offset_writes::OffsetWrites,
     queue_starts::QueueStarts,
     queue_watchers::QueueWatchers,
     queues::Queues,
@@ -68,6 +70,7 @@ pub struct Shard<R: Runtime> {
     pub waiting_pulls: WaitingPulls,
     pub waiting_sends: WaitingSends,
     pub offsets: RefCell<OffsetTable>,
+    pub offset_writes: OffsetWrites,
     pub connections: Connections<R>,
     pub client_calls: ClientCalls,
     /// Delayed messages that could not be delivered, ever.
@@ -117,6 +120,7 @@ impl<R: Runtime> Shard<R> {
             waiting_pulls,
             waiting_sends: WaitingSends::default(),
             offsets: RefCell::default(),
+            offset_writes: OffsetWrites::default(),
             connections,
             client_calls: ClientCalls::default(),
             delayed_passed_over: Cell::default(),

@@ -18,6 +18,9 @@ struct Queues {
     dirty: Vec<i32>,
 }
 
+/// Offsets of one change: its record stays far below the largest that the metadata log takes.
+pub const OFFSETS_OF_CHANGE_MAX: usize = 65_536;
+
 /// What became of a committed offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Commit {
@@ -104,7 +107,9 @@ impl OffsetTable {
         topics
     }
 
-    /// What changed since the last call, for the caller to make durable; sorted.
+    /// What changed since the last call, for the caller to make durable; sorted, and no change has
+    /// more than [`OFFSETS_OF_CHANGE_MAX`] offsets. What cannot be made durable has to come back
+    /// by [`OffsetTable::mark_dirty`].
     pub fn take_dirty(&mut self) -> Vec<MetaChange> {
         let mut dirty = std::mem::take(&mut self.dirty);
         dirty.sort_unstable();
@@ -118,11 +123,48 @@ impl OffsetTable {
                 .into_iter()
                 .filter_map(|id| queues.offsets.get(&id).map(|offset| (id, *offset)))
                 .collect();
-            if !offsets.is_empty() {
-                changes.push(MetaChange::Offsets { topic, group, offsets });
-            }
+            changes.extend(offsets.chunks(OFFSETS_OF_CHANGE_MAX).map(|offsets| {
+                let (topic, group) = (topic.clone(), group.clone());
+                MetaChange::Offsets { topic, group, offsets: offsets.to_vec() }
+            }));
         }
         changes
+    }
+
+    /// Takes back what [`OffsetTable::take_dirty`] gave and could not be made durable: the next
+    /// call gives what these queues have then. Those that are gone meanwhile stay gone.
+    pub fn mark_dirty(&mut self, changes: &[MetaChange]) {
+        for change in changes {
+            let MetaChange::Offsets { topic, group, offsets } = change else { continue };
+            let queues = self.topics.get_mut(topic).and_then(|groups| groups.get_mut(group));
+            let Some(queues) = queues else { continue };
+            let was_clean = queues.dirty.is_empty();
+            let still_there = offsets.iter().filter(|(id, _)| queues.offsets.contains_key(id));
+            queues.dirty.extend(still_there.map(|(id, _)| *id));
+            queues.dirty.sort_unstable();
+            queues.dirty.dedup();
+            if was_clean && !queues.dirty.is_empty() {
+                self.dirty.push((topic.clone(), group.clone()));
+            }
+        }
+    }
+
+    /// Marks all offsets of a topic, of a group, or of both together as changed.
+    pub fn mark_all_dirty(&mut self, topic: Option<&str>, group: Option<&str>) {
+        let wanted = |wanted: Option<&str>, name: &str| wanted.is_none_or(|wanted| wanted == name);
+        for (name, groups) in self.topics.iter_mut().filter(|(name, _)| wanted(topic, name)) {
+            for (of, queues) in groups.iter_mut().filter(|(of, _)| wanted(group, of)) {
+                if queues.dirty.is_empty() && !queues.offsets.is_empty() {
+                    self.dirty.push((name.clone(), of.clone()));
+                }
+                queues.dirty = queues.offsets.keys().copied().collect();
+            }
+        }
+    }
+
+    /// Topics and groups together that have changes since the last [`OffsetTable::take_dirty`].
+    pub fn dirty_len(&self) -> usize {
+        self.dirty.len()
     }
 
     /// Carries out a persisted change: offsets become known and are not dirty; a removal takes
@@ -143,7 +185,7 @@ impl OffsetTable {
         }
     }
 
-    /// All offsets, sorted; none of them is dirty afterwards.
+    /// All offsets, sorted.
     pub fn snapshot(&self) -> Vec<MetaChange> {
         let mut all: Vec<_> = self
             .topics
@@ -257,6 +299,56 @@ mod tests {
         assert_eq!(table.commit("t", "g", 1, 2), Ok(Commit::WentBack { from: 6 }));
         assert_eq!(table.take_dirty(), [offsets("t", "g", &[(1, 2)])]);
         assert_eq!(table.len(), 3);
+    }
+
+    #[test]
+    fn what_was_not_made_durable_is_given_again_as_it_is_then() {
+        let mut table = OffsetTable::default();
+        for (topic, group, queue) in [("t", "g", 0), ("t", "g", 1), ("u", "g", 0)] {
+            table.commit(topic, group, queue, 5).expect("room");
+        }
+        let failed = table.take_dirty();
+        assert_eq!((failed.len(), table.dirty_len()), (2, 0));
+        table.commit("t", "g", 1, 6).expect("room");
+        table.apply(&MetaChange::OffsetsDelete { topic: Some("u".into()), group: None });
+        table.mark_dirty(&failed);
+        table.mark_dirty(&failed);
+        assert_eq!(table.take_dirty(), [offsets("t", "g", &[(0, 5), (1, 6)])]);
+        assert!(table.take_dirty().is_empty() && table.topics_of_group("g") == ["t".into()]);
+    }
+
+    #[test]
+    fn all_of_a_topic_or_of_a_group_can_be_written_again() {
+        let mut table = OffsetTable::default();
+        for (topic, group) in [("t", "g"), ("t", "h"), ("u", "g")] {
+            table.commit(topic, group, 3, 1).expect("room");
+        }
+        table.take_dirty();
+        table.commit("t", "g", 4, 1).expect("room");
+        table.mark_all_dirty(Some("t"), None);
+        let of_topic = [offsets("t", "g", &[(3, 1), (4, 1)]), offsets("t", "h", &[(3, 1)])];
+        assert_eq!(table.take_dirty(), of_topic);
+        table.mark_all_dirty(None, Some("g"));
+        let of_group = [offsets("t", "g", &[(3, 1), (4, 1)]), offsets("u", "g", &[(3, 1)])];
+        assert_eq!(table.take_dirty(), of_group);
+    }
+
+    /// D2: queue ids are numbers of the client's choice, so one group can have very many.
+    #[test]
+    fn no_change_has_more_offsets_than_fit_a_record() {
+        let mut table = OffsetTable::default();
+        let count = OFFSETS_OF_CHANGE_MAX as i32 + 1;
+        for queue in 0..count {
+            table.commit("t", "g", queue, i64::MAX).expect("room");
+        }
+        let sizes = |changes: &[MetaChange]| -> Vec<usize> {
+            changes.iter().map(|change| serde_json::to_vec(change).expect("JSON").len()).collect()
+        };
+        let changes = table.take_dirty();
+        assert_eq!(changes.len(), 2);
+        assert!(sizes(&changes).iter().all(|size| *size < 4 << 20), "{:?}", sizes(&changes));
+        table.mark_dirty(&changes);
+        assert_eq!(table.take_dirty(), changes);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use ringmq_rules::{
 use super::{Control, Tables, metadata::Subject};
 use crate::{
     messages::{AutoCreate, TopicView},
-    shard::control_plane::ControlPlane,
+    shard::control_plane::{ControlPlane, NotWritten},
 };
 
 impl<R: Runtime> ControlPlane for Control<R> {
@@ -63,7 +63,7 @@ impl<R: Runtime> ControlPlane for Control<R> {
     fn persist(
         self: Rc<Self>,
         changes: Vec<MetaChange>,
-    ) -> LocalBoxFuture<'static, Result<(), Refusal>> {
+    ) -> LocalBoxFuture<'static, Result<(), NotWritten>> {
         Box::pin(async move { Control::persist(&self, changes).await })
     }
 
@@ -107,8 +107,13 @@ impl<R: Runtime> Control<R> {
         topic: Option<String>,
         group: Option<String>,
     ) -> Result<(), Refusal> {
-        self.shard.forget_offsets(topic.clone(), group.clone()).await;
-        Control::persist(self, vec![MetaChange::OffsetsDelete { topic, group }]).await
+        let which = (topic.clone(), group.clone());
+        self.shard.forget_offsets(which.clone()).await;
+        let removal = vec![MetaChange::OffsetsDelete { topic, group }];
+        let removed = Control::persist(self, removal).await;
+        // What was committed meanwhile may stand in front of the removal.
+        self.shard.persist_offsets_again(which).await;
+        removed.map_err(|not_written| not_written.refusal)
     }
 
     /// A topic that is there, or is made as `plan` decides. Durable when resolved.

@@ -11,14 +11,14 @@ use std::{
 
 use ahash::{AHashMap, AHashSet};
 use ringmq_io::{Runtime, signal::Notify};
-use ringmq_rules::{
-    meta::MetaChange,
-    refusal::{Refusal, code},
-};
+use ringmq_rules::{meta::MetaChange, offsets::OFFSETS_OF_CHANGE_MAX, refusal::Refusal};
 use ringmq_store::MetaLog;
 
 use super::{Control, Tables};
-use crate::messages::{Change, Message, TopicView};
+use crate::{
+    messages::{Change, Message, TopicView},
+    shard::control_plane::NotWritten,
+};
 
 /// The metadata log is rewritten when it is this many times larger than what it says.
 const REWRITE_FACTOR: u64 = 8;
@@ -45,9 +45,11 @@ pub struct Metadata<R: Runtime> {
     delay_offsets: RefCell<BTreeMap<i32, i64>>,
     /// Changes that are in the tables and not yet durable.
     pending: RefCell<AHashSet<Subject>>,
-    /// A pending change is durable and told to all, or was taken back.
+    /// Calls of [`Control::persist`] under way.
+    persisting: Cell<usize>,
+    /// A pending change is durable and told to all, or was taken back; or a persist has ended.
     settled: Notify,
-    /// New changes wait until the log is rewritten.
+    /// New changes and persists wait until the log is rewritten.
     rewriting: Cell<bool>,
     snapshot_bytes: Cell<u64>,
 }
@@ -61,6 +63,7 @@ impl<R: Runtime> Metadata<R> {
             offsets: RefCell::default(),
             delay_offsets: RefCell::default(),
             pending: RefCell::default(),
+            persisting: Cell::new(0),
             settled: Notify::default(),
             rewriting: Cell::new(false),
             snapshot_bytes: Cell::new(0),
@@ -83,10 +86,10 @@ impl<R: Runtime> Metadata<R> {
         for ((topic, group), queues) in &*self.offsets.borrow() {
             let queues = queues.iter().filter(|(queue, _)| wanted(topic, **queue));
             let offsets: Vec<_> = queues.map(|(queue, offset)| (*queue, *offset)).collect();
-            if !offsets.is_empty() {
+            changes.extend(offsets.chunks(OFFSETS_OF_CHANGE_MAX).map(|offsets| {
                 let (topic, group) = (topic.clone(), group.clone());
-                changes.push(MetaChange::Offsets { topic, group, offsets });
-            }
+                MetaChange::Offsets { topic, group, offsets: offsets.to_vec() }
+            }));
         }
         let delays = self.delay_offsets.borrow();
         let cursor = |(level, offset): (&i32, &i64)| MetaChange::DelayOffset {
@@ -105,30 +108,22 @@ impl<R: Runtime> Metadata<R> {
     /// Appends changes to the log, in pieces that share no failure. Durable when resolved.
     ///
     /// # Errors
-    /// The first one; the pieces before it are durable, those behind it are written all the same.
-    pub async fn write(&self, changes: &[MetaChange]) -> Result<(), Refusal> {
+    /// With the changes that are not in the log; all others are durable, whatever their order.
+    pub async fn write(&self, changes: &[MetaChange]) -> Result<(), NotWritten> {
         let encoded: Vec<Vec<u8>> = changes.iter().map(encode).collect();
-        let mut outcome = Ok(());
-        let mut rest = encoded.as_slice();
-        while !rest.is_empty() {
-            let mut bytes = 0;
-            let fits = |record: &&Vec<u8>| {
-                bytes += record.len();
-                bytes <= WRITE_BYTES_MAX
+        let mut not_written: Option<NotWritten> = None;
+        let mut from = 0;
+        while from < encoded.len() {
+            let records = piece(&encoded[from..]);
+            let changes = &changes[from..from + records.len()];
+            from += records.len();
+            let Err(error) = self.log.append(&records).await else {
+                changes.iter().for_each(|change| self.note_offsets(change));
+                continue;
             };
-            let count = rest.iter().take_while(fits).count().max(1);
-            let (piece, behind) = rest.split_at(count);
-            rest = behind;
-            let records: Vec<&[u8]> = piece.iter().map(Vec::as_slice).collect();
-            if let Err(error) = self.log.append(&records).await {
-                let remark = format!(
-                    "service not available now. the metadata log cannot be written: {error}"
-                );
-                let refusal = Refusal::new(code::SERVICE_NOT_AVAILABLE, remark);
-                outcome = outcome.and(Err(refusal));
-            }
+            not_written.get_or_insert_with(|| NotWritten::because(&error)).add(&error, changes);
         }
-        outcome
+        not_written.map_or(Ok(()), Err)
     }
 
     /// Notes what an offset change says, which is durable.
@@ -157,6 +152,28 @@ impl<R: Runtime> Metadata<R> {
         if let Err(error) = self.log.clone().close().await {
             tracing::error!(%error, "metadata log not closed cleanly");
         }
+    }
+}
+
+/// The first records, as many as are written together. What is larger stands alone, so that it
+/// fails alone.
+fn piece(records: &[Vec<u8>]) -> Vec<&[u8]> {
+    let mut bytes = 0;
+    let fits = |record: &&Vec<u8>| {
+        bytes += record.len();
+        bytes <= WRITE_BYTES_MAX
+    };
+    let count = records.iter().take_while(fits).count().max(1);
+    records.iter().take(count).map(Vec::as_slice).collect()
+}
+
+/// A persist under way.
+struct Persisting<'a, R: Runtime>(&'a Metadata<R>);
+
+impl<R: Runtime> Drop for Persisting<'_, R> {
+    fn drop(&mut self) {
+        self.0.persisting.set(self.0.persisting.get() - 1);
+        self.0.settled.notify();
     }
 }
 
@@ -226,6 +243,10 @@ impl<R: Runtime> Control<R> {
     pub async fn carry_out(&self, turn: &Turn<'_, R>, change: &MetaChange) -> Result<(), Refusal> {
         let undo = self.entry(&turn.subject);
         self.apply(change);
+        assert!(
+            self.metadata.pending.borrow().contains(&turn.subject),
+            "a subject is changed by whoever has its turn"
+        );
         let written = self.metadata.write(std::slice::from_ref(change)).await;
         match &written {
             Ok(()) => {
@@ -236,7 +257,7 @@ impl<R: Runtime> Control<R> {
             }
             Err(_) => undo(&mut self.tables.borrow_mut()),
         }
-        written
+        written.map_err(|not_written| not_written.refusal)
     }
 
     /// What puts a subject back to what it is now.
@@ -284,12 +305,19 @@ impl<R: Runtime> Control<R> {
     }
 
     /// Writes changes that are in no table that others read, such as consumer offsets. Durable when
-    /// resolved.
-    pub async fn persist(self: &Rc<Self>, changes: Vec<MetaChange>) -> Result<(), Refusal> {
-        self.metadata.write(&changes).await?;
-        for change in &changes {
-            self.metadata.note_offsets(change);
+    /// resolved. Must not be called by whoever has a [`Turn`]: a rewrite would wait for both.
+    ///
+    /// # Errors
+    /// With the changes that are not written; all others are durable.
+    pub async fn persist(self: &Rc<Self>, changes: Vec<MetaChange>) -> Result<(), NotWritten> {
+        let metadata = &self.metadata;
+        // What a rewrite begins with has to know of all that it replaces.
+        while metadata.rewriting.get() {
+            metadata.settled.wait().await;
         }
+        metadata.persisting.set(metadata.persisting.get() + 1);
+        let _until_noted = Persisting(metadata);
+        self.metadata.write(&changes).await?;
         let snapshot_bytes = self.metadata.snapshot_bytes.get();
         let limit = REWRITE_BYTES_MIN.max(snapshot_bytes * REWRITE_FACTOR);
         if self.metadata.log.bytes() > limit && !self.metadata.rewriting.replace(true) {
@@ -307,8 +335,8 @@ impl<R: Runtime> Control<R> {
     /// Starts the metadata log anew with what holds now.
     async fn rewrite(&self) {
         let metadata = &self.metadata;
-        // What is pending may still be taken back.
-        while !metadata.pending.borrow().is_empty() {
+        // What is pending may still be taken back; what is persisted is not noted yet.
+        while !metadata.pending.borrow().is_empty() || metadata.persisting.get() > 0 {
             metadata.settled.wait().await;
         }
         let mut records: Vec<Vec<u8>> = Vec::new();

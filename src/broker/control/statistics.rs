@@ -1,6 +1,6 @@
 //! What the shards did since the start, added up.
 
-use std::rc::Rc;
+use std::{rc::Rc, time::Duration};
 
 use ringmq_base::WriteLatency;
 use ringmq_io::Runtime;
@@ -18,6 +18,8 @@ pub struct ShardTotals {
     pub write_latency: WriteLatency,
     /// Smallest and largest physical offset of its logs; `None` if it has none.
     pub range: Option<(i64, i64)>,
+    /// How long consumer offsets have not become durable, on the shard where it is longest.
+    pub offsets_failing: Duration,
 }
 
 /// What all shards did since the start.
@@ -37,7 +39,8 @@ fn totals<R: Runtime>(shard: &Shard<R>) -> ShardTotals {
         delayed_passed_over: shard.delayed_passed_over.get(),
         ..Totals::default()
     };
-    let mut all = ShardTotals { totals, ..ShardTotals::default() };
+    let offsets_failing = shard.offset_writes.failing_for(shard.runtime.monotonic());
+    let mut all = ShardTotals { totals, offsets_failing, ..ShardTotals::default() };
     for log in shard.queues.own_logs() {
         let counters = log.counters();
         let totals = Totals {
@@ -52,6 +55,7 @@ fn totals<R: Runtime>(shard: &Shard<R>) -> ShardTotals {
             queued: counters.queued,
             write_latency: counters.write_latency,
             range: Some((first.get(), end.get())),
+            ..ShardTotals::default()
         });
     }
     all
@@ -64,6 +68,7 @@ impl ShardTotals {
         self.queued = self.queued + other.queued;
         self.write_latency.add(&other.write_latency);
         self.range = join(self.range, other.range);
+        self.offsets_failing = self.offsets_failing.max(other.offsets_failing);
     }
 }
 

@@ -21,7 +21,6 @@ use crate::{
 use ringmq_rules::{
     delay::{self, DelayStep},
     delay_levels::schedule_queue,
-    meta::MetaChange,
     refusal::{Refusal, code},
     topic::SCHEDULE_TOPIC,
 };
@@ -154,8 +153,7 @@ async fn deliver_level<R: Runtime>(shard: &Rc<Shard<R>>, topic: &TopicView, leve
             cursor += 1;
         }
         if cursor > first {
-            shard.delay_offsets.borrow_mut().insert(level, cursor);
-            shard.persist_later(vec![MetaChange::DelayOffset { level, offset: cursor }]);
+            shard.delivered(level, cursor);
         }
         if let Some(refusal) = not_yet {
             tracing::warn!(level, offset = cursor, %refusal, "delayed message not delivered yet");

@@ -1,15 +1,22 @@
 //! Consumer offsets of the queues of a shard, and how they become durable.
 
-use std::rc::Rc;
+use std::{rc::Rc, time::Duration};
 
 use ringmq_io::{Runtime, Shares};
 use ringmq_rules::{meta::MetaChange, offsets::Commit, refusal::Refusal};
 
 use super::Shard;
 
+/// How long the last write of a shard is tried; the control shard waits longer for its end.
+const LAST_WRITE_PATIENCE: Duration = Duration::from_secs(5);
+const LAST_WRITE_AGAIN: Duration = Duration::from_millis(100);
+
+/// Whose offsets: of the topic, of the group, or of both together.
+type TopicAndGroup = (Option<String>, Option<String>);
+
 impl<R: Runtime> Shard<R> {
     /// Stores a consumer offset of a queue of this shard, as it is. Durable within
-    /// `flushConsumerOffsetInterval`.
+    /// `flushConsumerOffsetInterval`; [`Shard::check_commit`] says whether that can be promised.
     pub fn commit_offset(
         &self,
         topic: &str,
@@ -27,25 +34,83 @@ impl<R: Runtime> Shard<R> {
         Ok(())
     }
 
-    /// Makes the consumer offsets durable that changed since the last call.
+    /// Whether commits become durable.
+    ///
+    /// # Errors
+    /// The answer to a commit, if they do not.
+    pub fn check_commit(&self) -> Result<(), Refusal> {
+        self.offset_writes.check(self.runtime.monotonic(), self.facts.offset_flush_interval)
+    }
+
+    /// Makes the offsets durable that changed since the last call. What cannot be written stays
+    /// changed.
     pub async fn persist_offsets(self: &Rc<Self>) {
-        let changes = self.offsets.borrow_mut().take_dirty();
-        if changes.is_empty() {
-            return;
-        }
-        if let Err(refusal) = self.persist(changes).await {
-            tracing::error!(error = %refusal.remark, "consumer offsets not persisted");
+        let _turn = self.offset_writes.turn().await;
+        let consumers = self.offsets.borrow_mut().take_dirty();
+        self.write_offsets(consumers).await;
+    }
+
+    /// The same for the delay levels only.
+    pub async fn persist_delay_offsets(self: &Rc<Self>) {
+        let _turn = self.offset_writes.turn().await;
+        self.write_offsets(Vec::new()).await;
+    }
+
+    /// Writes offsets of consumers and of delay levels. By whoever has the turn to.
+    async fn write_offsets(self: &Rc<Self>, mut changes: Vec<MetaChange>) {
+        let (writes, id) = (&self.offset_writes, self.id.0);
+        let all = self.delay_offsets.borrow();
+        let levels = writes.take_delay_levels().into_iter();
+        changes.extend(levels.filter_map(|level| {
+            all.get(&level).map(|offset| MetaChange::DelayOffset { level, offset: *offset })
+        }));
+        drop(all);
+        let outcome = match changes.is_empty() {
+            true => Ok(()),
+            false => self.persist(changes).await,
+        };
+        if let Err(not_written) = outcome {
+            self.offsets.borrow_mut().mark_dirty(&not_written.changes);
+            for change in &not_written.changes {
+                if let MetaChange::DelayOffset { level, .. } = change {
+                    writes.add_delay_level(*level);
+                }
+            }
+            writes.failed(id, self.runtime.monotonic(), &not_written);
+        } else if self.offsets.borrow().dirty_len() == 0 {
+            writes.succeeded(id, self.runtime.monotonic());
         }
     }
 
-    /// Has changes made durable that nobody waits for.
-    pub fn persist_later(self: &Rc<Self>, changes: Vec<MetaChange>) {
+    /// Notes that a delay level has delivered all before an offset, and has that made durable.
+    pub fn delivered(self: &Rc<Self>, level: i32, offset: i64) {
+        self.delay_offsets.borrow_mut().insert(level, offset);
+        self.offset_writes.add_delay_level(level);
         let shard = self.clone();
-        self.runtime.spawn(Shares::Admin, "persist", async move {
-            if let Err(refusal) = shard.persist(changes).await {
-                tracing::error!(error = %refusal.remark, "a change was not persisted");
-            }
+        self.runtime.spawn(Shares::Admin, "delay offset", async move {
+            shard.persist_delay_offsets().await;
         });
+    }
+
+    /// The last write of this shard, tried for a while if the disk is in the way.
+    pub async fn persist_offsets_at_last(self: &Rc<Self>) {
+        let until = self.runtime.monotonic() + LAST_WRITE_PATIENCE;
+        loop {
+            self.persist_offsets().await;
+            if !self.offset_writes.is_failing() {
+                return;
+            }
+            if self.runtime.monotonic() >= until {
+                break;
+            }
+            self.runtime.sleep(LAST_WRITE_AGAIN).await;
+        }
+        let groups = self.offsets.borrow().dirty_len();
+        tracing::error!(
+            shard = self.id.0,
+            groups,
+            "the broker ends with consumer offsets that are not durable: these groups get some              messages again"
+        );
     }
 
     /// Topic, group and consumer offsets of one group or of all, of all shards.
@@ -63,10 +128,23 @@ impl<R: Runtime> Shard<R> {
     }
 
     /// Forgets the consumer offsets of a topic, of a group, or of both together on all shards, in
-    /// memory only.
-    pub async fn forget_offsets(self: &Rc<Self>, topic: Option<String>, group: Option<String>) {
+    /// memory only. What is being written then is durable before this resolves.
+    pub async fn forget_offsets(self: &Rc<Self>, (topic, group): TopicAndGroup) {
         let change = MetaChange::OffsetsDelete { topic, group };
-        let forget = async move |shard: Rc<Self>| shard.offsets.borrow_mut().apply(&change);
+        let forget = async move |shard: Rc<Self>| {
+            let _turn = shard.offset_writes.turn().await;
+            shard.offsets.borrow_mut().apply(&change);
+        };
         self.call_all(forget).await;
+    }
+
+    /// Has the next write of each shard write all offsets of a topic, of a group, or of both
+    /// together.
+    pub async fn persist_offsets_again(self: &Rc<Self>, (topic, group): TopicAndGroup) {
+        let mark = async move |shard: Rc<Self>| {
+            let (topic, group) = (topic.as_deref(), group.as_deref());
+            shard.offsets.borrow_mut().mark_all_dirty(topic, group);
+        };
+        self.call_all(mark).await;
     }
 }

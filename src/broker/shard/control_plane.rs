@@ -5,13 +5,43 @@ use std::{rc::Rc, sync::Arc};
 use futures_util::future::LocalBoxFuture;
 use ringmq_base::ShardId;
 use ringmq_io::Runtime;
-use ringmq_rules::{meta::MetaChange, refusal::Refusal};
+use ringmq_rules::{
+    meta::MetaChange,
+    refusal::{Refusal, code},
+};
+use ringmq_store::LogError;
 
 use super::Shard;
 use crate::messages::{AutoCreate, TopicView};
 
 /// The shard that owns topics, groups, clients and locks.
 pub const CONTROL: ShardId = ShardId(0);
+
+/// Changes that are not durable.
+#[derive(Clone, Debug)]
+pub struct NotWritten {
+    pub changes: Vec<MetaChange>,
+    /// The first reason.
+    pub refusal: Refusal,
+    /// It is the records that cannot be written, not the log.
+    pub records_only: bool,
+}
+
+impl NotWritten {
+    #[cold]
+    pub fn because(error: &LogError) -> NotWritten {
+        let remark =
+            format!("service not available now. the metadata log cannot be written: {error}");
+        let refusal = Refusal::new(code::SERVICE_NOT_AVAILABLE, remark);
+        NotWritten { changes: Vec::new(), refusal, records_only: true }
+    }
+
+    /// Adds changes that failed by one error.
+    pub fn add(&mut self, error: &LogError, changes: &[MetaChange]) {
+        self.records_only &= matches!(error, LogError::TooLarge { .. });
+        self.changes.extend_from_slice(changes);
+    }
+}
 
 /// The part of the control shard's work that all shards ask for.
 pub trait ControlPlane {
@@ -37,7 +67,7 @@ pub trait ControlPlane {
     fn persist(
         self: Rc<Self>,
         changes: Vec<MetaChange>,
-    ) -> LocalBoxFuture<'static, Result<(), Refusal>>;
+    ) -> LocalBoxFuture<'static, Result<(), NotWritten>>;
 
     /// A log has no space: has retention look at the disk soon.
     fn look_at_storage(&self);
@@ -83,8 +113,11 @@ impl<R: Runtime> Shard<R> {
     }
 
     /// See [`ControlPlane::persist`].
-    pub async fn persist(self: &Rc<Self>, changes: Vec<MetaChange>) -> Result<(), Refusal> {
-        let work = async |shard: Rc<Self>| shard.control_plane()?.persist(changes).await;
+    pub async fn persist(self: &Rc<Self>, changes: Vec<MetaChange>) -> Result<(), NotWritten> {
+        let work = async |shard: Rc<Self>| match shard.control_plane() {
+            Ok(control) => control.persist(changes).await,
+            Err(refusal) => Err(NotWritten { changes, refusal, records_only: false }),
+        };
         self.call(CONTROL, work).await
     }
 }

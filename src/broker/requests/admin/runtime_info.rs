@@ -45,6 +45,7 @@ pub async fn runtime_info<R: Runtime>(control: &Rc<Control<R>>, _: &Request<'_>)
     let all = statistics::all_totals(shard).await;
     put_totals(&mut put, &control.rates.borrow(), &all.totals, now);
     put_writes(&mut put, &control.recent_writes.borrow(), &all);
+    put("consumerOffsetsNotDurableMillis", all.offsets_failing.as_millis().to_string());
     let (min, max) = all.range.unwrap_or_default();
     put("commitLogMinOffset", min.to_string());
     put("commitLogMaxOffset", max.to_string());

@@ -46,8 +46,10 @@ pub async fn update<R: Runtime>(control: &Rc<Control<R>>, request: &Request<'_>)
 
 pub async fn delete<R: Runtime>(control: &Rc<Control<R>>, request: &Request<'_>) -> Handled {
     let header = TopicRequestHeader::decode(&request.header.fields)?;
-    if control.delete_topic(&header.topic).await? {
-        control.forget_offsets(Some(header.topic), None).await?;
+    let deleted = control.delete_topic(&header.topic).await?;
+    // Also if the topic is gone: it may be that only they could not be removed the last time.
+    control.forget_offsets(Some(header.topic), None).await?;
+    if deleted {
         control.registrar.settled(&control.shard.runtime).await;
     }
     Ok(Response::ok())

@@ -35,6 +35,10 @@ pub async fn query<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) -> H
 pub async fn update<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) -> Handled {
     let wanted = UpdateConsumerOffsetRequestHeader::decode(&request.header.fields)?;
     let (topic, group) = (&wanted.topic, &wanted.consumer_group);
+    // Whoever hears no answer is promised nothing.
+    if !request.reply_to.oneway {
+        shard.check_commit()?;
+    }
     shard.commit_offset(topic, group, wanted.queue_id, wanted.commit_offset)?;
     Ok(Response::ok())
 }
