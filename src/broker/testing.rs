@@ -1,4 +1,11 @@
-//! A whole broker of one shard on the simulated machine, and a client that talks to it.
+//! A whole broker on the simulated machine, and a client that talks to it.
+
+mod batches;
+mod cluster;
+mod deletions;
+
+mod metadata;
+mod offsets;
 
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
@@ -42,9 +49,13 @@ pub fn config(keys: &[(&str, &str)]) -> BrokerConfig {
 
 /// Starts a broker of one shard; it ends with the simulation, or when told to.
 pub fn start(runtime: &SimRuntime, config: BrokerConfig) -> Simulated<SimRuntime> {
+    simulation::start(runtime, facts(runtime, config, 1), 1)
+}
+
+/// What a broker of so many shards is started with.
+pub fn facts(runtime: &SimRuntime, config: BrokerConfig, shards: usize) -> Facts {
     let name_servers = config.namesrv_addr.0.clone();
-    let facts = Facts::new(config, name_servers, 1, runtime.now_ms()).expect("sound facts");
-    simulation::start(runtime, facts, 1)
+    Facts::new(config, name_servers, shards, runtime.now_ms()).expect("sound facts")
 }
 
 pub struct Client {

@@ -1,6 +1,6 @@
 //! Consumer offsets of the queues of a shard, and how they become durable.
 
-use std::{rc::Rc, time::Duration};
+use std::{collections::BTreeSet, rc::Rc, time::Duration};
 
 use ringmq_io::{Runtime, Shares};
 use ringmq_rules::{meta::MetaChange, offsets::Commit, refusal::Refusal};
@@ -59,12 +59,7 @@ impl<R: Runtime> Shard<R> {
     /// Writes offsets of consumers and of delay levels. By whoever has the turn to.
     async fn write_offsets(self: &Rc<Self>, mut changes: Vec<MetaChange>) {
         let (writes, id) = (&self.offset_writes, self.id.0);
-        let all = self.delay_offsets.borrow();
-        let levels = writes.take_delay_levels().into_iter();
-        changes.extend(levels.filter_map(|level| {
-            all.get(&level).map(|offset| MetaChange::DelayOffset { level, offset: *offset })
-        }));
-        drop(all);
+        changes.extend(self.delay_changes(writes.take_delay_levels()));
         let outcome = match changes.is_empty() {
             true => Ok(()),
             false => self.persist(changes).await,
@@ -80,6 +75,15 @@ impl<R: Runtime> Shard<R> {
         } else if self.offsets.borrow().dirty_len() == 0 {
             writes.succeeded(id, self.runtime.monotonic());
         }
+    }
+
+    /// How far delay levels are.
+    fn delay_changes(&self, levels: BTreeSet<i32>) -> Vec<MetaChange> {
+        let all = self.delay_offsets.borrow();
+        let change = |level: i32| {
+            all.get(&level).map(|offset| MetaChange::DelayOffset { level, offset: *offset })
+        };
+        levels.into_iter().filter_map(change).collect()
     }
 
     /// Notes that a delay level has delivered all before an offset, and has that made durable.

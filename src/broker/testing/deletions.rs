@@ -1,0 +1,150 @@
+//! D5: what is acknowledged of a topic before it is made again is not in the new one.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeSet,
+    rc::Rc,
+    time::Duration,
+};
+
+use ringmq_io::{
+    Clock as _, Shares, Spawn as _,
+    sim::{Fault, FaultRule, OperationKind, Sim, SimRuntime},
+};
+use ringmq_remoting::codes::response;
+
+use super::{
+    Client,
+    cluster::{Broker, QUEUES, TOPIC, after_a_kill, clients, on_all},
+    metadata::fill_metadata,
+};
+
+/// What the senders did: bodies that were answered before the topic was made again, and all that
+/// were acknowledged.
+#[derive(Default)]
+struct Story {
+    stop: Cell<bool>,
+    running: Cell<usize>,
+    acknowledged: RefCell<BTreeSet<Vec<u8>>>,
+}
+
+/// Sends to one queue until told to stop.
+fn start_sender(runtime: &SimRuntime, story: &Rc<Story>, number: usize) {
+    let (runtime, story, own) = (runtime.clone(), story.clone(), runtime.clone());
+    story.running.set(story.running.get() + 1);
+    runtime.spawn(Shares::Foreground, "sender", async move {
+        let mut client = Client::connect(&own).await;
+        for count in 0.. {
+            if story.stop.get() {
+                break;
+            }
+            let body = format!("{number} {count}").into_bytes();
+            let queue = (number % QUEUES as usize) as i32;
+            let answer = client.send_to(TOPIC, queue, false, "", &body).await;
+            match answer.code {
+                response::SUCCESS => drop(story.acknowledged.borrow_mut().insert(body)),
+                response::TOPIC_NOT_EXIST => {}
+                code => panic!("{code}: {}", answer.remark),
+            }
+        }
+        story.running.set(story.running.get() - 1);
+    });
+}
+
+/// All bodies that can be read of the topic.
+async fn readable(client: &mut Client) -> BTreeSet<Vec<u8>> {
+    let mut all = BTreeSet::new();
+    for queue in 0..QUEUES {
+        let (mut offset, end) = client.range_of(TOPIC, queue).await;
+        while offset < end {
+            let (code, bodies) = client.bodies(TOPIC, queue, offset).await;
+            assert_eq!(code, response::SUCCESS, "queue {queue} at {offset} of {end}");
+            offset += bodies.len() as i64;
+            all.extend(bodies);
+        }
+    }
+    all
+}
+
+/// Failed at 47eced1: messages that were acknowledged between the ends that the deletion noted and
+/// its publication were in the new topic.
+#[test]
+fn nothing_that_was_acknowledged_before_a_topic_is_made_again_is_in_it() {
+    on_all(8, |shards, seed| {
+        let sim = Sim::new(seed);
+        let keys = [("autoCreateTopicEnable", "false")];
+        let expected = sim.run(async |runtime| {
+            Broker::start(&runtime, shards, &keys);
+            let mut clients = clients(&runtime, shards).await;
+            clients[0].make_topic(TOPIC).await;
+            // The time between the ends that are noted and the publication.
+            let stall = Fault::Stall(Duration::from_millis(5));
+            let stall = FaultRule::every(Some(OperationKind::Write), stall);
+            sim.disk().add_fault(stall.where_path_contains("meta"));
+            let story = Rc::new(Story::default());
+            for number in 0..6 {
+                start_sender(&runtime, &story, number);
+            }
+            let last = shards - 1;
+            let mut old = BTreeSet::new();
+            for _ in 0..3 {
+                runtime.sleep(Duration::from_millis(15)).await;
+                let deleted = clients[last].delete_topic(TOPIC).await;
+                assert_eq!(deleted.code, response::SUCCESS, "{}", deleted.remark);
+                // Acknowledged before the topic is made again.
+                runtime.sleep(Duration::from_millis(3)).await;
+                old = story.acknowledged.borrow().clone();
+                let made = clients[last].make_topic(TOPIC).await;
+                assert_eq!(made.code, response::SUCCESS, "{}", made.remark);
+            }
+            runtime.sleep(Duration::from_millis(15)).await;
+            story.stop.set(true);
+            while story.running.get() > 0 {
+                runtime.sleep(Duration::from_millis(1)).await;
+            }
+            let found = readable(&mut clients[0]).await;
+            let back: Vec<_> = found.intersection(&old).collect();
+            assert!(!old.is_empty() && back.is_empty(), "of the old topic: {back:?}");
+            let all = story.acknowledged.take();
+            let new: BTreeSet<_> = all.difference(&old).cloned().collect();
+            assert!(!new.is_empty() && new == found, "{} of {}", found.len(), new.len());
+            new
+        });
+        after_a_kill(&sim, async |runtime| {
+            Broker::start(&runtime, shards, &keys);
+            let mut client = Client::connect(&runtime).await;
+            assert!(readable(&mut client).await == expected, "after a restart");
+        });
+    });
+}
+
+/// A deletion that cannot be written leaves the topic as it was, and its queues open.
+#[test]
+fn a_topic_whose_deletion_is_refused_takes_messages_as_before() {
+    on_all(3, |shards, seed| {
+        let sim = Sim::new(seed);
+        sim.run(async |runtime| {
+            let broker = Broker::start(&runtime, shards, &[]);
+            let mut clients = clients(&runtime, shards).await;
+            clients[0].make_topic(TOPIC).await;
+            for queue in 0..QUEUES {
+                let answer = clients[0].send_to(TOPIC, queue, false, "", b"before").await;
+                assert_eq!(answer.code, response::SUCCESS, "{}", answer.remark);
+            }
+            fill_metadata(&sim, &broker, Fault::NoSpace).await;
+            let refused = clients[0].delete_topic(TOPIC).await;
+            assert_eq!(refused.code, response::SERVICE_NOT_AVAILABLE, "{}", refused.remark);
+            for client in &mut clients {
+                for queue in 0..QUEUES {
+                    let answer = client.send_to(TOPIC, queue, false, "", b"after").await;
+                    assert_eq!(answer.code, response::SUCCESS, "{}", answer.remark);
+                }
+            }
+            // The group of the readers has to be made.
+            sim.disk().clear_faults();
+            let (_, bodies) = clients[0].bodies(TOPIC, 0, 0).await;
+            assert_eq!(bodies.len(), 1 + shards);
+            assert_eq!(bodies[0], b"before");
+        });
+    });
+}
