@@ -1,8 +1,9 @@
 //! A whole broker on the simulated machine, and a client that talks to it.
 
 mod batches;
-mod cluster;
+pub mod cluster;
 mod deletions;
+mod lanes;
 
 mod metadata;
 mod offsets;

@@ -147,3 +147,6 @@ fn guarded<R: Runtime, T>(
         Err(_) => Err(Malformed::Panicked),
     }
 }
+
+#[cfg(test)]
+mod tests;
