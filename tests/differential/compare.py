@@ -39,14 +39,18 @@ def differences(java, ringmq):
 
 class Deliberate:
     """The rows of deliberate.json: regular expressions of whole names of cases, of paths and of
-    the two values, with the reason."""
+    the two values, with the reason, which has to stand in `document` as well."""
 
-    def __init__(self, path):
+    def __init__(self, path, document):
         with open(path) as file:
             self.rows = json.load(file)
+        with open(document) as file:
+            told = file.read()
         for row in self.rows:
             if set(row) - {"case", "at", "java", "ringmq", "why"} or not {"case", "at", "why"} <= set(row):
                 raise ValueError(f"{path}: a row needs case, at and why, and has {sorted(row)}")
+            if row["why"] not in told:
+                raise ValueError(f"{document} does not say what a row of {path} says: {row['why']}")
         self.used = [0] * len(self.rows)
 
     def covers(self, case, difference):

@@ -2,6 +2,7 @@
 
 import json
 
+import wire
 from cases import Case
 from changes import look_at_topics, topic_fields
 from server import Request
@@ -121,7 +122,6 @@ def many_subscriptions(server):
     body = heartbeat("manyclient", ["manygroup"], subscriptionDataSet=topics)
     found = {"beat": asked(server, 34, body=body, connection=connection)}
     listed = server.call(203, {"consumerGroup": "manygroup"})
-    import wire
     found["topics"] = len((wire.parse_json(listed.body) or {}).get("subscriptionTable", {}))
     connection.close()
     return found
@@ -182,14 +182,12 @@ def group_settings(server):
 
 
 def deleted_topic(server):
-    """A topic that is gone: what it had is not there, and its offsets go with it."""
+    """A topic that is gone: what it had is not there. Its consumer offsets Java drops some time later."""
     server.must(17, topic_fields("dies"))
     send = {"a": "p", "b": "dies", "c": "TBW102", "d": "4", "e": "0", "f": "0", "g": "1", "h": "0", "i": ""}
     server.must(310, send, b"x")
     server.stored("dies", 0, 0)
-    server.must(15, {"consumerGroup": "diegroup", "topic": "dies", "queueId": "0", "commitOffset": "1"})
     found = {"delete": asked(server, 215, {"topic": "dies"})}
-    found["offset"] = asked(server, 14, {"consumerGroup": "diegroup", "topic": "dies", "queueId": "0"})
     found["pull"] = asked(server, 11, pull_fields("observer", "dies", sysFlag="4", subscription="*"))
     found["stats"] = asked(server, 202, {"topic": "dies"})
     found["topics"] = look_at_topics("dies")(server)
