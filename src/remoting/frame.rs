@@ -8,7 +8,11 @@
 //!
 //! `length` counts what follows it.
 
+mod buffer;
+
 use ringmq_base::limits::FRAME_BYTES_MAX;
+
+pub use self::buffer::FrameBuffer;
 
 /// Bytes of the length field.
 pub const LENGTH_BYTES: usize = 4;

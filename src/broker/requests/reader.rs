@@ -5,9 +5,8 @@ use std::{
     rc::Rc,
 };
 
-use ringmq_base::read_buffer::ReadBuffer;
 use ringmq_io::{Accepted, Net, Runtime, Shares};
-use ringmq_remoting::frame::{self, Scan};
+use ringmq_remoting::frame::FrameBuffer;
 
 use super::{
     Requests,
@@ -57,11 +56,10 @@ pub fn serve<R: Runtime>(requests: &Rc<Requests<R>>, accepted: Accepted) {
 
 async fn read_all<R: Runtime>(requests: &Rc<Requests<R>>, connection: &Rc<ShardConnection<R>>) {
     let shard = &requests.shard;
-    let mut buffer = ReadBuffer::default();
+    let mut buffer = FrameBuffer::default();
     let mut scratch = Vec::new();
-    let mut need = 4;
     while !connection.is_closed() {
-        match connection.read(buffer.space(need)).await {
+        match connection.read(buffer.space()).await {
             Ok(0) | Err(_) => return,
             Ok(count) => buffer.filled(count),
         }
@@ -71,11 +69,8 @@ async fn read_all<R: Runtime>(requests: &Rc<Requests<R>>, connection: &Rc<ShardC
         shard.turn_ms.set(shard.runtime.now_ms());
         loop {
             match take_frames(requests, connection, &mut buffer, &mut scratch) {
-                Ok(Turn::Drained { need: more }) => {
-                    need = more;
-                    break;
-                }
-                Ok(Turn::Later { reply_to, wait, length }) => {
+                Ok(Turn::Drained) => break,
+                Ok(Turn::Later { reply_to, wait }) => {
                     shard.flush();
                     let waited = match wait {
                         Wait::Prerequisite(needed) => needed.make(shard).await,
@@ -87,7 +82,7 @@ async fn read_all<R: Runtime>(requests: &Rc<Requests<R>>, connection: &Rc<ShardC
                         Err(refusal) => {
                             shard.refuse(&reply_to, &refusal);
                             shard.flush();
-                            buffer.consume(length);
+                            buffer.consume_first();
                         }
                     }
                 }
@@ -108,29 +103,26 @@ async fn read_all<R: Runtime>(requests: &Rc<Requests<R>>, connection: &Rc<ShardC
 }
 
 enum Turn {
-    /// All complete frames are handled; the next one needs this many bytes, as far as known.
-    Drained { need: usize },
-    /// The first frame, of this length, has to be handled again after this.
-    Later { reply_to: ReplyTo, wait: Wait, length: usize },
+    /// All complete frames are handled.
+    Drained,
+    /// The first frame has to be handled again after this.
+    Later { reply_to: ReplyTo, wait: Wait },
 }
 
 fn take_frames<R: Runtime>(
     requests: &Rc<Requests<R>>,
     connection: &ShardConnection<R>,
-    buffer: &mut ReadBuffer,
+    buffer: &mut FrameBuffer,
     scratch: &mut Vec<u8>,
 ) -> Result<Turn, Malformed> {
     let peer = Peer { connection: connection.id, address: connection.peer };
     loop {
-        let data = buffer.data();
-        let length = match frame::scan(data)? {
-            Scan::Incomplete { need } => return Ok(Turn::Drained { need }),
-            Scan::Complete { length } => length,
+        let Some(frame) = buffer.first()? else {
+            return Ok(Turn::Drained);
         };
-        let frame = data.get(..length).expect("scan saw the whole frame");
         match guarded(requests, || requests.dispatch(peer, frame, scratch))? {
-            Next::Continue => buffer.consume(length),
-            Next::Wait(reply_to, wait) => return Ok(Turn::Later { reply_to, wait, length }),
+            Next::Continue => buffer.consume_first(),
+            Next::Wait(reply_to, wait) => return Ok(Turn::Later { reply_to, wait }),
         }
     }
 }

@@ -2,14 +2,13 @@
 
 use std::io;
 
-use ringmq_base::read_buffer::ReadBuffer;
 use ringmq_io::{Runtime, Stream};
 use ringmq_remoting::{
     codes::response,
     command::{Header, HeaderError},
     encode::EncodeError,
     fastjson::BODY_BYTES_MAX,
-    frame::{self, Frame, FrameError, Scan},
+    frame::{Frame, FrameBuffer, FrameError},
 };
 
 use super::Shared;
@@ -49,24 +48,20 @@ pub(super) async fn converse<R: Runtime>(
     stream: &impl Stream,
     peer: Peer,
 ) -> Result<(), Ended> {
-    let mut input = ReadBuffer::default();
+    let mut input = FrameBuffer::default();
     let mut output = Vec::new();
     loop {
-        let need = match frame::scan(input.data())? {
-            Scan::Incomplete { need } => need,
-            Scan::Complete { length } => {
-                let bytes = input.data().get(..length).unwrap_or_default();
-                serve_frame(shared, bytes, peer, &mut output).await?;
-                input.consume(length);
-                if output.len() >= OUTPUT_BYTES {
-                    flush(shared, stream, &mut output).await?;
-                }
-                shared.runtime.yield_if_needed().await;
-                continue;
+        if let Some(bytes) = input.first()? {
+            serve_frame(shared, bytes, peer, &mut output).await?;
+            input.consume_first();
+            if output.len() >= OUTPUT_BYTES {
+                flush(shared, stream, &mut output).await?;
             }
-        };
+            shared.runtime.yield_if_needed().await;
+            continue;
+        }
         flush(shared, stream, &mut output).await?;
-        let read = stream.read(input.space(need));
+        let read = stream.read(input.space());
         match within_idle(shared, read).await? {
             0 => return Ok(()),
             count => input.filled(count),

@@ -2,13 +2,12 @@
 
 use std::{future::Future, time::Duration};
 
-use ringmq_base::read_buffer::ReadBuffer;
 use ringmq_io::{Net, Runtime, Stream, signal::Event};
 use ringmq_remoting::{
     codes::response,
     command::Header,
     encode::{self, EncodeError},
-    frame::{self, Frame, Scan, Serialization},
+    frame::{Frame, FrameBuffer, FrameError, Serialization},
 };
 
 /// Why a name server does not know what it should.
@@ -39,7 +38,7 @@ pub struct Answered {
 pub struct Session<R: Runtime> {
     runtime: R,
     stream: <R::Net as Net>::Stream,
-    buffer: ReadBuffer,
+    buffer: FrameBuffer,
     opaque: i32,
     timeout: Duration,
 }
@@ -60,7 +59,7 @@ impl<R: Runtime> Session<R> {
             let connect = async { Ok(net.connect(address).await?) };
             match limited(runtime, timeout, connect).await {
                 Ok(stream) => {
-                    let (runtime, buffer) = (runtime.clone(), ReadBuffer::default());
+                    let (runtime, buffer) = (runtime.clone(), FrameBuffer::default());
                     return Ok(Session { runtime, stream, buffer, opaque: 0, timeout });
                 }
                 Err(error) => failed = error,
@@ -94,48 +93,31 @@ impl<R: Runtime> Session<R> {
         loop {
             let malformed =
                 |error: &dyn std::fmt::Display| RegisterError::Malformed(error.to_string());
-            match frame::scan(self.buffer.data()).map_err(|error| malformed(&error))? {
-                Scan::Incomplete { need } => self.fill(need).await?,
-                Scan::Complete { length } => {
-                    let data = self.buffer.data().get(..length).unwrap_or_default();
-                    let frame = Frame::parse(data).map_err(|error| malformed(&error))?;
-                    let header = Header::decode(&frame).map_err(|error| malformed(&error))?;
-                    let answer = self.answer(&header, frame.body);
-                    self.buffer.consume(length);
-                    if let Some(answer) = answer {
-                        return answer;
-                    }
-                }
+            let Some(data) = self.buffer.first().map_err(|error| malformed(&error))? else {
+                self.fill().await?;
+                continue;
+            };
+            let frame = Frame::parse(data).map_err(|error| malformed(&error))?;
+            let header = Header::decode(&frame).map_err(|error| malformed(&error))?;
+            let answer = answer(&header, frame.body, self.opaque);
+            self.buffer.consume_first();
+            if let Some(answer) = answer {
+                return answer;
             }
         }
     }
 
-    /// `None` for what answers no request that is under way.
-    fn answer(&self, header: &Header<'_>, body: &[u8]) -> Option<Result<Answered, RegisterError>> {
-        if !header.is_response() || header.opaque != self.opaque {
-            return None;
+    /// Throws away complete frames that nobody waits for.
+    fn discard(&mut self) -> Result<(), RegisterError> {
+        let malformed = |error: FrameError| RegisterError::Malformed(error.to_string());
+        while self.buffer.first().map_err(malformed)?.is_some() {
+            self.buffer.consume_first();
         }
-        if header.code != response::SUCCESS {
-            let remark = header.remark.as_deref().unwrap_or_default().to_owned();
-            return Some(Err(RegisterError::Refused { code: header.code, remark }));
-        }
-        let changed = header.fields.get("changed").map(|text| text.eq_ignore_ascii_case("true"));
-        Some(Ok(Answered { changed, body: body.to_vec() }))
+        Ok(())
     }
 
-    /// Throws away complete frames that nobody waits for; how many bytes the next one needs.
-    fn discard(&mut self) -> Result<usize, RegisterError> {
-        loop {
-            match frame::scan(self.buffer.data()) {
-                Ok(Scan::Incomplete { need }) => return Ok(need),
-                Ok(Scan::Complete { length }) => self.buffer.consume(length),
-                Err(error) => return Err(RegisterError::Malformed(error.to_string())),
-            }
-        }
-    }
-
-    async fn fill(&mut self, need: usize) -> Result<(), RegisterError> {
-        match self.stream.read(self.buffer.space(need)).await? {
+    async fn fill(&mut self) -> Result<(), RegisterError> {
+        match self.stream.read(self.buffer.space()).await? {
             0 => Err(RegisterError::Closed),
             count => {
                 self.buffer.filled(count);
@@ -158,8 +140,8 @@ impl<R: Runtime> Session<R> {
         };
         let closed = async {
             loop {
-                let need = self.discard()?;
-                self.fill(need).await?;
+                self.discard()?;
+                self.fill().await?;
             }
         };
         let first = futures_lite::future::or(due, woken);
@@ -177,4 +159,21 @@ async fn limited<R: Runtime, T>(
         Err(RegisterError::Timeout(timeout))
     };
     futures_lite::future::or(work, limit).await
+}
+
+/// `None` for what answers no request that is under way.
+fn answer(
+    header: &Header<'_>,
+    body: &[u8],
+    opaque: i32,
+) -> Option<Result<Answered, RegisterError>> {
+    if !header.is_response() || header.opaque != opaque {
+        return None;
+    }
+    if header.code != response::SUCCESS {
+        let remark = header.remark.as_deref().unwrap_or_default().to_owned();
+        return Some(Err(RegisterError::Refused { code: header.code, remark }));
+    }
+    let changed = header.fields.get("changed").map(|text| text.eq_ignore_ascii_case("true"));
+    Some(Ok(Answered { changed, body: body.to_vec() }))
 }

@@ -10,7 +10,6 @@ use std::{
     time::Duration,
 };
 
-use ringmq_base::read_buffer::ReadBuffer;
 use ringmq_io::{
     Clock as _, Listener as _, Net as _, Runtime as _, Shares, Spawn as _, Stream as _,
     sim::{Sim, SimRuntime, SimStream},
@@ -20,7 +19,7 @@ use ringmq_remoting::{
     codes::request,
     command::Header,
     encode, fastjson,
-    frame::{self, Frame, Scan, Serialization},
+    frame::{Frame, FrameBuffer, Serialization},
 };
 
 use super::{parts::*, registration_fields};
@@ -83,27 +82,24 @@ impl NameServer {
     }
 
     async fn converse(&self, stream: SimStream) {
-        let mut buffer = ReadBuffer::default();
+        let mut buffer = FrameBuffer::default();
         loop {
-            let need = match frame::scan(buffer.data()).expect("frames") {
-                Scan::Incomplete { need } => need,
-                Scan::Complete { length } => {
-                    let mut answer = Vec::new();
-                    self.answer(&buffer.data()[..length], &mut answer);
-                    buffer.consume(length);
-                    let mut rest = answer.as_slice();
-                    while !rest.is_empty() {
-                        let count = stream.write(rest).await.expect("the broker reads");
-                        rest = &rest[count..];
-                    }
-                    continue;
+            if let Some(frame) = buffer.first().expect("frames") {
+                let mut answer = Vec::new();
+                self.answer(frame, &mut answer);
+                buffer.consume_first();
+                let mut rest = answer.as_slice();
+                while !rest.is_empty() {
+                    let count = stream.write(rest).await.expect("the broker reads");
+                    rest = &rest[count..];
                 }
-            };
+                continue;
+            }
             let limit = self.frame_bytes_max.get();
-            if (limit > 0 && need > limit) || self.closing.get() {
+            if (limit > 0 && buffer.need() > limit) || self.closing.get() {
                 return;
             }
-            match stream.read(buffer.space(need)).await {
+            match stream.read(buffer.space()).await {
                 Ok(0) | Err(_) => return,
                 Ok(count) => buffer.filled(count),
             }
