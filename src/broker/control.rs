@@ -214,7 +214,8 @@ async fn open_store<R: Runtime>(
     };
     let manifest = ringmq_store::open_manifest(&shard.runtime, root, wanted).await;
     let manifest = manifest.map_err(|error| error.to_string())?;
-    let opened = MetaLog::open(shard.runtime.clone(), &root.join(META_DIRECTORY)).await;
+    let (directory, grow) = (root.join(META_DIRECTORY), shard.facts.sizes.meta_grow_bytes);
+    let opened = MetaLog::open_growing(shard.runtime.clone(), &directory, grow).await;
     let (meta, records) = opened.map_err(|error| error.to_string())?;
     Ok((manifest, meta, records))
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use ringmq_base::LogId;
-use ringmq_store::LogOptions;
+use ringmq_store::{LogOptions, META_GROW_BYTES};
 
 /// The defaults are the product's.
 #[derive(Clone, Debug)]
@@ -18,6 +18,8 @@ pub struct Sizes {
     pub batch_sends_max: usize,
     /// Pulls that may wait on one shard; each holds a few hundred bytes.
     pub waiting_pulls_max: usize,
+    /// How much space the metadata log takes at a time, in bytes.
+    pub meta_grow_bytes: u64,
     /// What logs are opened with, but for what the configuration and the store say.
     pub log: LogOptions,
 }
@@ -30,6 +32,7 @@ impl Default for Sizes {
             batch_bytes_max: 1024 * 1024,
             batch_sends_max: 16_384,
             waiting_pulls_max: 200_000,
+            meta_grow_bytes: META_GROW_BYTES,
             log: LogOptions::new(PathBuf::new(), LogId::new(0).expect("0 is in range"), 0),
         }
     }

@@ -49,7 +49,7 @@ pub use files::{
     manifest::{FILE_NAME as MANIFEST_NAME, Manifest, open_manifest},
 };
 pub use log::Log;
-pub use meta::MetaLog;
+pub use meta::{META_GROW_BYTES, MetaLog};
 pub use read::key_query::{KeyAnswer, KeyMatch, KeyQuery};
 pub use recovery::Recovery;
 pub use retire::Retired;

@@ -31,6 +31,8 @@ pub(crate) mod files {
     pub use super::file::{MetaHeader, file_name, parse_name};
 }
 
+/// Step in which the file grows.
+pub const META_GROW_BYTES: u64 = 256 << 10;
 /// Largest record.
 pub const RECORD_BYTES_MAX: usize = envelope::PAYLOAD_BYTES_MAX;
 
@@ -102,8 +104,18 @@ impl<R: Runtime> MetaLog<R> {
     /// Opens the log in `directory`, or creates it; brings all records in order. When it resolves,
     /// they are on stable storage. A torn tail is cut, damage is refused.
     pub async fn open(runtime: R, directory: &Path) -> Result<(Self, Vec<Vec<u8>>), OpenError> {
+        Self::open_growing(runtime, directory, META_GROW_BYTES).await
+    }
+
+    /// The same for a file that grows by `grow_bytes` (at least 1) at a time.
+    pub async fn open_growing(
+        runtime: R,
+        directory: &Path,
+        grow_bytes: u64,
+    ) -> Result<(Self, Vec<Vec<u8>>), OpenError> {
         runtime.disk().create_directory(directory).await?;
-        let (file, mark, records) = open::open(&runtime, directory).await?;
+        let (mut file, mark, records) = open::open(&runtime, directory).await?;
+        file.grow_bytes = grow_bytes;
         let shared = Rc::new(MetaInner {
             runtime: runtime.clone(),
             directory: directory.into(),

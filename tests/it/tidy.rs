@@ -44,7 +44,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
     ("src/admin", &["ringmq-base", "ringmq-remoting"]),
     ("benchmark", &["ringmq-base", "ringmq-remoting"]),
-    ("tests/campaign", &["ringmq-base", "ringmq-io", "ringmq-store"]),
+    (
+        "tests/campaign",
+        &["ringmq-base", "ringmq-broker", "ringmq-io", "ringmq-remoting", "ringmq-store"],
+    ),
 ];
 
 /// The only crates with code that the compiler cannot check, and the only one that knows glommio.

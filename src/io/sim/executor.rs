@@ -104,6 +104,11 @@ impl Sim {
         self.core.time_limit.set(limit);
     }
 
+    /// What a direction of a connection holds before its writer has to wait, in bytes, at least 1.
+    pub fn set_socket_bytes(&self, bytes: usize) {
+        self.core.network.buffer_bytes.set(bytes);
+    }
+
     /// Virtual time since the start.
     pub fn now(&self) -> Duration {
         self.core.now.get()

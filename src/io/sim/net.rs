@@ -21,7 +21,8 @@ use super::{
 };
 use crate::{Accepted, Listener, Net, Stream, net::unknown_name};
 
-/// What a direction of a connection holds before the writer has to wait, in bytes.
+/// What a direction of a connection holds before the writer has to wait, in bytes, unless told
+/// otherwise.
 const BUFFER_BYTES: usize = 64 * 1024;
 
 /// Connections that wait to be accepted; more are refused.
@@ -39,6 +40,7 @@ pub(super) struct Network {
     next_port: Cell<u16>,
     /// What names stand for, see [`SimNet::name`].
     names: RefCell<BTreeMap<String, Vec<SocketAddr>>>,
+    pub(super) buffer_bytes: Cell<usize>,
 }
 
 impl Network {
@@ -49,6 +51,7 @@ impl Network {
             accepted: RefCell::default(),
             next_port: Cell::new(FIRST_FREE_PORT),
             names: RefCell::default(),
+            buffer_bytes: Cell::new(BUFFER_BYTES),
         }
     }
 
@@ -361,7 +364,7 @@ impl Stream for SimStream {
         if pipe.finished || pipe.abandoned {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
-        let room = BUFFER_BYTES - pipe.bytes;
+        let room = self.core.network.buffer_bytes.get().saturating_sub(pipe.bytes);
         if room == 0 {
             return Err(io::ErrorKind::WouldBlock.into());
         }

@@ -23,8 +23,6 @@ use crate::{
 const MAGIC: &[u8; 8] = b"RMQMETA\0";
 const VERSION: u32 = 1;
 pub const HEADER_BYTES: u64 = BLOCK_BYTES as u64;
-/// Step in which the file grows.
-const GROW_BYTES: u64 = 256 << 10;
 /// The mark is written with an append when the last one is older.
 const MARK_INTERVAL: Duration = Duration::from_secs(1);
 pub const NEW_NAME: &str = "meta.new";
@@ -92,6 +90,8 @@ pub struct MetaFile<R: Runtime> {
     pub position: u64,
     /// Bytes of the file that may be written.
     pub allocated: u64,
+    /// How much it takes at a time.
+    pub grow_bytes: u64,
     /// What is before `position` in its block.
     pub partial: Vec<u8>,
     pub marked_at: Duration,
@@ -132,7 +132,7 @@ impl<R: Runtime> MetaFile<R> {
         if end <= self.allocated {
             return Ok(());
         }
-        let to = end.next_multiple_of(GROW_BYTES);
+        let to = end.next_multiple_of(self.grow_bytes);
         match self.file.allocate(self.allocated, to - self.allocated).await {
             Ok(()) => {
                 self.allocated = to;

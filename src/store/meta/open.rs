@@ -68,6 +68,7 @@ pub async fn open<R: Runtime>(runtime: &R, directory: &Path) -> Result<Opened<R>
         epoch,
         position: scan.position,
         allocated: block_floor(bytes.len() as u64),
+        grow_bytes: super::META_GROW_BYTES,
         partial: bytes.get(floor..scan.position as usize).unwrap_or_default().to_vec(),
         marked_at: runtime.monotonic(),
     };

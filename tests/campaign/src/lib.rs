@@ -1,11 +1,12 @@
-//! Fault campaigns against the store: workloads on the simulated machine, a checker of what was
-//! promised, and everything that can go wrong with a disk. `scripts/campaign` runs them; what they
-//! promise and have found is in `docs/RELIABILITY.md`.
+//! Fault campaigns against the store and the broker: workloads on the simulated machine, a checker
+//! of what was promised, and everything that can go wrong with a disk. `scripts/campaign` runs
+//! them; what they promise and have found is in `docs/RELIABILITY.md`.
 //!
-//! May depend on `base`, `io` and `store`, by their public faces only.
+//! May depend on `base`, `io`, `remoting`, `store` and `broker`, by their public faces only.
 
 #![forbid(unsafe_code)]
 
+pub mod broker;
 pub mod checker;
 pub mod errors;
 pub mod history;

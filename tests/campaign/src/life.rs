@@ -121,7 +121,7 @@ thread_local! {
 }
 
 /// Keeps the text of a panic instead of printing it: the report prints it with the seed.
-fn watch_panics() {
+pub(crate) fn watch_panics() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let usual = std::panic::take_hook();
@@ -133,6 +133,11 @@ fn watch_panics() {
             }
         }));
     });
+}
+
+/// The text of the last panic of this thread.
+pub(crate) fn last_panic() -> String {
+    LAST_PANIC.take()
 }
 
 /// Name of the threads whose panics are violations.

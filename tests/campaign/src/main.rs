@@ -15,6 +15,7 @@ use std::{
 
 use clap::{Parser, ValueEnum};
 use ringmq_campaign::{
+    broker::{self, Part},
     errors, injuries,
     injuries::Sizes,
     kill9,
@@ -49,6 +50,12 @@ struct Arguments {
     /// Kills of `kill9`; 50, or 1,000 with --long.
     #[arg(long)]
     cycles: Option<u64>,
+    /// Goes on until there are so many violations.
+    #[arg(long, default_value_t = 10)]
+    violations: usize,
+    /// What `broker` leaves out, to look past what is known.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    without: Vec<Part>,
     /// Where totals are written and read.
     #[arg(long, default_value = "target/campaign")]
     directory: PathBuf,
@@ -62,6 +69,8 @@ enum Name {
     Errors,
     /// Damaged bytes, blocks and files.
     Injuries,
+    /// A whole broker with 1 to 7 shards, in simulation.
+    Broker,
     /// kill -9 of the broker itself.
     Kill9,
     /// Bugs on purpose, which the others must find.
@@ -78,6 +87,7 @@ struct Quota {
     images_of_a_seed: u64,
     error_seeds: u64,
     error_step: u64,
+    broker_seeds: u64,
     injury_seeds: u64,
     injuries: Sizes,
 }
@@ -89,6 +99,7 @@ fn quota(long: bool) -> Quota {
             images_of_a_seed: 200,
             error_seeds: 2,
             error_step: 2,
+            broker_seeds: 10_000,
             injury_seeds: 2,
             injuries: Sizes { tail_bytes: 4 << 10, head_bytes: 64, bit_step: 331, random: 2_000 },
         },
@@ -97,6 +108,7 @@ fn quota(long: bool) -> Quota {
             images_of_a_seed: 1_000,
             error_seeds: 3,
             error_step: 1,
+            broker_seeds: 200_000,
             injury_seeds: 2,
             injuries: Sizes { tail_bytes: 64 << 10, head_bytes: 4096, bit_step: 1, random: 5_000 },
         },
@@ -168,11 +180,17 @@ fn simulated(name: Name, arguments: &Arguments) -> Totals {
     let label = match name {
         Name::PowerCuts => "power-cuts",
         Name::Errors => "errors",
+        Name::Broker => "broker",
         _ => "injuries",
     };
     let time = arguments.minutes.map(|minutes| Duration::from_secs(minutes * 60));
-    let flags = if arguments.long { " --long" } else { "" };
-    let meter = Arc::new(Meter::new(label, arguments.seed, time).with_flags(flags));
+    let mut flags = if arguments.long { " --long" } else { "" }.to_owned();
+    for part in &arguments.without {
+        let part = part.to_possible_value().expect("no part is hidden");
+        flags.push_str(&format!(" --without {}", part.get_name()));
+    }
+    let meter = Meter::new(label, arguments.seed, time).with_flags(&flags);
+    let meter = Arc::new(meter.with_violations_max(arguments.violations));
     let threads = if arguments.only.is_some() { 1 } else { arguments.threads.max(1) };
     let next = Arc::new(AtomicU64::new(0));
     let workers: Vec<_> = (0..threads)
@@ -184,6 +202,7 @@ fn simulated(name: Name, arguments: &Arguments) -> Totals {
                 only: arguments.only,
                 endless: time.is_some(),
                 quota: quota(arguments.long),
+                without: arguments.without.clone(),
                 shares: if name == Name::Injuries { threads } else { 1 },
             };
             let worker = thread::Builder::new().name(WORKER.into());
@@ -203,6 +222,7 @@ struct Job {
     only: Option<u64>,
     endless: bool,
     quota: Quota,
+    without: Vec<Part>,
     /// Pieces that a seed is worked on in.
     shares: u64,
 }
@@ -226,6 +246,7 @@ impl Job {
         let enough = match self.name {
             Name::PowerCuts => meter.images() >= self.quota.images,
             Name::Errors => number >= self.quota.error_seeds,
+            Name::Broker => number >= self.quota.broker_seeds,
             _ => number >= self.quota.injury_seeds,
         };
         enough && !self.endless
@@ -238,6 +259,7 @@ impl Job {
                 let images = quota.images_of_a_seed;
                 power::run_seed(meter, power::Hunt { seed, images, only, lie: Lie::None });
             }
+            Name::Broker => broker::run_seed(meter, seed, &self.without),
             Name::Errors => {
                 let step = quota.error_step;
                 errors::run_seed(meter, errors::Hunt { seed, only, lie: Lie::None, step });

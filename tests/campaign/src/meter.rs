@@ -9,7 +9,7 @@ use std::{
 };
 
 const LINE_EVERY: Duration = Duration::from_secs(5);
-/// A campaign ends early with so many violations.
+/// A campaign ends early with so many violations, unless told otherwise.
 const VIOLATIONS_MAX: usize = 10;
 
 /// What a campaign has done.
@@ -43,7 +43,8 @@ pub struct Meter {
     line_due: Mutex<Instant>,
     quiet: bool,
     /// Further arguments that repeating a case needs.
-    flags: &'static str,
+    flags: String,
+    violations_max: usize,
 }
 
 impl Meter {
@@ -61,7 +62,8 @@ impl Meter {
             violations: Mutex::default(),
             line_due: Mutex::new(began + LINE_EVERY),
             quiet: false,
-            flags: "",
+            flags: String::new(),
+            violations_max: VIOLATIONS_MAX,
         }
     }
 
@@ -70,8 +72,13 @@ impl Meter {
         Meter { quiet: true, ..Meter::new(name, first_seed, time) }
     }
 
-    pub fn with_flags(self, flags: &'static str) -> Meter {
-        Meter { flags, ..self }
+    pub fn with_flags(self, flags: &str) -> Meter {
+        Meter { flags: flags.to_owned(), ..self }
+    }
+
+    /// Ends early with so many violations.
+    pub fn with_violations_max(self, violations_max: usize) -> Meter {
+        Meter { violations_max, ..self }
     }
 
     pub fn seed_done(&self) {
@@ -96,7 +103,7 @@ impl Meter {
 
     /// A promise was broken in the case `number` of the seed.
     pub fn violation(&self, seed: u64, number: u64, what: &str) {
-        let (name, flags) = (self.name, self.flags);
+        let (name, flags) = (self.name, &self.flags);
         let text = format!(
             "violation: {what}\n\
              repeat with: scripts/campaign {name} --seed {seed} --only {number}{flags}"
@@ -114,7 +121,7 @@ impl Meter {
     /// Time is out, or there are violations enough.
     pub fn is_over(&self) -> bool {
         let late = self.deadline.is_some_and(|deadline| Instant::now() >= deadline);
-        let many = if self.quiet { 1 } else { VIOLATIONS_MAX };
+        let many = if self.quiet { 1 } else { self.violations_max };
         late || self.violations.lock().expect("no panic while locked").len() >= many
     }
 

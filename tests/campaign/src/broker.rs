@@ -1,0 +1,87 @@
+//! A whole broker with 1 to 7 shards on the simulated machine, with tiny sizes: clients, a disk
+//! that stalls, fills up and fails, connections that are slow and die, kills and power cuts with a
+//! restart on another number of shards, and a model that judges every answer and, after each
+//! process, everything that is there.
+
+mod checker;
+mod client;
+mod model;
+mod plan;
+mod process;
+mod readback;
+mod requests;
+mod workload;
+
+use std::{cell::RefCell, panic::AssertUnwindSafe, rc::Rc, sync::Arc, time::Duration};
+
+use ringmq_io::sim::SimDisk;
+
+pub use self::plan::Part;
+use self::{
+    model::Model,
+    plan::{End, Plan, Process, Trouble},
+};
+use crate::{life, meter::Meter};
+
+/// What may take so long although a log is slow that the request has nothing to do with.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// When everything works again after a fault of the disk is over.
+const HEALED_AFTER: Duration = Duration::from_secs(2);
+
+/// Runs the broker of a seed through its processes.
+pub fn run_seed(meter: &Arc<Meter>, seed: u64, without: &[Part]) {
+    life::watch_panics();
+    let run = || run(meter, seed, without);
+    let problems = match std::panic::catch_unwind(AssertUnwindSafe(run)) {
+        Ok(problems) => problems,
+        Err(_) => vec![format!("panic: {}", life::last_panic())],
+    };
+    if let Some(first) = problems.first() {
+        let more = problems.len() - 1;
+        let more = if more == 0 { String::new() } else { format!(" (and {more} more)") };
+        meter.violation(seed, 1, &format!("{first}{more}"));
+    }
+    meter.seed_done();
+}
+
+/// The seed of a process: of chance on its machine.
+fn process_seed(seed: u64, number: usize) -> u64 {
+    seed.wrapping_mul(0x9E37_79B9) ^ number as u64
+}
+
+fn run(meter: &Arc<Meter>, seed: u64, without: &[Part]) -> Vec<String> {
+    let plan = Rc::new(Plan::draw(seed, without));
+    let model = Model::new(plan.auto_create, plan.legal_body());
+    let model = Rc::new(RefCell::new(model));
+    let mut disk = SimDisk::new(seed);
+    let mut crashed = false;
+    let last = Process { shards: plan.last_shards, trouble: Trouble::None, end: End::Clean };
+    let processes = plan.processes.iter().copied().chain([last]).enumerate();
+    let count = plan.processes.len() + 1;
+    for (number, process) in processes {
+        let before = disk.operations();
+        let is_last = number + 1 == count;
+        let life = process::Life { number, process, crashed, is_last };
+        let outcome = process::live(&disk, &plan, &model, &life);
+        meter.run(disk.operations() - before);
+        let shown = format!(
+            "process {number} ({} shards, {} logs, {:?}): ",
+            process.shards, plan.logs, process.trouble
+        );
+        let mut problems = std::mem::take(&mut model.borrow_mut().problems);
+        problems.extend(outcome.err());
+        if !problems.is_empty() {
+            return problems.into_iter().map(|text| format!("{shown}{text}")).collect();
+        }
+        crashed |= matches!(process.trouble, Trouble::Errors { .. });
+        let image = match process.end {
+            End::Clean => continue,
+            End::Kill => disk.kill(process_seed(seed, number)),
+            End::PowerCut => disk.power_cut(process_seed(seed, number)),
+        };
+        crashed = true;
+        meter.image();
+        disk = image;
+    }
+    Vec::new()
+}

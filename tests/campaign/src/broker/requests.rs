@@ -1,0 +1,313 @@
+//! The requests of the simulated clients, as they go over the wire.
+
+use std::{collections::BTreeSet, ops::Range, rc::Rc, time::Duration};
+
+use ringmq_io::sim::Random;
+use ringmq_remoting::{
+    batch::{self, BatchMessage},
+    body::{
+        ConsumerData, HeartbeatData, LockBatchRequestBody, MessageQueue, ProducerData,
+        SubscriptionGroupConfig,
+    },
+    codes::{pull_flag, request},
+    encode::{self, Value},
+    fastjson,
+    frame::Serialization,
+};
+
+use super::model::{Model, Queue, contents, properties};
+
+#[derive(Clone, Debug)]
+pub enum Request {
+    /// Messages with the numbers `ids`; a batch, or a single one.
+    Send {
+        queue: Queue,
+        ids: Range<u64>,
+        batch: bool,
+    },
+    Pull {
+        group: Rc<str>,
+        queue: Queue,
+        offset: i64,
+        wait: Duration,
+    },
+    Commit {
+        group: Rc<str>,
+        queue: Queue,
+        offset: i64,
+    },
+    /// For a group whose name makes a record that the metadata log cannot take.
+    HugeCommit {
+        queue: Queue,
+    },
+    QueryOffset {
+        group: Rc<str>,
+        queue: Queue,
+    },
+    Lock {
+        client: u32,
+        queue: Queue,
+    },
+    Unlock {
+        client: u32,
+        queue: Queue,
+    },
+    Heartbeat {
+        client: u32,
+        group: Rc<str>,
+    },
+    MakeTopic {
+        topic: Rc<str>,
+        queues: i32,
+    },
+    DeleteTopic {
+        topic: Rc<str>,
+    },
+    MakeGroup {
+        group: Rc<str>,
+    },
+    DeleteGroup {
+        group: Rc<str>,
+    },
+    MinOffset {
+        queue: Queue,
+    },
+    MaxOffset {
+        queue: Queue,
+    },
+    Topics,
+    Groups,
+}
+
+/// Of a control character, which JSON writes in six bytes.
+const HUGE_BYTES: usize = 3 << 20;
+
+impl Request {
+    /// How long the broker may keep it although all is well.
+    pub fn wait(&self) -> Duration {
+        match self {
+            Request::Pull { wait, .. } => *wait,
+            _ => Duration::ZERO,
+        }
+    }
+
+    /// Appends the frame.
+    pub fn encode(&self, model: &Model, opaque: i32, random: &mut Random, out: &mut Vec<u8>) {
+        let mut frame = Frame { opaque, random, out };
+        match self {
+            Request::Send { queue, ids, batch } => send(model, queue, ids, *batch, &mut frame),
+            Request::Pull { group, queue, offset, wait } => {
+                pull(group, queue, *offset, *wait, &mut frame)
+            }
+            Request::Commit { group, queue, offset } => frame.write(
+                request::UPDATE_CONSUMER_OFFSET,
+                &[
+                    ("consumerGroup", Value::Str(group)),
+                    ("topic", Value::Str(&queue.0)),
+                    ("queueId", Value::Int(queue.1.into())),
+                    ("commitOffset", Value::Int(*offset)),
+                ],
+                b"",
+            ),
+            Request::HugeCommit { queue } => frame.huge_commit(queue),
+            Request::QueryOffset { group, queue } => frame.write(
+                request::QUERY_CONSUMER_OFFSET,
+                &[
+                    ("consumerGroup", Value::Str(group)),
+                    ("topic", Value::Str(&queue.0)),
+                    ("queueId", Value::Int(queue.1.into())),
+                ],
+                b"",
+            ),
+            Request::Lock { client, queue } => {
+                frame.write(request::LOCK_BATCH_MQ, &[], &lock_body(*client, queue));
+            }
+            Request::Unlock { client, queue } => {
+                frame.write(request::UNLOCK_BATCH_MQ, &[], &lock_body(*client, queue));
+            }
+            Request::Heartbeat { client, group } => {
+                frame.write(request::HEART_BEAT, &[], &heartbeat(*client, group));
+            }
+            Request::MinOffset { queue } => frame.of_queue(request::GET_MIN_OFFSET, queue),
+            Request::MaxOffset { queue } => frame.of_queue(request::GET_MAX_OFFSET, queue),
+            Request::Topics => frame.write(request::GET_ALL_TOPIC_CONFIG, &[], b""),
+            Request::Groups => frame.write(request::GET_ALL_SUBSCRIPTIONGROUP_CONFIG, &[], b""),
+            Request::MakeTopic { .. }
+            | Request::DeleteTopic { .. }
+            | Request::MakeGroup { .. }
+            | Request::DeleteGroup { .. } => self.encode_change(&mut frame),
+        }
+    }
+
+    /// The requests that change topics and groups.
+    fn encode_change(&self, frame: &mut Frame<'_>) {
+        match self {
+            Request::MakeTopic { topic, queues } => frame.write(
+                request::UPDATE_AND_CREATE_TOPIC,
+                &[
+                    ("topic", Value::Str(topic)),
+                    ("defaultTopic", Value::Str("TBW102")),
+                    ("readQueueNums", Value::Int((*queues).into())),
+                    ("writeQueueNums", Value::Int((*queues).into())),
+                    ("perm", Value::Int(6)),
+                    ("topicFilterType", Value::Str("SINGLE_TAG")),
+                    ("topicSysFlag", Value::Int(0)),
+                    ("order", Value::Bool(false)),
+                ],
+                b"",
+            ),
+            Request::DeleteTopic { topic } => {
+                frame.write(request::DELETE_TOPIC_IN_BROKER, &[("topic", Value::Str(topic))], b"");
+            }
+            Request::MakeGroup { group } => {
+                let config = SubscriptionGroupConfig {
+                    group_name: group.to_string(),
+                    ..SubscriptionGroupConfig::default()
+                };
+                let code = request::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP;
+                frame.write(code, &[], &fastjson::to_vec(&config));
+            }
+            Request::DeleteGroup { group } => frame.write(
+                request::DELETE_SUBSCRIPTIONGROUP,
+                &[("groupName", Value::Str(group))],
+                b"",
+            ),
+            _ => unreachable!("no change of a topic or group"),
+        }
+    }
+}
+
+struct Frame<'a> {
+    opaque: i32,
+    random: &'a mut Random,
+    out: &'a mut Vec<u8>,
+}
+
+impl Frame<'_> {
+    fn write(&mut self, code: i32, fields: &[(&str, Value<'_>)], body: &[u8]) {
+        let binary = self.random.chance(1, 3);
+        let how = if binary { Serialization::RocketMq } else { Serialization::Json };
+        let opaque = self.opaque;
+        let fits = encode::request_values(self.out, how, code, opaque, false, fields, body);
+        fits.expect("small requests fit into a frame");
+    }
+
+    fn huge_commit(&mut self, queue: &Queue) {
+        let group = "\u{1}".repeat(HUGE_BYTES);
+        let fields = [
+            ("consumerGroup", Value::Str(&group)),
+            ("topic", Value::Str(&queue.0)),
+            ("queueId", Value::Int(queue.1.into())),
+            ("commitOffset", Value::Int(1)),
+        ];
+        let (code, binary) = (request::UPDATE_CONSUMER_OFFSET, Serialization::RocketMq);
+        encode::request_values(self.out, binary, code, self.opaque, false, &fields, b"")
+            .expect("below the largest header");
+    }
+
+    fn of_queue(&mut self, code: i32, (topic, id): &Queue) {
+        let fields = [("topic", Value::Str(topic)), ("queueId", Value::Int((*id).into()))];
+        self.write(code, &fields, b"");
+    }
+}
+
+fn send(model: &Model, (topic, id): &Queue, ids: &Range<u64>, batch: bool, frame: &mut Frame<'_>) {
+    let mut body = Vec::new();
+    let mut own = Vec::new();
+    for number in ids.clone() {
+        let message = model.message(number);
+        let bytes = contents(number, message.body_bytes);
+        let property = properties(number, message.property_bytes);
+        if batch {
+            let message = BatchMessage { flag: 0, body: &bytes, properties: &property };
+            batch::append(&mut body, &message).expect("lengths fit");
+        } else {
+            (body, own) = (bytes, property);
+        }
+    }
+    let own = String::from_utf8(own).expect("text");
+    let born = Value::Int(1_767_225_600_000);
+    let long = !batch && frame.random.chance(1, 3);
+    let names = match long {
+        true => [
+            "producerGroup",
+            "topic",
+            "defaultTopic",
+            "defaultTopicQueueNums",
+            "queueId",
+            "sysFlag",
+            "bornTimestamp",
+            "flag",
+            "properties",
+            "reconsumeTimes",
+            "unitMode",
+            "maxReconsumeTimes",
+            "batch",
+        ],
+        false => ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m"],
+    };
+    let values = [
+        Value::Str("producer"),
+        Value::Str(topic),
+        Value::Str("TBW102"),
+        Value::Int(4),
+        Value::Int((*id).into()),
+        Value::Int(0),
+        born,
+        Value::Int(0),
+        Value::Str(&own),
+        Value::Int(0),
+        Value::Bool(false),
+        Value::Int(0),
+        Value::Bool(batch),
+    ];
+    let fields: Vec<_> = names.into_iter().zip(values).collect();
+    let code = match (batch, long) {
+        (true, _) => request::SEND_BATCH_MESSAGE,
+        (false, true) => request::SEND_MESSAGE,
+        (false, false) => request::SEND_MESSAGE_V2,
+    };
+    frame.write(code, &fields, &body);
+}
+
+fn pull(group: &str, (topic, id): &Queue, offset: i64, wait: Duration, frame: &mut Frame<'_>) {
+    let suspend = if wait.is_zero() { 0 } else { pull_flag::SUSPEND };
+    let milliseconds = i64::try_from(wait.as_millis()).expect("short");
+    let fields = [
+        ("consumerGroup", Value::Str(group)),
+        ("topic", Value::Str(topic)),
+        ("queueId", Value::Int((*id).into())),
+        ("queueOffset", Value::Int(offset)),
+        ("maxMsgNums", Value::Int(32)),
+        ("sysFlag", Value::Int((suspend | pull_flag::SUBSCRIPTION).into())),
+        ("commitOffset", Value::Int(0)),
+        ("suspendTimeoutMillis", Value::Int(milliseconds)),
+        ("subscription", Value::Str("*")),
+        ("subVersion", Value::Int(1)),
+        ("expressionType", Value::Str("TAG")),
+    ];
+    frame.write(request::PULL_MESSAGE, &fields, b"");
+}
+
+fn lock_body(client: u32, (topic, id): &Queue) -> Vec<u8> {
+    let queue =
+        MessageQueue { topic: topic.to_string(), broker_name: "sim".to_owned(), queue_id: *id };
+    fastjson::to_vec(&LockBatchRequestBody {
+        consumer_group: "lockers".to_owned(),
+        client_id: format!("client-{client}"),
+        only_this_broker: false,
+        mq_set: BTreeSet::from([queue]),
+    })
+}
+
+fn heartbeat(client: u32, group: &str) -> Vec<u8> {
+    fastjson::to_vec(&HeartbeatData {
+        client_id: format!("client-{client}"),
+        producer_data_set: vec![ProducerData { group_name: "producer".to_owned() }],
+        consumer_data_set: vec![ConsumerData {
+            group_name: group.to_owned(),
+            ..ConsumerData::default()
+        }],
+        ..HeartbeatData::default()
+    })
+}
