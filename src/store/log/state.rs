@@ -167,8 +167,10 @@ impl<T> State<T> {
         let stride = envelope::stride(size);
         self.is_taking()?;
         self.check_size(record, size).map_err(|too_large| too_large.of("a message"))?;
-        // A record larger than the limit is let in when nothing else waits.
-        if self.backlog > 0 && self.backlog + stride > self.backlog_max {
+        // One that no limit leaves room for is let in at half of it, where `Log::room` resolves:
+        // whoever waits for that gets in, however large the record is.
+        let over = self.backlog + stride > self.backlog_max;
+        if self.backlog > 0 && over && self.backlog * 2 > self.backlog_max {
             return Err(self.busy());
         }
         self.place(stride)?;

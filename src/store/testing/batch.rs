@@ -167,6 +167,23 @@ fn a_batch_with_a_message_that_is_too_large_is_refused_whole_and_names_it() {
 }
 
 #[test]
+fn a_large_record_gets_in_as_soon_as_the_log_says_that_there_is_room() {
+    let sim = Sim::new(5);
+    let oracle = SharedOracle::default();
+    sim.run(async |runtime| {
+        let (log, _) = open(&runtime, options(FlushMode::Sync), &oracle).await.expect("opens");
+        let began = runtime.monotonic();
+        append(&log, &oracle, 0, 0, vec![1; 20_000]).expect("an empty log takes it");
+        // Less than half of the 49,152 bytes waits: whoever waits for room is told at once.
+        log.room().await;
+        assert_eq!(runtime.monotonic(), began, "nothing is written yet");
+        append(&log, &oracle, 0, 0, vec![2; 40_000]).expect("there is room");
+        let error = append(&log, &oracle, 0, 0, vec![3]).expect_err("more than the limit waits");
+        assert!(matches!(error, AppendError::Busy { .. }), "{error}");
+    });
+}
+
+#[test]
 fn a_batch_that_meets_a_full_disk_is_refused_whole_and_taken_when_space_is_back() {
     for seed in 0..20 {
         let sim = Sim::new(seed);
