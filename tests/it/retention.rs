@@ -35,6 +35,13 @@ fn settings(shards: u32) -> Settings {
     Settings { shards, extra, ..Settings::default() }
 }
 
+fn start(directory: &std::path::Path, shards: u32) -> Server {
+    let server = Server::start(directory, &settings(shards));
+    // descriptors are set aside for as many of these small segments as the disk holds
+    server.process.allows("connectionsMax = 10000 does not fit");
+    server
+}
+
 fn fill(client: &mut Client, queue: i32, count: usize) {
     let body = vec![b'x'; 40_000];
     for _ in 0..count {
@@ -83,7 +90,7 @@ fn segment_files(directory: &std::path::Path) -> usize {
 
 fn a_broker_deletes_its_oldest_messages_and_tells_pulls_where_to_go_on(shards: u32) {
     let directory = process::directory("retention");
-    let server = Server::start(directory.path(), &settings(shards));
+    let server = start(directory.path(), shards);
     let mut client = server.client();
     client.create_topic(TOPIC, 2).expect("an answer").expect(response::SUCCESS);
     fill(&mut client, 0, 250);
@@ -113,7 +120,7 @@ fn a_broker_deletes_its_oldest_messages_and_tells_pulls_where_to_go_on(shards: u
 fn offsets_of_a_queue_whose_messages_are_all_deleted_are_not_used_again(shards: u32) {
     let directory = process::directory("retention-empty");
     for signal in [Signal::SIGTERM, Signal::SIGKILL] {
-        let mut server = Server::start(directory.path(), &settings(shards));
+        let mut server = start(directory.path(), shards);
         let mut client = server.client();
         // the last queue has the log of queue 1, so what fills it drives out the messages of both
         let last = 1 + shards.cast_signed();
@@ -128,7 +135,7 @@ fn offsets_of_a_queue_whose_messages_are_all_deleted_are_not_used_again(shards: 
         server.process.signal(signal);
         server.process.wait(END_TIMEOUT);
     }
-    let server = Server::start(directory.path(), &settings(shards));
+    let server = start(directory.path(), shards);
     let mut client = server.client();
     assert_eq!(client.max_offset(TOPIC, 1).expect("an answer"), 10);
     let reply = client.send(TOPIC, 1, b"next").expect("an answer").expect(response::SUCCESS);
@@ -138,7 +145,7 @@ fn offsets_of_a_queue_whose_messages_are_all_deleted_are_not_used_again(shards: 
 
 fn the_storage_plan_tells_what_is_kept_until_when(shards: u32) {
     let directory = process::directory("storage-plan");
-    let server = Server::start(directory.path(), &settings(shards));
+    let server = start(directory.path(), shards);
     let mut client = server.client();
     client.create_topic(TOPIC, 4).expect("an answer").expect(response::SUCCESS);
     for queue in 0..4 {
