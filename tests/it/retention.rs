@@ -26,6 +26,8 @@ const END_TIMEOUT: Duration = Duration::from_secs(30);
 fn settings(shards: u32) -> Settings {
     let extra = [
         ("mappedFileSizeCommitLog", "1048576"),
+        // So many small files may be open that the default would be too much.
+        ("connectionsMax", "100"),
         ("zeroAheadBytes", "262144"),
         ("retentionBytes", "4194304"),
         ("cleanResourceInterval", "100"),
