@@ -10,7 +10,10 @@ use crate::runtime_info::now_ms;
 use crate::server::{Server, Settings};
 use crate::shards::for_shards;
 
-for_shards!(delayed_messages_come_once_and_after_their_time_also_over_a_restart);
+for_shards!(
+    delayed_messages_come_once_and_after_their_time_also_over_a_restart,
+    a_delayed_message_of_a_queue_that_is_gone_comes_to_the_last_one,
+);
 
 const TOPIC: &str = "later";
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -85,4 +88,18 @@ fn delayed_messages_come_once_and_after_their_time_also_over_a_restart(shards: u
     send(&mut client, 0, "last", 1);
     let found = await_messages(&mut client, 0, 3);
     assert_eq!(found[2].body, b"last");
+}
+
+fn a_delayed_message_of_a_queue_that_is_gone_comes_to_the_last_one(shards: u32) {
+    let directory = process::directory("delay-gone");
+    let server = Server::start(directory.path(), &Settings { shards, ..Settings::default() });
+    let mut client = server.client();
+    client.create_topic(TOPIC, 4).expect("the broker serves").expect(0);
+    send(&mut client, 3, "late", 1);
+    let fields = [("topic", TOPIC)];
+    let deleted = client.call(request::DELETE_TOPIC_IN_BROKER, &fields, b"");
+    deleted.expect("an answer").expect(response::SUCCESS);
+    client.create_topic(TOPIC, 2).expect("the broker serves").expect(0);
+    let found = await_messages(&mut client, 1, 1);
+    assert_eq!((found[0].body.as_slice(), found[0].queue_id), (b"late".as_slice(), 1));
 }

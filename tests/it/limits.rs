@@ -72,6 +72,8 @@ fn a_connection_has_only_so_many_requests_under_way(shards: u32) {
         assert!(refused.remark.contains("perConnectionRequestsMax"), "{}", refused.remark);
         // one-way requests are not answered, so they do not count
         client.start(request::GET_MAX_OFFSET, true, &[], b"").expect("the broker reads");
+        let refused = client.call(request::GET_MAX_OFFSET, &[("topic", &topic)], b"");
+        refused.expect("an answer").expect(response::SYSTEM_BUSY);
         other.send(&topic, 0, b"one").expect("another connection is served").expect(0);
         let mut answered: Vec<_> =
             (0..3).map(|_| client.reply().expect("a pull's answer").expect(0).opaque).collect();

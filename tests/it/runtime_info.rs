@@ -60,6 +60,7 @@ fn the_runtime_information_counts_the_messages_of_all_shards(shards: u32) {
     let booted = number(&mut client, "bootTimestamp");
     assert!((began..=now_ms()).contains(&booted), "{began} {booted}");
     let end = number(&mut client, "commitLogMaxOffset");
+    assert_eq!(number(&mut client, "earliestMessageTimeStamp"), -1, "there is no message");
     for number in 0..20 {
         client.send("count", number % 4, b"body").expect("an answer").expect(0);
     }
