@@ -12,7 +12,7 @@ SENT = (0, 10, 11, 12)
 RECORD_CODES = {11, 361, 12, 33}
 # Two brokers differ in these for good reasons; that they are there is compared.
 ANY = {"lastUpdateTimestamp", "lastTimestamp", "timestamp", "counter", "indexLastUpdateTimestamp",
-       "indexLastUpdatePhyoffset", "msgId", "transactionId", "offsetMsgId", "stateVersion"}
+       "indexLastUpdatePhyoffset", "msgId", "transactionId", "offsetMsgId", "stateVersion", "consumeTps"}
 DISPATCH_SECONDS_MAX = 1.0
 BEGAN_MS = int(time.time() * 1000) - 3_600_000
 
