@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod admin;
+mod batches;
 mod client;
 mod configuration;
 mod delay;
