@@ -5,7 +5,7 @@ pub mod cluster;
 mod deletions;
 mod lanes;
 
-mod metadata;
+pub mod metadata;
 mod offsets;
 
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};

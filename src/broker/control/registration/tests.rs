@@ -12,11 +12,11 @@ use std::{
 
 use ringmq_io::{
     Clock as _, Listener as _, Net as _, Runtime as _, Shares, Spawn as _, Stream as _,
-    sim::{Sim, SimRuntime, SimStream},
+    sim::{Fault, Sim, SimRuntime, SimStream},
 };
 use ringmq_remoting::{
     body::{DataVersion, RegisterBrokerBody, register::INCREMENTAL},
-    codes::request,
+    codes::{request, response},
     command::Header,
     encode, fastjson,
     frame::{Frame, FrameBuffer, Serialization},
@@ -27,7 +27,7 @@ use crate::{
     control::Control,
     seats::Seats,
     shard::{Shard, router::Router, settings::Facts, view_version::Published},
-    testing::{Client, config, start},
+    testing::{Client, cluster::Broker, config, metadata::fill_metadata, start},
 };
 use ringmq_base::{ShardId, config::BrokerConfig};
 use ringmq_rules::{
@@ -383,6 +383,36 @@ fn the_largest_table_fits_into_the_requests_that_it_takes() {
             }
             assert_eq!(topics, TOPICS_MAX);
             assert!(requests <= requests_max, "{requests}");
+        });
+    }
+}
+
+/// D3. Failed at 47eced1: a topic whose creation met a full disk was told to name servers.
+#[test]
+fn a_topic_that_is_not_durable_is_never_registered() {
+    for shards in [1, 2, 4] {
+        let sim = Sim::new(7);
+        sim.run(async |runtime| {
+            let server = NameServer::start(&runtime, address(1));
+            let broker = Broker::start(&runtime, shards, &[LOCAL]);
+            let mut client = Client::connect(&runtime).await;
+            until(&runtime, "registered", || server.knows("TBW102")).await;
+            fill_metadata(&sim, &broker, Fault::NoSpace).await;
+            for topic in ["T", "U"] {
+                let refused = client.make_topic(topic).await;
+                assert_eq!(refused.code, response::SERVICE_NOT_AVAILABLE, "{}", refused.remark);
+                let refused = client.send_with("auto", "", b"body").await;
+                assert_eq!(refused.code, response::SERVICE_NOT_AVAILABLE, "{}", refused.remark);
+            }
+            let before = server.count();
+            until(&runtime, "registered again", || server.count() > before).await;
+            for one in &*server.registrations.borrow() {
+                let told = ["T", "U", "auto"].iter().find(|topic| one.topics.contains(**topic));
+                assert_eq!(told, None, "with {shards} shards");
+            }
+            sim.disk().clear_faults();
+            create(&mut client, "T").await;
+            assert!(server.knows("T") && !server.knows("U"));
         });
     }
 }
