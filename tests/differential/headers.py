@@ -5,6 +5,7 @@ import json
 from bodies import RENAMES
 from cases import Case
 from server import Request
+from wire import SILENCE_SECONDS
 
 TOP = {"code": 30, "language": "JAVA", "version": 407, "opaque": 77, "flag": 0, "remark": "r",
        "extFields": {"topic": "base", "queueId": "0"}, "serializeTypeCurrentRPC": "JSON"}
@@ -75,7 +76,7 @@ class Header(Case):
 
     def run(self, server):
         connection = server.open()
-        answer = server.ask(self.request, connection)
+        answer = server.ask(self.request, connection, seconds=SILENCE_SECONDS)
         found = server.comparable(self.request, answer)
         # a header without one gets a number that Java makes up
         found["opaque"] = answer.opaque if answer.opaque in (77, 9, 5, -1) else "made up"

@@ -6,7 +6,9 @@ import struct
 import time
 
 RESPONSE_FLAG = 1
-ANSWER_SECONDS_MAX = 1.5
+# A busy machine may take long; what is never answered is asked for with less patience.
+ANSWER_SECONDS_MAX = 20.0
+SILENCE_SECONDS = 1.5
 
 
 def json_header(code, opaque, fields, flag=0, version=407):
