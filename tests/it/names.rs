@@ -128,7 +128,8 @@ fn a_reply_with_a_huge_field_costs_nobody_else_anything(shards: u32) {
     let mut asker = server.client();
     let beat = br#"{"clientID":"asker","producerDataSet":[{"groupName":"askers"}]}"#;
     asker.call(request::HEART_BEAT, &[], beat).expect("an answer").expect(response::SUCCESS);
-    let huge = "\u{1}".repeat(2 << 20);
+    // Six bytes each in JSON.
+    let huge = "\u{1}".repeat(512 << 10);
     let fields = [
         ("a", "g"),
         ("b", TOPIC),
