@@ -181,7 +181,7 @@ fn batches_that_find_the_disk_full_are_stored_whole_or_refused_whole() {
     const COUNT: usize = 32;
     on_all(1, |shards, seed| {
         let sim = Sim::new(seed);
-        sim.disk().set_capacity(24 << 20);
+        sim.disk().set_capacity(16 << 20);
         sim.run(async |runtime| {
             let keys = [("cleanFileForciblyEnable", "false"), ("diskMaxUsedSpaceRatio", "95")];
             Broker::start(&runtime, shards, &keys);
