@@ -69,17 +69,20 @@ pub fn run_seed(meter: &Arc<Meter>, hunt: Hunt) {
 
 fn troubles(hunt: Hunt, operations: u64) -> Vec<Trouble> {
     let mut random = Random::new(hunt.seed ^ 0x6572_726f);
-    let draw = |random: &mut Random| match random.below(4) {
+    let draw = |random: &mut Random| match random.below(6) {
         0 => Fault::InputOutput,
         1 => Fault::NoSpace,
         2 => Fault::Short(random.index(16) * 512),
+        3 => Fault::NoDescriptor,
+        4 => Fault::NotAllowed,
         _ => Fault::Stall(STALL),
     };
     let mut all = Vec::new();
     let start = 1 + random.below(hunt.step);
     for operation in (start..=operations).step_by(usize::try_from(hunt.step).expect("small")) {
         let short = Fault::Short(random.index(16) * 512);
-        for fault in [Fault::InputOutput, Fault::NoSpace, short, Fault::Stall(STALL)] {
+        let refused = if random.chance(1, 2) { Fault::NoDescriptor } else { Fault::NotAllowed };
+        for fault in [Fault::InputOutput, Fault::NoSpace, short, refused, Fault::Stall(STALL)] {
             all.push(Trouble::Faults(vec![(operation, fault)]));
         }
     }
