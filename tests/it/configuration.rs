@@ -10,6 +10,7 @@ use nix::sys::signal::Signal;
 use ringmq_remoting::codes::{request, response};
 
 use crate::client::Client;
+use crate::needs::needs;
 use crate::process::{self, Process, binary};
 use crate::server::{Server, Settings, await_route, free_port};
 use crate::shards::for_shards;
@@ -75,8 +76,8 @@ fn values_that_java_takes_do_not_stop_the_start() {
 /// D10.
 #[test]
 fn servers_are_reached_by_ipv6_where_the_machine_has_it() {
-    if TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_err() {
-        eprintln!("skipped: this machine has no IPv6");
+    let local = TcpListener::bind((Ipv6Addr::LOCALHOST, 0));
+    if needs("servers_are_reached_by_ipv6", local.map_err(|error| error.to_string())).is_none() {
         return;
     }
     for bind in [None, Some("bindAddress=[::]"), Some("bindAddress=::1")] {

@@ -7,6 +7,8 @@ use std::sync::Mutex;
 const ALWAYS: &[(&str, &str)] = &[
     ("no name server: clients find this broker", "most tests need none"),
     ("CPUs that this process may use", "tests run with up to four shards on any machine"),
+    ("disk fills up: expired segments go", "the machine's disk may be as full as it likes"),
+    ("disk nearly full: the oldest segments go", "the machine's disk may be as full as it likes"),
     ("more shards than CPUs", "tests run with up to four shards on any machine"),
 ];
 
