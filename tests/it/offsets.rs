@@ -11,7 +11,10 @@ use crate::process;
 use crate::server::{Server, Settings};
 use crate::shards::for_shards;
 
-for_shards!(committed_offsets_are_there_after_a_stop_and_after_a_crash);
+for_shards!(
+    committed_offsets_are_there_after_a_stop_and_after_a_crash,
+    offsets_of_what_was_deleted_are_forgotten_for_good,
+);
 
 const END_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long the broker runs on before the crash: longer and longer, for a busy machine.
@@ -68,4 +71,55 @@ fn committed_offsets_are_there_after_a_stop_and_after_a_crash(shards: u32) {
         println!("killed {pause_ms} ms after {offset} was committed: {found:?}");
     }
     panic!("no offset was durable, however long the broker had time for it");
+}
+
+/// Topics of the group by what the broker stores.
+fn topics(client: &mut Client, group: &str) -> String {
+    let reply = client.call(request::QUERY_TOPICS_BY_CONSUMER, &[("group", group)], b"");
+    let body = reply.expect("an answer").expect(response::SUCCESS).body;
+    let body: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
+    body["topicList"].to_string()
+}
+
+fn offsets_of_what_was_deleted_are_forgotten_for_good(shards: u32) {
+    let directory = process::directory("forgotten");
+    let settings = Settings { shards, ..Settings::default() };
+    let mut server = Server::start(directory.path(), &settings);
+    let mut client = server.client();
+    for topic in ["kept", "gone"] {
+        client.create_topic(topic, 4).expect("the broker serves").expect(0);
+        for (group, queue) in [("keepers", "0"), ("keepers", "3"), ("leavers", "1")] {
+            let fields = [
+                ("consumerGroup", group),
+                ("topic", topic),
+                ("queueId", queue),
+                ("commitOffset", "0"),
+            ];
+            let reply = client.call(request::UPDATE_CONSUMER_OFFSET, &fields, b"");
+            reply.expect("an answer").expect(response::SUCCESS);
+        }
+    }
+    // durable first
+    server.process.signal(Signal::SIGTERM);
+    server.process.wait(END_TIMEOUT);
+    drop(server);
+    server = Server::start(directory.path(), &settings);
+    client = server.client();
+    assert_eq!(topics(&mut client, "keepers"), r#"["gone","kept"]"#);
+    let gone = [("topic", "gone")];
+    let reply = client.call(request::DELETE_TOPIC_IN_BROKER, &gone, b"");
+    reply.expect("an answer").expect(response::SUCCESS);
+    let leavers = [("groupName", "leavers"), ("removeOffset", "true"), ("cleanOffset", "true")];
+    let reply = client.call(request::DELETE_SUBSCRIPTIONGROUP, &leavers, b"");
+    reply.expect("an answer").expect(response::SUCCESS);
+    for again in [false, true] {
+        if again {
+            server.process.kill9();
+            drop(server);
+            server = Server::start(directory.path(), &settings);
+            client = server.client();
+        }
+        assert_eq!(topics(&mut client, "keepers"), r#"["kept"]"#, "restarted: {again}");
+        assert_eq!(topics(&mut client, "leavers"), "[]", "restarted: {again}");
+    }
 }

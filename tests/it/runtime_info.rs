@@ -93,6 +93,8 @@ fn the_runtime_information_counts_the_messages_of_all_shards(shards: u32) {
     assert!(0.0 < latency(most.clone()) && latency(most) <= latency(nearly_all));
     assert_eq!(value(&mut client, "remainHowManyDataToFlush"), "0 B");
     let (found, missed) = (rates(&mut client, "getFoundTps"), rates(&mut client, "getMissTps"));
+    let all = rates(&mut client, "getTotalTps");
+    assert!(all.iter().zip(&found).all(|(all, found)| *all > 1.5 * found), "{all:?} {found:?}");
     assert!(found.iter().chain(&missed).all(|rate| *rate > 0.0), "{found:?} {missed:?}");
 }
 
