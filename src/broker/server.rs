@@ -88,8 +88,8 @@ impl Broker {
     /// Stops: everything acknowledged is on disk, the name servers know. Blocks until done.
     pub fn stop(self) {
         for lane in &self.lanes {
-            // A lane that takes nothing belongs to a shard that has ended.
-            let _ = lane.requests.try_send(Message::Shutdown);
+            // A full lane gets room; one without a receiver belongs to a shard that has ended.
+            let _ = lane.requests.send_blocking(Message::Shutdown);
         }
         self.executors.join();
     }

@@ -59,6 +59,21 @@ impl<T: Send> Sender<T> {
                 Full(message)
             }
         })?;
+        self.wake();
+        Ok(())
+    }
+
+    /// The same from a thread that may wait: blocks it until there is room. Not for executors.
+    ///
+    /// # Errors
+    /// The receiver is gone.
+    pub fn send_blocking(&self, message: T) -> Result<(), Full<T>> {
+        self.queue.send(message).map_err(|error| Full(error.0))?;
+        self.wake();
+        Ok(())
+    }
+
+    fn wake(&self) {
         // Pairs with the fence in `Receiver::poll_recv`: either this sees `parked`, or the receiver
         // sees the message.
         fence(Ordering::SeqCst);
@@ -68,7 +83,6 @@ impl<T: Send> Sender<T> {
         {
             waker.wake_by_ref();
         }
-        Ok(())
     }
 }
 

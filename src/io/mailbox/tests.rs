@@ -84,3 +84,22 @@ fn plain_threads_send_each_in_order() {
     }
     let _ = &mut receiver;
 }
+
+#[test]
+fn a_thread_that_may_wait_gets_its_message_into_a_full_mailbox() {
+    let (sender, mut receiver) = mailbox(1);
+    sender.try_send(1).expect("room");
+    let waiting = std::thread::spawn(move || {
+        let sent = sender.send_blocking(2).is_ok();
+        (sent, sender)
+    });
+    let mut seen = Vec::new();
+    while seen.len() < 2 {
+        seen.push(futures_lite::future::block_on(receiver.recv()));
+    }
+    assert_eq!(seen, [1, 2]);
+    let (sent, sender) = waiting.join().expect("no panic");
+    assert!(sent);
+    drop(receiver);
+    assert!(sender.send_blocking(3).is_err(), "nobody receives any more");
+}
