@@ -8,7 +8,10 @@ use crate::process;
 use crate::server::{Server, Settings};
 use crate::shards::for_shards;
 
-for_shards!(messages_are_found_by_key_in_all_shards_and_after_a_kill,);
+for_shards!(
+    messages_are_found_by_key_in_all_shards_and_after_a_kill,
+    without_an_index_nothing_is_found_by_key,
+);
 
 const QUEUES: u32 = 4;
 
@@ -107,4 +110,17 @@ fn messages_are_found_by_key_in_all_shards_and_after_a_kill(shards: u32) {
     drop(server);
     let server = Server::start(directory.path(), &settings);
     check(&mut server.client());
+}
+
+fn without_an_index_nothing_is_found_by_key(shards: u32) {
+    let directory = process::directory("no-index");
+    let extra = vec![("messageIndexEnable", "false".to_owned())];
+    let server =
+        Server::start(directory.path(), &Settings { shards, extra, ..Settings::default() });
+    let mut client = server.client();
+    client.create_topic("query", QUEUES).expect("the broker serves").expect(0);
+    send(&mut client, 0, 7);
+    let reply = query(&mut client, "n7", 32, (0, i64::MAX), false);
+    assert_eq!(reply.code, response::QUERY_NOT_FOUND, "{}", reply.remark);
+    assert!(reply.body.is_empty());
 }

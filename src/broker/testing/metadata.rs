@@ -151,3 +151,37 @@ fn sends_that_met_no_descriptors_for_a_segment_are_taken_within_a_second_of_ther
         });
     });
 }
+
+/// Bytes of the files of the metadata log.
+fn metadata_bytes(sim: &Sim) -> usize {
+    let files = sim.disk().files().into_iter();
+    let own = files.filter(|path| path.to_string_lossy().contains("meta-"));
+    own.filter_map(|path| sim.disk().read_file(path)).map(|bytes| bytes.len()).sum()
+}
+
+#[test]
+fn a_metadata_log_that_has_grown_is_written_anew_and_goes_on() {
+    on_all(1, |shards, seed| {
+        let sim = Sim::new(seed);
+        sim.run(async |runtime| {
+            let broker = Broker::start(&runtime, shards, &[]);
+            let mut clients = clients(&runtime, shards).await;
+            assert_eq!(clients[0].make_topic(TOPIC).await.code, response::SUCCESS);
+            let removal =
+                MetaChange::OffsetsDelete { topic: Some("x".repeat(1 << 20)), group: None };
+            for round in 1..=3 {
+                for _ in 0..12 {
+                    let written = broker.shard(0).persist(vec![removal.clone()]).await;
+                    assert!(written.is_ok(), "round {round}");
+                }
+                runtime.sleep(Duration::from_secs(1)).await;
+                let bytes = metadata_bytes(&sim);
+                assert!(bytes < 12 << 20, "round {round}: {bytes} bytes are kept");
+                let group = format!("group-{round}");
+                assert_eq!(make_group(&mut clients[0], &group).await.code, response::SUCCESS);
+            }
+            let names = listed(&mut clients[0]).await;
+            assert!([TOPIC, "group-1", "group-3"].iter().all(|name| names.contains(name)));
+        });
+    });
+}

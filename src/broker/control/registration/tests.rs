@@ -53,6 +53,8 @@ struct NameServer {
     questions: Cell<usize>,
     connections: Cell<usize>,
     closing: Cell<bool>,
+    /// Says that nothing changed, whatever it is asked.
+    lies: Cell<bool>,
     /// Longest frame; 0 for no limit.
     frame_bytes_max: Cell<usize>,
     /// Registrations that name it are refused.
@@ -115,7 +117,7 @@ impl NameServer {
             request::QUERY_DATA_VERSION => {
                 self.questions.set(self.questions.get() + 1);
                 let asked: DataVersion = fastjson::from_slice(frame.body).expect("a version");
-                changed = self.version.get() != Some(asked);
+                changed = self.version.get() != Some(asked) && !self.lies.get();
                 body = self.version.get().map_or(Vec::new(), |version| fastjson::to_vec(&version));
             }
             _ => {}
@@ -260,6 +262,11 @@ fn a_split_registration_tells_all_and_is_not_repeated_without_need() {
             server.version.set(None);
             runtime.sleep(PERIOD * 2).await;
             assert!(server.count() > before, "and told all if it says so");
+            let before = server.count();
+            server.lies.set(true);
+            server.version.set(None);
+            runtime.sleep(PERIOD * 2).await;
+            assert!(server.count() > before, "or if it names another version");
         });
     }
 }
