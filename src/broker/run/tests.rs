@@ -87,6 +87,8 @@ fn only_so_many_pulls_wait_and_the_others_are_answered_at_once() {
         let sizes = Sizes { waiting_pulls_max: 3, ..Sizes::default() };
         let _broker = started(&runtime, 1, sizes).await;
         let mut client = Client::connect(&runtime).await;
+        // deadlines are no lengths of time
+        runtime.sleep(Duration::from_secs(90)).await;
         let begun = runtime.monotonic();
         for number in 0..5 {
             start_pull(&mut client, number % QUEUES, 7).await;
@@ -99,7 +101,8 @@ fn only_so_many_pulls_wait_and_the_others_are_answered_at_once() {
         for _ in 0..3 {
             assert_eq!(client.receive().await.code, response::PULL_NOT_FOUND);
         }
-        assert!(runtime.monotonic() - begun >= Duration::from_secs(60), "for their time");
+        let waited = runtime.monotonic() - begun;
+        assert!((60..62).contains(&waited.as_secs()), "for their time: {waited:?}");
         // and as many may wait again
         for number in 0..3 {
             start_pull(&mut client, number % QUEUES, 7).await;
