@@ -13,6 +13,10 @@ pub mod sizes;
 
 mod control;
 mod engines;
+#[cfg(not(feature = "planted"))]
+mod injected_bugs;
+#[cfg(feature = "planted")]
+pub mod injected_bugs;
 mod messages;
 mod net;
 mod requests;

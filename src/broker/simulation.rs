@@ -20,7 +20,7 @@ use crate::{
 /// What a shard holds in memory for others, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Held {
-    /// Messages for other shards that found their lane full, in messages; the most of any peer.
+    /// Requests for another shard that found its lane full, in messages; the most of any peer.
     pub backlog_messages: usize,
     /// What waits for other shards: collected, or in front of full lanes.
     pub router_bytes: usize,

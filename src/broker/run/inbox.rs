@@ -1,11 +1,12 @@
 //! What a shard does with messages from the others.
 
-use std::rc::Rc;
+use std::{rc::Rc, time::Duration};
 
 use ringmq_io::{Runtime, Shares, mailbox::Receiver};
 
 use super::ShardMessage;
 use crate::{
+    injected_bugs::{Planted, is_planted},
     messages::{FramePart, Message, ShardBatch},
     requests::{Requests, consume::pull, produce::forwarded, reader},
     shard::Shard,
@@ -84,6 +85,14 @@ pub fn take<R: Runtime>(requests: &Rc<Requests<R>>, message: ShardMessage<R>) {
                 requests.handle_frame(frame);
             }
         }
+        Message::Change(change) if is_planted(Planted::ChangeLate) => {
+            let shard = shard.clone();
+            shard.runtime.clone().spawn(Shares::Foreground, "late change", async move {
+                shard.runtime.sleep(Duration::from_millis(5)).await;
+                shard.apply(change);
+                shard.view_version.applied();
+            });
+        }
         Message::Change(change) => {
             shard.apply(change);
             shard.view_version.applied();
@@ -113,6 +122,10 @@ fn write_replies<R: Runtime>(shard: &Shard<R>, batch: ShardBatch) {
     let mut start = 0;
     for FramePart { connection, end, answers } in &batch.replies {
         let part = batch.bytes.get(start..*end).unwrap_or_default();
+        if is_planted(Planted::AnswerDropped) && *answers > 2 {
+            start = *end;
+            continue;
+        }
         let write = |out: &mut Vec<u8>| out.extend_from_slice(part);
         shard.connections.write(*connection, *answers, write);
         start = *end;

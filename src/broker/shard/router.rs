@@ -15,6 +15,7 @@ use ringmq_remoting::codes::response;
 use ringmq_rules::{ConnectionId, refusal::Refusal};
 
 use crate::{
+    injected_bugs::{Planted, is_planted},
     messages::{
         ForwardedFrame, FramePart, Message, PullRequest, SendItem, ShardBatch, SpareBatches,
         TopicView,
@@ -138,6 +139,9 @@ impl<S> Outgoing<S> {
             let frames = std::mem::take(&mut self.frames);
             requests_sent = self.request_lane.send(Message::Frames(frames));
         }
+        if is_planted(Planted::LaneBlocks) && !requests_sent {
+            return false;
+        }
         let mut replies_sent = self.reply_lane.send_backlog();
         if let Some(batch) = self.replies.take_if(|batch| !batch.replies.is_empty()) {
             replies_sent = self.reply_lane.send(Message::Replies(batch));
@@ -204,6 +208,9 @@ impl<S> Router<S> {
     fn admit(&self, out: &Outgoing<S>, to: ShardId) -> Result<(), Overloaded> {
         let waiting = out.request_lane.backlog.len();
         let limit = self.backlog_messages_max;
+        if is_planted(Planted::BacklogUnbounded) {
+            return Ok(());
+        }
         if waiting < limit { Ok(()) } else { Err(Overloaded { shard: to, waiting, limit }) }
     }
 
@@ -298,6 +305,10 @@ impl<S> Router<S> {
     /// Sends a single message on the reply lane; kept if the lane is full.
     pub fn answer(&self, to: ShardId, message: Message<S>) {
         self.with(to, |out| {
+            if is_planted(Planted::LaneBlocks) && !out.request_lane.send_backlog() {
+                out.reply_lane.backlog.push_back(message);
+                return self.stalled.set();
+            }
             if !out.reply_lane.send(message) {
                 self.stalled.set();
             }
@@ -332,10 +343,11 @@ impl<S> Router<S> {
         self.outgoing.borrow().iter().any(Outgoing::is_stalled)
     }
 
-    /// What waits for other shards: the most messages in front of a full lane, and bytes of all.
+    /// What waits for other shards: the most messages in front of a full lane of requests, and bytes
+    /// of all.
     pub fn held(&self) -> (usize, usize) {
         let outgoing = self.outgoing.borrow();
-        let lanes = outgoing.iter().flat_map(|out| [&out.request_lane, &out.reply_lane]);
+        let lanes = outgoing.iter().map(|out| &out.request_lane);
         let messages = lanes.map(|lane| lane.backlog.len()).max().unwrap_or(0);
         (messages, outgoing.iter().map(Outgoing::bytes).sum())
     }

@@ -15,6 +15,8 @@ use std::{
 
 use ringmq_io::signal::Notify;
 
+use crate::injected_bugs::{Planted, is_planted};
+
 /// How many changes the control shard has published; one for all shards of a broker.
 #[derive(Clone, Default)]
 pub struct Published(Arc<AtomicU64>);
@@ -47,6 +49,9 @@ impl ViewVersion {
     /// Resolves when this shard has applied all that is published now.
     pub async fn caught_up(&self) {
         let published = self.published.0.load(Ordering::Acquire);
+        if is_planted(Planted::ChangeLate) {
+            return;
+        }
         while self.applied.get() < published {
             self.progress.wait().await;
         }

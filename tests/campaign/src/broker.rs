@@ -65,8 +65,11 @@ fn run(meter: &Arc<Meter>, seed: u64, without: &[Part]) -> Vec<String> {
         let outcome = process::live(&disk, &plan, &model, &life);
         meter.run(disk.operations() - before);
         let shown = format!(
-            "process {number} ({} shards, {} logs, {:?}): ",
-            process.shards, plan.logs, process.trouble
+            "process {number} ({} shards, {} logs, {:?}, before: {:?}): ",
+            process.shards,
+            plan.logs,
+            process.trouble,
+            plan.processes.iter().take(number).map(|process| process.end).collect::<Vec<_>>(),
         );
         let mut problems = std::mem::take(&mut model.borrow_mut().problems);
         problems.extend(outcome.err());

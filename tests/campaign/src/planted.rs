@@ -3,10 +3,11 @@
 
 use std::{sync::Arc, time::Duration};
 
+use ringmq_broker::injected_bugs::{Planted as InBroker, plant as plant_in_broker};
 use ringmq_store::injected_bugs::{Planted, plant};
 
 use crate::{
-    errors, injuries,
+    broker, errors, injuries,
     injuries::Sizes,
     machine::Lie,
     meter::{Meter, Totals},
@@ -22,25 +23,38 @@ enum Hunter {
     PowerCuts,
     Errors,
     Injuries,
+    Broker,
 }
 
 struct Bug {
     name: &'static str,
     how: &'static str,
     planted: Option<Planted>,
+    in_broker: Option<InBroker>,
     lie: Lie,
     hunter: Hunter,
 }
 
 const fn lie(name: &'static str, how: &'static str, lie: Lie, hunter: Hunter) -> Bug {
-    Bug { name, how, planted: None, lie, hunter }
+    Bug { name, how, planted: None, in_broker: None, lie, hunter }
 }
 
 const fn bug(name: &'static str, how: &'static str, planted: Planted, hunter: Hunter) -> Bug {
-    Bug { name, how, planted: Some(planted), lie: Lie::None, hunter }
+    Bug { name, how, planted: Some(planted), in_broker: None, lie: Lie::None, hunter }
 }
 
-const BUGS: [Bug; 7] = [
+const fn in_broker(name: &'static str, bug: InBroker) -> Bug {
+    let how = "src/broker/injected_bugs.rs";
+    Bug { name, how, planted: None, in_broker: Some(bug), lie: Lie::None, hunter: Hunter::Broker }
+}
+
+const BUGS: [Bug; 13] = [
+    in_broker("cuts a batch in two", InBroker::BatchCut),
+    in_broker("lets a lane block another", InBroker::LaneBlocks),
+    in_broker("tells a change late", InBroker::ChangeLate),
+    in_broker("drops an answer", InBroker::AnswerDropped),
+    in_broker("has a backlog without a bound", InBroker::BacklogUnbounded),
+    in_broker("forgets the error of a batch's message", InBroker::MemberErrorForgotten),
     lie(
         "acknowledges before the sync",
         "a disk whose durable writes are not",
@@ -91,12 +105,14 @@ pub fn run(seed: u64) -> Totals {
     for bug in &BUGS {
         let meter = Arc::new(Meter::quiet("planted", seed, Some(BUDGET)));
         plant(bug.planted);
+        plant_in_broker(bug.in_broker);
         let mut next = seed;
         while !meter.is_over() {
             hunt(&meter, bug, next);
             next += 1;
         }
         plant(None);
+        plant_in_broker(None);
         let one = meter.totals();
         let seconds = meter.seconds();
         match meter.first_violation() {
@@ -128,6 +144,7 @@ fn hunt(meter: &Arc<Meter>, bug: &Bug, seed: u64) {
         Hunter::PowerCuts => {
             power::run_seed(meter, power::Hunt { seed, images: 200, only: None, lie });
         }
+        Hunter::Broker => broker::run_seed(meter, seed, &[]),
         Hunter::Errors => {
             errors::run_seed(meter, errors::Hunt { seed, only: None, lie, step: 5 });
         }

@@ -8,10 +8,11 @@ use ringmq_rules::{
     message_properties::{Scan, missing_end},
     refusal::Refusal,
 };
-use ringmq_store::{AppendError, QueueHandle};
+use ringmq_store::{AppendError, Appended, QueueHandle};
 
 use super::send::{record_of, ticket};
 use crate::{
+    injected_bugs::{Planted, is_planted},
     messages::{SendItem, TopicView},
     shard::{BrokerLog, Shard},
 };
@@ -56,7 +57,7 @@ pub fn append<R: Runtime>(
         let tags_code = common_tags.unwrap_or_else(|| Scan::of(message.properties).tags_code());
         (NewRecord { flag: message.flag, ..record }, tags_code)
     });
-    let appended = log.append_batch(shard.runtime.now_ms(), queue, messages, |all| {
+    let tickets = |all: &[Appended]| {
         let (first, last) = (all.first()?, all.last()?);
         assert!(
             last.queue_offset == first.queue_offset + all.len() as i64 - 1,
@@ -64,8 +65,18 @@ pub fn append<R: Runtime>(
         );
         let others = all.iter().take(all.len() - 1).map(|appended| appended.physical);
         ticket(item, last, Some((first.queue_offset, others.collect())))
-    });
-    appended.map(drop)
+    };
+    let now_ms = shard.runtime.now_ms();
+    if is_planted(Planted::BatchCut) {
+        log.append_batch(now_ms, queue, messages.clone().take(1), |_| None)?;
+        return log.append_batch(now_ms, queue, messages.skip(1), tickets).map(drop);
+    }
+    match log.append_batch(now_ms, queue, messages.clone(), tickets) {
+        Err(AppendError::TooLarge { .. }) if is_planted(Planted::MemberErrorForgotten) => {
+            log.append_batch(now_ms, queue, messages.take(1), tickets).map(drop)
+        }
+        appended => appended.map(drop),
+    }
 }
 
 #[cfg(test)]

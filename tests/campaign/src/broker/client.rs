@@ -119,29 +119,37 @@ impl Client {
     /// Sends a request and goes on; the number of it.
     pub async fn issue(&self, request: Request) -> i32 {
         let opaque = self.next.get();
-        self.next.set(opaque + 1);
+        self.issue_all(vec![request]).await;
+        opaque
+    }
+
+    /// Sends requests in one piece and goes on.
+    pub async fn issue_all(&self, requests: Vec<Request>) {
         let mut bytes = Vec::new();
-        let issue = {
-            let mut model = self.world.model.borrow_mut();
-            request.encode(&model, opaque, &mut self.random.borrow_mut(), &mut bytes);
-            model.issued(&request, self.world.now())
-        };
-        if self.closed.get() {
-            self.world.model.borrow_mut().lost(&request);
-            return opaque;
+        for request in requests {
+            self.begin(request, &mut bytes);
         }
-        self.open.borrow_mut().insert(opaque, (request, issue));
         let mut rest = bytes.as_slice();
-        while !rest.is_empty() {
+        while !rest.is_empty() && !self.closed.get() {
             match self.stream.write(rest).await {
                 Ok(count) => rest = &rest[count..],
-                Err(_) => {
-                    self.end();
-                    break;
-                }
+                Err(_) => self.end(),
             }
         }
-        opaque
+    }
+
+    fn begin(&self, request: Request, bytes: &mut Vec<u8>) {
+        let opaque = self.next.get();
+        self.next.set(opaque + 1);
+        let issue = {
+            let mut model = self.world.model.borrow_mut();
+            request.encode(&model, opaque, &mut self.random.borrow_mut(), bytes);
+            model.issued(&request, self.world.now())
+        };
+        match self.closed.get() {
+            true => self.world.model.borrow_mut().lost(&request),
+            false => drop(self.open.borrow_mut().insert(opaque, (request, issue))),
+        }
     }
 
     /// Sends a request and waits for its answer; `None` if the connection ends first.

@@ -176,6 +176,8 @@ impl Stage {
         if !matches!(self.life.process.trouble, Trouble::Errors { .. }) {
             workload::see_it_healed(&self.world, &self.plan).await;
         }
+        // Until now the first request after the space was back may have been refused.
+        self.world.model.borrow_mut().excuses.full = false;
         let failed = matches!(self.life.process.trouble, Trouble::Errors { .. });
         readback::read_all(&self.world, self.life.crashed || failed).await;
     }
@@ -199,7 +201,6 @@ impl Stage {
                     disk.set_capacity(ENOUGH);
                     // The broker looks at a full disk every second.
                     runtime.sleep(super::HEALED_AFTER).await;
-                    world.model.borrow_mut().excuses.full = false;
                 }
                 Trouble::SlowLog { log, from, each, writes } => {
                     runtime.sleep(from).await;
@@ -286,12 +287,13 @@ fn too_much(plan: &Plan, held: &Held) -> Option<String> {
     let message = usize::try_from(BODY_BYTES_MAX).expect("small") + 64 * 1024;
     let clients = plan.clients as usize + 4;
     let open = clients * plan.requests_max.min(400) as usize;
-    // Requests up to the limit, and replies and changes: no more than there are open requests.
-    let messages = sizes.backlog_messages_max + open + 64;
+    // Requests up to the limit, what one flush sends at once, and what clients have asked for that
+    // is never refused: calls and the ends of connections.
+    let messages = sizes.backlog_messages_max + 3 + 2 * clients;
     let batch = sizes.batch_bytes_max + message;
     let limits = [
         ("messages before a full lane", held.backlog_messages, messages),
-        ("bytes for other shards", held.router_bytes, batch * (messages + 4)),
+        ("bytes for other shards", held.router_bytes, batch * (messages + open + 4)),
         ("bytes of answers", held.output_bytes, plan.output_bytes_max + open * message),
         ("bytes of waiting sends", held.waiting_send_bytes, plan.backlog_bytes_max),
         ("bytes of appended messages", held.log_bytes, plan.backlog_bytes_max + message),

@@ -77,11 +77,20 @@ impl Worker {
     async fn step(&mut self, client: &Rc<Client>) {
         match self.random.below(20) {
             0..=4 => {
-                for _ in 0..1 + self.random.below(8) {
-                    self.send_one(client).await;
+                let most = if self.random.chance(1, 8) { 80 } else { 8 };
+                let count = 1 + self.random.below(most);
+                let sends: Vec<_> = (0..count).map(|_| self.one()).collect();
+                if self.random.chance(1, 2) {
+                    return client.issue_all(sends).await;
+                }
+                for send in sends {
+                    client.issue(send).await;
                 }
             }
-            5..=8 if self.plan.has(Part::Batches) => self.send_batch(client).await,
+            5..=8 if self.plan.has(Part::Batches) => {
+                let batch = self.batch();
+                client.issue(batch).await;
+            }
             9 | 10 => self.pull(client).await,
             11..=13 => self.commit(client).await,
             14 => {
@@ -108,17 +117,17 @@ impl Worker {
         (TOPIC.into(), self.random.below(2) as i32)
     }
 
-    async fn send_one(&mut self, client: &Rc<Client>) {
+    fn one(&mut self) -> Request {
         let queue = self.queue();
         let body = match self.random.below(60) {
             0 | 1 => self.random.below(20_000),
             2 => BODY_BYTES_MAX - 8000,
             _ => 8 + self.random.below(300),
         };
-        self.send(client, &queue, &[(body as usize, 40)], false).await;
+        self.send(&queue, &[(body as usize, 40)], false)
     }
 
-    async fn send_batch(&mut self, client: &Rc<Client>) {
+    fn batch(&mut self) -> Request {
         let queue = self.queue();
         let count = match self.random.below(4) {
             0 => 1 + self.random.below(3),
@@ -139,16 +148,10 @@ impl Worker {
                 false => (72_000, 40),
             };
         }
-        self.send(client, &queue, &sizes, true).await;
+        self.send(&queue, &sizes, true)
     }
 
-    async fn send(
-        &mut self,
-        client: &Rc<Client>,
-        queue: &Queue,
-        sizes: &[(usize, usize)],
-        batch: bool,
-    ) {
+    fn send(&mut self, queue: &Queue, sizes: &[(usize, usize)], batch: bool) -> Request {
         let number = self.number;
         // Between these it depends on the broker's own overhead whether a segment takes it.
         let sizes: Vec<_> = sizes
@@ -159,7 +162,7 @@ impl Worker {
             })
             .collect();
         let ids = self.world.model.borrow_mut().new_messages(queue, number, &sizes, batch);
-        client.issue(Request::Send { queue: queue.clone(), ids, batch }).await;
+        Request::Send { queue: queue.clone(), ids, batch }
     }
 
     async fn pull(&mut self, client: &Rc<Client>) {
