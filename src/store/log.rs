@@ -109,6 +109,9 @@ impl<R: Runtime, S: Sink> Log<R, S> {
     /// Wakes the allocation if an append was just refused for want of space.
     #[cold]
     fn ask_for_space(&self) {
+        // The end of a segment may have been appended before it was found that the next one has no
+        // room: it is written all the same.
+        self.shared.appended.notify();
         if self.shared.state.borrow().space_wanted > 0 {
             self.shared.space.notify();
         }

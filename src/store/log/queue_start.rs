@@ -26,7 +26,9 @@ impl<R: Runtime, S: Sink> Log<R, S> {
     pub async fn synced(&self) -> Result<(), LogError> {
         let end = self.shared.state.borrow().position;
         loop {
-            if self.shared.state.borrow().stable >= end {
+            // Behind the end of a segment nothing may be appended for long: the next one begins
+            // further on, and that is no message.
+            if self.shared.state.borrow_mut().replay_position() >= end {
                 return Ok(());
             }
             if !self.shared.is_open() {

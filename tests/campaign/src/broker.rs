@@ -69,7 +69,7 @@ fn run(meter: &Arc<Meter>, seed: u64, without: &[Part]) -> Vec<String> {
             process.shards,
             plan.logs,
             process.trouble,
-            plan.processes.iter().take(number).map(|process| process.end).collect::<Vec<_>>(),
+            &plan.processes[..number],
         );
         let mut problems = std::mem::take(&mut model.borrow_mut().problems);
         problems.extend(outcome.err());
@@ -87,4 +87,31 @@ fn run(meter: &Arc<Meter>, seed: u64, without: &[Part]) -> Vec<String> {
         disk = image;
     }
     Vec::new()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn brokers_of_all_sizes_keep_what_they_promise() {
+        let meter = Arc::new(Meter::new("broker", 1, None));
+        for seed in 1..40 {
+            run_seed(&meter, seed, &[]);
+        }
+        assert_eq!(meter.first_violation(), None);
+        assert!(meter.runs() > 80, "{}", meter.line());
+    }
+
+    #[test]
+    fn a_seed_is_the_same_story_every_time() {
+        let totals = |seed| {
+            let meter = Arc::new(Meter::new("broker", 1, None));
+            run_seed(&meter, seed, &[]);
+            (meter.runs(), meter.images(), meter.totals().operations)
+        };
+        for seed in 1..10 {
+            assert_eq!(totals(seed), totals(seed), "seed {seed}");
+        }
+    }
 }

@@ -75,7 +75,7 @@ enum Name {
     Kill9,
     /// Bugs on purpose, which the others must find.
     Planted,
-    /// Power cuts, errors, injuries and planted bugs.
+    /// Power cuts, errors, injuries, brokers and planted bugs.
     All,
     /// The table of all totals in the directory.
     Report,
@@ -130,7 +130,9 @@ fn main() -> ExitCode {
         };
     }
     let names = match arguments.name {
-        Name::All => vec![Name::PowerCuts, Name::Errors, Name::Injuries, Name::Planted],
+        Name::All => {
+            vec![Name::PowerCuts, Name::Errors, Name::Injuries, Name::Broker, Name::Planted]
+        }
         one => vec![one],
     };
     let (mut passed, mut failed) = (0, 0);

@@ -348,6 +348,8 @@ impl Model {
             _ => return,
         };
         thing.known = match code {
+            // The metadata log takes nothing any more, and what failed before may be in it.
+            response::SUCCESS if excuses.failing && thing.before == Known::Unsure => Known::Unsure,
             response::SUCCESS => done,
             // What reached a failing disk is not known.
             _ if excuses.failing => Known::Unsure,
