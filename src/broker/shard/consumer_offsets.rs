@@ -113,7 +113,8 @@ impl<R: Runtime> Shard<R> {
         tracing::error!(
             shard = self.id.0,
             groups,
-            "the broker ends with consumer offsets that are not durable: these groups get some              messages again"
+            "the broker ends with consumer offsets that are not durable: these groups get \
+             some messages again"
         );
     }
 

@@ -343,8 +343,8 @@ impl<S> Router<S> {
         self.outgoing.borrow().iter().any(Outgoing::is_stalled)
     }
 
-    /// What waits for other shards: the most messages in front of a full lane of requests, and bytes
-    /// of all.
+    /// What waits for other shards: the most messages in front of a full lane of requests, and
+    /// bytes of all.
     pub fn held(&self) -> (usize, usize) {
         let outgoing = self.outgoing.borrow();
         let lanes = outgoing.iter().map(|out| &out.request_lane);
