@@ -3,6 +3,7 @@
 mod batches;
 pub mod cluster;
 mod deletions;
+mod failed_writes;
 mod lanes;
 
 pub mod metadata;
