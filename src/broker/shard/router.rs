@@ -425,6 +425,17 @@ mod tests {
     }
 
     #[test]
+    fn a_message_that_finds_its_lane_full_is_flushed_again() {
+        for post in [Router::post, Router::answer] {
+            let (router, _requests, _replies) = router(1);
+            post(&router, ShardId(1), Message::LookAtStorage);
+            assert!(!router.stalled.is_set() && !router.is_stalled());
+            post(&router, ShardId(1), Message::LookAtStorage);
+            assert!(router.stalled.is_set() && router.is_stalled());
+        }
+    }
+
+    #[test]
     fn an_unpacked_batch_brings_the_next_replies() {
         let (router, _requests, mut replies) = router(8);
         let batch = ShardBatch { bytes: Vec::with_capacity(1000), ..ShardBatch::default() };
