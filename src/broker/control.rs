@@ -33,7 +33,7 @@ use ringmq_store::{META_DIRECTORY, Manifest, MetaLog};
 use self::{metadata::Metadata, registration::Registrar, retention::Storage};
 use crate::{
     messages::{Change, Message, Start, TopicView, log_of_queue},
-    shard::{Shard, settings::Facts},
+    shard::{Shard, settings::BrokerSettings},
 };
 
 pub struct Tables {
@@ -61,9 +61,9 @@ impl<R: Runtime> Control<R> {
     pub async fn open(shard: &Rc<Shard<R>>) -> Result<(Rc<Self>, Start), String> {
         let (manifest, meta, records) = open_store(shard).await?;
         let now = shard.runtime.now_ms();
-        let config = &shard.facts.config;
+        let config = &shard.settings.config;
         let tables = Tables {
-            topics: TopicTable::new(topic_settings(&shard.facts, manifest.logs)),
+            topics: TopicTable::new(topic_settings(&shard.settings, manifest.logs)),
             groups: SubscriptionGroupTable::new(config.auto_create_subscription_group),
             clients: ClientTable::default(),
             locks: QueueLocks::default(),
@@ -72,7 +72,7 @@ impl<R: Runtime> Control<R> {
             shard: shard.clone(),
             tables: RefCell::new(tables),
             metadata: Metadata::new(meta),
-            registrar: Registrar::new(&shard.facts),
+            registrar: Registrar::new(&shard.settings),
             storage: Storage::default(),
             rates: RefCell::new(Rates::new(now)),
             recent_writes: RefCell::new(RecentWrites::new(now)),
@@ -115,7 +115,7 @@ impl<R: Runtime> Control<R> {
             Change::Topic(Arc::new(TopicView { id, topic: (**topic).clone() }))
         });
         let groups = tables.groups.iter().map(|group| Change::Group(group.clone()));
-        let permission = Change::Permission(self.shard.facts.config.broker_permission);
+        let permission = Change::Permission(self.shard.settings.config.broker_permission);
         let changes = topics.chain(groups).chain([permission]).collect();
         let shards = self.shard.router.shards() as u16;
         let owner = |topic: &str, queue_id: i32| {
@@ -189,8 +189,8 @@ impl<R: Runtime> Control<R> {
     }
 }
 
-fn topic_settings(facts: &Facts, logs: u16) -> TopicSettings {
-    let config = &facts.config;
+fn topic_settings(settings: &BrokerSettings, logs: u16) -> TopicSettings {
+    let config = &settings.config;
     TopicSettings {
         logs,
         broker_name: config.broker_name.clone(),
@@ -207,14 +207,14 @@ fn topic_settings(facts: &Facts, logs: u16) -> TopicSettings {
 async fn open_store<R: Runtime>(
     shard: &Rc<Shard<R>>,
 ) -> Result<(Manifest, MetaLog<R>, Vec<Vec<u8>>), String> {
-    let root = &shard.facts.store_path;
-    let wanted = match shard.facts.config.logs {
+    let root = &shard.settings.store_path;
+    let wanted = match shard.settings.config.logs {
         0 => shard.router.shards() as u16,
         logs => logs,
     };
     let manifest = ringmq_store::open_manifest(&shard.runtime, root, wanted).await;
     let manifest = manifest.map_err(|error| error.to_string())?;
-    let (directory, grow) = (root.join(META_DIRECTORY), shard.facts.sizes.meta_grow_bytes);
+    let (directory, grow) = (root.join(META_DIRECTORY), shard.settings.sizes.meta_grow_bytes);
     let opened = MetaLog::open_growing(shard.runtime.clone(), &directory, grow).await;
     let (meta, records) = opened.map_err(|error| error.to_string())?;
     Ok((manifest, meta, records))

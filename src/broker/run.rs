@@ -30,7 +30,7 @@ use crate::{
         Arrivals, CONTROL, Shard,
         acks::LogSink,
         router::{Lanes, Router},
-        settings::Facts,
+        settings::BrokerSettings,
         view_version::Published,
     },
 };
@@ -38,7 +38,7 @@ use crate::{
 /// What a shard is made of; crosses to its thread.
 pub struct ShardParts<R: Runtime> {
     pub id: ShardId,
-    pub facts: Arc<Facts>,
+    pub settings: Arc<BrokerSettings>,
     pub lanes: Vec<Lanes<Shard<R>>>,
     pub requests: Receiver<ShardMessage<R>>,
     pub replies: Receiver<ShardMessage<R>>,
@@ -63,8 +63,8 @@ pub(crate) async fn run_watched<R: Runtime>(
 ) {
     let report = parts.report.clone();
     let id = parts.id;
-    let router = Router::new(id, parts.lanes, &parts.facts.sizes);
-    let shard = Shard::new(runtime, parts.facts, router, parts.published);
+    let router = Router::new(id, parts.lanes, &parts.settings.sizes);
+    let shard = Shard::new(runtime, parts.settings, router, parts.published);
     watch(&shard);
     let inboxes = (parts.requests, parts.replies);
     if let Err(error) = run_or_fail(&shard, inboxes, &report).await {
@@ -103,7 +103,7 @@ async fn run_or_fail<R: Runtime>(
     let requests = Requests::new(shard.clone(), control.clone());
     if shard.id == CONTROL {
         wait_for_peers(&requests, &mut requests_lane).await?;
-        let (runtime, root) = (&shard.runtime, &shard.facts.store_path);
+        let (runtime, root) = (&shard.runtime, &shard.settings.store_path);
         if let Err(error) = complete_store(runtime, root, store_id).await {
             tracing::warn!(%error, "not noted that the store is complete");
         }
@@ -137,11 +137,14 @@ async fn open_logs<R: Runtime>(shard: &Rc<Shard<R>>, start: &Start) -> Result<()
         }
         let options = LogOptions {
             // The budget is a shard's.
-            block_cache_bytes: shard.facts.block_cache_bytes / own.max(1),
+            block_cache_bytes: shard.settings.block_cache_bytes / own.max(1),
             // All logs together.
-            scrub_bytes_per_second: shard.facts.scrub_bytes_per_second.div_ceil(start.logs.into()),
-            scrub_interval: shard.facts.scrub_interval,
-            ..log_options(&shard.facts, id, start.store_id)
+            scrub_bytes_per_second: shard
+                .settings
+                .scrub_bytes_per_second
+                .div_ceil(start.logs.into()),
+            scrub_interval: shard.settings.scrub_interval,
+            ..log_options(&shard.settings, id, start.store_id)
         };
         let sink = LogSink::new(shard, id);
         let opened = Log::open(shard.runtime.clone(), options, sink).await;
@@ -152,21 +155,21 @@ async fn open_logs<R: Runtime>(shard: &Rc<Shard<R>>, start: &Start) -> Result<()
     Ok(())
 }
 
-pub fn log_options(facts: &Facts, id: LogId, store_id: u128) -> LogOptions {
-    let root: &Path = &facts.store_path;
-    let flush = if facts.flush_sync { FlushMode::Sync } else { FlushMode::Async };
+pub fn log_options(settings: &BrokerSettings, id: LogId, store_id: u128) -> LogOptions {
+    let root: &Path = &settings.store_path;
+    let flush = if settings.flush_sync { FlushMode::Sync } else { FlushMode::Async };
     LogOptions {
         flush,
-        segment_bytes: facts.segment_bytes,
-        zero_ahead_bytes: facts.zero_ahead_bytes,
+        segment_bytes: settings.segment_bytes,
+        zero_ahead_bytes: settings.zero_ahead_bytes,
         directory: log_directory(root, id),
         log: id,
         store_id,
-        spare_segments_max: facts.config.spare_segments_max as usize,
-        hot_tail_bytes: facts.hot_tail_bytes,
-        backlog_bytes_max: facts.backlog_bytes_max,
-        message_index: facts.config.message_index_enable,
-        ..facts.sizes.log.clone()
+        spare_segments_max: settings.config.spare_segments_max as usize,
+        hot_tail_bytes: settings.hot_tail_bytes,
+        backlog_bytes_max: settings.backlog_bytes_max,
+        message_index: settings.config.message_index_enable,
+        ..settings.sizes.log.clone()
     }
 }
 
@@ -228,7 +231,7 @@ const OFFSETS_AGAIN: Duration = Duration::from_secs(1);
 
 /// Hands changed consumer offsets to the control shard. Source: `flushConsumerOffsetInterval`.
 async fn persist_offsets<R: Runtime>(shard: Rc<Shard<R>>) {
-    let interval = shard.facts.offset_flush_interval;
+    let interval = shard.settings.offset_flush_interval;
     while !shard.stopping.get() {
         let failing = shard.offset_writes.is_failing();
         shard.runtime.sleep(if failing { interval.min(OFFSETS_AGAIN) } else { interval }).await;
@@ -239,7 +242,7 @@ async fn persist_offsets<R: Runtime>(shard: Rc<Shard<R>>) {
 /// Closes connections that have sent nothing for `serverChannelMaxIdleTimeSeconds`; with 0 none,
 /// as in Java.
 async fn close_idle<R: Runtime>(shard: Rc<Shard<R>>) {
-    let idle_max = Duration::from_secs(shard.facts.config.server_channel_max_idle_time_seconds);
+    let idle_max = Duration::from_secs(shard.settings.config.server_channel_max_idle_time_seconds);
     if idle_max.is_zero() {
         return;
     }
@@ -307,9 +310,9 @@ fn shut_down_peers<R: Runtime>(shard: &Shard<R>) {
 /// Binds the ports and starts accepting. The error is a sentence for the operator.
 async fn listen<R: Runtime>(requests: &Rc<Requests<R>>) -> Result<(), String> {
     let shard = &requests.shard;
-    let ports = std::iter::once(shard.facts.listen_port).chain(shard.facts.vip_port());
+    let ports = std::iter::once(shard.settings.listen_port).chain(shard.settings.vip_port());
     for (index, port) in ports.enumerate() {
-        let address = SocketAddr::new(shard.facts.bind_address, port);
+        let address = SocketAddr::new(shard.settings.bind_address, port);
         let listener = listen_when_free(&shard.runtime, address).await.map_err(|error| {
             let (what, or) = match index {
                 0 => ("listenPort", ""),

@@ -7,7 +7,7 @@ use ringmq_io::{Runtime, mailbox::mailbox};
 
 use crate::{
     run::{ShardMessage, ShardParts},
-    shard::{Shard, router::Lanes, settings::Facts, view_version::Published},
+    shard::{Shard, router::Lanes, settings::BrokerSettings, view_version::Published},
 };
 
 /// What is made at once for all shards of a broker.
@@ -19,8 +19,8 @@ pub struct Seats<R: Runtime> {
 }
 
 impl<R: Runtime> Seats<R> {
-    pub fn new(facts: &Arc<Facts>, shards: usize) -> Self {
-        let room = facts.sizes.lane_messages;
+    pub fn new(settings: &Arc<BrokerSettings>, shards: usize) -> Self {
+        let room = settings.sizes.lane_messages;
         let published = Published::default();
         let (report, reports) = mpsc::channel();
         let mut lanes = Vec::new();
@@ -34,7 +34,7 @@ impl<R: Runtime> Seats<R> {
         let seats = inboxes.into_iter().enumerate();
         let seats = seats.map(|(index, (requests, replies))| ShardParts {
             id: ShardId(index as u16),
-            facts: facts.clone(),
+            settings: settings.clone(),
             lanes: lanes.clone(),
             requests,
             replies,

@@ -11,7 +11,7 @@ use std::{
 use ringmq_base::{LogId, config::BrokerConfig};
 use ringmq_io::{
     gate,
-    launch::{self, Handles, Settings},
+    launch::{self, Handles},
     ring::RingRuntime,
 };
 use ringmq_store::descriptors_needed;
@@ -20,7 +20,7 @@ use crate::{
     messages::Message,
     run::{log_options, run},
     seats::Seats,
-    shard::{Shard, router::Lanes, settings::Facts},
+    shard::{Shard, router::Lanes, settings::BrokerSettings},
 };
 
 /// Why the broker did not start: one sentence each.
@@ -36,7 +36,7 @@ pub enum StartError {
 pub struct Broker {
     lanes: Vec<Lanes<Shard<RingRuntime>>>,
     executors: Handles<()>,
-    pub facts: Arc<Facts>,
+    pub settings: Arc<BrokerSettings>,
     pub shards: usize,
 }
 
@@ -54,14 +54,18 @@ pub fn start(config: BrokerConfig, cpus: &[usize]) -> Result<Broker, StartError>
         let checked = gate::check(Some(&log_path), shards);
         checked.map_err(|error| StartError::Refused(error.to_string()))?;
     }
-    let facts = Facts::new(config, name_servers, shards, now_ms()).map_err(StartError::Refused)?;
-    let connections_max = connections_max(&facts, &log_path, (shards, logs));
-    let facts = Arc::new(Facts { log_path, connections_max, ..facts });
-    let Seats { lanes, seats, reports } = Seats::new(&facts, shards);
-    let seats = Arc::new(Mutex::new(seats.into_iter().map(Some).collect::<Vec<_>>()));
     let settings =
-        Settings { pinned: has_own_cpus(&cpus), spin_before_park: spin, ..Settings::default() };
-    let executors = launch::launch_with(&cpus, &settings, move |shard, runtime| {
+        BrokerSettings::new(config, name_servers, shards, now_ms()).map_err(StartError::Refused)?;
+    let connections_max = connections_max(&settings, &log_path, (shards, logs));
+    let settings = Arc::new(BrokerSettings { log_path, connections_max, ..settings });
+    let Seats { lanes, seats, reports } = Seats::new(&settings, shards);
+    let seats = Arc::new(Mutex::new(seats.into_iter().map(Some).collect::<Vec<_>>()));
+    let launch_settings = launch::Settings {
+        pinned: has_own_cpus(&cpus),
+        spin_before_park: spin,
+        ..launch::Settings::default()
+    };
+    let executors = launch::launch_with(&cpus, &launch_settings, move |shard, runtime| {
         let seat = seats.lock().ok().and_then(|mut seats| seats[shard.index()].take());
         async move {
             if let Some(seat) = seat {
@@ -70,7 +74,7 @@ pub fn start(config: BrokerConfig, cpus: &[usize]) -> Result<Broker, StartError>
         }
     })
     .map_err(|error| StartError::Executors(error.to_string()))?;
-    let broker = Broker { lanes, executors, facts, shards };
+    let broker = Broker { lanes, executors, settings, shards };
     for _ in 0..shards {
         match reports.recv() {
             Ok(Ok(_)) => {}
@@ -97,22 +101,26 @@ impl Broker {
 
 /// Connections of one shard: as many as configured, or as descriptors are left for them when the
 /// files of the logs have theirs.
-fn connections_max(facts: &Facts, log_path: &Path, (shards, logs): (usize, u16)) -> usize {
+fn connections_max(
+    settings: &BrokerSettings,
+    log_path: &Path,
+    (shards, logs): (usize, u16),
+) -> usize {
     let limit = gate::descriptor_limit();
     let disk_bytes = gate::disk_bytes(log_path).unwrap_or(0);
     let id = LogId::new(0).expect("0 is in range");
-    let needed = descriptors_needed(logs, &log_options(facts, id, 0), disk_bytes);
+    let needed = descriptors_needed(logs, &log_options(settings, id, 0), disk_bytes);
     let left = gate::descriptors_for_connections(limit, needed, shards) / shards.max(1) as u64;
     let left = usize::try_from(left).unwrap_or(usize::MAX).max(1);
-    if left < facts.connections_max {
+    if left < settings.connections_max {
         tracing::warn!(
             "connectionsMax = {wanted} does not fit: of {limit} open files, {needed} are set aside \
              for the logs, which leaves {left} connections a shard; raise the limit (LimitNOFILE, \
              ulimit -n) or lower connectionsMax",
-            wanted = facts.config.connections_max
+            wanted = settings.config.connections_max
         );
     }
-    left.min(facts.connections_max)
+    left.min(settings.connections_max)
 }
 
 fn shard_cpus(config: &BrokerConfig, allowed: &[usize]) -> Vec<usize> {

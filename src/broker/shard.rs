@@ -45,7 +45,7 @@ use self::{
     queue_watchers::QueueWatchers,
     queues::Queues,
     router::Router,
-    settings::Facts,
+    settings::BrokerSettings,
     view::View,
     view_version::{Published, ViewVersion},
     waiting_pulls::WaitingPulls,
@@ -59,7 +59,7 @@ use crate::{
 pub struct Shard<R: Runtime> {
     pub id: ringmq_base::ShardId,
     pub runtime: R,
-    pub facts: Arc<Facts>,
+    pub settings: Arc<BrokerSettings>,
     pub router: Router<Shard<R>>,
     pub calls: Calls,
     pub view: RefCell<View>,
@@ -98,18 +98,18 @@ pub struct Shard<R: Runtime> {
 impl<R: Runtime> Shard<R> {
     pub fn new(
         runtime: R,
-        facts: Arc<Facts>,
+        settings: Arc<BrokerSettings>,
         router: Router<Shard<R>>,
         published: Published,
     ) -> Rc<Self> {
         let id = router.id;
-        let waiting_pulls = WaitingPulls::new(facts.sizes.waiting_pulls_max);
-        let connections = Connections::new(id, facts.connections_max);
+        let waiting_pulls = WaitingPulls::new(settings.sizes.waiting_pulls_max);
+        let connections = Connections::new(id, settings.connections_max);
         let queues = Queues::new(id, router.shards());
         Rc::new(Shard {
             id,
             runtime,
-            facts,
+            settings,
             router,
             calls: Calls::default(),
             view: RefCell::default(),
@@ -150,7 +150,7 @@ impl<R: Runtime> Shard<R> {
 
     /// What a send is checked against.
     pub fn send_facts<'a>(&'a self, view: &View) -> SendFacts<'a> {
-        let config = &self.facts.config;
+        let config = &self.settings.config;
         SendFacts {
             broker_permission: view.permission,
             accept_from: config.start_accept_send_request_time_stamp,
@@ -159,8 +159,8 @@ impl<R: Runtime> Shard<R> {
             reject_transaction: true,
             body_bytes_max: config.max_message_size as usize,
             auto_create_group: config.auto_create_subscription_group,
-            cluster_property: &self.facts.cluster_property,
-            delay_levels: &self.facts.delay_levels,
+            cluster_property: &self.settings.cluster_property,
+            delay_levels: &self.settings.delay_levels,
             now: self.turn_ms.get(),
             random: self.random(),
         }

@@ -14,7 +14,7 @@ use crate::{
     messages::Message,
     run,
     seats::Seats,
-    shard::{Shard, router::Lanes, settings::Facts},
+    shard::{Shard, router::Lanes, settings::BrokerSettings},
 };
 
 /// What a shard holds in memory for others, in bytes.
@@ -44,8 +44,8 @@ pub struct Simulated<R: Runtime> {
 }
 
 /// Starts all shards. Ready when [`Simulated::ready`] resolves.
-pub fn start<R: Runtime>(runtime: &R, facts: Facts, shards: usize) -> Simulated<R> {
-    let Seats { lanes, seats, reports } = Seats::new(&Arc::new(facts), shards);
+pub fn start<R: Runtime>(runtime: &R, settings: BrokerSettings, shards: usize) -> Simulated<R> {
+    let Seats { lanes, seats, reports } = Seats::new(&Arc::new(settings), shards);
     let broker = Simulated {
         lanes,
         reports,

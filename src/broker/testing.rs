@@ -24,7 +24,7 @@ use ringmq_remoting::{
 };
 
 use crate::{
-    shard::settings::Facts,
+    shard::settings::BrokerSettings,
     simulation::{self, Simulated},
 };
 
@@ -51,13 +51,13 @@ pub fn config(keys: &[(&str, &str)]) -> BrokerConfig {
 
 /// Starts a broker of one shard; it ends with the simulation, or when told to.
 pub fn start(runtime: &SimRuntime, config: BrokerConfig) -> Simulated<SimRuntime> {
-    simulation::start(runtime, facts(runtime, config, 1), 1)
+    simulation::start(runtime, settings(runtime, config, 1), 1)
 }
 
 /// What a broker of so many shards is started with.
-pub fn facts(runtime: &SimRuntime, config: BrokerConfig, shards: usize) -> Facts {
+pub fn settings(runtime: &SimRuntime, config: BrokerConfig, shards: usize) -> BrokerSettings {
     let name_servers = config.namesrv_addr.0.clone();
-    Facts::new(config, name_servers, shards, runtime.now_ms()).expect("sound facts")
+    BrokerSettings::new(config, name_servers, shards, runtime.now_ms()).expect("sound settings")
 }
 
 pub struct Client {

@@ -59,16 +59,16 @@ pub fn start(
         tracing::warn!(shards, cpus = cores, "more shards than CPUs: they share them, not pinned");
     }
     let broker = ringmq_broker::start(config, &cpus).map_err(|error| anyhow!("{error}"))?;
-    let facts = &broker.facts;
+    let settings = &broker.settings;
     tracing::info!(
-        listens = %std::net::SocketAddr::new(facts.bind_address, facts.listen_port),
-        clients_are_told = %facts.advertised,
-        store = %facts.store_path.display(),
+        listens = %std::net::SocketAddr::new(settings.bind_address, settings.listen_port),
+        clients_are_told = %settings.advertised,
+        store = %settings.store_path.display(),
         shards = broker.shards,
-        flush = if facts.flush_sync { "SYNC_FLUSH" } else { "ASYNC_FLUSH" },
+        flush = if settings.flush_sync { "SYNC_FLUSH" } else { "ASYNC_FLUSH" },
         "broker {} of cluster {} serves",
-        facts.config.broker_name,
-        facts.config.broker_cluster_name,
+        settings.config.broker_name,
+        settings.config.broker_cluster_name,
     );
     Ok((broker, lock))
 }

@@ -60,7 +60,7 @@ pub fn run(options: Options) -> anyhow::Result<ExitCode> {
             return Err(error);
         }
     };
-    greet(&broker.facts, port);
+    greet(&broker.settings, port);
     stop.wait();
     tracing::info!("stopping");
     broker.stop();
@@ -78,19 +78,19 @@ fn namesrv_config(port: u16, bind: &str, broker: &BrokerConfig) -> anyhow::Resul
     Ok(NamesrvConfig::load(None, &set)?.config)
 }
 
-fn greet(facts: &ringmq_broker::settings::Facts, namesrv_port: u16) {
-    let store = facts.store_path.canonicalize().unwrap_or_else(|_| facts.store_path.clone());
-    let told = &facts.advertised;
+fn greet(settings: &ringmq_broker::settings::BrokerSettings, namesrv_port: u16) {
+    let store = settings.store_path.canonicalize().unwrap_or_else(|_| settings.store_path.clone());
+    let told = &settings.advertised;
     let host = told.rsplit_once(':').map_or(told.as_str(), |(host, _)| host);
     println!("RingMQ {} serves.", env!("CARGO_PKG_VERSION"));
     println!();
-    let listens = |port| SocketAddr::new(facts.bind_address, port);
+    let listens = |port| SocketAddr::new(settings.bind_address, port);
     println!("  name server       {}", listens(namesrv_port));
-    println!("  broker            {}", listens(facts.listen_port));
+    println!("  broker            {}", listens(settings.listen_port));
     println!("  clients are told  {told} (--advertise changes it)");
     println!("  data              {}", store.display());
     let flush =
-        if facts.flush_sync { "on disk (SYNC_FLUSH)" } else { "by the device (ASYNC_FLUSH)" };
+        if settings.flush_sync { "on disk (SYNC_FLUSH)" } else { "by the device (ASYNC_FLUSH)" };
     println!("  acknowledged when {flush}");
     println!();
     println!("Send a first message, from another terminal:");

@@ -36,7 +36,7 @@ pub async fn of_shard<R: Runtime>(shard: &Shard<R>, unconsumed: bool) -> Vec<Log
     for log in shard.queues.own_logs() {
         let id = log.sink().log;
         let segments = log.segments().await;
-        let spare_bytes = log.spare_segments() as u64 * shard.facts.segment_bytes;
+        let spare_bytes = log.spare_segments() as u64 * shard.settings.segment_bytes;
         all.push(LogFacts {
             log: id,
             segments,

@@ -32,7 +32,7 @@ use ringmq_remoting::{
 };
 use ringmq_rules::meta::MetaChange;
 
-use crate::{control::Control, shard::settings::Facts};
+use crate::{control::Control, shard::settings::BrokerSettings};
 use changes::Changes;
 use parts::{BODY_BYTES_MAX, BODY_BYTES_MIN, Part, Pending, form, next_part};
 use session::{RegisterError, Session};
@@ -89,9 +89,9 @@ pub struct Registrar {
 }
 
 impl Registrar {
-    pub fn new(facts: &Facts) -> Self {
+    pub fn new(settings: &BrokerSettings) -> Self {
         Registrar {
-            servers: facts.name_servers.iter().map(|name| Rc::new(Server::new(name))).collect(),
+            servers: settings.name_servers.iter().map(|name| Rc::new(Server::new(name))).collect(),
             changes: RefCell::default(),
             versions: Cell::new(0),
             progress: Notify::default(),
@@ -205,7 +205,7 @@ async fn registered<R: Runtime>(
 ) -> Result<(), (RegisterError, bool)> {
     let shard = &control.shard;
     let registrar = &control.registrar;
-    let config = &shard.facts.config;
+    let config = &shard.settings.config;
     let timeout = Duration::from_millis(config.register_broker_timeout_ms);
     let period = Duration::from_millis(config.register_name_server_period_ms);
     let mut succeeded = false;
@@ -214,14 +214,14 @@ async fn registered<R: Runtime>(
     let mut full = true;
     loop {
         if registrar.stopping.get() {
-            let _ = session.call(request::UNREGISTER_BROKER, &identity(&shard.facts), &[]).await;
+            let _ = session.call(request::UNREGISTER_BROKER, &identity(&shard.settings), &[]).await;
             return Ok(());
         }
         let target = registrar.changes.borrow().count();
         let pending = pending(control, server, full);
         // On a new connection all is said: the name server may still count on the one before.
         let mut known = false;
-        if succeeded && full && may_ask(&shard.facts, server, target) {
+        if succeeded && full && may_ask(&shard.settings, server, target) {
             known =
                 knows(control, server, &mut session).await.map_err(|error| (error, succeeded))?;
         }
@@ -263,8 +263,8 @@ fn pending<R: Runtime>(control: &Control<R>, server: &Server, full: bool) -> Pen
 
 /// Whether all topics are worth a question first. Source: `forceRegister`; a registration of
 /// several requests is work for both sides.
-fn may_ask(facts: &Facts, server: &Server, target: u64) -> bool {
-    let costly = !facts.config.force_register || server.requests.get() > 1;
+fn may_ask(settings: &BrokerSettings, server: &Server, target: u64) -> bool {
+    let costly = !settings.config.force_register || server.requests.get() > 1;
     costly && server.known.get() == target && !server.refused.get()
 }
 
@@ -277,7 +277,7 @@ async fn knows<R: Runtime>(
     let Some(told) = server.told.get() else {
         return Ok(false);
     };
-    let (fields, body) = (identity(&control.shard.facts), fastjson::to_vec(&told));
+    let (fields, body) = (identity(&control.shard.settings), fastjson::to_vec(&told));
     match session.call(request::QUERY_DATA_VERSION, &fields, &body).await {
         Ok(answered) => {
             let theirs = fastjson::from_slice::<DataVersion>(&answered.body);
@@ -300,7 +300,7 @@ async fn register<R: Runtime>(
     // The same topics come with the same version: that is the sign of life that it is.
     let unchanged = of_all && server.known.get() == registrar.changes.borrow().count();
     let same = server.told.get().filter(|_| unchanged && !server.refused.get());
-    let form = form(&shard.facts, server.body_bytes_max.get());
+    let form = form(&shard.settings, server.body_bytes_max.get());
     let mut said = Said::default();
     let mut topics_max = form.topics_max;
     loop {
@@ -315,7 +315,7 @@ async fn register<R: Runtime>(
         }
         said.requests += 1;
         let whole = of_all && said.requests == 1 && part.last;
-        let fields = registration_fields(&shard.facts, &part, form.compressed, whole);
+        let fields = registration_fields(&shard.settings, &part, form.compressed, whole);
         match session.call(request::REGISTER_BROKER, &fields, &part.body).await {
             Ok(_) => {
                 said.taken += 1;
@@ -403,13 +403,13 @@ fn send_less(server: &Server, part: &Part, error: &RegisterError) {
 }
 
 fn registration_fields(
-    facts: &Facts,
+    settings: &BrokerSettings,
     part: &Part,
     compressed: bool,
     whole: bool,
 ) -> Vec<(&'static str, String)> {
-    let mut fields = identity(facts);
-    fields.push(("haServerAddr", facts.ha_address.clone()));
+    let mut fields = identity(settings);
+    fields.push(("haServerAddr", settings.ha_address.clone()));
     fields.push(("compressed", compressed.to_string()));
     fields.push(("bodyCrc32", ringmq_base::checksum::body_crc(&part.body).to_string()));
     if !whole {
@@ -419,11 +419,11 @@ fn registration_fields(
     fields
 }
 
-fn identity(facts: &Facts) -> Vec<(&'static str, String)> {
+fn identity(settings: &BrokerSettings) -> Vec<(&'static str, String)> {
     vec![
-        ("brokerName", facts.config.broker_name.clone()),
-        ("brokerAddr", facts.advertised.clone()),
-        ("clusterName", facts.config.broker_cluster_name.clone()),
-        ("brokerId", facts.config.broker_id.to_string()),
+        ("brokerName", settings.config.broker_name.clone()),
+        ("brokerAddr", settings.advertised.clone()),
+        ("clusterName", settings.config.broker_cluster_name.clone()),
+        ("brokerId", settings.config.broker_id.to_string()),
     ]
 }

@@ -63,7 +63,7 @@ pub fn start<R: Runtime>(control: &Rc<Control<R>>) {
 }
 
 fn warn_of_order<R: Runtime>(shard: &Shard<R>) {
-    let config = &shard.facts.config;
+    let config = &shard.settings.config;
     let (warn, clean) = (config.disk_max_used_space_ratio, config.disk_space_clean_forcibly_ratio);
     if warn > clean {
         tracing::warn!(
@@ -78,7 +78,7 @@ async fn keep<R: Runtime>(control: &Rc<Control<R>>) {
     let (shard, storage) = (&control.shard, &control.storage);
     while !shard.stopping.get() {
         let again = round(control).await.unwrap_or(false);
-        let interval = Duration::from_millis(shard.facts.config.clean_resource_interval_ms);
+        let interval = Duration::from_millis(shard.settings.config.clean_resource_interval_ms);
         let nearly_full = storage.retention.get().disk > DiskState::Normal;
         let interval = if again || nearly_full { interval.min(SOON) } else { interval };
         let (sleep, look) = (pin!(shard.runtime.sleep(interval)), pin!(storage.look.take()));
@@ -91,7 +91,7 @@ async fn keep<R: Runtime>(control: &Rc<Control<R>>) {
 /// Looks, decides, acts. True if there is more to do.
 async fn round<R: Runtime>(control: &Control<R>) -> Option<bool> {
     let (shard, storage) = (&control.shard, &control.storage);
-    let policy = Policy::of(&shard.facts.config);
+    let policy = Policy::of(&shard.settings.config);
     let asked = storage.asked.get();
     storage.asked.set(asked.saturating_sub(1));
     let look_up_unconsumed = !policy.delete_unconsumed;
@@ -101,14 +101,14 @@ async fn round<R: Runtime>(control: &Control<R>) -> Option<bool> {
     let actions = retention.step(&policy, &facts, shard.runtime.now_ms());
     storage.retention.set(retention);
     publish_disk_state(control, &policy, &facts, &actions);
-    let pause = Duration::from_millis(shard.facts.config.delete_commit_log_files_interval_ms);
+    let pause = Duration::from_millis(shard.settings.config.delete_commit_log_files_interval_ms);
     for deletion in &actions.deletions {
         delete(control, deletion, actions.spares).await;
         if !pause.is_zero() && actions.disk < DiskState::Clean {
             shard.runtime.sleep(pause).await;
         }
     }
-    let spare_bytes_max = actions.spares as u64 * shard.facts.segment_bytes;
+    let spare_bytes_max = actions.spares as u64 * shard.settings.segment_bytes;
     if facts.logs.iter().any(|log| log.spare_bytes > spare_bytes_max) {
         let spares = actions.spares;
         shard.call_all(async move |shard: Rc<Shard<R>>| keep_spares(&shard, spares).await).await;
@@ -188,7 +188,7 @@ async fn facts<R: Runtime>(shard: &Rc<Shard<R>>, unconsumed: bool) -> Facts {
     let own = async move |shard: Rc<Shard<R>>| log_facts::of_shard(&shard, unconsumed).await;
     let mut logs: Vec<LogFacts> = shard.call_all(own).await.into_iter().flatten().collect();
     logs.sort_by_key(|log| log.log);
-    let path = shard.facts.log_path.clone();
+    let path = shard.settings.log_path.clone();
     let disk = match shard.runtime.disk().space(&path).await {
         Ok((free, total)) => Some(DiskFacts { path, total, free }),
         Err(error) => {
@@ -209,12 +209,12 @@ impl<R: Runtime> Control<R> {
     /// What is kept until when; `None` if the rules cannot be read.
     pub async fn storage_plan(&self) -> Option<StoragePlan> {
         let (shard, storage) = (&self.shard, &self.storage);
-        let policy = Policy::of(&shard.facts.config);
+        let policy = Policy::of(&shard.settings.config);
         let facts = facts(shard, true).await;
         let state = storage.retention.get().disk;
         let (now, zone) = (shard.runtime.now_ms(), TimeZone::system());
         let plan = forecast::forecast(&policy, &facts, state, now, &zone);
-        let config = &shard.facts.config;
+        let config = &shard.settings.config;
         Some(StoragePlan {
             broker_name: config.broker_name.clone(),
             rules: forecast::rules(config, &zone),

@@ -53,7 +53,7 @@ pub fn start<R: Runtime>(shard: &Rc<Shard<R>>) {
 
 fn own_levels<R: Runtime>(shard: &Shard<R>, topic: &TopicView) -> Vec<i32> {
     let own = |level: &i32| shard.queues.owns(topic, schedule_queue(*level));
-    (1..=shard.facts.delay_levels.max()).filter(own).collect()
+    (1..=shard.settings.delay_levels.max()).filter(own).collect()
 }
 
 /// What retention must not delete: messages that were not delivered yet.
@@ -170,7 +170,7 @@ async fn due<R: Runtime>(
     level: i32,
     cursor: i64,
 ) -> Due {
-    let levels = &shard.facts.delay_levels;
+    let levels = &shard.settings.delay_levels;
     let mut due = Due { entries: Vec::new(), wait: None };
     while due.entries.len() < WINDOW {
         let offset = cursor + due.entries.len() as i64;

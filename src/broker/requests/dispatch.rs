@@ -72,8 +72,9 @@ impl<R: Runtime> Requests<R> {
             request::SEND_MESSAGE | request::SEND_MESSAGE_V2 | request::SEND_BATCH_MESSAGE => {
                 Ok(send::send(&self.shard, peer, reply_to, &frame)?)
             }
-            request::LITE_PULL_MESSAGE if !self.shard.facts.config.lite_pull_message_enable => {
-                let refusal = pull_check::lite_pull_forbidden(&self.shard.facts.config.broker_ip1);
+            request::LITE_PULL_MESSAGE if !self.shard.settings.config.lite_pull_message_enable => {
+                let refusal =
+                    pull_check::lite_pull_forbidden(&self.shard.settings.config.broker_ip1);
                 self.shard.refuse(&reply_to, &refusal);
                 Ok(Next::Continue)
             }
@@ -109,7 +110,9 @@ impl<R: Runtime> Requests<R> {
                 }
                 Some(send::check_and_store(&self.shard, peer, reply_to, &header, frame.body))
             }
-            request::LITE_PULL_MESSAGE if !self.shard.facts.config.lite_pull_message_enable => None,
+            request::LITE_PULL_MESSAGE if !self.shard.settings.config.lite_pull_message_enable => {
+                None
+            }
             request::PULL_MESSAGE | request::LITE_PULL_MESSAGE => {
                 let header = ringmq_remoting::pull::decode_fast(frame, scratch)?;
                 let reply_to = reply_to(header.opaque, header.oneway);
@@ -233,6 +236,6 @@ impl<R: Runtime> Requests<R> {
     }
 
     fn may_administer(&self, peer: SocketAddr) -> bool {
-        self.shard.facts.admin_allow_remote || peer.ip().to_canonical().is_loopback()
+        self.shard.settings.admin_allow_remote || peer.ip().to_canonical().is_loopback()
     }
 }

@@ -31,7 +31,7 @@ pub fn serve<R: Runtime>(requests: &Rc<Requests<R>>, accepted: Accepted) {
         }
     };
     let Some(connection) = shard.connections.add(stream, shard.runtime.monotonic()) else {
-        let limit = shard.facts.connections_max;
+        let limit = shard.settings.connections_max;
         tracing::warn!(%peer, limit, "connection refused: connectionsMax is reached on this shard");
         return;
     };
@@ -95,7 +95,7 @@ async fn read_all<R: Runtime>(requests: &Rc<Requests<R>>, connection: &Rc<ShardC
         }
         shard.connections.flush();
         shard.router.flush_soon();
-        if connection.output_bytes() > shard.facts.output_bytes_max {
+        if connection.output_bytes() > shard.settings.output_bytes_max {
             connection.drained().await;
         }
         shard.runtime.yield_if_needed().await;

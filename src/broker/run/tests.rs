@@ -13,7 +13,7 @@ use ringmq_remoting::{
 };
 
 use crate::{
-    shard::settings::Facts,
+    shard::settings::BrokerSettings,
     simulation::{self, Simulated},
     sizes::Sizes,
     testing::{Client, config},
@@ -22,10 +22,10 @@ use crate::{
 const QUEUES: usize = 4;
 
 async fn started(runtime: &SimRuntime, shards: usize, sizes: Sizes) -> Simulated<SimRuntime> {
-    let mut facts =
-        Facts::new(config(&[]), Vec::new(), shards, runtime.now_ms()).expect("sound facts");
-    facts.sizes = sizes;
-    let broker = simulation::start(runtime, facts, shards);
+    let mut settings = BrokerSettings::new(config(&[]), Vec::new(), shards, runtime.now_ms())
+        .expect("sound settings");
+    settings.sizes = sizes;
+    let broker = simulation::start(runtime, settings, shards);
     broker.ready(runtime).await.expect("it starts");
     broker
 }

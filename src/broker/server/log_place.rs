@@ -75,7 +75,7 @@ fn has_own_disk(root: &Path, wanted: &Path) -> bool {
 
 /// The device of a path, or of what it will be made in.
 fn device(path: &Path) -> Option<u64> {
-    path.ancestors().find_map(|path| fs::metadata(path).ok()).map(|facts| facts.dev())
+    path.ancestors().find_map(|path| fs::metadata(path).ok()).map(|metadata| metadata.dev())
 }
 
 fn warn_if_elsewhere(there: &Path, wanted: &Path) {

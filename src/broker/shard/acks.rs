@@ -98,10 +98,10 @@ impl<R: Runtime> Sink for LogSink<R> {
 }
 
 fn send_ok<R: Runtime>(shard: &Shard<R>, ticket: &ClientTicket) {
-    let facts = &shard.facts;
-    let last = message_id(facts.store_host, ticket.physical.get());
+    let settings = &shard.settings;
+    let last = message_id(settings.store_host, ticket.physical.get());
     let joined = ticket.batch.as_ref().map(|others| {
-        let ids = others.iter().map(|other| message_id(facts.store_host, other.get()));
+        let ids = others.iter().map(|other| message_id(settings.store_host, other.get()));
         let mut joined = Vec::with_capacity((others.len() + 1) * (last.as_bytes().len() + 1));
         for id in ids {
             joined.extend_from_slice(id.as_bytes());
@@ -115,8 +115,8 @@ fn send_ok<R: Runtime>(shard: &Shard<R>, ticket: &ClientTicket) {
         queue_id: ticket.queue_id,
         queue_offset: ticket.queue_offset,
         transaction_id: None,
-        region: &facts.region,
-        trace_on: facts.trace_on,
+        region: &settings.region,
+        trace_on: settings.trace_on,
     };
     let ReplyTo { serialization, opaque, .. } = ticket.reply_to;
     shard.write_reply(&ticket.reply_to, |out| encode::send_ok(out, serialization, opaque, &ok));

@@ -50,7 +50,7 @@ impl<R: Runtime> Shard<R> {
             sys_flag: message.sys_flag,
             born_timestamp: message.born_timestamp,
             born_host: message.born_host,
-            store_host: self.facts.store_host,
+            store_host: self.settings.store_host,
             reconsume_times: message.reconsume_times,
             prepared_transaction_offset: message.prepared_transaction_offset,
             body: &message.body,

@@ -17,7 +17,7 @@ impl<R: Runtime> Shard<R> {
         let Some(log) = self.queues.log(log) else {
             return Ok(());
         };
-        let Some(limit) = self.facts.send_wait_max else {
+        let Some(limit) = self.settings.send_wait_max else {
             log.room().await;
             return Ok(());
         };

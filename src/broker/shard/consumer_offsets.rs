@@ -39,7 +39,7 @@ impl<R: Runtime> Shard<R> {
     /// # Errors
     /// The answer to a commit, if they do not.
     pub fn check_commit(&self) -> Result<(), Refusal> {
-        self.offset_writes.check(self.runtime.monotonic(), self.facts.offset_flush_interval)
+        self.offset_writes.check(self.runtime.monotonic(), self.settings.offset_flush_interval)
     }
 
     /// Makes the offsets durable that changed since the last call. What cannot be written stays

@@ -74,7 +74,7 @@ impl<R: Runtime> Shard<R> {
     /// Counts a request of a connection of this shard that is to be answered. False: too many are
     /// under way, and this one has been answered so.
     pub fn begin_request(&self, reply_to: &ReplyTo) -> bool {
-        let limit = self.facts.requests_max;
+        let limit = self.settings.requests_max;
         if reply_to.oneway || self.connections.begin_request(reply_to.connection, limit) {
             return true;
         }

@@ -13,7 +13,7 @@ use ringmq_remoting::codes::property;
 use ringmq_rules::{delay::DelayLevels, message_properties::PropertiesWriter};
 
 #[derive(Debug)]
-pub struct Facts {
+pub struct BrokerSettings {
     pub config: BrokerConfig,
     /// `host:port` each.
     pub name_servers: Vec<String>,
@@ -60,14 +60,17 @@ pub struct Facts {
     pub sizes: Sizes,
 }
 
-impl Facts {
+/// Their name in the campaign, until it follows.
+pub type Facts = BrokerSettings;
+
+impl BrokerSettings {
     /// The error is a sentence for the operator.
     pub fn new(
         config: BrokerConfig,
         name_servers: Vec<String>,
         shards: usize,
         boot_timestamp: i64,
-    ) -> Result<Facts, String> {
+    ) -> Result<BrokerSettings, String> {
         refuse_unserved(&config)?;
         let delay_levels = DelayLevels::parse(&config.message_delay_level)
             .map_err(|error| format!("messageDelayLevel: {error}"))?;
@@ -75,7 +78,7 @@ impl Facts {
         PropertiesWriter::new(&mut cluster_property)
             .put(property::CLUSTER, config.broker_cluster_name.as_bytes())
             .map_err(|error| format!("brokerClusterName: {error}"))?;
-        Ok(Facts {
+        Ok(BrokerSettings {
             name_servers,
             advertised: host_and_port(&config.broker_ip1, config.listen_port),
             ha_address: host_and_port(&config.broker_ip2, ha_port(&config)),
@@ -187,26 +190,26 @@ fn memory_bytes() -> u64 {
 mod tests {
     use super::*;
 
-    fn facts(keys: &[(&str, &str)]) -> Facts {
+    fn settings(keys: &[(&str, &str)]) -> BrokerSettings {
         let set: Vec<_> =
             keys.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         let config = BrokerConfig::load(None, &set).expect("sound keys").config;
-        Facts::new(config, Vec::new(), 1, 0).expect("sound facts")
+        BrokerSettings::new(config, Vec::new(), 1, 0).expect("sound settings")
     }
 
     /// D10: a name is announced as written, and message ids have the address behind it.
     #[test]
     fn clients_are_told_what_brokerip1_says() {
-        let local = facts(&[("brokerIP1", "localhost"), ("brokerIP2", "10.1.1.1")]);
+        let local = settings(&[("brokerIP1", "localhost"), ("brokerIP2", "10.1.1.1")]);
         assert_eq!(local.advertised, "localhost:10911");
         assert!(local.store_host.ip().is_loopback());
         assert_eq!(local.ha_address, "10.1.1.1:10912");
         for ip in ["::1", "[::1]"] {
-            let facts = facts(&[("brokerIP1", ip), ("listenPort", "4000")]);
-            assert_eq!(facts.advertised, "[::1]:4000");
-            assert_eq!(facts.store_host.to_string(), "[::1]:4000");
+            let settings = settings(&[("brokerIP1", ip), ("listenPort", "4000")]);
+            assert_eq!(settings.advertised, "[::1]:4000");
+            assert_eq!(settings.store_host.to_string(), "[::1]:4000");
         }
-        let unknown = facts(&[("brokerIP1", "no-such-host.invalid")]);
+        let unknown = settings(&[("brokerIP1", "no-such-host.invalid")]);
         assert_eq!(unknown.advertised, "no-such-host.invalid:10911");
         assert_eq!(unknown.store_host.ip(), local_address());
     }

@@ -139,7 +139,9 @@ fn batches_that_find_the_log_busy_are_stored_whole_or_refused_whole() {
     on_all(2, |shards, seed| {
         let sim = Sim::new(seed);
         sim.run(async |runtime| {
-            Broker::start_with(&runtime, shards, LARGE, |facts| facts.backlog_bytes_max = 1 << 20);
+            Broker::start_with(&runtime, shards, LARGE, |settings| {
+                settings.backlog_bytes_max = 1 << 20
+            });
             let mut clients = clients(&runtime, shards).await;
             clients[0].make_topic(TOPIC).await;
             let first = clients[0].send_to(TOPIC, 0, false, "", b"first").await;

@@ -15,8 +15,8 @@ use ringmq_remoting::{
 use crate::{
     run,
     seats::Seats,
-    shard::{Shard, settings::Facts},
-    testing::{Answer, Client, config, facts},
+    shard::{Shard, settings::BrokerSettings},
+    testing::{Answer, Client, config, settings},
 };
 
 /// Numbers of shards that a behaviour must not depend on.
@@ -40,11 +40,11 @@ impl Broker {
         runtime: &SimRuntime,
         shards: usize,
         keys: &[(&str, &str)],
-        change: impl FnOnce(&mut Facts),
+        change: impl FnOnce(&mut BrokerSettings),
     ) -> Broker {
-        let mut facts = facts(runtime, config(keys), shards);
-        change(&mut facts);
-        let Seats { seats, .. } = Seats::new(&facts.into(), shards);
+        let mut settings = settings(runtime, config(keys), shards);
+        change(&mut settings);
+        let Seats { seats, .. } = Seats::new(&settings.into(), shards);
         let broker = Broker { shards: Rc::default() };
         for seat in seats {
             let (own, seen) = (runtime.clone(), broker.shards.clone());

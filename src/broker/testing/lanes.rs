@@ -48,10 +48,10 @@ fn every_request_is_answered_through_lanes_of_one_message() {
         let sim = Sim::new(seed);
         sim.set_time_limit(Duration::from_secs(120));
         sim.run(async |runtime| {
-            let broker = Broker::start_with(&runtime, shards, &[], |facts| {
-                facts.sizes.lane_messages = 1;
-                facts.sizes.backlog_messages_max = 3;
-                facts.sizes.batch_bytes_max = 2000;
+            let broker = Broker::start_with(&runtime, shards, &[], |settings| {
+                settings.sizes.lane_messages = 1;
+                settings.sizes.backlog_messages_max = 3;
+                settings.sizes.batch_bytes_max = 2000;
             });
             let mut clients = clients(&runtime, shards).await;
             assert_eq!(clients[0].make_topic(TOPIC).await.code, response::SUCCESS);
@@ -86,8 +86,9 @@ fn beside_a_log_that_stands_still(
     let sim = Sim::new(seed);
     sim.run(async |runtime| {
         let keys = [("logs", "4"), ("brokerFastFailureEnable", fast_failure)];
-        let broker =
-            Broker::start_with(&runtime, 2, &keys, |facts| facts.backlog_bytes_max = 128 << 10);
+        let broker = Broker::start_with(&runtime, 2, &keys, |settings| {
+            settings.backlog_bytes_max = 128 << 10
+        });
         let mut clients = clients(&runtime, 2).await;
         assert_eq!(clients[0].make_topic(TOPIC).await.code, response::SUCCESS);
         for queue in 0..QUEUES {

@@ -13,7 +13,7 @@ use ringmq_store::MetaLog;
 use super::{
     Client,
     cluster::{Broker, QUEUES, TOPIC, after_a_kill, clients, on_all},
-    config, facts,
+    config, settings,
 };
 
 const KEYS: &[(&str, &str)] = &[("flushConsumerOffsetInterval", "1000")];
@@ -225,8 +225,8 @@ fn what_was_committed_before_a_stop_is_there_after_it() {
         let sim = Sim::new(seed);
         let keys = [("flushConsumerOffsetInterval", "60000")];
         sim.run(async |runtime| {
-            let facts = facts(&runtime, config(&keys), shards);
-            let broker = crate::simulation::start(&runtime, facts, shards);
+            let settings = settings(&runtime, config(&keys), shards);
+            let broker = crate::simulation::start(&runtime, settings, shards);
             let mut clients = clients(&runtime, shards).await;
             clients[0].make_topic(TOPIC).await;
             commit_all(&mut clients[0], "honest", 99).await;

@@ -10,7 +10,7 @@ use ringmq_remoting::body::{
 };
 use ringmq_rules::topics::{Topic, TopicTable};
 
-use crate::{control::Control, shard::settings::Facts};
+use crate::{control::Control, shard::settings::BrokerSettings};
 
 /// Largest body of a request, as much as a frame carries behind its header.
 pub const BODY_BYTES_MAX: usize = FRAME_BYTES_MAX - 64 * 1024;
@@ -20,8 +20,8 @@ pub const BODY_BYTES_MIN: usize = 256 * 1024;
 const CHUNK_TOPICS: usize = 256;
 
 /// How requests are written for this broker, to a name server that takes bodies of `bytes_max`.
-pub fn form(facts: &Facts, bytes_max: usize) -> Form {
-    let config = &facts.config;
+pub fn form(settings: &BrokerSettings, bytes_max: usize) -> Form {
+    let config = &settings.config;
     let split = config.enable_split_registration.then_some(config.split_registration_size);
     let topics_max = split.map_or(usize::MAX, |size| size as usize);
     Form { compressed: config.compressed_register, bytes_max, topics_max }

@@ -26,7 +26,7 @@ use super::{parts::*, registration_fields};
 use crate::{
     control::Control,
     seats::Seats,
-    shard::{Shard, router::Router, settings::Facts, view_version::Published},
+    shard::{Shard, router::Router, settings::BrokerSettings, view_version::Published},
     testing::{Client, cluster::Broker, config, metadata::fill_metadata, start},
 };
 use ringmq_base::{ShardId, config::BrokerConfig};
@@ -186,10 +186,10 @@ async fn delete(client: &mut Client, topic: &str) {
 
 /// The control object of a broker whose only shard does not serve.
 async fn control(runtime: &SimRuntime, config: BrokerConfig) -> Rc<Control<SimRuntime>> {
-    let facts = Arc::new(Facts::new(config, Vec::new(), 1, 0).expect("sound facts"));
-    let Seats { lanes, .. } = Seats::new(&facts, 1);
-    let router = Router::new(ShardId(0), lanes, &facts.sizes);
-    let shard = Shard::new(runtime.clone(), facts, router, Published::default());
+    let settings = Arc::new(BrokerSettings::new(config, Vec::new(), 1, 0).expect("sound settings"));
+    let Seats { lanes, .. } = Seats::new(&settings, 1);
+    let router = Router::new(ShardId(0), lanes, &settings.sizes);
+    let shard = Shard::new(runtime.clone(), settings, router, Published::default());
     Control::open(&shard).await.expect("an empty store").0
 }
 
@@ -368,14 +368,14 @@ fn the_largest_table_fits_into_the_requests_that_it_takes() {
                 let version = ringmq_rules::meta::DataVersion::default();
                 control.tables.borrow_mut().topics.apply(&MetaChange::TopicPut { topic, version });
             }
-            let form = form(&control.shard.facts, BODY_BYTES_MAX);
+            let form = form(&control.shard.settings, BODY_BYTES_MAX);
             let (mut pending, mut requests, mut topics) = (Pending::All { after: None }, 0, 0);
             loop {
                 let part =
                     next_part(&control, form, &mut pending, |_| DataVersion::default()).await;
                 assert_eq!(part.left_out, None);
                 let fields =
-                    registration_fields(&control.shard.facts, &part, form.compressed, false);
+                    registration_fields(&control.shard.settings, &part, form.compressed, false);
                 let fields: Vec<_> =
                     fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
                 let (json, code) = (Serialization::Json, request::REGISTER_BROKER);

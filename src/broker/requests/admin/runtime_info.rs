@@ -29,13 +29,13 @@ pub async fn runtime_info<R: Runtime>(control: &Rc<Control<R>>, _: &Request<'_>)
     let shard = &control.shard;
     let mut table = BTreeMap::new();
     let mut put = |name: &str, value: String| table.insert(name.to_owned(), value);
-    let facts = &shard.facts;
+    let settings = &shard.settings;
     let now = shard.runtime.now_ms();
     put("brokerVersion", VERSION.to_string());
     put("brokerVersionDesc", VERSION_NAME.to_owned());
-    put("bootTimestamp", facts.boot_timestamp.to_string());
-    put("runtime", uptime(now - facts.boot_timestamp));
-    let start = facts.config.start_accept_send_request_time_stamp;
+    put("bootTimestamp", settings.boot_timestamp.to_string());
+    put("runtime", uptime(now - settings.boot_timestamp));
+    let start = settings.config.start_accept_send_request_time_stamp;
     put("startAcceptSendRequestTimeStamp", start.to_string());
     for name in COUNTS {
         put(name, "0".to_owned());
@@ -51,11 +51,11 @@ pub async fn runtime_info<R: Runtime>(control: &Rc<Control<R>>, _: &Request<'_>)
     put("commitLogMaxOffset", max.to_string());
     let earliest = control.storage.earliest_ms.get().unwrap_or(-1);
     put("earliestMessageTimeStamp", earliest.to_string());
-    if let Ok((free, total)) = shard.runtime.disk().space(&facts.log_path).await {
-        let path = facts.log_path.clone();
+    if let Ok((free, total)) = shard.runtime.disk().space(&settings.log_path).await {
+        let path = settings.log_path.clone();
         let ratio = DiskFacts { path, total, free }.ratio();
         put("commitLogDiskRatio", ratio.to_string());
-        put(&format!("commitLogDiskRatio_{}", facts.log_path.display()), ratio.to_string());
+        put(&format!("commitLogDiskRatio_{}", settings.log_path.display()), ratio.to_string());
         put("consumeQueueDiskRatio", ratio.to_string());
         let text = format!("Total : {}, Free : {}.", human_bytes(total), human_bytes(free));
         put("commitLogDirCapacity", text);
@@ -182,7 +182,7 @@ pub async fn config<R: Runtime>(control: &Rc<Control<R>>, _: &Request<'_>) -> Ha
     let text = String::from_utf8(fastjson::to_vec(&current)).unwrap_or_default();
     Ok(Response {
         fields: vec![("version", Field::Text(text))],
-        body: shard.facts.config.to_properties().into_bytes(),
+        body: shard.settings.config.to_properties().into_bytes(),
         ..Response::default()
     })
 }

@@ -92,7 +92,7 @@ pub async fn stats<R: Runtime>(control: &Rc<Control<R>>, request: &Request<'_>) 
     let topic = shard.topic(&header.topic).ok_or_else(|| unknown_topic(&header.topic))?;
     let mut body = TopicStatsTable::default();
     for queue in shard.bounds(&topic).await {
-        let key = message_queue(&shard.facts.config, &header.topic, queue.queue_id);
+        let key = message_queue(&shard.settings.config, &header.topic, queue.queue_id);
         let offset = TopicOffset {
             min_offset: queue.min,
             max_offset: queue.max,

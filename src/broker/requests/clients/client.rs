@@ -45,7 +45,7 @@ pub async fn heartbeat<R: Runtime>(control: &Rc<Control<R>>, request: &Request<'
             let group = tables.groups.get(&consumer.group_name);
             group.is_none_or(|group| group.notify_consumer_ids_changed_enable)
         };
-        let notify = notify && shard.facts.config.notify_consumer_ids_changed_enable;
+        let notify = notify && shard.settings.config.notify_consumer_ids_changed_enable;
         let now = shard.runtime.now_ms();
         let registration = registration(consumer, notify, now);
         let events =
@@ -118,7 +118,7 @@ pub async fn check_config<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_
     let body: CheckClientRequestBody = fastjson::from_slice(request.body)?;
     if let Some(subscription) = body.subscription_data {
         let kind = subscription.expression_type.as_deref().unwrap_or_default();
-        let enabled = shard.facts.config.enable_property_filter;
+        let enabled = shard.settings.config.enable_property_filter;
         check_subscription(&subscription.sub_string, kind, enabled)?;
     }
     Ok(Response::ok())

@@ -72,7 +72,7 @@ fn checked<R: Runtime>(
     header: &PullHeader<'_>,
 ) -> Result<Result<PullRequest, Prerequisite>, Refusal> {
     let view = shard.view.borrow();
-    let config = &shard.facts.config;
+    let config = &shard.settings.config;
     let facts = pull_check::PullFacts {
         broker_permission: view.permission,
         broker_ip: &config.broker_ip1,

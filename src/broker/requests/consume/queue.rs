@@ -29,7 +29,7 @@ pub fn is_young<R: Runtime>(shard: &Shard<R>, log: &BrokerLog<R>, queue: QueueHa
     };
     let (_, end) = log.position_range();
     let behind = end.position().0.saturating_sub(first.0);
-    behind < shard.facts.young_bytes
+    behind < shard.settings.young_bytes
 }
 
 fn offset(offset: i64) -> Handled {

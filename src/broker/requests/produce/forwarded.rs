@@ -51,7 +51,8 @@ fn store_one<R: Runtime>(
 
 /// Keeps a send until its log has room, unless too much waits already.
 fn wait<R: Runtime>(shard: &Rc<Shard<R>>, log: LogId, send: WaitingSend) {
-    let (bytes, limit) = (shard.waiting_sends.bytes() + send.size(), shard.facts.backlog_bytes_max);
+    let (bytes, limit) =
+        (shard.waiting_sends.bytes() + send.size(), shard.settings.backlog_bytes_max);
     if bytes > limit {
         return shard.refuse(&send.item.reply_to, &too_much_waits(log, bytes, limit));
     }

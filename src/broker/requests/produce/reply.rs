@@ -43,10 +43,10 @@ pub async fn send_reply<R: Runtime>(control: &Rc<Control<R>>, request: &Request<
     let queue_id = message.queue_id;
     // As in Java a reply that cannot be stored is delivered all the same.
     let mut place = (String::from("0"), 0);
-    if shard.facts.config.store_reply_message_enable {
+    if shard.settings.config.store_reply_message_enable {
         match shard.put_message(message).await {
             Ok(put) => {
-                let id = message_id(shard.facts.store_host, put.physical.get());
+                let id = message_id(shard.settings.store_host, put.physical.get());
                 place = (id.to_string(), put.queue_offset);
             }
             Err(refusal) => {
@@ -60,8 +60,8 @@ pub async fn send_reply<R: Runtime>(control: &Rc<Control<R>>, request: &Request<
             ("msgId", Field::Text(place.0)),
             ("queueId", Field::Int(queue_id.into())),
             ("queueOffset", Field::Int(place.1)),
-            (MSG_REGION, Field::Text(shard.facts.region.clone())),
-            (TRACE_SWITCH, Field::Bool(shard.facts.trace_on)),
+            (MSG_REGION, Field::Text(shard.settings.region.clone())),
+            (TRACE_SWITCH, Field::Bool(shard.settings.trace_on)),
         ],
         ..Response::default()
     })
@@ -194,7 +194,7 @@ fn fields<R: Runtime>(
         ("reconsumeTimes", header.reconsume_times.to_string()),
         ("unitMode", header.unit_mode.to_string()),
         ("bornHost", request.peer.to_string()),
-        ("storeHost", shard.facts.store_host.to_string()),
+        ("storeHost", shard.settings.store_host.to_string()),
         ("storeTimestamp", now),
     ])
 }

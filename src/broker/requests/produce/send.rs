@@ -242,7 +242,7 @@ pub fn record_of<'a, R: Runtime>(
         sys_flag: item.sys_flag,
         born_timestamp: item.born_timestamp,
         born_host: item.born_host,
-        store_host: shard.facts.store_host,
+        store_host: shard.settings.store_host,
         reconsume_times: item.reconsume_times,
         prepared_transaction_offset: 0,
         body,

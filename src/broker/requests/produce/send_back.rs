@@ -29,7 +29,7 @@ pub async fn send_back<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) 
     };
     let permission = shard.view.borrow().permission;
     let group = ensured_group(shard, &header.group).await?;
-    let ip = &shard.facts.config.broker_ip1;
+    let ip = &shard.settings.config.broker_ip1;
     let retry_queues = match send_back::check(&asked, group.as_deref(), permission, ip)? {
         SendBackStep::Drop => return Ok(Response::ok()),
         SendBackStep::Load { retry_queues } => retry_queues,
@@ -46,7 +46,7 @@ pub async fn send_back<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) 
     let record = Record::decode(&bytes);
     let record = record.map_err(|error| Refusal::system_error(error.to_string()))?;
     let (now, random) = (shard.runtime.now_ms(), shard.random());
-    let levels = &shard.facts.delay_levels;
+    let levels = &shard.settings.delay_levels;
     let decision = send_back::decide(&asked, &group, &record, levels, now, random)?;
     let mut target = retry;
     if decision.dead_letter {

@@ -17,7 +17,7 @@ use super::*;
 use crate::{
     shard::{
         router::{Lanes, Router},
-        settings::Facts,
+        settings::BrokerSettings,
         view_version::Published,
     },
     sizes::Sizes,
@@ -34,7 +34,8 @@ struct Alone {
 }
 
 fn alone(runtime: &SimRuntime) -> Alone {
-    let facts = Facts::new(config(&[]), Vec::new(), 2, runtime.now_ms()).expect("sound facts");
+    let settings =
+        BrokerSettings::new(config(&[]), Vec::new(), 2, runtime.now_ms()).expect("sound settings");
     let (own, _) = mailbox(8);
     let (own_replies, _) = mailbox(8);
     let (to_requests, requests) = mailbox(8);
@@ -44,7 +45,7 @@ fn alone(runtime: &SimRuntime) -> Alone {
         Lanes { requests: to_requests, replies: to_replies },
     ];
     let router = Router::new(ShardId(0), lanes, &Sizes::default());
-    let shard = Shard::new(runtime.clone(), Arc::new(facts), router, Published::default());
+    let shard = Shard::new(runtime.clone(), Arc::new(settings), router, Published::default());
     Alone { shard, requests, replies }
 }
 

@@ -94,8 +94,8 @@ impl Stage {
 
     async fn run(&self) {
         let now_ms = self.runtime().now_ms();
-        let facts = self.plan.facts(now_ms, self.life.process.shards);
-        let broker = Rc::new(simulation::start(self.runtime(), facts, self.life.process.shards));
+        let settings = self.plan.facts(now_ms, self.life.process.shards);
+        let broker = Rc::new(simulation::start(self.runtime(), settings, self.life.process.shards));
         match self.within(START_WITHIN, broker.ready(self.runtime())).await {
             Some(Ok(())) => {}
             Some(Err(error)) => return self.world.wrong(format!("it does not start: {error}")),
