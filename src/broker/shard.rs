@@ -31,7 +31,7 @@ use std::{
 };
 
 use ringmq_io::Runtime;
-use ringmq_rules::{offsets::OffsetTable, send_check::SendFacts};
+use ringmq_rules::{offsets::OffsetTable, send_check::SendContext};
 
 pub use self::{acks::Arrivals, control_plane::CONTROL, queues::BrokerLog};
 use self::{
@@ -149,9 +149,9 @@ impl<R: Runtime> Shard<R> {
     }
 
     /// What a send is checked against.
-    pub fn send_facts<'a>(&'a self, view: &View) -> SendFacts<'a> {
+    pub fn send_context<'a>(&'a self, view: &View) -> SendContext<'a> {
         let config = &self.settings.config;
-        SendFacts {
+        SendContext {
             broker_permission: view.permission,
             accept_from: config.start_accept_send_request_time_stamp,
             broker_ip: &config.broker_ip1,

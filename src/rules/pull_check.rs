@@ -38,7 +38,7 @@ pub struct PullHeader<'a> {
 
 /// What the broker knows that does not depend on the pull.
 #[derive(Clone, Copy, Debug)]
-pub struct PullFacts<'a> {
+pub struct PullContext<'a> {
     pub broker_permission: i32,
     /// brokerIP1.
     pub broker_ip: &'a str,
@@ -62,17 +62,17 @@ pub enum PullDecision {
 /// The answer to the client.
 #[inline]
 pub fn check(
-    facts: &PullFacts<'_>,
+    context: &PullContext<'_>,
     header: &PullHeader<'_>,
     group: Option<&Group>,
     topic: Option<&Topic>,
     subscriptions: Option<&GroupSubscriptions>,
 ) -> Result<PullDecision, Refusal> {
-    if facts.broker_permission & PERM_READ == 0 {
-        return Err(broker_forbids(facts));
+    if context.broker_permission & PERM_READ == 0 {
+        return Err(broker_forbids(context));
     }
     let Some(group) = group else {
-        if facts.auto_create_group || header.group.starts_with(SYSTEM_GROUP_PREFIX) {
+        if context.auto_create_group || header.group.starts_with(SYSTEM_GROUP_PREFIX) {
             return Ok(PullDecision::CreateGroup);
         }
         return Err(unknown_group(header.group));
@@ -101,7 +101,7 @@ pub fn check(
             let code = if own { refusal.code } else { code::FILTER_DATA_NOT_EXIST };
             Err(Refusal { code, ..refusal })
         }
-        Filter::Sql(_) if !facts.property_filter => Err(filter_switched_off()),
+        Filter::Sql(_) if !context.property_filter => Err(filter_switched_off()),
         filter => Ok(PullDecision::Read(filter)),
     }
 }
@@ -254,8 +254,8 @@ fn no_filter(error: &SqlError) -> Refusal {
 }
 
 #[cold]
-fn broker_forbids(facts: &PullFacts<'_>) -> Refusal {
-    let remark = format!("the broker[{}] pulling message is forbidden", facts.broker_ip);
+fn broker_forbids(context: &PullContext<'_>) -> Refusal {
+    let remark = format!("the broker[{}] pulling message is forbidden", context.broker_ip);
     Refusal::new(code::NO_PERMISSION, remark)
 }
 

@@ -44,7 +44,7 @@ pub struct SendRequest<'a> {
 
 /// What the broker knows that does not depend on the message.
 #[derive(Clone, Copy, Debug)]
-pub struct SendFacts<'a> {
+pub struct SendContext<'a> {
     pub broker_permission: i32,
     /// startAcceptSendRequestTimeStamp: milliseconds since 1970.
     pub accept_from: i64,
@@ -125,18 +125,18 @@ struct Edit<'a> {
 /// The answer to the client.
 #[inline]
 pub fn check<'a>(
-    facts: &SendFacts<'_>,
+    context: &SendContext<'_>,
     request: &SendRequest<'a>,
     topic: Option<&Topic>,
     group: Option<&Group>,
 ) -> Result<SendDecision<'a>, Refusal> {
-    if facts.now < facts.accept_from {
-        return Err(not_yet(facts));
+    if context.now < context.accept_from {
+        return Err(not_yet(context));
     }
     // Only topics that are not there, or that the broker guards, need their name looked at: what
     // is there has a valid name, except for retry topics of long groups.
-    if facts.broker_permission & PERM_WRITE == 0 && topic.is_some_and(|topic| topic.order) {
-        return Err(broker_forbids(facts));
+    if context.broker_permission & PERM_WRITE == 0 && topic.is_some_and(|topic| topic.order) {
+        return Err(broker_forbids(context));
     }
     let retry = retry_group(request.topic);
     if topic.is_none() || request.topic.len() > TOPIC_BYTES_MAX {
@@ -153,7 +153,7 @@ pub fn check<'a>(
     }
     let reply_queue_id = match u32::try_from(topic.write_queues) {
         _ if request.queue_id >= 0 => request.queue_id,
-        Ok(queues @ 1..) => i32::try_from(facts.random % queues).expect("below an i32"),
+        Ok(queues @ 1..) => i32::try_from(context.random % queues).expect("below an i32"),
         _ => return Err(no_write_queue(topic)),
     };
     let dead_letter = match retry {
@@ -165,18 +165,18 @@ pub fn check<'a>(
             match group {
                 Some(group) if is_exhausted(request, group) => Some(name),
                 Some(_) => None,
-                None if facts.auto_create_group || name.starts_with(SYSTEM_GROUP_PREFIX) => {
+                None if context.auto_create_group || name.starts_with(SYSTEM_GROUP_PREFIX) => {
                     return Ok(SendDecision::CreateGroup(name));
                 }
                 None => return Err(unknown_group(name)),
             }
         }
     };
-    plan(facts, request, topic, reply_queue_id, dead_letter).map(SendDecision::Store)
+    plan(context, request, topic, reply_queue_id, dead_letter).map(SendDecision::Store)
 }
 
 fn plan<'a>(
-    facts: &SendFacts<'_>,
+    context: &SendContext<'_>,
     request: &SendRequest<'a>,
     topic: &Topic,
     reply_queue_id: i32,
@@ -207,14 +207,14 @@ fn plan<'a>(
         plan.edit.dropped = Names::CLUSTER;
     } else {
         if scan.transaction {
-            plan.hold_half(facts, request)?;
+            plan.hold_half(context, request)?;
         } else if scan.present.intersects(Names::DELAY) {
-            plan.delay(facts, request)?;
+            plan.delay(context, request)?;
         }
     }
-    plan.properties_bytes = plan.edited_bytes(request.properties, facts.cluster_property.len());
-    if plan.properties_bytes > PROPERTIES_BYTES_MAX || request.body_bytes > facts.body_bytes_max {
-        return Err(illegal_message(facts.body_bytes_max));
+    plan.properties_bytes = plan.edited_bytes(request.properties, context.cluster_property.len());
+    if plan.properties_bytes > PROPERTIES_BYTES_MAX || request.body_bytes > context.body_bytes_max {
+        return Err(illegal_message(context.body_bytes_max));
     }
     Ok(plan)
 }
@@ -224,12 +224,14 @@ impl<'a> SendPlan<'a> {
     #[cold]
     fn hold_half(
         &mut self,
-        facts: &SendFacts<'_>,
+        context: &SendContext<'_>,
         request: &SendRequest<'a>,
     ) -> Result<(), Refusal> {
-        if facts.reject_transaction {
-            let remark =
-                format!("the broker[{}] sending transaction message is forbidden", facts.broker_ip);
+        if context.reject_transaction {
+            let remark = format!(
+                "the broker[{}] sending transaction message is forbidden",
+                context.broker_ip
+            );
             return Err(Refusal::new(code::NO_PERMISSION, remark));
         }
         self.move_to(Target::Half, 0, request);
@@ -239,9 +241,13 @@ impl<'a> SendPlan<'a> {
 
     /// A delayed message: kept in the schedule topic, with its real place in its properties.
     #[cold]
-    fn delay(&mut self, facts: &SendFacts<'_>, request: &SendRequest<'a>) -> Result<(), Refusal> {
+    fn delay(
+        &mut self,
+        context: &SendContext<'_>,
+        request: &SendRequest<'a>,
+    ) -> Result<(), Refusal> {
         let asked = parse_level(properties::value(request.properties, DELAY).unwrap_or_default())?;
-        let Some(level) = facts.delay_levels.effective(asked) else {
+        let Some(level) = context.delay_levels.effective(asked) else {
             return Ok(());
         };
         let transaction = sys_flag::transaction_value(self.sys_flag);
@@ -249,7 +255,7 @@ impl<'a> SendPlan<'a> {
             return Ok(());
         }
         self.move_to(Target::Schedule, schedule_queue(level), request);
-        self.tags_code = facts.delay_levels.deliver_time(level, facts.now);
+        self.tags_code = context.delay_levels.deliver_time(level, context.now);
         if level != asked {
             self.edit.level = Some(level);
             self.edit.dropped = self.edit.dropped.and(Names::DELAY);
@@ -336,17 +342,17 @@ fn is_exhausted(request: &SendRequest<'_>, group: &Group) -> bool {
 }
 
 #[cold]
-fn not_yet(facts: &SendFacts<'_>) -> Refusal {
+fn not_yet(context: &SendContext<'_>) -> Refusal {
     Refusal::system_error(format!(
         "broker unable to service, until {} (milliseconds since 1970, from the key \
          startAcceptSendRequestTimeStamp; it is {} now)",
-        facts.accept_from, facts.now
+        context.accept_from, context.now
     ))
 }
 
 #[cold]
-fn broker_forbids(facts: &SendFacts<'_>) -> Refusal {
-    let remark = format!("the broker[{}] sending message is forbidden", facts.broker_ip);
+fn broker_forbids(context: &SendContext<'_>) -> Refusal {
+    let remark = format!("the broker[{}] sending message is forbidden", context.broker_ip);
     Refusal::new(code::NO_PERMISSION, remark)
 }
 

@@ -1,7 +1,7 @@
 use super::*;
 use crate::subscription::{ConsumeFromWhere, ConsumeType, Subscription};
 
-const FACTS: PullFacts<'_> = PullFacts {
+const CONTEXT: PullContext<'_> = PullContext {
     broker_permission: 6,
     broker_ip: "10.0.0.1",
     auto_create_group: true,
@@ -38,7 +38,7 @@ fn refused(
     topic: Option<&Topic>,
     subscriptions: Option<&GroupSubscriptions>,
 ) -> (i32, String) {
-    let refusal = check(&FACTS, header, Some(group), topic, subscriptions).expect_err("refused");
+    let refusal = check(&CONTEXT, header, Some(group), topic, subscriptions).expect_err("refused");
     (refusal.code, refusal.remark)
 }
 
@@ -46,7 +46,7 @@ fn refused(
 fn a_push_consumer_pulls_by_its_heartbeat() {
     let (group, topic) = (Group::new("g"), Topic::new("T", 4, 6));
     let online = online(5, "a", "TAG");
-    let decision = check(&FACTS, &header(), Some(&group), Some(&topic), Some(&online));
+    let decision = check(&CONTEXT, &header(), Some(&group), Some(&topic), Some(&online));
     let Ok(PullDecision::Read(filter)) = decision else { panic!("read") };
     assert!(filter.keep(97) && !filter.keep(98));
 }
@@ -58,14 +58,14 @@ fn a_pull_consumer_brings_its_subscription_along() {
     header.sys_flag = pull_flag::SUBSCRIPTION;
     for (text, expected) in [(None, true), (Some("*"), true), (Some("b"), false)] {
         header.subscription = text;
-        let decision = check(&FACTS, &header, Some(&group), Some(&topic), None);
+        let decision = check(&CONTEXT, &header, Some(&group), Some(&topic), None);
         let Ok(PullDecision::Read(filter)) = decision else { panic!("read") };
         assert_eq!(filter.keep(97), expected);
     }
     header.subscription = Some("||");
     assert_eq!(refused(&header, &group, Some(&topic), None).0, code::SUBSCRIPTION_PARSE_FAILED);
     (header.subscription, header.expression_type) = (Some("a > 5"), Some("SQL92"));
-    let decision = check(&FACTS, &header, Some(&group), Some(&topic), None);
+    let decision = check(&CONTEXT, &header, Some(&group), Some(&topic), None);
     assert!(matches!(decision, Ok(PullDecision::Read(Filter::Sql(_)))));
     header.subscription = Some("a >");
     let (code, remark) = refused(&header, &group, Some(&topic), None);
@@ -76,17 +76,17 @@ fn a_pull_consumer_brings_its_subscription_along() {
 #[test]
 fn sql_is_refused_when_switched_off_or_wrong() {
     let (group, topic) = (Group::new("g"), Topic::new("T", 4, 6));
-    let off = PullFacts { property_filter: false, ..FACTS };
-    let answer = |facts: &PullFacts<'_>, text: &str| {
+    let off = PullContext { property_filter: false, ..CONTEXT };
+    let answer = |context: &PullContext<'_>, text: &str| {
         let online = online(5, text, "SQL92");
-        let refusal = check(facts, &header(), Some(&group), Some(&topic), Some(&online));
+        let refusal = check(context, &header(), Some(&group), Some(&topic), Some(&online));
         refusal.expect_err("refused")
     };
     let expected = "The broker does not support consumer to filter message by SQL92";
     let refusal = answer(&off, "a > 5");
     assert_eq!(refusal.code, code::SYSTEM_ERROR);
     assert!(refusal.remark.starts_with(expected), "{}", refusal.remark);
-    assert_eq!(answer(&FACTS, "a >").code, code::FILTER_DATA_NOT_EXIST);
+    assert_eq!(answer(&CONTEXT, "a >").code, code::FILTER_DATA_NOT_EXIST);
     assert_eq!(check_subscription("a > 5", "SQL92", true), Ok(()));
     assert_eq!(check_subscription("*", "TAG", false), Ok(()));
     let refused = |text, kind, on| check_subscription(text, kind, on).expect_err("refused").code;
@@ -95,7 +95,7 @@ fn sql_is_refused_when_switched_off_or_wrong() {
     assert_eq!(refused("a", "GROOVY", true), code::SUBSCRIPTION_PARSE_FAILED);
     assert_eq!(refused("a", "GROOVY", false), code::SYSTEM_ERROR);
     let online = online(5, "a", "GROOVY");
-    let refusal = check(&FACTS, &header(), Some(&group), Some(&topic), Some(&online));
+    let refusal = check(&CONTEXT, &header(), Some(&group), Some(&topic), Some(&online));
     assert_eq!(refusal.expect_err("refused").code, code::FILTER_DATA_NOT_EXIST);
 }
 
@@ -117,8 +117,8 @@ fn a_pull_ahead_of_its_heartbeat_is_told_so() {
 fn what_may_not_be_read_is_refused_with_the_texts_of_java() {
     let (group, topic) = (Group::new("g"), Topic::new("T", 4, 6));
     let online = online(5, "*", "TAG");
-    let facts = PullFacts { broker_permission: 2, ..FACTS };
-    let refusal = check(&facts, &header(), Some(&group), Some(&topic), Some(&online));
+    let context = PullContext { broker_permission: 2, ..CONTEXT };
+    let refusal = check(&context, &header(), Some(&group), Some(&topic), Some(&online));
     let expected = "the broker[10.0.0.1] pulling message is forbidden";
     assert_eq!(refusal.expect_err("refused").remark, expected);
     let disabled = Group { consume_enable: false, ..group.clone() };
@@ -148,15 +148,15 @@ fn broadcasting_needs_the_permission_of_the_group() {
     let (code, remark) = refused(&header(), &group, Some(&topic), Some(&online));
     assert_eq!((code, &*remark), (16, "the consumer group[g] can not consume by broadcast way"));
     let group = Group::new("g");
-    assert!(check(&FACTS, &header(), Some(&group), Some(&topic), Some(&online)).is_ok());
+    assert!(check(&CONTEXT, &header(), Some(&group), Some(&topic), Some(&online)).is_ok());
 }
 
 #[test]
 fn an_unknown_group_is_made_unless_switched_off() {
-    let decision = check(&FACTS, &header(), None, None, None);
+    let decision = check(&CONTEXT, &header(), None, None, None);
     assert_eq!(decision, Ok(PullDecision::CreateGroup));
-    let facts = PullFacts { auto_create_group: false, ..FACTS };
-    let refusal = check(&facts, &header(), None, None, None).expect_err("refused");
+    let context = PullContext { auto_create_group: false, ..CONTEXT };
+    let refusal = check(&context, &header(), None, None, None).expect_err("refused");
     assert_eq!(refusal.code, code::SUBSCRIPTION_GROUP_NOT_EXIST);
 }
 

@@ -4,8 +4,8 @@ use crate::message_properties::text;
 const CLUSTER: &[u8] = b"CLUSTER\x01c\x02";
 const NOW: i64 = 1_700_000_000_000;
 
-fn facts(delay_levels: &DelayLevels) -> SendFacts<'_> {
-    SendFacts {
+fn context(delay_levels: &DelayLevels) -> SendContext<'_> {
+    SendContext {
         broker_permission: 6,
         accept_from: 0,
         broker_ip: "10.0.0.1",
@@ -45,7 +45,7 @@ fn stored<'a>(
     group: Option<&Group>,
 ) -> (SendPlan<'a>, Vec<u8>) {
     let levels = DelayLevels::default();
-    let decision = check(&facts(&levels), request, Some(topic), group).expect("passes");
+    let decision = check(&context(&levels), request, Some(topic), group).expect("passes");
     let SendDecision::Store(plan) = decision else { panic!("stored") };
     let mut out = Vec::new();
     plan.write_properties(request.properties, CLUSTER, &mut out).expect("no separator");
@@ -55,7 +55,7 @@ fn stored<'a>(
 
 fn refused(request: &SendRequest<'_>, topic: Option<&Topic>, group: Option<&Group>) -> Refusal {
     let levels = DelayLevels::default();
-    check(&facts(&levels), request, topic, group).expect_err("refused")
+    check(&context(&levels), request, topic, group).expect_err("refused")
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn illegal_sends_are_refused_with_the_texts_of_java() {
 #[test]
 fn an_unknown_topic_has_to_be_made_first() {
     let levels = DelayLevels::default();
-    let decision = check(&facts(&levels), &request("T", b""), None, None);
+    let decision = check(&context(&levels), &request("T", b""), None, None);
     assert_eq!(decision, Ok(SendDecision::CreateTopic));
     assert_eq!(unknown_topic("T").code, code::TOPIC_NOT_EXIST);
 }
@@ -118,11 +118,11 @@ fn an_unknown_topic_has_to_be_made_first() {
 #[test]
 fn a_broker_that_may_not_be_written_to_refuses_ordered_topics_only() {
     let levels = DelayLevels::default();
-    let facts = SendFacts { broker_permission: 4, ..facts(&levels) };
+    let context = SendContext { broker_permission: 4, ..context(&levels) };
     let mut topic = topic("T");
-    assert!(check(&facts, &request("T", b""), Some(&topic), None).is_ok());
+    assert!(check(&context, &request("T", b""), Some(&topic), None).is_ok());
     topic.order = true;
-    let refusal = check(&facts, &request("T", b""), Some(&topic), None).expect_err("refused");
+    let refusal = check(&context, &request("T", b""), Some(&topic), None).expect_err("refused");
     assert_eq!(refusal.remark, "the broker[10.0.0.1] sending message is forbidden");
 }
 
@@ -153,8 +153,8 @@ fn a_half_message_is_kept_aside_unless_transactions_are_rejected() {
     assert_eq!(plan.sys_flag, sys_flag::COMPRESSED);
     assert_eq!(text(&properties, REAL_QUEUE_ID), Some("3"));
     let levels = DelayLevels::default();
-    let facts = SendFacts { reject_transaction: true, ..facts(&levels) };
-    let refusal = check(&facts, &request, Some(&topic("T")), None).expect_err("refused");
+    let context = SendContext { reject_transaction: true, ..context(&levels) };
+    let refusal = check(&context, &request, Some(&topic("T")), None).expect_err("refused");
     assert_eq!(refusal.code, code::NO_PERMISSION);
 }
 
@@ -189,13 +189,13 @@ fn the_group_of_a_retry_topic_must_be_there() {
     let levels = DelayLevels::default();
     let topic = Topic::new("%RETRY%g", 1, 6);
     let mut request = SendRequest { queue_id: 0, ..request("%RETRY%g", b"") };
-    let decision = check(&facts(&levels), &request, Some(&topic), None);
+    let decision = check(&context(&levels), &request, Some(&topic), None);
     assert_eq!(decision, Ok(SendDecision::CreateGroup("g")));
-    let facts = SendFacts { auto_create_group: false, ..facts(&levels) };
-    let refusal = check(&facts, &request, Some(&topic), None).expect_err("refused");
+    let context = SendContext { auto_create_group: false, ..context(&levels) };
+    let refusal = check(&context, &request, Some(&topic), None).expect_err("refused");
     assert_eq!(refusal.code, code::SUBSCRIPTION_GROUP_NOT_EXIST);
     request.batch = true;
-    let refusal = check(&facts, &request, Some(&topic), None).expect_err("refused");
+    let refusal = check(&context, &request, Some(&topic), None).expect_err("refused");
     assert_eq!(refusal.code, code::MESSAGE_ILLEGAL);
 }
 
@@ -203,9 +203,9 @@ fn the_group_of_a_retry_topic_must_be_there() {
 fn sends_before_the_configured_time_are_refused() {
     let levels = DelayLevels::default();
     let request = request("T", b"");
-    let facts = |accept_from| SendFacts { accept_from, ..facts(&levels) };
-    let refusal = check(&facts(NOW + 1), &request, Some(&topic("T")), None).expect_err("refused");
+    let context = |accept_from| SendContext { accept_from, ..context(&levels) };
+    let refusal = check(&context(NOW + 1), &request, Some(&topic("T")), None).expect_err("refused");
     assert_eq!(refusal.code, code::SYSTEM_ERROR);
     assert!(refusal.remark.starts_with("broker unable to service, until 1700000000001"));
-    assert!(check(&facts(NOW), &request, Some(&topic("T")), None).is_ok());
+    assert!(check(&context(NOW), &request, Some(&topic("T")), None).is_ok());
 }

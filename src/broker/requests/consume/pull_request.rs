@@ -73,7 +73,7 @@ fn checked<R: Runtime>(
 ) -> Result<Result<PullRequest, Prerequisite>, Refusal> {
     let view = shard.view.borrow();
     let config = &shard.settings.config;
-    let facts = pull_check::PullFacts {
+    let context = pull_check::PullContext {
         broker_permission: view.permission,
         broker_ip: &config.broker_ip1,
         auto_create_group: config.auto_create_subscription_group,
@@ -93,7 +93,7 @@ fn checked<R: Runtime>(
     let topic = view.topics.get(header.topic);
     let subscriptions = view.subscriptions.get(header.consumer_group);
     let filter = match pull_check::check(
-        &facts,
+        &context,
         &asked,
         group.map(|group| &**group),
         topic.map(|topic| &topic.topic),

@@ -103,7 +103,7 @@ async fn checked<R: Runtime>(
     };
     shard.turn_ms.set(shard.runtime.now_ms());
     let view = shard.view.borrow();
-    let facts = shard.send_facts(&view);
+    let context = shard.send_context(&view);
     let asked = SendRequest {
         topic: header.topic,
         queue_id: header.queue_id,
@@ -116,7 +116,7 @@ async fn checked<R: Runtime>(
         version: header.version,
         producer: request.peer,
     };
-    let plan = match send_check::check(&facts, &asked, Some(&topic.topic), None)? {
+    let plan = match send_check::check(&context, &asked, Some(&topic.topic), None)? {
         SendDecision::Store(plan) if plan.target == Target::Requested => plan,
         _ => {
             let remark = format!("topic[{}] is not for replies without delay", header.topic);
@@ -124,7 +124,7 @@ async fn checked<R: Runtime>(
         }
     };
     let mut properties = Vec::with_capacity(plan.properties_bytes);
-    plan.write_properties(header.properties, facts.cluster_property, &mut properties)?;
+    plan.write_properties(header.properties, context.cluster_property, &mut properties)?;
     let message = NewMessage {
         topic: topic.clone(),
         queue_id: plan.queue_id,

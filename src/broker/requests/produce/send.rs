@@ -80,9 +80,10 @@ fn try_store<R: Runtime>(
         shard.queues.prefetch(topic, header.queue_id);
     }
     let group = retry_group(header.topic).and_then(|group| view.groups.get(group));
-    let facts = shard.send_facts(&view);
+    let context = shard.send_context(&view);
     let topic_config = topic.map(|view| &view.topic);
-    let decision = send_check::check(&facts, &request, topic_config, group.map(|group| &**group))?;
+    let decision =
+        send_check::check(&context, &request, topic_config, group.map(|group| &**group))?;
     let plan = match decision {
         SendDecision::Store(plan) => plan,
         SendDecision::CreateTopic => {
@@ -123,7 +124,7 @@ fn try_store<R: Runtime>(
     };
     let mut properties = shard.properties.take();
     properties.clear();
-    plan.write_properties(header.properties, facts.cluster_property, &mut properties)?;
+    plan.write_properties(header.properties, context.cluster_property, &mut properties)?;
     let sent = store(shard, topic, &mut item, &properties, body);
     shard.properties.replace(properties);
     sent
