@@ -11,10 +11,10 @@ pub mod prefetch;
 pub mod read_buffer;
 pub mod record;
 pub mod scan;
-pub mod segment_facts;
+pub mod segment_info;
 pub mod units;
 pub mod write_latency;
 
 pub use ids::{Epoch, LogId, LogPosition, PhysicalOffset, QueueId, QueueOffset, ShardId};
-pub use segment_facts::SegmentFacts;
+pub use segment_info::SegmentInfo;
 pub use write_latency::WriteLatency;

@@ -3,7 +3,7 @@
 
 pub mod client_events;
 pub mod ensure;
-pub mod log_facts;
+pub mod log_usage;
 pub mod metadata;
 pub mod registration;
 pub mod retention;

@@ -1,5 +1,5 @@
 //! How long messages stay: which segments are deleted, why, and when; and when sends are refused
-//! because the disk is nearly full. Pure: facts and a time in, actions out.
+//! because the disk is nearly full. Pure: input and a time in, actions out.
 //!
 //! A segment goes when all of its messages have been kept for `fileReservedTime` (or for the
 //! `reserve.time` of a topic that has messages in it), at an hour of `deleteWhen`, or at any hour
@@ -17,14 +17,14 @@ mod tests;
 
 use std::iter;
 
-use ringmq_base::SegmentFacts;
+use ringmq_base::SegmentInfo;
 use ringmq_base::{LogId, LogPosition, config::BrokerConfig};
 
 use super::attributes::HOUR_MS;
-use disk::{DiskFacts, DiskState, Thresholds};
+use disk::{DiskState, DiskUsage, Thresholds};
 use hours::Hours;
 
-/// Segments that one step deletes at most: then the facts are looked at again.
+/// Segments that one step deletes at most: then everything is measured again.
 const DELETIONS_MAX: usize = 10;
 
 /// What the operator wants, from the configuration.
@@ -64,7 +64,7 @@ impl Policy {
     }
 
     /// When everything in a segment has been kept for that long, or for as long as others.
-    fn expires_ms(&self, segment: &SegmentFacts, reserved_ms: Option<i64>) -> i64 {
+    fn expires_ms(&self, segment: &SegmentInfo, reserved_ms: Option<i64>) -> i64 {
         segment.last_stored_ms.saturating_add(reserved_ms.unwrap_or(self.reserved_ms))
     }
 }
@@ -83,7 +83,7 @@ pub struct Reserve {
 
 impl Reserve {
     /// When what it is about has been kept long enough in a segment.
-    fn expires_ms(&self, segment: &SegmentFacts, policy: &Policy) -> i64 {
+    fn expires_ms(&self, segment: &SegmentInfo, policy: &Policy) -> i64 {
         policy.expires_ms(segment, self.reserved_ms)
     }
 }
@@ -98,10 +98,10 @@ pub struct Unconsumed {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LogFacts {
+pub struct LogUsage {
     pub log: LogId,
     /// In order.
-    pub segments: Vec<SegmentFacts>,
+    pub segments: Vec<SegmentInfo>,
     /// Files that are kept for reuse, in bytes.
     pub spare_bytes: u64,
     /// The first message that waits for its delivery.
@@ -115,37 +115,37 @@ pub struct LogFacts {
     pub full: bool,
 }
 
-impl LogFacts {
+impl LogUsage {
     pub fn bytes(&self) -> u64 {
         self.spare_bytes + self.segments.iter().map(|segment| segment.file_bytes).sum::<u64>()
     }
 
     /// The rules for messages that may be in the segment.
-    fn rules(&self, segment: &SegmentFacts) -> impl Iterator<Item = &Reserve> {
+    fn rules(&self, segment: &SegmentInfo) -> impl Iterator<Item = &Reserve> {
         let (start, end) = (segment.start, segment.end);
         self.reserves.iter().filter(move |reserve| reserve.from < end && reserve.to >= start)
     }
 
     /// When everything in the segment has been kept long enough.
-    pub fn expires_ms(&self, segment: &SegmentFacts, policy: &Policy) -> i64 {
+    pub fn expires_ms(&self, segment: &SegmentInfo, policy: &Policy) -> i64 {
         let expires = self.rules(segment).map(|reserve| reserve.expires_ms(segment, policy));
         expires.max().unwrap_or_else(|| policy.expires_ms(segment, None))
     }
 
     /// Some topics keep enough bytes without the segment, and it is too old for all others.
-    fn is_surplus(&self, segment: &SegmentFacts, policy: &Policy, now_ms: i64) -> bool {
+    fn is_surplus(&self, segment: &SegmentInfo, policy: &Policy, now_ms: i64) -> bool {
         let kept =
             |reserve: &Reserve| !reserve.surplus && reserve.expires_ms(segment, policy) > now_ms;
         self.rules(segment).any(|reserve| reserve.surplus) && !self.rules(segment).any(kept)
     }
 
     /// Messages in it wait for their delivery.
-    pub fn is_held(&self, segment: &SegmentFacts) -> bool {
+    pub fn is_held(&self, segment: &SegmentInfo) -> bool {
         self.waiting.is_some_and(|waiting| waiting < segment.end)
     }
 
     /// Some group has not consumed all of it, and the policy protects that.
-    pub fn is_protected(&self, segment: &SegmentFacts, policy: &Policy) -> bool {
+    pub fn is_protected(&self, segment: &SegmentInfo, policy: &Policy) -> bool {
         let unconsumed = self.unconsumed.as_ref();
         !policy.delete_unconsumed && unconsumed.is_some_and(|first| first.position < segment.end)
     }
@@ -153,10 +153,10 @@ impl LogFacts {
 
 /// All that a decision needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Facts {
-    pub logs: Vec<LogFacts>,
+pub struct RetentionInput {
+    pub logs: Vec<LogUsage>,
     /// `None` if the disk did not tell.
-    pub disk: Option<DiskFacts>,
+    pub disk: Option<DiskUsage>,
     /// Hour of the local time, 0 to 23.
     pub hour: u8,
     /// Somebody asked to delete what has expired, at whatever hour.
@@ -227,10 +227,10 @@ pub struct Retention {
 
 impl Retention {
     /// Decides. `now_ms`: milliseconds since 1970.
-    pub fn step(&mut self, policy: &Policy, facts: &Facts, now_ms: i64) -> Actions {
+    pub fn step(&mut self, policy: &Policy, input: &RetentionInput, now_ms: i64) -> Actions {
         let before = self.disk;
-        self.disk = state_after(before, policy, facts);
-        let chosen = choose(policy, facts, self.disk, now_ms);
+        self.disk = state_after(before, policy, input);
+        let chosen = choose(policy, input, self.disk, now_ms);
         let more = chosen.deletions.len() > DELETIONS_MAX;
         let mut deletions = chosen.deletions;
         deletions.truncate(DELETIONS_MAX);
@@ -247,9 +247,9 @@ impl Retention {
 }
 
 /// The state that follows a state.
-pub(super) fn state_after(before: DiskState, policy: &Policy, facts: &Facts) -> DiskState {
-    let by_fill = before.next(facts.disk.as_ref(), &policy.thresholds);
-    let full = facts.logs.iter().any(|log| log.full);
+pub(super) fn state_after(before: DiskState, policy: &Policy, input: &RetentionInput) -> DiskState {
+    let by_fill = before.next(input.disk.as_ref(), &policy.thresholds);
+    let full = input.logs.iter().any(|log| log.full);
     if full { by_fill.max(DiskState::Clean) } else { by_fill }
 }
 
@@ -259,30 +259,35 @@ pub(super) struct Chosen {
     pub bytes_kept: u64,
 }
 
-pub(super) fn choose(policy: &Policy, facts: &Facts, state: DiskState, now_ms: i64) -> Chosen {
-    let mut queue = Oldest { policy, logs: &facts.logs, taken: vec![0; facts.logs.len()] };
+pub(super) fn choose(
+    policy: &Policy,
+    input: &RetentionInput,
+    state: DiskState,
+    now_ms: i64,
+) -> Chosen {
+    let mut queue = Oldest { policy, logs: &input.logs, taken: vec![0; input.logs.len()] };
     let mut deletions = Vec::new();
-    let hour = facts.asked || policy.hours.contains(facts.hour);
+    let hour = input.asked || policy.hours.contains(input.hour);
     if hour || state > DiskState::Normal {
         let reason = if hour { Reason::Expired } else { Reason::ExpiredDiskUsed };
         let expired =
-            |log: &LogFacts, segment: &SegmentFacts| log.expires_ms(segment, policy) <= now_ms;
+            |log: &LogUsage, segment: &SegmentInfo| log.expires_ms(segment, policy) <= now_ms;
         deletions.extend(iter::from_fn(|| queue.take(reason, expired)));
     }
-    let may_go = |log: &LogFacts, segment: &SegmentFacts| {
+    let may_go = |log: &LogUsage, segment: &SegmentInfo| {
         !log.is_protected(segment, policy) || log.expires_ms(segment, policy) <= now_ms
     };
-    let surplus = |log: &LogFacts, segment: &SegmentFacts| {
+    let surplus = |log: &LogUsage, segment: &SegmentInfo| {
         log.is_surplus(segment, policy, now_ms) && may_go(log, segment)
     };
     deletions.extend(iter::from_fn(|| queue.take(Reason::TopicBytes, surplus)));
     let mut freed: u64 = deletions.iter().map(|deletion| deletion.bytes).sum();
-    let all: u64 = facts.logs.iter().map(LogFacts::bytes).sum();
+    let all: u64 = input.logs.iter().map(LogUsage::bytes).sum();
     let over_budget = policy.bytes_max.map_or(0, |most| all.saturating_sub(most));
     let over_disk = if state >= DiskState::Clean && policy.clean_forcibly {
-        let above = facts.disk.as_ref().map(|disk| disk.bytes_above(policy.thresholds.clean));
+        let above = input.disk.as_ref().map(|disk| disk.bytes_above(policy.thresholds.clean));
         // How much a full log lacks is not known: a segment at a time.
-        above.unwrap_or(0).max(u64::from(facts.logs.iter().any(|log| log.full)))
+        above.unwrap_or(0).max(u64::from(input.logs.iter().any(|log| log.full)))
     } else {
         0
     };
@@ -301,7 +306,7 @@ pub(super) fn choose(policy: &Policy, facts: &Facts, state: DiskState, now_ms: i
 /// The oldest segments of all logs, one after the other.
 struct Oldest<'a> {
     policy: &'a Policy,
-    logs: &'a [LogFacts],
+    logs: &'a [LogUsage],
     /// Segments taken of each log.
     taken: Vec<usize>,
 }
@@ -311,14 +316,14 @@ impl Oldest<'_> {
     fn take(
         &mut self,
         reason: Reason,
-        may_go: impl Fn(&LogFacts, &SegmentFacts) -> bool,
+        may_go: impl Fn(&LogUsage, &SegmentInfo) -> bool,
     ) -> Option<Deletion> {
         let candidates = self.logs.iter().enumerate().filter_map(|(at, log)| {
             let segment = log.segments.get(*self.taken.get(at)?)?;
             let goes = segment.complete && !log.is_held(segment) && may_go(log, segment);
             goes.then_some((at, log, segment))
         });
-        let oldest = |(_, log, segment): &(usize, &LogFacts, &SegmentFacts)| {
+        let oldest = |(_, log, segment): &(usize, &LogUsage, &SegmentInfo)| {
             (log.expires_ms(segment, self.policy), segment.last_stored_ms, log.log.get())
         };
         let (at, log, segment) = candidates.min_by_key(oldest)?;

@@ -53,4 +53,4 @@ pub use meta::{META_GROW_BYTES, MetaLog};
 pub use read::key_query::{KeyAnswer, KeyMatch, KeyQuery};
 pub use recovery::Recovery;
 pub use retire::Retired;
-pub use ringmq_base::{SegmentFacts, WriteLatency, record::NewRecord};
+pub use ringmq_base::{SegmentInfo, WriteLatency, record::NewRecord};

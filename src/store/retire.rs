@@ -8,7 +8,7 @@ pub mod queues;
 
 use std::{rc::Rc, time::Duration};
 
-use ringmq_base::{LogPosition, SegmentFacts, limits::BLOCK_BYTES, record::Record};
+use ringmq_base::{LogPosition, SegmentInfo, limits::BLOCK_BYTES, record::Record};
 use ringmq_io::{Disk as _, DiskError, File as _, OpenMode, Runtime};
 
 use crate::{
@@ -123,7 +123,7 @@ impl<R: Runtime, S: Sink> Log<R, S> {
     }
 
     /// All segments, in order. Reads the first record of those that nobody has looked at yet.
-    pub async fn segments(&self) -> Vec<SegmentFacts> {
+    pub async fn segments(&self) -> Vec<SegmentInfo> {
         let shared = &self.shared;
         let segments = shared.segments.borrow().clone();
         for segment in &segments {
@@ -136,11 +136,11 @@ impl<R: Runtime, S: Sink> Log<R, S> {
         let state = shared.state.borrow();
         let limit = retirable(state.stable, state.spaces.front().map(|space| space.start));
         let mut last_stored_ms = state.last_timestamp;
-        let mut facts = Vec::with_capacity(segments.len());
+        let mut found = Vec::with_capacity(segments.len());
         for segment in segments.iter().rev() {
             let space = state.spaces.iter().find(|space| space.start == segment.start);
             let first_stored_ms = segment.first_stored_ms.get();
-            facts.push(SegmentFacts {
+            found.push(SegmentInfo {
                 start: LogPosition(segment.start),
                 end: LogPosition(segment.end()),
                 file_bytes: space.map_or(segment.bytes, |space| space.allocated - space.start),
@@ -151,8 +151,8 @@ impl<R: Runtime, S: Sink> Log<R, S> {
             // Timestamps never go back within a log.
             last_stored_ms = first_stored_ms.unwrap_or(last_stored_ms);
         }
-        facts.reverse();
-        facts
+        found.reverse();
+        found
     }
 
     /// Number of files that are kept for reuse.

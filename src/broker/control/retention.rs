@@ -1,4 +1,4 @@
-//! Carries out what retention decides. The control shard collects facts of all logs, decides once
+//! Carries out what retention decides. The control shard collects the use of all logs, decides once
 //! for the whole disk (so that the oldest messages go first and no more than needed), and tells
 //! the owners of the logs; every shard learns through the shared view whether sends are refused.
 
@@ -13,11 +13,11 @@ use ringmq_io::{Disk, Runtime, Shares, signal::Event};
 use ringmq_remoting::body::StoragePlan;
 use ringmq_store::Retired;
 
-use super::{Control, log_facts};
+use super::{Control, log_usage};
 use crate::{messages::Change, shard::Shard};
 use ringmq_rules::retention::{
-    Actions, Deletion, Facts, LogFacts, Policy, Retention,
-    disk::{DiskFacts, DiskState, refusal},
+    Actions, Deletion, LogUsage, Policy, Retention, RetentionInput,
+    disk::{DiskState, DiskUsage, refusal},
     forecast,
     hours::hour_of,
 };
@@ -95,12 +95,13 @@ async fn round<R: Runtime>(control: &Control<R>) -> Option<bool> {
     let asked = storage.asked.get();
     storage.asked.set(asked.saturating_sub(1));
     let look_up_unconsumed = !policy.delete_unconsumed;
-    let facts = Facts { asked: asked > 0, ..facts(shard, look_up_unconsumed).await };
-    storage.earliest_ms.set(earliest_ms(&facts));
+    let input =
+        RetentionInput { asked: asked > 0, ..collect_input(shard, look_up_unconsumed).await };
+    storage.earliest_ms.set(earliest_ms(&input));
     let mut retention = storage.retention.get();
-    let actions = retention.step(&policy, &facts, shard.runtime.now_ms());
+    let actions = retention.step(&policy, &input, shard.runtime.now_ms());
     storage.retention.set(retention);
-    publish_disk_state(control, &policy, &facts, &actions);
+    publish_disk_state(control, &policy, &input, &actions);
     let pause = Duration::from_millis(shard.settings.config.delete_commit_log_files_interval_ms);
     for deletion in &actions.deletions {
         delete(control, deletion, actions.spares).await;
@@ -109,7 +110,7 @@ async fn round<R: Runtime>(control: &Control<R>) -> Option<bool> {
         }
     }
     let spare_bytes_max = actions.spares as u64 * shard.settings.segment_bytes;
-    if facts.logs.iter().any(|log| log.spare_bytes > spare_bytes_max) {
+    if input.logs.iter().any(|log| log.spare_bytes > spare_bytes_max) {
         let spares = actions.spares;
         shard.call_all(async move |shard: Rc<Shard<R>>| keep_spares(&shard, spares).await).await;
     }
@@ -120,10 +121,10 @@ async fn round<R: Runtime>(control: &Control<R>) -> Option<bool> {
 fn publish_disk_state<R: Runtime>(
     control: &Control<R>,
     policy: &Policy,
-    facts: &Facts,
+    input: &RetentionInput,
     actions: &Actions,
 ) {
-    let disk = facts.disk.as_ref();
+    let disk = input.disk.as_ref();
     let refuses = disk.filter(|_| actions.disk == DiskState::Refuse);
     if disk.is_some() && (refuses.is_some() || actions.disk_before == Some(DiskState::Refuse)) {
         // Published at every look while it lasts: the refusal tells what was measured.
@@ -184,25 +185,25 @@ async fn keep_spares<R: Runtime>(shard: &Shard<R>, spares: usize) {
 }
 
 /// What all shards know, and the disk.
-async fn facts<R: Runtime>(shard: &Rc<Shard<R>>, unconsumed: bool) -> Facts {
-    let own = async move |shard: Rc<Shard<R>>| log_facts::of_shard(&shard, unconsumed).await;
-    let mut logs: Vec<LogFacts> = shard.call_all(own).await.into_iter().flatten().collect();
+async fn collect_input<R: Runtime>(shard: &Rc<Shard<R>>, unconsumed: bool) -> RetentionInput {
+    let own = async move |shard: Rc<Shard<R>>| log_usage::of_shard(&shard, unconsumed).await;
+    let mut logs: Vec<LogUsage> = shard.call_all(own).await.into_iter().flatten().collect();
     logs.sort_by_key(|log| log.log);
     let path = shard.settings.log_path.clone();
     let disk = match shard.runtime.disk().space(&path).await {
-        Ok((free, total)) => Some(DiskFacts { path, total, free }),
+        Ok((free, total)) => Some(DiskUsage { path, total, free }),
         Err(error) => {
             tracing::warn!(%error, "the fill of the disk is unknown");
             None
         }
     };
     let hour = hour_of(shard.runtime.now_ms(), &TimeZone::system());
-    Facts { logs, disk, hour, asked: false }
+    RetentionInput { logs, disk, hour, asked: false }
 }
 
-fn earliest_ms(facts: &Facts) -> Option<i64> {
-    let first = |log: &LogFacts| log.segments.first()?.first_stored_ms;
-    facts.logs.iter().filter_map(first).min()
+fn earliest_ms(input: &RetentionInput) -> Option<i64> {
+    let first = |log: &LogUsage| log.segments.first()?.first_stored_ms;
+    input.logs.iter().filter_map(first).min()
 }
 
 impl<R: Runtime> Control<R> {
@@ -210,10 +211,10 @@ impl<R: Runtime> Control<R> {
     pub async fn storage_plan(&self) -> Option<StoragePlan> {
         let (shard, storage) = (&self.shard, &self.storage);
         let policy = Policy::of(&shard.settings.config);
-        let facts = facts(shard, true).await;
+        let input = collect_input(shard, true).await;
         let state = storage.retention.get().disk;
         let (now, zone) = (shard.runtime.now_ms(), TimeZone::system());
-        let plan = forecast::forecast(&policy, &facts, state, now, &zone);
+        let plan = forecast::forecast(&policy, &input, state, now, &zone);
         let config = &shard.settings.config;
         Some(StoragePlan {
             broker_name: config.broker_name.clone(),

@@ -10,14 +10,14 @@ const HYSTERESIS: u32 = 1;
 
 /// The file system of the store, as this user sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DiskFacts {
+pub struct DiskUsage {
     pub path: PathBuf,
     /// Bytes in all and free; what is reserved for the administrator counts as neither.
     pub total: u64,
     pub free: u64,
 }
 
-impl DiskFacts {
+impl DiskUsage {
     fn used(&self) -> u64 {
         self.total.saturating_sub(self.free)
     }
@@ -95,7 +95,7 @@ impl DiskState {
 
     /// The state that follows. Going up needs a threshold to be passed, going down the fill to be
     /// a percentage point below it.
-    pub fn next(self, disk: Option<&DiskFacts>, thresholds: &Thresholds) -> DiskState {
+    pub fn next(self, disk: Option<&DiskUsage>, thresholds: &Thresholds) -> DiskState {
         let Some(disk) = disk.filter(|disk| disk.total > 0) else {
             return self;
         };
@@ -115,7 +115,7 @@ impl fmt::Display for DiskState {
 }
 
 /// The answer to sends while the disk is too full: what was measured, the limit, and what to do.
-pub fn refusal(disk: &DiskFacts, thresholds: &Thresholds) -> Refusal {
+pub fn refusal(disk: &DiskUsage, thresholds: &Thresholds) -> Refusal {
     let (ratio, permille) = (disk.ratio(), disk.used_permille());
     let (limit, again) = (thresholds.refuse, thresholds.refuse.saturating_sub(HYSTERESIS));
     Refusal::new(

@@ -4,29 +4,29 @@
 use std::collections::BTreeMap;
 
 use jiff::tz::TimeZone;
-use ringmq_base::SegmentFacts;
+use ringmq_base::SegmentInfo;
 use ringmq_remoting::body::{
     StorageDisk, StorageLog, StoragePlan, StorageRules, StorageSegment, StorageUnconsumed,
 };
 
-use super::{Facts, LogFacts, Policy, Reason, choose, disk::DiskState, state_after};
+use super::{LogUsage, Policy, Reason, RetentionInput, choose, disk::DiskState, state_after};
 
 /// Tells about every segment. `state`: that of the last step. The zone is that of deleteWhen.
 pub fn forecast(
     policy: &Policy,
-    facts: &Facts,
+    input: &RetentionInput,
     state: DiskState,
     now_ms: i64,
     zone: &TimeZone,
 ) -> StoragePlan {
-    let state = state_after(state, policy, facts);
-    let now: BTreeMap<_, _> = choose(policy, facts, state, now_ms)
+    let state = state_after(state, policy, input);
+    let now: BTreeMap<_, _> = choose(policy, input, state, now_ms)
         .deletions
         .into_iter()
         .map(|deletion| ((deletion.log, deletion.before), deletion.reason))
         .collect();
     let any_hour = state > DiskState::Normal;
-    let logs = facts.logs.iter().map(|log| {
+    let logs = input.logs.iter().map(|log| {
         let mut before = None;
         let mut plans = Vec::with_capacity(log.segments.len());
         for segment in &log.segments {
@@ -63,7 +63,7 @@ pub fn forecast(
     });
     StoragePlan {
         now: now_ms,
-        disk: facts.disk.as_ref().map(|disk| StorageDisk {
+        disk: input.disk.as_ref().map(|disk| StorageDisk {
             path: disk.path.display().to_string(),
             total_bytes: disk.total,
             free_bytes: disk.free,
@@ -81,8 +81,8 @@ pub fn forecast(
 /// When a segment goes that does not go now.
 fn later(
     policy: &Policy,
-    log: &LogFacts,
-    segment: &SegmentFacts,
+    log: &LogUsage,
+    segment: &SegmentInfo,
     any_hour: bool,
     now_ms: i64,
     zone: &TimeZone,

@@ -32,14 +32,14 @@ fn put(table: &mut TopicTable, change: &MetaChange) -> Arc<Topic> {
 #[test]
 fn a_new_broker_has_the_system_topics_of_java() {
     let table = table(TopicSettings::default());
-    let facts = |name| table.get(name).map(|topic| (topic.write_queues, topic.perm));
-    assert_eq!(facts("TBW102"), Some((8, 7)));
-    assert_eq!(facts("BenchmarkTest"), Some((1024, 6)));
-    assert_eq!(facts("DefaultCluster"), Some((16, 7)));
-    assert_eq!(facts("DEFAULT_BROKER"), Some((1, 7)));
-    assert_eq!(facts("SCHEDULE_TOPIC_XXXX"), Some((18, 6)));
-    assert_eq!(facts("DefaultCluster_REPLY_TOPIC"), Some((1, 6)));
-    assert_eq!(facts("RMQ_SYS_TRACE_TOPIC"), None);
+    let shape = |name| table.get(name).map(|topic| (topic.write_queues, topic.perm));
+    assert_eq!(shape("TBW102"), Some((8, 7)));
+    assert_eq!(shape("BenchmarkTest"), Some((1024, 6)));
+    assert_eq!(shape("DefaultCluster"), Some((16, 7)));
+    assert_eq!(shape("DEFAULT_BROKER"), Some((1, 7)));
+    assert_eq!(shape("SCHEDULE_TOPIC_XXXX"), Some((18, 6)));
+    assert_eq!(shape("DefaultCluster_REPLY_TOPIC"), Some((1, 6)));
+    assert_eq!(shape("RMQ_SYS_TRACE_TOPIC"), None);
     assert!(table.plan_system_topics(NOW).is_empty());
     assert!(table.is_system_topic("rmq_sys_anything"));
     assert!(table.is_system_topic("DefaultCluster"));

@@ -10,7 +10,7 @@ use ringmq_io::{
 };
 
 use super::*;
-use crate::{Case, ReadError, SegmentFacts};
+use crate::{Case, ReadError, SegmentInfo};
 
 /// What retention has promised: where each queue begins at least.
 type Mins = RefCell<BTreeMap<(usize, i32), i64>>;
@@ -38,7 +38,7 @@ fn queue_bounds(log: &TestLog) -> BTreeMap<(usize, i32), (i64, i64)> {
 /// Gives up all but the last `keep` complete segments; what it promises is noted.
 async fn retire(log: &TestLog, mins: &Mins, keep: usize, spares: usize) -> Option<crate::Retired> {
     let segments = log.segments().await;
-    let complete: Vec<&SegmentFacts> = segments.iter().filter(|one| one.complete).collect();
+    let complete: Vec<&SegmentInfo> = segments.iter().filter(|one| one.complete).collect();
     let last = complete.len().checked_sub(keep + 1)?;
     let before = complete[last].end;
     let retired = log.retire(before, spares).await.ok()?;

@@ -17,7 +17,7 @@ use crate::{
 use ringmq_rules::{
     delay_levels::schedule_queue,
     rates::{Rates, Totals},
-    retention::disk::DiskFacts,
+    retention::disk::DiskUsage,
     topic::SCHEDULE_TOPIC,
     write_times::{RecentWrites, distribution},
 };
@@ -53,7 +53,7 @@ pub async fn runtime_info<R: Runtime>(control: &Rc<Control<R>>, _: &Request<'_>)
     put("earliestMessageTimeStamp", earliest.to_string());
     if let Ok((free, total)) = shard.runtime.disk().space(&settings.log_path).await {
         let path = settings.log_path.clone();
-        let ratio = DiskFacts { path, total, free }.ratio();
+        let ratio = DiskUsage { path, total, free }.ratio();
         put("commitLogDiskRatio", ratio.to_string());
         put(&format!("commitLogDiskRatio_{}", settings.log_path.display()), ratio.to_string());
         put("consumeQueueDiskRatio", ratio.to_string());

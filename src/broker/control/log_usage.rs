@@ -14,7 +14,7 @@ use crate::{
 use ringmq_rules::{
     attributes::{reserve_bytes, reserve_time_ms},
     meta::MetaChange,
-    retention::{LogFacts, Reserve, Unconsumed},
+    retention::{LogUsage, Reserve, Unconsumed},
     topic::Topic,
 };
 
@@ -25,7 +25,7 @@ const SAMPLE: i64 = 32;
 type Reserves = BTreeMap<LogId, Vec<Reserve>>;
 
 /// All logs of a shard. `unconsumed`: find out how far their consumers are, too.
-pub async fn of_shard<R: Runtime>(shard: &Shard<R>, unconsumed: bool) -> Vec<LogFacts> {
+pub async fn of_shard<R: Runtime>(shard: &Shard<R>, unconsumed: bool) -> Vec<LogUsage> {
     let mut reserves = reserves(shard).await;
     let mut held = first_held(shard).await;
     let mut behind = BTreeMap::new();
@@ -37,7 +37,7 @@ pub async fn of_shard<R: Runtime>(shard: &Shard<R>, unconsumed: bool) -> Vec<Log
         let id = log.sink().log;
         let segments = log.segments().await;
         let spare_bytes = log.spare_segments() as u64 * shard.settings.segment_bytes;
-        all.push(LogFacts {
+        all.push(LogUsage {
             log: id,
             segments,
             spare_bytes,

@@ -5,7 +5,7 @@ use crate::LogPosition;
 /// A segment as retention sees it. Positions are those of the log, times are milliseconds since
 /// 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SegmentFacts {
+pub struct SegmentInfo {
     pub start: LogPosition,
     pub end: LogPosition,
     /// Bytes of its file; less than `end - start` while the file still grows.
