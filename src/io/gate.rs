@@ -2,14 +2,14 @@
 //! the process or fail much later without a reason; here every obstacle is one sentence with the
 //! remedy.
 
-mod facts;
+mod machine_info;
 
 use std::{
     io,
     path::{Path, PathBuf},
 };
 
-pub use self::facts::{DirectoryFacts, Facts, UringProbe};
+pub use self::machine_info::{DirectoryProbe, MachineInfo, UringProbe};
 
 /// glommio refuses to make an executor below this limit of locked memory.
 const MEMLOCK_BYTES_MIN: u64 = 512 * 1024;
@@ -117,18 +117,18 @@ pub enum GateError {
 /// exist. Raises the soft limits of locked memory and open files to the hard ones. To be called
 /// before any thread is pinned.
 pub fn check(directory: Option<&Path>, shards: usize) -> Result<Report, GateError> {
-    facts::raise_limits();
-    decide(&facts::collect(directory, shards))
+    machine_info::raise_limits();
+    decide(&machine_info::collect(directory, shards))
 }
 
 /// Descriptors that this process may have open at once: the limit in force.
 pub fn descriptor_limit() -> u64 {
-    facts::descriptor_limit()
+    machine_info::descriptor_limit()
 }
 
 /// Size in bytes of the file system that holds `path`.
 pub fn disk_bytes(path: &Path) -> io::Result<u64> {
-    facts::disk_bytes(path)
+    machine_info::disk_bytes(path)
 }
 
 /// Descriptors for connections when `needed` are set aside for files first and some for the
@@ -139,73 +139,73 @@ pub fn descriptors_for_connections(limit: u64, needed: u64, shards: usize) -> u6
     limit.saturating_sub(needed).saturating_sub(others).max(limit / 4)
 }
 
-/// The verdict on the facts: the first obstacle, in the order in which they must be removed.
-pub fn decide(facts: &Facts) -> Result<Report, GateError> {
-    let (major, minor) = facts.kernel;
-    if facts.kernel < KERNEL_MIN {
+/// The verdict on the machine: the first obstacle, in the order in which they must be removed.
+pub fn decide(machine: &MachineInfo) -> Result<Report, GateError> {
+    let (major, minor) = machine.kernel;
+    if machine.kernel < KERNEL_MIN {
         return Err(GateError::KernelTooOld { major, minor });
     }
-    decide_limits(facts)?;
-    decide_uring(facts)?;
-    if facts.shards == 0 {
+    decide_limits(machine)?;
+    decide_uring(machine)?;
+    if machine.shards == 0 {
         return Err(GateError::NoShards);
     }
-    if facts.cpus.is_empty() {
+    if machine.cpus.is_empty() {
         return Err(GateError::NoCpus);
     }
-    if let Some((path, directory)) = &facts.directory {
+    if let Some((path, directory)) = &machine.directory {
         decide_directory(path, directory)?;
     }
     Ok(Report {
-        kernel: facts.kernel,
-        cpus: facts.cpus.clone(),
-        memlock_bytes: facts.memlock_bytes,
-        descriptors: facts.descriptors,
-        shares_cpus: facts.cpus.len() < facts.shards,
+        kernel: machine.kernel,
+        cpus: machine.cpus.clone(),
+        memlock_bytes: machine.memlock_bytes,
+        descriptors: machine.descriptors,
+        shares_cpus: machine.cpus.len() < machine.shards,
     })
 }
 
-fn decide_limits(facts: &Facts) -> Result<(), GateError> {
-    if facts.memlock_bytes < MEMLOCK_BYTES_MIN {
-        return Err(GateError::MemlockTooLow { limit: facts.memlock_bytes });
+fn decide_limits(machine: &MachineInfo) -> Result<(), GateError> {
+    if machine.memlock_bytes < MEMLOCK_BYTES_MIN {
+        return Err(GateError::MemlockTooLow { limit: machine.memlock_bytes });
     }
-    if facts.descriptors < DESCRIPTORS_MIN {
-        return Err(GateError::TooFewDescriptors { limit: facts.descriptors });
+    if machine.descriptors < DESCRIPTORS_MIN {
+        return Err(GateError::TooFewDescriptors { limit: machine.descriptors });
     }
     Ok(())
 }
 
-fn decide_uring(facts: &Facts) -> Result<(), GateError> {
-    let UringProbe::Failed(errno) = facts.uring else {
+fn decide_uring(machine: &MachineInfo) -> Result<(), GateError> {
+    let UringProbe::Failed(errno) = machine.uring else {
         return Ok(());
     };
     Err(match errno {
-        libc::EPERM | libc::EACCES if facts.uring_disabled > 0 => {
-            GateError::DisabledBySysctl { setting: facts.uring_disabled }
+        libc::EPERM | libc::EACCES if machine.uring_disabled > 0 => {
+            GateError::DisabledBySysctl { setting: machine.uring_disabled }
         }
-        libc::EPERM | libc::EACCES | libc::ENOSYS if facts.seccomp_filter => {
+        libc::EPERM | libc::EACCES | libc::ENOSYS if machine.seccomp_filter => {
             GateError::BlockedBySeccomp { errno }
         }
         libc::EPERM | libc::EACCES => GateError::Refused { errno },
         libc::ENOSYS => GateError::NotInKernel,
-        libc::ENOMEM => GateError::NoLockableMemory { limit: facts.memlock_bytes },
-        libc::EMFILE | libc::ENFILE => GateError::TooFewDescriptors { limit: facts.descriptors },
+        libc::ENOMEM => GateError::NoLockableMemory { limit: machine.memlock_bytes },
+        libc::EMFILE | libc::ENFILE => GateError::TooFewDescriptors { limit: machine.descriptors },
         _ => GateError::UringBroken { errno },
     })
 }
 
-fn decide_directory(path: &Path, facts: &DirectoryFacts) -> Result<(), GateError> {
+fn decide_directory(path: &Path, probe: &DirectoryProbe) -> Result<(), GateError> {
     let path = path.to_owned();
-    match *facts {
-        DirectoryFacts::Usable => Ok(()),
-        DirectoryFacts::Missing(errno) => {
+    match *probe {
+        DirectoryProbe::Usable => Ok(()),
+        DirectoryProbe::Missing(errno) => {
             Err(GateError::Directory { path, reason: "it is not a directory", errno })
         }
-        DirectoryFacts::NotWritable(errno) => {
+        DirectoryProbe::NotWritable(errno) => {
             Err(GateError::Directory { path, reason: "no file can be created in it", errno })
         }
-        DirectoryFacts::Volatile(kind) => Err(GateError::VolatileFileSystem { path, kind }),
-        DirectoryFacts::NoDirectIo(errno) => Err(GateError::NoDirectIo { path, errno }),
+        DirectoryProbe::Volatile(kind) => Err(GateError::VolatileFileSystem { path, kind }),
+        DirectoryProbe::NoDirectIo(errno) => Err(GateError::NoDirectIo { path, errno }),
     }
 }
 

@@ -30,7 +30,7 @@ use crate::{
 use files::{Checked, check_log, check_meta};
 
 /// What the manifest says, as far as it can be read.
-pub(crate) struct StoreFacts {
+pub(crate) struct StoreIdentity {
     pub store_id: Option<u128>,
 }
 
@@ -53,12 +53,12 @@ pub async fn verify_store<R: Runtime>(
     };
     let (report, manifest) = check_manifest(runtime, root).await?;
     take(Checked { files: vec![report], records: 0, missing: 0 }, &mut total);
-    let facts = StoreFacts { store_id: manifest.as_ref().map(|manifest| manifest.store_id) };
+    let identity = StoreIdentity { store_id: manifest.as_ref().map(|manifest| manifest.store_id) };
     let complete = is_complete(runtime.disk(), root).await?;
     // Without a manifest the directories tell how many logs there are.
     let logs = manifest.as_ref().map_or(LogId::MAX.get(), |manifest| manifest.logs);
     for log in (0..logs).filter_map(LogId::new) {
-        let checked = check_log(runtime, root, log, &facts).await?;
+        let checked = check_log(runtime, root, log, &identity).await?;
         if checked.is_none() && manifest.is_none() {
             break;
         }

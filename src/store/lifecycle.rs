@@ -121,8 +121,8 @@ fn assemble<R: Runtime, S: Sink>(
     assert!(spaces.front().is_some_and(|space| {
         space.start + HEADER_BYTES <= end && end <= space.allocated && space.allocated <= space.end
     }));
-    let facts = (&recovered.report, recovered.last_timestamp);
-    let state = first_state(&options, facts, (recovered.index, recovered.keys), (tail, spaces));
+    let found = (&recovered.report, recovered.last_timestamp);
+    let state = first_state(&options, found, (recovered.index, recovered.keys), (tail, spaces));
     assert_eq!(recovered.mark.last().position, end);
     LogInner {
         key_work: state.keys.changed.clone(),

@@ -1,7 +1,7 @@
 use super::*;
 
-fn good() -> Facts {
-    Facts {
+fn good() -> MachineInfo {
+    MachineInfo {
         kernel: (6, 1),
         uring: UringProbe::Works,
         uring_disabled: 0,
@@ -10,20 +10,20 @@ fn good() -> Facts {
         descriptors: 65_536,
         cpus: vec![0, 1],
         shards: 2,
-        directory: Some((PathBuf::from("/store"), DirectoryFacts::Usable)),
+        directory: Some((PathBuf::from("/store"), DirectoryProbe::Usable)),
     }
 }
 
-fn refused(errno: i32) -> Facts {
-    Facts { uring: UringProbe::Failed(errno), ..good() }
+fn refused(errno: i32) -> MachineInfo {
+    MachineInfo { uring: UringProbe::Failed(errno), ..good() }
 }
 
-/// The facts, the error, and what its sentence must name as the remedy.
-type Row = (Facts, GateError, &'static str);
+/// The machine, the error, and what its sentence must name as the remedy.
+type Row = (MachineInfo, GateError, &'static str);
 
 fn assert_rows(rows: Vec<Row>) {
-    for (facts, error, remedy) in rows {
-        assert_eq!(decide(&facts), Err(error.clone()), "{facts:?}");
+    for (machine, error, remedy) in rows {
+        assert_eq!(decide(&machine), Err(error.clone()), "{machine:?}");
         let sentence = error.to_string();
         assert!(sentence.contains(remedy), "{sentence}");
         assert!(!sentence.contains("  ") && !sentence.contains('\n'), "{sentence}");
@@ -34,22 +34,22 @@ fn assert_rows(rows: Vec<Row>) {
 fn every_limit_has_its_error_and_its_remedy() {
     assert_rows(vec![
         (
-            Facts { kernel: (5, 12), ..good() },
+            MachineInfo { kernel: (5, 12), ..good() },
             GateError::KernelTooOld { major: 5, minor: 12 },
             "upgrade",
         ),
         (
-            Facts { memlock_bytes: 65_536, ..good() },
+            MachineInfo { memlock_bytes: 65_536, ..good() },
             GateError::MemlockTooLow { limit: 65_536 },
             "LimitMEMLOCK",
         ),
         (
-            Facts { descriptors: 256, ..good() },
+            MachineInfo { descriptors: 256, ..good() },
             GateError::TooFewDescriptors { limit: 256 },
             "LimitNOFILE",
         ),
-        (Facts { shards: 0, ..good() }, GateError::NoShards, "number of CPUs"),
-        (Facts { cpus: vec![], ..good() }, GateError::NoCpus, "cpuset"),
+        (MachineInfo { shards: 0, ..good() }, GateError::NoShards, "number of CPUs"),
+        (MachineInfo { cpus: vec![], ..good() }, GateError::NoCpus, "cpuset"),
     ]);
 }
 
@@ -57,22 +57,22 @@ fn every_limit_has_its_error_and_its_remedy() {
 fn every_way_to_lack_io_uring_has_its_error_and_its_remedy() {
     assert_rows(vec![
         (
-            Facts { uring_disabled: 2, ..refused(libc::EPERM) },
+            MachineInfo { uring_disabled: 2, ..refused(libc::EPERM) },
             GateError::DisabledBySysctl { setting: 2 },
             "sysctl -w",
         ),
         (
-            Facts { uring_disabled: 1, seccomp_filter: true, ..refused(libc::EPERM) },
+            MachineInfo { uring_disabled: 1, seccomp_filter: true, ..refused(libc::EPERM) },
             GateError::DisabledBySysctl { setting: 1 },
             "sysctl -w",
         ),
         (
-            Facts { seccomp_filter: true, ..refused(libc::EPERM) },
+            MachineInfo { seccomp_filter: true, ..refused(libc::EPERM) },
             GateError::BlockedBySeccomp { errno: libc::EPERM },
             "--security-opt seccomp",
         ),
         (
-            Facts { seccomp_filter: true, ..refused(libc::ENOSYS) },
+            MachineInfo { seccomp_filter: true, ..refused(libc::ENOSYS) },
             GateError::BlockedBySeccomp { errno: libc::ENOSYS },
             "--security-opt seccomp",
         ),
@@ -87,10 +87,10 @@ fn every_way_to_lack_io_uring_has_its_error_and_its_remedy() {
 #[test]
 fn every_unfit_directory_has_its_error_and_its_remedy() {
     let path = || PathBuf::from("/store");
-    let on = |directory| Facts { directory: Some((path(), directory)), ..good() };
+    let on = |directory| MachineInfo { directory: Some((path(), directory)), ..good() };
     assert_rows(vec![
         (
-            on(DirectoryFacts::Missing(libc::ENOENT)),
+            on(DirectoryProbe::Missing(libc::ENOENT)),
             GateError::Directory {
                 path: path(),
                 reason: "it is not a directory",
@@ -99,7 +99,7 @@ fn every_unfit_directory_has_its_error_and_its_remedy() {
             "create it",
         ),
         (
-            on(DirectoryFacts::NotWritable(libc::EACCES)),
+            on(DirectoryProbe::NotWritable(libc::EACCES)),
             GateError::Directory {
                 path: path(),
                 reason: "no file can be created in it",
@@ -108,12 +108,12 @@ fn every_unfit_directory_has_its_error_and_its_remedy() {
             "user that runs",
         ),
         (
-            on(DirectoryFacts::Volatile("tmpfs")),
+            on(DirectoryProbe::Volatile("tmpfs")),
             GateError::VolatileFileSystem { path: path(), kind: "tmpfs" },
             "ext4 or XFS",
         ),
         (
-            on(DirectoryFacts::NoDirectIo(libc::EINVAL)),
+            on(DirectoryProbe::NoDirectIo(libc::EINVAL)),
             GateError::NoDirectIo { path: path(), errno: libc::EINVAL },
             "ext4 or XFS",
         ),
@@ -125,19 +125,20 @@ fn a_good_machine_passes_and_is_described() {
     let report = decide(&good()).expect("nothing is in the way");
     assert_eq!(report.cpus, [0, 1]);
     assert!(!report.shares_cpus);
-    let crowded = decide(&Facts { shards: 3, ..good() }).expect("more shards than CPUs may run");
+    let crowded =
+        decide(&MachineInfo { shards: 3, ..good() }).expect("more shards than CPUs may run");
     assert!(crowded.shares_cpus);
-    assert!(decide(&Facts { directory: None, ..good() }).is_ok());
-    assert!(decide(&Facts { kernel: (5, 13), ..good() }).is_ok());
+    assert!(decide(&MachineInfo { directory: None, ..good() }).is_ok());
+    assert!(decide(&MachineInfo { kernel: (5, 13), ..good() }).is_ok());
 }
 
 #[test]
 fn versions_and_filters_are_read_as_the_kernel_writes_them() {
-    assert_eq!(facts::parse_version("6.18.44-fc-v595"), Some((6, 18)));
-    assert_eq!(facts::parse_version("5.8-rc1"), Some((5, 8)));
-    assert_eq!(facts::parse_version("unknown"), None);
-    assert!(facts::has_seccomp_filter("Name:\tx\nSeccomp:\t2\nSeccomp_filters:\t1\n"));
-    assert!(!facts::has_seccomp_filter("Seccomp:\t0\nSeccomp_filters:\t0\n"));
+    assert_eq!(machine_info::parse_version("6.18.44-fc-v595"), Some((6, 18)));
+    assert_eq!(machine_info::parse_version("5.8-rc1"), Some((5, 8)));
+    assert_eq!(machine_info::parse_version("unknown"), None);
+    assert!(machine_info::has_seccomp_filter("Name:\tx\nSeccomp:\t2\nSeccomp_filters:\t1\n"));
+    assert!(!machine_info::has_seccomp_filter("Seccomp:\t0\nSeccomp_filters:\t0\n"));
 }
 
 #[test]

@@ -11,7 +11,7 @@ use ringmq_io::{Disk, File as _, OpenMode, Runtime};
 use crate::{
     api::cases::{Case, Verdict},
     check::{
-        StoreFacts,
+        StoreIdentity,
         index::check_index,
         keys::check_keys,
         report::FileReport,
@@ -43,7 +43,7 @@ pub async fn check_log<R: Runtime>(
     runtime: &R,
     root: &Path,
     log: LogId,
-    facts: &StoreFacts,
+    identity: &StoreIdentity,
 ) -> DiskResult<Option<Checked>> {
     let directory = log_directory(root, log);
     let Some(listed) = list(runtime.disk(), &directory).await? else {
@@ -54,7 +54,7 @@ pub async fn check_log<R: Runtime>(
     starts.sort_unstable();
     let (mut mark_report, mark) = check_mark(runtime, &directory, starts.is_empty()).await?;
     if let Some(mark) = &mark {
-        let store_fits = facts.store_id.is_none_or(|id| id == mark.store_id);
+        let store_fits = identity.store_id.is_none_or(|id| id == mark.store_id);
         if !store_fits || mark.log != segment::log_word(log) {
             let found = format!("the mark of log {} of store {:032x}", mark.log, mark.store_id);
             mark_report = mark_report.damaged(Case::ForeignSegment, (0, 0), found);
@@ -63,9 +63,9 @@ pub async fn check_log<R: Runtime>(
     let mut files = vec![mark_report];
     let first = mark.map_or_else(|| starts.first().copied().unwrap_or(0), |mark| mark.first);
     let given_up: Vec<u64> = starts.extract_if(.., |start| *start < first).collect();
-    let index = check_index(runtime, &directory, (log, facts), &listed, first).await?;
+    let index = check_index(runtime, &directory, (log, identity), &listed, first).await?;
     let stable = index.snapshot.map_or(0, |snapshot| snapshot.stable);
-    let (parts, mut aside) = open_parts(runtime, &directory, log, facts, &starts, &mark).await?;
+    let (parts, mut aside) = open_parts(runtime, &directory, log, identity, &starts, &mark).await?;
     let gaps = !aside.is_empty();
     let bounds = mark.map_or_else(Bounds::default, |mark| Bounds {
         durable: mark.position.max(stable),
@@ -96,7 +96,7 @@ pub async fn check_log<R: Runtime>(
     aside.sort_by(|one, other| one.path.cmp(&other.path));
     files.append(&mut aside);
     files.extend(index.files);
-    files.extend(check_keys(runtime, &directory, (log, facts), &listed).await?);
+    files.extend(check_keys(runtime, &directory, (log, identity), &listed).await?);
     for (name, _) in listed {
         let known = segment::parse_name(&name)
             .or_else(|| snapshot::parse_name(&name))
@@ -196,7 +196,7 @@ async fn open_parts<R: Runtime>(
     runtime: &R,
     directory: &Path,
     log: LogId,
-    facts: &StoreFacts,
+    identity: &StoreIdentity,
     starts: &[u64],
     mark: &Option<Mark>,
 ) -> DiskResult<(Vec<Part<R>>, Vec<FileReport>)> {
@@ -218,7 +218,7 @@ async fn open_parts<R: Runtime>(
             Err(error) => Err((Case::DamagedHeader, error.to_string())),
         };
         let header =
-            header.and_then(|header| check_header(&header, log, facts, start).map(|()| header));
+            header.and_then(|header| check_header(&header, log, identity, start).map(|()| header));
         let range = (0, HEADER_BYTES);
         let end = match header {
             Ok(header) => {
@@ -245,11 +245,11 @@ async fn open_parts<R: Runtime>(
 fn check_header(
     header: &Header,
     log: LogId,
-    facts: &StoreFacts,
+    identity: &StoreIdentity,
     start: u64,
 ) -> Result<(), (Case, String)> {
     let Header { store_id, bytes, .. } = *header;
-    let store_fits = facts.store_id.is_none_or(|id| id == store_id);
+    let store_fits = identity.store_id.is_none_or(|id| id == store_id);
     if header.log != segment::log_word(log) || !store_fits || header.start != start {
         let (log, start) = (header.log, header.start);
         let found = format!("segment {start} of log {log} of store {store_id:032x}");

@@ -9,7 +9,7 @@ use ringmq_io::{Disk as _, File as _, OpenMode, Runtime};
 use crate::{
     api::cases::Case,
     check::{
-        StoreFacts,
+        StoreIdentity,
         report::{Damage, FileReport},
         source::{Pace, Source},
     },
@@ -43,13 +43,13 @@ pub struct CheckedIndex {
 pub async fn check_index<R: Runtime>(
     runtime: &R,
     directory: &Path,
-    (log, facts): (LogId, &StoreFacts),
+    (log, identity): (LogId, &StoreIdentity),
     listed: &[(String, u64)],
     first: u64,
 ) -> DiskResult<CheckedIndex> {
     let mut checked = CheckedIndex::default();
     let fits = |log_found: u32, store_id: u128| {
-        log_found == log_word(log) && facts.store_id.is_none_or(|id| id == store_id)
+        log_found == log_word(log) && identity.store_id.is_none_or(|id| id == store_id)
     };
     let mut unfit = Vec::new();
     for (name, length) in listed {

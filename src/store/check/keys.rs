@@ -8,7 +8,7 @@ use ringmq_io::{Disk as _, File as _, OpenMode, Runtime};
 
 use crate::{
     check::{
-        StoreFacts,
+        StoreIdentity,
         report::{Damage, FileReport},
         source::{Pace, Source},
     },
@@ -28,7 +28,7 @@ const REMEDY: &str =
 pub async fn check_keys<R: Runtime>(
     runtime: &R,
     directory: &Path,
-    (log, facts): (LogId, &StoreFacts),
+    (log, identity): (LogId, &StoreIdentity),
     listed: &[(String, u64)],
 ) -> ringmq_io::disk::Result<Vec<FileReport>> {
     let mut files = Vec::new();
@@ -44,7 +44,7 @@ pub async fn check_keys<R: Runtime>(
         let header = SegmentHeader::read(block).map_err(|error| error.to_string());
         let ours = |header: &SegmentHeader| {
             header.log == log_word(log)
-                && facts.store_id.is_none_or(|id| id == header.store_id)
+                && identity.store_id.is_none_or(|id| id == header.store_id)
                 && header.number == number
                 && header.slots > 0
                 && header.slot_blocks > 1

@@ -23,7 +23,7 @@ use ringmq_base::limits::BLOCK_BYTES;
 use crate::launch::allowed_cpus;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Facts {
+pub struct MachineInfo {
     /// Major and minor version of the running kernel.
     pub kernel: (u32, u32),
     pub uring: UringProbe,
@@ -36,7 +36,7 @@ pub struct Facts {
     pub descriptors: u64,
     pub cpus: Vec<usize>,
     pub shards: usize,
-    pub directory: Option<(PathBuf, DirectoryFacts)>,
+    pub directory: Option<(PathBuf, DirectoryProbe)>,
 }
 
 /// What `io_uring_setup` said.
@@ -49,7 +49,7 @@ pub enum UringProbe {
 
 /// What trying to use the directory showed; error numbers inside.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum DirectoryFacts {
+pub enum DirectoryProbe {
     Usable,
     Missing(i32),
     NotWritable(i32),
@@ -60,7 +60,7 @@ pub enum DirectoryFacts {
 
 const RAMFS_MAGIC: FsType = FsType(0x8584_58f6);
 
-/// Raises the soft limits to the hard ones; a refusal shows in the facts.
+/// Raises the soft limits to the hard ones; a refusal shows in what is collected.
 pub fn raise_limits() {
     for resource in [Resource::RLIMIT_MEMLOCK, Resource::RLIMIT_NOFILE] {
         if let Ok((soft, hard)) = getrlimit(resource)
@@ -80,9 +80,9 @@ pub fn disk_bytes(path: &Path) -> io::Result<u64> {
     Ok(found.blocks() * found.fragment_size())
 }
 
-pub fn collect(directory: Option<&Path>, shards: usize) -> Facts {
+pub fn collect(directory: Option<&Path>, shards: usize) -> MachineInfo {
     let limit = |resource| getrlimit(resource).map_or(0, |(soft, _)| soft);
-    Facts {
+    MachineInfo {
         kernel: kernel_version(),
         uring: probe_uring(),
         uring_disabled: read_number("/proc/sys/kernel/io_uring_disabled").unwrap_or(0),
@@ -141,25 +141,25 @@ fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
-fn probe_directory(path: &Path) -> DirectoryFacts {
+fn probe_directory(path: &Path) -> DirectoryProbe {
     match fs::metadata(path) {
         Ok(metadata) if metadata.is_dir() => {}
-        Ok(_) => return DirectoryFacts::Missing(libc::ENOTDIR),
-        Err(error) => return DirectoryFacts::Missing(errno(&error)),
+        Ok(_) => return DirectoryProbe::Missing(libc::ENOTDIR),
+        Err(error) => return DirectoryProbe::Missing(errno(&error)),
     }
     match statfs(path).map(|file_system| file_system.filesystem_type()) {
-        Ok(TMPFS_MAGIC) => return DirectoryFacts::Volatile("tmpfs"),
-        Ok(RAMFS_MAGIC) => return DirectoryFacts::Volatile("ramfs"),
+        Ok(TMPFS_MAGIC) => return DirectoryProbe::Volatile("tmpfs"),
+        Ok(RAMFS_MAGIC) => return DirectoryProbe::Volatile("ramfs"),
         _ => {}
     }
     let probe = path.join(format!(".ringmq-gate-{}", std::process::id()));
-    let facts = probe_file(&probe);
+    let found = probe_file(&probe);
     let _ = fs::remove_file(&probe);
-    facts
+    found
 }
 
 /// Creates a file, turns O_DIRECT on, and reads a block that way.
-fn probe_file(path: &Path) -> DirectoryFacts {
+fn probe_file(path: &Path) -> DirectoryProbe {
     let mut options = fs::OpenOptions::new();
     options.read(true).write(true).create(true).truncate(true).mode(0o600);
     let written = options.open(path).and_then(|mut file| {
@@ -171,18 +171,18 @@ fn probe_file(path: &Path) -> DirectoryFacts {
         Ok(file) => file,
         // A broker must start on a full disk, to serve what is there and to make room. What needs
         // space says so itself.
-        Err(error) if is_full(&error) => return DirectoryFacts::Usable,
-        Err(error) => return DirectoryFacts::NotWritable(errno(&error)),
+        Err(error) if is_full(&error) => return DirectoryProbe::Usable,
+        Err(error) => return DirectoryProbe::NotWritable(errno(&error)),
     };
     let flags = OFlag::O_RDWR | OFlag::O_DIRECT;
     if let Err(error) = fcntl(file.as_fd(), FcntlArg::F_SETFL(flags)) {
-        return DirectoryFacts::NoDirectIo(error as i32);
+        return DirectoryProbe::NoDirectIo(error as i32);
     }
     #[repr(C, align(4096))]
     struct Block([u8; BLOCK_BYTES]);
     let mut block = Box::new(Block([0; BLOCK_BYTES]));
     match std::os::unix::fs::FileExt::read_at(&file, &mut block.0, 0) {
-        Ok(_) => DirectoryFacts::Usable,
-        Err(error) => DirectoryFacts::NoDirectIo(errno(&error)),
+        Ok(_) => DirectoryProbe::Usable,
+        Err(error) => DirectoryProbe::NoDirectIo(errno(&error)),
     }
 }
