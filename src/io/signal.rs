@@ -112,10 +112,10 @@ impl Wakers {
 }
 
 /// A place for one value that one task leaves and another waits for.
-pub fn oneshot<T>() -> (Giver<T>, Taker<T>) {
+pub fn oneshot<T>() -> (OneshotSender<T>, OneshotReceiver<T>) {
     let slot =
         Rc::new(Slot { value: Cell::new(None), gone: Cell::new(false), waiting: Cell::new(None) });
-    (Giver { slot: slot.clone() }, Taker { slot })
+    (OneshotSender { slot: slot.clone() }, OneshotReceiver { slot })
 }
 
 struct Slot<T> {
@@ -125,18 +125,18 @@ struct Slot<T> {
 }
 
 /// Leaves the value; see [`oneshot`].
-pub struct Giver<T> {
+pub struct OneshotSender<T> {
     slot: Rc<Slot<T>>,
 }
 
-impl<T> Giver<T> {
+impl<T> OneshotSender<T> {
     /// Hands the value over. It is dropped if nobody waits any more.
-    pub fn give(self, value: T) {
+    pub fn send(self, value: T) {
         self.slot.value.set(Some(value));
     }
 }
 
-impl<T> Drop for Giver<T> {
+impl<T> Drop for OneshotSender<T> {
     fn drop(&mut self) {
         self.slot.gone.set(true);
         if let Some(waker) = self.slot.waiting.take() {
@@ -145,12 +145,12 @@ impl<T> Drop for Giver<T> {
     }
 }
 
-/// Resolves to the value, or to `None` if the [`Giver`] was dropped without one.
-pub struct Taker<T> {
+/// Resolves to the value, or to `None` if the [`OneshotSender`] was dropped without one.
+pub struct OneshotReceiver<T> {
     slot: Rc<Slot<T>>,
 }
 
-impl<T> Future for Taker<T> {
+impl<T> Future for OneshotReceiver<T> {
     type Output = Option<T>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<T>> {
@@ -207,12 +207,12 @@ mod tests {
     #[test]
     fn a_oneshot_gives_its_value_or_tells_that_none_comes() {
         block_on(async {
-            let (giver, taker) = oneshot();
-            let (value, ()) = zip(taker, async { giver.give(7) }).await;
+            let (sender, receiver) = oneshot();
+            let (value, ()) = zip(receiver, async { sender.send(7) }).await;
             assert_eq!(value, Some(7));
-            let (giver, taker) = oneshot::<u8>();
-            drop(giver);
-            assert_eq!(taker.await, None);
+            let (sender, receiver) = oneshot::<u8>();
+            drop(sender);
+            assert_eq!(receiver.await, None);
         });
     }
 }

@@ -4,7 +4,7 @@
 use std::rc::{Rc, Weak};
 
 use ringmq_base::{LogId, PhysicalOffset};
-use ringmq_io::{Runtime, signal::Giver};
+use ringmq_io::{Runtime, signal::OneshotSender};
 use ringmq_remoting::{
     codes::response,
     encode::{self, SendOk},
@@ -27,7 +27,7 @@ pub enum Ticket {
     /// A client's send.
     Client(ClientTicket),
     /// A message that the broker itself stores.
-    Internal(Giver<Result<StoredAt, Refusal>>, StoredAt),
+    Internal(OneshotSender<Result<StoredAt, Refusal>>, StoredAt),
 }
 
 /// A send of a client that is answered when its messages are durable.
@@ -63,7 +63,7 @@ impl<R: Runtime> Sink for LogSink<R> {
         for ticket in tickets.drain(..) {
             match ticket {
                 Ticket::Client(ticket) => send_ok(&shard, &ticket),
-                Ticket::Internal(waiter, stored) => waiter.give(Ok(stored)),
+                Ticket::Internal(waiter, stored) => waiter.send(Ok(stored)),
             }
         }
         shard.flush();
@@ -81,7 +81,7 @@ impl<R: Runtime> Sink for LogSink<R> {
         for ticket in tickets.drain(..) {
             match ticket {
                 Ticket::Client(ticket) => shard.refuse(&ticket.reply_to, &refusal),
-                Ticket::Internal(waiter, _) => waiter.give(Err(refusal.clone())),
+                Ticket::Internal(waiter, _) => waiter.send(Err(refusal.clone())),
             }
         }
         shard.flush();

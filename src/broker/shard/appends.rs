@@ -56,12 +56,12 @@ impl<R: Runtime> Shard<R> {
             body: &message.body,
             properties: [&message.properties, b"", b""],
         };
-        let (giver, stored) = oneshot();
+        let (sender, stored) = oneshot();
         let appended = self.append(|| {
             log.append(queue, &record, message.tags_code, |appended| {
                 let stored =
                     StoredAt { queue_offset: appended.queue_offset, physical: appended.physical };
-                Some(Ticket::Internal(giver, stored))
+                Some(Ticket::Internal(sender, stored))
             })
         });
         appended.map_err(|error| self.refusal_of(&error))?;

@@ -13,7 +13,7 @@ use futures_util::future::join_all;
 use ringmq_base::ShardId;
 use ringmq_io::{
     Runtime, Shares,
-    signal::{Giver, Taker, oneshot},
+    signal::{OneshotReceiver, OneshotSender, oneshot},
 };
 
 use super::Shard;
@@ -23,23 +23,23 @@ use crate::messages::{Message, Returned, Work};
 #[derive(Default)]
 pub struct Calls {
     next: Cell<u64>,
-    open: RefCell<AHashMap<u64, Giver<Returned>>>,
+    open: RefCell<AHashMap<u64, OneshotSender<Returned>>>,
 }
 
 impl Calls {
-    fn open(&self) -> (u64, Taker<Returned>) {
+    fn open(&self) -> (u64, OneshotReceiver<Returned>) {
         let id = self.next.get();
         self.next.set(id + 1);
-        let (giver, taker) = oneshot();
-        self.open.borrow_mut().insert(id, giver);
-        (id, taker)
+        let (sender, receiver) = oneshot();
+        self.open.borrow_mut().insert(id, sender);
+        (id, receiver)
     }
 
     /// A call has returned. Nothing happens if its caller has gone.
     pub fn returned(&self, id: u64, value: Returned) {
         let caller = self.open.borrow_mut().remove(&id);
         if let Some(caller) = caller {
-            caller.give(value);
+            caller.send(value);
         }
     }
 }

@@ -10,7 +10,7 @@ use ahash::AHashMap;
 use ringmq_base::ShardId;
 use ringmq_io::{
     Runtime,
-    signal::{Giver, oneshot},
+    signal::{OneshotSender, oneshot},
 };
 use ringmq_remoting::{
     command::Header,
@@ -56,7 +56,7 @@ pub enum CallError {
 #[derive(Default)]
 pub struct ClientCalls {
     opaque: Cell<i32>,
-    waiting: RefCell<AHashMap<(ConnectionId, i32), Giver<ClientAnswer>>>,
+    waiting: RefCell<AHashMap<(ConnectionId, i32), OneshotSender<ClientAnswer>>>,
 }
 
 impl ClientCalls {
@@ -66,7 +66,7 @@ impl ClientCalls {
         let Some(waiting) = waiting else {
             return false;
         };
-        waiting.give(ClientAnswer {
+        waiting.send(ClientAnswer {
             code: header.code,
             remark: header.remark.as_deref().unwrap_or_default().to_owned(),
             body: body.to_vec(),
@@ -96,8 +96,8 @@ impl<R: Runtime> Shard<R> {
         }
         let opaque = calls.opaque.get();
         calls.opaque.set(opaque.wrapping_add(1));
-        let (giver, taker) = oneshot();
-        calls.waiting.borrow_mut().insert((connection, opaque), giver);
+        let (sender, receiver) = oneshot();
+        calls.waiting.borrow_mut().insert((connection, opaque), sender);
         let sent = self.write_frame(connection, |out| {
             let fields: Vec<_> =
                 call.fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
@@ -109,7 +109,7 @@ impl<R: Runtime> Shard<R> {
             return Err(error.into());
         }
         self.flush();
-        let answer = async { taker.await.ok_or(CallError::Closed) };
+        let answer = async { receiver.await.ok_or(CallError::Closed) };
         let timeout = async {
             self.runtime.sleep(TIMEOUT).await;
             Err(CallError::Timeout)

@@ -28,7 +28,7 @@ use ringmq_io::{
     launch::{Settings, allowed_cpus, launch_with},
     mailbox::{Receiver, Sender, mailbox},
     ring::{RingRuntime, RingStream},
-    signal::{Taker, oneshot},
+    signal::{OneshotReceiver, oneshot},
 };
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -224,7 +224,7 @@ async fn call(
     server: SocketAddr,
 ) -> Histogram<u64> {
     let times: Times = Rc::new(RefCell::new(Histogram::new(3).expect("three digits are allowed")));
-    let mut lanes: Vec<Taker<()>> = Vec::new();
+    let mut lanes: Vec<OneshotReceiver<()>> = Vec::new();
     for (sender, mut inbox) in ends {
         let times = times.clone();
         lanes.push(spawn(runtime, async move {
@@ -294,13 +294,13 @@ fn note(times: &Times, start: Instant) {
     PROGRESS.fetch_add(1, Ordering::Relaxed);
 }
 
-fn spawn(runtime: &RingRuntime, lane: impl Future<Output = ()> + 'static) -> Taker<()> {
-    let (giver, taker) = oneshot();
+fn spawn(runtime: &RingRuntime, lane: impl Future<Output = ()> + 'static) -> OneshotReceiver<()> {
+    let (sender, receiver) = oneshot();
     runtime.spawn(Shares::Foreground, "lane", async move {
         lane.await;
-        giver.give(());
+        sender.send(());
     });
-    taker
+    receiver
 }
 
 async fn write_all(stream: &RingStream, mut bytes: &[u8]) {

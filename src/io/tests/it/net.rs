@@ -32,14 +32,14 @@ async fn write_all(stream: &RingStream, mut bytes: &[u8]) {
 /// The two ends of a connection, as the client and the server have them.
 pub async fn pair(runtime: &RingRuntime) -> (RingStream, RingStream) {
     let listener = runtime.net().listen(anywhere()).expect("listen");
-    let (giver, taker) = oneshot();
+    let (sender, receiver) = oneshot();
     let address = listener.local();
     let net = runtime.net().clone();
     runtime.spawn(Shares::Foreground, "accept", async move {
-        giver.give(net.adopt(listener.accept().await.expect("accept")).expect("adopt"));
+        sender.send(net.adopt(listener.accept().await.expect("accept")).expect("adopt"));
     });
     let client = runtime.net().connect(address).await.expect("connect");
-    (client, taker.await.expect("it was accepted"))
+    (client, receiver.await.expect("it was accepted"))
 }
 
 /// More than the socket buffers hold goes both ways at once, so neither direction may wait for the
@@ -101,17 +101,17 @@ fn a_write_that_does_not_wait_says_when_there_is_no_room() {
             }
         };
         assert_eq!(error.kind(), ErrorKind::WouldBlock);
-        let (giver, taker) = oneshot();
+        let (sender, receiver) = oneshot();
         runtime.spawn(Shares::Foreground, "reader", async move {
             let mut buffer = vec![0; 1 << 20];
             let mut got = 0;
             while got < sent + 1 {
                 got += server.read(&mut buffer).await.expect("read");
             }
-            giver.give(got);
+            sender.send(got);
         });
         assert_eq!(client.write(&[1]).await.expect("there is room in the end"), 1);
-        assert_eq!(taker.await, Some(sent + 1));
+        assert_eq!(receiver.await, Some(sent + 1));
     });
 }
 
@@ -121,13 +121,13 @@ fn shutdown_ends_a_waiting_read_on_both_sides() {
         let (client, server) = pair(&runtime).await;
         let client = Rc::new(client);
         let reader = client.clone();
-        let (giver, taker) = oneshot();
+        let (sender, receiver) = oneshot();
         runtime.spawn(Shares::Foreground, "reader", async move {
-            giver.give(reader.read(&mut [0; 8]).await);
+            sender.send(reader.read(&mut [0; 8]).await);
         });
         runtime.sleep(Duration::from_millis(5)).await;
         client.shutdown();
-        assert_eq!(taker.await.expect("it ended").expect("with the end of the stream"), 0);
+        assert_eq!(receiver.await.expect("it ended").expect("with the end of the stream"), 0);
         assert_eq!(server.read(&mut [0; 8]).await.expect("the peer sees the end"), 0);
     });
 }
@@ -181,9 +181,9 @@ fn a_port_is_free_when_its_executor_has_ended() {
                 let listener = runtime.net().listen(anywhere()).expect("listen");
                 let address = listener.local();
                 tell.send(address).expect("the test waits");
-                let (giver, accepted) = oneshot();
+                let (sender, accepted) = oneshot();
                 runtime.spawn(Shares::Foreground, "accept", async move {
-                    giver.give(listener.accept().await.expect("accept"));
+                    sender.send(listener.accept().await.expect("accept"));
                     // Still waiting when the executor ends.
                     let _ = listener.accept().await;
                 });
