@@ -177,7 +177,7 @@ impl<R: Runtime> Control<R> {
         let peers = self.shard.router.shards() - 1;
         let all = async {
             while self.finished.get() < peers {
-                self.finished_changed.take().await;
+                self.finished_changed.wait_and_clear().await;
             }
         };
         let limit = async {

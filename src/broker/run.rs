@@ -260,7 +260,7 @@ async fn close_idle<R: Runtime>(shard: Rc<Shard<R>>) {
 /// them, this task has its turn behind those that are runnable already.
 async fn flush_collected<R: Runtime>(shard: Rc<Shard<R>>) {
     loop {
-        shard.router.collected.take().await;
+        shard.router.collected.wait_and_clear().await;
         shard.router.flush();
     }
 }
@@ -269,7 +269,7 @@ async fn flush_collected<R: Runtime>(shard: Rc<Shard<R>>) {
 /// is nothing to wait for but time.
 async fn retry_lanes<R: Runtime>(shard: Rc<Shard<R>>) {
     loop {
-        shard.router.stalled.take().await;
+        shard.router.stalled.wait_and_clear().await;
         while shard.router.is_stalled() {
             shard.runtime.sleep(Duration::from_millis(1)).await;
             shard.router.flush();

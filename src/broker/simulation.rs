@@ -97,7 +97,7 @@ impl<R: Runtime> Simulated<R> {
     /// Resolves when all shards have ended.
     pub async fn ended(&self) {
         while *self.running.borrow() > 0 {
-            self.ended.take().await;
+            self.ended.wait_and_clear().await;
         }
     }
 

@@ -43,7 +43,7 @@ impl Event {
 
     /// Resolves once the condition is set, and clears it: of several tasks that wait like this one
     /// goes on for each [`Event::set`]. Safe to cancel.
-    pub async fn take(&self) {
+    pub async fn wait_and_clear(&self) {
         self.wait().await;
         self.clear();
     }
@@ -176,7 +176,7 @@ mod tests {
             event.set();
             event.wait().await;
             assert!(event.is_set(), "waiting leaves it set");
-            event.take().await;
+            event.wait_and_clear().await;
             assert!(poll_once(event.wait()).await.is_none());
         });
     }

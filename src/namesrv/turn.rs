@@ -15,7 +15,7 @@ impl Turn {
     /// Resolves when nobody else has the turn; it ends with the returned value. Safe to cancel.
     pub async fn take(&self) -> Taken<'_> {
         while self.taken.replace(true) {
-            self.ended.take().await;
+            self.ended.wait_and_clear().await;
         }
         Taken { turn: self }
     }

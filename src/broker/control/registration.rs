@@ -189,7 +189,7 @@ async fn keep_registered<R: Runtime>(control: &Rc<Control<R>>, server: &Server) 
         }
         let woken = async {
             while !registrar.stopping.get() {
-                server.wanted.take().await;
+                server.wanted.wait_and_clear().await;
             }
         };
         futures_lite::future::or(shard.runtime.sleep(pause), woken).await;

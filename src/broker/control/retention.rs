@@ -81,7 +81,8 @@ async fn keep<R: Runtime>(control: &Rc<Control<R>>) {
         let interval = Duration::from_millis(shard.settings.config.clean_resource_interval_ms);
         let nearly_full = storage.retention.get().disk > DiskState::Normal;
         let interval = if again || nearly_full { interval.min(SOON) } else { interval };
-        let (sleep, look) = (pin!(shard.runtime.sleep(interval)), pin!(storage.look.take()));
+        let (sleep, look) =
+            (pin!(shard.runtime.sleep(interval)), pin!(storage.look.wait_and_clear()));
         match select(sleep, look).await {
             Either::Left(_) | Either::Right(_) => {}
         }

@@ -133,7 +133,7 @@ async fn deliver_level<R: Runtime>(shard: &Rc<Shard<R>>, topic: &TopicView, leve
             } else {
                 log.watch(queue);
                 if cursor >= log.bounds(queue).1 {
-                    arrived.take().await;
+                    arrived.wait_and_clear().await;
                 }
             }
             continue;

@@ -32,13 +32,13 @@ impl<R: Runtime> Arrivals<R> for LongPoll<R> {
 pub async fn expire<R: Runtime>(shard: Rc<Shard<R>>, run: RunPull<R>) {
     while !shard.stopping.get() {
         let Some(first) = shard.waiting_pulls.first_deadline() else {
-            shard.waiting_pulls.changed.take().await;
+            shard.waiting_pulls.changed.wait_and_clear().await;
             continue;
         };
         let now = shard.runtime.monotonic();
         if first > now {
             let sleep = shard.runtime.sleep(first - now);
-            futures_lite::future::or(sleep, shard.waiting_pulls.changed.take()).await;
+            futures_lite::future::or(sleep, shard.waiting_pulls.changed.wait_and_clear()).await;
             continue;
         }
         answer_expired(&shard, run, now);

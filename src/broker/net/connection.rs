@@ -129,7 +129,7 @@ impl<S: Stream> Connection<S> {
     /// The writer task: ends when the connection is closed.
     pub async fn write_pending(&self) {
         loop {
-            self.wake_writer.take().await;
+            self.wake_writer.wait_and_clear().await;
             if self.closed.get() {
                 return;
             }
@@ -163,7 +163,7 @@ impl<S: Stream> Connection<S> {
     /// Resolves when the writer task has emptied the output, or the connection is closed.
     pub async fn drained(&self) {
         while self.output_bytes() > 0 && !self.closed.get() {
-            self.drained.take().await;
+            self.drained.wait_and_clear().await;
         }
     }
 

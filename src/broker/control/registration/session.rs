@@ -135,7 +135,7 @@ impl<R: Runtime> Session<R> {
             Ok(true)
         };
         let woken = async {
-            wanted.take().await;
+            wanted.wait_and_clear().await;
             Ok(false)
         };
         let closed = async {
