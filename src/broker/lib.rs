@@ -19,9 +19,9 @@ mod injected_bugs;
 pub mod injected_bugs;
 mod messages;
 mod net;
+mod parts;
 mod requests;
 mod run;
-mod seats;
 mod shard;
 #[cfg(test)]
 mod testing;

@@ -18,8 +18,8 @@ use ringmq_store::descriptors_needed;
 
 use crate::{
     messages::Message,
+    parts::BrokerParts,
     run::{log_options, run},
-    seats::Seats,
     shard::{Shard, router::Lanes, settings::BrokerSettings},
 };
 
@@ -58,18 +58,18 @@ pub fn start(config: BrokerConfig, cpus: &[usize]) -> Result<Broker, StartError>
         BrokerSettings::new(config, name_servers, shards, now_ms()).map_err(StartError::Refused)?;
     let connections_max = connections_max(&settings, &log_path, (shards, logs));
     let settings = Arc::new(BrokerSettings { log_path, connections_max, ..settings });
-    let Seats { lanes, seats, reports } = Seats::new(&settings, shards);
-    let seats = Arc::new(Mutex::new(seats.into_iter().map(Some).collect::<Vec<_>>()));
+    let BrokerParts { lanes, shards: parts, reports } = BrokerParts::new(&settings, shards);
+    let parts = Arc::new(Mutex::new(parts.into_iter().map(Some).collect::<Vec<_>>()));
     let launch_settings = launch::Settings {
         pinned: has_own_cpus(&cpus),
         spin_before_park: spin,
         ..launch::Settings::default()
     };
     let executors = launch::launch_with(&cpus, &launch_settings, move |shard, runtime| {
-        let seat = seats.lock().ok().and_then(|mut seats| seats[shard.index()].take());
+        let own = parts.lock().ok().and_then(|mut parts| parts[shard.index()].take());
         async move {
-            if let Some(seat) = seat {
-                run(runtime, seat).await;
+            if let Some(own) = own {
+                run(runtime, own).await;
             }
         }
     })

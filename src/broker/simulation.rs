@@ -12,8 +12,8 @@ use ringmq_io::{Runtime, Shares, signal::Event};
 
 use crate::{
     messages::Message,
+    parts::BrokerParts,
     run,
-    seats::Seats,
     shard::{Shard, router::Lanes, settings::BrokerSettings},
 };
 
@@ -45,7 +45,7 @@ pub struct Simulated<R: Runtime> {
 
 /// Starts all shards. Ready when [`Simulated::ready`] resolves.
 pub fn start<R: Runtime>(runtime: &R, settings: BrokerSettings, shards: usize) -> Simulated<R> {
-    let Seats { lanes, seats, reports } = Seats::new(&Arc::new(settings), shards);
+    let BrokerParts { lanes, shards: all, reports } = BrokerParts::new(&Arc::new(settings), shards);
     let broker = Simulated {
         lanes,
         reports,
@@ -53,7 +53,7 @@ pub fn start<R: Runtime>(runtime: &R, settings: BrokerSettings, shards: usize) -
         running: Rc::new(RefCell::new(shards)),
         probes: Rc::default(),
     };
-    for seat in seats {
+    for parts in all {
         let (own, probes) = (runtime.clone(), broker.probes.clone());
         let (ended, running) = (broker.ended.clone(), broker.running.clone());
         runtime.spawn(Shares::Foreground, "shard", async move {
@@ -61,7 +61,7 @@ pub fn start<R: Runtime>(runtime: &R, settings: BrokerSettings, shards: usize) -
                 let shard = Rc::downgrade(shard);
                 probes.borrow_mut().push(Box::new(move || Some(held(&*shard.upgrade()?))));
             };
-            run::run_watched(own, seat, watch).await;
+            run::run_watched(own, parts, watch).await;
             *running.borrow_mut() -= 1;
             ended.set();
         });

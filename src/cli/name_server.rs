@@ -28,11 +28,11 @@ pub fn start(
     let (report, reports) = mpsc::channel();
     let cpus = launch::allowed_cpus()?;
     let cpu = cpus.first().copied().unwrap_or(0);
-    let seat = Arc::new(Mutex::new(Some((config, stopped, report))));
+    let start = Arc::new(Mutex::new(Some((config, stopped, report))));
     let thread = launch::launch(&[cpu], false, move |_, runtime| {
-        let seat = seat.lock().ok().and_then(|mut seat| seat.take());
+        let start = start.lock().ok().and_then(|mut start| start.take());
         async move {
-            let Some((config, mut stopped, report)) = seat else {
+            let Some((config, mut stopped, report)) = start else {
                 return;
             };
             let address = SocketAddr::new(config.bind_address, config.listen_port);

@@ -13,8 +13,8 @@ use ringmq_remoting::{
 };
 
 use crate::{
+    parts::BrokerParts,
     run,
-    seats::Seats,
     shard::{Shard, settings::BrokerSettings},
     testing::{Answer, Client, config, settings},
 };
@@ -44,12 +44,12 @@ impl Broker {
     ) -> Broker {
         let mut settings = settings(runtime, config(keys), shards);
         change(&mut settings);
-        let Seats { seats, .. } = Seats::new(&settings.into(), shards);
+        let BrokerParts { shards, .. } = BrokerParts::new(&settings.into(), shards);
         let broker = Broker { shards: Rc::default() };
-        for seat in seats {
+        for parts in shards {
             let (own, seen) = (runtime.clone(), broker.shards.clone());
             runtime.spawn(Shares::Foreground, "shard", async move {
-                run::run_watched(own, seat, |shard| seen.borrow_mut().push(shard.clone())).await;
+                run::run_watched(own, parts, |shard| seen.borrow_mut().push(shard.clone())).await;
             });
         }
         broker

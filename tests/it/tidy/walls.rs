@@ -15,9 +15,9 @@ const WALLS: &[Walls] = &[
         "src/broker",
         &[
             ("testing", ALL),
-            ("server", &["run", "seats", "shard", "messages"]),
-            ("simulation", &["run", "seats", "shard", "messages"]),
-            ("seats", &["run", "shard", "messages"]),
+            ("server", &["run", "parts", "shard", "messages"]),
+            ("simulation", &["run", "parts", "shard", "messages"]),
+            ("parts", &["run", "shard", "messages"]),
             (
                 "run",
                 &["requests", "control", "engines", "shard", "net", "messages", "injected_bugs"],

@@ -25,7 +25,7 @@ use ringmq_remoting::{
 use super::{parts::*, registration_fields};
 use crate::{
     control::Control,
-    seats::Seats,
+    parts::BrokerParts,
     shard::{Shard, router::Router, settings::BrokerSettings, view_version::Published},
     testing::{Client, cluster::Broker, config, metadata::fill_metadata, start},
 };
@@ -187,7 +187,7 @@ async fn delete(client: &mut Client, topic: &str) {
 /// The control object of a broker whose only shard does not serve.
 async fn control(runtime: &SimRuntime, config: BrokerConfig) -> Rc<Control<SimRuntime>> {
     let settings = Arc::new(BrokerSettings::new(config, Vec::new(), 1, 0).expect("sound settings"));
-    let Seats { lanes, .. } = Seats::new(&settings, 1);
+    let BrokerParts { lanes, .. } = BrokerParts::new(&settings, 1);
     let router = Router::new(ShardId(0), lanes, &settings.sizes);
     let shard = Shard::new(runtime.clone(), settings, router, Published::default());
     Control::open(&shard).await.expect("an empty store").0

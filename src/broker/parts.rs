@@ -11,14 +11,14 @@ use crate::{
 };
 
 /// What is made at once for all shards of a broker.
-pub struct Seats<R: Runtime> {
+pub struct BrokerParts<R: Runtime> {
     pub lanes: Vec<Lanes<Shard<R>>>,
-    pub seats: Vec<ShardParts<R>>,
+    pub shards: Vec<ShardParts<R>>,
     /// Every shard says here that it is ready, or why not.
     pub reports: mpsc::Receiver<Result<ShardId, String>>,
 }
 
-impl<R: Runtime> Seats<R> {
+impl<R: Runtime> BrokerParts<R> {
     pub fn new(settings: &Arc<BrokerSettings>, shards: usize) -> Self {
         let room = settings.sizes.lane_messages;
         let published = Published::default();
@@ -31,8 +31,8 @@ impl<R: Runtime> Seats<R> {
             lanes.push(Lanes { requests, replies });
             inboxes.push((requests_inbox, replies_inbox));
         }
-        let seats = inboxes.into_iter().enumerate();
-        let seats = seats.map(|(index, (requests, replies))| ShardParts {
+        let shards = inboxes.into_iter().enumerate();
+        let shards = shards.map(|(index, (requests, replies))| ShardParts {
             id: ShardId(index as u16),
             settings: settings.clone(),
             lanes: lanes.clone(),
@@ -41,6 +41,6 @@ impl<R: Runtime> Seats<R> {
             published: published.clone(),
             report: report.clone(),
         });
-        Seats { seats: seats.collect(), lanes, reports }
+        BrokerParts { shards: shards.collect(), lanes, reports }
     }
 }
