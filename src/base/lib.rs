@@ -9,6 +9,7 @@ pub mod ids;
 pub mod limits;
 pub mod prefetch;
 pub mod read_buffer;
+pub mod read_limits;
 pub mod record;
 pub mod scan;
 pub mod segment_info;
@@ -16,5 +17,6 @@ pub mod units;
 pub mod write_latency;
 
 pub use ids::{Epoch, LogId, LogPosition, PhysicalOffset, QueueId, QueueOffset, ShardId};
+pub use read_limits::ReadLimits;
 pub use segment_info::SegmentInfo;
 pub use write_latency::WriteLatency;

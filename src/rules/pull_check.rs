@@ -3,7 +3,8 @@
 
 use std::net::SocketAddr;
 
-use ringmq_remoting::codes::pull_flag;
+use ringmq_base::ReadLimits;
+use ringmq_remoting::{codes::pull_flag, pull::PullHeader};
 
 pub use super::filter::{Filter, FilterError, TagFilter};
 use super::{
@@ -14,29 +15,14 @@ use super::{
     topic::{PERM_READ, Topic},
 };
 
-/// A pull of messages in memory. Source: `maxTransferBytesOnMessageInMemory`.
-const MEMORY_BYTES_MAX: usize = 256 * 1024;
-/// A pull of messages on disk. Source: `maxTransferBytesOnMessageInDisk`.
-const DISK_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of messages, in memory or on disk. Source: `maxTransferBytesOnMessageInMemory`.
+const BYTES_MAX: usize = 256 * 1024;
 /// Source: `pullBatchMaxMessageCount` of 5.x; clients ask for what they can take.
 const MESSAGES_MAX: usize = 160;
 /// Queue entries that one pull looks at. Source: 16,000 bytes of entries of 20.
 const SCAN_MIN: usize = 800;
 
-/// What a pull says, as its header has it.
-#[derive(Clone, Copy, Debug)]
-pub struct PullHeader<'a> {
-    pub group: &'a str,
-    pub topic: &'a str,
-    pub queue_id: i32,
-    pub sys_flag: i32,
-    pub subscription: Option<&'a str>,
-    pub expression_type: Option<&'a str>,
-    pub sub_version: i64,
-    pub consumer: SocketAddr,
-}
-
-/// What the broker knows that does not depend on the pull.
+/// What a pull is checked against besides its group and topic.
 #[derive(Clone, Copy, Debug)]
 pub struct PullContext<'a> {
     pub broker_permission: i32,
@@ -45,6 +31,8 @@ pub struct PullContext<'a> {
     pub auto_create_group: bool,
     /// enablePropertyFilter.
     pub property_filter: bool,
+    /// Who pulls.
+    pub consumer: SocketAddr,
 }
 
 /// What to do about a pull.
@@ -72,20 +60,20 @@ pub fn check(
         return Err(broker_forbids(context));
     }
     let Some(group) = group else {
-        if context.auto_create_group || header.group.starts_with(SYSTEM_GROUP_PREFIX) {
+        if context.auto_create_group || header.consumer_group.starts_with(SYSTEM_GROUP_PREFIX) {
             return Ok(PullDecision::CreateGroup);
         }
-        return Err(unknown_group(header.group));
+        return Err(unknown_group(header.consumer_group));
     };
     if !group.consume_enable {
-        return Err(group_forbidden(header.group));
+        return Err(group_forbidden(header.consumer_group));
     }
     let topic = topic.ok_or_else(|| unknown_topic(header.topic))?;
     if !topic.is_readable() {
         return Err(topic_forbidden(header.topic));
     }
     if !(0..topic.read_queues).contains(&header.queue_id) {
-        return Err(illegal_queue(header, topic));
+        return Err(illegal_queue(header, topic, context.consumer));
     }
     let own = header.sys_flag & pull_flag::SUBSCRIPTION != 0;
     let filter = if own {
@@ -139,7 +127,7 @@ fn subscribed<'a>(
         subscriptions.ok_or_else(|| not_subscribed("the consumer's group info not exist"))?;
     let broadcasting = subscriptions.message_model == MessageModel::Broadcasting;
     if broadcasting && !group.consume_broadcast_enable {
-        return Err(no_broadcast(header.group));
+        return Err(no_broadcast(header.consumer_group));
     }
     let subscription = subscriptions
         .topics
@@ -164,21 +152,13 @@ pub const fn has_commit(sys_flag: i32) -> bool {
     sys_flag & pull_flag::COMMIT_OFFSET != 0
 }
 
-/// How much one pull may read. One message may always go, however large.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PullLimits {
-    pub messages: usize,
-    pub bytes: usize,
-    /// Queue entries to look at.
-    pub scan: usize,
-}
-
-/// The limits for a client that asks for `messages_max` and, from 5.x on, `bytes_max`.
-pub fn limits(messages_max: i32, bytes_max: Option<i32>, in_memory: bool) -> PullLimits {
+/// How much a pull may read for a client that asks for `messages_max` and, from 5.x on,
+/// `bytes_max`. One message may always go, however large.
+pub fn limits(messages_max: i32, bytes_max: Option<i32>) -> ReadLimits {
     let messages = usize::try_from(messages_max).unwrap_or(0).clamp(1, MESSAGES_MAX);
-    let cap = if in_memory { MEMORY_BYTES_MAX } else { DISK_BYTES_MAX };
     let asked = bytes_max.and_then(|bytes| usize::try_from(bytes).ok()).filter(|bytes| *bytes > 0);
-    PullLimits { messages, bytes: asked.unwrap_or(cap).min(cap), scan: SCAN_MIN.max(messages) }
+    let bytes = asked.unwrap_or(BYTES_MAX).min(BYTES_MAX);
+    ReadLimits { messages, bytes, scan: SCAN_MIN.max(messages) }
 }
 
 /// How reading a queue ended, in Java's words, as far as it can end like that here.
@@ -282,10 +262,10 @@ fn topic_forbidden(topic: &str) -> Refusal {
 }
 
 #[cold]
-fn illegal_queue(header: &PullHeader<'_>, topic: &Topic) -> Refusal {
+fn illegal_queue(header: &PullHeader<'_>, topic: &Topic, consumer: SocketAddr) -> Refusal {
     Refusal::system_error(format!(
         "queueId[{}] is illegal, topic:[{}] topicConfig.readQueueNums:[{}] consumer:[/{}]",
-        header.queue_id, header.topic, topic.read_queues, header.consumer
+        header.queue_id, header.topic, topic.read_queues, consumer
     ))
 }
 

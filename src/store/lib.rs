@@ -38,8 +38,7 @@ pub use api::{
     errors::{AppendError, LogError, OpenError, ReadError},
     options::{FlushMode, KeySizes, LogOptions, Sink},
     values::{
-        Appended, Boundary, Entry, IndexMemory, PageNeeded, QueueHandle, ReadLimits, ReadPlan,
-        ReadStatus,
+        Appended, Boundary, Entry, IndexMemory, PageNeeded, QueueHandle, ReadPlan, ReadStatus,
     },
 };
 pub use check::{Damage, FileReport, StoreReport, verify_store};
@@ -53,4 +52,4 @@ pub use meta::{META_GROW_BYTES, MetaLog};
 pub use read::key_query::{KeyAnswer, KeyMatch, KeyQuery};
 pub use recovery::Recovery;
 pub use retire::Retired;
-pub use ringmq_base::{SegmentInfo, WriteLatency, record::NewRecord};
+pub use ringmq_base::{ReadLimits, SegmentInfo, WriteLatency, record::NewRecord};

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use ringmq_base::ReadLimits;
 use ringmq_rules::filter::Filter;
 
 use super::{ReplyTo, change::TopicView};
@@ -13,8 +14,7 @@ pub struct PullRequest {
     pub topic: Arc<TopicView>,
     pub queue_id: i32,
     pub offset: i64,
-    pub messages_max: i32,
-    pub bytes_max: Option<i32>,
+    pub limits: ReadLimits,
     pub filter: Filter,
     /// The group, and the consumer offset to store for it; once.
     pub commit: Option<(Arc<str>, i64)>,

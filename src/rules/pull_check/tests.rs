@@ -1,3 +1,7 @@
+use std::net::{IpAddr, Ipv4Addr};
+
+use ringmq_remoting::{codes::request, frame::Serialization};
+
 use super::*;
 use crate::subscription::{ConsumeFromWhere, ConsumeType, Subscription};
 
@@ -6,18 +10,29 @@ const CONTEXT: PullContext<'_> = PullContext {
     broker_ip: "10.0.0.1",
     auto_create_group: true,
     property_filter: true,
+    consumer: SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2)), 5000),
 };
 
 fn header<'a>() -> PullHeader<'a> {
     PullHeader {
-        group: "g",
+        consumer_group: "g",
         topic: "T",
         queue_id: 3,
+        queue_offset: 0,
+        max_msg_nums: 32,
         sys_flag: 0,
+        commit_offset: 0,
+        suspend_timeout_millis: 0,
         subscription: None,
-        expression_type: Some("TAG"),
         sub_version: 5,
-        consumer: "10.0.0.2:5000".parse().expect("address"),
+        expression_type: Some("TAG"),
+        max_msg_bytes: None,
+        request_source: None,
+        opaque: 0,
+        oneway: false,
+        code: request::PULL_MESSAGE,
+        version: 0,
+        serialization: Serialization::Json,
     }
 }
 
@@ -171,10 +186,10 @@ fn a_pull_waits_as_long_as_its_client_says() {
 
 #[test]
 fn one_pull_is_limited_whatever_the_client_asks_for() {
-    let all = limits(i32::MAX, Some(i32::MAX), true);
-    assert_eq!(all, PullLimits { messages: 160, bytes: 256 * 1024, scan: 800 });
-    assert_eq!(limits(-1, Some(-1), false), PullLimits { messages: 1, bytes: 65_536, scan: 800 });
-    assert_eq!(limits(32, Some(10), true).bytes, 10);
+    let all = limits(i32::MAX, Some(i32::MAX));
+    assert_eq!(all, ReadLimits { messages: 160, bytes: 256 * 1024, scan: 800 });
+    assert_eq!(limits(-1, Some(-1)), ReadLimits { messages: 1, bytes: 256 * 1024, scan: 800 });
+    assert_eq!(limits(32, Some(10)).bytes, 10);
 }
 
 #[test]

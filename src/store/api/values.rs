@@ -2,18 +2,6 @@
 
 use ringmq_base::{LogPosition, PhysicalOffset};
 
-/// What a read may bring. Each is checked before a further message is added, so that the first
-/// message always comes, however large it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ReadLimits {
-    /// Messages.
-    pub messages: usize,
-    /// Bytes of message records.
-    pub bytes: usize,
-    /// Index entries looked at, those that `keep` turned down included.
-    pub scan: usize,
-}
-
 /// The store statuses of RocketMQ that a read of one queue can have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReadStatus {

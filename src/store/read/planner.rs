@@ -1,14 +1,14 @@
 //! Reading messages: from memory where they are resident, else from the segments, with every
 //! checksum checked. Only what is visible is ever read.
 
-use ringmq_base::{LogPosition, PhysicalOffset, record::Record};
+use ringmq_base::{LogPosition, PhysicalOffset, ReadLimits, record::Record};
 use ringmq_io::Runtime;
 
 use crate::{
     api::{
         errors::ReadError,
         options::Sink,
-        values::{Boundary, Entry, PageNeeded, QueueHandle, ReadLimits, ReadPlan, ReadStatus},
+        values::{Boundary, Entry, PageNeeded, QueueHandle, ReadPlan, ReadStatus},
     },
     files::{
         envelope::{self, Envelope, Kind},

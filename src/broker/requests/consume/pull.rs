@@ -8,18 +8,14 @@ use ringmq_remoting::{
     codes::response,
     encode::{self, EncodeError, Value},
 };
-use ringmq_store::{PageNeeded, ReadLimits, ReadPlan, ReadStatus};
+use ringmq_store::{PageNeeded, ReadPlan, ReadStatus};
 
 use crate::{
     messages::{PullRequest, ReplyTo, Wait},
     requests::consume::pull_filtered::answer_filtered,
     shard::{BrokerLog, Shard},
 };
-use ringmq_rules::{
-    filter::Filter,
-    pull_check::{self, GetStatus},
-    refusal::Refusal,
-};
+use ringmq_rules::{filter::Filter, pull_check::GetStatus, refusal::Refusal};
 
 /// Answers a pull now, or keeps it until there is something to answer. The queue is one of
 /// this shard's.
@@ -31,11 +27,8 @@ pub fn run<R: Runtime>(shard: &Rc<Shard<R>>, mut request: PullRequest) {
         }
     }
     let (log, queue) = shard.queues.get(&request.topic, request.queue_id);
-    // What is not in memory is found out by the plan; its bytes are bounded all the same.
-    let limits = pull_check::limits(request.messages_max, request.bytes_max, true);
-    let limits = ReadLimits { messages: limits.messages, bytes: limits.bytes, scan: limits.scan };
     let filter = &request.filter;
-    let plan = log.plan_read(queue, request.offset, &limits, |code| filter.keep(code));
+    let plan = log.plan_read(queue, request.offset, &request.limits, |code| filter.keep(code));
     let plan = match plan {
         Ok(plan) => plan,
         Err(needed) => return run_with_page(shard, log, request, needed),

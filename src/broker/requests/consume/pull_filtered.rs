@@ -6,14 +6,14 @@ use std::{rc::Rc, sync::Arc};
 use ringmq_base::record::Record;
 use ringmq_io::{Runtime, Shares};
 use ringmq_remoting::codes::response;
-use ringmq_store::{QueueHandle, ReadLimits, ReadPlan, ReadStatus};
+use ringmq_store::{QueueHandle, ReadPlan, ReadStatus};
 
 use super::pull::{self, answer_without_messages, begin};
 use crate::{
     messages::{PullRequest, Wait},
     shard::{BrokerLog, Shard},
 };
-use ringmq_rules::{Refusal, pull_check, sql_filter::SqlFilter};
+use ringmq_rules::{Refusal, sql_filter::SqlFilter};
 
 /// Answers a pull whose first `plan` found messages, in a task of its own.
 pub fn answer_filtered<R: Runtime>(
@@ -79,9 +79,7 @@ async fn read_wanted<R: Runtime>(
     mut plan: ReadPlan,
     filter: &SqlFilter,
 ) -> Result<(ReadPlan, Kept), Refusal> {
-    let limits = pull_check::limits(request.messages_max, request.bytes_max, true);
-    let read_limits =
-        ReadLimits { messages: limits.messages, bytes: limits.bytes, scan: limits.scan };
+    let limits = &request.limits;
     let (mut scanned, mut read, mut kept) = (0, Vec::new(), Kept::default());
     loop {
         read.clear();
@@ -94,7 +92,7 @@ async fn read_wanted<R: Runtime>(
         if kept.messages > 0 || plan.next_offset >= plan.max || scanned >= limits.scan {
             break;
         }
-        let next = log.plan_cold_read(queue, plan.next_offset, &read_limits, |_| true).await;
+        let next = log.plan_cold_read(queue, plan.next_offset, limits, |_| true).await;
         let next = next.map_err(|error| Refusal::system_error(error.to_string()))?;
         if next.status != ReadStatus::Found {
             break;

@@ -2,6 +2,7 @@
 
 use std::{rc::Rc, sync::Arc, time::Duration};
 
+use ringmq_base::config::BrokerConfig;
 use ringmq_io::Runtime;
 use ringmq_remoting::{
     command::{Header, HeaderError},
@@ -78,15 +79,6 @@ fn checked<R: Runtime>(
         broker_ip: &config.broker_ip1,
         auto_create_group: config.auto_create_subscription_group,
         property_filter: config.enable_property_filter,
-    };
-    let asked = pull_check::PullHeader {
-        group: header.consumer_group,
-        topic: header.topic,
-        queue_id: header.queue_id,
-        sys_flag: header.sys_flag,
-        subscription: header.subscription,
-        expression_type: header.expression_type,
-        sub_version: header.sub_version,
         consumer: peer.address,
     };
     let group = view.groups.get(header.consumer_group);
@@ -94,7 +86,7 @@ fn checked<R: Runtime>(
     let subscriptions = view.subscriptions.get(header.consumer_group);
     let filter = match pull_check::check(
         &context,
-        &asked,
+        header,
         group.map(|group| &**group),
         topic.map(|topic| &topic.topic),
         subscriptions.map(|subscriptions| &**subscriptions),
@@ -107,11 +99,6 @@ fn checked<R: Runtime>(
     let (Some(topic), Some(group)) = (topic, group) else {
         return Err(Refusal::system_error("a pull passed its checks without topic or group"));
     };
-    let short = (!config.long_polling_enable).then_some(config.short_polling_time_ms as i64);
-    let suspend = pull_check::suspend_ms(header.sys_flag, header.suspend_timeout_millis, short);
-    let wait = suspend
-        .and_then(|ms| u64::try_from(ms).ok())
-        .map_or(Keep::No, |ms| Keep::For(Duration::from_millis(ms.min(SUSPEND_MS_MAX))));
     let commit = pull_check::has_commit(header.sys_flag)
         .then(|| (Arc::clone(&group.name), header.commit_offset));
     Ok(Ok(PullRequest {
@@ -119,13 +106,21 @@ fn checked<R: Runtime>(
         topic: topic.clone(),
         queue_id: header.queue_id,
         offset: header.queue_offset,
-        messages_max: header.max_msg_nums,
-        bytes_max: header.max_msg_bytes,
+        limits: pull_check::limits(header.max_msg_nums, header.max_msg_bytes),
         filter,
         commit,
-        wait,
+        wait: wait(config, header),
     }))
 }
 
 /// Longest time that a pull is kept: clients use 20 s, and a connection lives 120 s in silence.
 const SUSPEND_MS_MAX: u64 = 110_000;
+
+/// How long a pull is kept that finds nothing.
+fn wait(config: &BrokerConfig, header: &PullHeader<'_>) -> Keep {
+    let short = (!config.long_polling_enable).then_some(config.short_polling_time_ms as i64);
+    let suspend = pull_check::suspend_ms(header.sys_flag, header.suspend_timeout_millis, short);
+    suspend
+        .and_then(|ms| u64::try_from(ms).ok())
+        .map_or(Keep::No, |ms| Keep::For(Duration::from_millis(ms.min(SUSPEND_MS_MAX))))
+}
