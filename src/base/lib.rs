@@ -6,6 +6,7 @@ pub mod checksum;
 pub mod config;
 pub mod hash;
 pub mod ids;
+pub mod injected_bugs;
 pub mod limits;
 pub mod prefetch;
 pub mod read_buffer;

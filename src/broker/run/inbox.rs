@@ -6,7 +6,7 @@ use ringmq_io::{Runtime, Shares, mailbox::Receiver};
 
 use super::ShardMessage;
 use crate::{
-    injected_bugs::{Planted, is_planted},
+    injected_bugs::{ANSWER_DROPPED, CHANGE_LATE, is_planted},
     messages::{FramePart, Message, ShardBatch},
     requests::{Requests, consume::pull, produce::forwarded, reader},
     shard::Shard,
@@ -85,7 +85,7 @@ pub fn take<R: Runtime>(requests: &Rc<Requests<R>>, message: ShardMessage<R>) {
                 requests.handle_frame(frame);
             }
         }
-        Message::Change(change) if is_planted(Planted::ChangeLate) => {
+        Message::Change(change) if is_planted(CHANGE_LATE) => {
             let shard = shard.clone();
             shard.runtime.clone().spawn(Shares::Foreground, "late change", async move {
                 shard.runtime.sleep(Duration::from_millis(5)).await;
@@ -122,7 +122,7 @@ fn write_replies<R: Runtime>(shard: &Shard<R>, batch: ShardBatch) {
     let mut start = 0;
     for FramePart { connection, end, answers } in &batch.replies {
         let part = batch.bytes.get(start..*end).unwrap_or_default();
-        if is_planted(Planted::AnswerDropped) && *answers > 2 {
+        if is_planted(ANSWER_DROPPED) && *answers > 2 {
             start = *end;
             continue;
         }

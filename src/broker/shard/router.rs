@@ -15,7 +15,7 @@ use ringmq_remoting::codes::response;
 use ringmq_rules::{ConnectionId, refusal::Refusal};
 
 use crate::{
-    injected_bugs::{Planted, is_planted},
+    injected_bugs::{BACKLOG_UNBOUNDED, LANE_BLOCKS, is_planted},
     messages::{
         ForwardedFrame, FramePart, Message, PullRequest, SendItem, ShardBatch, SpareBatches,
         TopicView,
@@ -139,7 +139,7 @@ impl<S> Outgoing<S> {
             let frames = std::mem::take(&mut self.frames);
             requests_sent = self.request_lane.send(Message::Frames(frames));
         }
-        if is_planted(Planted::LaneBlocks) && !requests_sent {
+        if is_planted(LANE_BLOCKS) && !requests_sent {
             return false;
         }
         let mut replies_sent = self.reply_lane.send_backlog();
@@ -208,7 +208,7 @@ impl<S> Router<S> {
     fn admit(&self, out: &Outgoing<S>, to: ShardId) -> Result<(), Overloaded> {
         let waiting = out.request_lane.backlog.len();
         let limit = self.backlog_messages_max;
-        if is_planted(Planted::BacklogUnbounded) {
+        if is_planted(BACKLOG_UNBOUNDED) {
             return Ok(());
         }
         if waiting < limit { Ok(()) } else { Err(Overloaded { shard: to, waiting, limit }) }
@@ -305,7 +305,7 @@ impl<S> Router<S> {
     /// Sends a single message on the reply lane; kept if the lane is full.
     pub fn answer(&self, to: ShardId, message: Message<S>) {
         self.with(to, |out| {
-            if is_planted(Planted::LaneBlocks) && !out.request_lane.send_backlog() {
+            if is_planted(LANE_BLOCKS) && !out.request_lane.send_backlog() {
                 out.reply_lane.backlog.push_back(message);
                 return self.stalled.set();
             }

@@ -15,7 +15,7 @@ use std::{
 
 use ringmq_io::signal::Notify;
 
-use crate::injected_bugs::{Planted, is_planted};
+use crate::injected_bugs::{CHANGE_LATE, is_planted};
 
 /// How many changes the control shard has published; one for all shards of a broker.
 #[derive(Clone, Default)]
@@ -49,7 +49,7 @@ impl ViewVersion {
     /// Resolves when this shard has applied all that is published now.
     pub async fn caught_up(&self) {
         let published = self.published.0.load(Ordering::Acquire);
-        if is_planted(Planted::ChangeLate) {
+        if is_planted(CHANGE_LATE) {
             return;
         }
         while self.applied.get() < published {

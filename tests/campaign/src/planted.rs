@@ -3,8 +3,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use ringmq_broker::injected_bugs::{Planted as InBroker, plant as plant_in_broker};
-use ringmq_store::injected_bugs::{Planted, plant};
+use ringmq_base::injected_bugs::{Bug, plant};
+use ringmq_broker::injected_bugs as in_broker;
+use ringmq_store::injected_bugs as in_store;
 
 use crate::{
     broker, errors, injuries,
@@ -26,35 +27,30 @@ enum Hunter {
     Broker,
 }
 
-struct Bug {
+/// A bug, and who has to find it.
+struct Case {
     name: &'static str,
     how: &'static str,
-    planted: Option<Planted>,
-    in_broker: Option<InBroker>,
+    planted: Option<Bug>,
     lie: Lie,
     hunter: Hunter,
 }
 
-const fn lie(name: &'static str, how: &'static str, lie: Lie, hunter: Hunter) -> Bug {
-    Bug { name, how, planted: None, in_broker: None, lie, hunter }
+const fn lie(name: &'static str, how: &'static str, lie: Lie, hunter: Hunter) -> Case {
+    Case { name, how, planted: None, lie, hunter }
 }
 
-const fn bug(name: &'static str, how: &'static str, planted: Planted, hunter: Hunter) -> Bug {
-    Bug { name, how, planted: Some(planted), in_broker: None, lie: Lie::None, hunter }
+const fn bug(bug: Bug, hunter: Hunter) -> Case {
+    Case { name: bug.name, how: bug.file, planted: Some(bug), lie: Lie::None, hunter }
 }
 
-const fn in_broker(name: &'static str, bug: InBroker) -> Bug {
-    let how = "src/broker/injected_bugs.rs";
-    Bug { name, how, planted: None, in_broker: Some(bug), lie: Lie::None, hunter: Hunter::Broker }
-}
-
-const BUGS: [Bug; 13] = [
-    in_broker("cuts a batch in two", InBroker::BatchCut),
-    in_broker("lets a lane block another", InBroker::LaneBlocks),
-    in_broker("tells a change late", InBroker::ChangeLate),
-    in_broker("drops an answer", InBroker::AnswerDropped),
-    in_broker("has a backlog without a bound", InBroker::BacklogUnbounded),
-    in_broker("forgets the error of a batch's message", InBroker::MemberErrorForgotten),
+const CASES: [Case; 13] = [
+    bug(in_broker::BATCH_CUT, Hunter::Broker),
+    bug(in_broker::LANE_BLOCKS, Hunter::Broker),
+    bug(in_broker::CHANGE_LATE, Hunter::Broker),
+    bug(in_broker::ANSWER_DROPPED, Hunter::Broker),
+    bug(in_broker::BACKLOG_UNBOUNDED, Hunter::Broker),
+    bug(in_broker::MEMBER_ERROR_FORGOTTEN, Hunter::Broker),
     lie(
         "acknowledges before the sync",
         "a disk whose durable writes are not",
@@ -67,52 +63,25 @@ const BUGS: [Bug; 13] = [
         Lie::ErrorsSwallowed,
         Hunter::Errors,
     ),
-    bug(
-        "skips the checksum",
-        "src/store/api/injected_bugs.rs",
-        Planted::ChecksumSkipped,
-        Hunter::Injuries,
-    ),
-    bug(
-        "accepts a torn tail",
-        "src/store/api/injected_bugs.rs",
-        Planted::TornTailAccepted,
-        Hunter::PowerCuts,
-    ),
-    bug(
-        "shows messages ahead of the durable end",
-        "src/store/api/injected_bugs.rs",
-        Planted::VisibleTooEarly,
-        Hunter::PowerCuts,
-    ),
-    bug(
-        "writes the index ahead of the durable log",
-        "src/store/api/injected_bugs.rs",
-        Planted::IndexAhead,
-        Hunter::PowerCuts,
-    ),
-    bug(
-        "uses an offset again after a restart",
-        "src/store/api/injected_bugs.rs",
-        Planted::OffsetReused,
-        Hunter::PowerCuts,
-    ),
+    bug(in_store::CHECKSUM_SKIPPED, Hunter::Injuries),
+    bug(in_store::TORN_TAIL_ACCEPTED, Hunter::PowerCuts),
+    bug(in_store::VISIBLE_TOO_EARLY, Hunter::PowerCuts),
+    bug(in_store::INDEX_AHEAD, Hunter::PowerCuts),
+    bug(in_store::OFFSET_REUSED, Hunter::PowerCuts),
 ];
 
 /// Plants one bug after the other; a bug that is not found is the violation.
 pub fn run(seed: u64) -> Totals {
     let mut totals = Totals { campaign: "planted".into(), first_seed: seed, ..Totals::default() };
-    for bug in &BUGS {
+    for bug in &CASES {
         let meter = Arc::new(Meter::quiet("planted", seed, Some(BUDGET)));
         plant(bug.planted);
-        plant_in_broker(bug.in_broker);
         let mut next = seed;
         while !meter.is_over() {
             hunt(&meter, bug, next);
             next += 1;
         }
         plant(None);
-        plant_in_broker(None);
         let one = meter.totals();
         let seconds = meter.seconds();
         match meter.first_violation() {
@@ -138,7 +107,7 @@ pub fn run(seed: u64) -> Totals {
     totals
 }
 
-fn hunt(meter: &Arc<Meter>, bug: &Bug, seed: u64) {
+fn hunt(meter: &Arc<Meter>, bug: &Case, seed: u64) {
     let lie = bug.lie;
     match bug.hunter {
         Hunter::PowerCuts => {

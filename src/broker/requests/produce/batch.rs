@@ -12,7 +12,7 @@ use ringmq_store::{AppendError, Appended, QueueHandle};
 
 use super::send::{record_of, ticket};
 use crate::{
-    injected_bugs::{Planted, is_planted},
+    injected_bugs::{BATCH_CUT, MEMBER_ERROR_FORGOTTEN, is_planted},
     messages::{SendItem, TopicView},
     shard::{BrokerLog, Shard},
 };
@@ -67,12 +67,12 @@ pub fn append<R: Runtime>(
         ticket(item, last, Some((first.queue_offset, others.collect())))
     };
     let now_ms = shard.runtime.now_ms();
-    if is_planted(Planted::BatchCut) {
+    if is_planted(BATCH_CUT) {
         log.append_batch(now_ms, queue, messages.clone().take(1), |_| None)?;
         return log.append_batch(now_ms, queue, messages.skip(1), tickets).map(drop);
     }
     match log.append_batch(now_ms, queue, messages.clone(), tickets) {
-        Err(AppendError::TooLarge { .. }) if is_planted(Planted::MemberErrorForgotten) => {
+        Err(AppendError::TooLarge { .. }) if is_planted(MEMBER_ERROR_FORGOTTEN) => {
             log.append_batch(now_ms, queue, messages.take(1), tickets).map(drop)
         }
         appended => appended.map(drop),
