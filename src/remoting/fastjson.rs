@@ -116,21 +116,6 @@ impl io::Write for Bounded {
     }
 }
 
-/// A map that is written from an iterator, so that it need not be made.
-pub struct Entries<F>(pub F);
-
-impl<F, I, K, V> Serialize for Entries<F>
-where
-    F: Fn() -> I,
-    I: IntoIterator<Item = (K, V)>,
-    K: Serialize,
-    V: Serialize,
-{
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map((self.0)())
-    }
-}
-
 thread_local! {
     /// Whether the next string that this thread writes is the text of an object in key position.
     static OBJECT_KEY: Cell<bool> = const { Cell::new(false) };

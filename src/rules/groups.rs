@@ -1,6 +1,6 @@
 //! The subscription groups of a broker.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, ops::Bound, sync::Arc};
 
 pub use super::group::Group;
 use super::{
@@ -50,6 +50,11 @@ impl SubscriptionGroupTable {
     /// All groups in the order of their names.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Group>> {
         self.groups.values()
+    }
+
+    /// The groups from a name on, in the order of their names.
+    pub fn iter_from(&self, from: Bound<&str>) -> impl Iterator<Item = &Arc<Group>> {
+        self.groups.range::<str, _>((from, Bound::Unbounded)).map(|(_, group)| group)
     }
 
     pub fn len(&self) -> usize {

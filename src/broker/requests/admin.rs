@@ -3,4 +3,5 @@
 pub mod group;
 pub mod runtime_info;
 pub mod storage;
+pub mod table_body;
 pub mod topic;

@@ -4,16 +4,16 @@
 //! QUERY_TOPIC_CONSUME_BY_WHO (300), QUERY_TOPICS_BY_CONSUMER (343). Handled by the control
 //! shard.
 
-use std::{collections::BTreeMap, rc::Rc, sync::Arc};
+use std::{collections::BTreeMap, ops::Bound, rc::Rc, sync::Arc};
 
 use ringmq_io::Runtime;
 use ringmq_remoting::{
     body::{
-        Connection, ConsumeStats, ConsumerConnection, DataVersion, GroupList, OffsetWrapper,
-        ProducerConnection, SubscriptionData, SubscriptionGroupConfig, TopicList,
+        Connection, ConsumeStats, ConsumerConnection, GroupList, OffsetWrapper, ProducerConnection,
+        SubscriptionData, SubscriptionGroupConfig, TopicList,
     },
     codes::response,
-    fastjson::{self, Entries},
+    fastjson,
     headers::admin::{
         DeleteSubscriptionGroupRequestHeader, GetConsumeStatsRequestHeader,
         GetConsumerConnectionListRequestHeader, GetProducerConnectionListRequestHeader,
@@ -21,7 +21,10 @@ use ringmq_remoting::{
     },
 };
 
-use super::topic::{long_body, message_queue, version};
+use super::{
+    table_body::TableBody,
+    topic::{long_body, message_queue},
+};
 use crate::{
     control::{Control, Tables, metadata::Subject},
     requests::{Handled, Request, Response},
@@ -33,7 +36,6 @@ use ringmq_rules::{
     meta::MetaChange,
     refusal::Refusal,
 };
-use serde::Serialize;
 
 pub async fn update<R: Runtime>(control: &Rc<Control<R>>, request: &Request<'_>) -> Handled {
     let config: SubscriptionGroupConfig = fastjson::from_slice(request.body)?;
@@ -69,21 +71,14 @@ pub async fn delete<R: Runtime>(control: &Rc<Control<R>>, request: &Request<'_>)
 }
 
 pub async fn all<R: Runtime>(control: &Rc<Control<R>>, _: &Request<'_>) -> Handled {
-    let groups = &control.tables.borrow().groups;
-    let table = || groups.iter().map(|group| (&*group.name, config(group)));
-    let body = AllGroups {
-        subscription_group_table: Entries(table),
-        data_version: version(groups.version()),
+    let version = control.tables.borrow().groups.version();
+    let write = |body: &mut TableBody, after: Bound<&str>| {
+        let groups = &control.tables.borrow().groups;
+        body.add(groups.iter_from(after).map(|group| (&group.name, config(group))));
     };
-    long_body(&body, "delete unused groups")
-}
-
-/// [`ringmq_remoting::body::SubscriptionGroupWrapper`], written from the table.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct AllGroups<T> {
-    subscription_group_table: T,
-    data_version: DataVersion,
+    let pause = async || control.shard.runtime.yield_if_needed().await;
+    let body = TableBody::write("subscriptionGroupTable", version, write, pause).await;
+    body.answer("delete unused groups")
 }
 
 fn config(group: &Group) -> SubscriptionGroupConfig {

@@ -2,16 +2,17 @@
 //! GET_TOPIC_CONFIG (351), GET_TOPIC_STATS_INFO (202), GET_SYSTEM_TOPIC_LIST_FROM_BROKER (305).
 //! Handled by the control shard.
 
-use std::{rc::Rc, sync::Arc};
+use std::{ops::Bound, rc::Rc, sync::Arc};
 
 use ringmq_base::config::BrokerConfig;
 use ringmq_io::Runtime;
 use ringmq_remoting::{
     body::{DataVersion, MessageQueue, TopicList, TopicOffset, TopicStatsTable},
-    fastjson::{self, Entries},
+    fastjson,
     headers::admin::{CreateTopicRequestHeader, TopicRequestHeader},
 };
 
+use super::table_body::TableBody;
 use crate::{
     control::{Control, metadata::Subject},
     requests::{Handled, Request, Response},
@@ -56,19 +57,14 @@ pub async fn delete<R: Runtime>(control: &Rc<Control<R>>, request: &Request<'_>)
 }
 
 pub async fn all<R: Runtime>(control: &Rc<Control<R>>, _: &Request<'_>) -> Handled {
-    let topics = &control.tables.borrow().topics;
-    let table = || topics.iter().map(|topic| (&*topic.name, topic.config()));
-    let body =
-        AllTopics { topic_config_table: Entries(table), data_version: version(topics.version()) };
-    long_body(&body, "delete unused topics, or ask for single ones (GET_TOPIC_CONFIG)")
-}
-
-/// [`ringmq_remoting::body::TopicConfigSerializeWrapper`], written from the table.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct AllTopics<T> {
-    topic_config_table: T,
-    data_version: DataVersion,
+    let version = control.tables.borrow().topics.version();
+    let write = |body: &mut TableBody, after: Bound<&str>| {
+        let topics = &control.tables.borrow().topics;
+        body.add(topics.iter_from(after).map(|topic| (&topic.name, topic.config())));
+    };
+    let pause = async || control.shard.runtime.yield_if_needed().await;
+    let body = TableBody::write("topicConfigTable", version, write, pause).await;
+    body.answer("delete unused topics, or ask for single ones (GET_TOPIC_CONFIG)")
 }
 
 /// An answer that grows with the broker's tables.
@@ -121,31 +117,4 @@ pub fn version(version: meta::DataVersion) -> DataVersion {
 /// A queue as clients name it.
 pub fn message_queue(config: &BrokerConfig, topic: &str, queue_id: i32) -> MessageQueue {
     MessageQueue { topic: topic.to_owned(), broker_name: config.broker_name.clone(), queue_id }
-}
-
-#[cfg(test)]
-mod tests {
-    use ringmq_remoting::fastjson::BODY_BYTES_MAX;
-    use ringmq_rules::topics::Topic;
-
-    use super::*;
-
-    /// D8: an answer that fits no frame is a sentence, and is never held as a whole.
-    #[test]
-    fn a_table_that_fits_no_frame_is_refused_with_its_size() {
-        let name = "n".repeat(255);
-        let topic = Topic::new(&name, 8, 6);
-        let entries = |topics| std::iter::repeat_n((&*topic.name, topic.config()), topics);
-        let answer = |topics: usize, remedy| {
-            let table = Entries(|| entries(topics));
-            let version = DataVersion::default();
-            long_body(&AllTopics { topic_config_table: table, data_version: version }, remedy)
-        };
-        let some = answer(1_000, "").expect("fits");
-        assert!(some.body.len() > 500_000);
-        let refusal = answer(100_000, "delete some").expect_err("too long");
-        for part in ["the answer has 6", &format!("carries {BODY_BYTES_MAX}"), "delete some"] {
-            assert!(refusal.remark.contains(part), "{part}: {}", refusal.remark);
-        }
-    }
 }
