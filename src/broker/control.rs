@@ -71,7 +71,7 @@ impl<R: Runtime> Control<R> {
         let control = Rc::new(Control {
             shard: shard.clone(),
             tables: RefCell::new(tables),
-            metadata: Metadata::new(meta),
+            metadata: Metadata::new(shard.runtime.clone(), meta),
             registrar: Registrar::new(&shard.settings),
             storage: Storage::default(),
             rates: RefCell::new(Rates::new(now)),

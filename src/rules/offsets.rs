@@ -1,6 +1,9 @@
 //! Consumer offsets: how far each group has got in each queue, and which of it is not yet durable.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use ahash::AHashMap;
 
@@ -15,11 +18,12 @@ use super::{
 struct Queues {
     offsets: BTreeMap<i32, i64>,
     /// Queues changed since the last [`OffsetTable::take_dirty`].
-    dirty: Vec<i32>,
+    dirty: BTreeSet<i32>,
 }
 
-/// Offsets of one change: its record stays far below the largest that the metadata log takes.
-pub const OFFSETS_OF_CHANGE_MAX: usize = 65_536;
+/// Offsets of one change: writing it holds the shard some 100 us, and its record stays far below
+/// the largest that the metadata log takes.
+pub const OFFSETS_OF_CHANGE_MAX: usize = 2048;
 
 /// What became of a committed offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +40,7 @@ pub enum Commit {
 pub struct OffsetTable {
     topics: AHashMap<Arc<str>, AHashMap<Arc<str>, Queues>>,
     /// Topic and group of every entry with dirty queues.
-    dirty: Vec<(Arc<str>, Arc<str>)>,
+    dirty: BTreeSet<(Arc<str>, Arc<str>)>,
     count: usize,
 }
 
@@ -56,11 +60,11 @@ impl OffsetTable {
             && let Some(stored) = queues.offsets.get_mut(&queue_id)
         {
             let from = std::mem::replace(stored, offset);
-            if from != offset && !queues.dirty.contains(&queue_id) {
+            if from != offset {
                 if queues.dirty.is_empty() {
-                    self.dirty.push((Arc::from(topic), Arc::from(group)));
+                    self.dirty.insert((Arc::from(topic), Arc::from(group)));
                 }
-                queues.dirty.push(queue_id);
+                queues.dirty.insert(queue_id);
             }
             return Ok(if offset < from { Commit::WentBack { from } } else { Commit::Stored });
         }
@@ -71,11 +75,11 @@ impl OffsetTable {
         }
         let queues = self.entry(topic, group);
         queues.offsets.insert(queue_id, offset);
-        queues.dirty.push(queue_id);
-        let first = queues.dirty.len() == 1;
+        let first = queues.dirty.is_empty();
+        queues.dirty.insert(queue_id);
         self.count += 1;
         if first {
-            self.dirty.push((Arc::from(topic), Arc::from(group)));
+            self.dirty.insert((Arc::from(topic), Arc::from(group)));
         }
         Ok(Commit::Stored)
     }
@@ -107,45 +111,45 @@ impl OffsetTable {
         topics
     }
 
-    /// What changed since the last call, for the caller to make durable; sorted, and no change has
-    /// more than [`OFFSETS_OF_CHANGE_MAX`] offsets. What cannot be made durable has to come back
-    /// by [`OffsetTable::mark_dirty`].
-    pub fn take_dirty(&mut self) -> Vec<MetaChange> {
-        let mut dirty = std::mem::take(&mut self.dirty);
-        dirty.sort_unstable();
-        let mut changes = Vec::with_capacity(dirty.len());
-        for (topic, group) in dirty {
+    /// Some of what changed, at most `most` offsets, for the caller to make durable; sorted, and no
+    /// change has more than [`OFFSETS_OF_CHANGE_MAX`] offsets. All was given when
+    /// [`OffsetTable::dirty_len`] is 0. What cannot be made durable has to come back by
+    /// [`OffsetTable::mark_dirty`].
+    pub fn take_dirty(&mut self, most: usize) -> Vec<MetaChange> {
+        let (mut changes, mut left) = (Vec::new(), most);
+        while left > 0
+            && let Some((topic, group)) = self.dirty.pop_first()
+        {
             let queues = self.topics.get_mut(&topic).and_then(|groups| groups.get_mut(&group));
             let Some(queues) = queues else { continue };
-            let mut ids = std::mem::take(&mut queues.dirty);
-            ids.sort_unstable();
-            let offsets: Vec<_> = ids
-                .into_iter()
-                .filter_map(|id| queues.offsets.get(&id).map(|offset| (id, *offset)))
-                .collect();
-            changes.extend(offsets.chunks(OFFSETS_OF_CHANGE_MAX).map(|offsets| {
-                let (topic, group) = (topic.clone(), group.clone());
-                MetaChange::Offsets { topic, group, offsets: offsets.to_vec() }
-            }));
+            let mut offsets = Vec::new();
+            while offsets.len() < left.min(OFFSETS_OF_CHANGE_MAX)
+                && let Some(id) = queues.dirty.pop_first()
+            {
+                offsets.extend(queues.offsets.get(&id).map(|offset| (id, *offset)));
+            }
+            if !queues.dirty.is_empty() {
+                self.dirty.insert((topic.clone(), group.clone()));
+            }
+            left = left.saturating_sub(offsets.len().max(1));
+            if !offsets.is_empty() {
+                changes.push(MetaChange::Offsets { topic, group, offsets });
+            }
         }
         changes
     }
 
-    /// Takes back what [`OffsetTable::take_dirty`] gave and could not be made durable: the next
-    /// call gives what these queues have then. Those that are gone meanwhile stay gone.
-    pub fn mark_dirty(&mut self, changes: &[MetaChange]) {
-        for change in changes {
-            let MetaChange::Offsets { topic, group, offsets } = change else { continue };
-            let queues = self.topics.get_mut(topic).and_then(|groups| groups.get_mut(group));
-            let Some(queues) = queues else { continue };
-            let was_clean = queues.dirty.is_empty();
-            let still_there = offsets.iter().filter(|(id, _)| queues.offsets.contains_key(id));
-            queues.dirty.extend(still_there.map(|(id, _)| *id));
-            queues.dirty.sort_unstable();
-            queues.dirty.dedup();
-            if was_clean && !queues.dirty.is_empty() {
-                self.dirty.push((topic.clone(), group.clone()));
-            }
+    /// Takes back a change that [`OffsetTable::take_dirty`] gave and that could not be made
+    /// durable: the next call gives what these queues have then. Those that are gone meanwhile stay
+    /// gone.
+    pub fn mark_dirty(&mut self, change: &MetaChange) {
+        let MetaChange::Offsets { topic, group, offsets } = change else { return };
+        let queues = self.topics.get_mut(topic).and_then(|groups| groups.get_mut(group));
+        let Some(queues) = queues else { return };
+        let still_there = offsets.iter().filter(|(id, _)| queues.offsets.contains_key(id));
+        queues.dirty.extend(still_there.map(|(id, _)| *id));
+        if !queues.dirty.is_empty() {
+            self.dirty.insert((topic.clone(), group.clone()));
         }
     }
 
@@ -155,7 +159,7 @@ impl OffsetTable {
         for (name, groups) in self.topics.iter_mut().filter(|(name, _)| wanted(topic, name)) {
             for (of, queues) in groups.iter_mut().filter(|(of, _)| wanted(group, of)) {
                 if queues.dirty.is_empty() && !queues.offsets.is_empty() {
-                    self.dirty.push((name.clone(), of.clone()));
+                    self.dirty.insert((name.clone(), of.clone()));
                 }
                 queues.dirty = queues.offsets.keys().copied().collect();
             }
@@ -277,132 +281,4 @@ pub fn answer_query(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn offsets(topic: &str, group: &str, offsets: &[(i32, i64)]) -> MetaChange {
-        MetaChange::Offsets { topic: topic.into(), group: group.into(), offsets: offsets.to_vec() }
-    }
-
-    #[test]
-    fn only_what_changed_is_persisted_and_only_once() {
-        let mut table = OffsetTable::default();
-        for (queue, offset) in [(1, 5), (0, 7), (1, 6)] {
-            assert_eq!(table.commit("t", "g", queue, offset), Ok(Commit::Stored));
-        }
-        table.commit("a", "g", 0, 1).expect("room");
-        let all = [offsets("a", "g", &[(0, 1)]), offsets("t", "g", &[(0, 7), (1, 6)])];
-        assert_eq!(table.take_dirty(), all);
-        assert_eq!(table.take_dirty(), []);
-        assert_eq!(table.commit("t", "g", 1, 6), Ok(Commit::Stored));
-        assert_eq!(table.take_dirty(), []);
-        assert_eq!(table.commit("t", "g", 1, 2), Ok(Commit::WentBack { from: 6 }));
-        assert_eq!(table.take_dirty(), [offsets("t", "g", &[(1, 2)])]);
-        assert_eq!(table.len(), 3);
-    }
-
-    #[test]
-    fn what_was_not_made_durable_is_given_again_as_it_is_then() {
-        let mut table = OffsetTable::default();
-        for (topic, group, queue) in [("t", "g", 0), ("t", "g", 1), ("u", "g", 0)] {
-            table.commit(topic, group, queue, 5).expect("room");
-        }
-        let failed = table.take_dirty();
-        assert_eq!((failed.len(), table.dirty_len()), (2, 0));
-        table.commit("t", "g", 1, 6).expect("room");
-        table.apply(&MetaChange::OffsetsDelete { topic: Some("u".into()), group: None });
-        table.mark_dirty(&failed);
-        table.mark_dirty(&failed);
-        assert_eq!(table.take_dirty(), [offsets("t", "g", &[(0, 5), (1, 6)])]);
-        assert!(table.take_dirty().is_empty() && table.topics_of_group("g") == ["t".into()]);
-    }
-
-    #[test]
-    fn all_of_a_topic_or_of_a_group_can_be_written_again() {
-        let mut table = OffsetTable::default();
-        for (topic, group) in [("t", "g"), ("t", "h"), ("u", "g")] {
-            table.commit(topic, group, 3, 1).expect("room");
-        }
-        table.take_dirty();
-        table.commit("t", "g", 4, 1).expect("room");
-        table.mark_all_dirty(Some("t"), None);
-        let of_topic = [offsets("t", "g", &[(3, 1), (4, 1)]), offsets("t", "h", &[(3, 1)])];
-        assert_eq!(table.take_dirty(), of_topic);
-        table.mark_all_dirty(None, Some("g"));
-        let of_group = [offsets("t", "g", &[(3, 1), (4, 1)]), offsets("u", "g", &[(3, 1)])];
-        assert_eq!(table.take_dirty(), of_group);
-    }
-
-    /// D2: queue ids are numbers of the client's choice, so one group can have very many.
-    #[test]
-    fn no_change_has_more_offsets_than_fit_a_record() {
-        let mut table = OffsetTable::default();
-        let count = OFFSETS_OF_CHANGE_MAX as i32 + 1;
-        for queue in 0..count {
-            table.commit("t", "g", queue, i64::MAX).expect("room");
-        }
-        let sizes = |changes: &[MetaChange]| -> Vec<usize> {
-            changes.iter().map(|change| serde_json::to_vec(change).expect("JSON").len()).collect()
-        };
-        let changes = table.take_dirty();
-        assert_eq!(changes.len(), 2);
-        assert!(sizes(&changes).iter().all(|size| *size < 4 << 20), "{:?}", sizes(&changes));
-        table.mark_dirty(&changes);
-        assert_eq!(table.take_dirty(), changes);
-    }
-
-    #[test]
-    fn offsets_under_names_that_no_topic_or_group_has_are_refused() {
-        let mut table = OffsetTable::default();
-        let long = "x".repeat(3 << 20);
-        for (topic, group) in [("t\u{2}", "g"), ("t", "g\n"), (&*long, "g"), ("t", &*long)] {
-            let refusal = table.commit(topic, group, 0, 1).expect_err("not a name");
-            assert!(refusal.remark.len() < 300, "{}", refusal.remark);
-        }
-        assert!(table.is_empty() && table.take_dirty().is_empty());
-        let retry = ["%RETRY%", &"g".repeat(255)].concat();
-        assert_eq!(table.commit(&retry, &"g".repeat(255), 0, 1), Ok(Commit::Stored));
-    }
-
-    #[test]
-    fn a_snapshot_restores_the_table() {
-        let mut table = OffsetTable::default();
-        table.commit("t", "g", 0, 7).expect("room");
-        table.commit("%RETRY%g", "g", 0, -1).expect("room");
-        let mut again = OffsetTable::default();
-        table.snapshot().iter().for_each(|change| again.apply(change));
-        assert_eq!(again.snapshot(), table.snapshot());
-        assert_eq!(again.take_dirty(), []);
-        assert_eq!(again.query("t", "g", 0), Some(7));
-        assert_eq!(again.query("%RETRY%g", "g", 0), None);
-        assert_eq!(again.len(), 2);
-    }
-
-    #[test]
-    fn offsets_go_with_their_topic_or_group() {
-        let mut table = OffsetTable::default();
-        for (topic, group) in [("t", "g"), ("t", "h"), ("u", "g"), ("u", "h")] {
-            table.commit(topic, group, 0, 1).expect("room");
-        }
-        table.apply(&MetaChange::OffsetsDelete { topic: Some("t".into()), group: None });
-        assert!(table.groups_of_topic("t").is_empty());
-        table.apply(&MetaChange::OffsetsDelete { topic: None, group: Some("g".into()) });
-        assert!(table.topics_of_group("g").is_empty());
-        assert_eq!(table.groups_of_topic("u"), [Arc::from("h")]);
-        table.apply(&MetaChange::OffsetsDelete { topic: None, group: None });
-        assert_eq!(table.len(), 1);
-        table.commit("t", "g", 0, 9).expect("room");
-        let dirty = table.take_dirty();
-        assert_eq!(dirty, [offsets("t", "g", &[(0, 9)]), offsets("u", "h", &[(0, 1)])]);
-    }
-
-    #[test]
-    fn an_unknown_offset_is_zero_only_on_a_young_queue() {
-        assert_eq!(answer_query(Some(3), 9, false, None), Ok(3));
-        assert_eq!(answer_query(None, 0, true, None), Ok(0));
-        for (min, in_memory, zero) in [(5, true, None), (0, false, None), (0, true, Some(false))] {
-            let refusal = answer_query(None, min, in_memory, zero).expect_err("not found");
-            assert_eq!(refusal.code, code::QUERY_NOT_FOUND);
-        }
-    }
-}
+mod tests;

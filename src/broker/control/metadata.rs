@@ -2,6 +2,8 @@
 //! shards only when the metadata log has it on stable storage; what cannot be written is taken
 //! back.
 
+mod pieces;
+
 use std::{
     cell::{Cell, RefCell},
     collections::BTreeMap,
@@ -14,6 +16,7 @@ use ringmq_io::{Runtime, signal::Notify};
 use ringmq_rules::{meta::MetaChange, offsets::OFFSETS_OF_CHANGE_MAX, refusal::Refusal};
 use ringmq_store::MetaLog;
 
+use self::pieces::encode;
 use super::{Control, Tables};
 use crate::{
     messages::{Change, Message, TopicView},
@@ -24,8 +27,6 @@ use crate::{
 const REWRITE_FACTOR: u64 = 8;
 /// Size below which rewriting is not worth it.
 const REWRITE_BYTES_MIN: u64 = 8 * 1024 * 1024;
-/// Bytes of records that are written together.
-const WRITE_BYTES_MAX: usize = 1024 * 1024;
 
 /// What a change is about. Changes of one thing are made one after the other.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -38,6 +39,7 @@ pub enum Subject {
 type Offsets = BTreeMap<(Arc<str>, Arc<str>), BTreeMap<i32, i64>>;
 
 pub struct Metadata<R: Runtime> {
+    runtime: R,
     log: MetaLog<R>,
     topic_ids: RefCell<AHashMap<Arc<str>, u32>>,
     next_topic_id: Cell<u32>,
@@ -55,8 +57,9 @@ pub struct Metadata<R: Runtime> {
 }
 
 impl<R: Runtime> Metadata<R> {
-    pub fn new(log: MetaLog<R>) -> Metadata<R> {
+    pub fn new(runtime: R, log: MetaLog<R>) -> Metadata<R> {
         Metadata {
+            runtime,
             log,
             topic_ids: RefCell::default(),
             next_topic_id: Cell::new(0),
@@ -110,18 +113,23 @@ impl<R: Runtime> Metadata<R> {
     /// # Errors
     /// With the changes that are not in the log; all others are durable, whatever their order.
     pub async fn write(&self, changes: &[MetaChange]) -> Result<(), NotWritten> {
-        let encoded: Vec<Vec<u8>> = changes.iter().map(encode).collect();
         let mut not_written: Option<NotWritten> = None;
-        let mut from = 0;
-        while from < encoded.len() {
-            let records = piece(&encoded[from..]);
-            let changes = &changes[from..from + records.len()];
-            from += records.len();
-            let Err(error) = self.log.append(&records).await else {
-                changes.iter().for_each(|change| self.note_offsets(change));
-                continue;
-            };
-            not_written.get_or_insert_with(|| NotWritten::because(&error)).add(&error, changes);
+        let mut rest = changes;
+        while !rest.is_empty() {
+            let records = pieces::first(rest);
+            let (changes, behind) = rest.split_at(records.len());
+            rest = behind;
+            let records: Vec<&[u8]> = records.iter().map(Vec::as_slice).collect();
+            match self.log.append(&records).await {
+                Ok(()) => changes.iter().for_each(|change| self.note_offsets(change)),
+                Err(error) => {
+                    let because = || NotWritten::because(&error);
+                    not_written.get_or_insert_with(because).add(&error, changes);
+                }
+            }
+            if !rest.is_empty() {
+                self.runtime.yield_if_needed().await;
+            }
         }
         not_written.map_or(Ok(()), Err)
     }
@@ -153,18 +161,6 @@ impl<R: Runtime> Metadata<R> {
             tracing::error!(%error, "metadata log not closed cleanly");
         }
     }
-}
-
-/// The first records, as many as are written together. What is larger stands alone, so that it
-/// fails alone.
-fn piece(records: &[Vec<u8>]) -> Vec<&[u8]> {
-    let mut bytes = 0;
-    let fits = |record: &&Vec<u8>| {
-        bytes += record.len();
-        bytes <= WRITE_BYTES_MAX
-    };
-    let count = records.iter().take_while(fits).count().max(1);
-    records.iter().take(count).map(Vec::as_slice).collect()
 }
 
 /// A persist under way.
@@ -352,8 +348,4 @@ impl<R: Runtime> Control<R> {
             Err(error) => tracing::error!(%error, "metadata log not rewritten"),
         }
     }
-}
-
-fn encode(change: &MetaChange) -> Vec<u8> {
-    serde_json::to_vec(change).expect("changes have string keys only")
 }

@@ -1,0 +1,153 @@
+use super::*;
+
+fn offsets(topic: &str, group: &str, offsets: &[(i32, i64)]) -> MetaChange {
+    MetaChange::Offsets { topic: topic.into(), group: group.into(), offsets: offsets.to_vec() }
+}
+
+fn all_dirty(table: &mut OffsetTable) -> Vec<MetaChange> {
+    table.take_dirty(usize::MAX)
+}
+
+#[test]
+fn only_what_changed_is_persisted_and_only_once() {
+    let mut table = OffsetTable::default();
+    for (queue, offset) in [(1, 5), (0, 7), (1, 6)] {
+        assert_eq!(table.commit("t", "g", queue, offset), Ok(Commit::Stored));
+    }
+    table.commit("a", "g", 0, 1).expect("room");
+    let all = [offsets("a", "g", &[(0, 1)]), offsets("t", "g", &[(0, 7), (1, 6)])];
+    assert_eq!(all_dirty(&mut table), all);
+    assert_eq!(all_dirty(&mut table), []);
+    assert_eq!(table.commit("t", "g", 1, 6), Ok(Commit::Stored));
+    assert_eq!(all_dirty(&mut table), []);
+    assert_eq!(table.commit("t", "g", 1, 2), Ok(Commit::WentBack { from: 6 }));
+    assert_eq!(all_dirty(&mut table), [offsets("t", "g", &[(1, 2)])]);
+    assert_eq!(table.len(), 3);
+}
+
+#[test]
+fn what_was_not_made_durable_is_given_again_as_it_is_then() {
+    let mut table = OffsetTable::default();
+    for (topic, group, queue) in [("t", "g", 0), ("t", "g", 1), ("u", "g", 0)] {
+        table.commit(topic, group, queue, 5).expect("room");
+    }
+    let failed = all_dirty(&mut table);
+    assert_eq!((failed.len(), table.dirty_len()), (2, 0));
+    table.commit("t", "g", 1, 6).expect("room");
+    table.apply(&MetaChange::OffsetsDelete { topic: Some("u".into()), group: None });
+    failed.iter().chain(&failed).for_each(|change| table.mark_dirty(change));
+    assert_eq!(all_dirty(&mut table), [offsets("t", "g", &[(0, 5), (1, 6)])]);
+    assert!(all_dirty(&mut table).is_empty() && table.topics_of_group("g") == ["t".into()]);
+}
+
+#[test]
+fn all_of_a_topic_or_of_a_group_can_be_written_again() {
+    let mut table = OffsetTable::default();
+    for (topic, group) in [("t", "g"), ("t", "h"), ("u", "g")] {
+        table.commit(topic, group, 3, 1).expect("room");
+    }
+    all_dirty(&mut table);
+    table.commit("t", "g", 4, 1).expect("room");
+    table.mark_all_dirty(Some("t"), None);
+    let of_topic = [offsets("t", "g", &[(3, 1), (4, 1)]), offsets("t", "h", &[(3, 1)])];
+    assert_eq!(all_dirty(&mut table), of_topic);
+    table.mark_all_dirty(None, Some("g"));
+    let of_group = [offsets("t", "g", &[(3, 1), (4, 1)]), offsets("u", "g", &[(3, 1)])];
+    assert_eq!(all_dirty(&mut table), of_group);
+}
+
+/// D2: queue ids are numbers of the client's choice, so one group can have very many.
+#[test]
+fn no_change_has_more_offsets_than_fit_a_record() {
+    let mut table = OffsetTable::default();
+    let count = OFFSETS_OF_CHANGE_MAX as i32 + 1;
+    for queue in 0..count {
+        table.commit("t", "g", queue, i64::MAX).expect("room");
+    }
+    let sizes = |changes: &[MetaChange]| -> Vec<usize> {
+        changes.iter().map(|change| serde_json::to_vec(change).expect("JSON").len()).collect()
+    };
+    let changes = all_dirty(&mut table);
+    assert_eq!(changes.len(), 2);
+    assert!(sizes(&changes).iter().all(|size| *size < 4 << 20), "{:?}", sizes(&changes));
+    changes.iter().for_each(|change| table.mark_dirty(change));
+    assert_eq!(all_dirty(&mut table), changes);
+}
+
+#[test]
+fn very_many_changed_queues_are_given_a_few_at_a_time() {
+    let mut table = OffsetTable::default();
+    for (group, count) in [("a", 50_000), ("b", 1), ("c", 50_000)] {
+        for queue in (0..count).rev() {
+            table.commit("t", group, queue, 1).expect("room");
+            table.commit("t", group, queue, 2).expect("room");
+        }
+    }
+    let mut given = OffsetTable::default();
+    while table.dirty_len() > 0 {
+        let changes = table.take_dirty(1000);
+        let count = |change: &MetaChange| match change {
+            MetaChange::Offsets { offsets, .. } => offsets.len(),
+            _ => 0,
+        };
+        let given_now: usize = changes.iter().map(count).sum();
+        assert!((1..=1000).contains(&given_now), "{given_now}");
+        changes.iter().for_each(|change| given.apply(change));
+    }
+    assert_eq!(given.snapshot(), table.snapshot());
+}
+
+#[test]
+fn offsets_under_names_that_no_topic_or_group_has_are_refused() {
+    let mut table = OffsetTable::default();
+    let long = "x".repeat(3 << 20);
+    for (topic, group) in [("t\u{2}", "g"), ("t", "g\n"), (&*long, "g"), ("t", &*long)] {
+        let refusal = table.commit(topic, group, 0, 1).expect_err("not a name");
+        assert!(refusal.remark.len() < 300, "{}", refusal.remark);
+    }
+    assert!(table.is_empty() && all_dirty(&mut table).is_empty());
+    let retry = ["%RETRY%", &"g".repeat(255)].concat();
+    assert_eq!(table.commit(&retry, &"g".repeat(255), 0, 1), Ok(Commit::Stored));
+}
+
+#[test]
+fn a_snapshot_restores_the_table() {
+    let mut table = OffsetTable::default();
+    table.commit("t", "g", 0, 7).expect("room");
+    table.commit("%RETRY%g", "g", 0, -1).expect("room");
+    let mut again = OffsetTable::default();
+    table.snapshot().iter().for_each(|change| again.apply(change));
+    assert_eq!(again.snapshot(), table.snapshot());
+    assert_eq!(all_dirty(&mut again), []);
+    assert_eq!(again.query("t", "g", 0), Some(7));
+    assert_eq!(again.query("%RETRY%g", "g", 0), None);
+    assert_eq!(again.len(), 2);
+}
+
+#[test]
+fn offsets_go_with_their_topic_or_group() {
+    let mut table = OffsetTable::default();
+    for (topic, group) in [("t", "g"), ("t", "h"), ("u", "g"), ("u", "h")] {
+        table.commit(topic, group, 0, 1).expect("room");
+    }
+    table.apply(&MetaChange::OffsetsDelete { topic: Some("t".into()), group: None });
+    assert!(table.groups_of_topic("t").is_empty());
+    table.apply(&MetaChange::OffsetsDelete { topic: None, group: Some("g".into()) });
+    assert!(table.topics_of_group("g").is_empty());
+    assert_eq!(table.groups_of_topic("u"), [Arc::from("h")]);
+    table.apply(&MetaChange::OffsetsDelete { topic: None, group: None });
+    assert_eq!(table.len(), 1);
+    table.commit("t", "g", 0, 9).expect("room");
+    let dirty = all_dirty(&mut table);
+    assert_eq!(dirty, [offsets("t", "g", &[(0, 9)]), offsets("u", "h", &[(0, 1)])]);
+}
+
+#[test]
+fn an_unknown_offset_is_zero_only_on_a_young_queue() {
+    assert_eq!(answer_query(Some(3), 9, false, None), Ok(3));
+    assert_eq!(answer_query(None, 0, true, None), Ok(0));
+    for (min, in_memory, zero) in [(5, true, None), (0, false, None), (0, true, Some(false))] {
+        let refusal = answer_query(None, min, in_memory, zero).expect_err("not found");
+        assert_eq!(refusal.code, code::QUERY_NOT_FOUND);
+    }
+}
