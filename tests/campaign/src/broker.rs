@@ -21,7 +21,7 @@ use self::{
     model::Model,
     plan::{End, Plan, Process, Trouble},
 };
-use crate::{life, meter::Meter};
+use crate::{meter::Meter, process_run};
 
 /// What may take so long although a log is slow that the request has nothing to do with.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -30,11 +30,11 @@ const HEALED_AFTER: Duration = Duration::from_secs(2);
 
 /// Runs the broker of a seed through its processes.
 pub fn run_seed(meter: &Arc<Meter>, seed: u64, without: &[Part]) {
-    life::watch_panics();
+    process_run::watch_panics();
     let run = || run(meter, seed, without);
     let problems = match std::panic::catch_unwind(AssertUnwindSafe(run)) {
         Ok(problems) => problems,
-        Err(_) => vec![format!("panic: {}", life::last_panic())],
+        Err(_) => vec![format!("panic: {}", process_run::last_panic())],
     };
     if let Some(first) = problems.first() {
         let more = problems.len() - 1;
@@ -61,8 +61,8 @@ fn run(meter: &Arc<Meter>, seed: u64, without: &[Part]) -> Vec<String> {
     for (number, process) in processes {
         let before = disk.operations();
         let is_last = number + 1 == count;
-        let life = process::Life { number, process, crashed, is_last };
-        let outcome = process::live(&disk, &plan, &model, &life);
+        let run = process::ProcessRun { number, process, crashed, is_last };
+        let outcome = process::run_process(&disk, &plan, &model, &run);
         meter.run(disk.operations() - before);
         let shown = format!(
             "process {number} ({} shards, {} logs, {:?}, before: {:?}): ",

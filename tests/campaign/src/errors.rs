@@ -9,10 +9,10 @@ use ringmq_store::FlushMode;
 
 use crate::{
     history::{Crash, History, SharedHistory},
-    life::{End, Life, live},
-    machine::Lie,
+    machine::DiskLie,
     meter::Meter,
     plan::Plan,
+    process_run::{End, ProcessRun, run_process},
     reading::Tolerance,
 };
 
@@ -28,10 +28,10 @@ enum Trouble {
 }
 
 #[derive(Clone, Copy, Debug)]
-pub struct Hunt {
+pub struct Search {
     pub seed: u64,
     pub only: Option<u64>,
-    pub lie: Lie,
+    pub lie: DiskLie,
     /// Every how many operations one fails; 1 for all.
     pub step: u64,
 }
@@ -41,34 +41,35 @@ const PAIRS: u64 = 60;
 const FULL_DISKS: u64 = 12;
 
 /// All cases of the seed, in both flush modes.
-pub fn run_seed(meter: &Arc<Meter>, hunt: Hunt) {
+pub fn run_seed(meter: &Arc<Meter>, search: Search) {
     let mut number = 0;
     for flush in [FlushMode::Sync, FlushMode::Async] {
-        let plan = Plan::small(hunt.seed, flush);
+        let plan = Plan::small(search.seed, flush);
         let disk = SimDisk::new(plan.seed);
         let history = History::new(&plan).shared();
-        let clean = live(&disk, &plan, &history, &Life::strict(plan.seed, plan.messages));
+        let clean =
+            run_process(&disk, &plan, &history, &ProcessRun::strict(plan.seed, plan.messages));
         if let Err(wrong) = clean {
-            meter.violation(hunt.seed, number, &wrong);
+            meter.violation(search.seed, number, &wrong);
         }
-        for trouble in troubles(hunt, disk.operations()) {
+        for trouble in troubles(search, disk.operations()) {
             number += 1;
-            if hunt.only.is_some_and(|only| only != number) {
+            if search.only.is_some_and(|only| only != number) {
                 continue;
             }
             if meter.is_over() {
                 return;
             }
-            if let Err(wrong) = case(meter, &plan, &trouble, hunt.lie) {
-                meter.violation(hunt.seed, number, &format!("{trouble:?}, {flush:?}: {wrong}"));
+            if let Err(wrong) = case(meter, &plan, &trouble, search.lie) {
+                meter.violation(search.seed, number, &format!("{trouble:?}, {flush:?}: {wrong}"));
             }
         }
     }
     meter.seed_done();
 }
 
-fn troubles(hunt: Hunt, operations: u64) -> Vec<Trouble> {
-    let mut random = Random::new(hunt.seed ^ 0x6572_726f);
+fn troubles(search: Search, operations: u64) -> Vec<Trouble> {
+    let mut random = Random::new(search.seed ^ 0x6572_726f);
     let draw = |random: &mut Random| match random.below(6) {
         0 => Fault::InputOutput,
         1 => Fault::NoSpace,
@@ -78,20 +79,20 @@ fn troubles(hunt: Hunt, operations: u64) -> Vec<Trouble> {
         _ => Fault::Stall(STALL),
     };
     let mut all = Vec::new();
-    let start = 1 + random.below(hunt.step);
-    for operation in (start..=operations).step_by(usize::try_from(hunt.step).expect("small")) {
+    let start = 1 + random.below(search.step);
+    for operation in (start..=operations).step_by(usize::try_from(search.step).expect("small")) {
         let short = Fault::Short(random.index(16) * 512);
         let refused = if random.chance(1, 2) { Fault::NoDescriptor } else { Fault::NotAllowed };
         for fault in [Fault::InputOutput, Fault::NoSpace, short, refused, Fault::Stall(STALL)] {
             all.push(Trouble::Faults(vec![(operation, fault)]));
         }
     }
-    for _ in 0..PAIRS / hunt.step {
+    for _ in 0..PAIRS / search.step {
         let first = (1 + random.below(operations), draw(&mut random));
         let second = (first.0 + 1 + random.below(20), draw(&mut random));
         all.push(Trouble::Faults(vec![first, second]));
     }
-    for _ in 0..FULL_DISKS / hunt.step {
+    for _ in 0..FULL_DISKS / search.step {
         let bytes = (64 + random.below(400)) << 10;
         let until = Duration::from_millis(random.below(3000));
         all.push(Trouble::Full { bytes, until });
@@ -99,7 +100,7 @@ fn troubles(hunt: Hunt, operations: u64) -> Vec<Trouble> {
     all
 }
 
-fn case(meter: &Meter, plan: &Plan, trouble: &Trouble, lie: Lie) -> Result<(), String> {
+fn case(meter: &Meter, plan: &Plan, trouble: &Trouble, lie: DiskLie) -> Result<(), String> {
     let disk = SimDisk::new(plan.seed);
     let history = History::new(plan).shared();
     let notes = history.clone();
@@ -112,7 +113,7 @@ fn case(meter: &Meter, plan: &Plan, trouble: &Trouble, lie: Lie) -> Result<(), S
         }
         Trouble::Full { bytes, .. } => disk.set_capacity(*bytes),
     }
-    let life = Life {
+    let process = ProcessRun {
         tolerance: Tolerance::DiskErrors,
         lie,
         close: plan.seed.is_multiple_of(2),
@@ -120,9 +121,9 @@ fn case(meter: &Meter, plan: &Plan, trouble: &Trouble, lie: Lie) -> Result<(), S
             Trouble::Full { until, .. } => Some(*until),
             Trouble::Faults(_) => None,
         },
-        ..Life::strict(plan.seed, plan.messages)
+        ..ProcessRun::strict(plan.seed, plan.messages)
     };
-    let end = live(&disk, plan, &history, &life);
+    let end = run_process(&disk, plan, &history, &process);
     disk.unwatch();
     meter.run(disk.operations());
     judge(trouble, &end?)?;
@@ -161,12 +162,12 @@ fn after(
     plan: &Plan,
     image: &SimDisk,
     (crash, history): (Crash, &SharedHistory),
-    lie: Lie,
+    lie: DiskLie,
 ) -> Result<(), String> {
     history.borrow_mut().crashed(crash, plan.flush, image);
     meter.image();
-    let life = Life { lie, ..Life::strict(plan.seed + 1, 4) };
-    let end = live(image, plan, history, &life);
+    let process = ProcessRun { lie, ..ProcessRun::strict(plan.seed + 1, 4) };
+    let end = run_process(image, plan, history, &process);
     meter.run(image.operations());
     end.map_err(|wrong| format!("after {crash:?}: {wrong}")).map(|_| ())
 }
@@ -178,7 +179,7 @@ mod tests {
     #[test]
     fn failing_operations_break_no_promise() {
         let meter = Arc::new(Meter::new("errors", 1, None));
-        run_seed(&meter, Hunt { seed: 5, only: None, lie: Lie::None, step: 40 });
+        run_seed(&meter, Search { seed: 5, only: None, lie: DiskLie::None, step: 40 });
         assert_eq!(meter.first_violation(), None);
         assert!(meter.runs() > 50, "{}", meter.line());
     }

@@ -55,7 +55,7 @@ pub struct History {
     /// In the order of the log.
     pub acks: Vec<Ack>,
     pub writes: u64,
-    /// The log reported a failure: nothing may be acknowledged in this life any more.
+    /// The log reported a failure: nothing may be acknowledged by this process any more.
     pub fenced: bool,
     /// What is wrong besides the violations of the checker.
     pub problems: Vec<String>,

@@ -15,8 +15,8 @@ use ringmq_store::OpenError;
 
 use crate::{
     history::{Ack, SharedHistory, start_of},
-    life::{End, Life, live},
     meter::Meter,
+    process_run::{End, ProcessRun, run_process},
     reading::Tolerance,
 };
 pub use cases::Sizes;
@@ -30,7 +30,7 @@ const META: &str = "store/meta";
 const WRITES_ON_ONE_IN: u64 = 32;
 
 #[derive(Clone, Copy, Debug)]
-pub struct Hunt {
+pub struct Search {
     /// Even seeds make stores that were closed, odd ones stores whose process was killed.
     pub seed: u64,
     pub only: Option<u64>,
@@ -40,25 +40,25 @@ pub struct Hunt {
 }
 
 /// All injuries of the seed: the tail bit by bit in a small store, everything else in a larger one.
-pub fn run_seed(meter: &Arc<Meter>, hunt: Hunt) {
-    let small = Specimen::new(hunt.seed, Build::Small);
-    let specimens = small.and_then(|small| Ok((small, Specimen::new(hunt.seed, Build::Large)?)));
+pub fn run_seed(meter: &Arc<Meter>, search: Search) {
+    let small = Specimen::new(search.seed, Build::Small);
+    let specimens = small.and_then(|small| Ok((small, Specimen::new(search.seed, Build::Large)?)));
     let (small, large) = match specimens {
         Ok(specimens) => specimens,
-        Err(wrong) => return meter.violation(hunt.seed, 0, &wrong),
+        Err(wrong) => return meter.violation(search.seed, 0, &wrong),
     };
     let number = Cell::new(0);
     let chosen = || {
         number.set(number.get() + 1);
-        let own = number.get() % hunt.share.1 == hunt.share.0;
-        own && hunt.only.is_none_or(|only| only == number.get()) && !meter.is_over()
+        let own = number.get() % search.share.1 == search.share.0;
+        own && search.only.is_none_or(|only| only == number.get()) && !meter.is_over()
     };
     let suffer = |specimen: &Specimen, injury: &Injury| {
         if let Err(wrong) = specimen.suffer(meter, injury, number.get()) {
-            meter.violation(hunt.seed, number.get(), &format!("{injury:?}: {wrong}"));
+            meter.violation(search.seed, number.get(), &format!("{injury:?}: {wrong}"));
         }
     };
-    let pieces = [(&small, tail(&small, hunt.sizes)), (&large, blocks(&large, hunt.sizes))];
+    let pieces = [(&small, tail(&small, search.sizes)), (&large, blocks(&large, search.sizes))];
     for (specimen, bits) in pieces {
         for Bits { path, bits } in bits {
             for bit in bits {
@@ -68,12 +68,12 @@ pub fn run_seed(meter: &Arc<Meter>, hunt: Hunt) {
             }
         }
     }
-    for n in 0..hunt.sizes.random {
+    for n in 0..search.sizes.random {
         if chosen() {
-            suffer(&large, &random_injury(&large, hunt.seed, n));
+            suffer(&large, &random_injury(&large, search.seed, n));
         }
     }
-    if hunt.share.0 == 0 {
+    if search.share.0 == 0 {
         meter.seed_done();
     }
 }
@@ -94,12 +94,12 @@ impl Specimen {
         let history = self.history.clone().shared();
         self.allow_losses(&history, &changed);
         let writes_on = number.is_multiple_of(WRITES_ON_ONE_IN);
-        let life = Life {
+        let process = ProcessRun {
             tolerance: Tolerance::Damage,
             close: writes_on,
-            ..Life::strict(number, if writes_on { 3 } else { 0 })
+            ..ProcessRun::strict(number, if writes_on { 3 } else { 0 })
         };
-        let end = live(&disk, &self.plan, &history, &life);
+        let end = run_process(&disk, &self.plan, &history, &process);
         meter.image();
         meter.run(disk.operations());
         match end? {
@@ -108,8 +108,8 @@ impl Specimen {
             End::Crashed => return Err("crashed".into()),
             End::Done { fenced: false } if writes_on => {
                 // What was accepted once is accepted again.
-                let again = Life { close: true, ..life };
-                let end = live(&disk, &self.plan, &history, &again);
+                let again = ProcessRun { close: true, ..process };
+                let end = run_process(&disk, &self.plan, &history, &again);
                 meter.run(disk.operations());
                 if !matches!(end?, End::Done { fenced: false }) {
                     return Err("it opened once and not again".into());
@@ -183,7 +183,7 @@ mod tests {
         let meter = Arc::new(Meter::new("injuries", 1, None));
         for seed in 1..=2 {
             let sizes = Sizes { tail_bytes: 8, head_bytes: 1, bit_step: 4999, random: 40 };
-            run_seed(&meter, Hunt { seed, only: None, sizes, share: (0, 1) });
+            run_seed(&meter, Search { seed, only: None, sizes, share: (0, 1) });
         }
         assert_eq!(meter.first_violation(), None);
         assert!(meter.images() > 150, "{}", meter.line());

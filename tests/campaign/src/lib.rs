@@ -12,7 +12,6 @@ pub mod errors;
 pub mod history;
 pub mod injuries;
 pub mod kill9;
-pub mod life;
 pub mod machine;
 pub mod messages;
 pub mod meter;
@@ -20,6 +19,7 @@ pub mod plan;
 #[cfg(feature = "planted")]
 pub mod planted;
 pub mod power;
+pub mod process_run;
 pub mod reading;
 pub mod report;
 pub mod workload;

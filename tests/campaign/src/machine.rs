@@ -11,7 +11,7 @@ use ringmq_io::{
 
 /// What the disk does instead of what it says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Lie {
+pub enum DiskLie {
     #[default]
     None,
     /// Durable writes are as volatile as others: who relies on them acknowledges before the sync.
@@ -28,7 +28,7 @@ pub struct Machine {
 }
 
 impl Machine {
-    pub fn new(runtime: SimRuntime, lie: Lie) -> Machine {
+    pub fn new(runtime: SimRuntime, lie: DiskLie) -> Machine {
         let disk = MachineDisk { inner: runtime.disk().clone(), lie };
         Machine { runtime, disk }
     }
@@ -74,13 +74,13 @@ impl Runtime for Machine {
 #[derive(Clone)]
 pub struct MachineDisk {
     inner: SimDisk,
-    lie: Lie,
+    lie: DiskLie,
 }
 
 impl MachineDisk {
     fn mode(&self, mode: OpenMode) -> OpenMode {
         match mode {
-            OpenMode::WriteDurable if self.lie == Lie::VolatileWrites => OpenMode::Write,
+            OpenMode::WriteDurable if self.lie == DiskLie::VolatileWrites => OpenMode::Write,
             other => other,
         }
     }
@@ -133,12 +133,12 @@ impl Disk for MachineDisk {
 
 pub struct MachineFile {
     inner: SimFile,
-    lie: Lie,
+    lie: DiskLie,
 }
 
 impl MachineFile {
     fn report(&self, result: Result<()>) -> Result<()> {
-        if self.lie == Lie::ErrorsSwallowed { Ok(()) } else { result }
+        if self.lie == DiskLie::ErrorsSwallowed { Ok(()) } else { result }
     }
 }
 

@@ -19,10 +19,11 @@ use ringmq_campaign::{
     errors, injuries,
     injuries::Sizes,
     kill9,
-    life::WORKER,
-    machine::Lie,
+    machine::DiskLie,
     meter::{Meter, Totals},
-    power, report,
+    power,
+    process_run::WORKER,
+    report,
 };
 
 /// Fault campaigns against the store. Ends with 1 if a promise was broken, and says how to repeat
@@ -259,16 +260,16 @@ impl Job {
         match self.name {
             Name::PowerCuts => {
                 let images = quota.images_of_a_seed;
-                power::run_seed(meter, power::Hunt { seed, images, only, lie: Lie::None });
+                power::run_seed(meter, power::Search { seed, images, only, lie: DiskLie::None });
             }
             Name::Broker => broker::run_seed(meter, seed, &self.without),
             Name::Errors => {
                 let step = quota.error_step;
-                errors::run_seed(meter, errors::Hunt { seed, only, lie: Lie::None, step });
+                errors::run_seed(meter, errors::Search { seed, only, lie: DiskLie::None, step });
             }
             _ => {
                 let (sizes, share) = (quota.injuries, (share, self.shares));
-                injuries::run_seed(meter, injuries::Hunt { seed, only, sizes, share });
+                injuries::run_seed(meter, injuries::Search { seed, only, sizes, share });
             }
         }
     }

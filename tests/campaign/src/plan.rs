@@ -31,7 +31,7 @@ pub struct Plan {
     pub queues: i32,
     pub producers: u64,
     /// Openings of the store, and messages of each producer in each of them.
-    pub lives: u64,
+    pub processes: u64,
     pub messages: u64,
     pub lengths: Lengths,
     /// A producer pauses after one message in so many, for at most so many microseconds.
@@ -74,7 +74,7 @@ impl Plan {
             topics: usize::try_from(of(&[1, 2, 3])).expect("small"),
             queues: i32::try_from(of(&[1, 2, 4])).expect("small"),
             producers: of(&[1, 2, 3]),
-            lives: of(&[1, 2, 3]),
+            processes: of(&[1, 2, 3]),
             messages: of(&[25, 50, 90, 180]),
             lengths,
             pause_one_in: of(&[2, 6, 12]),
@@ -100,7 +100,7 @@ impl Plan {
             topics: 3,
             queues: 4,
             producers: 2,
-            lives: 1,
+            processes: 1,
             messages: 60,
             lengths: Lengths { usual_max, large_max: 12 * KIB, large_one_in: 12 },
             ..plan

@@ -10,7 +10,7 @@ use ringmq_store::injected_bugs as in_store;
 use crate::{
     broker, errors, injuries,
     injuries::Sizes,
-    machine::Lie,
+    machine::DiskLie,
     meter::{Meter, Totals},
     power,
 };
@@ -20,7 +20,7 @@ const BUDGET: Duration = Duration::from_secs(60);
 
 /// Which campaign has to find it.
 #[derive(Clone, Copy, Debug)]
-enum Hunter {
+enum Campaign {
     PowerCuts,
     Errors,
     Injuries,
@@ -32,42 +32,42 @@ struct Case {
     name: &'static str,
     how: &'static str,
     planted: Option<Bug>,
-    lie: Lie,
-    hunter: Hunter,
+    lie: DiskLie,
+    campaign: Campaign,
 }
 
-const fn lie(name: &'static str, how: &'static str, lie: Lie, hunter: Hunter) -> Case {
-    Case { name, how, planted: None, lie, hunter }
+const fn lie(name: &'static str, how: &'static str, lie: DiskLie, campaign: Campaign) -> Case {
+    Case { name, how, planted: None, lie, campaign }
 }
 
-const fn bug(bug: Bug, hunter: Hunter) -> Case {
-    Case { name: bug.name, how: bug.file, planted: Some(bug), lie: Lie::None, hunter }
+const fn bug(bug: Bug, campaign: Campaign) -> Case {
+    Case { name: bug.name, how: bug.file, planted: Some(bug), lie: DiskLie::None, campaign }
 }
 
 const CASES: [Case; 13] = [
-    bug(in_broker::BATCH_CUT, Hunter::Broker),
-    bug(in_broker::LANE_BLOCKS, Hunter::Broker),
-    bug(in_broker::CHANGE_LATE, Hunter::Broker),
-    bug(in_broker::ANSWER_DROPPED, Hunter::Broker),
-    bug(in_broker::BACKLOG_UNBOUNDED, Hunter::Broker),
-    bug(in_broker::MEMBER_ERROR_FORGOTTEN, Hunter::Broker),
+    bug(in_broker::BATCH_CUT, Campaign::Broker),
+    bug(in_broker::LANE_BLOCKS, Campaign::Broker),
+    bug(in_broker::CHANGE_LATE, Campaign::Broker),
+    bug(in_broker::ANSWER_DROPPED, Campaign::Broker),
+    bug(in_broker::BACKLOG_UNBOUNDED, Campaign::Broker),
+    bug(in_broker::MEMBER_ERROR_FORGOTTEN, Campaign::Broker),
     lie(
         "acknowledges before the sync",
         "a disk whose durable writes are not",
-        Lie::VolatileWrites,
-        Hunter::PowerCuts,
+        DiskLie::VolatileWrites,
+        Campaign::PowerCuts,
     ),
     lie(
         "swallows errors of writes and syncs",
         "a disk that reports failed writes and syncs as done",
-        Lie::ErrorsSwallowed,
-        Hunter::Errors,
+        DiskLie::ErrorsSwallowed,
+        Campaign::Errors,
     ),
-    bug(in_store::CHECKSUM_SKIPPED, Hunter::Injuries),
-    bug(in_store::TORN_TAIL_ACCEPTED, Hunter::PowerCuts),
-    bug(in_store::VISIBLE_TOO_EARLY, Hunter::PowerCuts),
-    bug(in_store::INDEX_AHEAD, Hunter::PowerCuts),
-    bug(in_store::OFFSET_REUSED, Hunter::PowerCuts),
+    bug(in_store::CHECKSUM_SKIPPED, Campaign::Injuries),
+    bug(in_store::TORN_TAIL_ACCEPTED, Campaign::PowerCuts),
+    bug(in_store::VISIBLE_TOO_EARLY, Campaign::PowerCuts),
+    bug(in_store::INDEX_AHEAD, Campaign::PowerCuts),
+    bug(in_store::OFFSET_REUSED, Campaign::PowerCuts),
 ];
 
 /// Plants one bug after the other; a bug that is not found is the violation.
@@ -78,7 +78,7 @@ pub fn run(seed: u64) -> Totals {
         plant(bug.planted);
         let mut next = seed;
         while !meter.is_over() {
-            hunt(&meter, bug, next);
+            search(&meter, bug, next);
             next += 1;
         }
         plant(None);
@@ -90,7 +90,7 @@ pub fn run(seed: u64) -> Totals {
                 let found: String = found.chars().take(120).collect();
                 println!(
                     "planted: found: {} ({}), by {:?} after {seconds:.1} s and {} images: {found}",
-                    bug.name, bug.how, bug.hunter, one.images
+                    bug.name, bug.how, bug.campaign, one.images
                 );
             }
             None => {
@@ -107,20 +107,20 @@ pub fn run(seed: u64) -> Totals {
     totals
 }
 
-fn hunt(meter: &Arc<Meter>, bug: &Case, seed: u64) {
+fn search(meter: &Arc<Meter>, bug: &Case, seed: u64) {
     let lie = bug.lie;
-    match bug.hunter {
-        Hunter::PowerCuts => {
-            power::run_seed(meter, power::Hunt { seed, images: 200, only: None, lie });
+    match bug.campaign {
+        Campaign::PowerCuts => {
+            power::run_seed(meter, power::Search { seed, images: 200, only: None, lie });
         }
-        Hunter::Broker => broker::run_seed(meter, seed, &[]),
-        Hunter::Errors => {
-            errors::run_seed(meter, errors::Hunt { seed, only: None, lie, step: 5 });
+        Campaign::Broker => broker::run_seed(meter, seed, &[]),
+        Campaign::Errors => {
+            errors::run_seed(meter, errors::Search { seed, only: None, lie, step: 5 });
         }
-        Hunter::Injuries => {
+        Campaign::Injuries => {
             let sizes = Sizes { tail_bytes: 512, head_bytes: 0, bit_step: 5003, random: 200 };
             let share = (0, 1);
-            injuries::run_seed(meter, injuries::Hunt { seed, only: None, sizes, share });
+            injuries::run_seed(meter, injuries::Search { seed, only: None, sizes, share });
         }
     }
 }

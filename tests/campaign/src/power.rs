@@ -12,10 +12,10 @@ use ringmq_io::sim::{Moment, Operation, OperationKind, PowerCut, Random, SimDisk
 
 use crate::{
     history::{Crash, History, SharedHistory},
-    life::{End, Life, live},
-    machine::Lie,
+    machine::DiskLie,
     meter::Meter,
     plan::Plan,
+    process_run::{End, ProcessRun, run_process},
 };
 
 /// Operations of the second process after which it crashes at the latest.
@@ -23,13 +23,13 @@ const SECOND_CRASH_WITHIN: u64 = 70;
 
 /// What a seed's run is for.
 #[derive(Clone, Copy, Debug)]
-pub struct Hunt {
+pub struct Search {
     pub seed: u64,
     /// Images to take, about.
     pub images: u64,
     /// The only case to examine.
     pub only: Option<u64>,
-    pub lie: Lie,
+    pub lie: DiskLie,
 }
 
 /// A moment after which something new is on stable storage.
@@ -40,31 +40,36 @@ fn is_sync_point(operation: &Operation, moment: Moment) -> bool {
 }
 
 /// The moments of the workload: whether each is a sync point.
-fn rehearse(plan: &Plan, lie: Lie) -> Result<Vec<bool>, String> {
+fn rehearse(plan: &Plan, lie: DiskLie) -> Result<Vec<bool>, String> {
     let disk = SimDisk::new(plan.seed);
     let moments = Rc::new(RefCell::new(Vec::new()));
     let seen = moments.clone();
     disk.watch(move |operation, moment| {
         seen.borrow_mut().push(is_sync_point(operation, moment));
     });
-    let result = run_lives(plan, &disk, &History::new(plan).shared(), lie, |_| {});
+    let result = run_processes(plan, &disk, &History::new(plan).shared(), lie, |_| {});
     disk.unwatch();
     result.map(|()| moments.take())
 }
 
 /// The processes of the workload, one after the other.
-fn run_lives(
+fn run_processes(
     plan: &Plan,
     disk: &SimDisk,
     history: &SharedHistory,
-    lie: Lie,
+    lie: DiskLie,
     mut done: impl FnMut(u64),
 ) -> Result<(), String> {
     let mut random = Random::new(plan.seed ^ 0x6c69_7665);
     let mut before = 0;
-    for number in 0..plan.lives {
-        let strict = Life::strict(plan.seed.wrapping_mul(31) + number, plan.messages);
-        live(disk, plan, history, &Life { close: random.chance(1, 2), lie, ..strict })?;
+    for number in 0..plan.processes {
+        let strict = ProcessRun::strict(plan.seed.wrapping_mul(31) + number, plan.messages);
+        run_process(
+            disk,
+            plan,
+            history,
+            &ProcessRun { close: random.chance(1, 2), lie, ..strict },
+        )?;
         done(disk.operations() - before);
         before = disk.operations();
     }
@@ -73,7 +78,7 @@ fn run_lives(
 
 struct Examiner {
     plan: Plan,
-    hunt: Hunt,
+    search: Search,
     meter: Arc<Meter>,
     history: SharedHistory,
     disk: SimDisk,
@@ -84,17 +89,17 @@ struct Examiner {
 }
 
 /// Runs the workload of the seed and examines images of it.
-pub fn run_seed(meter: &Arc<Meter>, hunt: Hunt) {
-    let plan = Plan::draw(hunt.seed);
+pub fn run_seed(meter: &Arc<Meter>, search: Search) {
+    let plan = Plan::draw(search.seed);
     let disk = SimDisk::new(plan.seed);
     let history = History::new(&plan).shared();
-    let orders = match rehearse(&plan, hunt.lie) {
-        Ok(moments) => distribute(&moments, hunt),
-        Err(wrong) => return meter.violation(hunt.seed, 0, &wrong),
+    let orders = match rehearse(&plan, search.lie) {
+        Ok(moments) => distribute(&moments, search),
+        Err(wrong) => return meter.violation(search.seed, 0, &wrong),
     };
     let examiner = Examiner {
         plan: plan.clone(),
-        hunt,
+        search,
         meter: meter.clone(),
         history: history.clone(),
         disk: disk.clone(),
@@ -103,19 +108,20 @@ pub fn run_seed(meter: &Arc<Meter>, hunt: Hunt) {
         number: Cell::new(0),
     };
     disk.watch(move |operation, moment| examiner.at(operation, moment));
-    let result = run_lives(&plan, &disk, &history, hunt.lie, |operations| meter.run(operations));
+    let result =
+        run_processes(&plan, &disk, &history, search.lie, |operations| meter.run(operations));
     disk.unwatch();
     if let Err(wrong) = result {
-        meter.violation(hunt.seed, 0, &wrong);
+        meter.violation(search.seed, 0, &wrong);
     }
     meter.seed_done();
 }
 
 /// Every sync point gets an image, the rest of them goes to random moments.
-fn distribute(moments: &[bool], hunt: Hunt) -> Vec<u64> {
-    let mut random = Random::new(hunt.seed ^ 0x6f72_6465);
+fn distribute(moments: &[bool], search: Search) -> Vec<u64> {
+    let mut random = Random::new(search.seed ^ 0x6f72_6465);
     // An examination is two images: the second crash makes one more.
-    let all = hunt.images.div_ceil(2);
+    let all = search.images.div_ceil(2);
     let sync_points = moments.iter().filter(|sync| **sync).count().max(1) as u64;
     let others = (moments.len() as u64).saturating_sub(sync_points).max(1);
     let each = (all * 2 / 3 / sync_points).max(1);
@@ -136,7 +142,7 @@ impl Examiner {
         for _ in 0..images {
             let number = self.number.get() + 1;
             self.number.set(number);
-            let chosen = self.hunt.only.is_none_or(|only| only == number);
+            let chosen = self.search.only.is_none_or(|only| only == number);
             if chosen && !self.meter.is_over() {
                 self.examine(number);
             }
@@ -144,7 +150,7 @@ impl Examiner {
     }
 
     fn examine(&self, number: u64) {
-        let mut random = Random::new(self.hunt.seed.rotate_left(32) ^ number);
+        let mut random = Random::new(self.search.seed.rotate_left(32) ^ number);
         let history = self.history.borrow().clone().shared();
         let image = self.crash(&self.disk, &history, &mut random);
         let crash_after = random.below(SECOND_CRASH_WITHIN);
@@ -158,7 +164,7 @@ impl Examiner {
             if done { Ok(end) } else { Err(format!("it ended with {last:?} the second time")) }
         });
         if let Err(wrong) = end {
-            self.meter.violation(self.hunt.seed, number, &wrong);
+            self.meter.violation(self.search.seed, number, &wrong);
         }
     }
 
@@ -187,8 +193,9 @@ impl Examiner {
         self.meter.image();
         let notes = history.clone();
         image.watch(move |operation, moment| notes.borrow_mut().note(operation, moment));
-        let life = Life { lie: self.hunt.lie, ..Life::strict(random.word(), messages) };
-        let end = live(image, &self.plan, history, &life);
+        let process =
+            ProcessRun { lie: self.search.lie, ..ProcessRun::strict(random.word(), messages) };
+        let end = run_process(image, &self.plan, history, &process);
         image.unwatch();
         self.meter.run(image.operations());
         end
@@ -204,7 +211,7 @@ mod tests {
         let meter = Arc::new(Meter::new("power-cuts", 1, None));
         let mut seed = 1;
         while meter.images() < 300 {
-            run_seed(&meter, Hunt { seed, images: 1, only: None, lie: Lie::None });
+            run_seed(&meter, Search { seed, images: 1, only: None, lie: DiskLie::None });
             seed += 1;
         }
         assert_eq!(meter.first_violation(), None);
@@ -214,8 +221,8 @@ mod tests {
     fn a_disk_whose_durable_writes_are_not_is_found_out() {
         let meter = Arc::new(Meter::quiet("power-cuts", 1, None));
         for seed in 1..20 {
-            let lie = Lie::VolatileWrites;
-            run_seed(&meter, Hunt { seed, images: 1, only: None, lie });
+            let lie = DiskLie::VolatileWrites;
+            run_seed(&meter, Search { seed, images: 1, only: None, lie });
         }
         assert!(meter.first_violation().is_some(), "{}", meter.line());
     }

@@ -36,7 +36,7 @@ const OFFSET_SLACK: Duration = Duration::from_millis(1500);
 const ENOUGH: u64 = 1 << 40;
 
 #[derive(Clone, Copy, Debug)]
-pub struct Life {
+pub struct ProcessRun {
     pub number: usize,
     pub process: Process,
     /// A process before this one was killed.
@@ -45,13 +45,13 @@ pub struct Life {
 }
 
 /// Runs a process on the disk to its end. Problems are in the model; the error says why it hangs.
-pub fn live(
+pub fn run_process(
     disk: &SimDisk,
     plan: &Rc<Plan>,
     model: &Rc<RefCell<Model>>,
-    life: &Life,
+    run: &ProcessRun,
 ) -> Result<(), String> {
-    let sim = Sim::with_disk(process_seed(plan.seed, life.number), disk);
+    let sim = Sim::with_disk(process_seed(plan.seed, run.number), disk);
     sim.set_time_limit(TIME_LIMIT);
     sim.set_socket_bytes(plan.socket_bytes);
     model.borrow_mut().excuses = Default::default();
@@ -62,7 +62,7 @@ pub fn live(
             clients: RefCell::default(),
             hurry: Cell::new(false),
         });
-        let stage = Stage { world, disk: disk.clone(), plan: plan.clone(), life: *life };
+        let stage = Stage { world, disk: disk.clone(), plan: plan.clone(), run: *run };
         stage.run().await;
     });
     disk.clear_faults();
@@ -75,7 +75,7 @@ struct Stage {
     world: Rc<World>,
     disk: SimDisk,
     plan: Rc<Plan>,
-    life: Life,
+    run: ProcessRun,
 }
 
 impl Stage {
@@ -94,8 +94,8 @@ impl Stage {
 
     async fn run(&self) {
         let now_ms = self.runtime().now_ms();
-        let settings = self.plan.facts(now_ms, self.life.process.shards);
-        let broker = Rc::new(simulation::start(self.runtime(), settings, self.life.process.shards));
+        let settings = self.plan.facts(now_ms, self.run.process.shards);
+        let broker = Rc::new(simulation::start(self.runtime(), settings, self.run.process.shards));
         match self.within(START_WITHIN, broker.ready(self.runtime())).await {
             Some(Ok(())) => {}
             Some(Err(error)) => return self.world.wrong(format!("it does not start: {error}")),
@@ -103,7 +103,7 @@ impl Stage {
         }
         self.watch_memory(&broker);
         let mut random = self.runtime().random();
-        let killed = self.life.process.end != End::Clean && random.chance(2, 3);
+        let killed = self.run.process.end != End::Clean && random.chance(2, 3);
         if killed {
             let early = Duration::from_millis(20 + random.below(400));
             let killed = async {
@@ -117,23 +117,23 @@ impl Stage {
     }
 
     async fn work(&self, random: &mut Random) {
-        readback::read_all(&self.world, self.life.crashed).await;
-        if self.life.is_last || !self.world.model.borrow().problems.is_empty() {
+        readback::read_all(&self.world, self.run.crashed).await;
+        if self.run.is_last || !self.world.model.borrow().problems.is_empty() {
             return;
         }
-        if self.life.number == 0 {
+        if self.run.number == 0 {
             workload::set_up(&self.world, &self.plan).await;
         }
         let over = Rc::new(Cell::new(false));
         self.trouble(random, &over);
         let running = Rc::new(Cell::new(0));
         for number in 1..=self.plan.clients {
-            let number = number + 10_000 * self.life.number as u32;
+            let number = number + 10_000 * self.run.number as u32;
             let worker = Worker::new(&self.world, &self.plan, number);
             self.spawn(&running, worker.work());
         }
         self.spawn(&running, workload::administrate(self.world.clone(), self.plan.clone()));
-        if let Trouble::SlowLog { log, .. } = self.life.process.trouble {
+        if let Trouble::SlowLog { log, .. } = self.run.process.trouble {
             self.spawn(&running, workload::look_on(self.world.clone(), log, over.clone()));
         }
         self.finish(&running, &over).await;
@@ -173,18 +173,18 @@ impl Stage {
             let count = unanswered.len();
             return self.world.wrong(format!("{count} requests are never answered: {first}"));
         }
-        if !matches!(self.life.process.trouble, Trouble::Errors { .. }) {
+        if !matches!(self.run.process.trouble, Trouble::Errors { .. }) {
             workload::see_it_healed(&self.world, &self.plan).await;
         }
         // Until now the first request after the space was back may have been refused.
         self.world.model.borrow_mut().excuses.full = false;
-        let failed = matches!(self.life.process.trouble, Trouble::Errors { .. });
-        readback::read_all(&self.world, self.life.crashed || failed).await;
+        let failed = matches!(self.run.process.trouble, Trouble::Errors { .. });
+        readback::read_all(&self.world, self.run.crashed || failed).await;
     }
 
     /// Orders what goes wrong, and its end.
     fn trouble(&self, random: &mut Random, over: &Rc<Cell<bool>>) {
-        let trouble = self.life.process.trouble;
+        let trouble = self.run.process.trouble;
         let (world, disk, over) = (self.world.clone(), self.disk.clone(), over.clone());
         let skip = random.below(30);
         let runtime = self.runtime().clone();
@@ -236,7 +236,7 @@ impl Stage {
     }
 
     async fn end(&self, broker: &Simulated<SimRuntime>) {
-        let (process, now) = (self.life.process, self.world.now());
+        let (process, now) = (self.run.process, self.world.now());
         let trouble = process.trouble;
         let failed = matches!(trouble, Trouble::Errors { .. });
         let calm = match trouble {

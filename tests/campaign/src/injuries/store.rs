@@ -10,8 +10,8 @@ use ringmq_store::FlushMode;
 
 use crate::{
     history::History,
-    life::{Life, live},
     plan::Plan,
+    process_run::{ProcessRun, run_process},
 };
 
 /// A copy of the disk is kept after so many writes, for blocks of an earlier time.
@@ -62,10 +62,10 @@ impl Specimen {
                 }
             }
         });
-        let first = Life { close: seed % 4 < 2, ..Life::strict(seed, messages) };
-        live(&disk, &plan, &history, &first)?;
-        let second = Life { close: closed, ..Life::strict(seed + 1, messages) };
-        live(&disk, &plan, &history, &second)?;
+        let first = ProcessRun { close: seed % 4 < 2, ..ProcessRun::strict(seed, messages) };
+        run_process(&disk, &plan, &history, &first)?;
+        let second = ProcessRun { close: closed, ..ProcessRun::strict(seed + 1, messages) };
+        run_process(&disk, &plan, &history, &second)?;
         disk.unwatch();
         let disk = disk.kill(seed);
         let mark = mark_of(&disk);

@@ -15,7 +15,7 @@ use ringmq_store::OpenError;
 
 use crate::{
     history::SharedHistory,
-    machine::{Lie, Machine},
+    machine::{DiskLie, Machine},
     plan::Plan,
     reading::{Tolerance, check},
     workload::{open, work},
@@ -25,22 +25,22 @@ use crate::{
 const TIME_LIMIT: Duration = Duration::from_secs(3600);
 
 #[derive(Clone, Copy, Debug)]
-pub struct Life {
+pub struct ProcessRun {
     pub seed: u64,
     /// Of each producer.
     pub messages: u64,
     /// Closes the store in the end; else the process is killed.
     pub close: bool,
     pub tolerance: Tolerance,
-    pub lie: Lie,
+    pub lie: DiskLie,
     /// The capacity of the disk is lifted after this time.
     pub frees_disk_after: Option<Duration>,
 }
 
-impl Life {
-    pub fn strict(seed: u64, messages: u64) -> Life {
-        let (tolerance, lie) = (Tolerance::Nothing, Lie::None);
-        Life { seed, messages, close: true, tolerance, lie, frees_disk_after: None }
+impl ProcessRun {
+    pub fn strict(seed: u64, messages: u64) -> ProcessRun {
+        let (tolerance, lie) = (Tolerance::Nothing, DiskLie::None);
+        ProcessRun { seed, messages, close: true, tolerance, lie, frees_disk_after: None }
     }
 }
 
@@ -52,20 +52,20 @@ pub enum End {
 }
 
 /// Runs a process on the disk to its end. The error says what was wrong.
-pub fn live(
+pub fn run_process(
     disk: &SimDisk,
     plan: &Plan,
     history: &SharedHistory,
-    life: &Life,
+    process: &ProcessRun,
 ) -> Result<End, String> {
     watch_panics();
     let run = || {
-        let sim = Sim::with_disk(life.seed, disk);
+        let sim = Sim::with_disk(process.seed, disk);
         sim.set_time_limit(TIME_LIMIT);
         sim.try_run(async |runtime| {
             let mut random = runtime.random();
-            let machine = Machine::new(runtime, life.lie);
-            if let Some(after) = life.frees_disk_after {
+            let machine = Machine::new(runtime, process.lie);
+            if let Some(after) = process.frees_disk_after {
                 let (clock, disk) = (machine.clone(), disk.clone());
                 let free = async move {
                     clock.sleep(after).await;
@@ -77,15 +77,15 @@ pub fn live(
                 Ok(store) => store,
                 Err(error) => return End::NotOpened(error),
             };
-            check(&store, history, life.tolerance).await;
+            check(&store, history, process.tolerance).await;
             history.borrow_mut().opened();
-            let rest = (&mut random, life.messages, life.tolerance);
+            let rest = (&mut random, process.messages, process.tolerance);
             work(&machine, &store, plan, history, rest).await;
             let fenced = history.borrow().fenced;
-            if life.close {
+            if process.close {
                 let closed = (store.log.close().await, store.meta.close().await);
                 if let (Err(error), _) | (_, Err(error)) = closed
-                    && life.tolerance == Tolerance::Nothing
+                    && process.tolerance == Tolerance::Nothing
                 {
                     history
                         .borrow_mut()
@@ -106,10 +106,10 @@ pub fn live(
         return Err(wrong);
     }
     match &end {
-        End::NotOpened(error) if life.tolerance == Tolerance::Nothing => {
+        End::NotOpened(error) if process.tolerance == Tolerance::Nothing => {
             Err(format!("I9: the store does not open: {error}"))
         }
-        End::Done { fenced: true } if life.tolerance == Tolerance::Nothing => {
+        End::Done { fenced: true } if process.tolerance == Tolerance::Nothing => {
             Err("the log is fenced although nothing failed".into())
         }
         _ => Ok(end),
