@@ -29,6 +29,8 @@ use crate::{
 };
 
 const PORT: u16 = 10_911;
+/// One a millisecond. A start whose metadata log has no space may take a while.
+const CONNECT_TRIES: u32 = 10_000;
 
 /// Small segments and a broker that looks after them every second.
 pub fn config(keys: &[(&str, &str)]) -> BrokerConfig {
@@ -73,14 +75,16 @@ pub struct Answer {
 }
 
 impl Client {
+    /// Connects as soon as the broker listens.
     pub async fn connect(runtime: &SimRuntime) -> Client {
         let address = SocketAddr::from(([127, 0, 0, 1], PORT));
-        loop {
+        for _ in 0..CONNECT_TRIES {
             match runtime.net().connect(address).await {
                 Ok(stream) => return Client { stream, opaque: 0 },
                 Err(_) => runtime.sleep(Duration::from_millis(1)).await,
             }
         }
+        panic!("the broker does not listen within {CONNECT_TRIES} ms");
     }
 
     pub async fn call(&mut self, code: i32, fields: &[(&str, &str)], body: &[u8]) -> Answer {
