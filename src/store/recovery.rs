@@ -3,10 +3,11 @@
 //!
 //! A record counts if its checksum fits its position, its epoch is not smaller than that of its
 //! predecessor, and, behind the durable mark, not smaller than that of the mark. Nothing is changed
-//! before the verdict. What was found is synced before it is shown to anybody, and the new epoch is
-//! noted before anything is appended.
+//! before the verdict. What was found behind the mark is written again and synced before it is
+//! shown to anybody, and the new epoch is noted before anything is appended.
 
 mod scan;
+mod stabilize;
 mod window;
 
 use std::{path::PathBuf, rc::Rc, time::Duration};
@@ -27,6 +28,7 @@ use crate::{
     log::state::Space,
 };
 use scan::{End, scan};
+use stabilize::make_stable;
 use window::Window;
 
 /// What opening a log found.
@@ -112,13 +114,15 @@ async fn accept<R: Runtime>(
     mark: &Mark,
 ) -> Result<Recovered<R>, OpenError> {
     let position = end.position;
+    let unproven = mark.position.max(end.loaded.stable)..position;
     for Candidate { segment, .. } in &candidates {
         if segment.end() > mark.position {
             segment.open_for_writing(disk, options.flush).await?;
-            let filler = segment.filler.borrow().clone();
-            filler.expect("it was just opened").sync().await?;
+            make_stable::<R>(disk, segment, &unproven).await?;
         }
     }
+    // A segment may have its name from a rename whose sync failed.
+    disk.sync_directory(&options.directory).await?;
     let before_end = |one: &Candidate<R>| one.segment.start + HEADER_BYTES <= position;
     let tail = candidates.iter().rposition(before_end).expect("the end is in a segment");
     let resident = {

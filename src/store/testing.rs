@@ -6,6 +6,7 @@ mod bench;
 mod cold;
 mod counters;
 mod damage;
+mod failed_syncs;
 mod garbage;
 mod golden;
 mod harmless;

@@ -62,6 +62,7 @@ impl SimDisk {
             "this disk has passed its crash point: start from kill() or power_cut() of it"
         );
         self.settle_abandoned();
+        self.state.borrow_mut().forget_failures();
         let (state, watcher) = (self.state.clone(), self.watcher.clone());
         SimDisk { state, watcher, core: Some(core.clone()) }
     }
@@ -155,7 +156,9 @@ impl SimDisk {
     }
 
     pub(super) fn abandon_operations(&self) {
-        self.state.borrow_mut().abandon();
+        let mut state = self.state.borrow_mut();
+        state.abandon();
+        state.forget_failures();
     }
 
     pub(super) fn settle_abandoned(&self) {

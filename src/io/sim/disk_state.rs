@@ -315,8 +315,12 @@ impl DiskState {
                 let front = self.random.index(data.len());
                 self.write_front(file, position, &data, front);
             }
-            (Request::Write { file, position, data, .. }, _) => {
+            (Request::Write { file, position, data, durable }, _) => {
                 self.write_any(file, position, &data);
+                if durable {
+                    let sequence = self.sequence;
+                    self.file(file).lose_write(sequence);
+                }
             }
             (Request::Sync { .. } | Request::SyncDirectory { .. }, Fault::NoDescriptor) => {}
             (Request::Sync { file, mark }, _) => self.file(file).lose(mark),

@@ -102,8 +102,8 @@ impl Version {
 #[derive(Clone, Copy, Debug)]
 struct LengthChange {
     sequence: u64,
+    /// A sync that covered it failed: no later sync of this process makes it stable.
     lost: bool,
-    forgotten: bool,
     length: u64,
 }
 
@@ -234,7 +234,7 @@ impl FileState {
         let cut_inside_sector =
             length < self.current.length() && !length.is_multiple_of(SECTOR_BYTES as u64);
         self.current.set_length(length);
-        self.lengths.push(LengthChange { sequence, lost: false, forgotten: false, length });
+        self.lengths.push(LengthChange { sequence, lost: false, length });
         if cut_inside_sector {
             // The zeros behind the cut are a write of the file system's.
             let position = length / SECTOR_BYTES as u64 * SECTOR_BYTES as u64;
@@ -263,21 +263,28 @@ impl FileState {
         }
     }
 
+    /// A durable write failed: what arrived of it has not been synced, and is not by a later sync.
+    pub(super) fn lose_write(&mut self, sequence: u64) {
+        for version in self.unstable.values_mut().flatten() {
+            version.lost |= version.sequence == sequence;
+        }
+    }
+
     /// A new process: it cannot know which syncs failed before it, and the device does not say so
-    /// again.
+    /// again. Bytes stay lost until they are written anew. Lengths are the journal's: a file system
+    /// whose journal has failed takes no more writes, so one that does still has to commit them.
     pub(super) fn forget_failures(&mut self) {
         for version in self.unstable.values_mut().flatten() {
             version.forgotten = version.lost;
         }
         for change in &mut self.lengths {
-            change.forgotten = change.lost;
+            change.lost = false;
         }
     }
 
     /// Whether a power cut would change nothing, as far as this process can know.
     pub(super) fn is_synced(&self) -> bool {
-        self.unstable.values().flatten().all(|version| version.forgotten)
-            && self.lengths.iter().all(|change| change.forgotten)
+        self.unstable.values().flatten().all(|version| version.forgotten) && self.lengths.is_empty()
     }
 
     fn promote_lengths(&mut self, mark: u64) {
@@ -293,7 +300,7 @@ impl FileState {
     }
 
     fn make_length_stable(&mut self, change: LengthChange) {
-        let LengthChange { sequence, length, .. } = change;
+        let LengthChange { sequence, length, lost: _ } = change;
         if length < self.stable.length() {
             // Versions of before the cut must not come back behind it.
             self.unstable.retain(|sector, versions| {

@@ -2,6 +2,7 @@
 
 use super::{
     disk_state::DiskState,
+    file_state::FileState,
     random::Random,
     request::{Reply, Request},
 };
@@ -46,6 +47,14 @@ impl DiskState {
         }
     }
 
+    /// The next process cannot know what failed before it.
+    pub(super) fn forget_failures(&mut self) {
+        self.files.values_mut().for_each(FileState::forget_failures);
+        for change in &mut self.name_changes {
+            change.lost = false;
+        }
+    }
+
     /// The disk as the next process finds it after this one was killed now.
     pub(super) fn image_after_kill(&self, seed: u64) -> DiskState {
         let mut image = self.clone();
@@ -54,8 +63,8 @@ impl DiskState {
         image.settle();
         for file in image.files.values_mut() {
             file.handles = 0;
-            file.forget_failures();
         }
+        image.forget_failures();
         image.collect_nameless();
         image.forget_orders();
         image

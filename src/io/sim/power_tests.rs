@@ -289,6 +289,22 @@ fn a_process_cannot_know_of_a_sync_that_failed_before_it() {
 }
 
 #[test]
+fn bytes_of_a_failed_sync_are_stable_once_the_next_process_has_written_them_again() {
+    let disk = disk_after(async |_, disk| fail_a_sync(disk).await);
+    let next = Sim::with_disk(2, &disk);
+    next.run(async |runtime| {
+        let disk = runtime.disk();
+        let file = disk.open(Path::new("f.new"), OpenMode::Write).await.expect("no rule");
+        write(disk, &file, 2, 0).await;
+        file.sync().await.expect("no rule");
+        disk.rename_durably(Path::new("f.new"), Path::new("f")).await.expect("no rule");
+    });
+    for image in images(next.disk()) {
+        assert_eq!(image.expect("its length is stable too"), [2; BLOCK]);
+    }
+}
+
+#[test]
 fn a_kill_keeps_what_resolved_and_any_part_of_what_was_under_way() {
     let sim = Sim::new(1);
     let stopped = sim.try_run(async |runtime| {

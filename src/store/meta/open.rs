@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use ringmq_io::{Disk as _, File as _, OpenMode, Runtime};
+use ringmq_io::{BlockBuffer as _, Disk as _, File as _, OpenMode, Runtime};
 
 use super::file::{HEADER_BYTES, MetaFile, MetaHeader, NEW_NAME, file_name, parse_name, snapshot};
 use crate::{
@@ -11,10 +11,11 @@ use crate::{
         errors::OpenError,
     },
     files::{
-        block::{BlockError, block_floor},
+        block::{BlockError, block_ceiling, block_floor},
         directory::{create_durably, remove_if_there},
         envelope::{self, Envelope, Kind, Reject},
         mark::{self, Mark, MarkFile},
+        segment::FileOf,
     },
 };
 
@@ -54,12 +55,17 @@ pub async fn open<R: Runtime>(runtime: &R, directory: &Path) -> Result<Opened<R>
     if let Some((case, to, found)) = scan.refused {
         return Err(refuse(case, scan.position, to, found));
     }
+    // A sync alone would not do, see recovery::stabilize.
+    let floor = block_floor(scan.position) as usize;
+    if scan.position > bounds.durable {
+        write_again::<R>(disk, &file, &bytes, bounds.durable, scan.position).await?;
+    }
     file.sync().await?;
+    disk.sync_directory(directory).await?;
     let epoch = mark.epoch.max(scan.last_epoch) + 1;
     let next = Mark { position: scan.position, first: generation, epoch, clean: false, ..mark };
     let mark = MarkFile::begin(disk, directory, next).await?;
     remove_others(runtime, directory, generation).await?;
-    let floor = block_floor(scan.position) as usize;
     let file = MetaFile {
         runtime: runtime.clone(),
         file,
@@ -73,6 +79,23 @@ pub async fn open<R: Runtime>(runtime: &R, directory: &Path) -> Result<Opened<R>
         marked_at: runtime.monotonic(),
     };
     Ok((file, mark, scan.records))
+}
+
+/// Writes the blocks of a range of the file's bytes as they were read.
+async fn write_again<R: Runtime>(
+    disk: &R::Disk,
+    file: &FileOf<R>,
+    bytes: &[u8],
+    from: u64,
+    to: u64,
+) -> Result<(), OpenError> {
+    let (from, to) = (block_floor(from), block_ceiling(to));
+    let found = bytes.get(from as usize..bytes.len().min(to as usize)).unwrap_or_default();
+    let mut buffer = disk.buffer((to - from) as usize);
+    let (same, rest) = buffer.bytes_mut().split_at_mut(found.len());
+    same.copy_from_slice(found);
+    rest.fill(0);
+    Ok(file.write(&buffer, from).await?)
 }
 
 fn read_header(bytes: &[u8], generation: u64) -> Result<MetaHeader, (Case, String)> {

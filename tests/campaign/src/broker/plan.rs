@@ -155,7 +155,6 @@ impl Plan {
     fn draw_processes(&mut self, shards: usize, random: &mut Random) {
         let count = 1 + random.index(2);
         let mut shards = shards;
-        let mut failed = false;
         for _ in 0..count {
             let end = match random.below(4) {
                 0 => End::Kill,
@@ -164,10 +163,6 @@ impl Plan {
                 _ => End::Clean,
             };
             let trouble = self.draw_trouble(random);
-            // What a failed sync has left behind is the next process's to find out; a power cut
-            // then is not covered.
-            let end = if failed && end == End::PowerCut { End::Kill } else { end };
-            failed |= matches!(trouble, Trouble::Errors { .. });
             self.processes.push(Process { shards, trouble, end });
             if random.chance(2, 3) {
                 shards = [1, 2, 4, 7][random.index(4)];
