@@ -10,14 +10,17 @@ pub struct LogId(u16);
 impl LogId {
     pub const MAX: LogId = LogId(0x7FFF);
 
+    #[inline]
     pub const fn new(id: u16) -> Option<LogId> {
         if id <= Self::MAX.0 { Some(LogId(id)) } else { None }
     }
 
+    #[inline]
     pub const fn get(self) -> u16 {
         self.0
     }
 
+    #[inline]
     pub const fn index(self) -> usize {
         self.0 as usize
     }
@@ -37,24 +40,29 @@ impl LogPosition {
 pub struct PhysicalOffset(i64);
 
 impl PhysicalOffset {
+    #[inline]
     pub const fn new(log: LogId, position: LogPosition) -> PhysicalOffset {
         assert!(position.0 < LogPosition::LIMIT.0);
         PhysicalOffset(((log.0 as i64) << 48) | position.0 as i64)
     }
 
     /// The offset that a client sent; `None` if it is negative.
+    #[inline]
     pub const fn from_wire(value: i64) -> Option<PhysicalOffset> {
         if value < 0 { None } else { Some(PhysicalOffset(value)) }
     }
 
+    #[inline]
     pub const fn get(self) -> i64 {
         self.0
     }
 
+    #[inline]
     pub const fn log(self) -> LogId {
         LogId((self.0 >> 48) as u16)
     }
 
+    #[inline]
     pub const fn position(self) -> LogPosition {
         LogPosition((self.0 as u64) & (LogPosition::LIMIT.0 - 1))
     }
@@ -92,6 +100,7 @@ number!(
 );
 
 impl ShardId {
+    #[inline]
     pub const fn index(self) -> usize {
         self.0 as usize
     }

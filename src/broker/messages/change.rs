@@ -15,6 +15,7 @@ pub struct TopicView {
 
 impl TopicView {
     /// The log that owns a queue, see [`log_of_queue`].
+    #[inline]
     pub fn log(&self, queue_id: i32, logs: u16) -> LogId {
         log_of_queue(self.topic.first_log, queue_id, logs)
     }
@@ -22,6 +23,7 @@ impl TopicView {
 
 /// The log that owns a queue, for ever, by the log of its topic's first queue. `logs` is the
 /// store's number of logs.
+#[inline]
 pub fn log_of_queue(first_log: u16, queue_id: i32, logs: u16) -> LogId {
     let queue = u32::try_from(queue_id).unwrap_or(0);
     let log = (u32::from(first_log) + queue) % u32::from(logs);

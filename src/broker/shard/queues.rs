@@ -95,20 +95,16 @@ impl<R: Runtime> Queues<R> {
         (log, handle)
     }
 
-    /// Asks for the memory that [`Queues::get`] and an append will touch, if the queue is one of
-    /// this shard: what is done in between need not wait for it.
+    /// The queue if messages may be stored in it, it is one of this shard and was looked up before.
+    /// Asks for the memory that an append will touch: what is done until then need not wait for it.
     #[inline]
-    pub fn prefetch(&self, topic: &TopicView, queue_id: i32) {
-        let Ok(queue) = usize::try_from(queue_id) else {
-            return;
-        };
+    pub fn known(&self, topic: &TopicView, queue_id: i32) -> Option<(&BrokerLog<R>, QueueHandle)> {
         let topics = self.topics.borrow();
-        let known = topics.get(topic.id as usize);
-        let known = known.and_then(|known| *known.handles.get(queue)?);
-        if let (Some(handle), Some(log)) = (known, self.log(topic.log(queue_id, self.log_count())))
-        {
-            log.prefetch(handle);
-        }
+        let known = topics.get(topic.id as usize).filter(|known| !known.sealed)?;
+        let handle = (*known.handles.get(usize::try_from(queue_id).ok()?)?)?;
+        let log = self.log(topic.log(queue_id, self.log_count()))?;
+        log.prefetch(handle);
+        Some((log, handle))
     }
 
     /// Whether a topic is being deleted: nothing may be stored in its queues any more. Messages

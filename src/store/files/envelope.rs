@@ -74,6 +74,7 @@ pub enum Reject {
 }
 
 /// Bytes from one envelope to the next for a payload of `length`.
+#[inline]
 pub fn stride(length: usize) -> usize {
     (BYTES + length).next_multiple_of(ALIGNMENT)
 }
@@ -85,6 +86,7 @@ pub fn may_begin(bytes: &[u8]) -> bool {
 }
 
 impl Envelope {
+    #[inline]
     pub fn new(kind: Kind, length: usize, epoch: u32, tags_code: i64, unstable: u64) -> Envelope {
         assert!(length <= PAYLOAD_BYTES_MAX, "payload of {length} bytes");
         let unstable = u32::try_from(unstable).unwrap_or(UNSTABLE_UNKNOWN);

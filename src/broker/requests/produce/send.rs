@@ -11,7 +11,7 @@ use ringmq_remoting::{
     frame::Frame,
     send::SendHeader,
 };
-use ringmq_store::{AppendError, Appended};
+use ringmq_store::{AppendError, Appended, QueueHandle};
 
 use super::batch;
 use crate::{
@@ -21,7 +21,7 @@ use crate::{
         prerequisite::Prerequisite,
     },
     shard::{
-        Shard,
+        BrokerLog, Shard,
         acks::{ClientTicket, Ticket},
         view::View,
     },
@@ -76,9 +76,7 @@ fn try_store<R: Runtime>(
     let view = shard.view.borrow();
     let request = request_of(header, peer, body);
     let topic = view.topics.get(header.topic);
-    if let Some(topic) = topic {
-        shard.queues.prefetch(topic, header.queue_id);
-    }
+    let queue = topic.and_then(|topic| shard.queues.known(topic, header.queue_id));
     let group = retry_group(header.topic).and_then(|group| view.groups.get(group));
     let context = shard.send_context(&view);
     let topic_config = topic.map(|view| &view.topic);
@@ -125,7 +123,11 @@ fn try_store<R: Runtime>(
     let mut properties = shard.properties.take();
     properties.clear();
     plan.write_properties(header.properties, context.cluster_property, &mut properties)?;
-    let sent = store(shard, topic, &mut item, &properties, body);
+    // Nothing happened since the queue was looked up that could have sealed it.
+    let sent = match queue.filter(|_| plan.target == Target::Requested) {
+        Some(queue) => store_own(shard, topic, &item, queue, &properties, body),
+        None => store(shard, topic, &mut item, &properties, body),
+    };
     shard.properties.replace(properties);
     sent
 }
@@ -175,21 +177,37 @@ fn store<R: Runtime>(
     properties: &[u8],
     body: &[u8],
 ) -> Result<Next, Refusal> {
-    if item.is_batch {
-        batch::check(body)?;
-    }
     let owner = shard.queues.owner(topic, item.queue_id);
     if owner == shard.id {
-        return match append(shard, topic, item, properties, body) {
-            Ok(()) => Ok(Next::Continue),
-            Err(NotStored::Busy(log)) => Ok(Next::Wait(item.reply_to, Wait::Room(log))),
-            Err(NotStored::Refused(refusal)) => Err(refusal),
-        };
+        let queue = open_queue(shard, topic, item.queue_id)?;
+        return store_own(shard, topic, item, queue, properties, body);
     }
+    check_batch(item, body)?;
     item.properties_bytes = bytes_of(properties.len())?;
     item.body_bytes = bytes_of(body.len())?;
     shard.router.send(owner, topic, item.clone(), properties, body)?;
     Ok(Next::Continue)
+}
+
+/// Appends a message or a batch to a queue of this shard.
+fn store_own<R: Runtime>(
+    shard: &Shard<R>,
+    topic: &TopicView,
+    item: &SendItem,
+    queue: (&BrokerLog<R>, QueueHandle),
+    properties: &[u8],
+    body: &[u8],
+) -> Result<Next, Refusal> {
+    check_batch(item, body)?;
+    match append_to(shard, topic, item, queue, properties, body) {
+        Ok(()) => Ok(Next::Continue),
+        Err(NotStored::Busy(log)) => Ok(Next::Wait(item.reply_to, Wait::Room(log))),
+        Err(NotStored::Refused(refusal)) => Err(refusal),
+    }
+}
+
+fn check_batch(item: &SendItem, body: &[u8]) -> Result<(), Refusal> {
+    if item.is_batch { batch::check(body) } else { Ok(()) }
 }
 
 fn bytes_of(length: usize) -> Result<u32, Refusal> {
@@ -211,10 +229,30 @@ pub fn append<R: Runtime>(
     properties: &[u8],
     body: &[u8],
 ) -> Result<(), NotStored> {
+    let queue = open_queue(shard, topic, item.queue_id).map_err(NotStored::Refused)?;
+    append_to(shard, topic, item, queue, properties, body)
+}
+
+/// A queue of this shard that messages may be stored in.
+fn open_queue<'s, R: Runtime>(
+    shard: &'s Shard<R>,
+    topic: &TopicView,
+    queue_id: i32,
+) -> Result<(&'s BrokerLog<R>, QueueHandle), Refusal> {
     if shard.queues.is_sealed(topic) {
-        return Err(NotStored::Refused(unknown_topic(&topic.topic.name)));
+        return Err(unknown_topic(&topic.topic.name));
     }
-    let (log, queue) = shard.queues.get(topic, item.queue_id);
+    Ok(shard.queues.get(topic, queue_id))
+}
+
+fn append_to<R: Runtime>(
+    shard: &Shard<R>,
+    topic: &TopicView,
+    item: &SendItem,
+    (log, queue): (&BrokerLog<R>, QueueHandle),
+    properties: &[u8],
+    body: &[u8],
+) -> Result<(), NotStored> {
     let appended = shard.append(|| {
         if item.is_batch {
             return batch::append(shard, topic, item, (log, queue), properties, body);
