@@ -14,6 +14,7 @@ pub mod read_limits;
 pub mod record;
 pub mod scan;
 pub mod segment_info;
+pub mod text;
 pub mod units;
 pub mod write_latency;
 

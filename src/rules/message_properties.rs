@@ -9,7 +9,7 @@ mod writer;
 
 use std::collections::BTreeMap;
 
-use ringmq_base::scan::find_byte as find;
+use ringmq_base::{scan::find_byte as find, text::from_utf8};
 pub use ringmq_remoting::codes::property::{
     DELAY_TIME_LEVEL as DELAY, ORIGIN_MESSAGE_ID, REAL_QUEUE_ID, REAL_TOPIC, RETRY_TOPIC, WAIT,
 };
@@ -111,7 +111,7 @@ pub fn value<'a>(properties: &'a [u8], name: &str) -> Option<&'a [u8]> {
 
 /// The same as text; `None` as well if the value is not UTF-8.
 pub fn text<'a>(properties: &'a [u8], name: &str) -> Option<&'a str> {
-    std::str::from_utf8(value(properties, name)?).ok()
+    from_utf8(value(properties, name)?)
 }
 
 /// From where to where a property takes its bytes, its end mark included, even a missing one.
@@ -182,7 +182,7 @@ impl<'a> Scan<'a> {
 
     /// The hash of the tag, sign-extended; 0 without one.
     pub fn tags_code(&self) -> i64 {
-        let tags = self.tags.and_then(|tags| std::str::from_utf8(tags).ok());
+        let tags = self.tags.and_then(from_utf8);
         ringmq_base::hash::tags_code(tags)
     }
 }
@@ -225,6 +225,7 @@ impl Seen {
 }
 
 /// Bytes that [`PropertiesWriter::copy_without`] appends.
+#[inline]
 pub fn bytes_without(properties: &[u8], scan: &Scan<'_>, dropped: Names) -> usize {
     if scan.irregular {
         let kept = kept(properties, dropped).into_iter();
@@ -232,7 +233,7 @@ pub fn bytes_without(properties: &[u8], scan: &Scan<'_>, dropped: Names) -> usiz
     }
     let unmarked = properties.last().is_some_and(|last| *last != PROPERTY_END);
     let spans = scan.dropped_spans(dropped);
-    let gone: usize = spans.as_slice().iter().map(|span| usize::from(span.end - span.start)).sum();
+    let gone: usize = spans.map(|span| usize::from(span.end - span.start)).sum();
     properties.len() + usize::from(unmarked) - gone
 }
 
@@ -249,36 +250,23 @@ fn kept(properties: &[u8], dropped: Names) -> Vec<Property<'_>> {
     all.enumerate().filter(counts).map(|(_, property)| property).collect()
 }
 
-/// A few spans without an allocation.
-#[derive(Default)]
-struct Spans {
-    spans: [Span; 7],
-    count: usize,
-}
-
-impl Spans {
-    fn as_slice(&self) -> &[Span] {
-        self.spans.get(..self.count).unwrap_or_default()
-    }
-
-    fn sort(&mut self) {
-        if let Some(spans) = self.spans.get_mut(..self.count) {
-            spans.sort_unstable_by_key(|span| span.start);
-        }
-    }
-}
-
 impl Scan<'_> {
+    /// Where the dropped properties are, in no order.
     #[inline]
-    fn dropped_spans(&self, dropped: Names) -> Spans {
-        let mut found = Spans::default();
+    fn dropped_spans(&self, dropped: Names) -> impl Iterator<Item = Span> {
         let mut left = self.present.0 & dropped.0;
-        while let Some(index) = Names(left).index() {
+        std::iter::from_fn(move || {
+            let index = Names(left).index()?;
             left &= left - 1;
-            found.spans[found.count] = self.spans[index];
-            found.count += 1;
-        }
-        found
+            self.spans.get(index).copied()
+        })
+    }
+
+    /// The first of the dropped properties that begins at `from` or behind it.
+    #[inline]
+    fn next_dropped(&self, dropped: Names, from: usize) -> Option<Span> {
+        let behind = self.dropped_spans(dropped).filter(|span| usize::from(span.start) >= from);
+        behind.min_by_key(|span| span.start)
     }
 }
 

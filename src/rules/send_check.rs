@@ -172,7 +172,7 @@ pub fn check<'a>(
             }
         }
     };
-    plan(context, request, topic, reply_queue_id, dead_letter).map(SendDecision::Store)
+    plan(context, request, topic, reply_queue_id, dead_letter)
 }
 
 fn plan<'a>(
@@ -181,7 +181,7 @@ fn plan<'a>(
     topic: &Topic,
     reply_queue_id: i32,
     dead_letter: Option<&'a str>,
-) -> Result<SendPlan<'a>, Refusal> {
+) -> Result<SendDecision<'a>, Refusal> {
     let scan = Scan::of(request.properties);
     let mut flags = request.sys_flag;
     if topic.filter_type == TopicFilterType::MultiTag {
@@ -216,7 +216,7 @@ fn plan<'a>(
     if plan.properties_bytes > PROPERTIES_BYTES_MAX || request.body_bytes > context.body_bytes_max {
         return Err(illegal_message(context.body_bytes_max));
     }
-    Ok(plan)
+    Ok(SendDecision::Store(plan))
 }
 
 impl<'a> SendPlan<'a> {

@@ -34,6 +34,7 @@ pub struct PropertiesWriter<'o> {
 
 impl<'o> PropertiesWriter<'o> {
     /// Writes behind what is in `out`, which is nothing or property text.
+    #[inline]
     pub fn new(out: &'o mut Vec<u8>) -> PropertiesWriter<'o> {
         let mut writer = PropertiesWriter { out };
         writer.end_last();
@@ -41,6 +42,7 @@ impl<'o> PropertiesWriter<'o> {
     }
 
     /// Appends property text as it is.
+    #[inline]
     pub fn copy(&mut self, properties: &[u8]) {
         self.out.extend_from_slice(properties);
         self.end_last();
@@ -48,6 +50,7 @@ impl<'o> PropertiesWriter<'o> {
 
     /// Appends property text without the properties named in `dropped`. `scan` is that of
     /// `properties`.
+    #[inline]
     pub fn copy_without(&mut self, properties: &[u8], scan: &Scan<'_>, dropped: Names) {
         if scan.irregular {
             for Property { name, value } in kept(properties, dropped) {
@@ -57,9 +60,7 @@ impl<'o> PropertiesWriter<'o> {
             return;
         }
         let mut copied = 0;
-        let mut spans = scan.dropped_spans(dropped);
-        spans.sort();
-        for span in spans.as_slice() {
+        while let Some(span) = scan.next_dropped(dropped, copied) {
             let until = usize::from(span.start);
             self.out.extend_from_slice(properties.get(copied..until).unwrap_or_default());
             copied = usize::from(span.end);
@@ -111,9 +112,11 @@ impl<'o> PropertiesWriter<'o> {
         self.out.push(PROPERTY_END);
     }
 
+    #[inline]
     fn end_last(&mut self) {
-        let missing = missing_end(self.out);
-        self.out.extend_from_slice(missing);
+        if self.out.last().is_some_and(|last| *last != PROPERTY_END) {
+            self.out.push(PROPERTY_END);
+        }
     }
 }
 
