@@ -1,6 +1,8 @@
 //! One pass over a header exactly as the Java, Go and C++ clients write it, without allocation.
 //! Gives up, with None, on anything unusual: the general decoder then has the word.
 
+use ringmq_base::text;
+
 use crate::command::binary::{self, Reader};
 use crate::command::restore_code;
 use crate::frame::{Frame, Serialization};
@@ -38,7 +40,7 @@ impl<'a> Piece<'a> {
     }
 
     pub fn text(self, scratch: &'a [u8]) -> Option<&'a str> {
-        std::str::from_utf8(self.bytes(scratch)?).ok()
+        text::from_utf8(self.bytes(scratch)?)
     }
 
     /// Some(None) when absent; None when not a number.
@@ -131,16 +133,15 @@ fn mark_in(chunk: [u8; 8]) -> usize {
 /// Where the first quote or backslash is.
 #[inline(always)]
 fn find_mark(bytes: &[u8]) -> Option<usize> {
-    let mut at = 0;
-    while let Some(chunk) = bytes.get(at..)?.first_chunk::<8>() {
+    let (chunks, rest) = bytes.as_chunks::<8>();
+    for (index, chunk) in chunks.iter().enumerate() {
         let mark = mark_in(*chunk);
-        at += mark;
         if mark < 8 {
-            return Some(at);
+            return Some(8 * index + mark);
         }
     }
-    let rest = bytes.get(at..)?;
-    rest.iter().position(|&byte| byte == b'"' || byte == b'\\').map(|found| at + found)
+    let found = rest.iter().position(|&byte| byte == b'"' || byte == b'\\')?;
+    Some(8 * chunks.len() + found)
 }
 
 struct Cursor<'a, 's> {
@@ -187,8 +188,14 @@ impl<'a> Cursor<'a, '_> {
             return Some(());
         }
         loop {
-            let name = self.name()?;
-            self.expect(b'"')?;
+            let name = match self.letter() {
+                Some(letter) => letter,
+                None => {
+                    let name = self.name()?;
+                    self.expect(b'"')?;
+                    name
+                }
+            };
             let value = self.text()?;
             field(name, value);
             match self.take()? {
@@ -206,9 +213,19 @@ impl<'a> Cursor<'a, '_> {
         }
     }
 
-    /// The next byte that is not space.
+    /// The next byte that is not space. Clients write none.
     #[inline(always)]
     fn take(&mut self) -> Option<u8> {
+        let byte = *self.bytes.get(self.at)?;
+        if byte == b' ' || byte == b'\n' {
+            return self.take_behind_space();
+        }
+        self.at += 1;
+        Some(byte)
+    }
+
+    #[cold]
+    fn take_behind_space(&mut self) -> Option<u8> {
         self.space();
         let byte = *self.bytes.get(self.at)?;
         self.at += 1;
@@ -220,17 +237,23 @@ impl<'a> Cursor<'a, '_> {
         (self.take()? == byte).then_some(())
     }
 
+    /// A name of one letter, as all fields of V2 headers have, with the first quote of its value.
+    #[inline(always)]
+    fn letter(&mut self) -> Option<&'a [u8]> {
+        let rest = self.bytes.get(self.at..)?;
+        let [b'"', letter, b'"', b':', b'"'] = rest.first_chunk::<5>()? else {
+            return None;
+        };
+        if !letter.is_ascii_lowercase() {
+            return None;
+        }
+        self.at += 5;
+        Some(std::slice::from_ref(letter))
+    }
+
     /// A name in quotes and the colon behind it.
     #[inline(always)]
     fn name(&mut self) -> Option<&'a [u8]> {
-        // The names of V2 headers have one letter.
-        let rest = self.bytes.get(self.at..)?;
-        if let Some([b'"', letter, b'"', b':']) = rest.first_chunk::<4>()
-            && letter.is_ascii_lowercase()
-        {
-            self.at += 4;
-            return Some(std::slice::from_ref(letter));
-        }
         self.expect(b'"')?;
         let rest = self.bytes.get(self.at..)?;
         let end = find_mark(rest)?;
