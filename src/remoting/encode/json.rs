@@ -61,9 +61,12 @@ pub(crate) fn string(out: &mut Vec<u8>, text: &str) {
 /// Appends what stands between the quotes of a string.
 pub(super) fn escape(out: &mut Vec<u8>, text: &str) {
     let bytes = text.as_bytes();
+    if is_plain(bytes) {
+        return out.extend_from_slice(bytes);
+    }
     let mut plain = 0;
     for (at, &byte) in bytes.iter().enumerate() {
-        if byte >= 0x20 && byte != b'"' && byte != b'\\' {
+        if !needs_escape(byte) {
             continue;
         }
         out.extend_from_slice(bytes.get(plain..at).unwrap_or_default());
@@ -84,4 +87,50 @@ pub(super) fn escape(out: &mut Vec<u8>, text: &str) {
         }
     }
     out.extend_from_slice(bytes.get(plain..).unwrap_or_default());
+}
+
+/// Whether a text needs no escape, eight bytes at a time; the last eight may overlap those before.
+#[inline]
+fn is_plain(bytes: &[u8]) -> bool {
+    let Some(last) = bytes.last_chunk::<8>() else {
+        return !bytes.iter().any(|&byte| needs_escape(byte));
+    };
+    let (chunks, _) = bytes.as_chunks::<8>();
+    !chunks.iter().chain([last]).any(|chunk| any_needs_escape(u64::from_le_bytes(*chunk)))
+}
+
+const fn needs_escape(byte: u8) -> bool {
+    byte < 0x20 || byte == b'"' || byte == b'\\'
+}
+
+/// Whether one of the eight bytes of a word needs an escape.
+#[inline]
+const fn any_needs_escape(word: u64) -> bool {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGHS: u64 = 0x8080_8080_8080_8080;
+    // A byte below the subtracted one borrows, which leaves its high bit set unless it had it.
+    let quote = word ^ ONES.wrapping_mul(b'"' as u64);
+    let backslash = word ^ ONES.wrapping_mul(b'\\' as u64);
+    let low = word.wrapping_sub(ONES.wrapping_mul(0x20)) & !word;
+    let marks = quote.wrapping_sub(ONES) & !quote | backslash.wrapping_sub(ONES) & !backslash;
+    (low | marks) & HIGHS != 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_needs_an_escape_is_found_wherever_it_is() {
+        for length in 0..30 {
+            for at in 0..length {
+                for byte in 0..=255 {
+                    let mut bytes = vec![0xE0; length];
+                    bytes[at] = byte;
+                    assert_eq!(is_plain(&bytes), !needs_escape(byte), "{byte} at {at} of {length}");
+                }
+            }
+            assert!(is_plain(&vec![0x7F; length]));
+        }
+    }
 }
