@@ -9,7 +9,7 @@ mod lanes;
 pub mod metadata;
 mod offsets;
 
-use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
 use ringmq_base::config::BrokerConfig;
 use ringmq_io::{
@@ -18,10 +18,11 @@ use ringmq_io::{
 };
 use ringmq_remoting::{
     codes::request,
-    command::Header,
-    encode,
-    frame::{Frame, Serialization},
+    encode::{self, Value},
+    frame::Serialization,
 };
+pub use ringmq_test_client::Answer;
+use ringmq_test_client::Send;
 
 use crate::{
     shard::settings::BrokerSettings,
@@ -67,13 +68,6 @@ pub struct Client {
     opaque: i32,
 }
 
-pub struct Answer {
-    pub code: i32,
-    pub remark: String,
-    pub fields: BTreeMap<String, String>,
-    pub body: Vec<u8>,
-}
-
 impl Client {
     /// Connects as soon as the broker listens.
     pub async fn connect(runtime: &SimRuntime) -> Client {
@@ -88,10 +82,23 @@ impl Client {
     }
 
     pub async fn call(&mut self, code: i32, fields: &[(&str, &str)], body: &[u8]) -> Answer {
+        let values: Vec<_> =
+            fields.iter().map(|(name, value)| (*name, Value::Str(value))).collect();
+        self.call_values(code, &values, body).await
+    }
+
+    /// With fields that are typed.
+    pub async fn call_values(
+        &mut self,
+        code: i32,
+        fields: &[(&str, Value<'_>)],
+        body: &[u8],
+    ) -> Answer {
         self.opaque += 1;
         let mut out = Vec::new();
         let json = Serialization::Json;
-        encode::request(&mut out, json, code, self.opaque, false, fields, body).expect("fits");
+        encode::request_values(&mut out, json, code, self.opaque, false, fields, body)
+            .expect("fits");
         self.write(&out).await;
         self.receive().await
     }
@@ -111,15 +118,7 @@ impl Client {
         let length = u32::from_be_bytes(*frame.first_chunk().expect("four bytes")) as usize;
         let behind = self.exactly(length).await;
         frame.extend(behind);
-        let frame = Frame::parse(&frame).expect("a frame");
-        let header = Header::decode(&frame).expect("a header");
-        let fields = header.fields.iter();
-        Answer {
-            code: header.code,
-            remark: header.remark.as_deref().unwrap_or_default().to_owned(),
-            fields: fields.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
-            body: frame.body.to_vec(),
-        }
+        Answer::decode(&frame).expect("a frame")
     }
 
     /// Whether the broker has not closed the connection; nothing else is under way.
@@ -146,22 +145,8 @@ impl Client {
 
     /// To queue 0 of a topic.
     pub async fn send_with(&mut self, topic: &str, properties: &str, body: &[u8]) -> Answer {
-        let fields = [
-            ("a", "producer"),
-            ("b", topic),
-            ("c", "TBW102"),
-            ("d", "1"),
-            ("e", "0"),
-            ("f", "0"),
-            ("g", "1"),
-            ("h", "0"),
-            ("i", properties),
-            ("j", "0"),
-            ("k", "false"),
-            ("l", "0"),
-            ("m", "false"),
-        ];
-        self.call(request::SEND_MESSAGE_V2, &fields, body).await
+        let send = Send { topic, queue: 0, queues: 1, properties, batch: false };
+        self.call_values(request::SEND_MESSAGE_V2, &send.fields(), body).await
     }
 
     /// What a request for an offset of that queue answers.

@@ -7,7 +7,7 @@ use ringmq_remoting::batch::{self, BatchMessage};
 use ringmq_remoting::codes::{request, response};
 use ringmq_remoting::message_id::MessageId;
 
-use crate::client::{Client, Reply, records};
+use crate::client::{Answer, Client, records};
 use crate::process;
 use crate::server::{Server, Settings};
 use crate::shards::for_shards;
@@ -32,7 +32,7 @@ fn body_of(messages: impl IntoIterator<Item = (usize, usize)>) -> Vec<u8> {
     out
 }
 
-fn send(client: &mut Client, queue: i32, body: &[u8]) -> Reply {
+fn send(client: &mut Client, queue: i32, body: &[u8]) -> Answer {
     let queue = queue.to_string();
     let fields = [
         ("a", "it_producer"),
@@ -53,7 +53,7 @@ fn send(client: &mut Client, queue: i32, body: &[u8]) -> Reply {
 }
 
 /// Each id names the message of the batch that it should.
-fn check_ids(client: &mut Client, reply: &Reply, first: i64, count: usize) {
+fn check_ids(client: &mut Client, reply: &Answer, first: i64, count: usize) {
     let ids: Vec<&str> = reply.fields["msgId"].split(',').collect();
     assert_eq!(ids.len(), count);
     assert_eq!(ids.iter().collect::<HashSet<_>>().len(), count, "{ids:?}");

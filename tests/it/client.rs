@@ -1,40 +1,18 @@
 //! A blocking client of the remoting protocol.
 
-use std::collections::HashMap;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use ringmq_base::record::Record;
-use ringmq_remoting::codes::{pull_flag, request, response};
-use ringmq_remoting::command::Header;
-use ringmq_remoting::encode;
-use ringmq_remoting::frame::{Frame, Serialization};
+use ringmq_remoting::codes::{request, response};
+use ringmq_remoting::encode::{self, Value};
+use ringmq_remoting::frame::Serialization;
+pub use ringmq_test_client::Answer;
+use ringmq_test_client::{Pull, Send, queue_fields, topic_fields};
 
 const REPLY_TIMEOUT: Duration = Duration::from_secs(20);
 pub const GROUP: &str = "it_group";
-
-#[derive(Clone, Debug)]
-pub struct Reply {
-    pub code: i32,
-    pub opaque: i32,
-    pub remark: String,
-    pub fields: HashMap<String, String>,
-    pub body: Vec<u8>,
-}
-
-impl Reply {
-    pub fn number(&self, field: &str) -> i64 {
-        let text = self.fields.get(field);
-        let text = text.unwrap_or_else(|| panic!("reply without {field}: {self:?}"));
-        text.parse().unwrap_or_else(|_| panic!("{field} is no number: {self:?}"))
-    }
-
-    pub fn expect(self, code: i32) -> Reply {
-        assert_eq!(self.code, code, "response code, remark {:?}", self.remark);
-        self
-    }
-}
 
 /// A stored message, as a pull shows it.
 #[derive(Clone, Debug)]
@@ -87,22 +65,34 @@ impl Client {
         fields: &[(&str, &str)],
         body: &[u8],
     ) -> io::Result<i32> {
+        let values: Vec<_> =
+            fields.iter().map(|(name, value)| (*name, Value::Str(value))).collect();
+        self.start_values(code, oneway, &values, body)
+    }
+
+    fn start_values(
+        &mut self,
+        code: i32,
+        oneway: bool,
+        fields: &[(&str, Value<'_>)],
+        body: &[u8],
+    ) -> io::Result<i32> {
         self.opaque += 1;
         let mut out = Vec::with_capacity(512 + body.len());
         let json = Serialization::Json;
-        encode::request(&mut out, json, code, self.opaque, oneway, fields, body)
+        encode::request_values(&mut out, json, code, self.opaque, oneway, fields, body)
             .map_err(io::Error::other)?;
         self.stream.write_all(&out)?;
         Ok(self.opaque)
     }
 
     /// The next reply, whichever request it answers. Requests of the broker are passed over.
-    pub fn reply(&mut self) -> io::Result<Reply> {
+    pub fn reply(&mut self) -> io::Result<Answer> {
         self.next(true)
     }
 
     /// The next request of the broker. Replies are passed over.
-    pub fn request(&mut self) -> io::Result<Reply> {
+    pub fn request(&mut self) -> io::Result<Answer> {
         self.next(false)
     }
 
@@ -114,25 +104,14 @@ impl Client {
         self.stream.write_all(&out)
     }
 
-    fn next(&mut self, response: bool) -> io::Result<Reply> {
+    fn next(&mut self, response: bool) -> io::Result<Answer> {
         loop {
-            let bytes = self.frame()?;
-            let bad = |error: &dyn std::fmt::Display| {
-                io::Error::new(io::ErrorKind::InvalidData, error.to_string())
-            };
-            let frame = Frame::parse(&bytes).map_err(|error| bad(&error))?;
-            let header = Header::decode(&frame).map_err(|error| bad(&error))?;
-            if header.is_response() != response {
-                continue;
+            let answer = Answer::decode(&self.frame()?);
+            let answer =
+                answer.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+            if answer.is_response == response {
+                return Ok(answer);
             }
-            let own = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
-            return Ok(Reply {
-                code: header.code,
-                opaque: header.opaque,
-                remark: header.remark.as_deref().unwrap_or_default().to_owned(),
-                fields: header.fields.iter().map(own).collect(),
-                body: frame.body.to_vec(),
-            });
         }
     }
 
@@ -154,75 +133,47 @@ impl Client {
     }
 
     /// A request and its reply; for connections without other requests in flight.
-    pub fn call(&mut self, code: i32, fields: &[(&str, &str)], body: &[u8]) -> io::Result<Reply> {
+    pub fn call(&mut self, code: i32, fields: &[(&str, &str)], body: &[u8]) -> io::Result<Answer> {
         let opaque = self.start(code, false, fields, body)?;
         self.reply_to(opaque)
     }
 
-    fn reply_to(&mut self, opaque: i32) -> io::Result<Reply> {
+    fn call_values(
+        &mut self,
+        code: i32,
+        fields: &[(&str, Value<'_>)],
+        body: &[u8],
+    ) -> io::Result<Answer> {
+        let opaque = self.start_values(code, false, fields, body)?;
+        self.reply_to(opaque)
+    }
+
+    fn reply_to(&mut self, opaque: i32) -> io::Result<Answer> {
         let reply = self.reply()?;
         assert_eq!(reply.opaque, opaque, "opaque of the reply {reply:?}");
         Ok(reply)
     }
 
-    pub fn create_topic(&mut self, topic: &str, queues: u32) -> io::Result<Reply> {
-        let queues = queues.to_string();
-        let fields = [
-            ("topic", topic),
-            ("defaultTopic", "TBW102"),
-            ("readQueueNums", queues.as_str()),
-            ("writeQueueNums", queues.as_str()),
-            ("perm", "6"),
-            ("topicFilterType", "SINGLE_TAG"),
-            ("topicSysFlag", "0"),
-            ("order", "false"),
-        ];
-        self.call(request::UPDATE_AND_CREATE_TOPIC, &fields, b"")
+    pub fn create_topic(&mut self, topic: &str, queues: u32) -> io::Result<Answer> {
+        self.call_values(request::UPDATE_AND_CREATE_TOPIC, &topic_fields(topic, queues), b"")
     }
 
     pub fn start_send(&mut self, topic: &str, queue: i32, body: &[u8]) -> io::Result<i32> {
-        let queue = queue.to_string();
-        let fields = [
-            ("a", "it_producer"),
-            ("b", topic),
-            ("c", "TBW102"),
-            ("d", "4"),
-            ("e", queue.as_str()),
-            ("f", "0"),
-            ("g", "1700000000000"),
-            ("h", "0"),
-            ("i", "UNIQ_KEY\u{1}7F0000010001\u{2}WAIT\u{1}true\u{2}"),
-            ("j", "0"),
-            ("k", "false"),
-            ("l", "0"),
-            ("m", "false"),
-        ];
-        self.start(request::SEND_MESSAGE_V2, false, &fields, body)
+        let properties = "UNIQ_KEY\u{1}7F0000010001\u{2}WAIT\u{1}true\u{2}";
+        let send = Send { topic, queue, queues: 4, properties, batch: false };
+        self.start_values(request::SEND_MESSAGE_V2, false, &send.fields(), body)
     }
 
-    pub fn send(&mut self, topic: &str, queue: i32, body: &[u8]) -> io::Result<Reply> {
+    pub fn send(&mut self, topic: &str, queue: i32, body: &[u8]) -> io::Result<Answer> {
         let opaque = self.start_send(topic, queue, body)?;
         self.reply_to(opaque)
     }
 
     /// Pulls without waiting for messages; a refusal is an error of the kind `Other`.
     pub fn pull(&mut self, topic: &str, queue: i32, offset: i64, max: u32) -> io::Result<Pulled> {
-        let (queue, offset, max) = (queue.to_string(), offset.to_string(), max.to_string());
-        let flag = pull_flag::SUBSCRIPTION.to_string();
-        let fields = [
-            ("consumerGroup", GROUP),
-            ("topic", topic),
-            ("queueId", queue.as_str()),
-            ("queueOffset", offset.as_str()),
-            ("maxMsgNums", max.as_str()),
-            ("sysFlag", flag.as_str()),
-            ("commitOffset", "0"),
-            ("suspendTimeoutMillis", "0"),
-            ("subscription", "*"),
-            ("subVersion", "0"),
-            ("expressionType", "TAG"),
-        ];
-        let reply = self.call(request::PULL_MESSAGE, &fields, b"")?;
+        let wait = Duration::ZERO;
+        let pull = Pull { group: GROUP, topic, queue, offset, messages_max: max, wait };
+        let reply = self.call_values(request::PULL_MESSAGE, &pull.fields(), b"")?;
         let known = [
             response::SUCCESS,
             response::PULL_NOT_FOUND,
@@ -242,9 +193,8 @@ impl Client {
     }
 
     pub fn max_offset(&mut self, topic: &str, queue: i32) -> io::Result<i64> {
-        let queue = queue.to_string();
-        let fields = [("topic", topic), ("queueId", queue.as_str())];
-        let reply = self.call(request::GET_MAX_OFFSET, &fields, b"")?;
+        let fields = queue_fields(topic, queue);
+        let reply = self.call_values(request::GET_MAX_OFFSET, &fields, b"")?;
         Ok(reply.expect(response::SUCCESS).number("offset"))
     }
 }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use ringmq_campaign::checker::{Checker, Queue};
 use ringmq_campaign::messages::{Lengths, Sent};
 
-use crate::client::{Client, Reply};
+use crate::client::{Answer, Client};
 use crate::needs::needs;
 use crate::process;
 use crate::server::{Server, Settings};
@@ -126,7 +126,7 @@ impl Producer {
         Producer { sent: Sent::new(lengths), checker: Checker::default(), turn: 0 }
     }
 
-    fn send(&mut self, client: &mut Client) -> Reply {
+    fn send(&mut self, client: &mut Client) -> Answer {
         let id = self.sent.next_id(1);
         self.sent.count(1);
         self.turn += 1;

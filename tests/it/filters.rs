@@ -2,7 +2,7 @@
 
 use ringmq_remoting::codes::{pull_flag, request, response};
 
-use crate::client::{Client, GROUP, Reply, records};
+use crate::client::{Answer, Client, GROUP, records};
 use crate::process;
 use crate::server::{Server, Settings};
 use crate::shards::for_shards;
@@ -52,12 +52,12 @@ fn start_pull(client: &mut Client, topic: &str, offset: i64, sql: &str, wait_ms:
     client.start(request::PULL_MESSAGE, false, &fields, b"").expect("the broker reads")
 }
 
-fn pull(client: &mut Client, topic: &str, offset: i64, sql: &str) -> Reply {
+fn pull(client: &mut Client, topic: &str, offset: i64, sql: &str) -> Answer {
     start_pull(client, topic, offset, sql, 0);
     client.reply().expect("an answer")
 }
 
-fn bodies(reply: &Reply) -> Vec<String> {
+fn bodies(reply: &Answer) -> Vec<String> {
     let text = |body: Vec<u8>| String::from_utf8(body).expect("text");
     records(&reply.body).into_iter().map(|message| text(message.body)).collect()
 }

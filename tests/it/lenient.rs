@@ -6,7 +6,7 @@ use std::io::Write;
 use ringmq_remoting::batch::{self, BatchMessage};
 use ringmq_remoting::codes::{request, response};
 
-use crate::client::{Client, Reply, Stored};
+use crate::client::{Answer, Client, Stored};
 use crate::process;
 use crate::server::{Server, Settings};
 use crate::shards::for_shards;
@@ -28,7 +28,7 @@ fn start(name: &str, shards: u32, extra: &[(&'static str, &str)]) -> (tempfile::
     (directory, server)
 }
 
-fn call(client: &mut Client, code: i32, fields: &[(&str, &str)], body: &str) -> Reply {
+fn call(client: &mut Client, code: i32, fields: &[(&str, &str)], body: &str) -> Answer {
     client.call(code, fields, body.as_bytes()).expect("an answer")
 }
 
@@ -43,7 +43,7 @@ fn beat(client: &mut Client, group: &str, topic: &str) {
 }
 
 /// A pull by the subscription of the heartbeat, with only the fields that count then.
-fn pull(client: &mut Client, group: &str, topic: &str) -> Reply {
+fn pull(client: &mut Client, group: &str, topic: &str) -> Answer {
     let fields = [
         ("consumerGroup", group),
         ("topic", topic),
@@ -200,7 +200,7 @@ fn odd_properties_are_stored_as_java_stores_them(shards: u32) {
 }
 
 /// Sends a frame with a header as it is.
-fn raw(client: &mut Client, header: &str, body: &str) -> Reply {
+fn raw(client: &mut Client, header: &str, body: &str) -> Answer {
     let length = |bytes: usize| u32::try_from(bytes).expect("short").to_be_bytes();
     let mut frame = Vec::new();
     frame.extend_from_slice(&length(4 + header.len() + body.len()));

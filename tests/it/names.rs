@@ -6,7 +6,7 @@ use ringmq_remoting::codes::{request, response};
 use ringmq_remoting::message_id::MessageId;
 use serde_json::json;
 
-use crate::client::{Client, Reply};
+use crate::client::{Answer, Client};
 use crate::process;
 use crate::server::{Server, Settings};
 use crate::shards::for_shards;
@@ -28,14 +28,14 @@ fn start(directory: &tempfile::TempDir, shards: u32) -> (Server, Client) {
     (server, client)
 }
 
-fn make_group(client: &mut Client, group: &str) -> Reply {
+fn make_group(client: &mut Client, group: &str) -> Answer {
     let body = json!({ "groupName": group, "retryQueueNums": 1, "retryMaxTimes": 16 });
     let code = request::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP;
     client.call(code, &[], body.to_string().as_bytes()).expect("an answer")
 }
 
 /// Gives back a message that it sends before.
-fn give_back(client: &mut Client, group: &str, queue: i32) -> Reply {
+fn give_back(client: &mut Client, group: &str, queue: i32) -> Answer {
     let sent = client.send(TOPIC, queue, b"again").expect("an answer").expect(response::SUCCESS);
     let (_, offset) = MessageId::parse(&sent.fields["msgId"]).expect("an id of the broker");
     let offset = offset.to_string();

@@ -3,7 +3,7 @@
 use ringmq_remoting::batch::{self, BatchMessage};
 use ringmq_remoting::codes::{request, response};
 
-use crate::client::{Client, GROUP, Reply, records};
+use crate::client::{Answer, Client, GROUP, records};
 use crate::process;
 use crate::server::{Server, Settings};
 use crate::shards::for_shards;
@@ -36,7 +36,7 @@ fn header<'a>(topic: &'a str, queue: &'a str, properties: &'a str) -> Vec<(&'a s
 }
 
 /// What a pull with a subscription to tags brings.
-fn pull_tagged(client: &mut Client, queue: &str, tags: &str) -> Reply {
+fn pull_tagged(client: &mut Client, queue: &str, tags: &str) -> Answer {
     let fields = [
         ("consumerGroup", GROUP),
         ("topic", TOPIC),

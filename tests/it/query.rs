@@ -3,7 +3,7 @@
 use ringmq_base::record::Record;
 use ringmq_remoting::codes::{request, response};
 
-use crate::client::{Client, Reply};
+use crate::client::{Answer, Client};
 use crate::process;
 use crate::server::{Server, Settings};
 use crate::shards::for_shards;
@@ -39,7 +39,7 @@ fn send(client: &mut Client, queue: i32, number: i32) {
     reply.expect("an answer").expect(response::SUCCESS);
 }
 
-fn query(client: &mut Client, key: &str, max: i32, times: (i64, i64), unique: bool) -> Reply {
+fn query(client: &mut Client, key: &str, max: i32, times: (i64, i64), unique: bool) -> Answer {
     let (max, begin, end) = (max.to_string(), times.0.to_string(), times.1.to_string());
     let mut fields = vec![
         ("topic", "query"),
@@ -55,7 +55,7 @@ fn query(client: &mut Client, key: &str, max: i32, times: (i64, i64), unique: bo
 }
 
 /// Bodies, store times and physical offsets of an answer.
-fn found(reply: &Reply) -> Vec<(String, i64, i64)> {
+fn found(reply: &Answer) -> Vec<(String, i64, i64)> {
     let mut rest = reply.body.as_slice();
     let mut all = Vec::new();
     while !rest.is_empty() {

@@ -44,9 +44,17 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
     ("src/admin", &["ringmq-base", "ringmq-remoting"]),
     ("benchmark", &["ringmq-base", "ringmq-remoting"]),
+    ("tests/client", &["ringmq-remoting"]),
     (
         "tests/campaign",
-        &["ringmq-base", "ringmq-broker", "ringmq-io", "ringmq-remoting", "ringmq-store"],
+        &[
+            "ringmq-base",
+            "ringmq-broker",
+            "ringmq-io",
+            "ringmq-remoting",
+            "ringmq-store",
+            "ringmq-test-client",
+        ],
     ),
 ];
 

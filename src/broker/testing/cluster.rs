@@ -1,6 +1,6 @@
 //! Brokers of one shard and of several, and what tests of them share.
 
-use std::{cell::RefCell, rc::Rc};
+use std::{cell::RefCell, rc::Rc, time::Duration};
 
 use ringmq_base::record::Record;
 use ringmq_io::{
@@ -11,6 +11,7 @@ use ringmq_remoting::{
     codes::{request, response},
     message_id::MessageId,
 };
+use ringmq_test_client::{Pull, Send, commit_fields, queue_fields, topic_fields};
 
 use crate::{
     parts::BrokerParts,
@@ -90,18 +91,8 @@ pub fn after_a_kill<T>(sim: &Sim, test: impl AsyncFnOnce(SimRuntime) -> T) -> T 
 
 impl Client {
     pub async fn make_topic(&mut self, topic: &str) -> Answer {
-        let queues = QUEUES.to_string();
-        let fields = [
-            ("topic", topic),
-            ("defaultTopic", "TBW102"),
-            ("readQueueNums", queues.as_str()),
-            ("writeQueueNums", queues.as_str()),
-            ("perm", "6"),
-            ("topicFilterType", "SINGLE_TAG"),
-            ("topicSysFlag", "0"),
-            ("order", "false"),
-        ];
-        self.call(request::UPDATE_AND_CREATE_TOPIC, &fields, b"").await
+        let fields = topic_fields(topic, QUEUES);
+        self.call_values(request::UPDATE_AND_CREATE_TOPIC, &fields, b"").await
     }
 
     pub async fn delete_topic(&mut self, topic: &str) -> Answer {
@@ -109,14 +100,8 @@ impl Client {
     }
 
     pub async fn commit(&mut self, topic: &str, group: &str, queue: i32, offset: i64) -> Answer {
-        let (queue, offset) = (queue.to_string(), offset.to_string());
-        let fields = [
-            ("consumerGroup", group),
-            ("topic", topic),
-            ("queueId", queue.as_str()),
-            ("commitOffset", offset.as_str()),
-        ];
-        self.call(request::UPDATE_CONSUMER_OFFSET, &fields, b"").await
+        let fields = commit_fields(group, topic, queue, offset);
+        self.call_values(request::UPDATE_CONSUMER_OFFSET, &fields, b"").await
     }
 
     /// What a group has committed.
@@ -145,24 +130,9 @@ impl Client {
         properties: &str,
         body: &[u8],
     ) -> Answer {
-        let queue = queue.to_string();
-        let fields = [
-            ("a", "producer"),
-            ("b", topic),
-            ("c", "TBW102"),
-            ("d", "4"),
-            ("e", queue.as_str()),
-            ("f", "0"),
-            ("g", "1"),
-            ("h", "0"),
-            ("i", properties),
-            ("j", "0"),
-            ("k", "false"),
-            ("l", "0"),
-            ("m", if batch { "true" } else { "false" }),
-        ];
+        let send = Send { topic, queue, queues: 4, properties, batch };
         let code = if batch { request::SEND_BATCH_MESSAGE } else { request::SEND_MESSAGE_V2 };
-        self.call(code, &fields, body).await
+        self.call_values(code, &send.fields(), body).await
     }
 
     /// The message that an id of an answer names: its queue, its offset there, its body.
@@ -178,13 +148,12 @@ impl Client {
 
     /// The first and the next offset of a queue.
     pub async fn range_of(&mut self, topic: &str, queue: i32) -> (i64, i64) {
-        let queue = queue.to_string();
-        let fields = [("topic", topic), ("queueId", queue.as_str())];
+        let fields = queue_fields(topic, queue);
         let mut range = [0, 0];
         for (code, offset) in
             [request::GET_MIN_OFFSET, request::GET_MAX_OFFSET].iter().zip(&mut range)
         {
-            let answer = self.call(*code, &fields, b"").await;
+            let answer = self.call_values(*code, &fields, b"").await;
             assert_eq!(answer.code, response::SUCCESS, "{}", answer.remark);
             *offset = answer.fields["offset"].parse().expect("a number");
         }
@@ -198,21 +167,9 @@ impl Client {
 
     /// Bodies of a queue from an offset on, and the code of the answer.
     pub async fn bodies(&mut self, topic: &str, queue: i32, from: i64) -> (i32, Vec<Vec<u8>>) {
-        let (queue, from) = (queue.to_string(), from.to_string());
-        let fields = [
-            ("consumerGroup", "readers"),
-            ("topic", topic),
-            ("queueId", queue.as_str()),
-            ("queueOffset", from.as_str()),
-            ("maxMsgNums", "64"),
-            ("sysFlag", "4"),
-            ("commitOffset", "0"),
-            ("suspendTimeoutMillis", "0"),
-            ("subscription", "*"),
-            ("subVersion", "0"),
-            ("expressionType", "TAG"),
-        ];
-        let answer = self.call(request::PULL_MESSAGE, &fields, b"").await;
+        let (group, wait) = ("readers", Duration::ZERO);
+        let pull = Pull { group, topic, queue, offset: from, messages_max: 64, wait };
+        let answer = self.call_values(request::PULL_MESSAGE, &pull.fields(), b"").await;
         let mut rest = answer.body.as_slice();
         let mut bodies = Vec::new();
         while !rest.is_empty() {

@@ -6,9 +6,10 @@ use ringmq_base::{PhysicalOffset, record::Record};
 use ringmq_remoting::{
     body::LockBatchResponseBody, codes::response, fastjson, message_id::MessageId,
 };
+use ringmq_test_client::Answer;
 
 use super::{
-    model::{Answer, Fate, Issue, Known, Model, PROPERTY_BYTES_MAX, Queue, contents, properties},
+    model::{Fate, Issue, Known, Model, PROPERTY_BYTES_MAX, Queue, contents, properties},
     plan::BODY_BYTES_MAX,
     requests::Request,
 };
@@ -140,7 +141,7 @@ impl Model {
     fn send_ok(&mut self, ids: &Range<u64>, shown: &str, answer: &Answer) {
         let told = answer.fields.get("msgId").cloned().unwrap_or_default();
         let places: Vec<_> = told.split(',').map(MessageId::parse).collect();
-        let Some(first) = answer.number("queueOffset") else {
+        let Some(first) = answer.find_number("queueOffset") else {
             return self.wrong(format!("SEND_OK for the {shown} names no queue offset"));
         };
         if places.len() as u64 != ids.end - ids.start {
@@ -192,7 +193,7 @@ impl Model {
             expected = record.queue_offset + 1;
             rest = rest.get(record.size..).unwrap_or_default();
         }
-        if answer.number("nextBeginOffset") != Some(expected) {
+        if answer.find_number("nextBeginOffset") != Some(expected) {
             let next = answer.fields.get("nextBeginOffset");
             self.wrong(format!("a pull of {queue:?} up to {expected} goes on at {next:?}"));
         }
@@ -268,7 +269,7 @@ impl Model {
         let least = commits.iter().filter(due).map(|commit| commit.offset).max();
         let most = commits.iter().map(|commit| commit.offset).max();
         let found = match answer.code {
-            response::SUCCESS => answer.number("offset"),
+            response::SUCCESS => answer.find_number("offset"),
             response::QUERY_NOT_FOUND => None,
             _ => return self.refused(request, issue, answer),
         };

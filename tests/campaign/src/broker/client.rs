@@ -14,13 +14,11 @@ use ringmq_io::{
     signal::Notify,
     sim::{Random, SimRuntime, SimStream},
 };
-use ringmq_remoting::{
-    command::Header,
-    frame::{self, Frame, Scan},
-};
+use ringmq_remoting::frame::{self, Scan};
+use ringmq_test_client::Answer;
 
 use super::{
-    model::{Answer, Issue, Model},
+    model::{Issue, Model},
     requests::Request,
 };
 
@@ -218,27 +216,20 @@ impl Client {
     }
 
     fn take(&self, bytes: &[u8]) {
-        let Ok(frame) = Frame::parse(bytes) else {
-            return self.world.wrong("the broker sends what is no frame".to_owned());
+        let answer = match Answer::decode(bytes) {
+            Ok(answer) => answer,
+            Err(error) => {
+                return self.world.wrong(format!("the broker sends what is no frame: {error}"));
+            }
         };
-        let Ok(header) = Header::decode(&frame) else {
-            return self.world.wrong("the broker sends a frame without a header".to_owned());
-        };
-        if header.flag & 1 == 0 {
+        if !answer.is_response {
             // A request of the broker, such as that the members of a group have changed.
             return;
         }
-        let opaque = header.opaque;
+        let opaque = answer.opaque;
         let Some((request, issue)) = self.open.borrow_mut().remove(&opaque) else {
-            let code = header.code;
+            let code = answer.code;
             return self.world.wrong(format!("a second answer to request {opaque}, code {code}"));
-        };
-        let fields = header.fields.iter();
-        let answer = Answer {
-            code: header.code,
-            remark: header.remark.as_deref().unwrap_or_default().to_owned(),
-            fields: fields.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
-            body: frame.body.to_vec(),
         };
         let now = self.world.now();
         let took = now.saturating_sub(issue.at).saturating_sub(request.wait());

@@ -91,21 +91,6 @@ impl Excuses {
     }
 }
 
-/// What an answer says.
-#[derive(Clone, Debug, Default)]
-pub struct Answer {
-    pub code: i32,
-    pub remark: String,
-    pub fields: BTreeMap<String, String>,
-    pub body: Vec<u8>,
-}
-
-impl Answer {
-    pub fn number(&self, field: &str) -> Option<i64> {
-        self.fields.get(field)?.parse().ok()
-    }
-}
-
 /// What holds from the moment at which a request is sent.
 #[derive(Clone, Copy, Debug)]
 pub struct Issue {

@@ -52,7 +52,7 @@ async fn patiently(
     world: &Rc<World>,
     client: &Rc<Client>,
     request: impl Fn() -> Request,
-) -> Option<super::model::Answer> {
+) -> Option<ringmq_test_client::Answer> {
     for _ in 0..TRIES {
         let answer = client.call(request()).await?;
         if answer.code != response::SYSTEM_BUSY {
@@ -112,7 +112,7 @@ async fn bound(
     client: &Rc<Client>,
     request: impl Fn() -> Request,
 ) -> Option<i64> {
-    patiently(world, client, request).await?.number("offset")
+    patiently(world, client, request).await?.find_number("offset")
 }
 
 async fn queue(world: &Rc<World>, client: &Rc<Client>, queue: &Queue, crashed: bool) {

@@ -9,11 +9,12 @@ use ringmq_remoting::{
         ConsumerData, HeartbeatData, LockBatchRequestBody, MessageQueue, ProducerData,
         SubscriptionGroupConfig,
     },
-    codes::{pull_flag, request},
+    codes::request,
     encode::{self, Value},
     fastjson,
     frame::Serialization,
 };
+use ringmq_test_client::{Pull, Send, commit_fields, queue_fields, topic_fields};
 
 use super::model::{Model, Queue, contents, properties};
 
@@ -99,16 +100,10 @@ impl Request {
             Request::Pull { group, queue, offset, wait } => {
                 pull(group, queue, *offset, *wait, &mut frame)
             }
-            Request::Commit { group, queue, offset } => frame.write(
-                request::UPDATE_CONSUMER_OFFSET,
-                &[
-                    ("consumerGroup", Value::Str(group)),
-                    ("topic", Value::Str(&queue.0)),
-                    ("queueId", Value::Int(queue.1.into())),
-                    ("commitOffset", Value::Int(*offset)),
-                ],
-                b"",
-            ),
+            Request::Commit { group, queue, offset } => {
+                let fields = commit_fields(group, &queue.0, queue.1, *offset);
+                frame.write(request::UPDATE_CONSUMER_OFFSET, &fields, b"");
+            }
             Request::HugeCommit { queue } => frame.huge_commit(queue),
             Request::QueryOffset { group, queue } => frame.write(
                 request::QUERY_CONSUMER_OFFSET,
@@ -142,20 +137,10 @@ impl Request {
     /// The requests that change topics and groups.
     fn encode_change(&self, frame: &mut Frame<'_>) {
         match self {
-            Request::MakeTopic { topic, queues } => frame.write(
-                request::UPDATE_AND_CREATE_TOPIC,
-                &[
-                    ("topic", Value::Str(topic)),
-                    ("defaultTopic", Value::Str("TBW102")),
-                    ("readQueueNums", Value::Int((*queues).into())),
-                    ("writeQueueNums", Value::Int((*queues).into())),
-                    ("perm", Value::Int(6)),
-                    ("topicFilterType", Value::Str("SINGLE_TAG")),
-                    ("topicSysFlag", Value::Int(0)),
-                    ("order", Value::Bool(false)),
-                ],
-                b"",
-            ),
+            Request::MakeTopic { topic, queues } => {
+                let fields = topic_fields(topic, *queues);
+                frame.write(request::UPDATE_AND_CREATE_TOPIC, &fields, b"");
+            }
             Request::DeleteTopic { topic } => {
                 frame.write(request::DELETE_TOPIC_IN_BROKER, &[("topic", Value::Str(topic))], b"");
             }
@@ -194,22 +179,33 @@ impl Frame<'_> {
 
     fn huge_commit(&mut self, queue: &Queue) {
         let group = "\u{1}".repeat(HUGE_BYTES);
-        let fields = [
-            ("consumerGroup", Value::Str(&group)),
-            ("topic", Value::Str(&queue.0)),
-            ("queueId", Value::Int(queue.1.into())),
-            ("commitOffset", Value::Int(1)),
-        ];
+        let fields = commit_fields(&group, &queue.0, queue.1, 1);
         let (code, binary) = (request::UPDATE_CONSUMER_OFFSET, Serialization::RocketMq);
         encode::request_values(self.out, binary, code, self.opaque, false, &fields, b"")
             .expect("below the largest header");
     }
 
     fn of_queue(&mut self, code: i32, (topic, id): &Queue) {
-        let fields = [("topic", Value::Str(topic)), ("queueId", Value::Int((*id).into()))];
-        self.write(code, &fields, b"");
+        self.write(code, &queue_fields(topic, *id), b"");
     }
 }
+
+/// The fields of a send in SEND_MESSAGE, which has no short names.
+const LONG_NAMES: [&str; 13] = [
+    "producerGroup",
+    "topic",
+    "defaultTopic",
+    "defaultTopicQueueNums",
+    "queueId",
+    "sysFlag",
+    "bornTimestamp",
+    "flag",
+    "properties",
+    "reconsumeTimes",
+    "unitMode",
+    "maxReconsumeTimes",
+    "batch",
+];
 
 fn send(model: &Model, (topic, id): &Queue, ids: &Range<u64>, batch: bool, frame: &mut Frame<'_>) {
     let mut body = Vec::new();
@@ -226,42 +222,12 @@ fn send(model: &Model, (topic, id): &Queue, ids: &Range<u64>, batch: bool, frame
         }
     }
     let own = String::from_utf8(own).expect("text");
-    let born = Value::Int(1_767_225_600_000);
+    let send = Send { topic, queue: *id, queues: 4, properties: &own, batch };
+    let mut fields = send.fields();
     let long = !batch && frame.random.chance(1, 3);
-    let names = match long {
-        true => [
-            "producerGroup",
-            "topic",
-            "defaultTopic",
-            "defaultTopicQueueNums",
-            "queueId",
-            "sysFlag",
-            "bornTimestamp",
-            "flag",
-            "properties",
-            "reconsumeTimes",
-            "unitMode",
-            "maxReconsumeTimes",
-            "batch",
-        ],
-        false => ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m"],
-    };
-    let values = [
-        Value::Str("producer"),
-        Value::Str(topic),
-        Value::Str("TBW102"),
-        Value::Int(4),
-        Value::Int((*id).into()),
-        Value::Int(0),
-        born,
-        Value::Int(0),
-        Value::Str(&own),
-        Value::Int(0),
-        Value::Bool(false),
-        Value::Int(0),
-        Value::Bool(batch),
-    ];
-    let fields: Vec<_> = names.into_iter().zip(values).collect();
+    if long {
+        fields.iter_mut().zip(LONG_NAMES).for_each(|(field, name)| field.0 = name);
+    }
     let code = match (batch, long) {
         (true, _) => request::SEND_BATCH_MESSAGE,
         (false, true) => request::SEND_MESSAGE,
@@ -271,22 +237,8 @@ fn send(model: &Model, (topic, id): &Queue, ids: &Range<u64>, batch: bool, frame
 }
 
 fn pull(group: &str, (topic, id): &Queue, offset: i64, wait: Duration, frame: &mut Frame<'_>) {
-    let suspend = if wait.is_zero() { 0 } else { pull_flag::SUSPEND };
-    let milliseconds = i64::try_from(wait.as_millis()).expect("short");
-    let fields = [
-        ("consumerGroup", Value::Str(group)),
-        ("topic", Value::Str(topic)),
-        ("queueId", Value::Int((*id).into())),
-        ("queueOffset", Value::Int(offset)),
-        ("maxMsgNums", Value::Int(32)),
-        ("sysFlag", Value::Int((suspend | pull_flag::SUBSCRIPTION).into())),
-        ("commitOffset", Value::Int(0)),
-        ("suspendTimeoutMillis", Value::Int(milliseconds)),
-        ("subscription", Value::Str("*")),
-        ("subVersion", Value::Int(1)),
-        ("expressionType", Value::Str("TAG")),
-    ];
-    frame.write(request::PULL_MESSAGE, &fields, b"");
+    let pull = Pull { group, topic, queue: *id, offset, messages_max: 32, wait };
+    frame.write(request::PULL_MESSAGE, &pull.fields(), b"");
 }
 
 fn lock_body(client: u32, (topic, id): &Queue) -> Vec<u8> {
