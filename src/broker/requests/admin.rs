@@ -1,5 +1,6 @@
 //! Requests of administrators and their tools.
 
+pub mod body;
 pub mod group;
 pub mod runtime_info;
 pub mod storage;

@@ -22,8 +22,8 @@ use ringmq_remoting::{
 };
 
 use super::{
+    body::{long_body, message_queue},
     table_body::TableBody,
-    topic::{long_body, message_queue},
 };
 use crate::{
     control::{Control, Tables, metadata::Subject},

@@ -6,7 +6,7 @@ use ringmq_base::{config::Table, units::human_bytes};
 use ringmq_io::{Disk, Runtime};
 use ringmq_remoting::{body::KVTable, encode::VERSION, fastjson};
 
-use super::topic::version;
+use super::body::version;
 use crate::{
     control::{
         Control,

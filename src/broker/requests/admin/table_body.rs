@@ -12,7 +12,7 @@ use ringmq_remoting::{
 use ringmq_rules::{meta, refusal::Refusal};
 use serde::Serialize;
 
-use super::topic::version;
+use super::body::version;
 use crate::requests::{Handled, Response};
 
 /// Entries that are written without a pause: some 100 us.

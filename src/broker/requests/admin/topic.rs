@@ -4,26 +4,25 @@
 
 use std::{ops::Bound, rc::Rc, sync::Arc};
 
-use ringmq_base::config::BrokerConfig;
 use ringmq_io::Runtime;
 use ringmq_remoting::{
-    body::{DataVersion, MessageQueue, TopicList, TopicOffset, TopicStatsTable},
+    body::{TopicList, TopicOffset, TopicStatsTable},
     fastjson,
     headers::admin::{CreateTopicRequestHeader, TopicRequestHeader},
 };
 
-use super::table_body::TableBody;
+use super::{
+    body::{long_body, message_queue},
+    table_body::TableBody,
+};
 use crate::{
     control::{Control, metadata::Subject},
     requests::{Handled, Request, Response},
 };
 use ringmq_rules::{
-    meta,
-    refusal::Refusal,
     send_check::unknown_topic,
     topics::{TopicFilterType, TopicUpdate},
 };
-use serde::Serialize;
 
 pub async fn update<R: Runtime>(control: &Rc<Control<R>>, request: &Request<'_>) -> Handled {
     let shard = &control.shard;
@@ -67,14 +66,6 @@ pub async fn all<R: Runtime>(control: &Rc<Control<R>>, _: &Request<'_>) -> Handl
     body.answer("delete unused topics, or ask for single ones (GET_TOPIC_CONFIG)")
 }
 
-/// An answer that grows with the broker's tables.
-pub fn long_body(body: &impl Serialize, remedy: &str) -> Handled {
-    match fastjson::to_vec_for_frame(body) {
-        Ok(body) => Ok(Response::with_body(body)),
-        Err(error) => Err(Refusal::system_error(format!("{error}: {remedy}"))),
-    }
-}
-
 pub async fn one<R: Runtime>(control: &Rc<Control<R>>, request: &Request<'_>) -> Handled {
     let shard = &control.shard;
     let header = TopicRequestHeader::decode(&request.header.fields)?;
@@ -104,17 +95,4 @@ pub async fn system_list<R: Runtime>(control: &Rc<Control<R>>, _: &Request<'_>) 
     let names = tables.topics.system_topics().into_iter().map(str::to_owned);
     let body = TopicList { topic_list: names.collect(), ..TopicList::default() };
     long_body(&body, "ask for less")
-}
-
-pub fn version(version: meta::DataVersion) -> DataVersion {
-    DataVersion {
-        state_version: version.state_version,
-        timestamp: version.timestamp,
-        counter: version.counter,
-    }
-}
-
-/// A queue as clients name it.
-pub fn message_queue(config: &BrokerConfig, topic: &str, queue_id: i32) -> MessageQueue {
-    MessageQueue { topic: topic.to_owned(), broker_name: config.broker_name.clone(), queue_id }
 }

@@ -4,18 +4,18 @@
 use std::rc::Rc;
 
 use ringmq_io::{Runtime, Shares};
-use ringmq_remoting::{
-    codes::response,
-    encode::{self, EncodeError, Value},
-};
+use ringmq_remoting::codes::response;
 use ringmq_store::{PageNeeded, ReadPlan, ReadStatus};
 
+use super::{
+    pull_answer::{answer_without_messages, begin, get_status},
+    pull_filtered::answer_filtered,
+};
 use crate::{
-    messages::{PullRequest, ReplyTo, Wait},
-    requests::consume::pull_filtered::answer_filtered,
+    messages::{PullRequest, Wait},
     shard::{BrokerLog, Shard},
 };
-use ringmq_rules::{filter::Filter, pull_check::GetStatus, refusal::Refusal};
+use ringmq_rules::{filter::Filter, refusal::Refusal};
 
 /// Answers a pull now, or keeps it until there is something to answer. The queue is one of
 /// this shard's.
@@ -36,7 +36,7 @@ pub fn run<R: Runtime>(shard: &Rc<Shard<R>>, mut request: PullRequest) {
     if plan.status == ReadStatus::Found {
         if let Filter::Sql(filter) = &request.filter {
             let filter = filter.clone();
-            answer_filtered(shard, log, queue, request, plan, filter);
+            answer_filtered(shard, (log, queue), request, plan, filter, run);
             return;
         }
         answer_found(shard, log, request, plan);
@@ -135,46 +135,4 @@ fn answer_found<R: Runtime>(
         }
         shard.flush();
     });
-}
-
-pub fn answer_without_messages<R: Runtime>(
-    shard: &Shard<R>,
-    request: &PullRequest,
-    plan: &ReadPlan,
-) {
-    let status = get_status(plan.status);
-    let code = status.response_code(request.offset);
-    shard.pull_counts.count(0);
-    shard.write_reply(&request.reply_to, |out| {
-        begin(out, &request.reply_to, code, Some(status.name()), plan)?.finish(out)
-    });
-}
-
-/// How a read ended, in Java's words.
-fn get_status(status: ReadStatus) -> GetStatus {
-    match status {
-        ReadStatus::Found => GetStatus::Found,
-        ReadStatus::NoMatched => GetStatus::NoMatchedMessage,
-        ReadStatus::OffsetOverflowOne => GetStatus::OffsetOverflowOne,
-        ReadStatus::OffsetOverflowBadly => GetStatus::OffsetOverflowBadly,
-        ReadStatus::OffsetTooSmall => GetStatus::OffsetTooSmall,
-        ReadStatus::QueueEmpty => GetStatus::NoMessageInQueue,
-    }
-}
-
-/// Begins the answer to a pull; its body follows.
-pub fn begin(
-    out: &mut Vec<u8>,
-    reply_to: &ReplyTo,
-    code: i32,
-    remark: Option<&str>,
-    plan: &ReadPlan,
-) -> Result<encode::Start, EncodeError> {
-    let fields = [
-        ("suggestWhichBrokerId", Value::Int(0)),
-        ("nextBeginOffset", Value::Int(plan.next_offset)),
-        ("minOffset", Value::Int(plan.min)),
-        ("maxOffset", Value::Int(plan.max)),
-    ];
-    encode::begin_response(out, reply_to.serialization, reply_to.opaque, code, remark, &fields)
 }

@@ -8,28 +8,29 @@ use ringmq_io::{Runtime, Shares};
 use ringmq_remoting::codes::response;
 use ringmq_store::{QueueHandle, ReadPlan, ReadStatus};
 
-use super::pull::{self, answer_without_messages, begin};
+use super::pull_answer::{answer_without_messages, begin};
 use crate::{
     messages::{PullRequest, Wait},
     shard::{BrokerLog, Shard},
 };
 use ringmq_rules::{Refusal, sql_filter::SqlFilter};
 
-/// Answers a pull whose first `plan` found messages, in a task of its own.
+/// Answers a pull whose first `plan` found messages, in a task of its own. `run` goes on with one
+/// that was kept and is kept again.
 pub fn answer_filtered<R: Runtime>(
     shard: &Rc<Shard<R>>,
-    log: &BrokerLog<R>,
-    queue: QueueHandle,
+    (log, queue): (&BrokerLog<R>, QueueHandle),
     request: PullRequest,
     plan: ReadPlan,
     filter: Arc<SqlFilter>,
+    run: fn(&Rc<Shard<R>>, PullRequest),
 ) {
     let shares = if plan.in_memory { Shares::Foreground } else { Shares::ColdRead };
     let (shard, log) = (shard.clone(), log.clone());
     let runtime = shard.runtime.clone();
     runtime.spawn(shares, "filtered pull", async move {
         match read_wanted(&log, queue, &request, plan, &filter).await {
-            Ok((plan, kept)) => answer_kept(&shard, request, &plan, &kept),
+            Ok((plan, kept)) => answer_kept(&shard, request, &plan, &kept, run),
             Err(refusal) => {
                 let topic = &request.topic.topic.name;
                 tracing::error!(%topic, error = %refusal.remark, "pull failed");
@@ -45,6 +46,7 @@ fn answer_kept<R: Runtime>(
     mut request: PullRequest,
     plan: &ReadPlan,
     kept: &Kept,
+    run: fn(&Rc<Shard<R>>, PullRequest),
 ) {
     if kept.messages > 0 {
         shard.pull_counts.count(kept.messages);
@@ -57,7 +59,7 @@ fn answer_kept<R: Runtime>(
     } else if matches!(request.wait, Wait::Until(_)) && plan.next_offset == plan.max {
         // A kept pull whose filter lets nothing new through goes on waiting behind it.
         request.offset = plan.next_offset;
-        pull::run(shard, request);
+        run(shard, request);
     } else {
         answer_without_messages(shard, &request, plan);
     }

@@ -1,0 +1,53 @@
+//! The answer to a pull, but for the messages.
+
+use ringmq_io::Runtime;
+use ringmq_remoting::encode::{self, EncodeError, Value};
+use ringmq_store::{ReadPlan, ReadStatus};
+
+use crate::{
+    messages::{PullRequest, ReplyTo},
+    shard::Shard,
+};
+use ringmq_rules::pull_check::GetStatus;
+
+pub fn answer_without_messages<R: Runtime>(
+    shard: &Shard<R>,
+    request: &PullRequest,
+    plan: &ReadPlan,
+) {
+    let status = get_status(plan.status);
+    let code = status.response_code(request.offset);
+    shard.pull_counts.count(0);
+    shard.write_reply(&request.reply_to, |out| {
+        begin(out, &request.reply_to, code, Some(status.name()), plan)?.finish(out)
+    });
+}
+
+/// How a read ended, in Java's words.
+pub fn get_status(status: ReadStatus) -> GetStatus {
+    match status {
+        ReadStatus::Found => GetStatus::Found,
+        ReadStatus::NoMatched => GetStatus::NoMatchedMessage,
+        ReadStatus::OffsetOverflowOne => GetStatus::OffsetOverflowOne,
+        ReadStatus::OffsetOverflowBadly => GetStatus::OffsetOverflowBadly,
+        ReadStatus::OffsetTooSmall => GetStatus::OffsetTooSmall,
+        ReadStatus::QueueEmpty => GetStatus::NoMessageInQueue,
+    }
+}
+
+/// Begins the answer to a pull; its body follows.
+pub fn begin(
+    out: &mut Vec<u8>,
+    reply_to: &ReplyTo,
+    code: i32,
+    remark: Option<&str>,
+    plan: &ReadPlan,
+) -> Result<encode::Start, EncodeError> {
+    let fields = [
+        ("suggestWhichBrokerId", Value::Int(0)),
+        ("nextBeginOffset", Value::Int(plan.next_offset)),
+        ("minOffset", Value::Int(plan.min)),
+        ("maxOffset", Value::Int(plan.max)),
+    ];
+    encode::begin_response(out, reply_to.serialization, reply_to.opaque, code, remark, &fields)
+}
