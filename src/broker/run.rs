@@ -5,6 +5,7 @@ pub mod inbox;
 mod tests;
 
 use std::{
+    collections::BTreeMap,
     net::SocketAddr,
     path::Path,
     rc::Rc,
@@ -20,7 +21,7 @@ use ringmq_store::{FlushMode, Log, LogOptions, complete_store, log_directory};
 use crate::{
     control::Control,
     engines::{
-        delay,
+        delay::{self, DelayOffsets},
         long_poll::{self, LongPoll},
     },
     messages::{Message, Start},
@@ -99,7 +100,7 @@ async fn run_or_fail<R: Runtime>(
         return Err(error);
     }
     let store_id = start.store_id;
-    take_start(shard, start);
+    let delay_offsets = Rc::new(take_start(shard, start));
     let requests = Requests::new(shard.clone(), control.clone());
     if shard.id == CONTROL {
         wait_for_peers(&requests, &mut requests_lane).await?;
@@ -109,6 +110,7 @@ async fn run_or_fail<R: Runtime>(
         }
     }
     spawn_services(shard);
+    delay::start(shard, &delay_offsets);
     inbox::spawn_reply_lane(&requests, reply_lane);
     if let Some(control) = &control {
         control.start_services();
@@ -121,7 +123,8 @@ async fn run_or_fail<R: Runtime>(
     inbox::serve_requests(&requests, &mut requests_lane).await;
     // The others still call this shard, to persist what they have.
     let serve = inbox::serve_to_the_end(&requests, &mut requests_lane);
-    futures_lite::future::or(shut_down(shard, control.as_deref()), serve).await;
+    let shut_down = shut_down(shard, control.as_deref(), &delay_offsets);
+    futures_lite::future::or(shut_down, serve).await;
     Ok(())
 }
 
@@ -173,7 +176,8 @@ pub fn log_options(settings: &BrokerSettings, id: LogId, store_id: u128) -> LogO
     }
 }
 
-fn take_start<R: Runtime>(shard: &Rc<Shard<R>>, start: Start) {
+/// What the control shard knows of this shard; gives how far its delay levels are.
+fn take_start<R: Runtime>(shard: &Rc<Shard<R>>, start: Start) -> DelayOffsets {
     for change in start.changes {
         shard.apply(change);
     }
@@ -185,12 +189,14 @@ fn take_start<R: Runtime>(shard: &Rc<Shard<R>>, start: Start) {
         );
     }
     let mut offsets = shard.offsets.borrow_mut();
+    let mut delay_offsets = BTreeMap::new();
     for change in &start.offsets {
         offsets.apply(change);
         if let MetaChange::DelayOffset { level, offset } = change {
-            shard.delay_offsets.borrow_mut().insert(*level, *offset);
+            delay_offsets.insert(*level, *offset);
         }
     }
+    DelayOffsets::new(delay_offsets)
 }
 
 async fn wait_for_peers<R: Runtime>(
@@ -223,7 +229,6 @@ fn spawn_services<R: Runtime>(shard: &Rc<Shard<R>>) {
     runtime.spawn(Shares::Admin, "idle connections", close_idle(shard.clone()));
     runtime.spawn(Shares::Foreground, "forwarding", flush_collected(shard.clone()));
     runtime.spawn(Shares::Foreground, "full lanes", retry_lanes(shard.clone()));
-    delay::start(shard);
 }
 
 /// How soon offsets that could not be written are tried again, at the latest.
@@ -277,7 +282,11 @@ async fn retry_lanes<R: Runtime>(shard: Rc<Shard<R>>) {
     }
 }
 
-async fn shut_down<R: Runtime>(shard: &Rc<Shard<R>>, control: Option<&Control<R>>) {
+async fn shut_down<R: Runtime>(
+    shard: &Rc<Shard<R>>,
+    control: Option<&Control<R>>,
+    delay_offsets: &DelayOffsets,
+) {
     shard.stopping.set(true);
     long_poll::release(shard, pull::run);
     if let Some(control) = control {
@@ -289,7 +298,8 @@ async fn shut_down<R: Runtime>(shard: &Rc<Shard<R>>, control: Option<&Control<R>
         }
     }
     // Offsets are refused since this shard is stopping: these are the last.
-    shard.persist_offsets_at_last().await;
+    let delays = delay_offsets.persist_at_last(shard);
+    futures_lite::future::zip(shard.persist_offsets_at_last(), delays).await;
     match control {
         Some(control) => control.finish().await,
         None => {

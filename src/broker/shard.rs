@@ -24,7 +24,6 @@ pub mod waiting_sends;
 
 use std::{
     cell::{Cell, OnceCell, RefCell},
-    collections::BTreeMap,
     rc::{Rc, Weak},
     sync::Arc,
     time::Duration,
@@ -80,8 +79,6 @@ pub struct Shard<R: Runtime> {
     pub control_plane: OnceCell<Weak<dyn ControlPlane>>,
     /// Set before the first message can arrive.
     pub arrivals: OnceCell<Rc<dyn Arrivals<R>>>,
-    /// By delay level: the next message to deliver.
-    pub delay_offsets: RefCell<BTreeMap<i32, i64>>,
     /// Whoever keeps messages back in logs of this shard.
     pub held_messages: RefCell<Vec<Rc<dyn HeldMessages>>>,
     pub stopping: Cell<bool>,
@@ -127,7 +124,6 @@ impl<R: Runtime> Shard<R> {
             pull_counts: PullCounts::default(),
             control_plane: OnceCell::new(),
             arrivals: OnceCell::new(),
-            delay_offsets: RefCell::default(),
             held_messages: RefCell::default(),
             stopping: Cell::new(false),
             properties: Cell::default(),

@@ -25,8 +25,11 @@ use ringmq_rules::{
     topic::SCHEDULE_TOPIC,
 };
 
+mod offsets;
 #[cfg(test)]
 mod tests;
+
+pub use offsets::DelayOffsets;
 
 /// Messages that are delivered side by side.
 const WINDOW: usize = 256;
@@ -35,19 +38,24 @@ const LOOK_AGAIN: Duration = Duration::from_secs(10);
 /// Pause after a message could not be delivered.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Starts a task for each delay level whose queue this shard owns.
-pub fn start<R: Runtime>(shard: &Rc<Shard<R>>) {
+/// Starts a task for each delay level whose queue this shard owns, from `offsets` on.
+pub fn start<R: Runtime>(shard: &Rc<Shard<R>>, offsets: &Rc<DelayOffsets>) {
     let Some(topic) = shard.topic(SCHEDULE_TOPIC) else {
         tracing::error!("no topic {SCHEDULE_TOPIC}: delayed messages are not delivered");
         return;
     };
     for level in own_levels(shard, &topic) {
-        let (level_of, topic) = (shard.clone(), topic.clone());
+        let (level_of, topic, offsets) = (shard.clone(), topic.clone(), offsets.clone());
         shard.runtime.spawn(Shares::Foreground, "delay level", async move {
-            deliver_level(&level_of, &topic, level).await;
+            deliver_level(&level_of, &topic, level, &offsets).await;
         });
     }
-    let held = DelayedMessages { shard: Rc::downgrade(shard), topic };
+    let (own, changed) = (shard.clone(), offsets.clone());
+    shard.runtime.spawn(Shares::Admin, "delay offsets", async move {
+        changed.persist_changes(&own).await;
+    });
+    let (offsets, shard_of) = (offsets.clone(), Rc::downgrade(shard));
+    let held = DelayedMessages { shard: shard_of, topic, offsets };
     shard.held_messages.borrow_mut().push(Rc::new(held));
 }
 
@@ -60,6 +68,7 @@ fn own_levels<R: Runtime>(shard: &Shard<R>, topic: &TopicView) -> Vec<i32> {
 struct DelayedMessages<R: Runtime> {
     shard: Weak<Shard<R>>,
     topic: Arc<TopicView>,
+    offsets: Rc<DelayOffsets>,
 }
 
 impl<R: Runtime> HeldMessages for DelayedMessages<R> {
@@ -71,8 +80,8 @@ impl<R: Runtime> HeldMessages for DelayedMessages<R> {
             };
             for level in own_levels(&shard, &self.topic) {
                 let (log, queue) = shard.queues.get(&self.topic, schedule_queue(level));
-                let delivered = shard.delay_offsets.borrow().get(&level).copied().unwrap_or(0);
-                if let Some(position) = position_of(log, queue, delivered).await {
+                let next = self.offsets.of(level);
+                if let Some(position) = position_of(log, queue, next).await {
                     let earliest = first.entry(log.sink().log).or_insert(position);
                     *earliest = position.min(*earliest);
                 }
@@ -119,10 +128,15 @@ struct Due {
     wait: Option<Duration>,
 }
 
-async fn deliver_level<R: Runtime>(shard: &Rc<Shard<R>>, topic: &TopicView, level: i32) {
+async fn deliver_level<R: Runtime>(
+    shard: &Rc<Shard<R>>,
+    topic: &TopicView,
+    level: i32,
+    offsets: &DelayOffsets,
+) {
     let (log, queue) = shard.queues.get(topic, schedule_queue(level));
     let arrived = shard.queue_watchers.watch(log.sink().log, queue);
-    let mut cursor = shard.delay_offsets.borrow().get(&level).copied().unwrap_or(0);
+    let mut cursor = offsets.of(level);
     while !shard.stopping.get() {
         let (min, max) = log.bounds(queue);
         cursor = delay::corrected_offset(cursor, min, max);
@@ -153,7 +167,7 @@ async fn deliver_level<R: Runtime>(shard: &Rc<Shard<R>>, topic: &TopicView, leve
             cursor += 1;
         }
         if cursor > first {
-            shard.delivered(level, cursor);
+            offsets.delivered(level, cursor);
         }
         if let Some(refusal) = not_yet {
             tracing::warn!(level, offset = cursor, %refusal, "delayed message not delivered yet");

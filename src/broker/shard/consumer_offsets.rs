@@ -1,8 +1,8 @@
 //! Consumer offsets of the queues of a shard, and how they become durable.
 
-use std::{collections::BTreeSet, rc::Rc, time::Duration};
+use std::{rc::Rc, time::Duration};
 
-use ringmq_io::{Runtime, Shares};
+use ringmq_io::Runtime;
 use ringmq_rules::{meta::MetaChange, offsets::Commit, refusal::Refusal};
 
 use super::Shard;
@@ -60,16 +60,9 @@ impl<R: Runtime> Shard<R> {
         self.write_offsets(consumers).await;
     }
 
-    /// The same for the delay levels only.
-    pub async fn persist_delay_offsets(self: &Rc<Self>) {
-        let _turn = self.offset_writes.turn().await;
-        self.write_offsets(Vec::new()).await;
-    }
-
-    /// Writes offsets of consumers and of delay levels. By whoever has the turn to.
-    async fn write_offsets(self: &Rc<Self>, mut changes: Vec<MetaChange>) {
+    /// By whoever has the turn to.
+    async fn write_offsets(self: &Rc<Self>, changes: Vec<MetaChange>) {
         let (writes, id) = (&self.offset_writes, self.id.0);
-        changes.extend(self.delay_changes(writes.take_delay_levels()));
         let outcome = match changes.is_empty() {
             true => Ok(()),
             false => self.persist(changes).await,
@@ -77,34 +70,12 @@ impl<R: Runtime> Shard<R> {
         if let Err(not_written) = outcome {
             for change in &not_written.changes {
                 self.offsets.borrow_mut().mark_dirty(change);
-                if let MetaChange::DelayOffset { level, .. } = change {
-                    writes.add_delay_level(*level);
-                }
                 self.runtime.yield_if_needed().await;
             }
             writes.failed(id, self.runtime.monotonic(), &not_written);
         } else if self.offsets.borrow().dirty_len() == 0 {
             writes.succeeded(id, self.runtime.monotonic());
         }
-    }
-
-    /// How far delay levels are.
-    fn delay_changes(&self, levels: BTreeSet<i32>) -> Vec<MetaChange> {
-        let all = self.delay_offsets.borrow();
-        let change = |level: i32| {
-            all.get(&level).map(|offset| MetaChange::DelayOffset { level, offset: *offset })
-        };
-        levels.into_iter().filter_map(change).collect()
-    }
-
-    /// Notes that a delay level has delivered all before an offset, and has that made durable.
-    pub fn delivered(self: &Rc<Self>, level: i32, offset: i64) {
-        self.delay_offsets.borrow_mut().insert(level, offset);
-        self.offset_writes.add_delay_level(level);
-        let shard = self.clone();
-        self.runtime.spawn(Shares::Admin, "delay offset", async move {
-            shard.persist_delay_offsets().await;
-        });
     }
 
     /// The last write of this shard, tried for a while if the disk is in the way.

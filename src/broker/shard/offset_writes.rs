@@ -3,7 +3,6 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::BTreeSet,
     time::Duration,
 };
 
@@ -25,13 +24,11 @@ struct Failure {
     records_only: bool,
 }
 
-/// The state of writing consumer offsets, and how far delay levels are delivered.
+/// The state of writing consumer offsets.
 #[derive(Default)]
 pub struct OffsetWrites {
     under_way: Cell<bool>,
     ended: Notify,
-    /// Delay levels whose next message is not durable.
-    delay_levels: RefCell<BTreeSet<i32>>,
     failure: RefCell<Option<Failure>>,
 }
 
@@ -53,14 +50,6 @@ impl OffsetWrites {
         }
         self.under_way.set(true);
         WriteTurn(self)
-    }
-
-    pub fn add_delay_level(&self, level: i32) {
-        self.delay_levels.borrow_mut().insert(level);
-    }
-
-    pub fn take_delay_levels(&self) -> BTreeSet<i32> {
-        self.delay_levels.take()
     }
 
     pub fn is_failing(&self) -> bool {
