@@ -60,9 +60,6 @@ pub struct BrokerSettings {
     pub sizes: Sizes,
 }
 
-/// Their name in the campaign, until it follows.
-pub type Facts = BrokerSettings;
-
 impl BrokerSettings {
     /// The error is a sentence for the operator.
     pub fn new(

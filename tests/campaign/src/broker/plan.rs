@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ringmq_base::config::BrokerConfig;
-use ringmq_broker::{settings::Facts, sizes::Sizes};
+use ringmq_broker::{settings::BrokerSettings, sizes::Sizes};
 use ringmq_io::sim::Random;
 use ringmq_store::KeySizes;
 
@@ -218,21 +218,21 @@ impl Plan {
         }
     }
 
-    pub fn facts(&self, now_ms: i64, shards: usize) -> Facts {
-        let facts = Facts::new(self.config.clone(), Vec::new(), shards, now_ms);
-        let mut facts = facts.expect("a sound configuration");
-        facts.config.logs = self.logs;
-        facts.flush_sync = self.sync;
-        facts.segment_bytes = self.segment_bytes;
-        facts.zero_ahead_bytes = self.zero_ahead_bytes;
-        facts.hot_tail_bytes = self.hot_tail_bytes;
-        facts.block_cache_bytes = self.block_cache_bytes;
-        facts.scrub_bytes_per_second = 0;
-        facts.backlog_bytes_max = self.backlog_bytes_max;
-        facts.requests_max = self.requests_max;
-        facts.output_bytes_max = self.output_bytes_max;
-        facts.sizes = self.sizes.clone();
-        facts
+    pub fn settings(&self, now_ms: i64, shards: usize) -> BrokerSettings {
+        let settings = BrokerSettings::new(self.config.clone(), Vec::new(), shards, now_ms);
+        let mut settings = settings.expect("a sound configuration");
+        settings.config.logs = self.logs;
+        settings.flush_sync = self.sync;
+        settings.segment_bytes = self.segment_bytes;
+        settings.zero_ahead_bytes = self.zero_ahead_bytes;
+        settings.hot_tail_bytes = self.hot_tail_bytes;
+        settings.block_cache_bytes = self.block_cache_bytes;
+        settings.scrub_bytes_per_second = 0;
+        settings.backlog_bytes_max = self.backlog_bytes_max;
+        settings.requests_max = self.requests_max;
+        settings.output_bytes_max = self.output_bytes_max;
+        settings.sizes = self.sizes.clone();
+        settings
     }
 
     /// Bodies up to here fit into a segment.

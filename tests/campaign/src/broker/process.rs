@@ -94,7 +94,7 @@ impl Stage {
 
     async fn run(&self) {
         let now_ms = self.runtime().now_ms();
-        let settings = self.plan.facts(now_ms, self.run.process.shards);
+        let settings = self.plan.settings(now_ms, self.run.process.shards);
         let broker = Rc::new(simulation::start(self.runtime(), settings, self.run.process.shards));
         match self.within(START_WITHIN, broker.ready(self.runtime())).await {
             Some(Ok(())) => {}
