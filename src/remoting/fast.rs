@@ -1,7 +1,7 @@
 //! One pass over a header exactly as the Java, Go and C++ clients write it, without allocation.
 //! Gives up, with None, on anything unusual: the general decoder then has the word.
 
-use ringmq_base::text;
+use ringmq_base::{scan::find_either, text};
 
 use crate::command::binary::{self, Reader};
 use crate::command::restore_code;
@@ -64,6 +64,10 @@ impl<'a> Piece<'a> {
 /// The number that digits, with or without a minus, stand for.
 #[inline]
 fn decimal(bytes: &[u8]) -> Option<i64> {
+    // Most numbers of a header have one digit.
+    if let [digit @ b'0'..=b'9'] = bytes {
+        return Some(i64::from(digit - b'0'));
+    }
     let (negative, digits) = match bytes.split_first()? {
         (b'-', digits) => (true, digits),
         _ => (false, bytes),
@@ -133,15 +137,7 @@ fn mark_in(chunk: [u8; 8]) -> usize {
 /// Where the first quote or backslash is.
 #[inline(always)]
 fn find_mark(bytes: &[u8]) -> Option<usize> {
-    let (chunks, rest) = bytes.as_chunks::<8>();
-    for (index, chunk) in chunks.iter().enumerate() {
-        let mark = mark_in(*chunk);
-        if mark < 8 {
-            return Some(8 * index + mark);
-        }
-    }
-    let found = rest.iter().position(|&byte| byte == b'"' || byte == b'\\')?;
-    Some(8 * chunks.len() + found)
+    find_either(bytes, [b'"', b'\\'])
 }
 
 struct Cursor<'a, 's> {
