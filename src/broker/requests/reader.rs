@@ -76,6 +76,7 @@ async fn read_all<R: Runtime>(requests: &Rc<Requests<R>>, connection: &Rc<ShardC
                         Wait::Prerequisite(needed) => needed.make(shard).await,
                         Wait::Room(log) => shard.log_room(log, read_at).await,
                     };
+                    shard.turn_ms.set(shard.runtime.now_ms());
                     match waited {
                         // It is counted again when the frame is handled again.
                         Ok(()) => connection.end_requests(u32::from(!reply_to.oneway)),

@@ -66,7 +66,7 @@ pub fn append<R: Runtime>(
         let others = all.iter().take(all.len() - 1).map(|appended| appended.physical);
         ticket(item, last, Some((first.queue_offset, others.collect())))
     };
-    let now_ms = shard.runtime.now_ms();
+    let now_ms = shard.turn_ms.get();
     if is_planted(BATCH_CUT) {
         log.append_batch(now_ms, queue, messages.clone().take(1), |_| None)?;
         return log.append_batch(now_ms, queue, messages.skip(1), tickets).map(drop);

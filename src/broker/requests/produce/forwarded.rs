@@ -16,6 +16,7 @@ use crate::{
 /// Stores the sends of a batch, each now or when its log has room.
 pub fn store<R: Runtime>(shard: &Rc<Shard<R>>, batch: ShardBatch) {
     let came_at = shard.runtime.monotonic();
+    shard.turn_ms.set(shard.runtime.now_ms());
     let mut rest = batch.bytes.as_slice();
     for item in &batch.sends {
         let (bytes, behind) = rest.split_at(item.bytes());
@@ -77,6 +78,7 @@ async fn store_when_room<R: Runtime>(shard: &Rc<Shard<R>>, log: LogId, send: &Wa
     let WaitingSend { topic, item, bytes, came_at } = send;
     let (properties, body) = bytes.split_at(item.properties_bytes as usize);
     let refusal = loop {
+        shard.turn_ms.set(shard.runtime.now_ms());
         match append(shard, topic, item, properties, body) {
             Ok(()) => return,
             Err(NotStored::Refused(refusal)) => break refusal,

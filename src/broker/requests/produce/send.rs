@@ -221,7 +221,8 @@ pub enum NotStored {
     Refused(Refusal),
 }
 
-/// Appends a checked message or batch to its queue, which is one of this shard.
+/// Appends a checked message or batch to its queue, which is one of this shard. It is stored at the
+/// time of the turn, which the caller has set: to ask the clock for each takes as long as a copy.
 pub fn append<R: Runtime>(
     shard: &Shard<R>,
     topic: &TopicView,
@@ -259,7 +260,7 @@ fn append_to<R: Runtime>(
         }
         let record = record_of(shard, topic, item, [properties, b"", b""], body);
         let ticket = |appended: &Appended| ticket(item, appended, None);
-        log.append(queue, &record, item.tags_code, ticket).map(drop)
+        log.append_at(shard.turn_ms.get(), queue, &record, item.tags_code, ticket).map(drop)
     });
     appended.map_err(|error| match error {
         AppendError::Busy { .. } => NotStored::Busy(log.sink().log),
