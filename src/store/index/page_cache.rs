@@ -41,6 +41,12 @@ impl<'a> Reader<'a> {
     /// The entry at an offset that the queue has.
     #[inline]
     pub fn entry(&mut self, offset: i64) -> Result<Location, PageNeeded> {
+        // Entries of one page come behind each other.
+        if let Some((_, page)) = &self.page
+            && let Some(packed) = Page::trusted(page).get(offset)
+        {
+            return Ok(packed.unpack());
+        }
         match self.entries.place(offset).expect("the caller has looked at the bounds") {
             Place::Memory(location) => Ok(location),
             Place::Page(block) => self.page_entry(block, offset),

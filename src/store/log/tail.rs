@@ -146,11 +146,21 @@ impl Tail {
 
     /// The bytes of the record at `position` if they lie in one chunk and need no check.
     pub fn get(&self, position: u64, bytes: usize) -> Option<&[u8]> {
+        let mut nowhere = usize::MAX;
+        self.get_near(&mut nowhere, position, bytes)
+    }
+
+    /// The same for one of several records, most of which lie in the chunk of the one before:
+    /// `near` is where that was found.
+    pub fn get_near(&self, near: &mut usize, position: u64, bytes: usize) -> Option<&[u8]> {
         if position < self.checked_from {
             return None;
         }
-        let index = self.chunks.partition_point(|chunk| chunk.end() <= position);
-        let chunk = self.chunks.get(index)?;
+        let has = |chunk: &Chunk| chunk.start <= position && position < chunk.end();
+        if !self.chunks.get(*near).is_some_and(has) {
+            *near = self.chunks.partition_point(|chunk| chunk.end() <= position);
+        }
+        let chunk = self.chunks.get(*near)?;
         let skip = usize::try_from(position.checked_sub(chunk.start)?).ok()?;
         let end = skip.checked_add(bytes)?;
         if end <= chunk.used { chunk.bytes.get(skip..end) } else { None }
@@ -214,6 +224,24 @@ mod tests {
         assert!(tail.get(block_floor(written), 8).is_some());
         assert!(tail.get(4096, 8).is_none());
     }
+
+    #[test]
+    fn a_record_is_found_near_another_or_far_from_it() {
+        let mut tail = Tail::new(4096, 1 << 20, (4096, &[]), 0);
+        for at in 0..12 {
+            tail.extend(4096 + at * 1000, 1000).fill(at as u8);
+        }
+        for first in 0..12 {
+            for second in 0..13 {
+                let mut near = 7;
+                let mut get = |at: u64| tail.get_near(&mut near, 4096 + at * 1000, 1000);
+                assert_eq!(get(first), Some([first as u8; 1000].as_slice()));
+                let expected = [second as u8; 1000];
+                assert_eq!(get(second), (second < 12).then_some(expected.as_slice()));
+            }
+        }
+    }
+
     #[test]
     fn what_came_from_disk_unchecked_is_written_again_but_not_read() {
         let mut tail = Tail::new(4096, 0, (4096, &[7; 100]), 4160);

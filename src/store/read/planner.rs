@@ -21,6 +21,9 @@ use crate::{
 
 const ENVELOPE: u64 = envelope::BYTES as u64;
 
+/// Extents of a plan that there is room for before any is found: the usual number of a pull.
+const EXTENTS_MAX_AHEAD: usize = 32;
+
 impl<R: Runtime, S: Sink> Log<R, S> {
     /// First offset and one past the last visible one.
     pub fn bounds(&self, queue: QueueHandle) -> (i64, i64) {
@@ -111,6 +114,8 @@ impl<R: Runtime, S: Sink> Log<R, S> {
             return Ok(ReadPlan { status, next_offset, ..plan });
         }
         let end = max.min(from.saturating_add_unsigned(limits.scan.max(1) as u64));
+        let most = usize::try_from(end - from).unwrap_or(0).min(limits.messages);
+        plan.extents.reserve(most.min(EXTENTS_MAX_AHEAD));
         let mut reader = Reader::new(&self.shared.pages, queue, entries);
         while plan.next_offset < end {
             let found = match reader.entry(plan.next_offset) {
@@ -157,8 +162,9 @@ impl<R: Runtime, S: Sink> Log<R, S> {
         let state = self.shared.state.borrow();
         let before = out.len();
         out.reserve(plan.bytes);
+        let mut near = 0;
         for (position, size) in &plan.extents {
-            match state.tail.get(position.0, *size as usize) {
+            match state.tail.get_near(&mut near, position.0, *size as usize) {
                 Some(bytes) => out.extend_from_slice(bytes),
                 None => {
                     out.truncate(before);
