@@ -84,18 +84,9 @@ fn try_store<R: Runtime>(
         send_check::check(&context, &request, topic_config, group.map(|group| &**group))?;
     let plan = match decision {
         SendDecision::Store(plan) => plan,
-        SendDecision::CreateTopic => {
-            let needed = Prerequisite::Topic(AutoCreate {
-                topic: header.topic.to_owned(),
-                default_topic: header.default_topic.to_owned(),
-                queues: header.default_topic_queues,
-                unit_mode: header.unit_mode,
-            });
-            return Ok(Next::Wait(reply_to, Wait::Prerequisite(needed)));
-        }
+        SendDecision::CreateTopic => return Ok(wait_for(reply_to, topic_of(header))),
         SendDecision::CreateGroup(group) => {
-            let needed = Prerequisite::Group(group.to_owned());
-            return Ok(Next::Wait(reply_to, Wait::Prerequisite(needed)));
+            return Ok(wait_for(reply_to, Prerequisite::Group(group.to_owned())));
         }
     };
     if let Some(refusal) = &view.disk_full {
@@ -103,23 +94,9 @@ fn try_store<R: Runtime>(
     }
     let topic = match target(&view, topic, &plan)? {
         Ok(topic) => topic,
-        Err(needed) => return Ok(Next::Wait(reply_to, Wait::Prerequisite(needed))),
+        Err(needed) => return Ok(wait_for(reply_to, needed)),
     };
-    let mut item = SendItem {
-        reply_to,
-        topic: 0,
-        queue_id: plan.queue_id,
-        reply_queue_id: plan.reply_queue_id,
-        flag: header.flag,
-        sys_flag: plan.sys_flag,
-        born_timestamp: header.born_timestamp,
-        born_host: peer.address,
-        reconsume_times: header.reconsume_times,
-        tags_code: plan.tags_code,
-        properties_bytes: 0,
-        body_bytes: 0,
-        is_batch: header.batch,
-    };
+    let mut item = item_of(header, peer, reply_to, &plan);
     let mut properties = shard.properties.take();
     properties.clear();
     plan.write_properties(header.properties, context.cluster_property, &mut properties)?;
@@ -145,6 +122,46 @@ fn request_of<'a>(header: &SendHeader<'a>, peer: Peer, body: &[u8]) -> SendReque
         version: header.version,
         producer: peer.address,
     }
+}
+
+#[inline]
+fn item_of(
+    header: &SendHeader<'_>,
+    peer: Peer,
+    reply_to: ReplyTo,
+    plan: &SendPlan<'_>,
+) -> SendItem {
+    SendItem {
+        reply_to,
+        topic: 0,
+        queue_id: plan.queue_id,
+        reply_queue_id: plan.reply_queue_id,
+        flag: header.flag,
+        sys_flag: plan.sys_flag,
+        born_timestamp: header.born_timestamp,
+        born_host: peer.address,
+        reconsume_times: header.reconsume_times,
+        tags_code: plan.tags_code,
+        properties_bytes: 0,
+        body_bytes: 0,
+        is_batch: header.batch,
+    }
+}
+
+#[cold]
+fn wait_for(reply_to: ReplyTo, needed: Prerequisite) -> Next {
+    Next::Wait(reply_to, Wait::Prerequisite(needed))
+}
+
+/// The topic to make for a send.
+#[cold]
+fn topic_of(header: &SendHeader<'_>) -> Prerequisite {
+    Prerequisite::Topic(AutoCreate {
+        topic: header.topic.to_owned(),
+        default_topic: header.default_topic.to_owned(),
+        queues: header.default_topic_queues,
+        unit_mode: header.unit_mode,
+    })
 }
 
 /// The topic that the message is stored in, or what to ask for to have it made.
