@@ -2,6 +2,7 @@
 
 pub mod batch;
 pub mod forwarded;
+pub mod record;
 pub mod reply;
 pub mod send;
 pub mod send_back;

@@ -10,7 +10,7 @@ use ringmq_rules::{
 };
 use ringmq_store::{AppendError, Appended, QueueHandle};
 
-use super::send::{record_of, ticket};
+use super::record::{record_of, ticket};
 use crate::{
     injected_bugs::{BATCH_CUT, MEMBER_ERROR_FORGOTTEN, is_planted},
     messages::{SendItem, TopicView},

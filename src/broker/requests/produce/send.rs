@@ -4,7 +4,7 @@
 
 use std::{rc::Rc, sync::Arc};
 
-use ringmq_base::{LogId, PhysicalOffset, record::NewRecord};
+use ringmq_base::LogId;
 use ringmq_io::Runtime;
 use ringmq_remoting::{
     command::{Header, HeaderError},
@@ -13,18 +13,17 @@ use ringmq_remoting::{
 };
 use ringmq_store::{AppendError, Appended, QueueHandle};
 
-use super::batch;
+use super::{
+    batch,
+    record::{record_of, ticket},
+};
 use crate::{
     messages::{AutoCreate, ReplyTo, SendItem, TopicView},
     requests::{
         next::{Next, Peer, Wait},
         prerequisite::Prerequisite,
     },
-    shard::{
-        BrokerLog, Shard,
-        acks::{ClientTicket, Ticket},
-        view::View,
-    },
+    shard::{BrokerLog, Shard, view::View},
 };
 use ringmq_rules::{
     refusal::Refusal,
@@ -283,48 +282,4 @@ fn append_to<R: Runtime>(
         AppendError::Busy { .. } => NotStored::Busy(log.sink().log),
         error => NotStored::Refused(shard.refusal_of(&error)),
     })
-}
-
-pub fn record_of<'a, R: Runtime>(
-    shard: &Shard<R>,
-    topic: &'a TopicView,
-    item: &SendItem,
-    properties: [&'a [u8]; 3],
-    body: &'a [u8],
-) -> NewRecord<'a> {
-    NewRecord {
-        topic: &topic.topic.name,
-        queue_id: item.queue_id,
-        flag: item.flag,
-        sys_flag: item.sys_flag,
-        born_timestamp: item.born_timestamp,
-        born_host: item.born_host,
-        store_host: shard.settings.store_host,
-        reconsume_times: item.reconsume_times,
-        prepared_transaction_offset: 0,
-        body,
-        properties,
-    }
-}
-
-/// `batch`: queue offset of the first, and positions of all but the last message of a batch.
-pub fn ticket(
-    item: &SendItem,
-    appended: &Appended,
-    batch: Option<(i64, Box<[PhysicalOffset]>)>,
-) -> Option<Ticket> {
-    if item.reply_to.oneway {
-        return None;
-    }
-    let (queue_offset, batch) = match batch {
-        Some((first, others)) => (first, Some(others)),
-        None => (appended.queue_offset, None),
-    };
-    Some(Ticket::Client(ClientTicket {
-        reply_to: item.reply_to,
-        queue_id: item.reply_queue_id,
-        queue_offset,
-        physical: appended.physical,
-        batch,
-    }))
 }
