@@ -17,6 +17,7 @@ mod meta;
 mod meta_harmless;
 mod pacing;
 mod query;
+mod queue_start;
 mod retire;
 mod stories;
 mod verify;
