@@ -174,6 +174,7 @@ fn first_state<T>(
         segment_boundaries: VecDeque::new(),
         stalled: None,
         space_wanted: 0,
+        space_missed: 0,
         first: report.first,
         stable: report.end,
         written: report.end,

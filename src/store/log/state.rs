@@ -132,6 +132,8 @@ pub struct State<T> {
     /// Bytes ahead that would have let in an append that was refused for want of space, about; 0
     /// when the allocation has tried since.
     pub space_wanted: u64,
+    /// What the allocation tried to get when it stalled last.
+    pub space_missed: u64,
     /// Start of the first segment.
     pub first: u64,
     pub stable: u64,

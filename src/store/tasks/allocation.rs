@@ -27,8 +27,8 @@ use crate::{
 const LAST_BYTES_MAX: u64 = 256 << 20;
 /// After the log could not grow: earliest next try.
 const RETRY: Duration = Duration::from_millis(100);
-/// So many times [`RETRY`] if nobody wants space meanwhile.
-const IDLE_RETRIES: usize = 10;
+/// So many times [`RETRY`] if nobody wants space meanwhile: with the try itself within a second.
+const IDLE_RETRIES: usize = 9;
 
 enum Step {
     Grow { space: Space, to: u64 },
@@ -104,7 +104,11 @@ fn next_step<R: Runtime, S: Sink>(shared: &LogInner<R, S>) -> Option<Step> {
     let state = shared.state.borrow();
     let ahead = shared.options.zero_ahead_bytes;
     let last = *state.spaces.back()?;
-    if state.space_ahead() >= ahead.max(state.space_wanted) {
+    // What could not be had is tried for until it can: who wants it again is not to be refused for
+    // what has been long over.
+    let missed = if state.stalled.is_some() { state.space_missed } else { 0 };
+    let wanted = state.space_wanted.max(missed);
+    if state.space_ahead() >= ahead.max(wanted) {
         return None;
     }
     // Of a disk that was found full, less is asked.
@@ -116,7 +120,7 @@ fn next_step<R: Runtime, S: Sink>(shared: &LogInner<R, S>) -> Option<Step> {
     if let Some(space) = state.spaces.iter().copied().find(|space| space.allocated < space.end) {
         return Some(Step::Grow { space, to: space.end.min(space.allocated + ahead) });
     }
-    if state.spaces.len() > 1 && state.space_ahead() >= state.space_wanted {
+    if state.spaces.len() > 1 && state.space_ahead() >= wanted {
         return None;
     }
     let allocate = shared.options.segment_bytes.min(HEADER_BYTES + ahead);
@@ -266,6 +270,9 @@ fn note_stalled<R: Runtime, S: Sink>(shared: &LogInner<R, S>, stalled: Stalled) 
             "the log cannot grow; appends are refused when its space is used up"
         );
     }
+    // Of several sizes the largest, which may still be wanted.
+    let missed = if state.stalled.is_some() { state.space_missed } else { 0 };
+    state.space_missed = missed.max(state.space_wanted);
     state.stalled = Some(stalled);
     state.space_wanted = 0;
     drop(state);

@@ -155,3 +155,38 @@ fn an_index_that_cannot_be_written_waits_in_memory_up_to_a_limit_and_is_caught_u
         log.close().await.expect("closes");
     });
 }
+
+/// Failed at 52af9f8: what a large record did not get was not tried for again when it came no more,
+/// and the next one was refused by a cause that was long over.
+#[test]
+fn the_first_record_is_taken_when_the_cause_has_been_gone_for_a_second_however_large_it_is() {
+    for (fault, text) in CAUSES {
+        let sim = Sim::new(8);
+        let oracle = SharedOracle::default();
+        sim.run(async |runtime| {
+            let (log, _) = open(&runtime, options(FlushMode::Sync), &oracle).await.expect("opens");
+            // As much as is kept ahead, and less than a large record needs.
+            while log.shared.state.borrow().space_ahead() > 40_000 {
+                append(&log, &oracle, 0, 0, vec![7; 1000]).expect("there is room");
+                runtime.sleep(Duration::from_millis(5)).await;
+            }
+            let large = || append(&log, &oracle, 0, 0, vec![8; 45_000]);
+            for kind in KINDS {
+                sim.disk().add_fault(FaultRule::every(Some(kind), fault));
+            }
+            for _ in 0..2 {
+                large().expect_err("there is less room");
+                runtime.sleep(Duration::from_millis(300)).await;
+            }
+            let refused = large().expect_err("nothing has changed").to_string();
+            assert!(refused.contains(text), "{refused}");
+            runtime.sleep(Duration::from_millis(300)).await;
+            sim.disk().clear_faults();
+            runtime.sleep(Duration::from_secs(1)).await;
+            while let Err(error) = large() {
+                assert!(matches!(error, AppendError::Busy { .. }), "{fault:?}: {error}");
+                log.room().await;
+            }
+        });
+    }
+}

@@ -25,6 +25,8 @@ use crate::{meter::Meter, process_run};
 
 /// What may take so long although a log is slow that the request has nothing to do with.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// When nothing is refused any more because of a full disk that has space again.
+const SPACE_SEEN_AFTER: Duration = Duration::from_secs(1);
 /// When everything works again after a fault of the disk is over.
 const HEALED_AFTER: Duration = Duration::from_secs(2);
 

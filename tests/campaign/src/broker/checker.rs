@@ -68,7 +68,7 @@ impl Model {
     /// A request other than a send or a pull is refused.
     fn refused(&mut self, request: &Request, issue: &Issue, answer: &Answer) {
         let Answer { code, remark, .. } = answer;
-        let excuses = self.excuses.or(issue.excuses);
+        let excuses = self.excuses_since(issue);
         let excused = match *code {
             response::SYSTEM_BUSY => true,
             response::SERVICE_NOT_AVAILABLE | response::SYSTEM_ERROR => {
@@ -91,7 +91,7 @@ impl Model {
     ) {
         let thing = self.topic(&queue.0);
         let steady = thing.epoch == issue.epoch;
-        let (known, excuses) = (issue.known, self.excuses.or(issue.excuses));
+        let (known, excuses) = (issue.known, self.excuses_since(issue));
         let legal = self.is_legal(ids, batch);
         let what = if batch { "batch" } else { "message" };
         let shown = format!("{what} {ids:?} of {}/{}", queue.0, queue.1);
@@ -158,7 +158,7 @@ impl Model {
 
     fn pull_answered(&mut self, queue: &Queue, offset: i64, issue: &Issue, answer: &Answer) {
         let Answer { code, remark, .. } = answer;
-        let excuses = self.excuses.or(issue.excuses);
+        let excuses = self.excuses_since(issue);
         match *code {
             response::SUCCESS => {}
             response::PULL_NOT_FOUND

@@ -81,7 +81,7 @@ pub struct Excuses {
 }
 
 impl Excuses {
-    /// What holds now, and what held when the request was sent: answers may be read late.
+    /// What either of them excuses.
     pub fn or(self, other: Excuses) -> Excuses {
         Excuses {
             full: self.full || other.full,
@@ -112,6 +112,8 @@ pub struct Model {
     pub commits: BTreeMap<(Rc<str>, Queue), Vec<Commit>>,
     pub locks: BTreeMap<Queue, (u32, Duration)>,
     pub excuses: Excuses,
+    /// A full disk excuses what was under way until then, in this process.
+    pub full_until: Duration,
     /// Number of the process that runs.
     pub process: usize,
     pub events: u64,
@@ -271,6 +273,14 @@ impl Model {
         issue
     }
 
+    /// What excuses an answer: what held at any time since the request was sent. Answers may be
+    /// read late.
+    pub fn excuses_since(&self, issue: &Issue) -> Excuses {
+        let mut excuses = self.excuses.or(issue.excuses);
+        excuses.full |= issue.at < self.full_until;
+        excuses
+    }
+
     /// The connection of a request is gone before its answer came.
     pub fn lost(&mut self, request: &Request) {
         if let Request::Send { ids, .. } = request {
@@ -333,8 +343,6 @@ impl Model {
             _ => return,
         };
         thing.known = match code {
-            // The metadata log takes nothing any more, and what failed before may be in it.
-            response::SUCCESS if excuses.failing && thing.before == Known::Unsure => Known::Unsure,
             response::SUCCESS => done,
             // What reached a failing disk is not known.
             _ if excuses.failing => Known::Unsure,

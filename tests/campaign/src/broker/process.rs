@@ -55,6 +55,7 @@ pub fn run_process(
     sim.set_time_limit(TIME_LIMIT);
     sim.set_socket_bytes(plan.socket_bytes);
     model.borrow_mut().excuses = Default::default();
+    model.borrow_mut().full_until = Duration::ZERO;
     let outcome = sim.try_run(async |runtime| {
         let world = Rc::new(World {
             runtime,
@@ -176,8 +177,6 @@ impl Stage {
         if !matches!(self.run.process.trouble, Trouble::Errors { .. }) {
             workload::see_it_healed(&self.world, &self.plan).await;
         }
-        // Until now the first request after the space was back may have been refused.
-        self.world.model.borrow_mut().excuses.full = false;
         let failed = matches!(self.run.process.trouble, Trouble::Errors { .. });
         readback::read_all(&self.world, self.run.crashed || failed).await;
     }
@@ -199,8 +198,13 @@ impl Stage {
                     world.model.borrow_mut().excuses.full = true;
                     runtime.sleep(until - from).await;
                     disk.set_capacity(ENOUGH);
-                    // The broker looks at a full disk every second.
-                    runtime.sleep(super::HEALED_AFTER).await;
+                    runtime.sleep(super::SPACE_SEEN_AFTER).await;
+                    {
+                        let mut model = world.model.borrow_mut();
+                        model.excuses.full = false;
+                        model.full_until = world.now();
+                    }
+                    runtime.sleep(super::HEALED_AFTER - super::SPACE_SEEN_AFTER).await;
                 }
                 Trouble::SlowLog { log, from, each, writes } => {
                     runtime.sleep(from).await;
