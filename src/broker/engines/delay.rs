@@ -3,7 +3,7 @@
 //! how far it is. A message may be delivered again after a crash, never lost.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     rc::{Rc, Weak},
     sync::Arc,
     time::Duration,
@@ -37,6 +37,8 @@ const WINDOW: usize = 256;
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
 /// Pause after a message could not be delivered.
 const RETRY: Duration = Duration::from_secs(1);
+/// A message that the device could not read so many times is taken for damaged.
+const READ_TRIES: u32 = 10;
 
 /// Starts a task for each delay level whose queue this shard owns, from `offsets` on.
 pub fn start<R: Runtime>(shard: &Rc<Shard<R>>, offsets: &Rc<DelayOffsets>) {
@@ -95,6 +97,9 @@ impl<R: Runtime> HeldMessages for DelayedMessages<R> {
 enum NotDelivered {
     /// Something is in the way that may go: it is tried again.
     NotYet(Refusal),
+    /// The device could not read it, which may pass or be a bad sector: it is tried again a few
+    /// times, then passed over.
+    Unreadable(String),
     /// It cannot be read, or be stored where it belongs, ever: it is passed over.
     Never(String),
 }
@@ -112,6 +117,7 @@ impl From<ReadError> for NotDelivered {
     fn from(error: ReadError) -> Self {
         let text = error.to_string();
         match error {
+            error if error.is_of_medium() => NotDelivered::Unreadable(text),
             ReadError::Damaged { .. } | ReadError::Removed { .. } => NotDelivered::Never(text),
             ReadError::Disk(_) | ReadError::DamagedKeys { .. } => {
                 NotDelivered::NotYet(Refusal::system_error(text))
@@ -128,6 +134,57 @@ struct Due {
     wait: Option<Duration>,
 }
 
+/// How far a level is delivered.
+struct Level {
+    level: i32,
+    /// Offset of the next message.
+    cursor: i64,
+    /// Messages behind it that are delivered already.
+    ahead: BTreeSet<i64>,
+    /// The message that the device could not read last, and how often it was tried.
+    unreadable: (i64, u32),
+}
+
+impl Level {
+    /// Takes note of what became of the messages from the cursor on. Why the one that it stands at
+    /// now is to be tried again, if it is.
+    fn settle<R: Runtime>(
+        &mut self,
+        shard: &Shard<R>,
+        outcomes: Vec<Result<(), NotDelivered>>,
+    ) -> Option<Refusal> {
+        let mut not_yet = None;
+        for (offset, outcome) in (self.cursor..).zip(outcomes) {
+            if not_yet.is_some() {
+                if outcome.is_ok() {
+                    self.ahead.insert(offset);
+                }
+                continue;
+            }
+            match outcome {
+                Ok(()) => {}
+                Err(NotDelivered::Never(why)) => pass_over(shard, self.level, offset, &why),
+                Err(NotDelivered::Unreadable(why)) if self.gives_up(offset) => {
+                    pass_over(shard, self.level, offset, &why);
+                }
+                Err(NotDelivered::Unreadable(why)) => not_yet = Some(Refusal::system_error(why)),
+                Err(NotDelivered::NotYet(refusal)) => not_yet = Some(refusal),
+            }
+            self.cursor = offset + i64::from(not_yet.is_none());
+        }
+        self.ahead = self.ahead.split_off(&self.cursor);
+        not_yet
+    }
+
+    /// Counts a try to read a message; true if it was the last.
+    fn gives_up(&mut self, offset: i64) -> bool {
+        let (of, tries) = self.unreadable;
+        let tries = if of == offset { tries + 1 } else { 1 };
+        self.unreadable = (offset, tries);
+        tries >= READ_TRIES
+    }
+}
+
 async fn deliver_level<R: Runtime>(
     shard: &Rc<Shard<R>>,
     topic: &TopicView,
@@ -136,41 +193,35 @@ async fn deliver_level<R: Runtime>(
 ) {
     let (log, queue) = shard.queues.get(topic, schedule_queue(level));
     let arrived = shard.queue_watchers.watch(log.sink().log, queue);
-    let mut cursor = offsets.of(level);
+    let cursor = offsets.of(level);
+    let mut own = Level { level, cursor, ahead: BTreeSet::new(), unreadable: (0, 0) };
     while !shard.stopping.get() {
         let (min, max) = log.bounds(queue);
-        cursor = delay::corrected_offset(cursor, min, max);
-        let Due { entries, wait } = due(shard, log, queue, level, cursor).await;
+        own.cursor = delay::corrected_offset(own.cursor, min, max);
+        let Due { entries, wait } = due(shard, log, queue, level, own.cursor).await;
         if entries.is_empty() {
             if let Some(wait) = wait {
                 shard.runtime.sleep(wait.min(LOOK_AGAIN)).await;
             } else {
                 log.watch(queue);
-                if cursor >= log.bounds(queue).1 {
+                if own.cursor >= log.bounds(queue).1 {
                     arrived.wait_and_clear().await;
                 }
             }
             continue;
         }
-        let outcomes = join_all(entries.into_iter().map(|entry| deliver(shard, entry))).await;
-        let first = cursor;
-        let mut not_yet = None;
-        for outcome in outcomes {
-            match outcome {
-                Ok(()) => {}
-                Err(NotDelivered::Never(why)) => pass_over(shard, level, cursor, &why),
-                Err(NotDelivered::NotYet(refusal)) => {
-                    not_yet = Some(refusal);
-                    break;
-                }
-            }
-            cursor += 1;
-        }
-        if cursor > first {
-            offsets.delivered(level, cursor);
+        let first = own.cursor;
+        let outcomes = (first..).zip(entries).map(async |(offset, entry)| {
+            if own.ahead.contains(&offset) { Ok(()) } else { deliver(shard, entry).await }
+        });
+        let outcomes = join_all(outcomes).await;
+        let not_yet = own.settle(shard, outcomes);
+        let offset = own.cursor;
+        if offset > first {
+            offsets.delivered(level, offset);
         }
         if let Some(refusal) = not_yet {
-            tracing::warn!(level, offset = cursor, %refusal, "delayed message not delivered yet");
+            tracing::warn!(level, offset, %refusal, "delayed message not delivered yet");
             shard.runtime.sleep(RETRY).await;
         }
     }
@@ -193,7 +244,7 @@ async fn due<R: Runtime>(
             Ok(None) => break,
             Err(error) => {
                 let error = NotDelivered::from(error);
-                let stops = matches!(error, NotDelivered::NotYet(_));
+                let stops = !matches!(error, NotDelivered::Never(_));
                 due.entries.push(Err(error));
                 if stops {
                     break;

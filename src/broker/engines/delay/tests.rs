@@ -75,3 +75,34 @@ fn a_message_that_cannot_be_read_for_now_is_waited_for() {
         assert_eq!(client.runtime_value("scheduleMessagePassedOver").await.as_deref(), Some("0"));
     });
 }
+
+/// Failed at 52af9f8: the level tried the first message for ever, and delivered the fourth again
+/// with each try.
+#[test]
+fn messages_on_bad_sectors_are_passed_over_after_some_tries_and_the_level_goes_on() {
+    let sim = Sim::new(3);
+    sim.run(async |runtime| {
+        start(&runtime, config(&COLD));
+        let mut client = Client::connect(&runtime).await;
+        send_delayed(&mut client).await;
+        let sent = client.send_with("Topic", "DELAY\u{1}2\u{2}", b"delayed four").await;
+        assert_eq!(sent.code, response::SUCCESS, "{}", sent.remark);
+        let holds = |path: &std::path::PathBuf| {
+            let bytes = sim.disk().read_file(path).unwrap_or_default();
+            bytes.windows(11).any(|part| part == b"delayed one")
+        };
+        let bad = sim.disk().files().into_iter().find(holds).expect("it is on the disk");
+        let unreadable = FaultRule::every(Some(OperationKind::Read), Fault::InputOutput);
+        sim.disk().add_fault(unreadable.on(bad));
+        runtime.sleep(Duration::from_secs(10)).await;
+        let passed_over = client.runtime_value("scheduleMessagePassedOver").await;
+        assert_eq!(passed_over.as_deref(), Some("0"), "it is not given up at once");
+        runtime.sleep(Duration::from_secs(40)).await;
+        let passed_over = client.runtime_value("scheduleMessagePassedOver").await;
+        assert_eq!(passed_over.as_deref(), Some("3"));
+        assert_eq!(client.stored("Topic").await, Some(2), "four is delivered, once");
+        sim.disk().clear_faults();
+        runtime.sleep(Duration::from_secs(5)).await;
+        assert_eq!(client.stored("Topic").await, Some(2), "what was passed over stays so");
+    });
+}
