@@ -109,7 +109,8 @@ fn connections_max(
     let limit = gate::descriptor_limit();
     let disk_bytes = gate::disk_bytes(log_path).unwrap_or(0);
     let id = LogId::new(0).expect("0 is in range");
-    let needed = descriptors_needed(logs, &log_options(settings, id, 0), disk_bytes);
+    let store_bytes = store_bytes_max(&settings.config, disk_bytes);
+    let needed = descriptors_needed(logs, &log_options(settings, id, 0), store_bytes);
     let left = gate::descriptors_for_connections(limit, needed, shards) / shards.max(1) as u64;
     let left = usize::try_from(left).unwrap_or(usize::MAX).max(1);
     if left < settings.connections_max {
@@ -121,6 +122,19 @@ fn connections_max(
         );
     }
     left.min(settings.connections_max)
+}
+
+/// What the files of the store are expected to come to at most: the disk, or twice
+/// `retentionBytes`, since files go some time after they are too many. What waits for its delivery
+/// may make it more; then descriptors come from what connections leave.
+fn store_bytes_max(config: &BrokerConfig, disk_bytes: u64) -> u64 {
+    match config.retention_bytes {
+        // With deleteUnconsumedWhenFull = false groups may keep everything.
+        most if most > 0 && config.delete_unconsumed_when_full => {
+            disk_bytes.min(most.saturating_mul(2))
+        }
+        _ => disk_bytes,
+    }
 }
 
 fn shard_cpus(config: &BrokerConfig, allowed: &[usize]) -> Vec<usize> {
@@ -148,6 +162,19 @@ fn now_ms() -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn descriptors_are_set_aside_for_what_retention_leaves() {
+        let config = |retention_bytes, delete_unconsumed_when_full| BrokerConfig {
+            retention_bytes,
+            delete_unconsumed_when_full,
+            ..BrokerConfig::default()
+        };
+        assert_eq!(store_bytes_max(&config(0, true), 1 << 40), 1 << 40);
+        assert_eq!(store_bytes_max(&config(1 << 30, true), 1 << 40), 2 << 30);
+        assert_eq!(store_bytes_max(&config(1 << 30, false), 1 << 40), 1 << 40);
+        assert_eq!(store_bytes_max(&config(u64::MAX / 2 + 2, true), 1 << 40), 1 << 40);
+    }
 
     #[test]
     fn more_shards_than_cpus_share_them_and_are_not_pinned() {

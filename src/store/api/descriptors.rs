@@ -9,21 +9,21 @@ use crate::api::options::LogOptions;
 const OF_A_LOG: u64 = 24;
 /// Of a store: manifest, lock, metadata log with its mark and a new generation.
 const OF_A_STORE: u64 = 8;
-/// No more than this part of a disk is index: entries of queues, or of keys, are small beside their
+/// No more than this part of them is index: entries of queues, or of keys, are small beside their
 /// messages.
 const INDEX_SHARE: u64 = 4;
 
-/// Descriptors that a store of `logs` logs needs at most when its files fill a disk of `disk_bytes`
-/// bytes: every segment of a log, and of its indexes, is open for reading. To be set aside before
+/// Descriptors that a store of `logs` logs needs at most when its files come to `bytes` bytes, such
+/// as those of the whole disk: every segment of a log, and of its indexes, is open for reading. To be set aside before
 /// connections get any, for a log that gets none takes no messages when its segment is full.
-pub fn descriptors_needed(logs: u16, options: &LogOptions, disk_bytes: u64) -> u64 {
+pub fn descriptors_needed(logs: u16, options: &LogOptions, bytes: u64) -> u64 {
     let block = BLOCK_BYTES as u64;
     let index_bytes = (options.index_segment_blocks * block).max(1);
     let keys = options.keys;
     let key_bytes = (u64::from(keys.slots) * (u64::from(keys.run_pages) + 1) * block).max(1);
-    let segments = disk_bytes / options.segment_bytes.max(1)
-        + disk_bytes / INDEX_SHARE / index_bytes
-        + disk_bytes / INDEX_SHARE / key_bytes;
+    let segments = bytes / options.segment_bytes.max(1)
+        + bytes / INDEX_SHARE / index_bytes
+        + bytes / INDEX_SHARE / key_bytes;
     OF_A_STORE + u64::from(logs) * OF_A_LOG + segments
 }
 
