@@ -2,6 +2,7 @@
 
 mod batches;
 pub mod cluster;
+pub mod complaints;
 mod deletions;
 mod failed_writes;
 mod lanes;

@@ -11,7 +11,7 @@ use futures_util::future::{Either, select};
 use jiff::tz::TimeZone;
 use ringmq_io::{Disk, Runtime, Shares, signal::Event};
 use ringmq_remoting::body::StoragePlan;
-use ringmq_store::Retired;
+use ringmq_store::{LogError, Retired};
 
 use super::{Control, log_usage};
 use crate::{messages::Change, shard::Shard};
@@ -105,6 +105,9 @@ async fn round<R: Runtime>(control: &Control<R>) -> Option<bool> {
     publish_disk_state(control, &policy, &input, &actions);
     let pause = Duration::from_millis(shard.settings.config.delete_commit_log_files_interval_ms);
     for deletion in &actions.deletions {
+        if shard.stopping.get() {
+            return None;
+        }
         delete(control, deletion, actions.spares).await;
         if !pause.is_zero() && actions.disk < DiskState::Clean {
             shard.runtime.sleep(pause).await;
@@ -159,11 +162,13 @@ async fn delete<R: Runtime>(control: &Control<R>, deletion: &Deletion, spares: u
     let Deletion { log, before, bytes, last_stored_ms, reason } = *deletion;
     let (shard, storage) = (&control.shard, &control.storage);
     let retire = async move |shard: Rc<Shard<R>>| {
-        let log = shard.queues.log(log).ok_or("the log belongs to another shard")?;
-        log.retire(before, spares).await.map_err(|error| error.to_string())
+        let log = shard.queues.log(log).expect("calls reach the shard that owns the log");
+        log.retire(before, spares).await
     };
     let retired = match shard.call(shard.queues.log_owner(log), retire).await {
         Ok(retired) => retired,
+        // The broker is stopping. The next start finds the segment expired again.
+        Err(LogError::ShuttingDown) => return,
         Err(error) => {
             tracing::warn!(%log, before = before.0, %error, "segment not deleted");
             return;
