@@ -155,10 +155,17 @@ impl<R: Runtime> MetaLog<R> {
         self.command(Work::Close, &[]).await
     }
 
+    /// Why nothing is taken any more before the next opening: a write has failed, and what was on
+    /// its way then may or may not be there after it.
+    pub fn fenced(&self) -> Option<LogError> {
+        let reason = self.shared.fenced.borrow().clone();
+        reason.map(|reason| LogError::Fenced { reason })
+    }
+
     async fn command(&self, work: Work, records: &[&[u8]]) -> Result<(), LogError> {
         let shared = &self.shared;
-        if let Some(reason) = shared.fenced.borrow().clone() {
-            return Err(LogError::Fenced { reason });
+        if let Some(fenced) = self.fenced() {
+            return Err(fenced);
         }
         if shared.closing.get() {
             return Err(LogError::ShuttingDown);

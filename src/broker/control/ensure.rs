@@ -13,7 +13,10 @@ use ringmq_rules::{
 use super::{Control, Tables, metadata::Subject};
 use crate::{
     messages::{AutoCreate, TopicView},
-    shard::control_plane::{ControlPlane, NotWritten},
+    shard::{
+        control_plane::{ControlPlane, NotWritten},
+        queues::Seal,
+    },
 };
 
 impl<R: Runtime> ControlPlane for Control<R> {
@@ -77,13 +80,17 @@ impl<R: Runtime> Control<R> {
     /// take nothing more from the first step on, so that what is acknowledged meanwhile goes with
     /// it.
     ///
-    /// # Errors If the name is not allowed or the change cannot be written; the topic stays then.
+    /// # Errors
+    /// If the name is not allowed or the change cannot be written. The topic stays then as it was;
+    /// but if the log failed in the midst of it, its messages can be read and none are added until
+    /// the next start finds it deleted or not.
     pub async fn delete_topic(&self, name: &str) -> Result<bool, Refusal> {
         let now = self.shard.runtime.now_ms();
         let plan = |ends| self.tables.borrow().topics.plan_delete(name, ends, now);
         let turn = self.begin(Subject::Topic(Arc::from(name))).await;
         // What is not allowed must not disturb the topic.
         plan(Vec::new())?;
+        self.metadata.check_no_doubt()?;
         let Some(topic) = self.shard.topic(name) else {
             return Ok(false);
         };
@@ -94,11 +101,12 @@ impl<R: Runtime> Control<R> {
                 None => Ok(false),
             }
         };
-        let deleted = deleted.await;
-        if deleted.is_err() {
-            self.shard.unseal_topic(&topic).await;
+        let deleted: Result<bool, NotWritten> = deleted.await;
+        if let Err(not_written) = &deleted {
+            let seal = not_written.in_doubt.then_some(Seal::Doubt);
+            self.shard.seal_again(&topic, seal).await;
         }
-        deleted
+        deleted.map_err(|not_written| not_written.refusal)
     }
 
     /// Removes consumer offsets everywhere; durable when resolved.

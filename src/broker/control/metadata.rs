@@ -20,7 +20,7 @@ use self::pieces::encode;
 use super::{Control, Tables};
 use crate::{
     messages::{Change, Message, TopicView},
-    shard::control_plane::NotWritten,
+    shard::control_plane::{NotWritten, refusal_of},
 };
 
 /// The metadata log is rewritten when it is this many times larger than what it says.
@@ -134,6 +134,14 @@ impl<R: Runtime> Metadata<R> {
         not_written.map_or(Ok(()), Err)
     }
 
+    /// Whether the tables say what a crash leaves.
+    ///
+    /// # Errors
+    /// When the log has failed: what was refused then, and taken back, may be in it.
+    pub fn check_no_doubt(&self) -> Result<(), Refusal> {
+        self.log.fenced().map_or(Ok(()), |fenced| Err(refusal_of(&fenced)))
+    }
+
     /// Notes what an offset change says, which is durable.
     fn note_offsets(&self, change: &MetaChange) {
         let mut all = self.offsets.borrow_mut();
@@ -215,7 +223,10 @@ impl<R: Runtime> Control<R> {
         let turn = self.begin(subject).await;
         let planned = plan(&self.tables.borrow())?;
         match planned {
-            Some(change) => self.carry_out(&turn, &change).await.map(|()| true),
+            Some(change) => {
+                let done = self.carry_out(&turn, &change).await;
+                done.map(|()| true).map_err(|not_written| not_written.refusal)
+            }
             None => Ok(false),
         }
     }
@@ -235,8 +246,13 @@ impl<R: Runtime> Control<R> {
     /// the tables while it is written.
     ///
     /// # Errors
-    /// Why it cannot be written; it is taken back then.
-    pub async fn carry_out(&self, turn: &Turn<'_, R>, change: &MetaChange) -> Result<(), Refusal> {
+    /// Why it cannot be written; it is taken back then. When that is in doubt, a start may find it
+    /// all the same.
+    pub async fn carry_out(
+        &self,
+        turn: &Turn<'_, R>,
+        change: &MetaChange,
+    ) -> Result<(), NotWritten> {
         let undo = self.entry(&turn.subject);
         self.apply(change);
         assert!(
@@ -253,7 +269,7 @@ impl<R: Runtime> Control<R> {
             }
             Err(_) => undo(&mut self.tables.borrow_mut()),
         }
-        written.map_err(|not_written| not_written.refusal)
+        written
     }
 
     /// What puts a subject back to what it is now.

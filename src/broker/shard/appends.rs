@@ -8,8 +8,8 @@ use ringmq_remoting::codes::response;
 use ringmq_rules::{refusal::Refusal, send_check::unknown_topic};
 use ringmq_store::AppendError;
 
-use super::{CONTROL, Shard, acks::Ticket};
-use crate::messages::{Message, NewMessage, StoredAt};
+use super::{CONTROL, Shard, acks::Ticket, queues::Seal};
+use crate::messages::{Message, NewMessage, StoredAt, TopicView};
 
 impl<R: Runtime> Shard<R> {
     /// Runs an append. A panic in the midst of one ends the process, whoever catches panics: nobody
@@ -40,9 +40,7 @@ impl<R: Runtime> Shard<R> {
         }
         let (log, queue) = self.queues.get(&message.topic, message.queue_id);
         log.room().await;
-        if self.queues.is_sealed(&message.topic) {
-            return Err(unknown_topic(&message.topic.topic.name));
-        }
+        self.check_seal(&message.topic)?;
         let record = NewRecord {
             topic: &message.topic.topic.name,
             queue_id: message.queue_id,
@@ -66,6 +64,18 @@ impl<R: Runtime> Shard<R> {
         });
         appended.map_err(|error| self.refusal_of(&error))?;
         stored.await.unwrap_or_else(|| Err(Refusal::system_error("the log was closed")))
+    }
+
+    /// Whether messages may be stored in the queues of a topic.
+    ///
+    /// # Errors
+    /// The answer to a send, if it is being deleted or nobody knows whether it was.
+    #[inline]
+    pub fn check_seal(&self, topic: &TopicView) -> Result<(), Refusal> {
+        match self.queues.seal_of(topic) {
+            None => Ok(()),
+            Some(seal) => Err(sealed(seal, &topic.topic.name)),
+        }
     }
 
     /// The answer to a send that the store does not take.
@@ -102,6 +112,21 @@ impl<R: Runtime> Shard<R> {
 
 /// How often the control shard hears that a log has no space.
 const REPORT_INTERVAL: std::time::Duration = std::time::Duration::from_secs(1);
+
+#[cold]
+fn sealed(seal: Seal, topic: &str) -> Refusal {
+    match seal {
+        Seal::Deletion => unknown_topic(topic),
+        Seal::Doubt => Refusal::new(
+            response::SERVICE_NOT_AVAILABLE,
+            format!(
+                "service not available now. whether topic[{topic}] is deleted is decided by the \
+                 next start: the metadata log failed while its deletion was written; restart the \
+                 broker when the device is sound"
+            ),
+        ),
+    }
+}
 
 fn refusal_of(error: &AppendError) -> Refusal {
     match error {

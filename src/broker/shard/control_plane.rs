@@ -25,22 +25,41 @@ pub struct NotWritten {
     pub refusal: Refusal,
     /// It is the records that cannot be written, not the log.
     pub records_only: bool,
+    /// They may be there all the same after the next start.
+    pub in_doubt: bool,
 }
 
 impl NotWritten {
     #[cold]
     pub fn because(error: &LogError) -> NotWritten {
-        let remark =
-            format!("service not available now. the metadata log cannot be written: {error}");
-        let refusal = Refusal::new(code::SERVICE_NOT_AVAILABLE, remark);
-        NotWritten { changes: Vec::new(), refusal, records_only: true }
+        NotWritten { records_only: true, ..refusal_of(error).into() }
     }
 
     /// Adds changes that failed by one error.
     pub fn add(&mut self, error: &LogError, changes: &[MetaChange]) {
         self.records_only &= matches!(error, LogError::TooLarge { .. });
+        self.in_doubt |= matches!(error, LogError::Fenced { .. });
         self.changes.extend_from_slice(changes);
     }
+}
+
+/// For what was refused before anything was to be written.
+impl From<Refusal> for NotWritten {
+    fn from(refusal: Refusal) -> NotWritten {
+        NotWritten { changes: Vec::new(), refusal, records_only: false, in_doubt: false }
+    }
+}
+
+/// The answer to a change that the metadata log does not take.
+#[cold]
+pub fn refusal_of(error: &LogError) -> Refusal {
+    let again = match error {
+        LogError::Full { .. } | LogError::Failed { .. } => "; try again later",
+        LogError::Fenced { .. } | LogError::TooLarge { .. } | LogError::ShuttingDown => "",
+    };
+    let remark =
+        format!("service not available now. the metadata log cannot be written: {error}{again}");
+    Refusal::new(code::SERVICE_NOT_AVAILABLE, remark)
 }
 
 /// The part of the control shard's work that all shards ask for.
@@ -116,7 +135,7 @@ impl<R: Runtime> Shard<R> {
     pub async fn persist(self: &Rc<Self>, changes: Vec<MetaChange>) -> Result<(), NotWritten> {
         let work = async |shard: Rc<Self>| match shard.control_plane() {
             Ok(control) => control.persist(changes).await,
-            Err(refusal) => Err(NotWritten { changes, refusal, records_only: false }),
+            Err(refusal) => Err(NotWritten { changes, ..refusal.into() }),
         };
         self.call(CONTROL, work).await
     }

@@ -131,7 +131,7 @@ mod tests {
 
     fn not_written(records_only: bool) -> NotWritten {
         let refusal = Refusal::new(code::SERVICE_NOT_AVAILABLE, "store/meta cannot grow");
-        NotWritten { changes: Vec::new(), refusal, records_only }
+        NotWritten { records_only, ..refusal.into() }
     }
 
     fn seconds(count: u64) -> Duration {

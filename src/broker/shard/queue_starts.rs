@@ -8,7 +8,7 @@ use ahash::AHashMap;
 use ringmq_io::Runtime;
 use ringmq_rules::refusal::Refusal;
 
-use super::Shard;
+use super::{Shard, queues::Seal};
 use crate::messages::{TopicView, log_of_queue};
 
 /// Where queues of this shard begin that do not begin at 0, by topic and queue.
@@ -59,14 +59,15 @@ impl<R: Runtime> Shard<R> {
         Ok(all)
     }
 
-    /// Takes [`Shard::seal_topic`] back: the topic stays.
-    pub async fn unseal_topic(self: &Rc<Self>, topic: &Arc<TopicView>) {
-        let sealed = topic.clone();
-        self.call_all(async move |shard: Rc<Self>| shard.queues.seal(&sealed, false)).await;
+    /// After [`Shard::seal_topic`], when the topic was not deleted: with `None` it takes messages
+    /// again on all shards.
+    pub async fn seal_again(self: &Rc<Self>, topic: &Arc<TopicView>, seal: Option<Seal>) {
+        let topic = topic.clone();
+        self.call_all(async move |shard: Rc<Self>| shard.queues.set_seal(&topic, seal)).await;
     }
 
     async fn seal_own(&self, topic: &TopicView) -> Result<Vec<(i32, i64)>, Refusal> {
-        self.queues.seal(topic, true);
+        self.queues.set_seal(topic, Some(Seal::Deletion));
         let mut ends = Vec::new();
         for log in self.queues.own_logs() {
             // Of the log, not of the topic: it may have had more queues once.

@@ -16,12 +16,21 @@ pub type BrokerLog<R> = Log<R, LogSink<R>>;
 /// when there are many topics.
 type Handles = SmallVec<[Option<QueueHandle>; 8]>;
 
+/// Why nothing is stored in the queues of a topic any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seal {
+    /// It is being deleted.
+    Deletion,
+    /// Its deletion may be there after the next start, or not. What is stored now would go with
+    /// it, or come back in a topic of the same name.
+    Doubt,
+}
+
 /// What this shard knows of a topic's queues.
 #[derive(Clone, Default)]
 struct TopicQueues {
     handles: Handles,
-    /// Nothing is stored in them any more.
-    sealed: bool,
+    seal: Option<Seal>,
 }
 
 pub struct Queues<R: Runtime> {
@@ -100,24 +109,23 @@ impl<R: Runtime> Queues<R> {
     #[inline]
     pub fn known(&self, topic: &TopicView, queue_id: i32) -> Option<(&BrokerLog<R>, QueueHandle)> {
         let topics = self.topics.borrow();
-        let known = topics.get(topic.id as usize).filter(|known| !known.sealed)?;
+        let known = topics.get(topic.id as usize).filter(|known| known.seal.is_none())?;
         let handle = (*known.handles.get(usize::try_from(queue_id).ok()?)?)?;
         let log = self.log(topic.log(queue_id, self.log_count()))?;
         log.prefetch(handle);
         Some((log, handle))
     }
 
-    /// Whether a topic is being deleted: nothing may be stored in its queues any more. Messages
-    /// that were checked before may still be on their way here.
+    /// Why nothing may be stored in the queues of a topic any more, if so. Messages that were
+    /// checked before may still be on their way here.
     #[inline]
-    pub fn is_sealed(&self, topic: &TopicView) -> bool {
-        self.topics.borrow().get(topic.id as usize).is_some_and(|known| known.sealed)
+    pub fn seal_of(&self, topic: &TopicView) -> Option<Seal> {
+        self.topics.borrow().get(topic.id as usize)?.seal
     }
 
-    /// Nothing is stored in a topic from now on, until it is opened again because its deletion
-    /// failed.
-    pub fn seal(&self, topic: &TopicView, sealed: bool) {
-        entry(&mut self.topics.borrow_mut(), topic.id).sealed = sealed;
+    /// Nothing is stored in a topic from now on, or with `None` messages are again.
+    pub fn set_seal(&self, topic: &TopicView, seal: Option<Seal>) {
+        entry(&mut self.topics.borrow_mut(), topic.id).seal = seal;
     }
 }
 

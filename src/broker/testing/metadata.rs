@@ -55,6 +55,7 @@ fn refused_and_taken_again(shards: usize, seed: u64, fault: Fault) -> Sim {
             for _ in 0..2 {
                 let refused = client.make_topic(&topic).await;
                 assert_eq!(refused.code, response::SERVICE_NOT_AVAILABLE, "{}", refused.remark);
+                assert!(refused.remark.contains("try again later"), "{}", refused.remark);
                 let refused = client.send_to(&auto, 0, false, "", b"auto").await;
                 assert_eq!(refused.code, response::SERVICE_NOT_AVAILABLE, "{}", refused.remark);
                 let refused = make_group(client, &group).await;
@@ -184,4 +185,41 @@ fn a_metadata_log_that_has_grown_is_written_anew_and_goes_on() {
             assert!([TOPIC, "group-1", "group-3"].iter().all(|name| names.contains(name)));
         });
     });
+}
+
+async fn delete_group(client: &mut Client, group: &str) -> Answer {
+    let fields = [("groupName", group), ("cleanOffset", "false")];
+    client.call(request::DELETE_SUBSCRIPTIONGROUP, &fields, b"").await
+}
+
+/// Failed at 52af9f8: the deletion was acknowledged, since the refused group was in no table, and
+/// the next start found it.
+#[test]
+fn a_group_whose_creation_may_be_written_is_not_said_to_be_deleted() {
+    let back = std::cell::Cell::new(0);
+    on_all(4, |shards, seed| {
+        let sim = Sim::new(seed);
+        sim.run(async |runtime| {
+            Broker::start(&runtime, shards, &[]);
+            let mut clients = clients(&runtime, shards).await;
+            let none = delete_group(&mut clients[0], "group").await;
+            assert_eq!(none.code, response::SUCCESS, "{}", none.remark);
+            // The mark is written along when the last one is older.
+            runtime.sleep(Duration::from_secs(2)).await;
+            let rule = FaultRule::every(Some(OperationKind::Write), Fault::InputOutput);
+            sim.disk().add_fault(rule.where_path_contains("meta/mark"));
+            for client in &mut clients {
+                let refused = make_group(client, "group").await;
+                assert_eq!(refused.code, response::SERVICE_NOT_AVAILABLE, "{}", refused.remark);
+                let refused = delete_group(client, "group").await;
+                assert_eq!(refused.code, response::SERVICE_NOT_AVAILABLE, "{}", refused.remark);
+            }
+        });
+        after_a_kill(&sim, async |runtime| {
+            Broker::start(&runtime, shards, &[]);
+            let mut client = Client::connect(&runtime).await;
+            back.set(back.get() + usize::from(listed(&mut client).await.contains("\"group\"")));
+        });
+    });
+    assert!(back.get() > 0, "the creation was never written");
 }

@@ -63,7 +63,10 @@ pub async fn delete<R: Runtime>(control: &Rc<Control<R>>, request: &Request<'_>)
     let now = control.shard.runtime.now_ms();
     let subject = Subject::Group(Arc::from(&*header.group_name));
     let plan = |tables: &Tables| Ok(tables.groups.plan_delete(&header.group_name, now));
-    control.change(subject, plan).await?;
+    if !control.change(subject, plan).await? {
+        // One whose creation was refused and taken back may be there after the next start.
+        control.metadata.check_no_doubt()?;
+    }
     if header.remove_offset || header.clean_offset {
         control.forget_offsets(None, Some(header.group_name)).await?;
     }

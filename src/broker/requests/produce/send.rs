@@ -27,7 +27,7 @@ use crate::{
 };
 use ringmq_rules::{
     refusal::Refusal,
-    send_check::{self, SendDecision, SendPlan, SendRequest, Target, unknown_topic},
+    send_check::{self, SendDecision, SendPlan, SendRequest, Target},
     topic::{dlq_topic, retry_group},
 };
 
@@ -256,9 +256,7 @@ fn open_queue<'s, R: Runtime>(
     topic: &TopicView,
     queue_id: i32,
 ) -> Result<(&'s BrokerLog<R>, QueueHandle), Refusal> {
-    if shard.queues.is_sealed(topic) {
-        return Err(unknown_topic(&topic.topic.name));
-    }
+    shard.check_seal(topic)?;
     Ok(shard.queues.get(topic, queue_id))
 }
 
