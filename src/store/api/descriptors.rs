@@ -14,8 +14,9 @@ const OF_A_STORE: u64 = 8;
 const INDEX_SHARE: u64 = 4;
 
 /// Descriptors that a store of `logs` logs needs at most when its files come to `bytes` bytes, such
-/// as those of the whole disk: every segment of a log, and of its indexes, is open for reading. To be set aside before
-/// connections get any, for a log that gets none takes no messages when its segment is full.
+/// as those of the whole disk: every segment of a log, and of its indexes, is open for reading. To
+/// be set aside before connections get any, for a log that gets none takes no messages when its
+/// segment is full.
 pub fn descriptors_needed(logs: u16, options: &LogOptions, bytes: u64) -> u64 {
     let block = BLOCK_BYTES as u64;
     let index_bytes = (options.index_segment_blocks * block).max(1);
