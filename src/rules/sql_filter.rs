@@ -6,15 +6,25 @@
 //! true nor comparable keeps the message back. Unlike Java, which ignores everything behind the
 //! expression it understood (`a LIKE 'x'` became `a`), text that is left over is an error.
 
+//!
+//! An expression comes from a client that may mean harm. Its text and its nesting are bounded when
+//! it is compiled, and nothing in it is copied, so that it is never larger than its text allows; an
+//! evaluation is counted in [`Steps`] and given up when it takes too many.
+
 mod evaluate;
 mod lexer;
+mod names;
 mod parser;
+mod steps;
 mod value;
 
 use std::fmt;
 
-use super::message_properties;
-use value::Value;
+use super::limits::SUBSCRIPTION_BYTES_MAX;
+use evaluate::evaluate;
+use names::Names;
+pub use steps::{Steps, TooManySteps};
+use value::{Stop, Value};
 
 /// Expression type of such a subscription.
 pub const SQL92: &str = "SQL92";
@@ -37,19 +47,25 @@ pub enum SqlError {
     Operand { at: usize, problem: &'static str },
     #[error("character {at}: nested deeper than {DEPTH_MAX} levels")]
     TooDeep { at: usize },
+    #[error("an expression of {bytes} bytes, at most {SUBSCRIPTION_BYTES_MAX} are compiled")]
+    TooLong { bytes: usize },
 }
 
 /// A compiled expression; equal to another if the texts are.
 #[derive(Clone)]
 pub struct SqlFilter {
     text: Box<str>,
+    names: Names,
     expression: Expression,
+    /// Parts of the expression, texts of lists included.
+    parts: usize,
 }
 
 /// The parts of expressions. Conditions are those that `Expression::is_condition` names.
 #[derive(Clone, Debug)]
 enum Expression {
-    Property(Box<str>),
+    /// By its number in [`Names`].
+    Property(usize),
     Constant(Constant),
     /// The number with the other sign.
     Negate(Box<Expression>),
@@ -60,8 +76,13 @@ enum Expression {
     Or(Vec<Expression>),
     Equal(Box<Expression>, Box<Expression>),
     Order(Order, Box<Expression>, Box<Expression>),
+    /// An operand with the lower and the upper bound.
+    Between {
+        sides: Box<[Expression; 3]>,
+        not: bool,
+    },
     In {
-        property: Box<str>,
+        property: usize,
         list: Vec<Box<str>>,
         not: bool,
     },
@@ -116,16 +137,35 @@ impl SqlFilter {
     /// Compiles an expression.
     ///
     /// # Errors
-    /// If it is none, with the place and what is wrong there.
+    /// If it is none, with the place and what is wrong there, or if it is too long.
     pub fn parse(text: &str) -> Result<SqlFilter, SqlError> {
-        let expression = parser::parse(text)?;
-        Ok(SqlFilter { text: text.into(), expression })
+        if text.len() > SUBSCRIPTION_BYTES_MAX {
+            return Err(SqlError::TooLong { bytes: text.len() });
+        }
+        let (expression, names, parts) = parser::parse(text)?;
+        Ok(SqlFilter { text: text.into(), names, expression, parts })
     }
 
-    /// Whether a message with these properties, as they are stored, is wanted.
-    pub fn keep(&self, properties: &[u8]) -> bool {
-        let lookup = |name: &str| message_properties::text(properties, name);
-        matches!(evaluate::evaluate(&self.expression, &lookup), Ok(Value::Bool(true)))
+    /// Whether a message with these properties, as they are stored, is wanted. Adds what it took to
+    /// `steps`.
+    ///
+    /// # Errors
+    /// If it takes more than [`Steps::MESSAGE_MAX`]: nobody knows whether the message is wanted.
+    pub fn keep(&self, properties: &[u8], steps: &mut Steps) -> Result<bool, TooManySteps> {
+        steps.begin_message();
+        let values = self.names.find(properties, steps)?;
+        match evaluate(&self.expression, &values, steps) {
+            Ok(value) => Ok(value == Value::Bool(true)),
+            Err(Stop::Incomparable) => Ok(false),
+            Err(Stop::TooManySteps) => Err(TooManySteps),
+        }
+    }
+
+    /// What it takes in memory, about, in bytes.
+    pub fn bytes(&self) -> usize {
+        // A box has a word of the allocator's; texts are no longer than that of the whole.
+        let part = size_of::<Expression>() + size_of::<usize>();
+        size_of::<SqlFilter>() + 2 * self.text.len() + self.names.bytes() + self.parts * part
     }
 }
 

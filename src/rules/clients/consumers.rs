@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
+    super::filter::Filter,
     super::limits::{SUBSCRIPTION_BYTES, SUBSCRIPTION_BYTES_MAX, SUBSCRIPTIONS_BYTES_MAX},
     Channel, Client, ConnectionId, ConsumerRegistration, GroupSubscriptions, Name, Refusal,
     Subscription,
@@ -109,7 +110,11 @@ impl ConsumerGroup {
 fn bytes_of(one: &Subscription) -> usize {
     let tags: usize = one.tags.iter().map(|tag| tag.len() + size_of::<String>()).sum();
     let codes = one.codes.len() * size_of::<i32>();
-    SUBSCRIPTION_BYTES + one.topic.len() + one.text.len() + tags + codes
+    let filter = match &one.filter {
+        Filter::Sql(filter) => filter.bytes(),
+        _ => codes,
+    };
+    SUBSCRIPTION_BYTES + one.topic.len() + one.text.len() + tags + codes + filter
 }
 
 pub(super) fn check_subscriptions(

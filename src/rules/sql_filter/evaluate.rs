@@ -5,62 +5,81 @@ use std::cmp::Ordering;
 
 use super::{
     Expression, Order, Place,
-    value::{Incomparable, Value},
+    steps::Steps,
+    value::{Stop, Value},
 };
 
-/// The value of a property, if the message has it.
-pub type Lookup<'m> = dyn Fn(&str) -> Option<&'m str> + 'm;
+/// The values of the properties that the expression speaks of, if the message has them.
+type Values<'m> = [Option<&'m str>];
 
 pub fn evaluate<'a>(
     expression: &'a Expression,
-    lookup: &Lookup<'a>,
-) -> Result<Value<'a>, Incomparable> {
+    values: &Values<'a>,
+    steps: &mut Steps,
+) -> Result<Value<'a>, Stop> {
+    steps.take(1)?;
     Ok(match expression {
-        Expression::Property(name) => lookup(name).map_or(Value::Null, Value::Text),
+        Expression::Property(number) => property(values, *number).map_or(Value::Null, Value::Text),
         Expression::Constant(constant) => constant.into(),
-        Expression::Negate(operand) => negate(evaluate(operand, lookup)?),
-        Expression::Not(operand) => match evaluate(operand, lookup)? {
+        Expression::Negate(operand) => negate(evaluate(operand, values, steps)?),
+        Expression::Not(operand) => match evaluate(operand, values, steps)? {
             Value::Bool(value) => Value::Bool(!value),
             _ => Value::Null,
         },
-        Expression::Cast(operand) => match evaluate(operand, lookup)? {
+        Expression::Cast(operand) => match evaluate(operand, values, steps)? {
             Value::Null => Value::Null,
             value => Value::Bool(value == Value::Bool(true)),
         },
-        Expression::And(parts) => decide(parts, lookup, false)?,
-        Expression::Or(parts) => decide(parts, lookup, true)?,
+        Expression::And(parts) => {
+            decide(parts.iter().map(|part| evaluate(part, values, steps)), false)?
+        }
+        Expression::Or(parts) => {
+            decide(parts.iter().map(|part| evaluate(part, values, steps)), true)?
+        }
         Expression::Equal(left, right) => {
-            let left = evaluate(left, lookup)?;
-            equal(left, evaluate(right, lookup)?)?
+            let left = evaluate(left, values, steps)?;
+            equal(left, evaluate(right, values, steps)?, steps)?
         }
         Expression::Order(order, left, right) => {
-            let left = evaluate(left, lookup)?;
-            let right = if left == Value::Null { left } else { evaluate(right, lookup)? };
-            if left == Value::Null || right == Value::Null {
-                return Ok(Value::Null);
-            }
-            Value::Bool(order.holds(left.compare_numbers(right)?))
+            let left = evaluate(left, values, steps)?;
+            let right = if left == Value::Null { left } else { evaluate(right, values, steps)? };
+            ordered(*order, left, right, steps)?
         }
-        Expression::In { property, list, not } => match lookup(property) {
+        Expression::Between { sides, not } => between(sides, *not, values, steps)?,
+        Expression::In { property: number, list, not } => match property(values, *number) {
             None => Value::Null,
-            Some(value) => Value::Bool(list.iter().any(|one| **one == *value) != *not),
+            Some(value) => {
+                // Texts of other lengths are told apart at once.
+                let same = list.iter().filter(|one| one.len() == value.len()).count();
+                steps.take(list.len() / 8)?;
+                steps.take_text(same * value.len())?;
+                Value::Bool(list.iter().any(|one| **one == *value) != *not)
+            }
         },
-        Expression::Search { place, operand, text, not } => match evaluate(operand, lookup)? {
-            Value::Text(value) if !text.is_empty() => Value::Bool(place.finds(value, text) != *not),
-            _ => Value::Bool(false),
-        },
+        Expression::Search { place, operand, text, not } => {
+            match evaluate(operand, values, steps)? {
+                Value::Text(value) if !text.is_empty() => {
+                    steps.take_text(value.len())?;
+                    Value::Bool(place.finds(value, text) != *not)
+                }
+                _ => Value::Bool(false),
+            }
+        }
     })
+}
+
+fn property<'a>(values: &Values<'a>, number: usize) -> Option<&'a str> {
+    values.get(number).copied().flatten()
 }
 
 /// AND (`decisive` is false) or OR (true): the first decisive part ends it.
 fn decide<'a>(
-    parts: &'a [Expression],
-    lookup: &Lookup<'a>,
+    parts: impl Iterator<Item = Result<Value<'a>, Stop>>,
     decisive: bool,
-) -> Result<Value<'a>, Incomparable> {
+) -> Result<Value<'a>, Stop> {
     let mut unknown = false;
     for part in parts {
-        match evaluate(part, lookup)? {
+        match part? {
             Value::Bool(value) if value == decisive => return Ok(Value::Bool(decisive)),
             Value::Bool(_) => {}
             _ => unknown = true,
@@ -69,12 +88,46 @@ fn decide<'a>(
     Ok(if unknown { Value::Null } else { Value::Bool(!decisive) })
 }
 
-fn equal<'a>(left: Value<'a>, right: Value<'a>) -> Result<Value<'a>, Incomparable> {
+/// `>= low AND <= high`, or `< low OR > high`, of an operand that is evaluated once.
+fn between<'a>(
+    [operand, low, high]: &'a [Expression; 3],
+    not: bool,
+    values: &Values<'a>,
+    steps: &mut Steps,
+) -> Result<Value<'a>, Stop> {
+    let operand = evaluate(operand, values, steps)?;
+    let bounds = if not {
+        [(Order::Less, low), (Order::Greater, high)]
+    } else {
+        [(Order::GreaterOrEqual, low), (Order::LessOrEqual, high)]
+    };
+    let parts = bounds.into_iter().map(|(order, bound)| {
+        let bound = if operand == Value::Null { operand } else { evaluate(bound, values, steps)? };
+        ordered(order, operand, bound, steps)
+    });
+    decide(parts, not)
+}
+
+fn ordered<'a>(
+    order: Order,
+    left: Value<'a>,
+    right: Value<'a>,
+    steps: &mut Steps,
+) -> Result<Value<'a>, Stop> {
+    if left == Value::Null || right == Value::Null {
+        return Ok(Value::Null);
+    }
+    steps.take_text(left.text_bytes() + right.text_bytes())?;
+    Ok(Value::Bool(order.holds(left.compare_numbers(right)?)))
+}
+
+fn equal<'a>(left: Value<'a>, right: Value<'a>, steps: &mut Steps) -> Result<Value<'a>, Stop> {
+    steps.take_text(left.text_bytes() + right.text_bytes())?;
     Ok(match (left, right) {
         (Value::Null, Value::Null) => Value::Bool(true),
         (Value::Null, _) => Value::Null,
         (_, Value::Null) => Value::Bool(false),
-        (left, right) => Value::Bool(left.compare(right)? == Ordering::Equal),
+        (left, right) => Value::Bool(left.compare(right)?.is_eq()),
     })
 }
 

@@ -4,6 +4,7 @@
 use super::{
     Constant, DEPTH_MAX, Expression, Order, Place, SqlError,
     lexer::{Lexer, Token},
+    names::Names,
     value::Value,
 };
 
@@ -16,18 +17,21 @@ struct Parsed {
 
 type Result<T> = std::result::Result<T, SqlError>;
 
+/// The expression, the properties that it speaks of, and the number of its parts.
+///
 /// # Errors
 /// If the text is no condition, or something is left over behind it.
-pub fn parse(text: &str) -> Result<Expression> {
+pub fn parse(text: &str) -> Result<(Expression, Names, usize)> {
     let mut lexer = Lexer::new(text);
     let (at, token) = lexer.next()?;
-    let mut parser = Parser { lexer, at, token, nesting: 0 };
+    let names = Names::default();
+    let mut parser = Parser { lexer, at, token, nesting: 0, names, parts: 0 };
     let parsed = parser.or()?;
     let condition = condition(parsed)?;
     if parser.token != Token::End {
         return Err(parser.unexpected("AND, OR or the end"));
     }
-    Ok(condition.expression)
+    Ok((condition.expression, parser.names, parser.parts))
 }
 
 struct Parser<'a> {
@@ -36,6 +40,9 @@ struct Parser<'a> {
     token: Token<'a>,
     /// Open parentheses, signs and NOTs.
     nesting: usize,
+    names: Names,
+    /// Tokens so far: a part of the expression has one at least.
+    parts: usize,
 }
 
 impl Parser<'_> {
@@ -141,17 +148,12 @@ impl Parser<'_> {
                 return Err(SqlError::Operand { at: low.at, problem });
             }
         }
-        let at = value.at;
-        let again = Parsed { expression: value.expression.clone(), ..value };
-        let (first, second) = if not {
-            (Order::Less, Order::Greater)
-        } else {
-            (Order::GreaterOrEqual, Order::LessOrEqual)
-        };
-        let (low, high) = (ordered(first, value, low)?, ordered(second, again, high)?);
-        let depth = low.depth.max(high.depth);
-        let parts = vec![low.expression, high.expression];
-        nested(if not { Expression::Or(parts) } else { Expression::And(parts) }, depth, at)
+        for side in [&value, &low, &high] {
+            check_number(side)?;
+        }
+        let depth = value.depth.max(low.depth).max(high.depth) + 1;
+        let sides = Box::new([value.expression, low.expression, high.expression]);
+        nested(Expression::Between { sides, not }, depth, value.at)
     }
 
     fn in_list(&mut self, left: Parsed, not: bool) -> Result<Parsed> {
@@ -204,7 +206,7 @@ impl Parser<'_> {
                 None if is_reserved(word) => {
                     return Err(self.unexpected("a property, a number or a text"));
                 }
-                None => Expression::Property((*word).into()),
+                None => Expression::Property(self.names.number(word)),
             },
             Token::Symbol(_) | Token::End => {
                 return Err(self.unexpected("a property, a number or a text"));
@@ -227,6 +229,7 @@ impl Parser<'_> {
 
     fn advance(&mut self) -> Result<()> {
         (self.at, self.token) = self.lexer.next()?;
+        self.parts += 1;
         Ok(())
     }
 
@@ -306,16 +309,20 @@ fn condition(parsed: Parsed) -> Result<Parsed> {
 }
 
 fn ordered(order: Order, left: Parsed, right: Parsed) -> Result<Parsed> {
-    for side in [&left, &right] {
-        let text = matches!(side.expression, Expression::Constant(Constant::Text(_)));
-        if text || side.expression.is_condition() {
-            let problem = "only properties and numbers can be compared by < <= > >= and BETWEEN";
-            return Err(SqlError::Operand { at: side.at, problem });
-        }
-    }
+    check_number(&left)?;
+    check_number(&right)?;
     let depth = left.depth.max(right.depth);
     let sides = (Box::new(left.expression), Box::new(right.expression));
     nested(Expression::Order(order, sides.0, sides.1), depth, left.at)
+}
+
+fn check_number(side: &Parsed) -> Result<()> {
+    let text = matches!(side.expression, Expression::Constant(Constant::Text(_)));
+    if text || side.expression.is_condition() {
+        let problem = "only properties and numbers can be compared by < <= > >= and BETWEEN";
+        return Err(SqlError::Operand { at: side.at, problem });
+    }
+    Ok(())
 }
 
 fn check_equal(left: &Parsed, right: &Parsed) -> Result<()> {

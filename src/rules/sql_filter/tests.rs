@@ -6,7 +6,8 @@ const PROPERTIES: &[u8] =
     b"TAGS\x01TagA\x02a\x015\x02f\x015.5\x02big\x013000000000\x02s\x01it's\x02t\x01true\x02n\x01-5";
 
 fn keeps(text: &str) -> bool {
-    SqlFilter::parse(text).unwrap_or_else(|error| panic!("{text}: {error}")).keep(PROPERTIES)
+    let filter = SqlFilter::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+    filter.keep(PROPERTIES, &mut Steps::default()).expect("few steps")
 }
 
 fn refused(text: &str) -> String {
@@ -106,11 +107,70 @@ fn what_is_no_condition_is_refused_with_place_and_reason() {
 fn no_text_takes_the_stack() {
     let deep = "(".repeat(65) + "a" + &")".repeat(65);
     assert!(refused(&deep).contains("nested deeper"));
-    assert!(refused(&"not ".repeat(30_000)).contains("nested deeper"));
+    assert!(refused(&"not ".repeat(15_000)).contains("nested deeper"));
     assert!(refused(&("a".to_owned() + &" = b".repeat(10_000))).contains("nested deeper"));
-    assert!(refused(&("a".to_owned() + &" is null".repeat(10_000))).contains("nested deeper"));
+    assert!(refused(&("a".to_owned() + &" is null".repeat(8_000))).contains("nested deeper"));
     let long = "a = 4".to_owned() + &" or a = 4".repeat(5_000) + " or a = 5";
     assert!(keeps(&long));
+}
+
+#[test]
+fn an_expression_takes_no_more_memory_than_its_text_allows() {
+    // Each BETWEEN has the one before as its operand.
+    let chain = "a".to_owned() + &" between 1 and 2".repeat(24);
+    assert!(refused(&chain).contains("only properties and numbers"), "a condition has no order");
+    let signs = "-".repeat(60) + "a between 1 and 2";
+    let filter = SqlFilter::parse(&signs).expect("an expression");
+    assert!(filter.bytes() < 100 * signs.len() + 1000, "{} bytes", filter.bytes());
+    let long = "a = 4".to_owned() + &" or a = 4".repeat(7000);
+    let filter = SqlFilter::parse(&long).expect("an expression");
+    assert!(filter.bytes() < 60 * long.len(), "{} bytes", filter.bytes());
+    let text = "a".repeat(SUBSCRIPTION_BYTES_MAX + 1);
+    assert_eq!(SqlFilter::parse(&text), Err(SqlError::TooLong { bytes: text.len() }));
+}
+
+#[test]
+fn an_evaluation_that_takes_too_many_steps_is_given_up() {
+    let mut properties = b"v\x01".to_vec();
+    properties.resize(31_000, b'x');
+    let terms = vec!["v contains 'y'"; 3000].join(" or ");
+    let filter = SqlFilter::parse(&terms).expect("an expression");
+    let mut steps = Steps::default();
+    assert_eq!(filter.keep(&properties, &mut steps), Err(TooManySteps));
+    assert!(steps.total() < Steps::MESSAGE_MAX + 31_000 / 16 + 2, "{steps:?}");
+    // The next message is another matter.
+    assert_eq!(filter.keep(b"v\x01y", &mut steps), Ok(true));
+    let few = SqlFilter::parse(&vec!["v contains 'y'"; 20].join(" or ")).expect("an expression");
+    assert_eq!(few.keep(&properties, &mut steps), Ok(false));
+}
+
+#[test]
+fn properties_are_looked_up_once_a_message() {
+    let mut properties = Vec::new();
+    for number in 0..2000 {
+        properties.extend_from_slice(format!("p{number}\x01{number}\x02").as_bytes());
+    }
+    let terms: Vec<String> = (0..2000).map(|number| format!("p{number} = {number}")).collect();
+    let filter = SqlFilter::parse(&terms.join(" and ")).expect("an expression");
+    let mut steps = Steps::default();
+    assert_eq!(filter.keep(&properties, &mut steps), Ok(true));
+    assert!(steps.total() < 2000 * 6, "{steps:?}");
+}
+
+#[test]
+fn between_knows_nothing_of_what_is_missing() {
+    for (text, kept) in [
+        ("a between missing and 6", false),
+        ("a not between missing and 4", true),
+        ("a not between 6 and missing", true),
+        ("a between 6 and missing", false),
+        ("not (a between 6 and missing)", true),
+        ("not (a between missing and 6)", false),
+        ("missing between 1 and 2", false),
+        ("not (missing between 1 and 2)", false),
+    ] {
+        assert_eq!(keeps(text), kept, "{text}");
+    }
 }
 
 #[test]
@@ -155,14 +215,15 @@ proptest! {
     fn no_mix_of_tokens_panics(tokens in vec(select(TOKENS), 0..30)) {
         let text = tokens.concat();
         if let Ok(filter) = SqlFilter::parse(&text) {
-            filter.keep(PROPERTIES);
+            let kept = filter.keep(PROPERTIES, &mut Steps::default());
+            assert!(kept.is_ok());
         }
     }
 
     #[test]
     fn no_odd_character_panics(text in ".{0,60}") {
         if let Ok(filter) = SqlFilter::parse(&text) {
-            filter.keep(text.as_bytes());
+            let _ = filter.keep(text.as_bytes(), &mut Steps::default());
         }
     }
 }

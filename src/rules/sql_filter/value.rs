@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use super::Constant;
+use super::{Constant, steps::TooManySteps};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Value<'a> {
@@ -17,6 +17,25 @@ pub enum Value<'a> {
 /// The values cannot be compared: an exception in Java, which keeps the message back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Incomparable;
+
+/// Why an evaluation ends before its value is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    Incomparable,
+    TooManySteps,
+}
+
+impl From<Incomparable> for Stop {
+    fn from(_: Incomparable) -> Stop {
+        Stop::Incomparable
+    }
+}
+
+impl From<TooManySteps> for Stop {
+    fn from(_: TooManySteps) -> Stop {
+        Stop::TooManySteps
+    }
+}
 
 impl<'a> From<&'a Constant> for Value<'a> {
     fn from(constant: &'a Constant) -> Value<'a> {
@@ -65,6 +84,14 @@ impl Value<'_> {
                 Ok(java_double(left)?.total_cmp(&java_double(right)?))
             }
             _ => self.compare(other),
+        }
+    }
+
+    /// Of a text that a comparison may look at.
+    pub fn text_bytes(self) -> usize {
+        match self {
+            Value::Text(text) => text.len(),
+            _ => 0,
         }
     }
 

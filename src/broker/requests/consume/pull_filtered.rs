@@ -13,7 +13,10 @@ use crate::{
     messages::{PullRequest, Wait},
     shard::{BrokerLog, Shard},
 };
-use ringmq_rules::{Refusal, sql_filter::SqlFilter};
+use ringmq_rules::{
+    Refusal,
+    sql_filter::{SqlFilter, Steps, TooManySteps},
+};
 
 /// Answers a pull whose first `plan` found messages, in a task of its own. `run` goes on with one
 /// that was kept and is kept again.
@@ -29,7 +32,9 @@ pub fn answer_filtered<R: Runtime>(
     let (shard, log) = (shard.clone(), log.clone());
     let runtime = shard.runtime.clone();
     runtime.spawn(shares, "filtered pull", async move {
-        match read_wanted(&log, queue, &request, plan, &filter).await {
+        let mut wanted =
+            Wanted { runtime: &shard.runtime, filter: &filter, steps: Steps::default() };
+        match read_wanted(&log, queue, &request, plan, &mut wanted).await {
             Ok((plan, kept)) => answer_kept(&shard, request, &plan, &kept, run),
             Err(refusal) => {
                 let topic = &request.topic.topic.name;
@@ -79,7 +84,7 @@ async fn read_wanted<R: Runtime>(
     queue: QueueHandle,
     request: &PullRequest,
     mut plan: ReadPlan,
-    filter: &SqlFilter,
+    wanted: &mut Wanted<'_, R>,
 ) -> Result<(ReadPlan, Kept), Refusal> {
     let limits = &request.limits;
     let (mut scanned, mut read, mut kept) = (0, Vec::new(), Kept::default());
@@ -89,7 +94,7 @@ async fn read_wanted<R: Runtime>(
             let done = log.read_cold(&plan, &mut read).await;
             done.map_err(|error| Refusal::system_error(error.to_string()))?;
         }
-        keep_wanted(&read, filter, &mut kept)?;
+        wanted.keep(&read, &mut kept).await?;
         scanned += plan.extents.len();
         if kept.messages > 0 || plan.next_offset >= plan.max || scanned >= limits.scan {
             break;
@@ -105,18 +110,38 @@ async fn read_wanted<R: Runtime>(
     Ok((plan, kept))
 }
 
-/// Appends those of the records that the filter keeps.
-fn keep_wanted(records: &[u8], filter: &SqlFilter, kept: &mut Kept) -> Result<(), Refusal> {
-    let mut rest = records;
-    while !rest.is_empty() {
-        let record = Record::decode(rest);
-        let record = record.map_err(|error| Refusal::system_error(error.to_string()))?;
-        let (bytes, behind) = rest.split_at(record.size.min(rest.len()));
-        if filter.keep(record.properties) {
-            kept.records.extend_from_slice(bytes);
-            kept.messages += 1;
+/// Decides about the messages of one pull.
+struct Wanted<'a, R: Runtime> {
+    runtime: &'a R,
+    filter: &'a SqlFilter,
+    steps: Steps,
+}
+
+impl<R: Runtime> Wanted<'_, R> {
+    /// Appends those of the records that the filter keeps. Lets others run between two messages: an
+    /// expression may take a millisecond for one.
+    async fn keep(&mut self, records: &[u8], kept: &mut Kept) -> Result<(), Refusal> {
+        let mut rest = records;
+        while !rest.is_empty() {
+            let record = Record::decode(rest);
+            let record = record.map_err(|error| Refusal::system_error(error.to_string()))?;
+            let (bytes, behind) = rest.split_at(record.size.min(rest.len()));
+            let keep = self.filter.keep(record.properties, &mut self.steps);
+            if keep.map_err(|error| too_long(&record, &error))? {
+                kept.records.extend_from_slice(bytes);
+                kept.messages += 1;
+            }
+            rest = behind;
+            self.runtime.yield_if_needed().await;
         }
-        rest = behind;
+        Ok(())
     }
-    Ok(())
+}
+
+fn too_long(record: &Record<'_>, error: &TooManySteps) -> Refusal {
+    let Record { topic, queue_id, queue_offset, .. } = record;
+    Refusal::system_error(format!(
+        "the SQL92 expression {error}, offset {queue_offset} of queue {topic}/{queue_id}; subscribe \
+         with fewer or simpler conditions"
+    ))
 }
