@@ -67,6 +67,10 @@ pub trait Listener: 'static {
     fn local(&self) -> SocketAddr;
 
     /// The next connection. Not safe to cancel: keep one loop that is never dropped half-way.
+    ///
+    /// # Errors
+    /// If descriptors or memory are lacking, or the listener is no more; never for what one
+    /// connection has, such as a reset before it was accepted.
     async fn accept(&self) -> io::Result<Accepted>;
 }
 

@@ -5,7 +5,7 @@ use std::{
     future::poll_fn,
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, ToSocketAddrs},
-    os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd},
     rc::Rc,
     thread,
 };
@@ -13,7 +13,7 @@ use std::{
 use futures_channel::oneshot;
 use nix::{
     errno::Errno,
-    sys::socket::{MsgFlags, SockFlag, accept4, recv, send},
+    sys::socket::{MsgFlags, recv, send},
 };
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
@@ -152,14 +152,36 @@ impl Listener for RingListener {
     }
 
     async fn accept(&self) -> io::Result<Accepted> {
-        let listener = self.socket.as_fd().as_raw_fd();
-        let accept = || Ok((accept4(listener, SockFlag::SOCK_CLOEXEC)?, false));
-        let accepted = poll_fn(|context| self.socket.poll_read(context, accept)).await?;
-        // SAFETY: the kernel has just made the descriptor for us alone.
-        let descriptor = unsafe { OwnedFd::from_raw_fd(accepted) };
-        let peer = internet_address(SockRef::from(&descriptor).peer_addr()?)?;
-        Ok(Accepted { descriptor, peer })
+        // The address comes with the connection: one that was reset meanwhile has none any more.
+        let accept = || Ok((SockRef::from(&self.socket).accept()?, false));
+        loop {
+            match poll_fn(|context| self.socket.poll_read(context, accept)).await {
+                Ok((socket, address)) => {
+                    let peer = internet_address(address)?;
+                    return Ok(Accepted { descriptor: socket.into(), peer });
+                }
+                Err(error) if is_of_the_connection(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
     }
+}
+
+/// Whether the error is that of the one connection that was to be accepted. Source: accept(2).
+fn is_of_the_connection(error: &io::Error) -> bool {
+    let of_the_connection = [
+        libc::ECONNABORTED,
+        libc::EINTR,
+        libc::ENETDOWN,
+        libc::EPROTO,
+        libc::ENOPROTOOPT,
+        libc::EHOSTDOWN,
+        libc::ENONET,
+        libc::EHOSTUNREACH,
+        libc::EOPNOTSUPP,
+        libc::ENETUNREACH,
+    ];
+    error.raw_os_error().is_some_and(|code| of_the_connection.contains(&code))
 }
 
 /// A connection.

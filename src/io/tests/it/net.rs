@@ -158,6 +158,29 @@ fn dropping_a_stream_ends_the_connection_while_a_plain_client_waits() {
     assert_eq!(client.join().expect("the client does not panic"), 0);
 }
 
+/// They have no address any more; whoever waits after an error would let the others wait.
+#[test]
+fn connections_that_were_reset_before_they_are_accepted_are_no_errors() {
+    const RESETS: usize = 300;
+    on_executor(|runtime| async move {
+        let listener = runtime.net().listen(anywhere()).expect("listen");
+        for _ in 0..RESETS {
+            let client = std::net::TcpStream::connect(listener.local()).expect("connect");
+            let lingers_not = Some(Duration::ZERO);
+            socket2::SockRef::from(&client).set_linger(lingers_not).expect("a socket");
+        }
+        let client = std::net::TcpStream::connect(listener.local()).expect("connect");
+        let address = client.local_addr().expect("a socket");
+        for _ in 0..=RESETS {
+            let accepted = listener.accept().await.expect("no error of one connection's");
+            if accepted.peer == address {
+                return;
+            }
+        }
+        panic!("the last connection was not accepted");
+    });
+}
+
 #[test]
 fn a_port_that_is_taken_is_an_error() {
     on_executor(|runtime| async move {
