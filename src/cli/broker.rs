@@ -24,7 +24,7 @@ pub struct Options {
 }
 
 pub fn run(options: Options) -> anyhow::Result<ExitCode> {
-    logging::start();
+    let _log = logging::start();
     let stop = Stop::register()?;
     let Options { namesrv, cores, configuration } = options;
     let mut set = configuration.set;

@@ -1,13 +1,39 @@
 //! Log lines on standard error; what a person asked for goes to standard output.
+//!
+//! Whoever reads standard error may stop doing so, and clients may make the same line appear ten
+//! thousand times a second or put line breaks into it: lines go through a bounded queue to a thread
+//! of their own, are limited by kind and source, and have their control characters escaped.
+
+mod limit;
+mod lines;
 
 use std::io::IsTerminal;
 
-use tracing_subscriber::{EnvFilter, fmt};
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::{EnvFilter, Layer as _, fmt, layer::SubscriberExt as _};
 
-/// Starts logging: `RINGMQ_LOG` sets the level, as in `info` or `ringmq_store=debug`.
-pub fn start() {
+use limit::Limit;
+use lines::Lines;
+
+/// Lines that wait for a reader of standard error; more are left out. A line is below 4 KiB, nearly
+/// always.
+const LINES_MAX: usize = 4096;
+
+/// Starts logging: `RINGMQ_LOG` sets the level, as in `info` or `ringmq_store=debug`. Lines are
+/// written until the guard is dropped, which waits a second at most for the last ones.
+pub fn start() -> WorkerGuard {
     let filter = EnvFilter::try_from_env("RINGMQ_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     let colors = std::io::stderr().is_terminal();
-    let lines = fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    lines.with_target(false).with_ansi(colors).init();
+    let queue = NonBlockingBuilder::default()
+        .lossy(true)
+        .buffered_lines_limit(LINES_MAX)
+        .thread_name("log");
+    let (queue, guard) = queue.finish(std::io::stderr());
+    let limit = Limit::default();
+    let writer = Lines::new(queue, limit.clone());
+    let lines = fmt::layer().with_writer(writer).with_target(false).with_ansi(colors);
+    let limited = lines.with_filter(limit);
+    let all = tracing_subscriber::registry().with(filter).with(limited);
+    tracing::subscriber::set_global_default(all).expect("logging starts once");
+    guard
 }

@@ -13,7 +13,7 @@ pub struct Options {
 }
 
 pub fn run(options: Options) -> anyhow::Result<ExitCode> {
-    logging::start();
+    let _log = logging::start();
     let stop = Stop::register()?;
     let Options { configuration } = options;
     let loaded = NamesrvConfig::load(configuration.file.as_deref(), &configuration.set)?;

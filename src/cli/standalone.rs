@@ -32,7 +32,7 @@ pub struct Options {
 }
 
 pub fn run(options: Options) -> anyhow::Result<ExitCode> {
-    logging::start();
+    let _log = logging::start();
     let stop = Stop::register()?;
     let mut set = options.configuration.set;
     let port = options.namesrv_port;

@@ -113,8 +113,9 @@ impl<R: Runtime> Shared<R> {
         let limit = self.connections_max;
         if self.connections.borrow().len() >= limit {
             tracing::warn!(
-                "connection from {address} closed: {limit} connections are open; raise \
-                 connectionsMax if they are wanted"
+                peer = %address,
+                "connection closed: {limit} connections are open; raise connectionsMax if they are \
+                 wanted"
             );
             return;
         }
@@ -137,10 +138,10 @@ impl<R: Runtime> Shared<R> {
     /// One connection from its first to its last byte.
     async fn converse(self: Rc<Self>, stream: Rc<StreamOf<R>>, peer: Peer) {
         if let Err(ended) = connection::converse(&self, &*stream, peer).await {
-            let address = peer.address;
+            let peer = peer.address;
             match ended {
-                connection::Ended::Malformed { .. } => tracing::warn!("{address} closed: {ended}"),
-                _ => tracing::debug!("{address} closed: {ended}"),
+                connection::Ended::Malformed { .. } => tracing::warn!(%peer, "closed: {ended}"),
+                _ => tracing::debug!(%peer, "closed: {ended}"),
             }
         }
         stream.shutdown();

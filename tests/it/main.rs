@@ -16,6 +16,7 @@ mod garbage;
 mod kill9;
 mod lenient;
 mod limits;
+mod log_lines;
 mod names;
 mod needs;
 mod offsets;

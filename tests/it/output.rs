@@ -9,6 +9,7 @@ const ALWAYS: &[(&str, &str)] = &[
     ("CPUs that this process may use", "tests run with up to four shards on any machine"),
     ("disk fills up: expired segments go", "the machine's disk may be as full as it likes"),
     ("disk nearly full: the oldest segments go", "the machine's disk may be as full as it likes"),
+    ("were left out, at most", "what is said often is cut short; its first lines are there"),
     ("more shards than CPUs", "tests run with up to four shards on any machine"),
 ];
 

@@ -50,6 +50,14 @@ impl Process {
         Process::spawn(command, log)
     }
 
+    /// As [`Process::start`], with standard error to another place than standard output.
+    pub fn start_with_errors_to(arguments: &[&str], log: PathBuf, errors: &Path) -> Process {
+        let mut command = Command::new("sh");
+        command.args(["-c", "exec \"$@\" 2>\"$0\""]).arg(errors);
+        command.arg(binary()).args(arguments);
+        Process::spawn(command, log)
+    }
+
     fn spawn(mut command: Command, log: PathBuf) -> Process {
         let output = File::create(&log).expect("the log can be created");
         let child = command

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use ringmq_remoting::codes::{request, response};
@@ -31,11 +31,19 @@ pub struct Settings {
     pub extra: Vec<(&'static str, String)>,
     /// Limit of open files of the process.
     pub open_files: Option<u32>,
+    /// Where standard error goes, if not to the log.
+    pub errors_to: Option<PathBuf>,
 }
 
 impl Default for Settings {
     fn default() -> Settings {
-        Settings { shards: 1, sync_flush: false, extra: Vec::new(), open_files: None }
+        Settings {
+            shards: 1,
+            sync_flush: false,
+            extra: Vec::new(),
+            open_files: None,
+            errors_to: None,
+        }
     }
 }
 
@@ -95,9 +103,10 @@ impl Server {
         let file = configure(directory, port, settings);
         let log = directory.join(format!("broker-{port}.log"));
         let arguments = ["broker", "-c", &file];
-        let process = match settings.open_files {
-            None => Process::start(&arguments, log),
-            Some(limit) => Process::start_with_open_files(&arguments, log, limit),
+        let process = match (settings.open_files, &settings.errors_to) {
+            (Some(limit), _) => Process::start_with_open_files(&arguments, log, limit),
+            (None, Some(errors)) => Process::start_with_errors_to(&arguments, log, errors),
+            (None, None) => Process::start(&arguments, log),
         };
         Server { process, address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)) }
     }

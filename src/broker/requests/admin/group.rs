@@ -234,7 +234,8 @@ pub async fn consume_stats<R: Runtime>(control: &Rc<Control<R>>, request: &Reque
             let offset = stored.get(&name).and_then(|queues| queues.get(&queue.queue_id));
             let consumer_offset = offset.copied().unwrap_or(0);
             let key = message_queue(&shard.settings.config, &name, queue.queue_id);
-            let consumed = shard.stored_at(&topic, queue.queue_id, consumer_offset - 1).await;
+            let consumed =
+                shard.stored_at(&topic, queue.queue_id, consumer_offset.saturating_sub(1)).await;
             let wrapper = OffsetWrapper {
                 broker_offset: queue.max,
                 consumer_offset,

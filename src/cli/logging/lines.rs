@@ -1,0 +1,105 @@
+//! Lines on their way to the thread that writes them.
+
+use std::{
+    borrow::Cow,
+    fmt::Write as _,
+    io::{self, Write},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use tracing_appender::non_blocking::NonBlocking;
+use tracing_subscriber::fmt::MakeWriter;
+
+use super::limit::Limit;
+
+/// Longest line in bytes: names and expressions of clients may be as long as a frame.
+const LINE_BYTES_MAX: usize = 16 << 10;
+
+/// Takes one line at a time, and says how many were left out when there is room again.
+#[derive(Clone)]
+pub struct Lines {
+    queue: NonBlocking,
+    limit: Limit,
+    /// Lines left out that have been told.
+    told: Arc<AtomicUsize>,
+}
+
+impl Lines {
+    pub fn new(queue: NonBlocking, limit: Limit) -> Lines {
+        Lines { queue, limit, told: Arc::default() }
+    }
+}
+
+impl<'a> MakeWriter<'a> for Lines {
+    type Writer = Lines;
+
+    fn make_writer(&'a self) -> Lines {
+        self.clone()
+    }
+}
+
+impl Write for Lines {
+    /// A whole line with its end.
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let left_out = self.queue.error_counter().dropped_lines();
+        let told = self.told.swap(left_out, Ordering::Relaxed);
+        if left_out > told {
+            let count = left_out - told;
+            let text = format!("{count} log lines were left out: standard error was not read\n");
+            // Without room it is counted, and told with the next.
+            let _ = self.queue.write(text.as_bytes());
+        }
+        for text in self.limit.told() {
+            let _ = self.queue.write(text.as_bytes());
+        }
+        let _ = self.queue.write(escaped(line).as_bytes());
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The line without control characters but the colours of the formatter, and not too long. What
+/// clients write into it stays within it.
+fn escaped(line: &[u8]) -> Cow<'_, str> {
+    let line = String::from_utf8_lossy(line.strip_suffix(b"\n").unwrap_or(line));
+    // The formatter escapes the ESC of fields and messages itself.
+    let odd = |letter: char| letter.is_control() && letter != '\x1b';
+    let mut text = String::with_capacity(line.len() + 1);
+    for letter in line.chars() {
+        if text.len() > LINE_BYTES_MAX {
+            let _ = write!(text, "... ({} bytes)", line.len());
+            break;
+        }
+        if odd(letter) {
+            text.extend(letter.escape_default());
+        } else {
+            text.push(letter);
+        }
+    }
+    text.push('\n');
+    Cow::Owned(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_stays_one_line() {
+        assert_eq!(escaped(b"plain\n"), "plain\n");
+        assert_eq!(escaped(b"a\nb\r\tc\x07\xc2\x85\n"), "a\\nb\\r\\tc\\u{7}\\u{85}\n");
+        assert_eq!(escaped(b"\xff\n"), "\u{fffd}\n");
+    }
+
+    #[test]
+    fn a_long_line_is_cut() {
+        let line = escaped(&[b'x'; 3 << 20]).into_owned();
+        assert!(line.len() < LINE_BYTES_MAX + 100 && line.ends_with("... (3145728 bytes)\n"));
+    }
+}
