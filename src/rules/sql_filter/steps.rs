@@ -3,8 +3,8 @@
 /// Bytes of a text that are looked at in one step.
 const TEXT_BYTES: usize = 16;
 
-/// Counts the work of evaluations: a step is one part of an expression, one property of a message or
-/// 16 bytes of a text, some 10 ns.
+/// Counts the work of evaluations: a step is one part of an expression, one property of a message
+/// or 16 bytes of a text, some 10 ns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Steps {
     message: usize,

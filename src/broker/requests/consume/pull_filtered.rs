@@ -141,7 +141,7 @@ impl<R: Runtime> Wanted<'_, R> {
 fn too_long(record: &Record<'_>, error: &TooManySteps) -> Refusal {
     let Record { topic, queue_id, queue_offset, .. } = record;
     Refusal::system_error(format!(
-        "the SQL92 expression {error}, offset {queue_offset} of queue {topic}/{queue_id}; subscribe \
-         with fewer or simpler conditions"
+        "the SQL92 expression {error}, offset {queue_offset} of queue {topic}/{queue_id}; \
+         subscribe with fewer or simpler conditions"
     ))
 }
