@@ -88,6 +88,11 @@ pub enum ConfigError {
          it the right file?", path = path.display()
     )]
     TooLarge { path: PathBuf, bytes: u64 },
+    #[error(
+        "the configuration file {path}, line {line}: the character {found:?} stands in no text; \
+         is it the right file?", path = path.display()
+    )]
+    NotText { path: PathBuf, line: usize, found: char },
     #[error("{origin}: {key} = {value:?}: the value {problem}{hint}")]
     Value { origin: Origin, key: String, value: String, problem: Box<ValueError>, hint: String },
     #[error("{first_key} = {first} does not go with {second_key} = {second}: {remedy}")]
@@ -198,6 +203,9 @@ impl<C: Table> Loader<C> {
     fn take_file(&mut self, path: Option<&Path>) -> Result<(), ConfigError> {
         let Some(path) = path else { return Ok(()) };
         let text = properties::decode(&read(path)?);
+        if let Some((line, found)) = properties::odd_character(&text) {
+            return Err(ConfigError::NotText { path: path.to_owned(), line, found });
+        }
         let mut lines: BTreeMap<String, usize> = BTreeMap::new();
         for entry in properties::parse(&text) {
             let origin = Origin::File { path: path.to_owned(), line: entry.line };

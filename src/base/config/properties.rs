@@ -20,6 +20,15 @@ pub fn decode(bytes: &[u8]) -> String {
     }
 }
 
+/// The first character that no text has, such as NUL, and its line from 1. Java takes it: a file of
+/// another kind starts a server there with nothing but defaults.
+pub fn odd_character(text: &str) -> Option<(usize, char)> {
+    let odd = |letter: char| letter.is_ascii_control() && !"\t\n\r\x0C".contains(letter);
+    let (at, found) = text.char_indices().find(|(_, letter)| odd(*letter))?;
+    let line = text.get(..at)?.matches('\n').count() + 1;
+    Some((line, found))
+}
+
 /// Reads all entries in the order of the file; a key may occur several times. Never fails: like
 /// Java, everything that is no comment is some entry.
 pub fn parse(text: &str) -> Vec<Entry> {
@@ -175,6 +184,13 @@ mod tests {
         assert_eq!(decode(b"a=\xE9"), "a=\u{e9}");
         assert_eq!(decode("a=\u{e9}".as_bytes()), "a=\u{e9}");
         assert_eq!(decode(b"\xEF\xBB\xBFa=1"), "a=1");
+    }
+
+    #[test]
+    fn what_is_no_text_is_told_by_its_line() {
+        assert_eq!(odd_character("a=1\r\n\tb\u{e9}=\u{9b}\x0C"), None);
+        assert_eq!(odd_character("a=1\n\nb=\0"), Some((3, '\0')));
+        assert_eq!(odd_character(&decode(b"\x7fELF\x02")), Some((1, '\x7f')));
     }
 
     #[test]
