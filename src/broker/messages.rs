@@ -75,7 +75,7 @@ pub enum Message<S> {
     LookAtStorage,
     /// End this connection.
     Close(ConnectionId),
-    /// A connection is gone; for the control shard.
+    /// A connection is gone, and what it had on other shards goes with it.
     Closed(ConnectionId),
     /// A shard has opened its logs, or the sentence why it could not.
     Ready {

@@ -1,7 +1,7 @@
 //! Long polls: pulls that wait are run again when something came into their queue, and answered
 //! when their time is over.
 
-use std::rc::Rc;
+use std::{rc::Rc, time::Duration};
 
 use ringmq_base::LogId;
 use ringmq_io::Runtime;
@@ -11,6 +11,9 @@ use crate::{
     messages::{PullRequest, Wait},
     shard::{Arrivals, Shard},
 };
+
+/// Pulls that are answered in one go when their time is over.
+const EXPIRED_MAX: usize = 64;
 
 /// Runs a pull, on the shard that owns its queue.
 pub type RunPull<R> = fn(&Rc<Shard<R>>, PullRequest);
@@ -41,20 +44,27 @@ pub async fn expire<R: Runtime>(shard: Rc<Shard<R>>, run: RunPull<R>) {
             futures_lite::future::or(sleep, shard.waiting_pulls.changed.wait_and_clear()).await;
             continue;
         }
-        answer_expired(&shard, run, now);
+        // Many may have come together.
+        while answer_expired(&shard, run, now) {
+            shard.runtime.yield_if_needed().await;
+        }
     }
 }
 
 /// Ends the waiting of all pulls, for the shard's end.
 pub fn release<R: Runtime>(shard: &Rc<Shard<R>>, run: RunPull<R>) {
-    answer_expired(shard, run, std::time::Duration::MAX);
+    while answer_expired(shard, run, Duration::MAX) {}
     shard.waiting_pulls.changed.set();
 }
 
-fn answer_expired<R: Runtime>(shard: &Rc<Shard<R>>, run: RunPull<R>, now: std::time::Duration) {
-    for mut request in shard.waiting_pulls.expired(now) {
+/// Answers some whose time is over; whether there may be more.
+fn answer_expired<R: Runtime>(shard: &Rc<Shard<R>>, run: RunPull<R>, now: Duration) -> bool {
+    let expired = shard.waiting_pulls.expired(now, EXPIRED_MAX);
+    let more = expired.len() == EXPIRED_MAX;
+    for mut request in expired {
         request.wait = Wait::No;
         run(shard, request);
     }
     shard.flush();
+    more
 }

@@ -7,6 +7,7 @@ use std::{
 
 use ringmq_io::{Accepted, Net, Runtime, Shares};
 use ringmq_remoting::frame::FrameBuffer;
+use ringmq_rules::ConnectionId;
 
 use super::{
     Requests,
@@ -16,7 +17,6 @@ use super::{
 use crate::{
     messages::{Message, ReplyTo},
     net::connections::ShardConnection,
-    shard::CONTROL,
 };
 
 /// Serves a connection on this shard until it ends.
@@ -46,12 +46,20 @@ pub fn serve<R: Runtime>(requests: &Rc<Requests<R>>, accepted: Accepted) {
         connection.close();
         shard.connections.remove(connection.id);
         shard.client_calls.closed(connection.id);
-        match &requests.control {
-            Some(control) => control.connection_closed(connection.id),
-            None => shard.router.post(CONTROL, Message::Closed(connection.id)),
+        ended(&requests, connection.id);
+        for peer in shard.router.peers() {
+            shard.router.post(peer, Message::Closed(connection.id));
         }
         shard.flush();
     });
+}
+
+/// What this shard holds for a connection of any shard goes with it.
+pub fn ended<R: Runtime>(requests: &Requests<R>, connection: ConnectionId) {
+    requests.shard.waiting_pulls.forget(connection);
+    if let Some(control) = &requests.control {
+        control.connection_closed(connection);
+    }
 }
 
 async fn read_all<R: Runtime>(requests: &Rc<Requests<R>>, connection: &Rc<ShardConnection<R>>) {

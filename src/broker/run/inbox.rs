@@ -102,11 +102,7 @@ pub fn take<R: Runtime>(requests: &Rc<Requests<R>>, message: ShardMessage<R>) {
         Message::Call { from, id, work } => shard.run_call(from, id, work),
         Message::LookAtStorage => shard.look_at_storage(),
         Message::Close(connection) => shard.connections.close(connection),
-        Message::Closed(connection) => {
-            if let Ok(control) = requests.control() {
-                control.connection_closed(connection);
-            }
-        }
+        Message::Closed(connection) => reader::ended(requests, connection),
         Message::Finished(peer) => {
             if let Ok(control) = requests.control() {
                 control.peer_finished(peer);

@@ -82,9 +82,52 @@ fn a_broker_that_stops_answers_waiting_pulls_and_closes_all_connections() {
 }
 
 #[test]
+fn pulls_that_wait_go_with_their_connection() {
+    const MOST: usize = 40;
+    for shards in [1, 2, 4] {
+        Sim::new(shards as u64).run(async |runtime| {
+            let sizes = Sizes { waiting_pulls_max: MOST, ..Sizes::default() };
+            let _broker = started(&runtime, shards, sizes).await;
+            // More than may wait, were they of one connection or of living ones.
+            for round in 0..3 {
+                for number in 0..MOST {
+                    let mut client = Client::connect(&runtime).await;
+                    start_pull(&mut client, number % QUEUES, 7).await;
+                    runtime.sleep(Duration::from_millis(1)).await;
+                    assert!(client.is_open().await, "{shards} shards, {round}: {number} waits");
+                }
+                runtime.sleep(Duration::from_millis(10)).await;
+            }
+        });
+    }
+}
+
+#[test]
+fn a_connection_that_takes_all_room_for_waiting_leaves_half_of_it() {
+    Sim::new(1).run(async |runtime| {
+        let sizes = Sizes { waiting_pulls_max: 8, ..Sizes::default() };
+        let _broker = started(&runtime, 1, sizes).await;
+        let mut greedy = Client::connect(&runtime).await;
+        for number in 0..20 {
+            start_pull(&mut greedy, number % QUEUES, 7).await;
+        }
+        for _ in 4..20 {
+            assert_eq!(greedy.receive().await.code, response::PULL_NOT_FOUND);
+        }
+        let mut modest = Client::connect(&runtime).await;
+        for number in 0..2 {
+            start_pull(&mut modest, number % QUEUES, 7).await;
+        }
+        runtime.sleep(Duration::from_secs(1)).await;
+        assert!(modest.is_open().await && greedy.is_open().await, "all wait");
+    });
+}
+
+#[test]
 fn only_so_many_pulls_wait_and_the_others_are_answered_at_once() {
     Sim::new(1).run(async |runtime| {
-        let sizes = Sizes { waiting_pulls_max: 3, ..Sizes::default() };
+        // of which one connection has half
+        let sizes = Sizes { waiting_pulls_max: 6, ..Sizes::default() };
         let _broker = started(&runtime, 1, sizes).await;
         let mut client = Client::connect(&runtime).await;
         // deadlines are no lengths of time

@@ -1,15 +1,16 @@
-//! Pulls that found nothing and wait: for a message in their queue, or for the end of the time
-//! that the client allowed.
+//! Pulls that found nothing and wait: for a message in their queue, for the end of the time that
+//! the client allowed, or for the end of its connection.
 
 use std::{
     cell::{Cell, RefCell},
-    collections::BTreeMap,
+    collections::BTreeSet,
     time::Duration,
 };
 
 use ahash::AHashMap;
 use ringmq_base::LogId;
 use ringmq_io::signal::Event;
+use ringmq_rules::ConnectionId;
 use ringmq_store::QueueHandle;
 
 use crate::messages::PullRequest;
@@ -17,92 +18,122 @@ use crate::messages::PullRequest;
 /// A queue of this shard.
 type Place = (LogId, QueueHandle);
 
-/// Number and deadline of a pull that waits.
-type Held = (u64, Duration, PullRequest);
+/// In the order of its coming.
+type Number = u64;
+
+struct Held {
+    place: Place,
+    deadline: Duration,
+    request: PullRequest,
+}
+
+#[derive(Default)]
+struct Table {
+    held: AHashMap<Number, Held>,
+    by_queue: AHashMap<Place, BTreeSet<Number>>,
+    by_connection: AHashMap<ConnectionId, BTreeSet<Number>>,
+    deadlines: BTreeSet<(Duration, Number)>,
+}
 
 pub struct WaitingPulls {
     most: usize,
-    next: Cell<u64>,
-    by_queue: RefCell<AHashMap<Place, Vec<Held>>>,
-    deadlines: RefCell<BTreeMap<(Duration, u64), Place>>,
+    next: Cell<Number>,
+    table: RefCell<Table>,
     /// The earliest deadline has changed.
     pub changed: Event,
+}
+
+impl Table {
+    fn add(&mut self, number: Number, held: Held) {
+        let connection = held.request.reply_to.connection;
+        self.by_queue.entry(held.place).or_default().insert(number);
+        self.by_connection.entry(connection).or_default().insert(number);
+        self.deadlines.insert((held.deadline, number));
+        self.held.insert(number, held);
+    }
+
+    /// Takes a pull out of all places.
+    fn remove(&mut self, number: Number) -> Option<PullRequest> {
+        let Held { place, deadline, request } = self.held.remove(&number)?;
+        let connection = request.reply_to.connection;
+        self.deadlines.remove(&(deadline, number));
+        if let Some(numbers) = self.by_queue.get_mut(&place) {
+            numbers.remove(&number);
+            if numbers.is_empty() {
+                self.by_queue.remove(&place);
+            }
+        }
+        if let Some(numbers) = self.by_connection.get_mut(&connection) {
+            numbers.remove(&number);
+            if numbers.is_empty() {
+                self.by_connection.remove(&connection);
+            }
+        }
+        Some(request)
+    }
 }
 
 impl WaitingPulls {
     /// `most`: how many may wait.
     pub fn new(most: usize) -> WaitingPulls {
-        WaitingPulls {
-            most,
-            next: Cell::default(),
-            by_queue: RefCell::default(),
-            deadlines: RefCell::default(),
-            changed: Event::default(),
-        }
+        let (next, table, changed) = (Cell::default(), RefCell::default(), Event::default());
+        WaitingPulls { most, next, table, changed }
     }
 
-    /// Keeps a pull until `deadline`; gives it back if too many wait already.
+    /// Keeps a pull until `deadline`; gives it back if too many wait already. A connection has no
+    /// more than what is left for others: one that asks for all of it meets the limit alone.
     pub fn hold(
         &self,
         place: Place,
         deadline: Duration,
         request: PullRequest,
     ) -> Option<PullRequest> {
-        let mut deadlines = self.deadlines.borrow_mut();
-        if deadlines.len() >= self.most {
+        let mut table = self.table.borrow_mut();
+        let own = table.by_connection.get(&request.reply_to.connection).map_or(0, BTreeSet::len);
+        if own >= self.most.saturating_sub(table.held.len()) {
             return Some(request);
         }
-        let id = self.next.get();
-        self.next.set(id + 1);
-        let first = deadlines.first_key_value().map(|(key, _)| *key);
-        deadlines.insert((deadline, id), place);
-        if first.is_none_or(|first| (deadline, id) < first) {
+        let number = self.next.get();
+        self.next.set(number + 1);
+        let first = table.deadlines.first().copied();
+        if first.is_none_or(|first| (deadline, number) < first) {
             self.changed.set();
         }
-        let mut by_queue = self.by_queue.borrow_mut();
-        by_queue.entry(place).or_default().push((id, deadline, request));
+        table.add(number, Held { place, deadline, request });
         None
     }
 
-    /// Takes all pulls that wait for a queue.
+    /// Takes all pulls that wait for a queue, in the order of their coming.
     pub fn take(&self, place: Place) -> Vec<PullRequest> {
-        let waiting = self.by_queue.borrow_mut().remove(&place).unwrap_or_default();
-        let mut deadlines = self.deadlines.borrow_mut();
-        waiting
-            .into_iter()
-            .map(|(id, deadline, request)| {
-                deadlines.remove(&(deadline, id));
-                request
-            })
-            .collect()
+        let mut table = self.table.borrow_mut();
+        let numbers = table.by_queue.get(&place).cloned().unwrap_or_default();
+        numbers.into_iter().filter_map(|number| table.remove(number)).collect()
     }
 
-    /// Takes the pulls whose time is over.
-    pub fn expired(&self, now: Duration) -> Vec<PullRequest> {
+    /// Takes some of the pulls whose time is over, at most `most`.
+    pub fn expired(&self, now: Duration, most: usize) -> Vec<PullRequest> {
+        let mut table = self.table.borrow_mut();
         let mut expired = Vec::new();
-        let mut deadlines = self.deadlines.borrow_mut();
-        let mut by_queue = self.by_queue.borrow_mut();
-        while let Some(entry) = deadlines.first_entry() {
-            let (deadline, id) = *entry.key();
-            if deadline > now {
-                break;
-            }
-            let place = entry.remove();
-            let Some(waiting) = by_queue.get_mut(&place) else {
-                continue;
-            };
-            if let Some(at) = waiting.iter().position(|(other, ..)| *other == id) {
-                expired.push(waiting.swap_remove(at).2);
-            }
-            if waiting.is_empty() {
-                by_queue.remove(&place);
-            }
+        while expired.len() < most
+            && let Some((deadline, number)) = table.deadlines.first().copied()
+            && deadline <= now
+        {
+            expired.extend(table.remove(number));
         }
         expired
     }
 
+    /// Drops what a connection waits for that is no more.
+    pub fn forget(&self, connection: ConnectionId) {
+        let mut table = self.table.borrow_mut();
+        let numbers = table.by_connection.remove(&connection).unwrap_or_default();
+        for number in numbers {
+            table.remove(number);
+        }
+    }
+
     /// The earliest time at which a pull has to be answered.
     pub fn first_deadline(&self) -> Option<Duration> {
-        self.deadlines.borrow().first_key_value().map(|((deadline, _), _)| *deadline)
+        self.table.borrow().deadlines.first().map(|(deadline, _)| *deadline)
     }
 }
