@@ -3,7 +3,11 @@
 mod consumers;
 mod producers;
 
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    sync::Arc,
+};
 
 use ringmq_remoting::language::Language;
 
@@ -11,7 +15,10 @@ pub use super::subscription::{
     ConsumeFromWhere, ConsumeType, GroupSubscriptions, MessageModel, Subscription,
 };
 use super::{
-    connection_id::ConnectionId, limits::GROUPS_PER_CONNECTION_MAX, names::Name, refusal::Refusal,
+    connection_id::ConnectionId,
+    limits::{CLIENTS_BYTES_MAX, GROUPS_PER_CONNECTION_MAX},
+    names::Name,
+    refusal::Refusal,
 };
 use consumers::ConsumerGroup;
 use producers::Producers;
@@ -84,15 +91,20 @@ pub enum ClientEvent {
     Expired(ConnectionId),
 }
 
+/// The groups of one connection, so that its end costs no more than it has.
 #[derive(Debug, Default)]
 struct Registered {
-    producer_groups: usize,
-    consumer_groups: usize,
+    producer_groups: BTreeSet<Arc<str>>,
+    consumer_groups: BTreeSet<Arc<str>>,
 }
 
 impl Registered {
     fn is_empty(&self) -> bool {
-        self.producer_groups + self.consumer_groups == 0
+        self.count() == 0
+    }
+
+    fn count(&self) -> usize {
+        self.producer_groups.len() + self.consumer_groups.len()
     }
 }
 
@@ -101,8 +113,9 @@ impl Registered {
 pub struct ClientTable {
     consumers: BTreeMap<Arc<str>, ConsumerGroup>,
     producers: Producers,
-    /// How many groups each connection is in.
     connections: BTreeMap<ConnectionId, Registered>,
+    /// What memberships take, see [`membership_bytes`].
+    bytes: usize,
 }
 
 impl ClientTable {
@@ -119,12 +132,11 @@ impl ClientTable {
         check_channel(channel, registration.group)?;
         consumers::check_subscriptions(registration.group, &registration.subscriptions)?;
         let known = self.consumers.get(registration.group);
-        if known.is_none_or(|group| !group.has(channel.connection)) {
-            let registered = self.connections.entry(channel.connection).or_default();
-            check_count(channel, registered)?;
-            registered.consumer_groups += 1;
-        }
+        let joins = known.is_none_or(|group| !group.has(channel.connection));
         let name: Arc<str> = Arc::from(registration.group);
+        if joins {
+            self.join(channel, &name)?.consumer_groups.insert(name.clone());
+        }
         let (unit_mode, notify) = (registration.unit_mode, registration.notify);
         let mut events = vec![ClientEvent::RetryTopicNeeded { group: name.clone(), unit_mode }];
         let new = self.consumers.entry(name.clone());
@@ -154,9 +166,8 @@ impl ClientTable {
     ) -> Result<(), Refusal> {
         check_channel(channel, group)?;
         if !self.producers.has(group, channel.connection) {
-            let registered = self.connections.entry(channel.connection).or_default();
-            check_count(channel, registered)?;
-            registered.producer_groups += 1;
+            let name: Arc<str> = Arc::from(group);
+            self.join(channel, &name)?.producer_groups.insert(name);
         }
         self.producers.register(group, Client::new(channel, now));
         Ok(())
@@ -170,7 +181,7 @@ impl ClientTable {
     ) -> Vec<ClientEvent> {
         let mut events = Vec::new();
         if self.remove_consumer(connection, group, false, &mut events) {
-            self.count_down(connection, |registered| registered.consumer_groups -= 1);
+            self.leave(connection, group, |registered| &mut registered.consumer_groups);
         }
         events
     }
@@ -178,7 +189,7 @@ impl ClientTable {
     /// Takes a producer out of a group.
     pub fn unregister_producer(&mut self, connection: ConnectionId, group: &str) {
         if self.producers.remove(group, connection) {
-            self.count_down(connection, |registered| registered.producer_groups -= 1);
+            self.leave(connection, group, |registered| &mut registered.producer_groups);
         }
     }
 
@@ -188,15 +199,13 @@ impl ClientTable {
         let Some(registered) = self.connections.remove(&connection) else {
             return events;
         };
-        if registered.producer_groups > 0 {
-            self.producers.close(connection);
+        for group in &registered.producer_groups {
+            self.bytes -= membership_bytes(group);
+            self.producers.remove(group, connection);
         }
-        if registered.consumer_groups > 0 {
-            let groups = self.consumers.iter().filter(|(_, group)| group.has(connection));
-            let groups: Vec<Arc<str>> = groups.map(|(name, _)| name.clone()).collect();
-            for group in groups {
-                self.remove_consumer(connection, &group, true, &mut events);
-            }
+        for group in &registered.consumer_groups {
+            self.bytes -= membership_bytes(group);
+            self.remove_consumer(connection, group, true, &mut events);
         }
         events
     }
@@ -303,14 +312,45 @@ impl ClientTable {
         true
     }
 
-    fn count_down(&mut self, connection: ConnectionId, change: impl FnOnce(&mut Registered)) {
-        if let Some(registered) = self.connections.get_mut(&connection) {
-            change(registered);
-            if registered.is_empty() {
-                self.connections.remove(&connection);
-            }
+    /// Makes room for one more group of the connection.
+    fn join(&mut self, channel: &Channel<'_>, group: &str) -> Result<&mut Registered, Refusal> {
+        let bytes = self.bytes + membership_bytes(group);
+        if bytes > CLIENTS_BYTES_MAX {
+            return Err(Refusal::system_error(format!(
+                "client {} cannot join group {group}: the groups of all clients take {} bytes, at \
+                 most {CLIENTS_BYTES_MAX} fit; close clients that are not needed",
+                channel.client_id, self.bytes
+            )));
+        }
+        if let Some(registered) = self.connections.get(&channel.connection) {
+            check_count(channel, registered)?;
+        }
+        self.bytes = bytes;
+        Ok(self.connections.entry(channel.connection).or_default())
+    }
+
+    fn leave(
+        &mut self,
+        connection: ConnectionId,
+        group: &str,
+        groups: fn(&mut Registered) -> &mut BTreeSet<Arc<str>>,
+    ) {
+        let Some(registered) = self.connections.get_mut(&connection) else {
+            return;
+        };
+        if groups(registered).remove(group) {
+            self.bytes -= membership_bytes(group);
+        }
+        if registered.is_empty() {
+            self.connections.remove(&connection);
         }
     }
+}
+
+/// What the membership of a connection in a group takes, about, in bytes: the member with its
+/// client id, and the name with its places in the tables.
+fn membership_bytes(group: &str) -> usize {
+    size_of::<Client>() + 192 + 2 * group.len()
 }
 
 fn check_channel(channel: &Channel<'_>, group: &str) -> Result<(), Refusal> {
@@ -323,7 +363,7 @@ fn check_channel(channel: &Channel<'_>, group: &str) -> Result<(), Refusal> {
 }
 
 fn check_count(channel: &Channel<'_>, registered: &Registered) -> Result<(), Refusal> {
-    if registered.producer_groups + registered.consumer_groups < GROUPS_PER_CONNECTION_MAX {
+    if registered.count() < GROUPS_PER_CONNECTION_MAX {
         return Ok(());
     }
     let remark = format!(

@@ -27,6 +27,9 @@ pub const CLIENT_ID_BYTES_MAX: usize = 1024;
 /// Producer and consumer groups of one connection; a client instance has a few.
 pub const GROUPS_PER_CONNECTION_MAX: usize = 4096;
 
+/// Bytes of the memberships of all clients in groups: 200,000 and more.
+pub const CLIENTS_BYTES_MAX: usize = 128 * 1024 * 1024;
+
 /// Bytes of all subscriptions of a consumer group, each with [`SUBSCRIPTION_BYTES`] besides its
 /// texts: some 15,000 topics.
 pub const SUBSCRIPTIONS_BYTES_MAX: usize = 4 * 1024 * 1024;

@@ -41,15 +41,6 @@ impl Producers {
         true
     }
 
-    pub fn close(&mut self, connection: ConnectionId) {
-        let mut gone = Vec::new();
-        self.groups.retain(|_, members| {
-            gone.extend(members.remove(&connection));
-            !members.is_empty()
-        });
-        gone.iter().for_each(|client| self.forget_id(client));
-    }
-
     fn forget_id(&mut self, client: &Client) {
         let Some(connections) = self.by_client_id.get_mut(&client.client_id) else {
             return;

@@ -155,6 +155,32 @@ fn subscriptions_are_bounded_by_their_bytes_not_by_their_number() {
 }
 
 #[test]
+fn memberships_are_bounded_by_their_bytes_and_leave_with_their_connection() {
+    let mut table = ClientTable::default();
+    let name = |number: usize| format!("{number:0>255}");
+    let connection = |number: usize| ConnectionId { slot: number as u32, ..A };
+    let join = |table: &mut ClientTable, number: usize| {
+        let id = connection(number / GROUPS_PER_CONNECTION_MAX);
+        table.register_producer(&channel(id, "c"), &name(number), 0)
+    };
+    let most = CLIENTS_BYTES_MAX / membership_bytes(&name(0));
+    for number in 0..most {
+        join(&mut table, number).expect("within the budget");
+    }
+    let refusal = join(&mut table, most).expect_err("beyond the budget");
+    assert!(refusal.remark.contains("at most 134217728 fit"), "{}", refusal.remark);
+    // What is there already is only noted again.
+    join(&mut table, 0).expect("known");
+    table.unregister_producer(connection(0), &name(0));
+    join(&mut table, most).expect("there is room again");
+    for number in 0..=most / GROUPS_PER_CONNECTION_MAX {
+        table.close(connection(number));
+    }
+    assert_eq!((table.bytes, table.producer_groups().count()), (0, 0));
+    assert!(table.connections.is_empty());
+}
+
+#[test]
 fn producers_are_asked_in_turn_and_found_by_client_id() {
     let mut table = ClientTable::default();
     assert_eq!(table.pick_producer("p"), None);
