@@ -12,7 +12,10 @@ pub mod register;
 #[cfg(test)]
 mod register_tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// Id of a master within its broker name.
 pub const MASTER_ID: i64 = 0;
@@ -118,7 +121,9 @@ pub struct RouteTable {
     bounds: Bounds,
     pub rules: Rules,
     /// Topic, then broker name.
-    topics: BTreeMap<String, BTreeMap<String, QueueData>>,
+    topics: BTreeMap<Arc<str>, BTreeMap<String, QueueData>>,
+    /// The topics of each broker name, so that its end costs no more than it has; never empty.
+    topics_of_broker: BTreeMap<String, BTreeSet<Arc<str>>>,
     /// Sum of the lengths of the inner maps of `topics`.
     entries: usize,
     brokers: BTreeMap<String, BrokerGroup>,
@@ -134,6 +139,7 @@ impl RouteTable {
             bounds,
             rules,
             topics: BTreeMap::new(),
+            topics_of_broker: BTreeMap::new(),
             entries: 0,
             brokers: BTreeMap::new(),
             clusters: BTreeMap::new(),
@@ -156,28 +162,65 @@ impl RouteTable {
             return false;
         }
         self.entries += 1;
-        self.topics.entry(topic.to_owned()).or_default().insert(broker.to_owned(), data);
+        let known = self.topics.get_key_value(topic).map(|(name, _)| name.clone());
+        let name = known.unwrap_or_else(|| Arc::from(topic));
+        if !self.topics_of_broker.contains_key(broker) {
+            self.topics_of_broker.insert(broker.to_owned(), BTreeSet::new());
+        }
+        self.topics_of_broker.get_mut(broker).expect("just inserted").insert(name.clone());
+        self.topics.entry(name).or_default().insert(broker.to_owned(), data);
         true
     }
 
     /// Removes the entries of a broker name for which `gone` says so.
     fn remove_queue_data(&mut self, broker: &str, mut gone: impl FnMut(&str) -> bool) {
-        let mut removed = 0;
-        self.topics.retain(|topic, map| {
-            if map.contains_key(broker) && gone(topic) {
-                map.remove(broker);
-                removed += 1;
+        let Some(topics) = self.topics_of_broker.get_mut(broker) else {
+            return;
+        };
+        topics.retain(|topic| {
+            if !gone(topic) {
+                return true;
             }
-            !map.is_empty()
+            if let Some(map) = self.topics.get_mut(topic) {
+                self.entries -= usize::from(map.remove(broker).is_some());
+                if map.is_empty() {
+                    self.topics.remove(topic);
+                }
+            }
+            false
         });
-        self.entries -= removed;
-        debug_assert_eq!(self.entries, self.topics.values().map(BTreeMap::len).sum::<usize>());
+        if topics.is_empty() {
+            self.topics_of_broker.remove(broker);
+        }
+    }
+
+    /// Removes one topic of a broker name.
+    fn remove_entry(&mut self, broker: &str, topic: &str) {
+        if let Some(map) = self.topics.get_mut(topic) {
+            self.entries -= usize::from(map.remove(broker).is_some());
+            if map.is_empty() {
+                self.topics.remove(topic);
+            }
+        }
+        if let Some(topics) = self.topics_of_broker.get_mut(broker) {
+            topics.remove(topic);
+            if topics.is_empty() {
+                self.topics_of_broker.remove(broker);
+            }
+        }
     }
 
     /// Takes write permission from all topics of a broker name; the number of topics.
     fn change_perm(&mut self, broker: &str, change: impl Fn(i32) -> i32) -> usize {
-        let entries = self.topics.values_mut().filter_map(|map| map.get_mut(broker));
-        entries.map(|data| data.perm = change(data.perm)).count()
+        let mut count = 0;
+        for topic in self.topics_of_broker.get(broker).into_iter().flatten() {
+            let entry = self.topics.get_mut(topic).and_then(|map| map.get_mut(broker));
+            if let Some(data) = entry {
+                data.perm = change(data.perm);
+                count += 1;
+            }
+        }
+        count
     }
 }
 

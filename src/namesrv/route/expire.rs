@@ -80,6 +80,7 @@ impl RouteTable {
 mod tests {
     use super::{
         super::{
+            RouteTable,
             register::Registration,
             test::{master, slave, table, version},
         },
@@ -122,6 +123,42 @@ mod tests {
         assert_eq!(route.brokers[0].addresses, [(1, "s:1")]);
         assert_eq!(table.connection_closed(ConnectionId(100), 0).len(), 1);
         assert_eq!(table.sizes(), (0, 0, 0));
+    }
+
+    /// Every entry is known from both sides, through all that adds and removes some.
+    #[test]
+    fn topics_and_their_brokers_name_each_other() {
+        let mut table = table();
+        let agree = |table: &RouteTable| {
+            let of_topics = table.topics.iter().flat_map(|(topic, map)| {
+                map.keys().map(move |broker| (broker.clone(), topic.clone()))
+            });
+            let mut of_topics: Vec<_> = of_topics.collect();
+            of_topics.sort_unstable();
+            let of_brokers = table.topics_of_broker.iter().flat_map(|(broker, topics)| {
+                topics.iter().map(move |topic| (broker.clone(), topic.clone()))
+            });
+            assert_eq!(of_topics, of_brokers.collect::<Vec<_>>());
+            assert_eq!(table.entries, of_topics.len());
+        };
+        for (number, name) in ["a", "b", "d"].into_iter().enumerate() {
+            let connection = ConnectionId(number as u64);
+            let one = Registration { connection, ..master(name, &format!("{name}:1")) };
+            table.register(&one, 0).expect("fits");
+            agree(&table);
+        }
+        table.delete_topic("t", None);
+        agree(&table);
+        assert_eq!(table.wipe_write_perm("a"), 1);
+        table.delete_topic("u", Some("c"));
+        agree(&table);
+        assert_eq!(table.sizes().1, 0);
+        let again = Registration { version: version(2), ..master("a", "a:1") };
+        table.register(&again, 0).expect("fits");
+        agree(&table);
+        table.connection_closed(again.connection, 0);
+        agree(&table);
+        assert_eq!(table.sizes().1, 0);
     }
 
     #[test]

@@ -80,7 +80,7 @@ impl RouteTable {
     }
 
     pub fn topics(&self) -> impl Iterator<Item = &str> {
-        self.topics.keys().map(String::as_str)
+        self.topics.keys().map(|topic| &**topic)
     }
 
     /// Topics that have queues in a cluster.
@@ -89,7 +89,7 @@ impl RouteTable {
         let topics = self.topics.iter().filter(move |(_, map)| {
             names.is_some_and(|names| map.keys().any(|name| names.contains(name)))
         });
-        topics.map(|(topic, _)| topic.as_str())
+        topics.map(|(topic, _)| &**topic)
     }
 
     pub fn unit_topics(&self, list: UnitList) -> impl Iterator<Item = &str> {
@@ -102,7 +102,7 @@ impl RouteTable {
                 UnitList::UnitSubNotUnit => sub && !unit,
             }
         });
-        topics.map(|(topic, _)| topic.as_str())
+        topics.map(|(topic, _)| &**topic)
     }
 
     /// Cluster and broker names, which are topics on every broker, and the address of some broker.

@@ -19,22 +19,17 @@ impl RouteTable {
 
     /// Forgets a topic, or its queues in one cluster.
     pub fn delete_topic(&mut self, topic: &str, cluster: Option<&str>) {
-        let Some(map) = self.topics.get_mut(topic) else {
+        let Some(map) = self.topics.get(topic) else {
             return;
         };
-        let before = map.len();
-        match cluster {
-            None => map.clear(),
-            Some(cluster) => {
-                let Some(names) = self.clusters.get(cluster) else {
-                    return;
-                };
-                map.retain(|name, _| !names.contains(name));
-            }
-        }
-        self.entries -= before - map.len();
-        if map.is_empty() {
-            self.topics.remove(topic);
+        let names = cluster.map(|cluster| self.clusters.get(cluster));
+        let goes = |name: &&String| match names {
+            None => true,
+            Some(names) => names.is_some_and(|names| names.contains(*name)),
+        };
+        let gone: Vec<String> = map.keys().filter(goes).cloned().collect();
+        for name in gone {
+            self.remove_entry(&name, topic);
         }
     }
 

@@ -218,7 +218,7 @@ impl RouteTable {
         }
         let mut left_out = Vec::new();
         for TopicEntry { topic, data } in &registration.topics {
-            let known = self.topics.get(topic).is_some_and(|map| map.contains_key(broker));
+            let known = self.topics.get(topic.as_str()).is_some_and(|map| map.contains_key(broker));
             if !changed && known {
                 continue;
             }
