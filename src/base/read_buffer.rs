@@ -44,11 +44,12 @@ impl ReadBuffer {
             self.start = 0;
             self.end = pending;
         }
-        if need > self.bytes.len() {
-            self.bytes.resize(need, 0);
-        } else if self.end == self.bytes.len() {
+        if self.end == self.bytes.len() {
+            // A length that was announced takes no memory: what has arrived is at most doubled.
             let doubled = (self.bytes.len() * 2).max(BYTES_MIN);
-            self.bytes.resize(doubled, 0);
+            let grown = if need > self.bytes.len() { doubled.min(need) } else { doubled };
+            self.bytes.reserve_exact(grown - self.bytes.len());
+            self.bytes.resize(grown, 0);
         }
         &mut self.bytes[self.end..]
     }
@@ -69,6 +70,13 @@ impl ReadBuffer {
     pub fn consume(&mut self, count: usize) {
         assert!(count <= self.end - self.start);
         self.start += count;
+    }
+
+    /// Gives all memory back but that of an idle connection, if there is nothing in it.
+    pub fn give_back(&mut self) {
+        if self.data().is_empty() && self.bytes.len() > BYTES_MIN {
+            *self = ReadBuffer::default();
+        }
     }
 
     /// Bytes of memory held.
@@ -111,8 +119,12 @@ mod tests {
     fn a_large_frame_gets_room_and_memory_is_given_back() {
         let mut buffer = ReadBuffer::default();
         feed(&mut buffer, &[1; 100], 3_000_000);
-        assert!(buffer.capacity() >= 3_000_000);
-        buffer.consume(100);
+        assert_eq!(buffer.capacity(), BYTES_MIN, "announced, not arrived");
+        feed(&mut buffer, &vec![1; 999_900], 3_000_000);
+        assert!(buffer.capacity() <= 2_000_000, "{}", buffer.capacity());
+        feed(&mut buffer, &vec![1; 2_000_000], 3_000_000);
+        assert_eq!(buffer.capacity(), 3_000_000);
+        buffer.consume(3_000_000);
         for _ in 0..=QUIET_READS + 1 {
             feed(&mut buffer, &[1; 100], 4);
             buffer.consume(100);

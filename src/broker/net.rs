@@ -2,4 +2,5 @@
 
 pub mod connection;
 pub mod connections;
+pub mod input_budget;
 pub mod listener;

@@ -101,7 +101,7 @@ impl<R: Runtime> Shard<R> {
     ) -> Rc<Self> {
         let id = router.id;
         let waiting_pulls = WaitingPulls::new(settings.sizes.waiting_pulls_max);
-        let connections = Connections::new(id, settings.connections_max);
+        let connections = Connections::new(id, settings.connections_max, settings.input_bytes_max);
         let queues = Queues::new(id, router.shards());
         Rc::new(Shard {
             id,

@@ -26,6 +26,8 @@ pub struct Held {
     pub router_bytes: usize,
     /// Answers that clients have not taken; the most of any connection.
     pub output_bytes: usize,
+    /// Memory of read buffers, beyond that of idle connections.
+    pub input_bytes: usize,
     /// Sends of other shards that wait for room in a log.
     pub waiting_send_bytes: usize,
     /// Appended and not written; the most of any log.
@@ -113,6 +115,7 @@ fn held<R: Runtime>(shard: &Shard<R>) -> Held {
         backlog_messages,
         router_bytes,
         output_bytes: shard.connections.output_bytes_max(),
+        input_bytes: shard.connections.input_bytes(),
         waiting_send_bytes: shard.waiting_sends.bytes(),
         log_bytes: shard.queues.own_logs().map(|log| log.backlog_bytes()).max().unwrap_or(0),
     }

@@ -298,6 +298,9 @@ config_table! {
             per_connection_output_bytes_max: u64 = 32 * MIB,
                 "perConnectionOutputBytesMax", "bytes", Limits::Number(1 << 20, 1 << 34), fixed,
                 "Answers that may wait for a client that does not read, before it is cut off.";
+            input_bytes_max: u64 = 256 * MIB,
+                "inputBytesMax", "bytes", Limits::Number(64 << 20, 1 << 40), fixed,
+                "Requests that have not arrived in full, of all clients; the slowest is closed.";
             per_connection_requests_max: u32 = 10_000,
                 "perConnectionRequestsMax", "", Limits::Number(1, 1_000_000), fixed,
                 "Requests of one connection under way, waiting pulls too, before SYSTEM_BUSY.";

@@ -28,6 +28,10 @@ pub struct Connection<S: Stream> {
     dirty: Cell<bool>,
     closed: Cell<bool>,
     last_read: Cell<Duration>,
+    /// Memory of its read buffer, in bytes, as last noted.
+    pub(super) input_bytes: Cell<usize>,
+    /// When the request began to arrive that has not yet arrived in full.
+    pub(super) partial_since: Cell<Option<Duration>>,
     /// Requests that are not answered yet.
     under_way: Cell<u32>,
 }
@@ -45,6 +49,8 @@ impl<S: Stream> Connection<S> {
             dirty: Cell::new(false),
             closed: Cell::new(false),
             last_read: Cell::new(now),
+            input_bytes: Cell::new(0),
+            partial_since: Cell::new(None),
             under_way: Cell::new(0),
         }
     }

@@ -10,7 +10,10 @@ use ringmq_base::ShardId;
 use ringmq_io::{Net, Runtime};
 use slab::Slab;
 
-use super::connection::Connection;
+use super::{
+    connection::Connection,
+    input_budget::{Input, InputBudget},
+};
 use ringmq_rules::ConnectionId;
 
 pub type ShardConnection<R> = Connection<<<R as Runtime>::Net as Net>::Stream>;
@@ -18,16 +21,19 @@ pub type ShardConnection<R> = Connection<<<R as Runtime>::Net as Net>::Stream>;
 pub struct Connections<R: Runtime> {
     shard: ShardId,
     limit: usize,
+    input: InputBudget,
     generation: Cell<u32>,
     open: RefCell<Slab<Rc<ShardConnection<R>>>>,
     dirty: RefCell<Vec<Rc<ShardConnection<R>>>>,
 }
 
 impl<R: Runtime> Connections<R> {
-    pub fn new(shard: ShardId, limit: usize) -> Self {
+    /// `limit`: connections. `input_bytes_max`: memory of their read buffers.
+    pub fn new(shard: ShardId, limit: usize, input_bytes_max: usize) -> Self {
         Connections {
             shard,
             limit,
+            input: InputBudget::new(input_bytes_max),
             generation: Cell::new(0),
             open: RefCell::default(),
             dirty: RefCell::default(),
@@ -58,8 +64,31 @@ impl<R: Runtime> Connections<R> {
         let mut open = self.open.borrow_mut();
         let slot = id.slot as usize;
         if open.get(slot).is_some_and(|connection| connection.id == id) {
-            open.remove(slot);
+            let connection = open.remove(slot);
+            self.input.forget(&connection);
         }
+    }
+
+    /// Notes what a connection's read buffer holds after a read, and closes the slowest senders if
+    /// all buffers are over their budget.
+    pub fn note_input(&self, connection: &ShardConnection<R>, read: &Input) {
+        self.input.note(connection, read);
+        while self.input.is_exceeded() {
+            let open = self.open.borrow();
+            if !self.input.close_slowest(open.iter().map(|(_, connection)| &**connection)) {
+                return;
+            }
+        }
+    }
+
+    /// Whether read buffers are short: what is not needed should be given back.
+    pub fn is_input_scarce(&self) -> bool {
+        self.input.is_scarce()
+    }
+
+    /// Memory of all read buffers beyond that of idle ones, in bytes.
+    pub fn input_bytes(&self) -> usize {
+        self.input.bytes()
     }
 
     pub fn has(&self, id: ConnectionId) -> bool {

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     messages::{Message, ReplyTo},
-    net::connections::ShardConnection,
+    net::{connections::ShardConnection, input_budget::Input},
 };
 
 /// Serves a connection on this shard until it ends.
@@ -71,13 +71,17 @@ async fn read_all<R: Runtime>(requests: &Rc<Requests<R>>, connection: &Rc<ShardC
             Ok(0) | Err(_) => return,
             Ok(count) => buffer.filled(count),
         }
+        let mut complete = false;
         let read_at = shard.runtime.monotonic();
         shard.view_version.caught_up().await;
         connection.touch(read_at);
         shard.turn_ms.set(shard.runtime.now_ms());
         loop {
             match take_frames(requests, connection, &mut buffer, &mut scratch) {
-                Ok(Turn::Drained) => break,
+                Ok(Turn::Drained { some }) => {
+                    complete |= some;
+                    break;
+                }
                 Ok(Turn::Later { reply_to, wait }) => {
                     shard.flush();
                     let waited = match wait {
@@ -102,6 +106,13 @@ async fn read_all<R: Runtime>(requests: &Rc<Requests<R>>, connection: &Rc<ShardC
                 }
             }
         }
+        if shard.connections.is_input_scarce() {
+            buffer.give_back();
+        }
+        let (bytes, partial) = (buffer.capacity(), buffer.is_partial());
+        shard
+            .connections
+            .note_input(connection, &Input { bytes, partial, new: complete, now: read_at });
         shard.connections.flush();
         shard.router.flush_soon();
         if connection.output_bytes() > shard.settings.output_bytes_max {
@@ -112,8 +123,8 @@ async fn read_all<R: Runtime>(requests: &Rc<Requests<R>>, connection: &Rc<ShardC
 }
 
 enum Turn {
-    /// All complete frames are handled.
-    Drained,
+    /// All complete frames are handled, of which there were some.
+    Drained { some: bool },
     /// The first frame has to be handled again after this.
     Later { reply_to: ReplyTo, wait: Wait },
 }
@@ -125,10 +136,12 @@ fn take_frames<R: Runtime>(
     scratch: &mut Vec<u8>,
 ) -> Result<Turn, Malformed> {
     let peer = Peer { connection: connection.id, address: connection.peer };
+    let mut some = false;
     loop {
         let Some(frame) = buffer.first()? else {
-            return Ok(Turn::Drained);
+            return Ok(Turn::Drained { some });
         };
+        some = true;
         match guarded(requests, || requests.dispatch(peer, frame, scratch))? {
             Next::Continue => buffer.consume_first(),
             Next::Wait(reply_to, wait) => return Ok(Turn::Later { reply_to, wait }),

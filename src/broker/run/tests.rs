@@ -16,7 +16,7 @@ use crate::{
     shard::settings::BrokerSettings,
     simulation::{self, Simulated},
     sizes::Sizes,
-    testing::{Client, config},
+    testing::{self, Client, config},
 };
 
 const QUEUES: usize = 4;
@@ -100,6 +100,66 @@ fn pulls_that_wait_go_with_their_connection() {
             }
         });
     }
+}
+
+/// The first bytes of a request whose body has 8 MiB.
+fn large_request() -> Vec<u8> {
+    let body = vec![7; 8 << 20];
+    let fields = [("producerGroup", "p"), ("topic", "TBW102"), ("queueId", "0")];
+    let mut out = Vec::new();
+    encode::request(&mut out, Serialization::Json, request::SEND_MESSAGE, 1, false, &fields, &body)
+        .expect("fits");
+    out
+}
+
+#[test]
+fn requests_that_arrive_in_part_share_a_budget_and_the_slowest_is_closed_first() {
+    const BUDGET: usize = 8 << 20;
+    const PART: usize = 3 << 20;
+    Sim::new(1).run(async |runtime| {
+        let mut settings = testing::settings(&runtime, config(&[]), 1);
+        settings.input_bytes_max = BUDGET;
+        let broker = simulation::start(&runtime, settings, 1);
+        broker.ready(&runtime).await.expect("it starts");
+        let request = large_request();
+        let mut held = Vec::new();
+        for _ in 0..6 {
+            let mut client = Client::connect(&runtime).await;
+            client.write(&request[..PART]).await;
+            runtime.sleep(Duration::from_secs(1)).await;
+            held.push(client);
+            assert!(broker.held()[0].input_bytes <= BUDGET, "{:?}", broker.held());
+        }
+        let mut open = Vec::new();
+        for client in &mut held {
+            open.push(client.is_open().await);
+        }
+        assert_eq!(open, [false, false, false, false, true, true], "4 MiB each fit twice");
+        // Whoever sends on is answered.
+        let mut last = held.pop().expect("six");
+        last.write(&request[PART..]).await;
+        assert_ne!(last.receive().await.code, response::SUCCESS, "its body is too large");
+        drop(held);
+        runtime.sleep(Duration::from_secs(1)).await;
+        drop(last);
+        runtime.sleep(Duration::from_secs(1)).await;
+        assert_eq!(broker.held()[0].input_bytes, 0);
+    });
+}
+
+#[test]
+fn a_length_that_is_announced_takes_no_memory() {
+    Sim::new(1).run(async |runtime| {
+        let broker = started(&runtime, 1, Sizes::default()).await;
+        let mut clients = Vec::new();
+        for _ in 0..200 {
+            let mut client = Client::connect(&runtime).await;
+            client.write(&large_request()[..9]).await;
+            clients.push(client);
+        }
+        runtime.sleep(Duration::from_secs(1)).await;
+        assert_eq!(broker.held()[0].input_bytes, 0, "nothing beyond an idle connection's");
+    });
 }
 
 #[test]

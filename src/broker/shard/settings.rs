@@ -31,6 +31,8 @@ pub struct BrokerSettings {
     /// Per shard.
     pub connections_max: usize,
     pub output_bytes_max: usize,
+    /// Memory of the read buffers of all connections of a shard, in bytes.
+    pub input_bytes_max: usize,
     /// Requests of one connection that are under way.
     pub requests_max: u32,
     /// How long a send may wait for its log before it is answered SYSTEM_BUSY; `None`: for ever.
@@ -87,6 +89,7 @@ impl BrokerSettings {
             admin_allow_remote: config.admin_allow_remote,
             connections_max: (config.connections_max as usize).div_ceil(shards.max(1)),
             output_bytes_max: limit(config.per_connection_output_bytes_max),
+            input_bytes_max: limit(config.input_bytes_max) / shards.max(1),
             requests_max: config.per_connection_requests_max,
             send_wait_max: config
                 .broker_fast_failure_enable

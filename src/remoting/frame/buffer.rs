@@ -53,6 +53,22 @@ impl FrameBuffer {
         self.need
     }
 
+    /// Whether the first frame has begun and is not complete.
+    pub fn is_partial(&self) -> bool {
+        !self.complete && !self.bytes.data().is_empty()
+    }
+
+    /// Bytes of memory held: at most twice what has arrived and not been consumed, or what an idle
+    /// or busy connection keeps.
+    pub fn capacity(&self) -> usize {
+        self.bytes.capacity()
+    }
+
+    /// Gives memory back if nothing is in it.
+    pub fn give_back(&mut self) {
+        self.bytes.give_back();
+    }
+
     /// Room for the next read, never empty.
     pub fn space(&mut self) -> &mut [u8] {
         self.bytes.space(self.need)

@@ -100,6 +100,8 @@ pub struct Plan {
     pub backlog_bytes_max: usize,
     pub requests_max: u32,
     pub output_bytes_max: usize,
+    /// More than the clients of a seed send at once.
+    pub input_bytes_max: usize,
 }
 
 fn bytes(number: u64) -> usize {
@@ -142,6 +144,7 @@ impl Plan {
             backlog_bytes_max: bytes(of(&[128, 160, 512]) * KIB),
             requests_max: of(&[16, 64, 1000]) as u32,
             output_bytes_max: bytes(of(&[4, 16, 256]) * KIB),
+            input_bytes_max: bytes(16 * 1024 * KIB),
         };
         plan.huge_name = random.chance(1, 800);
         if plan.huge_name {
@@ -231,6 +234,7 @@ impl Plan {
         settings.backlog_bytes_max = self.backlog_bytes_max;
         settings.requests_max = self.requests_max;
         settings.output_bytes_max = self.output_bytes_max;
+        settings.input_bytes_max = self.input_bytes_max;
         settings.sizes = self.sizes.clone();
         settings
     }

@@ -299,6 +299,7 @@ fn too_much(plan: &Plan, held: &Held) -> Option<String> {
         ("messages before a full lane", held.backlog_messages, messages),
         ("bytes for other shards", held.router_bytes, batch * (messages + open + 4)),
         ("bytes of answers", held.output_bytes, plan.output_bytes_max + open * message),
+        ("bytes of requests that arrive", held.input_bytes, plan.input_bytes_max),
         ("bytes of waiting sends", held.waiting_send_bytes, plan.backlog_bytes_max),
         ("bytes of appended messages", held.log_bytes, plan.backlog_bytes_max + message),
     ];
