@@ -124,7 +124,8 @@ final class PullScenarios {
             Check.same(PullStatus.FOUND, result.getPullStatus(), "status");
             Check.same("held " + round, Context.text(result.getMsgFoundList().get(0)), "body");
             Check.atLeast(400, (answered - began) / 1_000_000, "milliseconds the pull was held");
-            Check.atMost(2_000, (answered - sent[0]) / 1_000_000, "milliseconds from send to answer");
+            // A pull that misses its message is answered after 20 s.
+            Check.atMost(10_000, (answered - sent[0]) / 1_000_000, "milliseconds from send to answer");
         }
         // a tag that does not match must not end the wait with nothing
         Thread sender = new Thread(() -> {
