@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ringmq_base::LogId;
 use ringmq_io::{
     Clock as _,
     sim::{Sim, SimRuntime},
@@ -11,7 +12,9 @@ use ringmq_remoting::{
     encode,
     frame::Serialization,
 };
+use ringmq_store::FlushMode;
 
+use super::log_options;
 use crate::{
     shard::settings::BrokerSettings,
     simulation::{self, Simulated},
@@ -51,6 +54,29 @@ async fn start_pull(client: &mut Client, queue: usize, opaque: i32) {
     encode::request(&mut out, json, request::PULL_MESSAGE, opaque, false, &fields, b"")
         .expect("fits");
     client.write(&out).await;
+}
+
+#[test]
+fn logs_are_opened_as_the_configuration_says() {
+    let keys = [
+        ("flushDiskType", "SYNC_FLUSH"),
+        ("mappedFileSizeCommitLog", "4194304"),
+        ("zeroAheadBytes", "524288"),
+        ("spareSegmentsMax", "7"),
+        ("hotTailBytes", "8388608"),
+        ("appendQueueBytesMax", "33554432"),
+        ("messageIndexEnable", "false"),
+    ];
+    let settings = BrokerSettings::new(config(&keys), Vec::new(), 1, 0).expect("sound settings");
+    let id = LogId::new(3).expect("in range");
+    let options = log_options(&settings, id, 77);
+    assert_eq!((options.log, options.store_id), (id, 77));
+    assert_eq!(options.directory, settings.store_path.join("log-003"));
+    assert_eq!(options.flush, FlushMode::Sync);
+    assert_eq!((options.segment_bytes, options.zero_ahead_bytes), (4 << 20, 512 << 10));
+    assert_eq!((options.hot_tail_bytes, options.backlog_bytes_max), (8 << 20, 32 << 20));
+    assert_eq!((options.spare_segments_max, options.message_index), (7, false));
+    assert_eq!(options.snapshot_bytes, settings.sizes.log.snapshot_bytes);
 }
 
 #[test]
