@@ -106,6 +106,9 @@ fn a_broker_deletes_its_oldest_messages_and_tells_pulls_where_to_go_on(shards: u
         queues.find(|(queue, _)| queue.queue_id == id).expect("the topic has the queue").1.clone()
     };
     assert!(of_queue(0).min_offset >= min && of_queue(0).max_offset == 250);
+    let newest = client.pull(TOPIC, 0, 249, 1).expect("an answer").messages[0].store_timestamp;
+    assert_eq!(of_queue(0).last_update_timestamp, newest);
+    assert_eq!(of_queue(1).last_update_timestamp, 0, "it never had a message");
     let began = Instant::now();
     // the limit is the whole store's; every log has a segment that is written to
     while segment_files(directory.path()) > 4 + shards as usize {
