@@ -63,8 +63,11 @@ pub fn run_process(
             clients: RefCell::default(),
             hurry: Cell::new(false),
         });
-        let stage = Stage { world, disk: disk.clone(), plan: plan.clone(), run: *run };
+        let stage =
+            Stage { world: world.clone(), disk: disk.clone(), plan: plan.clone(), run: *run };
         stage.run().await;
+        // They know the world, and it knows them: neither would be given back.
+        world.clients.borrow_mut().clear();
     });
     disk.clear_faults();
     disk.set_capacity(ENOUGH);
