@@ -1,6 +1,7 @@
 //! The control shard's own state: topics, groups, clients and locks, the metadata log that keeps
 //! what must survive, and the stream of changes to all shards.
 
+pub mod body_turns;
 pub mod client_events;
 pub mod ensure;
 pub mod log_usage;
@@ -30,7 +31,9 @@ use ringmq_rules::{
 };
 use ringmq_store::{META_DIRECTORY, Manifest, MetaLog};
 
-use self::{metadata::Metadata, registration::Registrar, retention::Storage};
+use self::{
+    body_turns::BodyTurns, metadata::Metadata, registration::Registrar, retention::Storage,
+};
 use crate::{
     messages::{Change, Message, Start, TopicView, log_of_queue},
     shard::{Shard, settings::BrokerSettings},
@@ -46,6 +49,7 @@ pub struct Tables {
 pub struct Control<R: Runtime> {
     pub shard: Rc<Shard<R>>,
     pub tables: RefCell<Tables>,
+    pub body_turns: BodyTurns,
     pub metadata: Metadata<R>,
     pub registrar: Registrar,
     pub storage: Storage,
@@ -71,6 +75,7 @@ impl<R: Runtime> Control<R> {
         let control = Rc::new(Control {
             shard: shard.clone(),
             tables: RefCell::new(tables),
+            body_turns: BodyTurns::default(),
             metadata: Metadata::new(shard.runtime.clone(), meta),
             registrar: Registrar::new(&shard.settings),
             storage: Storage::default(),

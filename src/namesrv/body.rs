@@ -1,7 +1,10 @@
 //! Request bodies: what brokers say of their topics, as the table takes it.
 
 use ringmq_remoting::{
-    body::{self, RegisterBrokerBody, TopicConfigSerializeWrapper, register::RegisterError},
+    body::{
+        self, RegisterBrokerBody, TopicConfigSerializeWrapper,
+        register::{REGISTER_MEMORY_MAX, RegisterError},
+    },
     fastjson::{self, BodyError},
 };
 
@@ -9,6 +12,9 @@ use crate::route::{DataVersion, QueueData, register::TopicEntry};
 
 /// The first byte of a zlib stream with the usual window of 32 KiB.
 const ZLIB_BEGIN: u8 = 0x78;
+
+/// What a body that tells of one topic or version may become in memory, in bytes.
+const SMALL_MEMORY_MAX: usize = 16 * 1024 * 1024;
 
 impl From<&body::DataVersion> for DataVersion {
     fn from(version: &body::DataVersion) -> Self {
@@ -30,7 +36,7 @@ pub fn registration(
     // Brokers of RocketMQ 5 deflate and say that they do not. No JSON begins like a zlib stream.
     let deflated = compressed || body.first() == Some(&ZLIB_BEGIN);
     let wrapper: TopicConfigSerializeWrapper = if bare {
-        fastjson::from_slice(body)?
+        fastjson::from_slice_within(body, REGISTER_MEMORY_MAX)?
     } else {
         RegisterBrokerBody::decode(body, deflated)?.topic_config_serialize_wrapper
     };
@@ -50,7 +56,7 @@ pub fn registration(
 /// A version, as QUERY_DATA_VERSION carries it; what is no version is version 0, which no running
 /// broker has.
 pub fn data_version(body: &[u8]) -> DataVersion {
-    fastjson::from_slice::<body::DataVersion>(body)
+    fastjson::from_slice_within::<body::DataVersion>(body, SMALL_MEMORY_MAX)
         .map_or_else(|_| DataVersion::default(), |version| (&version).into())
 }
 
@@ -59,7 +65,7 @@ pub fn queue_datas(body: &[u8]) -> Result<Vec<(String, QueueData)>, BodyError> {
     if body.is_empty() {
         return Ok(Vec::new());
     }
-    let route: body::TopicRouteData = fastjson::from_slice(body)?;
+    let route: body::TopicRouteData = fastjson::from_slice_within(body, SMALL_MEMORY_MAX)?;
     let queues = route.queue_datas.into_iter().map(|queue| {
         let data = QueueData {
             read_queue_nums: queue.read_queue_nums,

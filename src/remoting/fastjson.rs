@@ -5,6 +5,7 @@
 //! good as absent. Written: compact, absent members left out, numeric keys in quotes, a
 //! [`crate::body::MessageQueue`] as key is an object.
 
+mod memory;
 mod read;
 
 use std::cell::Cell;
@@ -16,6 +17,7 @@ use serde::de::DeserializeOwned;
 use serde_json::ser::{CharEscape, CompactFormatter, Formatter};
 
 use crate::lexer::{JsonError, Lexer, Token};
+pub(crate) use memory::Memory;
 pub(crate) use read::{integer, is_like};
 
 /// Deepest nesting of a body.
@@ -36,10 +38,19 @@ impl serde::de::Error for BodyError {
     }
 }
 
-/// Reads a body. Takes no memory beyond what it returns and a few words a level of nesting.
+/// Reads a body that comes from a peer that is trusted. Takes no memory beyond what it returns and
+/// a few words a level of nesting.
 pub fn from_slice<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, BodyError> {
+    from_slice_within(bytes, usize::MAX)
+}
+
+/// Reads a body, which becomes at most about `memory` bytes.
+///
+/// # Errors
+/// If it is not what the type needs, or too much.
+pub fn from_slice_within<T: DeserializeOwned>(bytes: &[u8], memory: usize) -> Result<T, BodyError> {
     let mut lexer = Lexer::new(bytes);
-    let body = T::deserialize(read::Value::new(&mut lexer))?;
+    let body = T::deserialize(read::Value::new(&mut lexer, &Memory::new(memory)))?;
     match lexer.next()? {
         Token::End => Ok(body),
         token => Err(lexer.unexpected(&token, "end").into()),

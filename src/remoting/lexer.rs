@@ -16,6 +16,8 @@ pub enum JsonError {
     Depth { at: usize, limit: usize },
     #[error("JSON has more than {limit} {what}")]
     Many { what: &'static str, limit: usize },
+    #[error("JSON becomes more than the {limit} bytes of memory it may take: say it in parts")]
+    Memory { limit: usize },
 }
 
 /// A string as it stands in the bytes.

@@ -40,6 +40,16 @@ pub const SUBSCRIPTION_BYTES: usize = 256;
 /// Bytes of one subscription expression.
 pub const SUBSCRIPTION_BYTES_MAX: usize = 64 * 1024;
 
+/// What a body may become in memory, in bytes, besides [`BODY_MEMORY_PER_BYTE`] of its length: a
+/// few bytes of JSON make a value of hundreds.
+pub const BODY_MEMORY_FREE: usize = 64 * 1024;
+
+/// What a body may become in memory for each of its bytes; names of usual length take 4 to 8.
+pub const BODY_MEMORY_PER_BYTE: usize = 16;
+
+/// Bytes of a body above which the control shard reads one after the other.
+pub const LARGE_BODY_BYTES: usize = 64 * 1024;
+
 /// Consumer offsets of one table: 100,000 queues with a few groups each.
 pub const OFFSETS_MAX: usize = 4_000_000;
 

@@ -7,6 +7,7 @@
 
 mod admin;
 mod batches;
+mod bounds;
 mod client;
 mod configuration;
 mod delay;

@@ -6,8 +6,13 @@ use ringmq_io::Runtime;
 use ringmq_remoting::{
     command::Header,
     encode::{self, Value},
+    fastjson,
 };
-use ringmq_rules::refusal::Refusal;
+use ringmq_rules::{
+    limits::{BODY_MEMORY_FREE, BODY_MEMORY_PER_BYTE},
+    refusal::Refusal,
+};
+use serde::de::DeserializeOwned;
 
 use crate::{messages::ReplyTo, shard::Shard};
 
@@ -17,6 +22,17 @@ pub struct Request<'a> {
     pub peer: SocketAddr,
     pub header: Header<'a>,
     pub body: &'a [u8],
+}
+
+impl Request<'_> {
+    /// The body, read as JSON in memory that is in proportion to its length.
+    ///
+    /// # Errors
+    /// If it is not what the request needs, or becomes too much.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T, Refusal> {
+        let memory = BODY_MEMORY_FREE + BODY_MEMORY_PER_BYTE * self.body.len();
+        Ok(fastjson::from_slice_within(self.body, memory)?)
+    }
 }
 
 /// A field of a response.

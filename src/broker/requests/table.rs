@@ -102,12 +102,12 @@ requests! {
     CONSUMER_SEND_MSG_BACK Here Data 64 * KIB => send_back::send_back;
     SEND_REPLY_MESSAGE Control Data 16 * MIB => reply::send_reply;
     SEND_REPLY_MESSAGE_V2 Control Data 16 * MIB => reply::send_reply;
-    HEART_BEAT Control Data 16 * MIB => client::heartbeat;
+    HEART_BEAT Control Data 1 * MIB => client::heartbeat;
     UNREGISTER_CLIENT Control Data 64 * KIB => client::unregister;
     CHECK_CLIENT_CONFIG Here Data 1 * MIB => client::check_config;
     GET_CONSUMER_LIST_BY_GROUP Control Data 64 * KIB => client::consumer_list;
-    LOCK_BATCH_MQ Control Data 16 * MIB => lock::lock_batch;
-    UNLOCK_BATCH_MQ Control Data 16 * MIB => lock::unlock_batch;
+    LOCK_BATCH_MQ Control Data 1 * MIB => lock::lock_batch;
+    UNLOCK_BATCH_MQ Control Data 1 * MIB => lock::unlock_batch;
     UPDATE_AND_CREATE_TOPIC Control Admin 64 * KIB => topic::update;
     DELETE_TOPIC_IN_BROKER Control Admin 64 * KIB => topic::delete;
     GET_ALL_TOPIC_CONFIG Control Inspect 64 * KIB => topic::all;

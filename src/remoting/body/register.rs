@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::writer::{Added, Finishing, Form, RegisterBodyWriter};
 use super::{DataVersion, TopicConfig, TopicConfigRef, TopicConfigSerializeWrapper};
-use crate::fastjson::{self, BodyError};
+use crate::fastjson::{self, BodyError, Memory};
 
 /// A field of the request, known to RingMQ only: `true` if its body does not name all topics of
 /// the broker.
@@ -28,6 +28,15 @@ pub const INCREMENTAL: &str = "incremental";
 
 /// Most bytes that a compressed body may grow to: some 500,000 topics.
 pub const DECOMPRESSED_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Most memory that a body may become when it is read, in bytes: some 500,000 topics.
+pub const REGISTER_MEMORY_MAX: usize = 192 * 1024 * 1024;
+
+/// The same for the list of filter servers, which is not used; a longer one counts as empty.
+const FILTER_SERVERS_MEMORY_MAX: usize = 1024 * 1024;
+
+/// The same for the attributes of one topic, which are not used; more of them count as none.
+const ATTRIBUTES_MEMORY_MAX: usize = 64 * 1024;
 
 /// What a broker tells a name server.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -54,7 +63,7 @@ impl RegisterBrokerBody {
     /// Reads either form.
     pub fn decode(bytes: &[u8], compressed: bool) -> Result<RegisterBrokerBody, RegisterError> {
         if !compressed {
-            return Ok(fastjson::from_slice(bytes)?);
+            return Ok(fastjson::from_slice_within(bytes, REGISTER_MEMORY_MAX)?);
         }
         let mut content = Vec::new();
         let limit = DECOMPRESSED_BYTES_MAX;
@@ -63,7 +72,7 @@ impl RegisterBrokerBody {
         if content.len() > limit {
             return Err(RegisterError::Long { limit });
         }
-        decode_content(&content)
+        decode_content(&content, &Memory::new(REGISTER_MEMORY_MAX))
     }
 
     /// Writes either form.
@@ -94,7 +103,7 @@ fn put(out: &mut Vec<u8>, part: &[u8]) {
     out.extend_from_slice(part);
 }
 
-fn decode_content(content: &[u8]) -> Result<RegisterBrokerBody, RegisterError> {
+fn decode_content(content: &[u8], memory: &Memory) -> Result<RegisterBrokerBody, RegisterError> {
     let mut rest = content;
     let data_version = take(&mut rest, "data version")?;
     let data_version: DataVersion = fastjson::from_slice(data_version)?;
@@ -103,10 +112,18 @@ fn decode_content(content: &[u8]) -> Result<RegisterBrokerBody, RegisterError> {
     for _ in 0..count {
         let text = String::from_utf8_lossy(take(&mut rest, "topic")?);
         if let Some(topic) = TopicConfig::from_text(&text) {
+            memory.take_item::<(String, TopicConfig)>().map_err(BodyError::from)?;
+            // The name stands there twice.
+            let attributes = topic.attributes.iter().flatten();
+            let texts = attributes.flat_map(|(name, value)| [name, value]);
+            for text in texts.chain([&topic.topic_name, &topic.topic_name]) {
+                memory.take_text(text).map_err(BodyError::from)?;
+            }
             topic_config_table.insert(topic.topic_name.clone(), topic);
         }
     }
-    let filter_server_list = fastjson::from_slice(take(&mut rest, "filter servers")?);
+    let filter_servers = take(&mut rest, "filter servers")?;
+    let filter_server_list = fastjson::from_slice_within(filter_servers, FILTER_SERVERS_MEMORY_MAX);
     Ok(RegisterBrokerBody {
         topic_config_serialize_wrapper: TopicConfigSerializeWrapper {
             topic_config_table,
@@ -164,7 +181,9 @@ impl TopicConfig {
         let write_queue_nums = parts.next()?.parse().ok()?;
         let perm = parts.next()?.parse().ok()?;
         let topic_filter_type = parts.next()?.to_owned();
-        let attributes = parts.next().and_then(|json| fastjson::from_slice(json.as_bytes()).ok());
+        let attributes = parts.next().and_then(|json| {
+            fastjson::from_slice_within(json.as_bytes(), ATTRIBUTES_MEMORY_MAX).ok()
+        });
         Some(TopicConfig {
             topic_name,
             read_queue_nums,

@@ -172,3 +172,28 @@ fn a_heartbeat_of_the_cpp_client_is_read() {
     assert_eq!(subscription.sub_version, 1_700_000_000_000);
     assert_eq!(subscription.code_set, [97].into());
 }
+
+/// 17 bytes of a stream that compresses to nothing become a topic of some 300.
+#[test]
+fn a_compressed_registration_of_too_many_topics_is_refused() {
+    use crate::body::register::RegisterError;
+    use flate2::{Compression, write::ZlibEncoder};
+    use std::io::Write;
+    let mut content = Vec::new();
+    let put = |content: &mut Vec<u8>, part: &[u8]| {
+        content.extend_from_slice(&u32::try_from(part.len()).expect("short").to_be_bytes());
+        content.extend_from_slice(part);
+    };
+    put(&mut content, b"{}");
+    content.extend_from_slice(&1_000_000_u32.to_be_bytes());
+    for id in 0..1_000_000 {
+        put(&mut content, format!("t{id} 1 1 6 S").as_bytes());
+    }
+    put(&mut content, b"[]");
+    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(&content).expect("memory takes all");
+    let body = encoder.finish().expect("memory takes all");
+    let error = RegisterBrokerBody::decode(&body, true).expect_err("too many topics");
+    assert!(matches!(error, RegisterError::Body(_)), "{error}");
+    assert!(error.to_string().contains("bytes of memory"), "{error}");
+}

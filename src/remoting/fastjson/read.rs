@@ -13,18 +13,19 @@ use serde::de::{
 };
 use serde::forward_to_deserialize_any;
 
-use super::{BodyError, DEPTH_MAX};
+use super::{BodyError, DEPTH_MAX, memory::Memory};
 use crate::lexer::{JsonError, Lexer, Token};
 
 /// A value, of which the lexer stands at the first token.
 pub(super) struct Value<'l, 'a> {
     lexer: &'l mut Lexer<'a>,
+    memory: &'l Memory,
     depth: usize,
 }
 
 impl<'l, 'a> Value<'l, 'a> {
-    pub fn new(lexer: &'l mut Lexer<'a>) -> Value<'l, 'a> {
-        Value { lexer, depth: 0 }
+    pub fn new(lexer: &'l mut Lexer<'a>, memory: &'l Memory) -> Value<'l, 'a> {
+        Value { lexer, memory, depth: 0 }
     }
 
     fn next(&mut self) -> Result<Token<'a>, BodyError> {
@@ -41,15 +42,17 @@ impl<'l, 'a> Value<'l, 'a> {
     /// A text, or anything else as it stands.
     fn text(&mut self) -> Result<Cow<'a, str>, BodyError> {
         let before = self.lexer.at();
-        match self.next()? {
-            Token::Text(text) => Ok(text.text()?),
-            Token::Word(word) => Ok(String::from_utf8_lossy(word)),
+        let text = match self.next()? {
+            Token::Text(text) => text.text()?,
+            Token::Word(word) => String::from_utf8_lossy(word),
             token => {
                 self.lexer.skip_value(token)?;
                 let bytes = self.lexer.since(before).trim_ascii_start();
-                Ok(String::from_utf8_lossy(bytes))
+                String::from_utf8_lossy(bytes)
             }
-        }
+        };
+        self.memory.take_text(&text)?;
+        Ok(text)
     }
 
     /// `truth`: a truth value stands for 1 or 0.
@@ -133,13 +136,18 @@ impl<'de> Deserializer<'de> for Value<'_, '_> {
     fn deserialize_any<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, BodyError> {
         match self.next()? {
             Token::ObjectStart => {
-                visitor.visit_map(Entries { lexer: self.lexer, depth: self.depth + 1 })
+                let (lexer, memory, depth) = (self.lexer, self.memory, self.depth + 1);
+                visitor.visit_map(Entries { lexer, memory, depth })
             }
             Token::ArrayStart => {
-                let (lexer, depth) = (self.lexer, self.depth + 1);
-                visitor.visit_seq(Items { lexer, depth, nulls: true })
+                let (lexer, memory, depth) = (self.lexer, self.memory, self.depth + 1);
+                visitor.visit_seq(Items { lexer, memory, depth, nulls: true })
             }
-            Token::Text(text) => visitor.visit_str(&text.text()?),
+            Token::Text(text) => {
+                let text = text.text()?;
+                self.memory.take_text(&text)?;
+                visitor.visit_str(&text)
+            }
             token if is_null(&token) => visitor.visit_unit(),
             Token::Word(b"true") => visitor.visit_bool(true),
             Token::Word(b"false") => visitor.visit_bool(false),
@@ -193,8 +201,8 @@ impl<'de> Deserializer<'de> for Value<'_, '_> {
     fn deserialize_seq<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, BodyError> {
         match self.next()? {
             Token::ArrayStart => {
-                let (lexer, depth) = (self.lexer, self.depth + 1);
-                visitor.visit_seq(Items { lexer, depth, nulls: false })
+                let (lexer, memory, depth) = (self.lexer, self.memory, self.depth + 1);
+                visitor.visit_seq(Items { lexer, memory, depth, nulls: false })
             }
             token => Err(self.unexpected(&token, "'['")),
         }
@@ -203,7 +211,8 @@ impl<'de> Deserializer<'de> for Value<'_, '_> {
     fn deserialize_map<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, BodyError> {
         match self.next()? {
             Token::ObjectStart => {
-                visitor.visit_map(Entries { lexer: self.lexer, depth: self.depth + 1 })
+                let (lexer, memory, depth) = (self.lexer, self.memory, self.depth + 1);
+                visitor.visit_map(Entries { lexer, memory, depth })
             }
             token => Err(self.unexpected(&token, "'{'")),
         }
@@ -217,9 +226,9 @@ impl<'de> Deserializer<'de> for Value<'_, '_> {
     ) -> Result<V::Value, BodyError> {
         match self.next()? {
             Token::ObjectStart => {
-                let members = find_members(self.lexer, fields)?;
-                let members = members.into_iter();
-                visitor.visit_map(Members { members, value: None, depth: self.depth + 1 })
+                let members = find_members(self.lexer, fields)?.into_iter();
+                let (memory, depth) = (self.memory, self.depth + 1);
+                visitor.visit_map(Members { members, memory, value: None, depth })
             }
             token => Err(self.unexpected(&token, "'{'")),
         }
@@ -330,13 +339,14 @@ fn letters(name: &str) -> impl Iterator<Item = u8> {
 }
 
 /// The members of a body that are there.
-struct Members<'a> {
+struct Members<'l, 'a> {
     members: std::vec::IntoIter<Member<'a>>,
+    memory: &'l Memory,
     value: Option<Lexer<'a>>,
     depth: usize,
 }
 
-impl<'de> MapAccess<'de> for Members<'_> {
+impl<'de> MapAccess<'de> for Members<'_, '_> {
     type Error = BodyError;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(
@@ -353,13 +363,14 @@ impl<'de> MapAccess<'de> for Members<'_> {
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, BodyError> {
         let mut lexer = self.value.take().unwrap_or_else(|| Lexer::new(b""));
-        seed.deserialize(Value { lexer: &mut lexer, depth: self.depth })
+        seed.deserialize(Value { lexer: &mut lexer, memory: self.memory, depth: self.depth })
     }
 }
 
 /// The entries of a map. Their keys may be objects.
 struct Entries<'l, 'a> {
     lexer: &'l mut Lexer<'a>,
+    memory: &'l Memory,
     depth: usize,
 }
 
@@ -393,36 +404,42 @@ impl<'de> MapAccess<'de> for Entries<'_, '_> {
                 continue;
             }
             *self.lexer = ahead;
-            return seed.deserialize(Key { lexer: before_key, depth: self.depth }).map(Some);
+            self.memory.take_item::<K::Value>()?;
+            let (lexer, memory, depth) = (before_key, self.memory, self.depth);
+            return seed.deserialize(Key { lexer, memory, depth }).map(Some);
         }
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, BodyError> {
-        seed.deserialize(Value { lexer: self.lexer, depth: self.depth })
+        self.memory.take_item::<V::Value>()?;
+        seed.deserialize(Value { lexer: self.lexer, memory: self.memory, depth: self.depth })
     }
 }
 
 /// The key of an entry: a text, a word, or an object, which may be within a text.
-struct Key<'a> {
+struct Key<'l, 'a> {
     lexer: Lexer<'a>,
+    memory: &'l Memory,
     depth: usize,
 }
 
-impl<'a> Key<'a> {
+impl<'a> Key<'_, 'a> {
     fn text(&mut self) -> Result<Cow<'a, str>, BodyError> {
         let before = self.lexer.clone();
-        match self.lexer.next()? {
+        let text = match self.lexer.next()? {
             token @ (Token::ObjectStart | Token::ArrayStart) => {
                 self.lexer.skip_value(token)?;
                 let bytes = self.lexer.since(before.at());
-                Ok(String::from_utf8_lossy(bytes.trim_ascii_start()))
+                String::from_utf8_lossy(bytes.trim_ascii_start())
             }
-            token => key_text(&self.lexer, &token),
-        }
+            token => key_text(&self.lexer, &token)?,
+        };
+        self.memory.take_text(&text)?;
+        Ok(text)
     }
 }
 
-impl<'de> Deserializer<'de> for Key<'_> {
+impl<'de> Deserializer<'de> for Key<'_, '_> {
     type Error = BodyError;
 
     fn deserialize_any<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, BodyError> {
@@ -430,7 +447,8 @@ impl<'de> Deserializer<'de> for Key<'_> {
     }
 
     fn deserialize_i32<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, BodyError> {
-        Value { lexer: &mut self.lexer, depth: self.depth }.number(false, visitor)
+        let (lexer, memory, depth) = (&mut self.lexer, self.memory, self.depth);
+        Value { lexer, memory, depth }.number(false, visitor)
     }
 
     fn deserialize_i64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, BodyError> {
@@ -445,7 +463,7 @@ impl<'de> Deserializer<'de> for Key<'_> {
     ) -> Result<V::Value, BodyError> {
         let text = self.text()?;
         let mut lexer = Lexer::new(text.as_bytes());
-        let value = Value { lexer: &mut lexer, depth: self.depth };
+        let value = Value { lexer: &mut lexer, memory: self.memory, depth: self.depth };
         value.deserialize_struct(name, fields, visitor)
     }
 
@@ -458,6 +476,7 @@ impl<'de> Deserializer<'de> for Key<'_> {
 /// The items of a list.
 struct Items<'l, 'a> {
     lexer: &'l mut Lexer<'a>,
+    memory: &'l Memory,
     depth: usize,
     /// Null is an item, and not passed over.
     nulls: bool,
@@ -482,6 +501,8 @@ impl<'de> SeqAccess<'de> for Items<'_, '_> {
                 _ => break,
             }
         }
-        seed.deserialize(Value { lexer: self.lexer, depth: self.depth }).map(Some)
+        self.memory.take_item::<T::Value>()?;
+        let (lexer, memory, depth) = (&mut *self.lexer, self.memory, self.depth);
+        seed.deserialize(Value { lexer, memory, depth }).map(Some)
     }
 }

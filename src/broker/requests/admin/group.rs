@@ -13,7 +13,6 @@ use ringmq_remoting::{
         SubscriptionData, SubscriptionGroupConfig, TopicList,
     },
     codes::response,
-    fastjson,
     headers::admin::{
         DeleteSubscriptionGroupRequestHeader, GetConsumeStatsRequestHeader,
         GetConsumerConnectionListRequestHeader, GetProducerConnectionListRequestHeader,
@@ -38,7 +37,7 @@ use ringmq_rules::{
 };
 
 pub async fn update<R: Runtime>(control: &Rc<Control<R>>, request: &Request<'_>) -> Handled {
-    let config: SubscriptionGroupConfig = fastjson::from_slice(request.body)?;
+    let config: SubscriptionGroupConfig = request.json()?;
     let mut group = Group::new(&config.group_name);
     group.consume_enable = config.consume_enable;
     group.consume_from_min_enable = config.consume_from_min_enable;

@@ -28,7 +28,8 @@ use ringmq_rules::{
 
 pub async fn heartbeat<R: Runtime>(control: &Rc<Control<R>>, request: &Request<'_>) -> Handled {
     let shard = &control.shard;
-    let beat: HeartbeatData = fastjson::from_slice(request.body)?;
+    let _turn = control.body_turns.take(request.body.len()).await;
+    let beat: HeartbeatData = request.json()?;
     let channel = Channel {
         connection: request.reply_to.connection,
         client_id: &beat.client_id,
@@ -115,7 +116,7 @@ pub async fn unregister<R: Runtime>(control: &Rc<Control<R>>, request: &Request<
 
 /// Tells a consumer before its first pull whether the broker understands its filter.
 pub async fn check_config<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) -> Handled {
-    let body: CheckClientRequestBody = fastjson::from_slice(request.body)?;
+    let body: CheckClientRequestBody = request.json()?;
     if let Some(subscription) = body.subscription_data {
         let kind = subscription.expression_type.as_deref().unwrap_or_default();
         let enabled = shard.settings.config.enable_property_filter;

@@ -17,7 +17,7 @@ use ringmq_rules::{Refusal, locks};
 
 pub async fn lock_batch<R: Runtime>(control: &Rc<Control<R>>, request: &Request<'_>) -> Handled {
     let shard = &control.shard;
-    let body: LockBatchRequestBody = fastjson::from_slice(request.body)?;
+    let body: LockBatchRequestBody = request.json()?;
     check_names(&body)?;
     let now = shard.runtime.now_ms();
     let locks = &mut control.tables.borrow_mut().locks;
@@ -27,7 +27,7 @@ pub async fn lock_batch<R: Runtime>(control: &Rc<Control<R>>, request: &Request<
 }
 
 pub async fn unlock_batch<R: Runtime>(control: &Rc<Control<R>>, request: &Request<'_>) -> Handled {
-    let body: LockBatchRequestBody = fastjson::from_slice(request.body)?;
+    let body: LockBatchRequestBody = request.json()?;
     check_names(&body)?;
     let locks = &mut control.tables.borrow_mut().locks;
     locks.unlock_batch(&body.consumer_group, &body.client_id, &body.mq_set);
