@@ -11,9 +11,12 @@ mod topics;
 
 use std::cell::{Ref, RefCell};
 
-use ringmq_base::config::NamesrvConfig;
+use ringmq_base::{config::NamesrvConfig, limits::FRAME_BYTES_MAX};
 use ringmq_io::Disk;
-use ringmq_remoting::codes::{request, response};
+use ringmq_remoting::{
+    codes::{request, response},
+    field_limits,
+};
 
 use crate::{
     answer::{Answer, Request},
@@ -30,33 +33,54 @@ enum Plane {
     Admin,
 }
 
-/// Every request that is served.
+/// Largest body in bytes of a request that has one.
+const BODY: usize = 1024 * 1024;
+/// The same of others: such as tools send all the same.
+const NO_BODY: usize = 64 * 1024;
+
+/// Every request that is served, with the largest body that is read.
 #[rustfmt::skip]
-const REQUESTS: &[(i32, Plane)] = &[
-    (request::PUT_KV_CONFIG, Plane::Admin),
-    (request::GET_KV_CONFIG, Plane::Open),
-    (request::DELETE_KV_CONFIG, Plane::Admin),
-    (request::REGISTER_BROKER, Plane::Open),
-    (request::UNREGISTER_BROKER, Plane::Open),
-    (request::GET_ROUTEINFO_BY_TOPIC, Plane::Open),
-    (request::GET_BROKER_CLUSTER_INFO, Plane::Open),
-    (request::WIPE_WRITE_PERM_OF_BROKER, Plane::Admin),
-    (request::GET_ALL_TOPIC_LIST_FROM_NAMESERVER, Plane::Open),
-    (request::DELETE_TOPIC_IN_NAMESRV, Plane::Admin),
-    (request::REGISTER_TOPIC_IN_NAMESRV, Plane::Open),
-    (request::GET_KVLIST_BY_NAMESPACE, Plane::Open),
-    (request::GET_TOPICS_BY_CLUSTER, Plane::Open),
-    (request::GET_SYSTEM_TOPIC_LIST_FROM_NS, Plane::Open),
-    (request::GET_UNIT_TOPIC_LIST, Plane::Open),
-    (request::GET_HAS_UNIT_SUB_TOPIC_LIST, Plane::Open),
-    (request::GET_HAS_UNIT_SUB_UNUNIT_TOPIC_LIST, Plane::Open),
-    (request::UPDATE_NAMESRV_CONFIG, Plane::Admin),
-    (request::GET_NAMESRV_CONFIG, Plane::Admin),
-    (request::QUERY_DATA_VERSION, Plane::Open),
-    (request::ADD_WRITE_PERM_OF_BROKER, Plane::Admin),
-    (request::GET_BROKER_MEMBER_GROUP, Plane::Open),
-    (request::BROKER_HEARTBEAT, Plane::Open),
+const REQUESTS: &[(i32, Plane, usize)] = &[
+    (request::PUT_KV_CONFIG, Plane::Admin, NO_BODY),
+    (request::GET_KV_CONFIG, Plane::Open, NO_BODY),
+    (request::DELETE_KV_CONFIG, Plane::Admin, NO_BODY),
+    (request::REGISTER_BROKER, Plane::Open, FRAME_BYTES_MAX),
+    (request::UNREGISTER_BROKER, Plane::Open, NO_BODY),
+    (request::GET_ROUTEINFO_BY_TOPIC, Plane::Open, NO_BODY),
+    (request::GET_BROKER_CLUSTER_INFO, Plane::Open, NO_BODY),
+    (request::WIPE_WRITE_PERM_OF_BROKER, Plane::Admin, NO_BODY),
+    (request::GET_ALL_TOPIC_LIST_FROM_NAMESERVER, Plane::Open, NO_BODY),
+    (request::DELETE_TOPIC_IN_NAMESRV, Plane::Admin, NO_BODY),
+    (request::REGISTER_TOPIC_IN_NAMESRV, Plane::Open, BODY),
+    (request::GET_KVLIST_BY_NAMESPACE, Plane::Open, NO_BODY),
+    (request::GET_TOPICS_BY_CLUSTER, Plane::Open, NO_BODY),
+    (request::GET_SYSTEM_TOPIC_LIST_FROM_NS, Plane::Open, NO_BODY),
+    (request::GET_UNIT_TOPIC_LIST, Plane::Open, NO_BODY),
+    (request::GET_HAS_UNIT_SUB_TOPIC_LIST, Plane::Open, NO_BODY),
+    (request::GET_HAS_UNIT_SUB_UNUNIT_TOPIC_LIST, Plane::Open, NO_BODY),
+    (request::UPDATE_NAMESRV_CONFIG, Plane::Admin, BODY),
+    (request::GET_NAMESRV_CONFIG, Plane::Admin, NO_BODY),
+    (request::QUERY_DATA_VERSION, Plane::Open, NO_BODY),
+    (request::ADD_WRITE_PERM_OF_BROKER, Plane::Admin, NO_BODY),
+    (request::GET_BROKER_MEMBER_GROUP, Plane::Open, NO_BODY),
+    (request::BROKER_HEARTBEAT, Plane::Open, NO_BODY),
 ];
+
+/// Whether the body of a request is one that is read. Unknown requests have none.
+///
+/// # Errors
+/// The answer to one that is too long.
+pub fn check_body(code: i32, bytes: usize) -> Result<(), Answer> {
+    let row = REQUESTS.iter().find(|(known, ..)| *known == code);
+    let limit = row.map_or(NO_BODY, |(_, _, limit)| *limit);
+    if bytes <= limit {
+        return Ok(());
+    }
+    let name = request::name(code).unwrap_or("of an unknown code");
+    let remark =
+        format!("request {name} ({code}) has a body of {bytes} bytes, the limit is {limit}");
+    Err(Answer::refuse(response::SYSTEM_ERROR, remark))
+}
 
 /// All state of a name server.
 pub struct NameServer<D> {
@@ -87,10 +111,13 @@ impl<D: Disk> NameServer<D> {
     /// Answers a request; one-way requests too, whose answer is thrown away.
     pub async fn handle(&self, request: &Request<'_>) -> Answer {
         let code = request.header.code;
-        let Some((_, plane)) = REQUESTS.iter().find(|(known, _)| *known == code) else {
+        let Some((_, plane, _)) = REQUESTS.iter().find(|(known, ..)| *known == code) else {
             let remark = format!(" request type {code} not supported");
             return Answer::refuse(response::REQUEST_CODE_NOT_SUPPORTED, remark);
         };
+        if let Err(error) = field_limits::check(&request.header.fields) {
+            return Answer::refuse(response::SYSTEM_ERROR, error.to_string());
+        }
         let admin = *plane == Plane::Admin;
         if admin && !request.peer.local && !self.config().admin_allow_remote {
             return refuse_admin(request);

@@ -124,6 +124,34 @@ impl<'a> Frame<'a> {
     }
 }
 
+/// A frame of which the beginning is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BegunFrame<'a> {
+    /// As announced.
+    pub header_bytes: usize,
+    /// As announced.
+    pub body_bytes: usize,
+    /// The frame without its body, if its header is there in full.
+    pub bodyless: Option<Frame<'a>>,
+}
+
+/// What is known of the frame at the start of `bytes`; `None` while there is no prefix.
+///
+/// # Errors
+/// If the bytes are no frame.
+pub fn begun(bytes: &[u8]) -> Result<Option<BegunFrame<'_>>, FrameError> {
+    let Some((prefix, content)) = bytes.split_first_chunk::<PREFIX_BYTES>() else {
+        return Ok(None);
+    };
+    let [a, b, c, d, ..] = *prefix;
+    let total = check_length(u32::from_be_bytes([a, b, c, d]))?;
+    let (serialization, header_bytes) = check_word(prefix, total)?;
+    let header = content.get(..header_bytes);
+    let bodyless = header.map(|header| Frame { serialization, header, body: &[] });
+    let body_bytes = total - PREFIX_BYTES - header_bytes;
+    Ok(Some(BegunFrame { header_bytes, body_bytes, bodyless }))
+}
+
 /// Bytes of the whole frame.
 fn check_length(length: u32) -> Result<usize, FrameError> {
     let limit = FRAME_BYTES_MAX - LENGTH_BYTES;
@@ -163,6 +191,18 @@ mod tests {
         let binary = Frame::parse(b"\x00\x00\x00\x05\x01\x00\x00\x01h").expect("a frame");
         assert_eq!(binary.serialization, Serialization::RocketMq);
         assert_eq!((binary.header, binary.body), (b"h".as_slice(), b"".as_slice()));
+    }
+
+    #[test]
+    fn a_frame_that_has_begun_tells_what_comes() {
+        for cut in 0..FRAME.len() {
+            let begun = begun(&FRAME[..cut]).expect("the beginning of a frame");
+            assert_eq!(begun.is_some(), cut >= 8);
+            let Some(begun) = begun else { continue };
+            assert_eq!((begun.header_bytes, begun.body_bytes), (2, 2));
+            assert_eq!(begun.bodyless.map(|frame| frame.header), (cut >= 10).then_some(&b"{}"[..]));
+        }
+        assert!(begun(b"GET / HTTP/1.1").is_err());
     }
 
     #[test]

@@ -14,6 +14,7 @@ pub mod command;
 pub mod encode;
 mod fast;
 pub mod fastjson;
+pub mod field_limits;
 pub mod frame;
 #[cfg(test)]
 mod fuzz;

@@ -1,7 +1,7 @@
 //! Why a request is not done, as the client reads it.
 
 pub use ringmq_remoting::codes::response as code;
-use ringmq_remoting::{fastjson::BodyError, headers::HeaderFieldError};
+use ringmq_remoting::{fastjson::BodyError, field_limits::FieldTooLong, headers::HeaderFieldError};
 
 /// A response code other than SUCCESS with its remark.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -32,6 +32,12 @@ impl Refusal {
 
 impl From<HeaderFieldError> for Refusal {
     fn from(error: HeaderFieldError) -> Refusal {
+        Refusal::system_error(error.to_string())
+    }
+}
+
+impl From<FieldTooLong> for Refusal {
+    fn from(error: FieldTooLong) -> Refusal {
         Refusal::system_error(error.to_string())
     }
 }

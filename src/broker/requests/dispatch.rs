@@ -14,17 +14,19 @@ use ringmq_io::{Runtime, Shares};
 use ringmq_remoting::{
     codes::{request, response},
     command::{self, Header},
+    field_limits::{self, REQUEST_HEADER_BYTES_MAX, SHORT_HEADER_BYTES},
     frame::{Frame, FrameError},
 };
 use ringmq_rules::{pull_check, refusal::Refusal};
 
 use super::{
     Handled, Request, Requests,
+    admission::check_header_length,
     consume::pull_request,
     next::{Next, Peer},
     produce::send,
     response::reply,
-    table::{self, Access, Plane},
+    table::{self, Access, Plane, Row},
 };
 use crate::{
     messages::{ForwardedFrame, ReplyTo, log_of_queue},
@@ -38,6 +40,8 @@ pub enum Malformed {
     Frame(#[from] FrameError),
     #[error(transparent)]
     Header(#[from] command::HeaderError),
+    #[error("the header of a request has {bytes} bytes, the limit is {REQUEST_HEADER_BYTES_MAX}")]
+    LongHeader { bytes: usize },
     #[error("internal error: handling the frame panicked")]
     Panicked,
 }
@@ -51,6 +55,7 @@ impl<R: Runtime> Requests<R> {
         scratch: &mut Vec<u8>,
     ) -> Result<Next, Malformed> {
         let frame = Frame::parse(bytes)?;
+        check_header_length(frame.header.len())?;
         if let Some(next) = self.dispatch_fast(peer, &frame, scratch) {
             return Ok(next);
         }
@@ -95,6 +100,9 @@ impl<R: Runtime> Requests<R> {
         frame: &Frame<'_>,
         scratch: &mut Vec<u8>,
     ) -> Option<Next> {
+        if frame.header.len() > SHORT_HEADER_BYTES {
+            return None;
+        }
         let reply_to = |opaque, oneway| ReplyTo {
             connection: peer.connection,
             opaque,
@@ -135,14 +143,13 @@ impl<R: Runtime> Requests<R> {
     ) -> Result<(), Malformed> {
         // What is no header ends the connection, whatever its code seems to be.
         let header = Header::decode(frame)?;
-        let refusal = match table::row(code) {
+        let row = table::row(code);
+        if let Err(refusal) = check_sizes(row, &header, frame.body.len()) {
+            self.shard.refuse(&reply_to, &refusal);
+            return Ok(());
+        }
+        let refusal = match row {
             None => table::unsupported(code),
-            Some(row) if frame.body.len() > row.body_bytes_max => Refusal::system_error(format!(
-                "request {} has a body of {} bytes, the limit is {}",
-                row.name,
-                frame.body.len(),
-                row.body_bytes_max
-            )),
             Some(row) if row.access == Access::Admin && !self.may_administer(peer.address) => {
                 Refusal::new(
                     response::NO_PERMISSION,
@@ -238,4 +245,9 @@ impl<R: Runtime> Requests<R> {
     fn may_administer(&self, peer: SocketAddr) -> bool {
         self.shard.settings.admin_allow_remote || peer.ip().to_canonical().is_loopback()
     }
+}
+
+fn check_sizes(row: Option<&Row>, header: &Header<'_>, body: usize) -> Result<(), Refusal> {
+    row.map_or(Ok(()), |row| row.check_body(body))?;
+    Ok(field_limits::check(&header.fields)?)
 }

@@ -13,11 +13,15 @@ use super::{
     Requests,
     dispatch::Malformed,
     next::{Next, Peer, Wait},
+    table::BODY_BYTES_LEAST,
 };
 use crate::{
     messages::{Message, ReplyTo},
     net::{connections::ShardConnection, input_budget::Input},
 };
+
+/// What a connection keeps of the room in which headers with escapes are read.
+const SCRATCH_BYTES: usize = 4096;
 
 /// Serves a connection on this shard until it ends.
 pub fn serve<R: Runtime>(requests: &Rc<Requests<R>>, accepted: Accepted) {
@@ -106,6 +110,9 @@ async fn read_all<R: Runtime>(requests: &Rc<Requests<R>>, connection: &Rc<ShardC
                 }
             }
         }
+        if scratch.capacity() > SCRATCH_BYTES {
+            scratch = Vec::new();
+        }
         if shard.connections.is_input_scarce() {
             buffer.give_back();
         }
@@ -139,6 +146,12 @@ fn take_frames<R: Runtime>(
     let mut some = false;
     loop {
         let Some(frame) = buffer.first()? else {
+            if buffer.need() > BODY_BYTES_LEAST
+                && let Some(begun) = buffer.begun()?
+                && !guarded(requests, || requests.admit(peer, &begun))?
+            {
+                buffer.skip_first();
+            }
             return Ok(Turn::Drained { some });
         };
         some = true;

@@ -47,6 +47,23 @@ pub struct Row {
     pub body_bytes_max: usize,
 }
 
+/// No row has a smaller limit of its body.
+pub const BODY_BYTES_LEAST: usize = 64 * KIB;
+
+impl Row {
+    /// # Errors
+    /// The answer to a request whose body is too long.
+    pub fn check_body(&self, bytes: usize) -> Result<(), Refusal> {
+        if bytes <= self.body_bytes_max {
+            return Ok(());
+        }
+        Err(Refusal::system_error(format!(
+            "request {} has a body of {bytes} bytes, the limit is {}",
+            self.name, self.body_bytes_max
+        )))
+    }
+}
+
 /// The row of a code; `None` for codes that the broker does not know.
 pub fn row(code: i32) -> Option<&'static Row> {
     ROWS.iter().find(|row| row.code == code)

@@ -84,7 +84,7 @@ fn administration_is_refused_from_other_machines_with_the_remedy() {
 #[test]
 fn every_request_of_the_table_is_dispatched_and_no_other() {
     let asked = Asked::new(NamesrvConfig::default());
-    for (code, _) in REQUESTS {
+    for (code, ..) in REQUESTS {
         let answer = asked.ask(*code, &[], b"");
         assert_ne!(answer.code, response::REQUEST_CODE_NOT_SUPPORTED, "{code}");
     }

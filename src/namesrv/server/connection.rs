@@ -5,14 +5,18 @@ use std::io;
 use ringmq_io::{Runtime, Stream};
 use ringmq_remoting::{
     codes::response,
-    command::{Header, HeaderError},
+    command::{self, Header, HeaderError},
     encode::EncodeError,
     fastjson::BODY_BYTES_MAX,
-    frame::{Frame, FrameBuffer, FrameError},
+    field_limits::REQUEST_HEADER_BYTES_MAX,
+    frame::{BegunFrame, Frame, FrameBuffer, FrameError},
 };
 
 use super::Shared;
-use crate::answer::{Answer, Peer, Request};
+use crate::{
+    answer::{Answer, Peer, Request},
+    handlers::check_body,
+};
 
 /// Answers that are gathered before they are written.
 const OUTPUT_BYTES: usize = 256 * 1024;
@@ -60,12 +64,44 @@ pub(super) async fn converse<R: Runtime>(
             shared.runtime.yield_if_needed().await;
             continue;
         }
+        if let Some(begun) = input.begun()?
+            && !admit(&begun, &mut output)?
+        {
+            input.skip_first();
+        }
         flush(shared, stream, &mut output).await?;
         let read = stream.read(input.space());
         match within_idle(shared, read).await? {
             0 => return Ok(()),
             count => input.filled(count),
         }
+    }
+}
+
+fn check_header_length(bytes: usize) -> Result<(), Ended> {
+    let limit = REQUEST_HEADER_BYTES_MAX;
+    if bytes <= limit {
+        return Ok(());
+    }
+    let problem = format!("its header has {bytes} bytes, the limit is {limit}");
+    Err(Ended::Malformed { problem })
+}
+
+/// Whether the rest of a frame is to be read; if not, its request is answered.
+fn admit(begun: &BegunFrame<'_>, output: &mut Vec<u8>) -> Result<bool, Ended> {
+    check_header_length(begun.header_bytes)?;
+    let Some(frame) = begun.bodyless else {
+        return Ok(true);
+    };
+    let peek = command::peek(&frame)?;
+    match check_body(peek.code, begun.body_bytes) {
+        Err(refusal) if !peek.is_response() => {
+            if !peek.is_oneway() {
+                refusal.encode(output, frame.serialization, peek.opaque)?;
+            }
+            Ok(false)
+        }
+        _ => Ok(true),
     }
 }
 
@@ -76,13 +112,17 @@ async fn serve_frame<R: Runtime>(
     output: &mut Vec<u8>,
 ) -> Result<(), Ended> {
     let frame = Frame::parse(bytes)?;
+    check_header_length(frame.header.len())?;
     let header = Header::decode(&frame)?;
     if header.is_response() {
         // A name server asks nobody anything.
         return Ok(());
     }
     let request = Request { header: &header, body: frame.body, peer, now_ms: shared.now_ms() };
-    let mut answer = shared.server.handle(&request).await;
+    let mut answer = match check_body(header.code, frame.body.len()) {
+        Ok(()) => shared.server.handle(&request).await,
+        Err(refusal) => refusal,
+    };
     if answer.code != response::SUCCESS {
         let (code, remark) = (answer.code, answer.remark.as_deref().unwrap_or_default());
         tracing::debug!("request {} of {}: {code} {remark}", header.code, peer.address);

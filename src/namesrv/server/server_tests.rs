@@ -328,3 +328,24 @@ fn a_damaged_kv_file_stops_the_start_unless_there_is_a_copy() {
         assert_eq!(loaded, table);
     });
 }
+
+#[test]
+fn what_is_too_long_is_refused_before_it_has_come_and_passed_over() {
+    Sim::new(1).run(async |runtime| {
+        let running = start(&runtime, config());
+        let client = Client::connect(&runtime, running.address).await;
+        let large = frame_of(request::GET_ROUTEINFO_BY_TOPIC, 7, &[("topic", "T")], &[0; 1 << 20]);
+        client.send(&large[..1000]).await;
+        let refused = client.receive().await.expect("an answer, before the body");
+        assert_eq!((refused.code, refused.opaque), (response::SYSTEM_ERROR, 7));
+        assert!(refused.remark.contains("has a body of 1048576 bytes"), "{}", refused.remark);
+        client.send(&large[1000..]).await;
+        let name = "n".repeat(5000);
+        let refused = client.route(&name).await;
+        assert!(refused.remark.contains("the header field topic has 5000 bytes"), "{refused:?}");
+        assert_eq!(client.route("T").await.code, response::TOPIC_NOT_EXIST, "it goes on");
+        let huge = frame_of(request::PUT_KV_CONFIG, 7, &[("value", &"v".repeat(5 << 20))], b"");
+        client.send(&huge[..100]).await;
+        assert!(client.receive().await.is_none(), "closed");
+    });
+}

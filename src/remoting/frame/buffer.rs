@@ -2,7 +2,7 @@
 
 use ringmq_base::read_buffer::ReadBuffer;
 
-use super::{FrameError, LENGTH_BYTES, Scan, scan};
+use super::{BegunFrame, FrameError, LENGTH_BYTES, Scan, begun, scan};
 
 /// What was read from a stream and not yet consumed, frame by frame.
 pub struct FrameBuffer {
@@ -11,11 +11,13 @@ pub struct FrameBuffer {
     need: usize,
     /// The first frame is complete.
     complete: bool,
+    /// Bytes to come of a frame that nobody wants.
+    skip: usize,
 }
 
 impl Default for FrameBuffer {
     fn default() -> Self {
-        FrameBuffer { bytes: ReadBuffer::default(), need: LENGTH_BYTES, complete: false }
+        FrameBuffer { bytes: ReadBuffer::default(), need: LENGTH_BYTES, complete: false, skip: 0 }
     }
 }
 
@@ -48,6 +50,23 @@ impl FrameBuffer {
         self.bytes.consume(self.need);
     }
 
+    /// What is known of a first frame that is not complete; `None` if it has not begun, or is
+    /// complete.
+    ///
+    /// # Errors
+    /// If the bytes are no frame.
+    pub fn begun(&self) -> Result<Option<BegunFrame<'_>>, FrameError> {
+        if self.complete { Ok(None) } else { begun(self.bytes.data()) }
+    }
+
+    /// Passes over the first frame, of which some is still to come: that takes no memory.
+    pub fn skip_first(&mut self) {
+        let here = self.bytes.data().len().min(self.need);
+        self.bytes.consume(here);
+        self.skip = self.need - here;
+        (self.need, self.complete) = (LENGTH_BYTES, false);
+    }
+
     /// Bytes that the first frame needs, its length field included, as far as known.
     pub fn need(&self) -> usize {
         self.need
@@ -77,6 +96,11 @@ impl FrameBuffer {
     /// A read put `count` bytes into the room.
     pub fn filled(&mut self, count: usize) {
         self.bytes.filled(count);
+        if self.skip > 0 {
+            let skipped = self.skip.min(self.bytes.data().len());
+            self.bytes.consume(skipped);
+            self.skip -= skipped;
+        }
     }
 }
 
@@ -127,6 +151,26 @@ mod tests {
         assert_eq!(buffer.first().expect("a frame").map(<[u8]>::len), Some(15));
         buffer.consume_first();
         assert!(matches!(buffer.first(), Ok(None)));
+    }
+
+    #[test]
+    fn a_frame_that_is_passed_over_takes_no_memory() {
+        for here in [8, 10, 1000, 999_999] {
+            let mut buffer = FrameBuffer::default();
+            let large = frame(1_000_000);
+            feed(&mut buffer, &large[..here]);
+            assert!(matches!(buffer.first(), Ok(None)));
+            let begun = buffer.begun().expect("a frame").expect("its prefix");
+            assert_eq!((begun.header_bytes, begun.body_bytes), (2, 1_000_000));
+            assert_eq!(begun.bodyless.is_some(), here >= 10);
+            buffer.skip_first();
+            let before = buffer.capacity();
+            feed(&mut buffer, &large[here..]);
+            assert!(!buffer.is_partial() && buffer.capacity() <= before.max(256 * 1024));
+            feed(&mut buffer, &frame(5));
+            assert_eq!(buffer.first().expect("a frame"), Some(&frame(5)[..]), "{here}");
+            assert_eq!(buffer.begun(), Ok(None));
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use ringmq_base::config::BrokerConfig;
 use ringmq_io::Runtime;
 use ringmq_remoting::{
     command::{Header, HeaderError},
+    field_limits,
     frame::Frame,
     pull::PullHeader,
 };
@@ -32,10 +33,12 @@ pub fn pull<R: Runtime>(
     frame: &Frame<'_>,
 ) -> Result<Next, HeaderError> {
     let header = Header::decode(frame)?;
-    Ok(match PullHeader::from_header(&header, frame.serialization) {
+    let checked = field_limits::check(&header.fields).map_err(Refusal::from);
+    let pull = checked.and_then(|()| Ok(PullHeader::from_header(&header, frame.serialization)?));
+    Ok(match pull {
         Ok(header) => check_and_pull(shard, peer, reply_to, &header),
-        Err(error) => {
-            shard.refuse(&reply_to, &error.into());
+        Err(refusal) => {
+            shard.refuse(&reply_to, &refusal);
             Next::Continue
         }
     })

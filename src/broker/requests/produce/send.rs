@@ -8,6 +8,7 @@ use ringmq_base::LogId;
 use ringmq_io::Runtime;
 use ringmq_remoting::{
     command::{Header, HeaderError},
+    field_limits,
     frame::Frame,
     send::SendHeader,
 };
@@ -39,10 +40,12 @@ pub fn send<R: Runtime>(
     frame: &Frame<'_>,
 ) -> Result<Next, HeaderError> {
     let header = Header::decode(frame)?;
-    Ok(match SendHeader::from_header(&header, frame.serialization) {
+    let checked = field_limits::check(&header.fields).map_err(Refusal::from);
+    let send = checked.and_then(|()| Ok(SendHeader::from_header(&header, frame.serialization)?));
+    Ok(match send {
         Ok(header) => check_and_store(shard, peer, reply_to, &header, frame.body),
-        Err(error) => {
-            shard.refuse(&reply_to, &error.into());
+        Err(refusal) => {
+            shard.refuse(&reply_to, &refusal);
             Next::Continue
         }
     })
