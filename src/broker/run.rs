@@ -225,6 +225,8 @@ fn spawn_services<R: Runtime>(shard: &Rc<Shard<R>>) {
     assert!(shard.arrivals.set(long_poll).is_ok(), "services start once");
     let expire = long_poll::expire(shard.clone(), pull::run);
     runtime.spawn(Shares::Foreground, "long polls", expire);
+    let crowds = long_poll::serve_crowds(shard.clone(), pull::run);
+    runtime.spawn(Shares::ColdRead, "crowds of long polls", crowds);
     runtime.spawn(Shares::Admin, "consumer offsets", persist_offsets(shard.clone()));
     runtime.spawn(Shares::Admin, "idle connections", close_idle(shard.clone()));
     runtime.spawn(Shares::Foreground, "forwarding", flush_collected(shard.clone()));

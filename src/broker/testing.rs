@@ -6,6 +6,7 @@ pub mod complaints;
 mod deletions;
 mod failed_writes;
 mod lanes;
+mod long_polls;
 
 pub mod metadata;
 mod offsets;

@@ -135,17 +135,20 @@ impl SubscriptionGroupTable {
         };
     }
 
-    /// The changes that make a new table equal to this one: first those of built-in groups that
-    /// were deleted.
-    pub fn snapshot(&self) -> impl Iterator<Item = MetaChange> {
+    /// The changes that take those built-in groups from a new table that this one has no more. They
+    /// come before those of [`SubscriptionGroupTable::puts_from`].
+    pub fn deletions(&self) -> impl Iterator<Item = MetaChange> {
         let version = self.version;
         let deleted = BUILT_IN.into_iter().filter(|name| !self.groups.contains_key(*name));
-        let deleted =
-            deleted.map(move |name| MetaChange::GroupDelete { group: name.into(), version });
-        let kept = self.groups.values();
-        deleted.chain(
-            kept.map(move |group| MetaChange::GroupPut { group: Group::clone(group), version }),
-        )
+        deleted.map(move |name| MetaChange::GroupDelete { group: name.into(), version })
+    }
+
+    /// The changes that bring the groups of this table into a new one, from a name on.
+    pub fn puts_from(&self, from: Bound<&str>) -> impl Iterator<Item = MetaChange> {
+        let version = self.version;
+        let put =
+            move |group: &Arc<Group>| MetaChange::GroupPut { group: Group::clone(group), version };
+        self.iter_from(from).map(put)
     }
 }
 
@@ -195,7 +198,8 @@ mod tests {
         table.apply(&change);
         assert_eq!(table.plan_delete("nobody", 7), None);
         let mut again = SubscriptionGroupTable::new(true);
-        table.snapshot().for_each(|change| again.apply(&change));
+        let changes = table.deletions().chain(table.puts_from(Bound::Unbounded));
+        changes.for_each(|change| again.apply(&change));
         assert_eq!(again.groups, table.groups);
         assert_eq!(again.version(), table.version());
         assert_eq!(again.get("g").expect("kept").retry_max_times, 3);

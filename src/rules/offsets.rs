@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ops::Bound,
     sync::Arc,
 };
 
@@ -35,10 +36,16 @@ pub enum Commit {
     },
 }
 
+/// How far [`OffsetTable::list`] has got: behind this queue of this topic of this group.
+#[derive(Clone, Debug, Default)]
+pub struct ListedTo(Option<(Arc<str>, Arc<str>, i32)>);
+
 /// Consumer offsets by topic, group and queue. A commit to a known queue allocates nothing.
 #[derive(Debug, Default)]
 pub struct OffsetTable {
-    topics: AHashMap<Arc<str>, AHashMap<Arc<str>, Queues>>,
+    topics: AHashMap<Arc<str>, BTreeMap<Arc<str>, Queues>>,
+    /// Group and topic of every entry.
+    by_group: BTreeSet<(Arc<str>, Arc<str>)>,
     /// Topic and group of every entry with dirty queues.
     dirty: BTreeSet<(Arc<str>, Arc<str>)>,
     count: usize,
@@ -96,19 +103,49 @@ impl OffsetTable {
     }
 
     /// Groups with offsets in the topic, sorted.
-    pub fn groups_of_topic(&self, topic: &str) -> Vec<Arc<str>> {
-        let mut groups: Vec<_> =
-            self.topics.get(topic).into_iter().flat_map(|groups| groups.keys().cloned()).collect();
-        groups.sort_unstable();
-        groups
+    pub fn groups_of_topic(&self, topic: &str) -> impl Iterator<Item = &Arc<str>> {
+        self.topics.get(topic).into_iter().flat_map(|groups| groups.keys())
     }
 
     /// Topics that the group has offsets in, sorted.
-    pub fn topics_of_group(&self, group: &str) -> Vec<Arc<str>> {
-        let topics = self.topics.iter().filter(|(_, groups)| groups.contains_key(group));
-        let mut topics: Vec<_> = topics.map(|(topic, _)| topic.clone()).collect();
-        topics.sort_unstable();
-        topics
+    pub fn topics_of_group<'a>(&'a self, group: &'a str) -> impl Iterator<Item = &'a Arc<str>> {
+        let from = (Arc::from(group), Arc::from(""));
+        let entries = self.by_group.range(from..);
+        entries.take_while(move |(of, _)| **of == *group).map(|(_, topic)| topic)
+    }
+
+    /// The next offsets of one group, or of all, sorted by group, topic and queue: at most `most`
+    /// (at least 1), and no change has more than [`OFFSETS_OF_CHANGE_MAX`]. None are left when none
+    /// are given. The table may change between two calls.
+    pub fn list(&self, group: Option<&str>, to: &mut ListedTo, most: usize) -> Vec<MetaChange> {
+        let (mut changes, mut left) = (Vec::new(), most);
+        let from = match &to.0 {
+            Some((group, topic, _)) => (group.clone(), topic.clone()),
+            None => (Arc::from(group.unwrap_or_default()), Arc::from("")),
+        };
+        for (of, topic) in self.by_group.range(from..) {
+            if left == 0 || group.is_some_and(|group| *group != **of) {
+                break;
+            }
+            let behind = match &to.0 {
+                Some((group, name, queue)) if group == of && name == topic => {
+                    Bound::Excluded(*queue)
+                }
+                _ => Bound::Unbounded,
+            };
+            let queues = self.queues(topic, of).into_iter();
+            let mut queues = queues.flat_map(|all| all.range((behind, Bound::Unbounded)));
+            loop {
+                let some = queues.by_ref().take(left.min(OFFSETS_OF_CHANGE_MAX));
+                let offsets: Vec<_> = some.map(|(queue, offset)| (*queue, *offset)).collect();
+                let Some((last, _)) = offsets.last() else { break };
+                to.0 = Some((of.clone(), topic.clone(), *last));
+                left -= offsets.len();
+                let (topic, group) = (topic.clone(), of.clone());
+                changes.push(MetaChange::Offsets { topic, group, offsets });
+            }
+        }
+        changes
     }
 
     /// Some of what changed, at most `most` offsets, for the caller to make durable; sorted, and no
@@ -155,13 +192,12 @@ impl OffsetTable {
 
     /// Marks all offsets of a topic, of a group, or of both together as changed.
     pub fn mark_all_dirty(&mut self, topic: Option<&str>, group: Option<&str>) {
-        let wanted = |wanted: Option<&str>, name: &str| wanted.is_none_or(|wanted| wanted == name);
-        for (name, groups) in self.topics.iter_mut().filter(|(name, _)| wanted(topic, name)) {
-            for (of, queues) in groups.iter_mut().filter(|(of, _)| wanted(group, of)) {
-                if queues.dirty.is_empty() && !queues.offsets.is_empty() {
-                    self.dirty.insert((name.clone(), of.clone()));
-                }
-                queues.dirty = queues.offsets.keys().copied().collect();
+        for (topic, group) in self.entries(topic, group, usize::MAX) {
+            let queues = self.topics.get_mut(&topic).and_then(|groups| groups.get_mut(&group));
+            let Some(queues) = queues else { continue };
+            queues.dirty = queues.offsets.keys().copied().collect();
+            if !queues.dirty.is_empty() {
+                self.dirty.insert((topic, group));
             }
         }
     }
@@ -183,26 +219,10 @@ impl OffsetTable {
                 self.count += added;
             }
             MetaChange::OffsetsDelete { topic, group } => {
-                self.remove(topic.as_deref(), group.as_deref());
+                self.remove(topic.as_deref(), group.as_deref(), usize::MAX);
             }
             _ => {}
         }
-    }
-
-    /// All offsets, sorted.
-    pub fn snapshot(&self) -> Vec<MetaChange> {
-        let mut all: Vec<_> = self
-            .topics
-            .iter()
-            .flat_map(|(topic, groups)| groups.iter().map(move |entry| (topic, entry)))
-            .filter(|(_, (_, queues))| !queues.offsets.is_empty())
-            .collect();
-        all.sort_unstable_by_key(|(topic, (group, _))| (*topic, *group));
-        let change = |(topic, (group, queues)): (&Arc<str>, (&Arc<str>, &Queues))| {
-            let offsets = queues.offsets.iter().map(|(queue, offset)| (*queue, *offset)).collect();
-            MetaChange::Offsets { topic: topic.clone(), group: group.clone(), offsets }
-        };
-        all.into_iter().map(change).collect()
     }
 
     /// How many offsets the table has.
@@ -214,35 +234,60 @@ impl OffsetTable {
         self.count == 0
     }
 
-    fn entry(&mut self, topic: &str, group: &str) -> &mut Queues {
-        if !self.topics.contains_key(topic) {
-            self.topics.insert(Arc::from(topic), AHashMap::new());
+    /// Forgets all offsets of a topic, of a group, or of both together; nothing named forgets
+    /// nothing. At most those of `most` groups in a topic: false if there are more.
+    pub fn remove(&mut self, topic: Option<&str>, group: Option<&str>, most: usize) -> bool {
+        let entries = self.entries(topic, group, most);
+        let all = entries.len() < most;
+        for (topic, group) in entries {
+            let Some(groups) = self.topics.get_mut(&topic) else { continue };
+            if let Some(queues) = groups.remove(&group) {
+                self.count -= queues.offsets.len();
+            }
+            if groups.is_empty() {
+                self.topics.remove(&topic);
+            }
+            self.by_group.remove(&(group.clone(), topic.clone()));
+            self.dirty.remove(&(topic, group));
         }
-        let groups = self.topics.get_mut(topic).expect("inserted above");
-        if !groups.contains_key(group) {
-            groups.insert(Arc::from(group), Queues::default());
-        }
-        groups.get_mut(group).expect("inserted above")
+        all
     }
 
-    /// Nothing named removes nothing.
-    fn remove(&mut self, topic: Option<&str>, group: Option<&str>) {
-        if topic.is_none() && group.is_none() {
-            return;
-        }
-        self.topics.retain(|name, groups| {
-            if topic.is_none_or(|topic| topic == &**name) {
-                groups.retain(|name, _| group.is_some_and(|group| group != &**name));
+    /// Topic and group of at most `most` entries of a topic, of a group, or of both together.
+    fn entries(
+        &self,
+        topic: Option<&str>,
+        group: Option<&str>,
+        most: usize,
+    ) -> Vec<(Arc<str>, Arc<str>)> {
+        let both = |topic: &Arc<str>, group: &Arc<str>| (topic.clone(), group.clone());
+        match (topic, group) {
+            (None, None) => Vec::new(),
+            (Some(topic), None) => {
+                let groups = self.groups_of_topic(topic).take(most);
+                let topic: Arc<str> = Arc::from(topic);
+                groups.map(|group| both(&topic, group)).collect()
             }
-            !groups.is_empty()
-        });
-        let queues = self.topics.values().flat_map(|groups| groups.values());
-        self.count = queues.map(|queues| queues.offsets.len()).sum();
-        // A queue that comes back must be listed again, so the list must not keep gone entries.
-        let topics = &self.topics;
-        self.dirty.retain(|(topic, group)| {
-            topics.get(topic).is_some_and(|groups| groups.contains_key(group))
-        });
+            (None, Some(group)) => {
+                let topics = self.topics_of_group(group).take(most);
+                let group: Arc<str> = Arc::from(group);
+                topics.map(|topic| both(topic, &group)).collect()
+            }
+            (Some(topic), Some(group)) => {
+                let entry = self.queues(topic, group).is_some();
+                entry.then(|| (Arc::from(topic), Arc::from(group))).into_iter().collect()
+            }
+        }
+    }
+
+    fn entry(&mut self, topic: &str, group: &str) -> &mut Queues {
+        if self.queues(topic, group).is_none() {
+            let (topic, group): (Arc<str>, Arc<str>) = (Arc::from(topic), Arc::from(group));
+            self.by_group.insert((group.clone(), topic.clone()));
+            self.topics.entry(topic).or_default().insert(group, Queues::default());
+        }
+        let groups = self.topics.get_mut(topic);
+        groups.and_then(|groups| groups.get_mut(group)).expect("inserted above")
     }
 }
 

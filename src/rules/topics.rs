@@ -316,19 +316,25 @@ impl TopicTable {
         };
     }
 
-    /// The changes that make an empty table equal to this one.
-    pub fn snapshot(&self) -> impl Iterator<Item = MetaChange> {
+    /// The changes that make an empty table know the deleted topics of this one, from a name on.
+    /// They come before those of [`TopicTable::puts_from`].
+    pub fn deletions_from(&self, from: Bound<&str>) -> impl Iterator<Item = MetaChange> {
         let version = self.version;
-        let deleted = self.deleted.iter().map(move |(topic, deleted)| MetaChange::TopicDelete {
+        let deleted = self.deleted.range::<str, _>((from, Bound::Unbounded));
+        deleted.map(move |(topic, deleted)| MetaChange::TopicDelete {
             topic: topic.clone(),
             version,
             first_log: Some(deleted.first_log),
             ends: deleted.ends.iter().map(|(queue_id, end)| (*queue_id, *end)).collect(),
-        });
-        let topics = self.topics.values();
-        deleted.chain(
-            topics.map(move |topic| MetaChange::TopicPut { topic: Topic::clone(topic), version }),
-        )
+        })
+    }
+
+    /// The changes that bring the topics of this table into an empty one, from a name on.
+    pub fn puts_from(&self, from: Bound<&str>) -> impl Iterator<Item = MetaChange> {
+        let version = self.version;
+        let put =
+            move |topic: &Arc<Topic>| MetaChange::TopicPut { topic: Topic::clone(topic), version };
+        self.iter_from(from).map(put)
     }
 
     fn bury(&mut self, topic: &Arc<str>, first_log: u16, ends: &[(i32, i64)]) {

@@ -6,6 +6,8 @@
 //! mark as of the commit log, its `first` being the generation, is kept beside it.
 
 mod file;
+mod format;
+mod generation;
 mod open;
 
 use std::{
@@ -22,19 +24,19 @@ use ringmq_io::{Disk as _, Runtime, Shares, signal::Notify};
 
 use crate::{
     api::errors::{LogError, OpenError},
-    files::{envelope, mark::MarkFile},
+    files::mark::MarkFile,
 };
 use file::MetaFile;
+pub use format::RECORD_BYTES_MAX;
+use generation::Source;
 
 /// How the files are called and begin, for who checks them.
 pub(crate) mod files {
-    pub use super::file::{MetaHeader, file_name, parse_name};
+    pub use super::format::{MetaHeader, file_name, parse_name};
 }
 
 /// Step in which the file grows.
 pub const META_GROW_BYTES: u64 = 256 << 10;
-/// Largest record.
-pub const RECORD_BYTES_MAX: usize = envelope::PAYLOAD_BYTES_MAX;
 
 /// A log of small records with snapshots. Clones are the same log.
 pub struct MetaLog<R: Runtime> {
@@ -58,14 +60,13 @@ pub(crate) struct MetaInner<R: Runtime> {
 }
 
 enum Work {
-    Append,
-    Rewrite,
+    Append(Vec<Vec<u8>>),
+    Rewrite(Source),
     Close,
 }
 
 struct Command {
     work: Work,
-    records: Vec<Vec<u8>>,
     answer: Rc<Answer>,
 }
 
@@ -135,14 +136,23 @@ impl<R: Runtime> MetaLog<R> {
     /// before anything is written, with all of its call and nothing of others. Calls under way at
     /// the same time share a write. Goes on if the future is dropped.
     pub async fn append(&self, records: &[&[u8]]) -> Result<(), LogError> {
-        self.command(Work::Append, records).await
+        let is_large = |record: &&[u8]| record.len() > RECORD_BYTES_MAX;
+        if let Some(record) = records.iter().position(is_large) {
+            let size = records.get(record).map_or(0, |record| record.len());
+            return Err(LogError::TooLarge { record, size, limit: RECORD_BYTES_MAX });
+        }
+        self.command(Work::Append(records.iter().map(|record| record.to_vec()).collect())).await
     }
 
-    /// Replaces all records appended before this call by these; atomic and durable when resolved.
-    /// After `Full`, `Failed` or `TooLarge` the records are those from before, and the log goes on.
-    /// Goes on if the future is dropped.
-    pub async fn rewrite(&self, records: &[&[u8]]) -> Result<(), LogError> {
-        self.command(Work::Rewrite, records).await
+    /// Replaces all records appended before this call by those of `source`, which is asked for the
+    /// next ones until it has none, each time for what takes well under a millisecond; atomic and
+    /// durable when resolved. After `Full`, `Failed` or `TooLarge` the records are those from
+    /// before, and the log goes on. Goes on if the future is dropped.
+    pub async fn rewrite(
+        &self,
+        source: impl FnMut() -> Vec<Vec<u8>> + 'static,
+    ) -> Result<(), LogError> {
+        self.command(Work::Rewrite(Box::new(source))).await
     }
 
     /// Bytes of the current file, for deciding when to rewrite.
@@ -152,7 +162,7 @@ impl<R: Runtime> MetaLog<R> {
 
     /// Writes what was appended, then the clean mark. Nothing may be appended afterwards.
     pub async fn close(self) -> Result<(), LogError> {
-        self.command(Work::Close, &[]).await
+        self.command(Work::Close).await
     }
 
     /// Why nothing is taken any more before the next opening: a write has failed, and what was on
@@ -162,7 +172,7 @@ impl<R: Runtime> MetaLog<R> {
         reason.map(|reason| LogError::Fenced { reason })
     }
 
-    async fn command(&self, work: Work, records: &[&[u8]]) -> Result<(), LogError> {
+    async fn command(&self, work: Work) -> Result<(), LogError> {
         let shared = &self.shared;
         if let Some(fenced) = self.fenced() {
             return Err(fenced);
@@ -170,17 +180,24 @@ impl<R: Runtime> MetaLog<R> {
         if shared.closing.get() {
             return Err(LogError::ShuttingDown);
         }
-        let is_large = |record: &&[u8]| record.len() > RECORD_BYTES_MAX;
-        if let Some(record) = records.iter().position(is_large) {
-            let size = records.get(record).map_or(0, |record| record.len());
-            return Err(LogError::TooLarge { record, size, limit: RECORD_BYTES_MAX });
-        }
         shared.closing.set(matches!(work, Work::Close));
         let answer = Rc::new(Answer::default());
-        let records = records.iter().map(|record| record.to_vec()).collect();
-        shared.commands.borrow_mut().push_back(Command { work, records, answer: answer.clone() });
+        shared.commands.borrow_mut().push_back(Command { work, answer: answer.clone() });
         shared.changed.notify();
         answer.wait().await
+    }
+}
+
+impl<R: Runtime> MetaInner<R> {
+    /// The appends that come next share a write.
+    fn take_appends(&self, records: &mut Vec<Vec<u8>>, answers: &mut Vec<Rc<Answer>>) {
+        let mut commands = self.commands.borrow_mut();
+        while let Some(Command { work: Work::Append(_), .. }) = commands.front()
+            && let Some(Command { work: Work::Append(more), answer }) = commands.pop_front()
+        {
+            records.extend(more);
+            answers.push(answer);
+        }
     }
 }
 
@@ -192,19 +209,15 @@ async fn run<R: Runtime>(shared: Rc<MetaInner<R>>, mut file: MetaFile<R>, mark: 
             continue;
         };
         let closes = matches!(first.work, Work::Close);
-        let mut group = vec![first];
-        if matches!(group[0].work, Work::Append) {
-            let mut commands = shared.commands.borrow_mut();
-            let others = |next: &Command| !matches!(next.work, Work::Append);
-            let appends = commands.iter().position(others).unwrap_or(commands.len());
-            group.extend(commands.drain(..appends));
-        }
-        let records = || group.iter().flat_map(|command| &command.records);
-        let result = match group[0].work {
-            Work::Append => file.append(&mark, records()).await,
-            Work::Rewrite => {
-                let (runtime, directory) = (&shared.runtime, &shared.directory);
-                file.rewrite(runtime, directory, &mark, records()).await
+        let mut answers = vec![first.answer];
+        let result = match first.work {
+            Work::Append(records) => {
+                let mut all = records;
+                shared.take_appends(&mut all, &mut answers);
+                file.append(&mark, all.iter()).await
+            }
+            Work::Rewrite(mut source) => {
+                file.rewrite(&shared.runtime, &shared.directory, &mark, &mut source).await
             }
             Work::Close => file.note(&mark, true).await,
         };
@@ -213,11 +226,11 @@ async fn run<R: Runtime>(shared: Rc<MetaInner<R>>, mut file: MetaFile<R>, mark: 
             let directory = shared.directory.display();
             tracing::error!(%directory, %reason, "metadata log fenced");
             shared.fenced.replace(Some(reason.clone()));
-            group.extend(shared.commands.take());
+            answers.extend(shared.commands.take().into_iter().map(|command| command.answer));
         }
         let failed = result.is_err();
-        for command in group {
-            command.answer.set(result.clone());
+        for answer in answers {
+            answer.set(result.clone());
         }
         if closes || (failed && shared.fenced.borrow().is_some()) {
             return;

@@ -163,6 +163,7 @@ fn a_reply_that_nobody_takes_is_refused(shards: u32) {
         ("REPLY_TO_CLIENT\u{1}asker\u{2}", "push reply message to askerfail. no"),
         ("REPLY_TO_CLIENT\u{1}stranger\u{2}", "channel of <stranger> not found"),
         ("WAIT\u{1}true\u{2}", "properties[REPLY_TO_CLIENT] is null"),
+        ("REPLY_TO_CLIENT\u{1}stranger\u{2}DELAY\u{1}3\u{2}", "is not for replies without delay"),
     ] {
         let fields = header(REPLY_TOPIC, "0", properties);
         answerer.start(code, false, &fields, b"42").expect("the broker reads");

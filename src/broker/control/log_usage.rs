@@ -14,12 +14,16 @@ use crate::{
 use ringmq_rules::{
     attributes::{reserve_bytes, reserve_time_ms},
     meta::MetaChange,
+    offsets::ListedTo,
     retention::{LogUsage, Reserve, Unconsumed},
     topic::Topic,
 };
 
 /// Messages of a queue whose sizes tell how large the others are.
 const SAMPLE: i64 = 32;
+
+/// Consumer offsets that are listed without a pause.
+const SLICE_OFFSETS: usize = 2048;
 
 /// By log: spans of positions with their rules.
 type Reserves = BTreeMap<LogId, Vec<Reserve>>;
@@ -66,27 +70,26 @@ async fn first_held<R: Runtime>(shard: &Shard<R>) -> BTreeMap<LogId, LogPosition
 /// For each log the first message that a group with an offset in its queue has not consumed.
 async fn unconsumed<R: Runtime>(shard: &Shard<R>) -> BTreeMap<LogId, Unconsumed> {
     let mut first: BTreeMap<LogId, Unconsumed> = BTreeMap::new();
-    let offsets = shard.offsets.borrow().snapshot();
-    for change in offsets {
-        let MetaChange::Offsets { topic, group, offsets } = change else {
-            continue;
-        };
-        for (queue_id, offset) in offsets {
-            let Some((log, queue)) = shard.existing_queue(&topic, queue_id) else {
-                continue;
-            };
-            let Some(position) = position_of(log, queue, offset).await else {
-                continue;
-            };
-            let id = log.sink().log;
-            if first.get(&id).is_none_or(|other| position < other.position) {
-                let (group, topic) = (group.to_string(), topic.to_string());
-                first.insert(id, Unconsumed { position, group, topic, queue_id });
-            }
+    let mut to = ListedTo::default();
+    loop {
+        let some = shard.offsets.borrow().list(None, &mut to, SLICE_OFFSETS);
+        if some.is_empty() {
+            return first;
         }
-        shard.runtime.yield_if_needed().await;
+        for change in some {
+            let MetaChange::Offsets { topic, group, offsets } = change else { continue };
+            for (queue_id, offset) in offsets {
+                let Some((log, queue)) = shard.existing_queue(&topic, queue_id) else { continue };
+                let Some(position) = position_of(log, queue, offset).await else { continue };
+                let id = log.sink().log;
+                if first.get(&id).is_none_or(|other| position < other.position) {
+                    let (group, topic) = (group.to_string(), topic.to_string());
+                    first.insert(id, Unconsumed { position, group, topic, queue_id });
+                }
+            }
+            shard.runtime.yield_if_needed().await;
+        }
     }
-    first
 }
 
 /// Where messages of topics with rules of their own are; nothing if there are none.

@@ -3,6 +3,7 @@
 //! back.
 
 mod pieces;
+mod snapshot;
 
 use std::{
     cell::{Cell, RefCell},
@@ -13,10 +14,14 @@ use std::{
 
 use ahash::{AHashMap, AHashSet};
 use ringmq_io::{Runtime, signal::Notify};
-use ringmq_rules::{meta::MetaChange, offsets::OFFSETS_OF_CHANGE_MAX, refusal::Refusal};
+use ringmq_rules::{
+    meta::MetaChange,
+    offsets::{ListedTo, OffsetTable},
+    refusal::Refusal,
+};
 use ringmq_store::MetaLog;
 
-use self::pieces::encode;
+use self::snapshot::Snapshot;
 use super::{Control, Tables};
 use crate::{
     messages::{Change, Message, TopicView},
@@ -28,6 +33,9 @@ const REWRITE_FACTOR: u64 = 8;
 /// Size below which rewriting is not worth it.
 const REWRITE_BYTES_MIN: u64 = 8 * 1024 * 1024;
 
+/// Groups in a topic whose offsets are forgotten without a pause.
+const SLICE_REMOVED: usize = 256;
+
 /// What a change is about. Changes of one thing are made one after the other.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Subject {
@@ -35,15 +43,13 @@ pub enum Subject {
     Group(Arc<str>),
 }
 
-/// Consumer offsets as last persisted, by (topic, group) and queue.
-type Offsets = BTreeMap<(Arc<str>, Arc<str>), BTreeMap<i32, i64>>;
-
 pub struct Metadata<R: Runtime> {
     runtime: R,
     log: MetaLog<R>,
     topic_ids: RefCell<AHashMap<Arc<str>, u32>>,
     next_topic_id: Cell<u32>,
-    offsets: RefCell<Offsets>,
+    /// As last persisted.
+    offsets: RefCell<OffsetTable>,
     delay_offsets: RefCell<BTreeMap<i32, i64>>,
     /// Changes that are in the tables and not yet durable.
     pending: RefCell<AHashSet<Subject>>,
@@ -85,22 +91,20 @@ impl<R: Runtime> Metadata<R> {
 
     /// Persisted consumer offsets of the queues that `wanted` names, and all delay cursors.
     pub fn offsets_of(&self, wanted: impl Fn(&str, i32) -> bool) -> Vec<MetaChange> {
-        let mut changes = Vec::new();
-        for ((topic, group), queues) in &*self.offsets.borrow() {
-            let queues = queues.iter().filter(|(queue, _)| wanted(topic, **queue));
-            let offsets: Vec<_> = queues.map(|(queue, offset)| (*queue, *offset)).collect();
-            changes.extend(offsets.chunks(OFFSETS_OF_CHANGE_MAX).map(|offsets| {
-                let (topic, group) = (topic.clone(), group.clone());
-                MetaChange::Offsets { topic, group, offsets: offsets.to_vec() }
-            }));
-        }
-        let delays = self.delay_offsets.borrow();
-        let cursor = |(level, offset): (&i32, &i64)| MetaChange::DelayOffset {
-            level: *level,
-            offset: *offset,
-        };
-        changes.extend(delays.iter().map(cursor));
+        let mut changes = self.offsets.borrow().list(None, &mut ListedTo::default(), usize::MAX);
+        changes.retain_mut(|change| {
+            let MetaChange::Offsets { topic, offsets, .. } = change else { return false };
+            offsets.retain(|(queue, _)| wanted(topic, *queue));
+            !offsets.is_empty()
+        });
+        changes.extend(self.delay_cursors());
         changes
+    }
+
+    /// The delay cursors as changes.
+    fn delay_cursors(&self) -> impl Iterator<Item = MetaChange> {
+        let cursors = self.delay_offsets.borrow().clone().into_iter();
+        cursors.map(|(level, offset)| MetaChange::DelayOffset { level, offset })
     }
 
     /// By delay level: the next message to deliver, as last persisted.
@@ -121,7 +125,11 @@ impl<R: Runtime> Metadata<R> {
             rest = behind;
             let records: Vec<&[u8]> = records.iter().map(Vec::as_slice).collect();
             match self.log.append(&records).await {
-                Ok(()) => changes.iter().for_each(|change| self.note_offsets(change)),
+                Ok(()) => {
+                    for change in changes {
+                        self.note_written(change).await;
+                    }
+                }
                 Err(error) => {
                     let because = || NotWritten::because(&error);
                     not_written.get_or_insert_with(because).add(&error, changes);
@@ -134,6 +142,18 @@ impl<R: Runtime> Metadata<R> {
         not_written.map_or(Ok(()), Err)
     }
 
+    /// Notes what an offset change says, which is durable, with pauses.
+    async fn note_written(&self, change: &MetaChange) {
+        if let MetaChange::OffsetsDelete { topic, group } = change {
+            let (topic, group) = (topic.as_deref(), group.as_deref());
+            while !self.offsets.borrow_mut().remove(topic, group, SLICE_REMOVED) {
+                self.runtime.yield_if_needed().await;
+            }
+            return;
+        }
+        self.note_offsets(change);
+    }
+
     /// Whether the tables say what a crash leaves.
     ///
     /// # Errors
@@ -144,22 +164,11 @@ impl<R: Runtime> Metadata<R> {
 
     /// Notes what an offset change says, which is durable.
     fn note_offsets(&self, change: &MetaChange) {
-        let mut all = self.offsets.borrow_mut();
         match change {
-            MetaChange::Offsets { topic, group, offsets } => {
-                let queues = all.entry((topic.clone(), group.clone())).or_default();
-                queues.extend(offsets.iter().copied());
-            }
-            MetaChange::OffsetsDelete { topic, group } => all.retain(|(in_topic, in_group), _| {
-                let other = |wanted: &Option<String>, is: &str| {
-                    wanted.as_deref().is_some_and(|wanted| wanted != is)
-                };
-                other(topic, in_topic) || other(group, in_group)
-            }),
             MetaChange::DelayOffset { level, offset } => {
                 self.delay_offsets.borrow_mut().insert(*level, *offset);
             }
-            _ => {}
+            other => self.offsets.borrow_mut().apply(other),
         }
     }
 
@@ -345,21 +354,14 @@ impl<R: Runtime> Control<R> {
     }
 
     /// Starts the metadata log anew with what holds now.
-    async fn rewrite(&self) {
+    async fn rewrite(self: &Rc<Self>) {
         let metadata = &self.metadata;
         // What is pending may still be taken back; what is persisted is not noted yet.
         while !metadata.pending.borrow().is_empty() || metadata.persisting.get() > 0 {
             metadata.settled.wait().await;
         }
-        let mut records: Vec<Vec<u8>> = Vec::new();
-        {
-            let tables = self.tables.borrow();
-            records.extend(tables.topics.snapshot().map(|change| encode(&change)));
-            records.extend(tables.groups.snapshot().map(|change| encode(&change)));
-        }
-        records.extend(metadata.offsets_of(|_, _| true).iter().map(encode));
-        let slices: Vec<&[u8]> = records.iter().map(Vec::as_slice).collect();
-        match metadata.log.rewrite(&slices).await {
+        let mut snapshot = Snapshot::new(self.clone());
+        match metadata.log.rewrite(move || snapshot.next()).await {
             Ok(()) => metadata.snapshot_bytes.set(metadata.log.bytes()),
             Err(error) => tracing::error!(%error, "metadata log not rewritten"),
         }

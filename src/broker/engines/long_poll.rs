@@ -15,6 +15,10 @@ use crate::{
 /// Pulls that are answered in one go when their time is over.
 const EXPIRED_MAX: usize = 64;
 
+/// Pulls that are run at once when something came into their queue. More wait for the task of
+/// [`serve_crowds`], so that a message costs its sender no more, however many wait for others.
+const RUN_MAX: usize = 64;
+
 /// Runs a pull, on the shard that owns its queue.
 pub type RunPull<R> = fn(&Rc<Shard<R>>, PullRequest);
 
@@ -25,8 +29,38 @@ pub struct LongPoll<R: Runtime> {
 
 impl<R: Runtime> Arrivals<R> for LongPoll<R> {
     fn arrived(&self, shard: &Rc<Shard<R>>, log: LogId, queue: QueueHandle) {
-        for request in shard.waiting_pulls.take((log, queue)) {
+        let (place, number) = ((log, queue), shard.waiting_pulls.next_number());
+        let requests = shard.waiting_pulls.take(place, number, RUN_MAX);
+        if requests.len() == RUN_MAX {
+            shard.waiting_pulls.crowd(place);
+        }
+        for request in requests {
             (self.run)(shard, request);
+        }
+    }
+}
+
+/// Runs the pulls again that wait for a queue with new messages in great number, some at a time;
+/// what comes into it meanwhile is looked at once, when all had their turn. Ends with the shard.
+pub async fn serve_crowds<R: Runtime>(shard: Rc<Shard<R>>, run: RunPull<R>) {
+    let waiting = &shard.waiting_pulls;
+    while !shard.stopping.get() {
+        let Some(place) = waiting.take_crowd() else {
+            waiting.crowded.wait_and_clear().await;
+            continue;
+        };
+        // Those that wait on get a later number.
+        let number = waiting.next_number();
+        loop {
+            let requests = waiting.take(place, number, RUN_MAX);
+            if requests.is_empty() {
+                break;
+            }
+            for request in requests {
+                run(&shard, request);
+            }
+            shard.flush();
+            shard.runtime.yield_if_needed().await;
         }
     }
 }
@@ -55,6 +89,7 @@ pub async fn expire<R: Runtime>(shard: Rc<Shard<R>>, run: RunPull<R>) {
 pub fn release<R: Runtime>(shard: &Rc<Shard<R>>, run: RunPull<R>) {
     while answer_expired(shard, run, Duration::MAX) {}
     shard.waiting_pulls.changed.set();
+    shard.waiting_pulls.crowded.set();
 }
 
 /// Answers some whose time is over; whether there may be more.

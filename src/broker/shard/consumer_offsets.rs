@@ -1,9 +1,13 @@
 //! Consumer offsets of the queues of a shard, and how they become durable.
 
-use std::{rc::Rc, time::Duration};
+use std::{collections::BTreeSet, rc::Rc, sync::Arc, time::Duration};
 
 use ringmq_io::Runtime;
-use ringmq_rules::{meta::MetaChange, offsets::Commit, refusal::Refusal};
+use ringmq_rules::{
+    meta::MetaChange,
+    offsets::{Commit, ListedTo},
+    refusal::Refusal,
+};
 
 use super::Shard;
 
@@ -13,6 +17,9 @@ const LAST_WRITE_AGAIN: Duration = Duration::from_millis(100);
 
 /// Changed offsets that are collected without a pause: some 200 us.
 const SLICE_OFFSETS: usize = 2048;
+
+/// Groups in a topic whose offsets are forgotten without a pause.
+const SLICE_REMOVED: usize = 256;
 
 /// Whose offsets: of the topic, of the group, or of both together.
 type TopicAndGroup = (Option<String>, Option<String>);
@@ -100,27 +107,53 @@ impl<R: Runtime> Shard<R> {
         );
     }
 
-    /// Topic, group and consumer offsets of one group or of all, of all shards.
-    pub async fn all_offsets(self: &Rc<Self>, group: Option<&str>) -> Vec<MetaChange> {
-        let group = group.map(str::to_owned);
+    /// The consumer offsets of a group, of all shards: topic and offsets by queue, a topic as often
+    /// as it takes.
+    pub async fn offsets_of_group(self: &Rc<Self>, group: &str) -> Vec<MetaChange> {
+        let group: Arc<str> = Arc::from(group);
         let own = async move |shard: Rc<Self>| {
-            let mut offsets = shard.offsets.borrow().snapshot();
-            offsets.retain(|change| match (change, &group) {
-                (MetaChange::Offsets { group: of, .. }, Some(group)) => **of == **group,
-                _ => true,
-            });
-            offsets
+            let (mut listed, mut to) = (Vec::new(), ListedTo::default());
+            loop {
+                let some = shard.offsets.borrow().list(Some(&group), &mut to, SLICE_OFFSETS);
+                if some.is_empty() {
+                    return listed;
+                }
+                listed.extend(some);
+                shard.runtime.yield_if_needed().await;
+            }
         };
         self.call_all(own).await.concat()
+    }
+
+    /// The groups with offsets in a topic, on any shard, sorted.
+    pub async fn groups_with_offsets(self: &Rc<Self>, topic: &str) -> BTreeSet<Arc<str>> {
+        let topic: Arc<str> = Arc::from(topic);
+        let own = async move |shard: Rc<Self>| {
+            let offsets = shard.offsets.borrow();
+            offsets.groups_of_topic(&topic).cloned().collect::<Vec<_>>()
+        };
+        self.call_all(own).await.into_iter().flatten().collect()
+    }
+
+    /// The topics in which a group has offsets, on any shard, sorted.
+    pub async fn topics_with_offsets(self: &Rc<Self>, group: &str) -> BTreeSet<Arc<str>> {
+        let group: Arc<str> = Arc::from(group);
+        let own = async move |shard: Rc<Self>| {
+            let offsets = shard.offsets.borrow();
+            offsets.topics_of_group(&group).cloned().collect::<Vec<_>>()
+        };
+        self.call_all(own).await.into_iter().flatten().collect()
     }
 
     /// Forgets the consumer offsets of a topic, of a group, or of both together on all shards, in
     /// memory only. What is being written then is durable before this resolves.
     pub async fn forget_offsets(self: &Rc<Self>, (topic, group): TopicAndGroup) {
-        let change = MetaChange::OffsetsDelete { topic, group };
         let forget = async move |shard: Rc<Self>| {
             let _turn = shard.offset_writes.turn().await;
-            shard.offsets.borrow_mut().apply(&change);
+            let (topic, group) = (topic.as_deref(), group.as_deref());
+            while !shard.offsets.borrow_mut().remove(topic, group, SLICE_REMOVED) {
+                shard.runtime.yield_if_needed().await;
+            }
         };
         self.call_all(forget).await;
     }

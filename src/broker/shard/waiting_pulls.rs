@@ -16,10 +16,10 @@ use ringmq_store::QueueHandle;
 use crate::messages::PullRequest;
 
 /// A queue of this shard.
-type Place = (LogId, QueueHandle);
+pub type Place = (LogId, QueueHandle);
 
 /// In the order of its coming.
-type Number = u64;
+pub type Number = u64;
 
 struct Held {
     place: Place,
@@ -41,6 +41,10 @@ pub struct WaitingPulls {
     table: RefCell<Table>,
     /// The earliest deadline has changed.
     pub changed: Event,
+    /// Queues with new messages for which very many pulls wait.
+    crowds: RefCell<BTreeSet<Place>>,
+    /// There is one.
+    pub crowded: Event,
 }
 
 impl Table {
@@ -76,8 +80,14 @@ impl Table {
 impl WaitingPulls {
     /// `most`: how many may wait.
     pub fn new(most: usize) -> WaitingPulls {
-        let (next, table, changed) = (Cell::default(), RefCell::default(), Event::default());
-        WaitingPulls { most, next, table, changed }
+        WaitingPulls {
+            most,
+            next: Cell::default(),
+            table: RefCell::default(),
+            changed: Event::default(),
+            crowds: RefCell::default(),
+            crowded: Event::default(),
+        }
     }
 
     /// Keeps a pull until `deadline`; gives it back if too many wait already. A connection has no
@@ -103,11 +113,31 @@ impl WaitingPulls {
         None
     }
 
-    /// Takes all pulls that wait for a queue, in the order of their coming.
-    pub fn take(&self, place: Place) -> Vec<PullRequest> {
+    /// Pulls that come from now on have this number or a later one.
+    pub fn next_number(&self) -> Number {
+        self.next.get()
+    }
+
+    /// Takes some of the pulls that wait for a queue and came before `number`, in the order of
+    /// their coming, at most `most`.
+    pub fn take(&self, place: Place, number: Number, most: usize) -> Vec<PullRequest> {
         let mut table = self.table.borrow_mut();
-        let numbers = table.by_queue.get(&place).cloned().unwrap_or_default();
+        let Some(numbers) = table.by_queue.get(&place) else {
+            return Vec::new();
+        };
+        let numbers: Vec<_> = numbers.range(..number).take(most).copied().collect();
         numbers.into_iter().filter_map(|number| table.remove(number)).collect()
+    }
+
+    /// Notes that more pulls wait for a queue than are looked at in one turn.
+    pub fn crowd(&self, place: Place) {
+        self.crowds.borrow_mut().insert(place);
+        self.crowded.set();
+    }
+
+    /// A queue that [`WaitingPulls::crowd`] noted, if there is one.
+    pub fn take_crowd(&self) -> Option<Place> {
+        self.crowds.borrow_mut().pop_first()
     }
 
     /// Takes some of the pulls whose time is over, at most `most`.

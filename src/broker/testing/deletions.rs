@@ -217,3 +217,24 @@ fn a_deletion_that_may_be_written_leaves_all_of_the_topic_or_nothing() {
     });
     assert!(gone.get() > 0 && there.get() > 0, "{} and {}", gone.get(), there.get());
 }
+
+#[test]
+fn the_ends_of_a_topic_name_only_queues_that_had_messages() {
+    on_all(1, |shards, seed| {
+        Sim::new(seed).run(async |runtime| {
+            let broker = Broker::start(&runtime, shards, &[]);
+            let mut clients = clients(&runtime, shards).await;
+            assert_eq!(clients[0].make_topic(TOPIC).await.code, response::SUCCESS);
+            for _ in 0..2 {
+                let answer = clients[0].send_to(TOPIC, 1, false, "", b"one").await;
+                assert_eq!(answer.code, response::SUCCESS);
+            }
+            // A queue that was asked for is known to its log, without a message.
+            assert_eq!(clients[0].range_of(TOPIC, 2).await, (0, 0));
+            clients[0].bodies(TOPIC, 2, 0).await;
+            let shard = broker.shard(0);
+            let topic = shard.topic(TOPIC).expect("made above");
+            assert_eq!(shard.seal_topic(&topic).await, Ok(vec![(1, 2)]));
+        });
+    });
+}

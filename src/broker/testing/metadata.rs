@@ -170,6 +170,11 @@ fn a_metadata_log_that_has_grown_is_written_anew_and_goes_on() {
             assert_eq!(clients[0].make_topic(TOPIC).await.code, response::SUCCESS);
             let removal =
                 MetaChange::OffsetsDelete { topic: Some("x".repeat(1 << 20)), group: None };
+            for _ in 0..4 {
+                assert!(broker.shard(0).persist(vec![removal.clone()]).await.is_ok());
+            }
+            runtime.sleep(Duration::from_secs(1)).await;
+            assert!(metadata_bytes(&sim) > 4 << 20, "what is small is not worth a rewrite");
             for round in 1..=3 {
                 for _ in 0..12 {
                     let written = broker.shard(0).persist(vec![removal.clone()]).await;

@@ -4,7 +4,10 @@ use std::path::Path;
 
 use ringmq_io::{BlockBuffer as _, Disk as _, File as _, OpenMode, Runtime};
 
-use super::file::{HEADER_BYTES, MetaFile, MetaHeader, NEW_NAME, file_name, parse_name, snapshot};
+use super::{
+    file::MetaFile,
+    format::{HEADER_BYTES, MetaHeader, NEW_NAME, empty, file_name, parse_name},
+};
 use crate::{
     api::{
         cases::{Case, Ending, Found, Verdict},
@@ -118,9 +121,9 @@ async fn load<R: Runtime>(runtime: &R, directory: &Path) -> Result<Mark, OpenErr
         to: 0,
         found,
     };
-    let empty = generations(runtime, directory).await?.is_empty();
+    let is_new = generations(runtime, directory).await?.is_empty();
     let mark = match mark::load(disk, directory).await? {
-        None if empty => {
+        None if is_new => {
             let mark = Mark::default();
             mark::create(disk, directory, mark).await?;
             mark
@@ -132,12 +135,12 @@ async fn load<R: Runtime>(runtime: &R, directory: &Path) -> Result<Mark, OpenErr
         Some(Err(error)) => return Err(refuse(Case::DamagedMark, error.to_string())),
         Some(Ok(mark)) => mark,
     };
-    if empty {
+    if is_new {
         if mark.epoch > 0 {
             let found = format!("no file {}", file_name(mark.first));
             return Err(refuse(Case::MissingSegment, found));
         }
-        let (bytes, _) = snapshot(1, 1, [].iter());
+        let bytes = empty();
         let (new, path) = (directory.join(NEW_NAME), directory.join(file_name(1)));
         create_durably(disk, &new, &path, &bytes, bytes.len() as u64).await?;
     }

@@ -41,6 +41,12 @@ async fn check(
     Ok(log)
 }
 
+/// For a rewrite.
+pub fn one_by_one(records: Vec<Vec<u8>>) -> impl FnMut() -> Vec<Vec<u8>> {
+    let mut records = records.into_iter();
+    move || records.next().into_iter().collect()
+}
+
 async fn work(runtime: &SimRuntime, log: &MetaLog<SimRuntime>, state: &SharedState, count: usize) {
     let mut random = runtime.random();
     for _ in 0..count {
@@ -51,7 +57,7 @@ async fn work(runtime: &SimRuntime, log: &MetaLog<SimRuntime>, state: &SharedSta
         let next = if rewrites { new.clone() } else { [records, new.clone()].concat() };
         state.borrow_mut().maybe = Some(next.clone());
         let result = match rewrites {
-            true => log.rewrite(&slices).await,
+            true => log.rewrite(one_by_one(new.clone())).await,
             false => log.append(&slices).await,
         };
         match result {
@@ -91,6 +97,42 @@ fn crashes_at_every_operation_keep_what_was_answered() {
         }
         if ended {
             assert!(operation > 60);
+            return;
+        }
+    }
+}
+
+/// A rewrite of several writes is there as a whole or not at all.
+#[test]
+fn a_large_rewrite_that_is_cut_off_anywhere_leaves_the_records_from_before() {
+    let large: Vec<Vec<u8>> = (0..30_u8).map(|number| vec![number; 40_000]).collect();
+    let before = [b"before".to_vec()];
+    let mut rewritten = 0;
+    for operation in 1.. {
+        println!("seed 71, crash after operation {operation}");
+        let (disk, answered) = (SimDisk::new(71), Cell::new(false));
+        let ended = Sim::with_disk(71, &disk).try_run(async |runtime| {
+            let (log, _) = MetaLog::open(runtime, Path::new(DIRECTORY)).await.expect("opens");
+            log.append(&[&before[0]]).await.expect("appends");
+            disk.crash_after_operation(disk.operations() + operation);
+            log.rewrite(one_by_one(large.clone())).await.expect("rewrites");
+            answered.set(true);
+            log.append(&[b"behind"]).await.expect("appends");
+        });
+        for image in [disk.kill(operation), disk.power_cut(operation)] {
+            Sim::with_disk(72, &image).run(async |runtime| {
+                let opened = MetaLog::open(runtime, Path::new(DIRECTORY)).await;
+                let (log, mut records) = opened.expect("opens");
+                if records.last().is_some_and(|last| last == b"behind") {
+                    records.pop();
+                }
+                assert!(records == large || (records == before && !answered.get()));
+                rewritten += usize::from(records == large);
+                log.close().await.expect("closes");
+            });
+        }
+        if ended.is_ok() {
+            assert!(operation > 10 && rewritten > 2, "{operation}, {rewritten}");
             return;
         }
     }

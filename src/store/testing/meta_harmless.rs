@@ -5,7 +5,7 @@ use ringmq_io::{
     sim::{Fault, FaultRule, OperationKind, Sim},
 };
 
-use super::*;
+use super::{meta::one_by_one, *};
 use crate::MetaLog;
 
 const DIRECTORY: &str = "store/meta";
@@ -39,8 +39,7 @@ fn a_rewrite_that_fails_leaves_the_old_generation_serving_and_is_repeated() {
                 expected.push(vec![round; 50]);
                 sim.disk().add_fault(FaultRule::every(Some(kind), fault));
                 let new: Vec<Vec<u8>> = vec![vec![round; 7], vec![round; 9]];
-                let slices: Vec<&[u8]> = new.iter().map(Vec::as_slice).collect();
-                match log.rewrite(&slices).await {
+                match log.rewrite(one_by_one(new.clone())).await {
                     Ok(()) => expected = new,
                     Err(LogError::Failed { .. } | LogError::Full { .. }) => failures += 1,
                     Err(error) => panic!("{fault:?} of {kind:?}: {error}"),
@@ -63,7 +62,7 @@ fn a_rewrite_that_fails_leaves_the_old_generation_serving_and_is_repeated() {
             Sim::with_disk(seed, &image).run(async |runtime| {
                 let (log, records) = open_meta(&runtime).await;
                 assert_eq!(records, expected, "{fault:?} of {kind:?}");
-                log.rewrite(&[b"x"]).await.expect("rewrites");
+                log.rewrite(one_by_one(vec![b"x".to_vec()])).await.expect("rewrites");
                 log.close().await.expect("closes");
                 let (_, records) = open_meta(&runtime).await;
                 assert_eq!(records, [b"x".to_vec()]);
@@ -114,8 +113,11 @@ fn a_record_that_is_too_large_is_refused_with_its_number_and_hurts_nobody_else()
         let large = vec![0; MetaLog::<SimRuntime>::RECORD_BYTES_MAX + 1];
         let error = log.append(&[b"a", &large, b"b"]).await.expect_err("too large");
         assert!(matches!(error, LogError::TooLarge { record: 1, .. }), "{error}");
-        let error = log.rewrite(&[&large]).await.expect_err("too large");
-        assert!(matches!(error, LogError::TooLarge { record: 0, .. }), "{error}");
+        let error = log
+            .rewrite(one_by_one(vec![b"a".to_vec(), large.clone()]))
+            .await
+            .expect_err("too large");
+        assert!(matches!(error, LogError::TooLarge { record: 1, .. }), "{error}");
         log.append(&[&large[1..]]).await.expect("the largest");
         while done.get() < 5 {
             runtime.sleep(Duration::from_millis(1)).await;

@@ -294,15 +294,18 @@ async fn commit(shift: &Shift<'_>, random: &mut Random, index: usize, offset: i6
         queue
     };
     let result = if random.chance(1, 8) {
-        let all: Vec<[u8; 24]> = {
+        let all: Vec<Vec<u8>> = {
             let history = shift.history.borrow();
             let newest = history.offsets.iter().zip(&shift.store.offsets);
             let newest = newest.map(|(tried, found)| (*tried).max(*found));
             let numbered = newest.enumerate();
-            numbered.filter_map(|(at, offset)| offset.map(|offset| format(at, offset))).collect()
+            numbered
+                .filter_map(|(at, offset)| offset.map(|offset| format(at, offset).to_vec()))
+                .collect()
         };
-        let slices: Vec<&[u8]> = all.iter().map(<[u8; 24]>::as_slice).collect();
-        shift.store.meta.rewrite(&slices).await
+        let mut pieces = all.into_iter();
+        let next = move || pieces.next().into_iter().collect();
+        shift.store.meta.rewrite(next).await
     } else {
         shift.store.meta.append(&[&format(index, offset)]).await
     };

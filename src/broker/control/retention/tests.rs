@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use ringmq_io::{Clock as _, sim::Sim};
+use ringmq_io::{
+    Clock as _,
+    sim::{Operation, OperationKind, Sim},
+};
 use ringmq_remoting::{
     body::StoragePlan,
     codes::{request, response},
@@ -64,6 +67,23 @@ fn a_full_disk_refuses_sends_and_takes_them_again_as_soon_as_there_is_space() {
             assert_eq!(client.offset(request::GET_MAX_OFFSET).await, sent as i64 + 1);
         });
     }
+}
+
+#[test]
+fn a_disk_with_space_is_looked_at_once_an_interval() {
+    let sim = Sim::new(5);
+    sim.run(async |runtime| {
+        start(&runtime, config(&[("cleanResourceInterval", "60000")]));
+        let mut client = Client::connect(&runtime).await;
+        assert_eq!(client.send(b"one").await.code, response::SUCCESS);
+        let is_look = |operation: &Operation| operation.kind == OperationKind::Space;
+        let asked = || sim.disk().log().iter().filter(|one| is_look(one)).count();
+        runtime.sleep(Duration::from_secs(60)).await;
+        let before = asked();
+        runtime.sleep(Duration::from_secs(600)).await;
+        let looks = asked() - before;
+        assert!((9..=11).contains(&looks), "{looks} looks in ten minutes");
+    });
 }
 
 #[test]

@@ -27,7 +27,6 @@ use super::{
 use crate::{
     control::{Control, Tables, metadata::Subject},
     requests::{Handled, Request, Response},
-    shard::Shard,
 };
 use ringmq_rules::{
     clients::{Client, Subscription},
@@ -160,18 +159,6 @@ pub async fn producer_connections<R: Runtime>(
     long_body(&ProducerConnection { connection_set }, "spread its producers over more groups")
 }
 
-type Offsets = (Arc<str>, Arc<str>, Vec<(i32, i64)>);
-
-/// Topic, group and consumer offsets of one group or of all, from all shards.
-async fn offsets<R: Runtime>(shard: &Rc<Shard<R>>, group: Option<&str>) -> Vec<Offsets> {
-    let changes = shard.all_offsets(group).await.into_iter();
-    let offsets = changes.filter_map(|change| match change {
-        MetaChange::Offsets { topic, group, offsets } => Some((topic, group, offsets)),
-        _ => None,
-    });
-    offsets.collect()
-}
-
 /// The groups that consume a topic now, or once did: they have offsets in it.
 pub async fn consumers_of_topic<R: Runtime>(
     control: &Rc<Control<R>>,
@@ -179,10 +166,9 @@ pub async fn consumers_of_topic<R: Runtime>(
 ) -> Handled {
     let shard = &control.shard;
     let TopicRequestHeader { topic: wanted } = TopicRequestHeader::decode(&request.header.fields)?;
-    let stored = offsets(shard, None).await;
-    let stored = stored.into_iter().filter(|(topic, ..)| **topic == *wanted);
     let mut body = GroupList::default();
-    body.group_list.extend(stored.map(|(_, group, _)| group.to_string()));
+    let stored = shard.groups_with_offsets(&wanted).await;
+    body.group_list.extend(stored.iter().map(|group| group.to_string()));
     let clients = &control.tables.borrow().clients;
     body.group_list.extend(clients.groups_of_topic(&wanted).map(|group| group.to_string()));
     long_body(&body, "ask for less, such as one topic or one group")
@@ -193,11 +179,10 @@ pub async fn topics_of_group<R: Runtime>(
     control: &Rc<Control<R>>,
     request: &Request<'_>,
 ) -> Handled {
-    let shard = &control.shard;
     let GroupRequestHeader { group } = GroupRequestHeader::decode(&request.header.fields)?;
-    let stored = offsets(shard, Some(&group)).await;
+    let stored = control.shard.topics_with_offsets(&group).await;
     let mut body = TopicList::default();
-    body.topic_list.extend(stored.into_iter().map(|(topic, ..)| topic.to_string()));
+    body.topic_list.extend(stored.iter().map(|topic| topic.to_string()));
     long_body(&body, "ask for less, such as one topic or one group")
 }
 
@@ -207,8 +192,10 @@ pub async fn consume_stats<R: Runtime>(control: &Rc<Control<R>>, request: &Reque
     let header = GetConsumeStatsRequestHeader::decode(&request.header.fields)?;
     let group = &header.consumer_group;
     let mut stored: BTreeMap<String, BTreeMap<i32, i64>> = BTreeMap::new();
-    for (topic, _, offsets) in offsets(shard, Some(group)).await {
-        stored.entry(topic.to_string()).or_default().extend(offsets);
+    for change in shard.offsets_of_group(group).await {
+        if let MetaChange::Offsets { topic, offsets, .. } = change {
+            stored.entry(topic.to_string()).or_default().extend(offsets);
+        }
     }
     let wanted: Vec<String> = match header.topic.as_deref().filter(|topic| !topic.trim().is_empty())
     {

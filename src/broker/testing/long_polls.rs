@@ -1,0 +1,85 @@
+//! Very many pulls that wait for one queue.
+
+use std::time::Duration;
+
+use ringmq_io::{Clock as _, sim::Sim};
+use ringmq_remoting::{
+    codes::{pull_flag, request, response},
+    encode,
+    frame::Serialization,
+};
+
+use super::{
+    Client,
+    cluster::{Broker, TOPIC, clients, on_all},
+};
+
+/// Starts a pull of queue 0 that waits up to a minute for a message with a tag.
+async fn start_pull(client: &mut Client, tag: &str) {
+    let flag = (pull_flag::SUBSCRIPTION | pull_flag::SUSPEND).to_string();
+    let fields = [
+        ("consumerGroup", "readers"),
+        ("topic", TOPIC),
+        ("queueId", "0"),
+        ("queueOffset", "0"),
+        ("maxMsgNums", "32"),
+        ("sysFlag", flag.as_str()),
+        ("commitOffset", "0"),
+        ("suspendTimeoutMillis", "60000"),
+        ("subscription", tag),
+        ("subVersion", "0"),
+        ("expressionType", "TAG"),
+    ];
+    let (mut out, json) = (Vec::new(), Serialization::Json);
+    encode::request(&mut out, json, request::PULL_MESSAGE, 7, false, &fields, b"").expect("fits");
+    client.write(&out).await;
+}
+
+#[test]
+fn of_very_many_pulls_those_that_want_a_message_get_it_once_and_the_others_wait_on() {
+    const OF_EACH: usize = 300;
+    on_all(2, |shards, seed| {
+        Sim::new(seed).run(async |runtime| {
+            Broker::start(&runtime, shards, &[]);
+            let mut clients = clients(&runtime, shards).await;
+            let topic = clients[0].make_topic(TOPIC).await;
+            assert_eq!(topic.code, response::SUCCESS);
+            let (mut wanting, mut others) = (Vec::new(), Vec::new());
+            for number in 0..OF_EACH {
+                if number % 100 == 0 {
+                    wanting.push(Client::connect(&runtime).await);
+                    others.push(Client::connect(&runtime).await);
+                }
+                // The many that nothing is for came first.
+                start_pull(others.last_mut().expect("connected"), "never").await;
+            }
+            for number in 0..OF_EACH {
+                start_pull(&mut wanting[number / 100], if number % 2 == 0 { "*" } else { "sold" })
+                    .await;
+            }
+            runtime.sleep(Duration::from_secs(1)).await;
+            let begun = runtime.monotonic();
+            for _ in 0..3 {
+                let sent = clients[0].send_to(TOPIC, 0, false, "TAGS\u{1}sold\u{2}", b"one").await;
+                assert_eq!(sent.code, response::SUCCESS);
+            }
+            for client in &mut wanting {
+                for _ in 0..100 {
+                    assert_eq!(client.receive().await.code, response::SUCCESS);
+                }
+                assert!(client.is_open().await, "nothing is answered twice");
+            }
+            assert!(runtime.monotonic() - begun < Duration::from_secs(1));
+            for client in &mut others {
+                assert!(client.is_open().await, "nothing is there for them");
+            }
+            for client in &mut others {
+                for _ in 0..100 {
+                    assert_ne!(client.receive().await.code, response::SUCCESS);
+                }
+            }
+            let waited = runtime.monotonic() - begun;
+            assert!((58..62).contains(&waited.as_secs()), "for their time: {waited:?}");
+        });
+    });
+}
