@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use std::{
+    net::SocketAddr,
     path::PathBuf,
     process::ExitCode,
     sync::{
@@ -16,14 +17,19 @@ use std::{
 use clap::{Parser, ValueEnum};
 use ringmq_campaign::{
     broker::{self, Part},
-    errors, injuries,
+    errors,
+    hostile::{
+        self,
+        attacker::{Target, attack},
+    },
+    injuries,
     injuries::Sizes,
     kill9,
     machine::DiskLie,
     meter::{Meter, Totals},
     power,
     process_run::WORKER,
-    report,
+    report, sockets,
 };
 
 /// Fault campaigns against the store. Ends with 1 if a promise was broken, and says how to repeat
@@ -36,9 +42,9 @@ struct Arguments {
     /// First seed.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Only this case of the seed, as a violation names it.
+    /// Only this case of the seed, or this attack, as a violation names it.
     #[arg(long)]
-    only: Option<u64>,
+    only: Option<String>,
     /// The long sizes, of `docs/RELIABILITY.md`; else those of every change.
     #[arg(long)]
     long: bool,
@@ -57,6 +63,18 @@ struct Arguments {
     /// What `broker` leaves out, to look past what is known.
     #[arg(long, value_enum, value_delimiter = ',')]
     without: Vec<Part>,
+    /// Requests of `sockets`; 200,000, or 20,000,000 with --long.
+    #[arg(long)]
+    requests: Option<u64>,
+    /// Also each attack of `hostile` alone; --long does so anyway.
+    #[arg(long)]
+    each: bool,
+    #[arg(long, hide = true)]
+    broker: Option<SocketAddr>,
+    #[arg(long, hide = true)]
+    namesrv: Option<SocketAddr>,
+    #[arg(long, hide = true, default_value_t = 1)]
+    together: u32,
     /// Where totals are written and read.
     #[arg(long, default_value = "target/campaign")]
     directory: PathBuf,
@@ -74,6 +92,13 @@ enum Name {
     Broker,
     /// kill -9 of the broker itself.
     Kill9,
+    /// Hostile clients beside honest ones, against a real broker and name server.
+    Hostile,
+    /// Every request code, valid and broken, over sockets.
+    Sockets,
+    /// One attack, started by `hostile`.
+    #[value(hide = true)]
+    Attacker,
     /// Bugs on purpose, which the others must find.
     Planted,
     /// Power cuts, errors, injuries, brokers and planted bugs.
@@ -130,6 +155,9 @@ fn main() -> ExitCode {
             }
         };
     }
+    if arguments.name == Name::Attacker {
+        attacker(&arguments);
+    }
     let names = match arguments.name {
         Name::All => {
             vec![Name::PowerCuts, Name::Errors, Name::Injuries, Name::Broker, Name::Planted]
@@ -161,8 +189,40 @@ fn run(name: Name, arguments: &Arguments) -> Totals {
             kill9::run(arguments.seed, arguments.cycles.unwrap_or(usual))
         }
         Name::Planted => planted(arguments.seed),
+        Name::Sockets => {
+            let usual = if arguments.long { 20_000_000 } else { 200_000 };
+            sockets::run(&sockets::Options {
+                seed: arguments.seed,
+                only: arguments.only.as_ref().map(|text| number(text)),
+                requests: arguments.requests.unwrap_or(usual),
+                threads: arguments.threads,
+                directory: arguments.directory.clone(),
+            })
+        }
+        Name::Hostile => hostile::run(&hostile::Options {
+            only: arguments.only.clone(),
+            each: arguments.each,
+            long: arguments.long,
+            directory: arguments.directory.clone(),
+        }),
         _ => simulated(name, arguments),
     }
+}
+
+/// The case that `--only` names.
+fn number(text: &str) -> u64 {
+    text.parse().unwrap_or_else(|_| panic!("--only {text}: cases of this campaign are numbers"))
+}
+
+/// Attacks until it is killed.
+fn attacker(arguments: &Arguments) {
+    let (Some(broker), Some(names), Some(name)) =
+        (arguments.broker, arguments.namesrv, &arguments.only)
+    else {
+        eprintln!("attacker: it is started by hostile");
+        return;
+    };
+    attack(name, &Target::new(broker, names, arguments.together));
 }
 
 #[cfg(feature = "planted")]
@@ -194,7 +254,8 @@ fn simulated(name: Name, arguments: &Arguments) -> Totals {
     }
     let meter = Meter::new(label, arguments.seed, time).with_flags(&flags);
     let meter = Arc::new(meter.with_violations_max(arguments.violations));
-    let threads = if arguments.only.is_some() { 1 } else { arguments.threads.max(1) };
+    let only = arguments.only.as_ref().map(|text| number(text));
+    let threads = if only.is_some() { 1 } else { arguments.threads.max(1) };
     let next = Arc::new(AtomicU64::new(0));
     let workers: Vec<_> = (0..threads)
         .map(|_| {
@@ -202,7 +263,7 @@ fn simulated(name: Name, arguments: &Arguments) -> Totals {
             let job = Job {
                 name,
                 seed: arguments.seed,
-                only: arguments.only,
+                only,
                 endless: time.is_some(),
                 quota: quota(arguments.long),
                 without: arguments.without.clone(),

@@ -1,0 +1,248 @@
+//! Hostile clients beside honest ones: a real broker and a real name server, each with 1 GiB of
+//! memory where the machine lets us say so, one attack or all of them, and what honest clients
+//! notice of it. What is promised is in `docs/RELIABILITY.md`.
+//!
+//! Attackers are processes of lower priority: on a network they would have processors of their own.
+
+pub mod attacker;
+pub mod attacks;
+pub mod cgroup;
+pub mod figures;
+pub mod honest;
+pub mod log;
+pub mod servers;
+pub mod wire;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
+};
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+use self::{
+    attacker::{Attacker, Target},
+    attacks::{ATTACKS, Attack},
+    figures::{Figures, NORMAL_WITHIN, normal_after},
+    honest::Honest,
+    servers::{Server, Servers, Settings},
+};
+use crate::meter::Totals;
+
+/// Memory of each server, in bytes.
+pub const MEMORY: u64 = 1 << 30;
+/// Descriptors that are asked for; all attacks together take some thousands.
+const DESCRIPTORS: u64 = 65_536;
+const WARM_UP: Duration = Duration::from_millis(700);
+/// How long honest clients are watched after an attack.
+const AFTERWARDS: Duration = Duration::from_secs(4);
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// What is run.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// One attack, instead of all together.
+    pub only: Option<String>,
+    /// Each attack alone, then all together.
+    pub each: bool,
+    pub long: bool,
+    /// Where servers keep what they store.
+    pub directory: PathBuf,
+}
+
+/// How long honest clients are measured without an attack, and with one.
+#[derive(Clone, Copy, Debug)]
+struct Lengths {
+    usual: Duration,
+    attack: Duration,
+}
+
+/// Raises the limit of open files as far as it goes and returns it.
+pub fn raise_descriptors() -> u64 {
+    let kind = Resource::RLIMIT_NOFILE;
+    let Ok((soft, hard)) = getrlimit(kind) else {
+        return 0;
+    };
+    let wanted = [(DESCRIPTORS.max(soft), DESCRIPTORS.max(hard)), (hard, hard)];
+    let raised = wanted.into_iter().find(|&(soft, hard)| setrlimit(kind, soft, hard).is_ok());
+    raised.map_or(soft, |(soft, _)| soft)
+}
+
+/// Runs attacks and prints a row for each.
+pub fn run(options: &Options) -> Totals {
+    let began = Instant::now();
+    println!("hostile: {} open files are allowed", raise_descriptors());
+    let mut totals = Totals { campaign: "hostile".into(), ..Totals::default() };
+    let seconds = |usual, attack| Lengths {
+        usual: Duration::from_secs(usual),
+        attack: Duration::from_secs(attack),
+    };
+    let alone = if options.long { seconds(4, 10) } else { seconds(2, 4) };
+    let together = if options.long { seconds(10, 120) } else { seconds(3, 12) };
+    let mut rounds = Vec::new();
+    match &options.only {
+        Some(name) => match attacks::named(name) {
+            Some(attack) => rounds.push((attack.name, vec![attack], alone)),
+            None => {
+                let names: Vec<_> = ATTACKS.iter().map(|attack| attack.name).collect();
+                println!("violation: no attack is called {name}; there are {}", names.join(", "));
+                totals.violations += 1;
+            }
+        },
+        None => {
+            if options.each || options.long {
+                rounds.extend(ATTACKS.iter().map(|attack| (attack.name, vec![attack], alone)));
+            }
+            rounds.push(("all together", ATTACKS.iter().collect(), together));
+        }
+    }
+    println!("{}", Row::TITLE);
+    for (name, attacks, lengths) in rounds {
+        let row = round(name, &attacks, lengths, &options.directory);
+        row.print();
+        totals.runs += 1;
+        totals.operations += row.requests as u64;
+        if !row.broken.is_empty() {
+            totals.violations += 1;
+            let only = if attacks.len() == 1 { format!(" --only {name}") } else { String::new() };
+            let long = if options.long { " --long" } else { "" };
+            println!("repeat with: scripts/campaign hostile{only}{long}");
+        }
+    }
+    totals.seeds = 1;
+    totals.seconds = began.elapsed().as_secs();
+    totals
+}
+
+/// What came of one attack, or of all together.
+struct Row {
+    name: &'static str,
+    usual: Figures,
+    attacked: Figures,
+    names: Figures,
+    normal_after: Duration,
+    /// Most resident bytes of the broker and of the name server.
+    resident: (u64, u64),
+    requests: usize,
+    broken: Vec<String>,
+    notes: Vec<String>,
+}
+
+impl Row {
+    const TITLE: &str = "attack              | p99 alone | p99 | max | failed | names p99 | max | \
+                         normal after | broker MiB | names MiB | ";
+
+    fn print(&self) {
+        let ms = |time: Duration| format!("{:.1}", time.as_secs_f64() * 1000.0);
+        let verdict = if self.broken.is_empty() { "ok" } else { "BROKEN" };
+        println!(
+            "{:19} | {} | {} | {} | {} of {} | {} | {} | {} | {} | {} | {verdict}",
+            self.name,
+            ms(self.usual.p99),
+            ms(self.attacked.p99),
+            ms(self.attacked.max),
+            self.attacked.failures.len() + self.names.failures.len(),
+            self.attacked.requests + self.names.requests,
+            ms(self.names.p99),
+            ms(self.names.max),
+            ms(self.normal_after),
+            self.resident.0 >> 20,
+            self.resident.1 >> 20,
+        );
+        for note in &self.notes {
+            println!("    {note}");
+        }
+        for broken in &self.broken {
+            println!("violation: {}: {broken}", self.name);
+        }
+    }
+}
+
+fn round(name: &'static str, attacks: &[&Attack], lengths: Lengths, directory: &Path) -> Row {
+    fs::create_dir_all(directory).expect("the directory can be written");
+    let settings = Settings { memory: Some(MEMORY), ..Settings::default() };
+    let mut servers = Servers::start(directory, &settings);
+    let honest = Honest::start(servers.broker.address, servers.names.address);
+    thread::sleep(WARM_UP);
+    let quiet = Instant::now();
+    thread::sleep(lengths.usual);
+    let together = u32::try_from(attacks.len()).expect("few attacks");
+    let target = Target::new(servers.broker.address, servers.names.address, together);
+    let start = Instant::now();
+    let attackers: Vec<Attacker> =
+        attacks.iter().map(|attack| Attacker::start(attack, &target, directory)).collect();
+    let mut resident = (0, 0);
+    watch(&servers, &mut resident, lengths.attack);
+    let end = Instant::now();
+    let mut notes: Vec<String> = attacks
+        .iter()
+        .zip(attackers)
+        .map(|(attack, attacker)| format!("{}: {}", attack.name, attacker.end()))
+        .collect();
+    let quiet_again = Instant::now();
+    watch(&servers, &mut resident, AFTERWARDS);
+    let over = Instant::now();
+    let before = honest.between(quiet, start);
+    let during = honest.between(start, end);
+    let after = honest.between(quiet_again, over);
+    drop(honest);
+    let (usual, attacked) = (Figures::of(&before, false), Figures::of(&during, false));
+    let names = Figures::of(&during, true);
+    let normal_after = normal_after(&after, &usual, quiet_again);
+    let mut broken = attacked.broken(&usual, "broker");
+    broken.extend(names.broken(&Figures::of(&before, true), "name server"));
+    notes.extend(limits(&servers));
+    broken.extend(ends(&mut servers, resident, lengths.attack));
+    if normal_after > NORMAL_WITHIN {
+        broken.push(format!("honest requests were not normal for {normal_after:.1?} afterwards"));
+    }
+    let requests = before.len() + during.len() + after.len();
+    Row { name, usual, attacked, names, normal_after, resident, requests, broken, notes }
+}
+
+/// Lets time pass, less if a server ends. Keeps the most resident bytes of both: who has ended does
+/// not tell any more.
+fn watch(servers: &Servers, most: &mut (u64, u64), time: Duration) {
+    let until = Instant::now() + time;
+    while Instant::now() < until {
+        let (broker, names) = (servers.broker.resident().1, servers.names.resident().1);
+        if broker == 0 || names == 0 {
+            return;
+        }
+        *most = (most.0.max(broker), most.1.max(names));
+        thread::sleep(LOOK_EVERY);
+    }
+}
+
+/// What the memory was limited by.
+fn limits(servers: &Servers) -> Vec<String> {
+    let of = |server: &Server| match &server.cgroup {
+        Ok(cgroup) => {
+            let peak = cgroup.peak().unwrap_or_default() >> 20;
+            format!("{}: {} MiB of memory, {peak} MiB used with files", server.name, MEMORY >> 20)
+        }
+        Err(why) => format!("skipped: memory cgroup of the {}: {why}", server.name),
+    };
+    vec![of(&servers.broker), of(&servers.names)]
+}
+
+/// What is wrong with the servers themselves in the end: it stops both.
+fn ends(servers: &mut Servers, resident: (u64, u64), attack: Duration) -> Vec<String> {
+    let mut broken = Vec::new();
+    let both = [(&mut servers.broker, resident.0), (&mut servers.names, resident.1)];
+    for (server, resident) in both {
+        if resident > MEMORY {
+            broken.push(format!("the {} had {} MiB resident", server.name, resident >> 20));
+        }
+        match server.ended() {
+            Some(status) => broken.push(format!("the {} ended, {status}", server.name)),
+            None => broken.extend(server.stop().err()),
+        }
+        let output = server.output();
+        broken.extend(log::problems(server.name, &output));
+        broken.extend(log::flood(server.name, &output, attack));
+    }
+    broken
+}

@@ -1,0 +1,136 @@
+//! What honest clients saw, in figures, and whether that is what is promised.
+
+use std::time::{Duration, Instant};
+
+use super::honest::{Kind, Sample};
+
+/// p99 under attack, at most so many times that without.
+pub const P99_TIMES: u32 = 3;
+/// A p99 without attack below this counts as this: on a machine whose few cores attackers and
+/// honest clients share with the servers, less cannot be told apart.
+pub const P99_FLOOR: Duration = Duration::from_millis(2);
+pub const MAX: Duration = Duration::from_millis(500);
+pub const NORMAL_WITHIN: Duration = Duration::from_secs(2);
+/// Normality is looked for in pieces of time of this length.
+const WINDOW: Duration = Duration::from_millis(250);
+
+/// Latencies of requests, those to the broker and those to the name server apart.
+#[derive(Clone, Debug, Default)]
+pub struct Figures {
+    pub requests: usize,
+    pub p99: Duration,
+    pub max: Duration,
+    pub failures: Vec<String>,
+}
+
+impl Figures {
+    /// Of the broker's requests, or of the name server's. Long polls, which are few and take their
+    /// time, count for the slowest only.
+    pub fn of(samples: &[Sample], names: bool) -> Figures {
+        let own = |one: &&Sample| (one.kind == Kind::Route) == names;
+        let samples: Vec<&Sample> = samples.iter().filter(own).collect();
+        let mut times: Vec<Duration> =
+            samples.iter().filter(|one| one.kind != Kind::Poll).map(|one| one.took).collect();
+        times.sort_unstable();
+        Figures {
+            requests: samples.len(),
+            p99: percentile(&times, 0.99),
+            max: samples.iter().map(|one| one.took).max().unwrap_or_default(),
+            failures: samples.iter().filter_map(|one| one.failure.clone()).collect(),
+        }
+    }
+
+    /// What is allowed beside an attack, where this is what there was without.
+    pub fn p99_allowed(&self) -> Duration {
+        self.p99.max(P99_FLOOR) * P99_TIMES
+    }
+
+    /// What breaks the promise, in sentences.
+    pub fn broken(&self, usual: &Figures, who: &str) -> Vec<String> {
+        let mut broken = Vec::new();
+        let allowed = usual.p99_allowed();
+        if self.p99 > allowed {
+            let (p99, before) = (self.p99, usual.p99);
+            broken
+                .push(format!("{who}: p99 {p99:.1?}, allowed {allowed:.1?} (alone {before:.1?})"));
+        }
+        if self.max > MAX {
+            broken
+                .push(format!("{who}: the slowest request took {:.1?}, allowed {MAX:?}", self.max));
+        }
+        if let Some(first) = self.failures.first() {
+            broken
+                .push(format!("{who}: {} requests failed, such as: {first}", self.failures.len()));
+        }
+        if self.requests == 0 {
+            broken.push(format!("{who}: no request was due"));
+        }
+        broken
+    }
+}
+
+fn percentile(sorted: &[Duration], part: f64) -> Duration {
+    let at = (sorted.len() as f64 * part).ceil() as usize;
+    sorted.get(at.max(1) - 1).copied().unwrap_or_default()
+}
+
+/// How long after `end` the last piece of time was that was not normal; `samples` are those due
+/// from then on.
+pub fn normal_after(samples: &[Sample], usual: &Figures, end: Instant) -> Duration {
+    let allowed = usual.p99_allowed();
+    let bad = |one: &Sample| one.failure.is_some() || one.took > allowed;
+    let mut last = Duration::ZERO;
+    let mut from = Duration::ZERO;
+    let due = |one: &Sample| one.due.saturating_duration_since(end);
+    let until = samples.iter().map(due).max().unwrap_or_default();
+    while from <= until {
+        let inside =
+            |one: &&Sample| one.kind != Kind::Poll && due(one) >= from && due(one) < from + WINDOW;
+        let (mut all, mut odd) = (0, 0);
+        for one in samples.iter().filter(inside) {
+            all += 1;
+            odd += u32::from(bad(one));
+        }
+        // the slowest of a hundred or fewer may be late without anything being wrong
+        if odd > 1 + all / 100 {
+            last = from + WINDOW;
+        }
+        from += WINDOW;
+    }
+    last
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample(due: Instant, took_ms: u64) -> Sample {
+        Sample { kind: Kind::Send, due, took: Duration::from_millis(took_ms), failure: None }
+    }
+
+    #[test]
+    fn slow_failed_and_missing_requests_break_the_promise() {
+        let now = Instant::now();
+        let fast: Vec<Sample> = (0..200).map(|_| sample(now, 1)).collect();
+        let usual = Figures::of(&fast, false);
+        assert!(usual.broken(&usual, "broker").is_empty());
+        let slow: Vec<Sample> =
+            (0..200).map(|at| sample(now, if at < 4 { 501 } else { 1 })).collect();
+        assert_eq!(Figures::of(&slow, false).broken(&usual, "broker").len(), 2);
+        let mut failed = fast;
+        failed[0].failure = Some("gone".to_owned());
+        assert_eq!(Figures::of(&failed, false).broken(&usual, "broker").len(), 1);
+        assert_eq!(Figures::of(&[], true).broken(&usual, "name server").len(), 1);
+    }
+
+    #[test]
+    fn it_is_normal_when_the_last_slow_piece_is_over() {
+        let end = Instant::now();
+        let usual = Figures::default();
+        let samples: Vec<Sample> = (0..300_u64)
+            .map(|at| sample(end + Duration::from_millis(at * 10), if at < 60 { 100 } else { 1 }))
+            .collect();
+        assert_eq!(normal_after(&samples, &usual, end), Duration::from_millis(750));
+        assert_eq!(normal_after(&samples[80..], &usual, end), Duration::ZERO);
+    }
+}
