@@ -188,11 +188,13 @@ fn round(name: &'static str, attacks: &[&Attack], lengths: Lengths, directory: &
     let during = honest.between(start, end);
     let after = honest.between(quiet_again, over);
     drop(honest);
-    let (usual, attacked) = (Figures::of(&before, false), Figures::of(&during, false));
-    let names = Figures::of(&during, true);
+    let (alone, beside) = (start - quiet, end - start);
+    let usual = Figures::of(&before, false, alone);
+    let attacked = Figures::of(&during, false, beside);
+    let names = Figures::of(&during, true, beside);
     let normal_after = normal_after(&after, &usual, quiet_again);
     let mut broken = attacked.broken(&usual, "broker");
-    broken.extend(names.broken(&Figures::of(&before, true), "name server"));
+    broken.extend(names.broken(&Figures::of(&before, true, alone), "name server"));
     notes.extend(limits(&servers));
     broken.extend(ends(&mut servers, resident, lengths.attack));
     if normal_after > NORMAL_WITHIN {

@@ -13,6 +13,7 @@ pub mod history;
 pub mod hostile;
 pub mod injuries;
 pub mod kill9;
+pub mod load;
 pub mod machine;
 pub mod messages;
 pub mod meter;

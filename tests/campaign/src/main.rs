@@ -24,7 +24,7 @@ use ringmq_campaign::{
     },
     injuries,
     injuries::Sizes,
-    kill9,
+    kill9, load,
     machine::DiskLie,
     meter::{Meter, Totals},
     power,
@@ -96,12 +96,14 @@ enum Name {
     Hostile,
     /// Every request code, valid and broken, over sockets.
     Sockets,
+    /// Very many connections, readers that stop, and more sends than can be taken.
+    Load,
     /// One attack, started by `hostile`.
     #[value(hide = true)]
     Attacker,
     /// Bugs on purpose, which the others must find.
     Planted,
-    /// Power cuts, errors, injuries, brokers and planted bugs.
+    /// Power cuts, errors, injuries, brokers, requests over sockets and planted bugs.
     All,
     /// The table of all totals in the directory.
     Report,
@@ -160,7 +162,8 @@ fn main() -> ExitCode {
     }
     let names = match arguments.name {
         Name::All => {
-            vec![Name::PowerCuts, Name::Errors, Name::Injuries, Name::Broker, Name::Planted]
+            use Name::{Broker, Errors, Injuries, Planted, PowerCuts, Sockets};
+            vec![PowerCuts, Errors, Injuries, Broker, Sockets, Planted]
         }
         one => vec![one],
     };
@@ -199,6 +202,11 @@ fn run(name: Name, arguments: &Arguments) -> Totals {
                 directory: arguments.directory.clone(),
             })
         }
+        Name::Load => load::run(&load::Options {
+            only: arguments.only.clone(),
+            long: arguments.long,
+            directory: arguments.directory.clone(),
+        }),
         Name::Hostile => hostile::run(&hostile::Options {
             only: arguments.only.clone(),
             each: arguments.each,

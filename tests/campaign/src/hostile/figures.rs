@@ -11,6 +11,8 @@ pub const P99_TIMES: u32 = 3;
 pub const P99_FLOOR: Duration = Duration::from_millis(2);
 pub const MAX: Duration = Duration::from_millis(500);
 pub const NORMAL_WITHIN: Duration = Duration::from_secs(2);
+/// So much of the requests that end without an attack must end beside one.
+const RATE_MIN: f64 = 0.7;
 /// Normality is looked for in pieces of time of this length.
 const WINDOW: Duration = Duration::from_millis(250);
 
@@ -18,6 +20,8 @@ const WINDOW: Duration = Duration::from_millis(250);
 #[derive(Clone, Debug, Default)]
 pub struct Figures {
     pub requests: usize,
+    /// How many a second came to an end: those that still wait are not among them.
+    pub rate: f64,
     pub p99: Duration,
     pub max: Duration,
     pub failures: Vec<String>,
@@ -26,7 +30,7 @@ pub struct Figures {
 impl Figures {
     /// Of the broker's requests, or of the name server's. Long polls, which are few and take their
     /// time, count for the slowest only.
-    pub fn of(samples: &[Sample], names: bool) -> Figures {
+    pub fn of(samples: &[Sample], names: bool, time: Duration) -> Figures {
         let own = |one: &&Sample| (one.kind == Kind::Route) == names;
         let samples: Vec<&Sample> = samples.iter().filter(own).collect();
         let mut times: Vec<Duration> =
@@ -34,6 +38,7 @@ impl Figures {
         times.sort_unstable();
         Figures {
             requests: samples.len(),
+            rate: samples.len() as f64 / time.as_secs_f64().max(0.001),
             p99: percentile(&times, 0.99),
             max: samples.iter().map(|one| one.took).max().unwrap_or_default(),
             failures: samples.iter().filter_map(|one| one.failure.clone()).collect(),
@@ -62,8 +67,9 @@ impl Figures {
             broken
                 .push(format!("{who}: {} requests failed, such as: {first}", self.failures.len()));
         }
-        if self.requests == 0 {
-            broken.push(format!("{who}: no request was due"));
+        if self.requests == 0 || self.rate < RATE_MIN * usual.rate {
+            let (now, before) = (self.rate, usual.rate);
+            broken.push(format!("{who}: {now:.0} requests a second ended, {before:.0} before"));
         }
         broken
     }
@@ -110,17 +116,17 @@ mod tests {
 
     #[test]
     fn slow_failed_and_missing_requests_break_the_promise() {
-        let now = Instant::now();
+        let (now, second) = (Instant::now(), Duration::from_secs(1));
         let fast: Vec<Sample> = (0..200).map(|_| sample(now, 1)).collect();
-        let usual = Figures::of(&fast, false);
+        let usual = Figures::of(&fast, false, second);
         assert!(usual.broken(&usual, "broker").is_empty());
         let slow: Vec<Sample> =
             (0..200).map(|at| sample(now, if at < 4 { 501 } else { 1 })).collect();
-        assert_eq!(Figures::of(&slow, false).broken(&usual, "broker").len(), 2);
+        assert_eq!(Figures::of(&slow, false, second).broken(&usual, "broker").len(), 2);
         let mut failed = fast;
         failed[0].failure = Some("gone".to_owned());
-        assert_eq!(Figures::of(&failed, false).broken(&usual, "broker").len(), 1);
-        assert_eq!(Figures::of(&[], true).broken(&usual, "name server").len(), 1);
+        assert_eq!(Figures::of(&failed, false, second).broken(&usual, "broker").len(), 1);
+        assert_eq!(Figures::of(&[], true, second).broken(&usual, "name server").len(), 1);
     }
 
     #[test]

@@ -230,22 +230,39 @@ fn sound_body(body: Body, random: &mut Rng) -> Vec<u8> {
         Body::Message => return noise(random, 200),
         Body::Batch => return messages(random),
         Body::Heartbeat => format!(
-            r#"{{"clientID":"c{}","consumerDataSet":[{{"consumeFromWhere":"CONSUME_FROM_FIRST_OFFSET","consumeType":"CONSUME_PASSIVELY","groupName":"{group}","messageModel":"CLUSTERING","subscriptionDataSet":[{{"classFilterMode":false,"codeSet":[97],"expressionType":"TAG","subString":"a","subVersion":5,"tagsSet":["a"],"topic":"{topic}"}}],"unitMode":false}}],"producerDataSet":[{{"groupName":"{group}"}}]}}"#,
+            "{{\"clientID\":\"c{}\",\"consumerDataSet\":[\
+                {{\"consumeFromWhere\":\"CONSUME_FROM_FIRST_OFFSET\",\
+                \"consumeType\":\"CONSUME_PASSIVELY\",\"groupName\":\"{group}\",\
+                \"messageModel\":\"CLUSTERING\",\"subscriptionDataSet\":[\
+                {{\"classFilterMode\":false,\"codeSet\":[97],\"expressionType\":\"TAG\",\
+                \"subString\":\"a\",\"subVersion\":5,\"tagsSet\":[\"a\"],\
+                \"topic\":\"{topic}\"}}],\"unitMode\":false}}],\"producerDataSet\":[\
+                {{\"groupName\":\"{group}\"}}]}}",
             random.u8(..9)
         ),
         Body::Lock => format!(
-            r#"{{"clientId":"c{}","consumerGroup":"{group}","mqSet":[{{"brokerName":"broker-a","queueId":{},"topic":"{topic}"}}],"onlyThisBroker":true}}"#,
+            "{{\"clientId\":\"c{}\",\"consumerGroup\":\"{group}\",\"mqSet\":[\
+                {{\"brokerName\":\"broker-a\",\"queueId\":{},\"topic\":\"{topic}\"}}],\
+                \"onlyThisBroker\":true}}",
             random.u8(..3),
             random.u8(..5)
         ),
         Body::Group => format!(
-            r#"{{"brokerId":0,"consumeBroadcastEnable":true,"consumeEnable":true,"groupName":"{group}","retryMaxTimes":16,"retryQueueNums":1,"whichBrokerWhenConsumeSlowly":1}}"#
+            "{{\"brokerId\":0,\"consumeBroadcastEnable\":true,\"consumeEnable\":true,\
+                \"groupName\":\"{group}\",\"retryMaxTimes\":16,\"retryQueueNums\":1,\
+                \"whichBrokerWhenConsumeSlowly\":1}}"
         ),
         Body::Check => format!(
-            r#"{{"clientId":"c","group":"{group}","namespace":"","subscriptionData":{{"expressionType":"SQL92","subString":"n > 3","topic":"{topic}"}}}}"#
+            "{{\"clientId\":\"c\",\"group\":\"{group}\",\"namespace\":\"\",\
+                \"subscriptionData\":{{\"expressionType\":\"SQL92\",\"subString\":\"n > 3\",\
+                \"topic\":\"{topic}\"}}}}"
         ),
         Body::Registration => format!(
-            r#"{{"filterServerList":[],"topicConfigSerializeWrapper":{{"dataVersion":{{"counter":{},"timestamp":1}},"topicConfigTable":{{"{topic}":{{"order":false,"perm":6,"readQueueNums":4,"topicFilterType":"SINGLE_TAG","topicName":"{topic}","topicSysFlag":0,"writeQueueNums":4}}}}}}}}"#,
+            "{{\"filterServerList\":[],\
+                \"topicConfigSerializeWrapper\":{{\"dataVersion\":{{\"counter\":{},\
+                \"timestamp\":1}},\"topicConfigTable\":{{\"{topic}\":{{\"order\":false,\
+                \"perm\":6,\"readQueueNums\":4,\"topicFilterType\":\"SINGLE_TAG\",\
+                \"topicName\":\"{topic}\",\"topicSysFlag\":0,\"writeQueueNums\":4}}}}}}}}",
             random.u8(..9)
         ),
         Body::Version => r#"{"counter":1,"timestamp":1700000000000}"#.to_owned(),

@@ -15,7 +15,11 @@ const PROPERTIES_BYTES: usize = 31_000;
 
 fn heartbeat(group: &str, topic: &str, expression: &str) -> Vec<u8> {
     format!(
-        r#"{{"clientID":"sql","consumerDataSet":[{{"groupName":"{group}","consumeType":"CONSUME_PASSIVELY","messageModel":"CLUSTERING","consumeFromWhere":"CONSUME_FROM_FIRST_OFFSET","subscriptionDataSet":[{{"topic":"{topic}","subString":"{expression}","subVersion":1,"expressionType":"SQL92"}}]}}]}}"#
+        "{{\"clientID\":\"sql\",\"consumerDataSet\":[{{\"groupName\":\"{group}\",\
+            \"consumeType\":\"CONSUME_PASSIVELY\",\"messageModel\":\"CLUSTERING\",\
+            \"consumeFromWhere\":\"CONSUME_FROM_FIRST_OFFSET\",\"subscriptionDataSet\":[\
+            {{\"topic\":\"{topic}\",\"subString\":\"{expression}\",\"subVersion\":1,\
+            \"expressionType\":\"SQL92\"}}]}}]}}"
     )
     .into_bytes()
 }
@@ -31,7 +35,9 @@ pub fn doubling(target: &Target) -> io::Result<()> {
     for expression in [chain, signs, nested, wide] {
         let body = heartbeat("sql_doubling", "TBW102", &expression);
         let check = format!(
-            r#"{{"clientId":"sql","group":"sql_doubling","namespace":"","subscriptionData":{{"topic":"TBW102","subString":"{expression}","expressionType":"SQL92"}}}}"#
+            "{{\"clientId\":\"sql\",\"group\":\"sql_doubling\",\"namespace\":\"\",\
+                \"subscriptionData\":{{\"topic\":\"TBW102\",\"subString\":\"{expression}\",\
+                \"expressionType\":\"SQL92\"}}}}"
         );
         target.answered(&link.call(request::HEART_BEAT, &[], &body));
         target.answered(&link.call(request::CHECK_CLIENT_CONFIG, &[], check.as_bytes()));

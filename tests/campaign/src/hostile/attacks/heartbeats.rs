@@ -52,10 +52,13 @@ fn frame(body: &str) -> Vec<u8> {
 /// groups.
 pub fn large(target: &Target) -> io::Result<()> {
     let subscriptions = list(
-        r#"{"clientID":"large","consumerDataSet":[{"groupName":"large","consumeType":"CONSUME_PASSIVELY","messageModel":"CLUSTERING","consumeFromWhere":"CONSUME_FROM_FIRST_OFFSET","subscriptionDataSet":["#,
+        "{\"clientID\":\"large\",\"consumerDataSet\":[{\"groupName\":\"large\",\
+            \"consumeType\":\"CONSUME_PASSIVELY\",\"messageModel\":\"CLUSTERING\",\
+            \"consumeFromWhere\":\"CONSUME_FROM_FIRST_OFFSET\",\"subscriptionDataSet\":[",
         |number| {
             format!(
-                r#"{{"topic":"t{number}","subString":"a||b","tagsSet":["a","b"],"codeSet":[97,98],"subVersion":{number}}}"#
+                "{{\"topic\":\"t{number}\",\"subString\":\"a||b\",\"tagsSet\":[\"a\",\"b\"],\
+                    \"codeSet\":[97,98],\"subVersion\":{number}}}"
             )
         },
         "]}]}",
@@ -64,7 +67,10 @@ pub fn large(target: &Target) -> io::Result<()> {
         r#"{"clientID":"large","consumerDataSet":["#,
         |number| {
             format!(
-                r#"{{"groupName":"g{number}","consumeType":"CONSUME_PASSIVELY","messageModel":"CLUSTERING","consumeFromWhere":"CONSUME_FROM_FIRST_OFFSET","subscriptionDataSet":[]}}"#
+                "{{\"groupName\":\"g{number}\",\"consumeType\":\"CONSUME_PASSIVELY\",\
+                    \"messageModel\":\"CLUSTERING\",\
+                    \"consumeFromWhere\":\"CONSUME_FROM_FIRST_OFFSET\",\
+                    \"subscriptionDataSet\":[]}}"
             )
         },
         "]}",

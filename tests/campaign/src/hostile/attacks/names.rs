@@ -74,7 +74,8 @@ pub fn long_offsets(target: &Target) -> io::Result<()> {
 /// Locks of groups with names of 15 MiB.
 pub fn long_locks(target: &Target) -> io::Result<()> {
     let body = format!(
-        r#"{{"consumerGroup":"{}","clientId":"c","mqSet":[{{"topic":"t","brokerName":"broker-a","queueId":0}}]}}"#,
+        "{{\"consumerGroup\":\"{}\",\"clientId\":\"c\",\"mqSet\":[{{\"topic\":\"t\",\
+            \"brokerName\":\"broker-a\",\"queueId\":0}}]}}",
         long(NAME_BYTES)
     );
     let frame = wire::request(request::LOCK_BATCH_MQ, 1, &[], body.as_bytes());
@@ -84,7 +85,10 @@ pub fn long_locks(target: &Target) -> io::Result<()> {
 /// Subscriptions of 15 MiB.
 pub fn long_subscriptions(target: &Target) -> io::Result<()> {
     let body = format!(
-        r#"{{"clientID":"c","consumerDataSet":[{{"groupName":"long_{NUMBER}","consumeType":"CONSUME_PASSIVELY","messageModel":"CLUSTERING","consumeFromWhere":"CONSUME_FROM_FIRST_OFFSET","subscriptionDataSet":[{{"topic":"TBW102","subString":"{}","subVersion":1}}]}}]}}"#,
+        "{{\"clientID\":\"c\",\"consumerDataSet\":[{{\"groupName\":\"long_{NUMBER}\",\
+            \"consumeType\":\"CONSUME_PASSIVELY\",\"messageModel\":\"CLUSTERING\",\
+            \"consumeFromWhere\":\"CONSUME_FROM_FIRST_OFFSET\",\"subscriptionDataSet\":[\
+            {{\"topic\":\"TBW102\",\"subString\":\"{}\",\"subVersion\":1}}]}}]}}",
         "s".repeat(NAME_BYTES)
     );
     let frame = wire::request(request::HEART_BEAT, 1, &[], body.as_bytes());

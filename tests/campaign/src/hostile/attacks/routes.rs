@@ -12,12 +12,17 @@ const BROKERS: usize = 100;
 const TOPICS: usize = 10_000;
 
 fn registration(broker: usize) -> Vec<u8> {
-    let mut body = r#"{"filterServerList":[],"topicConfigSerializeWrapper":{"dataVersion":{"counter":1,"timestamp":1},"topicConfigTable":{"#.to_owned();
+    let mut body = "{\"filterServerList\":[],\
+        \"topicConfigSerializeWrapper\":{\"dataVersion\":{\"counter\":1,\"timestamp\":1},\
+        \"topicConfigTable\":{"
+        .to_owned();
     for topic in 0..TOPICS {
         let comma = if topic == 0 { "" } else { "," };
         let name = format!("false_{broker}_{topic}");
         body += &format!(
-            r#"{comma}"{name}":{{"order":false,"perm":6,"readQueueNums":4,"topicFilterType":"SINGLE_TAG","topicName":"{name}","topicSysFlag":0,"writeQueueNums":4}}"#
+            "{comma}\"{name}\":{{\"order\":false,\"perm\":6,\"readQueueNums\":4,\
+                \"topicFilterType\":\"SINGLE_TAG\",\"topicName\":\"{name}\",\
+                \"topicSysFlag\":0,\"writeQueueNums\":4}}"
         );
     }
     body += "}}}";
