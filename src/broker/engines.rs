@@ -1,4 +1,5 @@
 //! Loops that own time.
 
+pub mod answers;
 pub mod delay;
 pub mod long_poll;

@@ -31,6 +31,29 @@ pub struct ReplyTo {
     pub serialization: Serialization,
     /// One-way requests are never answered.
     pub oneway: bool,
+    pub room: Room,
+}
+
+/// What a shard has set aside for an answer that is not made yet: that of the connection, or the
+/// one that makes it. It goes with the answer, and back when the client has taken that.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Room {
+    /// Number of the shard that counts it.
+    pub by: u16,
+    /// 0: none.
+    pub bytes: u32,
+}
+
+impl Room {
+    /// Room of both, if one shard counts it.
+    pub fn and(self, other: Room) -> Option<Room> {
+        match (self.bytes, other.bytes) {
+            (0, _) => Some(other),
+            (_, 0) => Some(self),
+            _ if self.by != other.by => None,
+            (bytes, others) => Some(Room { by: self.by, bytes: bytes.checked_add(others)? }),
+        }
+    }
 }
 
 /// A request that another shard handles, as it came in.
@@ -69,6 +92,8 @@ pub enum Message<S> {
         id: u64,
         value: Returned,
     },
+    /// Clients have taken so many bytes of answers that the shard counts.
+    Taken(Vec<(ConnectionId, usize)>),
     /// A change of the shared view, from the control shard, in order.
     Change(Change),
     /// A log has no space; for the control shard.

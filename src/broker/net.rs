@@ -4,3 +4,5 @@ pub mod connection;
 pub mod connections;
 pub mod input_budget;
 pub mod listener;
+mod output;
+pub mod output_budget;

@@ -21,6 +21,7 @@ use ringmq_store::{FlushMode, Log, LogOptions, complete_store, log_directory};
 use crate::{
     control::Control,
     engines::{
+        answers,
         delay::{self, DelayOffsets},
         long_poll::{self, LongPoll},
     },
@@ -227,6 +228,10 @@ fn spawn_services<R: Runtime>(shard: &Rc<Shard<R>>) {
     runtime.spawn(Shares::Foreground, "long polls", expire);
     let crowds = long_poll::serve_crowds(shard.clone(), pull::run);
     runtime.spawn(Shares::ColdRead, "crowds of long polls", crowds);
+    let resume = answers::resume(shard.clone(), pull::run);
+    runtime.spawn(Shares::Foreground, "pulls without room", resume);
+    runtime.spawn(Shares::Foreground, "answers taken", answers::tell(shard.clone()));
+    runtime.spawn(Shares::Foreground, "clients that take nothing", answers::watch(shard.clone()));
     runtime.spawn(Shares::Admin, "consumer offsets", persist_offsets(shard.clone()));
     runtime.spawn(Shares::Admin, "idle connections", close_idle(shard.clone()));
     runtime.spawn(Shares::Foreground, "forwarding", flush_collected(shard.clone()));

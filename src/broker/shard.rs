@@ -2,6 +2,7 @@
 //! the shared view. Lives on one thread; other shards reach it by [messages](crate::messages) only.
 
 pub mod acks;
+pub mod answer_room;
 pub mod appends;
 pub mod backpressure;
 pub mod calls;
@@ -34,6 +35,7 @@ use ringmq_rules::{offsets::OffsetTable, send_check::SendContext};
 
 pub use self::{acks::Arrivals, control_plane::CONTROL, queues::BrokerLog};
 use self::{
+    answer_room::{AnswerRoom, away_most},
     calls::Calls,
     client_calls::ClientCalls,
     control_plane::ControlPlane,
@@ -52,8 +54,11 @@ use self::{
 };
 use crate::{
     messages::{Change, TopicView},
-    net::connections::Connections,
+    net::{connections::Connections, output_budget::OutputBudget},
 };
+
+/// So many bytes that clients have taken are told to the shards that count them at once.
+const TELL_BYTES_MAX: usize = 256 * 1024;
 
 pub struct Shard<R: Runtime> {
     pub id: ringmq_base::ShardId,
@@ -67,6 +72,7 @@ pub struct Shard<R: Runtime> {
     pub queue_starts: QueueStarts,
     pub queue_watchers: QueueWatchers,
     pub waiting_pulls: WaitingPulls,
+    pub answer_room: AnswerRoom,
     pub waiting_sends: WaitingSends,
     pub offsets: RefCell<OffsetTable>,
     pub offset_writes: OffsetWrites,
@@ -101,7 +107,13 @@ impl<R: Runtime> Shard<R> {
     ) -> Rc<Self> {
         let id = router.id;
         let waiting_pulls = WaitingPulls::new(settings.sizes.waiting_pulls_max);
-        let connections = Connections::new(id, settings.connections_max, settings.input_bytes_max);
+        let output_most = settings.connection_output_bytes_max;
+        let tell_at = (away_most(output_most, router.shards()) / 4).min(TELL_BYTES_MAX);
+        let budget = Rc::new(OutputBudget::new(settings.output_bytes_max, tell_at));
+        let waiting_most = settings.sizes.waiting_pulls_max;
+        let answer_room = AnswerRoom::new(&budget, output_most, router.shards(), waiting_most);
+        let (limit, input_most) = (settings.connections_max, settings.input_bytes_max);
+        let connections = Connections::new(id, limit, input_most, &budget);
         let queues = Queues::new(id, router.shards());
         Rc::new(Shard {
             id,
@@ -115,6 +127,7 @@ impl<R: Runtime> Shard<R> {
             queue_starts: QueueStarts::default(),
             queue_watchers: QueueWatchers::default(),
             waiting_pulls,
+            answer_room,
             waiting_sends: WaitingSends::default(),
             offsets: RefCell::default(),
             offset_writes: OffsetWrites::default(),

@@ -26,6 +26,12 @@ pub struct Held {
     pub router_bytes: usize,
     /// Answers that clients have not taken; the most of any connection.
     pub output_bytes: usize,
+    /// Answers that this shard counts, see `outputBytesMax`.
+    pub answer_bytes: usize,
+    /// Of these, what is set aside, or made for connections of other shards.
+    pub promised_bytes: usize,
+    /// Pulls that wait for room for their answers.
+    pub pulls_without_room: usize,
     /// Memory of read buffers, beyond that of idle connections.
     pub input_bytes: usize,
     /// Sends of other shards that wait for room in a log.
@@ -115,6 +121,9 @@ fn held<R: Runtime>(shard: &Shard<R>) -> Held {
         backlog_messages,
         router_bytes,
         output_bytes: shard.connections.output_bytes_max(),
+        answer_bytes: shard.answer_room.budget.bytes(),
+        promised_bytes: shard.answer_room.budget.promised(),
+        pulls_without_room: shard.answer_room.waiting(),
         input_bytes: shard.connections.input_bytes(),
         waiting_send_bytes: shard.waiting_sends.bytes(),
         log_bytes: shard.queues.own_logs().map(|log| log.backlog_bytes()).max().unwrap_or(0),

@@ -10,6 +10,7 @@ mod long_polls;
 
 pub mod metadata;
 mod offsets;
+mod slow_readers;
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -107,15 +108,23 @@ impl Client {
 
     /// Sends bytes as they are.
     pub async fn write(&mut self, bytes: &[u8]) {
+        assert!(self.write_open(bytes).await, "the broker reads");
+    }
+
+    /// The same, beside a reader; false if the broker closes the connection.
+    pub async fn write_open(&self, bytes: &[u8]) -> bool {
         let mut rest = bytes;
         while !rest.is_empty() {
-            let count = self.stream.write(rest).await.expect("the broker reads");
+            let Ok(count) = self.stream.write(rest).await else {
+                return false;
+            };
             rest = &rest[count..];
         }
+        true
     }
 
     /// The next frame of the broker.
-    pub async fn receive(&mut self) -> Answer {
+    pub async fn receive(&self) -> Answer {
         let mut frame = self.exactly(4).await;
         let length = u32::from_be_bytes(*frame.first_chunk().expect("four bytes")) as usize;
         let behind = self.exactly(length).await;
@@ -127,6 +136,18 @@ impl Client {
     pub async fn is_open(&mut self) -> bool {
         let waiting = futures_lite::future::poll_once(self.stream.read(&mut [0])).await;
         waiting.is_none()
+    }
+
+    /// Whether the broker has closed the connection, behind whatever it sent before.
+    pub async fn is_ended(&self) -> bool {
+        let mut room = vec![0; 4096];
+        loop {
+            match futures_lite::future::poll_once(self.stream.read(&mut room)).await {
+                Some(Ok(count)) if count > 0 => {}
+                Some(_) => return true,
+                None => return false,
+            }
+        }
     }
 
     async fn exactly(&self, count: usize) -> Vec<u8> {

@@ -30,6 +30,7 @@ mod retention;
 mod runtime_info;
 mod server;
 mod shards;
+mod slow_readers;
 mod start_stop;
 mod stores;
 mod tidy;

@@ -297,7 +297,15 @@ config_table! {
                 "Most connections at once; more are closed at once.";
             per_connection_output_bytes_max: u64 = 32 * MIB,
                 "perConnectionOutputBytesMax", "bytes", Limits::Number(1 << 20, 1 << 34), fixed,
-                "Answers that may wait for a client that does not read, before it is cut off.";
+                "Answers that may wait for one client, on the shard of its connection and again on \
+                 all others; what it asks for beyond waits until it reads.";
+            output_bytes_max: u64 = 256 * MIB,
+                "outputBytesMax", "bytes", Limits::Number(64 << 20, 1 << 40), fixed,
+                "Answers that wait for all clients; beyond, requests wait, and whoever has taken \
+                 nothing for longest is closed. A shard has perConnectionOutputBytesMax at least.";
+            output_stall_time_ms: u64 = 30_000,
+                "outputStallTimeMs", "ms", Limits::Number(1_000, 3_600_000), fixed,
+                "Time in which a client takes none of its answers, before it is closed.";
             input_bytes_max: u64 = 256 * MIB,
                 "inputBytesMax", "bytes", Limits::Number(64 << 20, 1 << 40), fixed,
                 "Requests that have not arrived in full, of all clients; the slowest is closed.";

@@ -8,7 +8,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use ringmq_rules::ConnectionId;
 
-use super::{ReplyTo, change::TopicView};
+use super::{ReplyTo, Room, change::TopicView};
 
 /// Batches that a shard keeps for later.
 const SPARES_MAX: usize = 16;
@@ -67,6 +67,8 @@ pub struct FramePart {
     pub end: usize,
     /// The number of frames that are replies.
     pub answers: u32,
+    /// What was set aside for them.
+    pub room: Room,
 }
 
 impl ShardBatch {
@@ -112,7 +114,7 @@ mod tests {
         let mut batch = spares.take();
         batch.bytes.extend_from_slice(b"a reply");
         let connection = ConnectionId { shard: 0, slot: 0, generation: 0 };
-        batch.replies.push(FramePart { connection, end: 7, answers: 1 });
+        batch.replies.push(FramePart { connection, end: 7, answers: 1, room: Room::default() });
         let room = batch.bytes.capacity();
         spares.keep(batch);
         let again = spares.take();

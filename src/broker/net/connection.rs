@@ -5,28 +5,42 @@ use std::{
     cell::{Cell, RefCell},
     io,
     net::SocketAddr,
+    rc::Rc,
     time::Duration,
 };
 
 use ringmq_io::{Stream, signal::Event};
 
+use super::{
+    output::Output,
+    output_budget::{OutputBudget, Taken},
+};
 use ringmq_rules::ConnectionId;
-
-/// Capacity that an emptied output buffer may keep.
-const IDLE_OUTPUT_BYTES: usize = 64 * 1024;
 
 pub struct Connection<S: Stream> {
     pub id: ConnectionId,
     pub peer: SocketAddr,
     stream: S,
-    output: RefCell<Vec<u8>>,
-    /// Bytes that the writer task has taken and not yet written.
-    taken: Cell<usize>,
+    output: RefCell<Output>,
+    budget: Rc<OutputBudget>,
+    /// The writer task is at it.
+    writing: Cell<bool>,
+    /// Bytes that the socket has ever taken.
+    taken: Cell<u64>,
+    /// [`Connection::taken`] when it was last looked at, and since when it has not changed although
+    /// there is output.
+    seen: Cell<(u64, Option<Duration>)>,
+    /// Bytes that are set aside for answers under way.
+    reserved: Cell<usize>,
+    /// Something waits until there is room for its answer.
+    is_waited_for: Cell<bool>,
     /// Output waits for the writer task.
     wake_writer: Event,
     drained: Event,
     dirty: Cell<bool>,
     closed: Cell<bool>,
+    /// Its requests are not read until there is room for answers.
+    paused: Cell<bool>,
     last_read: Cell<Duration>,
     /// Memory of its read buffer, in bytes, as last noted.
     pub(super) input_bytes: Cell<usize>,
@@ -37,17 +51,23 @@ pub struct Connection<S: Stream> {
 }
 
 impl<S: Stream> Connection<S> {
-    pub fn new(id: ConnectionId, stream: S, now: Duration) -> Self {
+    pub fn new(id: ConnectionId, stream: S, now: Duration, budget: &Rc<OutputBudget>) -> Self {
         Connection {
             id,
             peer: stream.peer(),
             stream,
             output: RefCell::default(),
+            budget: budget.clone(),
+            writing: Cell::new(false),
             taken: Cell::new(0),
+            seen: Cell::default(),
+            reserved: Cell::new(0),
+            is_waited_for: Cell::new(false),
             wake_writer: Event::default(),
             drained: Event::default(),
             dirty: Cell::new(false),
             closed: Cell::new(false),
+            paused: Cell::new(false),
             last_read: Cell::new(now),
             input_bytes: Cell::new(0),
             partial_since: Cell::new(None),
@@ -67,6 +87,15 @@ impl<S: Stream> Connection<S> {
         self.last_read.get()
     }
 
+    /// Whether its requests wait for room, so that nothing of it is read.
+    pub fn is_paused(&self) -> bool {
+        self.paused.get()
+    }
+
+    pub fn set_paused(&self, paused: bool) {
+        self.paused.set(paused);
+    }
+
     /// Notes a request that is going to be answered, unless `limit` of them are under way.
     pub fn begin_request(&self, limit: u32) -> bool {
         let under_way = self.under_way.get();
@@ -82,87 +111,162 @@ impl<S: Stream> Connection<S> {
         self.under_way.set(self.under_way.get().saturating_sub(count));
     }
 
-    /// Appends output through `write`; it leaves with the next [`Connection::flush`]. True if the
-    /// connection was not already waiting for one.
-    pub fn write_with(&self, write: impl FnOnce(&mut Vec<u8>)) -> bool {
+    /// Appends output through `write`; it leaves with the next [`Connection::flush`]. How many
+    /// bytes that was, and whether the connection was not already waiting for a flush.
+    pub fn write_with(&self, write: impl FnOnce(&mut Vec<u8>)) -> (usize, bool) {
         if self.closed.get() {
-            return false;
+            return (0, false);
         }
-        write(&mut self.output.borrow_mut());
-        !self.dirty.replace(true)
+        let length = self.output.borrow_mut().write(write);
+        self.budget.write(length, 0);
+        (length, !self.dirty.replace(true))
     }
 
-    /// Bytes that the next [`Connection::flush`] sends.
-    pub fn unsent_bytes(&self) -> usize {
-        self.output.borrow().len()
+    /// What was written last, `length` bytes, is counted by another shard.
+    pub(super) fn count_by(&self, length: usize, by: u16, bytes: usize) {
+        self.output.borrow_mut().count(length, by, bytes);
+        self.budget.write(0, length);
     }
 
     /// Bytes that the client has not taken yet.
     pub fn output_bytes(&self) -> usize {
-        self.output.borrow().len() + self.taken.get()
+        self.output.borrow().bytes()
+    }
+
+    /// The same, and what is set aside for answers under way.
+    pub fn promised_bytes(&self) -> usize {
+        self.output_bytes() + self.reserved.get()
+    }
+
+    /// Sets room aside for an answer.
+    pub fn reserve(&self, bytes: usize) {
+        self.reserved.set(self.reserved.get() + bytes);
+        self.budget.reserve(bytes);
+    }
+
+    /// An answer is written, or needs less room.
+    pub fn unreserve(&self, bytes: usize) {
+        self.reserved.set(self.reserved.get() - bytes);
+        self.budget.unreserve(bytes);
+        self.tell_of_room();
+    }
+
+    pub(super) fn unreserve_all(&self) {
+        self.unreserve(self.reserved.get());
+    }
+
+    /// Something waits until there is room for its answer, and hears when it may be so.
+    pub fn wait_for_room(&self) {
+        self.is_waited_for.set(true);
+    }
+
+    fn tell_of_room(&self) {
+        if self.is_waited_for.replace(false) {
+            self.budget.free(self.id);
+        }
+    }
+
+    /// Since when the client has taken nothing although there is output. Precise to the time
+    /// between two calls.
+    pub fn stalled_since(&self, now: Duration) -> Option<Duration> {
+        if self.output_bytes() == 0 || self.closed.get() {
+            self.seen.set((self.taken.get(), None));
+            return None;
+        }
+        let (taken, since) = self.seen.get();
+        let since = since.filter(|_| taken == self.taken.get()).unwrap_or(now);
+        self.seen.set((self.taken.get(), Some(since)));
+        Some(since)
     }
 
     /// Sends what the socket takes; the writer task gets the rest.
     pub fn flush(&self) {
         self.dirty.set(false);
-        if self.closed.get() {
+        if self.closed.get() || self.writing.get() {
             return;
         }
-        if self.taken.get() > 0 {
+        loop {
+            let mut output = self.output.borrow_mut();
+            let Some(first) = output.first() else {
+                return;
+            };
+            let wanted = first.len();
+            match self.stream.try_write(first) {
+                Ok(count) => {
+                    self.taken.set(self.taken.get() + count as u64);
+                    let gone = output.sent(count);
+                    drop(output);
+                    self.gone(gone.unwrap_or(0));
+                    if count < wanted {
+                        return self.wake_writer.set();
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return self.wake_writer.set();
+                }
+                Err(_) => {
+                    drop(output);
+                    return self.close();
+                }
+            }
+        }
+    }
+
+    /// Output was sent and its memory given back.
+    fn gone(&self, bytes: usize) {
+        if bytes == 0 {
             return;
         }
-        let mut output = self.output.borrow_mut();
-        if output.is_empty() {
-            return;
+        let mut of_others = 0;
+        loop {
+            let Some((length, by, bytes)) = self.output.borrow_mut().next_counted() else {
+                break;
+            };
+            of_others += length;
+            self.budget.take(Taken { connection: self.id, by, bytes });
         }
-        match self.stream.try_write(&output) {
-            Ok(count) if count == output.len() => {
-                output.clear();
-                output.shrink_to(IDLE_OUTPUT_BYTES);
-            }
-            Ok(count) => {
-                output.drain(..count);
-                self.wake_writer.set();
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.wake_writer.set(),
-            Err(_) => {
-                drop(output);
-                self.close();
-            }
-        }
+        self.budget.unwrite(bytes, of_others);
+        self.tell_of_room();
     }
 
     /// The writer task: ends when the connection is closed.
     pub async fn write_pending(&self) {
         loop {
             self.wake_writer.wait_and_clear().await;
-            if self.closed.get() {
-                return;
-            }
+            self.writing.set(true);
             loop {
-                let bytes = std::mem::take(&mut *self.output.borrow_mut());
-                if bytes.is_empty() {
-                    break;
-                }
-                if !self.write_all(&bytes).await {
-                    self.close();
+                if self.closed.get() {
                     return;
                 }
+                let Some((bytes, sent)) = self.output.borrow_mut().take_first() else {
+                    break;
+                };
+                if !self.write_all(&bytes, sent).await {
+                    return self.close();
+                }
+                let length = bytes.len();
+                drop(bytes);
+                if !self.closed.get() {
+                    self.output.borrow_mut().gone(length);
+                    self.gone(length);
+                }
             }
+            self.writing.set(false);
             self.drained.set();
         }
     }
 
-    async fn write_all(&self, bytes: &[u8]) -> bool {
-        let mut written = 0;
+    async fn write_all(&self, bytes: &[u8], sent: usize) -> bool {
+        let mut written = sent;
         while written < bytes.len() {
-            self.taken.set(bytes.len() - written);
             match self.stream.write(&bytes[written..]).await {
-                Ok(count) if count > 0 => written += count,
+                Ok(count) if count > 0 => {
+                    written += count;
+                    self.taken.set(self.taken.get() + count as u64);
+                }
                 _ => return false,
             }
         }
-        self.taken.set(0);
         true
     }
 
@@ -182,8 +286,11 @@ impl<S: Stream> Connection<S> {
         if self.closed.replace(true) {
             return;
         }
-        *self.output.borrow_mut() = Vec::new();
-        self.taken.set(0);
+        let bytes = self.output_bytes();
+        self.output.borrow_mut().clear();
+        self.gone(bytes);
+        self.is_waited_for.set(true);
+        self.tell_of_room();
         self.stream.shutdown();
         self.wake_writer.set();
         self.drained.set();

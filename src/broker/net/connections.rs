@@ -13,6 +13,7 @@ use slab::Slab;
 use super::{
     connection::Connection,
     input_budget::{Input, InputBudget},
+    output_budget::{Counted, OutputBudget, Taken},
 };
 use ringmq_rules::ConnectionId;
 
@@ -22,18 +23,26 @@ pub struct Connections<R: Runtime> {
     shard: ShardId,
     limit: usize,
     input: InputBudget,
+    output: Rc<OutputBudget>,
     generation: Cell<u32>,
     open: RefCell<Slab<Rc<ShardConnection<R>>>>,
     dirty: RefCell<Vec<Rc<ShardConnection<R>>>>,
 }
 
 impl<R: Runtime> Connections<R> {
-    /// `limit`: connections. `input_bytes_max`: memory of their read buffers.
-    pub fn new(shard: ShardId, limit: usize, input_bytes_max: usize) -> Self {
+    /// `limit`: connections. `input_bytes_max`: memory of their read buffers. `output`: what the
+    /// answers of the shard may take.
+    pub fn new(
+        shard: ShardId,
+        limit: usize,
+        input_bytes_max: usize,
+        output: &Rc<OutputBudget>,
+    ) -> Self {
         Connections {
             shard,
             limit,
             input: InputBudget::new(input_bytes_max),
+            output: output.clone(),
             generation: Cell::new(0),
             open: RefCell::default(),
             dirty: RefCell::default(),
@@ -55,7 +64,7 @@ impl<R: Runtime> Connections<R> {
         let entry = open.vacant_entry();
         let slot = u32::try_from(entry.key()).ok()?;
         let id = ConnectionId { shard: self.shard.0, slot, generation };
-        let connection = Rc::new(ShardConnection::<R>::new(id, stream, now));
+        let connection = Rc::new(ShardConnection::<R>::new(id, stream, now, &self.output));
         entry.insert(connection.clone());
         Some(connection)
     }
@@ -66,6 +75,7 @@ impl<R: Runtime> Connections<R> {
         if open.get(slot).is_some_and(|connection| connection.id == id) {
             let connection = open.remove(slot);
             self.input.forget(&connection);
+            connection.unreserve_all();
         }
     }
 
@@ -91,11 +101,6 @@ impl<R: Runtime> Connections<R> {
         self.input.bytes()
     }
 
-    pub fn has(&self, id: ConnectionId) -> bool {
-        let open = self.open.borrow();
-        open.get(id.slot as usize).is_some_and(|found| found.id == id && !found.is_closed())
-    }
-
     /// See `Connection::begin_request`; true if the connection is gone.
     pub fn begin_request(&self, id: ConnectionId, limit: u32) -> bool {
         let open = self.open.borrow();
@@ -104,20 +109,60 @@ impl<R: Runtime> Connections<R> {
     }
 
     /// Appends output for a connection; nothing if it is gone. Unless `write` writes nothing, it
-    /// answers so many of the connection's requests.
-    pub fn write(&self, id: ConnectionId, answers: u32, write: impl FnOnce(&mut Vec<u8>)) {
+    /// answers so many of the connection's requests, for which `room` was set aside.
+    pub fn write(
+        &self,
+        id: ConnectionId,
+        answers: u32,
+        room: Counted,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) {
+        let Counted { by, bytes } = room;
+        let of_another = (by != self.shard.0 && bytes > 0).then_some(by);
         let open = self.open.borrow();
-        let Some(connection) = open.get(id.slot as usize).filter(|found| found.id == id) else {
+        let found = open.get(id.slot as usize).filter(|found| found.id == id);
+        let Some(connection) = found.filter(|found| !found.is_closed()) else {
+            if let Some(by) = of_another {
+                self.output.take(Taken { connection: id, by, bytes });
+            }
             return;
         };
-        let before = connection.unsent_bytes();
-        let clean = connection.write_with(write);
-        if connection.unsent_bytes() > before {
+        let (length, clean) = connection.write_with(write);
+        if length > 0 {
             connection.end_requests(answers);
+            match of_another {
+                Some(by) => connection.count_by(length, by, bytes),
+                None if bytes > 0 => connection.unreserve(bytes),
+                None => {}
+            }
         }
         if clean {
             self.dirty.borrow_mut().push(connection.clone());
         }
+    }
+
+    /// Looks at a connection of this shard, if it is there and open.
+    pub fn with<T>(
+        &self,
+        id: ConnectionId,
+        look: impl FnOnce(&ShardConnection<R>) -> T,
+    ) -> Option<T> {
+        let open = self.open.borrow();
+        let found = open.get(id.slot as usize).filter(|found| found.id == id);
+        found.filter(|found| !found.is_closed()).map(|connection| look(connection))
+    }
+
+    /// Those whose clients have taken nothing of their output for a time: that time, the longest
+    /// first. Called at intervals, to whose length it is precise.
+    pub fn stalled(&self, now: Duration) -> Vec<(Duration, ConnectionId)> {
+        let open = self.open.borrow();
+        let stalled = open.iter().filter_map(|(_, connection)| {
+            let since = connection.stalled_since(now)?;
+            Some((now - since, connection.id))
+        });
+        let mut stalled: Vec<_> = stalled.collect();
+        stalled.sort_unstable_by_key(|(time, id)| (std::cmp::Reverse(*time), *id));
+        stalled
     }
 
     /// Sends the output of all connections that got some since the last call.
@@ -139,11 +184,48 @@ impl<R: Runtime> Connections<R> {
     /// Closes connections that have sent nothing since `oldest`.
     pub fn close_idle(&self, oldest: Duration) {
         for (_, connection) in self.open.borrow().iter() {
-            if connection.last_read() < oldest {
+            if connection.last_read() < oldest && !connection.is_paused() {
                 tracing::info!(peer = %connection.peer, "connection closed: idle for too long");
                 connection.close();
             }
         }
+    }
+
+    /// Closes a connection whose client has taken nothing for a time, the limit or more.
+    pub fn close_stalled(&self, id: ConnectionId, time: Duration) {
+        let _ = self.with(id, |connection| {
+            tracing::warn!(
+                peer = %connection.peer, held = connection.output_bytes(), ?time,
+                "connection closed: its client takes none of the answers that wait for it, for \
+                 longer than outputStallTimeMs"
+            );
+            connection.close();
+        });
+    }
+
+    /// Closes a connection because answers take `all` bytes of the `limit` of some shard, if its
+    /// client has taken nothing for a time. False if it has, or the connection is gone.
+    pub fn close_slow(
+        &self,
+        id: ConnectionId,
+        (now, least): (Duration, Duration),
+        (all, limit): (usize, usize),
+    ) -> bool {
+        let closed = self.with(id, |connection| {
+            let since = connection.stalled_since(now).filter(|since| now - *since >= least);
+            let Some(since) = since else {
+                return false;
+            };
+            tracing::warn!(
+                peer = %connection.peer, held = connection.output_bytes(), time = ?(now - since),
+                all, limit,
+                "connection closed: answers that clients do not take are more than three quarters \
+                 of outputBytesMax, and its client has taken nothing for longest"
+            );
+            connection.close();
+            true
+        });
+        closed.unwrap_or(false)
     }
 
     pub fn close(&self, id: ConnectionId) {

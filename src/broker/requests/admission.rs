@@ -15,7 +15,7 @@ use super::{
     next::Peer,
     table::{self, BODY_BYTES_LEAST},
 };
-use crate::messages::ReplyTo;
+use crate::messages::{ReplyTo, Room};
 
 impl<R: Runtime> Requests<R> {
     /// Whether the rest of a frame is to be read. If not, its request has been answered.
@@ -51,6 +51,7 @@ impl<R: Runtime> Requests<R> {
             opaque: peek.opaque,
             serialization: frame.serialization,
             oneway: peek.is_oneway(),
+            room: Room::default(),
         };
         if self.shard.begin_request(&reply_to) {
             self.shard.refuse(&reply_to, &refusal);

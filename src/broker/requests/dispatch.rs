@@ -9,7 +9,7 @@ use std::{
 };
 
 use futures_util::FutureExt;
-use ringmq_base::ShardId;
+use ringmq_base::{ShardId, limits::MESSAGE_OVERHEAD_BYTES_MAX};
 use ringmq_io::{Runtime, Shares};
 use ringmq_remoting::{
     codes::{request, response},
@@ -23,13 +23,13 @@ use super::{
     Handled, Request, Requests,
     admission::check_header_length,
     consume::pull_request,
-    next::{Next, Peer},
+    next::{Next, Peer, Wait},
     produce::send,
     response::reply,
     table::{self, Access, Plane, Row},
 };
 use crate::{
-    messages::{ForwardedFrame, ReplyTo, log_of_queue},
+    messages::{ForwardedFrame, ReplyTo, Room, log_of_queue},
     shard::CONTROL,
 };
 
@@ -69,6 +69,7 @@ impl<R: Runtime> Requests<R> {
             opaque: peek.opaque,
             serialization: frame.serialization,
             oneway: peek.is_oneway(),
+            room: Room::default(),
         };
         if !self.shard.begin_request(&reply_to) {
             return Ok(Next::Continue);
@@ -86,10 +87,7 @@ impl<R: Runtime> Requests<R> {
             request::PULL_MESSAGE | request::LITE_PULL_MESSAGE => {
                 Ok(pull_request::pull(&self.shard, peer, reply_to, &frame)?)
             }
-            code => {
-                self.dispatch_by_table(peer, reply_to, code, &frame, bytes)?;
-                Ok(Next::Continue)
-            }
+            code => self.dispatch_by_table(peer, reply_to, code, &frame, bytes),
         }
     }
 
@@ -108,6 +106,7 @@ impl<R: Runtime> Requests<R> {
             opaque,
             serialization: frame.serialization,
             oneway,
+            room: Room::default(),
         };
         match command::leading_code(frame)? {
             request::SEND_MESSAGE | request::SEND_MESSAGE_V2 | request::SEND_BATCH_MESSAGE => {
@@ -136,17 +135,17 @@ impl<R: Runtime> Requests<R> {
     fn dispatch_by_table(
         self: &Rc<Self>,
         peer: Peer,
-        reply_to: ReplyTo,
+        mut reply_to: ReplyTo,
         code: i32,
         frame: &Frame<'_>,
         bytes: &[u8],
-    ) -> Result<(), Malformed> {
+    ) -> Result<Next, Malformed> {
         // What is no header ends the connection, whatever its code seems to be.
         let header = Header::decode(frame)?;
         let row = table::row(code);
         if let Err(refusal) = check_sizes(row, &header, frame.body.len()) {
             self.shard.refuse(&reply_to, &refusal);
-            return Ok(());
+            return Ok(Next::Continue);
         }
         let refusal = match row {
             None => table::unsupported(code),
@@ -163,32 +162,32 @@ impl<R: Runtime> Requests<R> {
                 )
             }
             Some(row) => {
+                let largest = self.shard.settings.config.max_message_size as usize;
+                let largest = largest + MESSAGE_OVERHEAD_BYTES_MAX;
+                let needed = table::answer_bytes_max(code, largest);
+                if needed > 0 && !self.shard.try_room(&mut reply_to, needed) {
+                    return Ok(Next::Wait(reply_to, Wait::Answer(needed)));
+                }
                 let target = match row.plane {
                     Plane::Here => self.shard.id,
                     Plane::Control => CONTROL,
                     Plane::Queue => self.owner_of(&header),
                 };
-                return self.hand_over(target, peer, reply_to, bytes);
+                self.hand_over(target, peer, reply_to, bytes);
+                return Ok(Next::Continue);
             }
         };
         self.shard.refuse(&reply_to, &refusal);
-        Ok(())
+        Ok(Next::Continue)
     }
 
-    fn hand_over(
-        self: &Rc<Self>,
-        target: ShardId,
-        peer: Peer,
-        reply_to: ReplyTo,
-        bytes: &[u8],
-    ) -> Result<(), Malformed> {
+    fn hand_over(self: &Rc<Self>, target: ShardId, peer: Peer, reply_to: ReplyTo, bytes: &[u8]) {
         let frame = ForwardedFrame { reply_to, peer: peer.address, frame: bytes.to_vec() };
         if target == self.shard.id {
             self.handle_frame(frame);
         } else if let Err(overloaded) = self.shard.router.forward(target, frame) {
             self.shard.refuse(&reply_to, &overloaded.into());
         }
-        Ok(())
     }
 
     /// Runs a request of the table on this shard, in a task of its own.

@@ -27,6 +27,8 @@ pub enum Next {
 pub enum Wait {
     /// Something has to be created first.
     Prerequisite(Prerequisite),
+    /// Until there is room for the answer, of so many bytes.
+    Answer(usize),
     /// The log that the message is for has too much in memory: until it has room.
     Room(LogId),
 }

@@ -3,6 +3,7 @@
 use std::{
     panic::{self, AssertUnwindSafe},
     rc::Rc,
+    time::Duration,
 };
 
 use ringmq_io::{Accepted, Net, Runtime, Shares};
@@ -18,6 +19,7 @@ use super::{
 use crate::{
     messages::{Message, ReplyTo},
     net::{connections::ShardConnection, input_budget::Input},
+    shard::Shard,
 };
 
 /// What a connection keeps of the room in which headers with escapes are read.
@@ -61,6 +63,7 @@ pub fn serve<R: Runtime>(requests: &Rc<Requests<R>>, accepted: Accepted) {
 /// What this shard holds for a connection of any shard goes with it.
 pub fn ended<R: Runtime>(requests: &Requests<R>, connection: ConnectionId) {
     requests.shard.waiting_pulls.forget(connection);
+    requests.shard.answer_room.forget(connection);
     if let Some(control) = &requests.control {
         control.connection_closed(connection);
     }
@@ -87,21 +90,14 @@ async fn read_all<R: Runtime>(requests: &Rc<Requests<R>>, connection: &Rc<ShardC
                     break;
                 }
                 Ok(Turn::Later { reply_to, wait }) => {
-                    shard.flush();
-                    let waited = match wait {
-                        Wait::Prerequisite(needed) => needed.make(shard).await,
-                        Wait::Room(log) => shard.log_room(log, read_at).await,
-                    };
-                    shard.turn_ms.set(shard.runtime.now_ms());
-                    match waited {
-                        // It is counted again when the frame is handled again.
-                        Ok(()) => connection.end_requests(u32::from(!reply_to.oneway)),
-                        Err(refusal) => {
-                            shard.refuse(&reply_to, &refusal);
-                            shard.flush();
-                            buffer.consume_first();
-                        }
+                    if !wait_for(shard, connection, &reply_to, wait, read_at).await {
+                        buffer.consume_first();
                     }
+                }
+                Ok(Turn::Full) => {
+                    complete = true;
+                    shard.flush();
+                    until_taken(shard, connection).await;
                 }
                 Err(error) => {
                     tracing::warn!(peer = %connection.peer, %error, "connection closed: bad frame");
@@ -122,14 +118,66 @@ async fn read_all<R: Runtime>(requests: &Rc<Requests<R>>, connection: &Rc<ShardC
             .note_input(connection, &Input { bytes, partial, new: complete, now: read_at });
         shard.connections.flush();
         shard.router.flush_soon();
-        if connection.output_bytes() > shard.settings.output_bytes_max {
-            connection.drained().await;
+        if is_full(shard, connection) {
+            until_taken(shard, connection).await;
         }
         shard.runtime.yield_if_needed().await;
     }
 }
 
+/// Waits for what a frame needs before it is handled again. False: it is refused.
+async fn wait_for<R: Runtime>(
+    shard: &Rc<Shard<R>>,
+    connection: &ShardConnection<R>,
+    reply_to: &ReplyTo,
+    wait: Wait,
+    read_at: Duration,
+) -> bool {
+    shard.flush();
+    connection.set_paused(true);
+    let waited = match wait {
+        Wait::Prerequisite(needed) => needed.make(shard).await,
+        Wait::Room(log) => shard.log_room(log, read_at).await,
+        Wait::Answer(bytes) => {
+            shard.room_for(connection.id, bytes).await;
+            Ok(())
+        }
+    };
+    go_on(shard, connection);
+    match &waited {
+        // It is counted again when the frame is handled again.
+        Ok(()) => connection.end_requests(u32::from(!reply_to.oneway)),
+        Err(refusal) => {
+            shard.refuse(reply_to, refusal);
+            shard.flush();
+        }
+    }
+    waited.is_ok()
+}
+
+/// Whether the client has to take what it was sent before it may ask for more.
+fn is_full<R: Runtime>(shard: &Shard<R>, connection: &ShardConnection<R>) -> bool {
+    let waiting = connection.output_bytes();
+    let room = &shard.answer_room;
+    waiting > room.pause_at() || (waiting > 0 && room.budget.is_scarce())
+}
+
+async fn until_taken<R: Runtime>(shard: &Shard<R>, connection: &ShardConnection<R>) {
+    connection.set_paused(true);
+    connection.drained().await;
+    go_on(shard, connection);
+}
+
+/// The connection is read on; meanwhile it was not silent.
+fn go_on<R: Runtime>(shard: &Shard<R>, connection: &ShardConnection<R>) {
+    connection.set_paused(false);
+    connection.touch(shard.runtime.monotonic());
+    shard.turn_ms.set(shard.runtime.now_ms());
+}
+
 enum Turn {
+    /// Too much waits to be taken for the next frame to be handled.
+    Full,
     /// All complete frames are handled, of which there were some.
     Drained { some: bool },
     /// The first frame has to be handled again after this.
@@ -145,6 +193,9 @@ fn take_frames<R: Runtime>(
     let peer = Peer { connection: connection.id, address: connection.peer };
     let mut some = false;
     loop {
+        if is_full(&requests.shard, connection) {
+            return Ok(Turn::Full);
+        }
         let Some(frame) = buffer.first()? else {
             if buffer.need() > BODY_BYTES_LEAST
                 && let Some(begun) = buffer.begun()?

@@ -1,6 +1,7 @@
 //! The table of request codes that the broker answers: one row a code. A new request is a row here
 //! and a function in the folder of its family.
 
+use ringmq_base::limits::FRAME_BYTES_MAX;
 use ringmq_io::Runtime;
 use ringmq_remoting::codes::{request, response};
 use ringmq_rules::refusal::Refusal;
@@ -143,6 +144,25 @@ requests! {
     STORAGE_PLAN Control Inspect 64 * KIB => storage::plan;
     DELETE_EXPIRED_COMMITLOG Control Admin 64 * KIB => storage::delete_expired;
     GET_BROKER_CONFIG Control Inspect 64 * KIB => runtime_info::config;
+}
+
+/// Most bytes that the answer to a request and its making take, as far as that is worth a wait
+/// until there is room for them; 0 for small ones. `message`: bytes of the largest message.
+pub fn answer_bytes_max(code: i32, message: usize) -> usize {
+    match code {
+        request::VIEW_MESSAGE_BY_ID => message,
+        // What two shards have found is joined.
+        request::QUERY_MESSAGE => 2 * FRAME_BYTES_MAX,
+        request::GET_ALL_TOPIC_CONFIG
+        | request::GET_ALL_SUBSCRIPTIONGROUP_CONFIG
+        | request::GET_TOPIC_STATS_INFO
+        | request::GET_CONSUME_STATS
+        | request::GET_CONSUMER_CONNECTION_LIST
+        | request::GET_PRODUCER_CONNECTION_LIST
+        | request::QUERY_TOPIC_CONSUME_BY_WHO
+        | request::QUERY_TOPICS_BY_CONSUMER => FRAME_BYTES_MAX,
+        _ => 0,
+    }
 }
 
 pub fn unsupported(code: i32) -> Refusal {

@@ -8,6 +8,7 @@ use super::ShardMessage;
 use crate::{
     injected_bugs::{ANSWER_DROPPED, CHANGE_LATE, is_planted},
     messages::{FramePart, Message, ShardBatch},
+    net::output_budget::Counted,
     requests::{Requests, consume::pull, produce::forwarded, reader},
     shard::Shard,
 };
@@ -98,6 +99,7 @@ pub fn take<R: Runtime>(requests: &Rc<Requests<R>>, message: ShardMessage<R>) {
             shard.view_version.applied();
         }
         Message::Connection(accepted) => reader::serve(requests, accepted),
+        Message::Taken(taken) => shard.taken(&taken),
         Message::Returned { id, value } => shard.calls.returned(id, value),
         Message::Call { from, id, work } => shard.run_call(from, id, work),
         Message::LookAtStorage => shard.look_at_storage(),
@@ -116,14 +118,15 @@ pub fn take<R: Runtime>(requests: &Rc<Requests<R>>, message: ShardMessage<R>) {
 
 fn write_replies<R: Runtime>(shard: &Shard<R>, batch: ShardBatch) {
     let mut start = 0;
-    for FramePart { connection, end, answers } in &batch.replies {
+    for FramePart { connection, end, answers, room } in &batch.replies {
         let part = batch.bytes.get(start..*end).unwrap_or_default();
         if is_planted(ANSWER_DROPPED) && *answers > 2 {
             start = *end;
             continue;
         }
         let write = |out: &mut Vec<u8>| out.extend_from_slice(part);
-        shard.connections.write(*connection, *answers, write);
+        let counted = Counted { by: room.by, bytes: room.bytes as usize };
+        shard.connections.write(*connection, *answers, counted, write);
         start = *end;
     }
     assert!(start == batch.bytes.len(), "the parts of a batch name all of its bytes");

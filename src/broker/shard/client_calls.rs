@@ -48,6 +48,11 @@ pub enum CallError {
     Closed,
     #[error("the client did not answer within {} s", TIMEOUT.as_secs())]
     Timeout,
+    #[error(
+        "the client has not taken {waiting} bytes that it was sent; the limit is {limit} (key \
+         perConnectionOutputBytesMax)"
+    )]
+    NotTaken { waiting: usize, limit: usize },
     #[error(transparent)]
     Encode(#[from] EncodeError),
 }
@@ -91,8 +96,11 @@ impl<R: Runtime> Shard<R> {
     async fn call_own_client(&self, call: &ClientCall) -> Result<ClientAnswer, CallError> {
         let calls = &self.client_calls;
         let connection = call.connection;
-        if !self.connections.has(connection) {
-            return Err(CallError::Closed);
+        let waiting = self.connections.with(connection, |connection| connection.output_bytes());
+        let (waiting, limit) =
+            (waiting.ok_or(CallError::Closed)?, self.settings.connection_output_bytes_max);
+        if waiting > 0 && waiting + call.body.len() > limit {
+            return Err(CallError::NotTaken { waiting, limit });
         }
         let opaque = calls.opaque.get();
         calls.opaque.set(opaque.wrapping_add(1));

@@ -9,7 +9,10 @@ use ringmq_remoting::{
 use ringmq_rules::{ConnectionId, refusal::Refusal};
 
 use super::Shard;
-use crate::messages::{Message, ReplyTo};
+use crate::{
+    messages::{Message, ReplyTo, Room},
+    net::output_budget::Counted,
+};
 
 impl<R: Runtime> Shard<R> {
     /// Appends a reply to the connection it is for, here or by way of the router. Leaves with the
@@ -24,7 +27,7 @@ impl<R: Runtime> Shard<R> {
         if reply_to.oneway {
             return;
         }
-        if let Err(error) = self.write(reply_to.connection, 1, write) {
+        if let Err(error) = self.write(reply_to.connection, (1, reply_to.room), write) {
             self.answer_error(reply_to, error);
         }
     }
@@ -34,7 +37,7 @@ impl<R: Runtime> Shard<R> {
         tracing::warn!(opaque = reply_to.opaque, %error, "an answer was not sent");
         let ReplyTo { connection, serialization, opaque, .. } = *reply_to;
         let remark = format!("the request was handled, but its answer was not sent: {error}");
-        let sent = self.write(connection, 1, |out| {
+        let sent = self.write(connection, (1, reply_to.room), |out| {
             let code = response::SYSTEM_ERROR;
             encode::response(out, serialization, opaque, code, Some(&remark), &[], &[])
         });
@@ -52,21 +55,22 @@ impl<R: Runtime> Shard<R> {
         connection: ConnectionId,
         write: impl FnOnce(&mut Vec<u8>) -> Result<(), EncodeError>,
     ) -> Result<(), EncodeError> {
-        self.write(connection, 0, write)
+        self.write(connection, (0, Room::default()), write)
     }
 
     fn write(
         &self,
         connection: ConnectionId,
-        answers: u32,
+        (answers, room): (u32, Room),
         write: impl FnOnce(&mut Vec<u8>) -> Result<(), EncodeError>,
     ) -> Result<(), EncodeError> {
         let mut outcome = Ok(());
         let write = |out: &mut Vec<u8>| outcome = write(out);
         if connection.shard == self.id.0 {
-            self.connections.write(connection, answers, write);
+            let counted = Counted { by: room.by, bytes: room.bytes as usize };
+            self.connections.write(connection, answers, counted, write);
         } else {
-            self.router.reply_with(connection, answers, write);
+            self.router.reply_with(connection, answers, room, write);
         }
         outcome
     }

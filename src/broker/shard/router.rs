@@ -17,7 +17,7 @@ use ringmq_rules::{ConnectionId, refusal::Refusal};
 use crate::{
     injected_bugs::{BACKLOG_UNBOUNDED, LANE_BLOCKS, is_planted},
     messages::{
-        ForwardedFrame, FramePart, Message, PullRequest, SendItem, ShardBatch, SpareBatches,
+        ForwardedFrame, FramePart, Message, PullRequest, Room, SendItem, ShardBatch, SpareBatches,
         TopicView,
     },
     sizes::Sizes,
@@ -262,11 +262,12 @@ impl<S> Router<S> {
     }
 
     /// Adds bytes for a connection of another shard. Never refused: replies are bounded by the
-    /// requests that were admitted.
+    /// requests that were admitted, and large ones by the `room` that was set aside for them.
     pub fn reply_with(
         &self,
         connection: ConnectionId,
         answers: u32,
+        room: Room,
         write: impl FnOnce(&mut Vec<u8>),
     ) {
         let to = ShardId(connection.shard);
@@ -278,12 +279,14 @@ impl<S> Router<S> {
             if end == before {
                 return;
             }
-            match batch.replies.last_mut() {
-                Some(last) if last.connection == connection => {
+            let last = batch.replies.last_mut().filter(|last| last.connection == connection);
+            match last.and_then(|last| Some((last.room.and(room)?, last))) {
+                Some((both, last)) => {
                     last.end = end;
                     last.answers += answers;
+                    last.room = both;
                 }
-                _ => batch.replies.push(FramePart { connection, end, answers }),
+                None => batch.replies.push(FramePart { connection, end, answers, room }),
             }
             if end > self.batch_bytes_max {
                 self.flush_peer(out);
@@ -380,7 +383,9 @@ mod tests {
 
     fn reply(router: &Router<()>, text: &str) {
         let connection = ConnectionId { shard: 1, slot: 3, generation: 1 };
-        router.reply_with(connection, 1, |out| out.extend_from_slice(text.as_bytes()));
+        router.reply_with(connection, 1, Room::default(), |out| {
+            out.extend_from_slice(text.as_bytes())
+        });
     }
 
     fn text(message: Option<Message<()>>) -> Option<(String, ShardBatch)> {

@@ -30,7 +30,12 @@ pub struct BrokerSettings {
     pub admin_allow_remote: bool,
     /// Per shard.
     pub connections_max: usize,
+    /// Answers that wait for one client, in bytes.
+    pub connection_output_bytes_max: usize,
+    /// Answers that a shard makes and clients have not taken, in bytes.
     pub output_bytes_max: usize,
+    /// How long a client may take nothing of what waits for it.
+    pub output_stall_time: Duration,
     /// Memory of the read buffers of all connections of a shard, in bytes.
     pub input_bytes_max: usize,
     /// Requests of one connection that are under way.
@@ -88,7 +93,11 @@ impl BrokerSettings {
             trace_on: config.trace_on,
             admin_allow_remote: config.admin_allow_remote,
             connections_max: (config.connections_max as usize).div_ceil(shards.max(1)),
-            output_bytes_max: limit(config.per_connection_output_bytes_max),
+            connection_output_bytes_max: limit(config.per_connection_output_bytes_max),
+            // A client may always have what is its own.
+            output_bytes_max: (limit(config.output_bytes_max) / shards.max(1))
+                .max(limit(config.per_connection_output_bytes_max)),
+            output_stall_time: Duration::from_millis(config.output_stall_time_ms),
             input_bytes_max: limit(config.input_bytes_max) / shards.max(1),
             requests_max: config.per_connection_requests_max,
             send_wait_max: config

@@ -34,6 +34,9 @@ pub fn run<R: Runtime>(shard: &Rc<Shard<R>>, mut request: PullRequest) {
         Err(needed) => return run_with_page(shard, log, request, needed),
     };
     if plan.status == ReadStatus::Found {
+        let Some(request) = shard.with_room(request, plan.bytes) else {
+            return;
+        };
         if let Filter::Sql(filter) = &request.filter {
             let filter = filter.clone();
             answer_filtered(shard, (log, queue), request, plan, filter, run);
@@ -42,6 +45,7 @@ pub fn run<R: Runtime>(shard: &Rc<Shard<R>>, mut request: PullRequest) {
         answer_found(shard, log, request, plan);
         return;
     }
+    shard.set_room(&mut request.reply_to, 0);
     let code = get_status(plan.status).response_code(request.offset);
     let nothing_new = code == response::PULL_NOT_FOUND;
     // A kept pull whose filter lets nothing new through goes on waiting behind it.

@@ -53,6 +53,7 @@ fn answer_kept<R: Runtime>(
     kept: &Kept,
     run: fn(&Rc<Shard<R>>, PullRequest),
 ) {
+    shard.set_room(&mut request.reply_to, kept.records.len());
     if kept.messages > 0 {
         shard.pull_counts.count(kept.messages);
         shard.write_reply(&request.reply_to, |out| {

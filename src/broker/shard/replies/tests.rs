@@ -51,7 +51,7 @@ fn alone(runtime: &SimRuntime) -> Alone {
 
 fn reply_to(serialization: Serialization) -> ReplyTo {
     let connection = ConnectionId { shard: 1, slot: 3, generation: 1 };
-    ReplyTo { connection, opaque: 7, serialization, oneway: false }
+    ReplyTo { connection, opaque: 7, serialization, oneway: false, room: Room::default() }
 }
 
 #[test]

@@ -100,6 +100,8 @@ pub struct Plan {
     pub backlog_bytes_max: usize,
     pub requests_max: u32,
     pub output_bytes_max: usize,
+    /// Of a shard, for all its connections.
+    pub output_budget: usize,
     /// More than the clients of a seed send at once.
     pub input_bytes_max: usize,
 }
@@ -144,8 +146,10 @@ impl Plan {
             backlog_bytes_max: bytes(of(&[128, 160, 512]) * KIB),
             requests_max: of(&[16, 64, 1000]) as u32,
             output_bytes_max: bytes(of(&[4, 16, 256]) * KIB),
+            output_budget: 0,
             input_bytes_max: bytes(16 * 1024 * KIB),
         };
+        plan.output_budget = [32, 256, 16 * 1024][random.index(3)] * bytes(KIB);
         plan.huge_name = random.chance(1, 800);
         if plan.huge_name {
             plan.socket_bytes = bytes(64 * KIB);
@@ -233,7 +237,8 @@ impl Plan {
         settings.scrub_bytes_per_second = 0;
         settings.backlog_bytes_max = self.backlog_bytes_max;
         settings.requests_max = self.requests_max;
-        settings.output_bytes_max = self.output_bytes_max;
+        settings.connection_output_bytes_max = self.output_bytes_max;
+        settings.output_bytes_max = self.output_budget;
         settings.input_bytes_max = self.input_bytes_max;
         settings.sizes = self.sizes.clone();
         settings

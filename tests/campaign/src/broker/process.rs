@@ -116,6 +116,7 @@ impl Stage {
             or(killed, self.work(&mut random)).await;
         } else {
             self.work(&mut random).await;
+            self.see_all_taken(&broker).await;
         }
         self.end(&broker).await;
     }
@@ -266,14 +267,33 @@ impl Stage {
         self.world.model.borrow_mut().process_ended(clean && !failed, firm);
     }
 
+    /// All answers are taken: nothing is set aside for any.
+    async fn see_all_taken(&self, broker: &Simulated<SimRuntime>) {
+        let began = self.world.now();
+        loop {
+            let held = broker.held();
+            let promised: usize = held.iter().map(|held| held.promised_bytes).sum();
+            let waiting: usize = held.iter().map(|held| held.pulls_without_room).sum();
+            if promised + waiting == 0 || !self.world.model.borrow().problems.is_empty() {
+                return;
+            }
+            if self.world.now() > began + Duration::from_secs(1) {
+                let text = "bytes are set aside and pulls wait for room, all is answered";
+                return self.world.wrong(format!("{promised} and {waiting} {text}"));
+            }
+            self.runtime().sleep(Duration::from_millis(10)).await;
+        }
+    }
+
     /// Samples what the shards hold for others.
     fn watch_memory(&self, broker: &Rc<Simulated<SimRuntime>>) {
         let (world, plan, broker) = (self.world.clone(), self.plan.clone(), broker.clone());
+        let shards = self.run.process.shards;
         self.runtime().spawn(Shares::Foreground, "memory", async move {
             loop {
                 world.runtime.sleep(Duration::from_millis(5)).await;
                 for held in broker.held() {
-                    if let Some(text) = too_much(&plan, &held) {
+                    if let Some(text) = too_much(&plan, shards, &held) {
                         return world.wrong(text);
                     }
                 }
@@ -288,8 +308,13 @@ async fn disk_space(runtime: &SimRuntime) -> ringmq_io::disk::Result<(u64, u64)>
     runtime.disk().space(std::path::Path::new("store")).await
 }
 
+/// Most bytes of an answer that carries no message: to a batch of a hundred.
+const SMALL_ANSWER: usize = 4 << 10;
+/// Most bytes of messages that one pull brings, if they are several.
+const PULL_BYTES_MAX: usize = 256 << 10;
+
 /// What a shard may hold at most: the limits, and what was admitted just below them.
-fn too_much(plan: &Plan, held: &Held) -> Option<String> {
+fn too_much(plan: &Plan, shards: usize, held: &Held) -> Option<String> {
     let sizes = plan.sizes();
     let message = usize::try_from(BODY_BYTES_MAX).expect("small") + 64 * 1024;
     let clients = plan.clients as usize + 4;
@@ -297,11 +322,19 @@ fn too_much(plan: &Plan, held: &Held) -> Option<String> {
     // Requests up to the limit, what one flush sends at once, and what clients have asked for that
     // is never refused: calls and the ends of connections.
     let messages = sizes.backlog_messages_max + 3 + 2 * clients;
+    // A connection's own shard makes answers up to its limit, or one; so do others, up to a part.
+    let answer = message.max(PULL_BYTES_MAX);
+    let own = plan.output_bytes_max.max(answer);
+    let of_others = (shards - 1) * (plan.output_bytes_max / shards).max(answer);
+    // Answers without messages count when they are there.
+    let small = open * SMALL_ANSWER;
     let batch = sizes.batch_bytes_max + message;
     let limits = [
         ("messages before a full lane", held.backlog_messages, messages),
         ("bytes for other shards", held.router_bytes, batch * (messages + open + 4)),
-        ("bytes of answers", held.output_bytes, plan.output_bytes_max + open * message),
+        ("bytes of answers of a connection", held.output_bytes, own + of_others + small),
+        ("bytes of answers", held.answer_bytes, plan.output_budget + answer + small),
+        ("bytes set aside for answers", held.promised_bytes, plan.output_budget + answer),
         ("bytes of requests that arrive", held.input_bytes, plan.input_bytes_max),
         ("bytes of waiting sends", held.waiting_send_bytes, plan.backlog_bytes_max),
         ("bytes of appended messages", held.log_bytes, plan.backlog_bytes_max + message),

@@ -1,0 +1,221 @@
+//! One budget for the answers that a shard makes and that clients have not taken. An answer counts
+//! before it is made; one that finds no room waits. An answer to a connection of another shard is
+//! counted by the shard that makes it, until it hears that the client has taken it.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::VecDeque,
+};
+
+use ringmq_io::signal::{Event, Notify};
+use ringmq_rules::ConnectionId;
+
+/// What is counted for an answer, and by which shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counted {
+    pub by: u16,
+    /// 0: nothing is counted.
+    pub bytes: usize,
+}
+
+/// An answer's bytes that a client has taken, for the shard that counts them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Taken {
+    pub connection: ConnectionId,
+    /// The shard that counts them.
+    pub by: u16,
+    pub bytes: usize,
+}
+
+/// All in bytes.
+#[derive(Default)]
+pub struct OutputBudget {
+    most: usize,
+    /// In the output of connections of this shard.
+    written: Cell<usize>,
+    /// Of these, what other shards count.
+    of_others: Cell<usize>,
+    /// Set aside for answers to connections of this shard.
+    reserved: Cell<usize>,
+    /// Counted here for connections of other shards.
+    away: Cell<usize>,
+    /// What clients have taken and other shards are to be told.
+    taken: RefCell<Vec<Taken>>,
+    taken_bytes: Cell<usize>,
+    /// So much was taken that others are to be told at once.
+    tell_at: usize,
+    /// Something was taken that another shard counts, the first or enough.
+    pub some_taken: Event,
+    /// Connections that have room again and pulls that wait for it.
+    pub(crate) freed: RefCell<VecDeque<ConnectionId>>,
+    /// Somebody waits for room of the shard.
+    wanted: Cell<bool>,
+    /// There is room again for somebody who waits.
+    pub some_room: Event,
+    /// Readers of connections wait for room.
+    pub readers: Notify,
+}
+
+impl OutputBudget {
+    /// `most`: bytes of the shard. `tell_at`: how much of what others count is taken before they
+    /// are told at once.
+    pub fn new(most: usize, tell_at: usize) -> OutputBudget {
+        OutputBudget { most, tell_at, ..OutputBudget::default() }
+    }
+
+    pub fn most(&self) -> usize {
+        self.most
+    }
+
+    /// What counts here.
+    pub fn bytes(&self) -> usize {
+        let own = self.written.get().saturating_sub(self.of_others.get());
+        own + self.reserved.get() + self.away.get()
+    }
+
+    /// What is set aside for answers, or counted for connections of other shards.
+    pub fn promised(&self) -> usize {
+        self.reserved.get() + self.away.get()
+    }
+
+    /// In the output of connections, whoever counts it.
+    pub fn written(&self) -> usize {
+        self.written.get()
+    }
+
+    /// Three quarters are in use: what is left is for clients that have nothing to take.
+    pub fn is_scarce(&self) -> bool {
+        self.bytes() > self.three_quarters()
+    }
+
+    fn three_quarters(&self) -> usize {
+        self.most / 4 * 3
+    }
+
+    /// Whether an answer has room. `first`: its client has nothing else to take. One of more than
+    /// half of the budget has room where half is left, lest it never find any.
+    pub fn fits(&self, bytes: usize, first: bool) -> bool {
+        let used = self.bytes();
+        let most = if first { self.most } else { self.three_quarters() };
+        used == 0 || used + bytes.min(self.most / 2) <= most
+    }
+
+    /// Somebody waits for room of the shard, and hears of the next that there is.
+    pub fn want(&self) {
+        self.wanted.set(true);
+    }
+
+    pub(super) fn write(&self, bytes: usize, of_others: usize) {
+        self.written.set(self.written.get() + bytes);
+        self.of_others.set(self.of_others.get() + of_others);
+    }
+
+    pub(super) fn unwrite(&self, bytes: usize, of_others: usize) {
+        self.written.set(self.written.get() - bytes);
+        self.of_others.set(self.of_others.get() - of_others);
+        self.tell_of_room();
+    }
+
+    pub(super) fn reserve(&self, bytes: usize) {
+        self.reserved.set(self.reserved.get() + bytes);
+    }
+
+    pub(super) fn unreserve(&self, bytes: usize) {
+        self.reserved.set(self.reserved.get() - bytes);
+        self.tell_of_room();
+    }
+
+    /// Counts an answer for a connection of another shard.
+    pub fn count_away(&self, bytes: usize) {
+        self.away.set(self.away.get() + bytes);
+    }
+
+    pub fn uncount_away(&self, bytes: usize) {
+        self.away.set(self.away.get() - bytes);
+        self.tell_of_room();
+    }
+
+    fn tell_of_room(&self) {
+        if self.wanted.get() && (!self.is_scarce() || self.bytes() == 0) {
+            self.wanted.set(false);
+            self.some_room.set();
+        }
+    }
+
+    /// A connection has room again, for which something of it waits.
+    pub fn free(&self, connection: ConnectionId) {
+        self.freed.borrow_mut().push_back(connection);
+        self.some_room.set();
+    }
+
+    /// What another shard counts is taken, or will never be.
+    pub(super) fn take(&self, taken: Taken) {
+        let mut all = self.taken.borrow_mut();
+        match all.last_mut() {
+            Some(last) if (last.connection, last.by) == (taken.connection, taken.by) => {
+                last.bytes += taken.bytes;
+            }
+            _ => all.push(taken),
+        }
+        let before = self.taken_bytes.get();
+        self.taken_bytes.set(before + taken.bytes);
+        if before == 0 || self.is_to_be_told() {
+            self.some_taken.set();
+        }
+    }
+
+    /// Enough is taken that the shards that count it are to be told at once.
+    pub fn is_to_be_told(&self) -> bool {
+        self.taken_bytes.get() >= self.tell_at
+    }
+
+    /// Everything that other shards are to be told.
+    pub fn told(&self) -> Vec<Taken> {
+        self.taken_bytes.set(0);
+        self.taken.take()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_quarter_is_for_those_who_have_nothing_to_take() {
+        let budget = OutputBudget::new(100, 10);
+        assert!(budget.fits(1000, false), "one answer goes, however large");
+        budget.reserve(70);
+        assert!(budget.fits(5, false) && !budget.fits(6, false));
+        assert!(budget.fits(30, true) && !budget.fits(31, true));
+        assert!(!budget.is_scarce());
+        budget.count_away(6);
+        assert!(budget.is_scarce());
+        budget.want();
+        budget.unreserve(0);
+        assert!(!budget.some_room.is_set(), "still scarce");
+        budget.uncount_away(6);
+        assert!(budget.some_room.is_set());
+    }
+
+    #[test]
+    fn what_others_count_does_not_count_here() {
+        let budget = OutputBudget::new(100, 10);
+        budget.write(50, 20);
+        assert_eq!((budget.bytes(), budget.written()), (30, 50));
+        budget.unwrite(50, 20);
+        assert_eq!(budget.bytes(), 0);
+    }
+
+    #[test]
+    fn what_is_taken_is_told_together() {
+        let budget = OutputBudget::new(100, 10);
+        let connection = ConnectionId { shard: 0, slot: 3, generation: 1 };
+        let taken = |bytes| Taken { connection, by: 1, bytes };
+        budget.take(taken(4));
+        assert!(budget.some_taken.is_set() && !budget.is_to_be_told());
+        budget.take(taken(6));
+        assert!(budget.is_to_be_told());
+        assert_eq!(budget.told(), [taken(10)]);
+        assert!(budget.told().is_empty() && !budget.is_to_be_told());
+    }
+}
