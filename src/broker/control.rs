@@ -66,11 +66,13 @@ impl<R: Runtime> Control<R> {
         let (manifest, meta, records) = open_store(shard).await?;
         let now = shard.runtime.now_ms();
         let config = &shard.settings.config;
+        let limits = &shard.settings.sizes.tables;
         let tables = Tables {
             topics: TopicTable::new(topic_settings(&shard.settings, manifest.logs)),
-            groups: SubscriptionGroupTable::new(config.auto_create_subscription_group),
-            clients: ClientTable::default(),
-            locks: QueueLocks::default(),
+            groups: SubscriptionGroupTable::new(config.auto_create_subscription_group)
+                .with_limit(limits.groups),
+            clients: ClientTable::with_limit(limits.clients_bytes),
+            locks: QueueLocks::with_limit(limits.locks),
         };
         let control = Rc::new(Control {
             shard: shard.clone(),
@@ -206,6 +208,8 @@ fn topic_settings(settings: &BrokerSettings, logs: u16) -> TopicSettings {
         broker_topic_enable: config.broker_topic_enable,
         trace_topic_enable: config.trace_topic_enable,
         trace_topic: config.msg_trace_topic_name.clone(),
+        topics_max: settings.sizes.tables.topics,
+        topics_deleted_max: settings.sizes.tables.topics_deleted,
     }
 }
 

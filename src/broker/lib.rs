@@ -7,6 +7,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod budgets;
 pub mod server;
 pub mod simulation;
 pub mod sizes;

@@ -28,7 +28,7 @@ impl<R: Runtime> BrokerParts<R> {
         for _ in 0..shards {
             let (requests, requests_inbox) = mailbox::<ShardMessage<R>>(room);
             let (replies, replies_inbox) = mailbox::<ShardMessage<R>>(room);
-            lanes.push(Lanes { requests, replies });
+            lanes.push(Lanes::new(requests, replies));
             inboxes.push((requests_inbox, replies_inbox));
         }
         let shards = inboxes.into_iter().enumerate();

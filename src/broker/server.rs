@@ -8,19 +8,25 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use ringmq_base::{LogId, config::BrokerConfig};
+use ringmq_base::{
+    LogId,
+    config::{BrokerConfig, Loaded},
+    units::human_bytes,
+};
 use ringmq_io::{
-    gate,
+    gate::{self, MemoryLimit},
     launch::{self, Handles},
     ring::RingRuntime,
 };
-use ringmq_store::descriptors_needed;
+use ringmq_store::{descriptors_needed, log_directory};
 
 use crate::{
+    budgets::{self, Budgets, Counts, Values},
     messages::Message,
     parts::BrokerParts,
     run::{log_options, run},
     shard::{Shard, router::Lanes, settings::BrokerSettings},
+    sizes::Sizes,
 };
 
 /// Why the broker did not start: one sentence each.
@@ -41,10 +47,17 @@ pub struct Broker {
 }
 
 /// Starts the broker and resolves, so to say, when it listens. Blocks the calling thread. `cpus`:
-/// those that it may use, see [`launch::allowed_cpus`].
-pub fn start(config: BrokerConfig, cpus: &[usize]) -> Result<Broker, StartError> {
-    let cpus = shard_cpus(&config, cpus);
-    let shards = cpus.len();
+/// those that it may use, see [`launch::allowed_cpus`]. Budgets that nobody has set follow from
+/// `memory`.
+pub fn start(
+    loaded: Loaded<BrokerConfig>,
+    cpus: &[usize],
+    memory: &MemoryLimit,
+) -> Result<Broker, StartError> {
+    let mut cpus = shard_cpus(&loaded.config, cpus);
+    let fitted = fit(loaded, cpus.len(), memory).map_err(StartError::Refused)?;
+    let Fitted { values: Values { config, sizes }, shards } = fitted;
+    cpus.truncate(shards);
     let name_servers = config.namesrv_addr.0.clone();
     let spin = std::time::Duration::from_micros(config.spin_before_park_micros);
     let logs = if config.logs == 0 { shards as u16 } else { config.logs };
@@ -57,7 +70,9 @@ pub fn start(config: BrokerConfig, cpus: &[usize]) -> Result<Broker, StartError>
     let settings =
         BrokerSettings::new(config, name_servers, shards, now_ms()).map_err(StartError::Refused)?;
     let connections_max = connections_max(&settings, &log_path, (shards, logs));
-    let settings = Arc::new(BrokerSettings { log_path, connections_max, ..settings });
+    let young_bytes = memory.bytes / 10 * 4;
+    let settings =
+        Arc::new(BrokerSettings { log_path, connections_max, sizes, young_bytes, ..settings });
     let BrokerParts { lanes, shards: parts, reports } = BrokerParts::new(&settings, shards);
     let parts = Arc::new(Mutex::new(parts.into_iter().map(Some).collect::<Vec<_>>()));
     let launch_settings = launch::Settings {
@@ -96,6 +111,62 @@ impl Broker {
             let _ = lane.requests.send_blocking(Message::Shutdown);
         }
         self.executors.join();
+    }
+}
+
+/// What a broker is started with in the memory that there is.
+struct Fitted {
+    values: Values,
+    shards: usize,
+}
+
+/// Cuts budgets, and then shards, that nobody has set until the memory is enough, and says what
+/// came of it.
+fn fit(
+    loaded: Loaded<BrokerConfig>,
+    most_shards: usize,
+    memory: &MemoryLimit,
+) -> Result<Fitted, String> {
+    let Loaded { config, origins, .. } = loaded;
+    let free = config.shards == 0 && config.cores.0.is_empty();
+    let mut shards = most_shards;
+    loop {
+        let counts = Counts { shards: shards as u64, logs: logs_count(&config, shards) };
+        let mut values = Values { config: config.clone(), sizes: Sizes::default() };
+        match budgets::fit(&mut values, &origins, counts, (memory.bytes, &memory.to_string())) {
+            Ok(budgets) => {
+                say(&budgets, memory, (shards, most_shards));
+                return Ok(Fitted { values, shards });
+            }
+            Err(_) if free && shards > 1 => shards -= 1,
+            Err(sentence) => return Err(sentence),
+        }
+    }
+}
+
+fn say(budgets: &Budgets, memory: &MemoryLimit, (shards, most_shards): (usize, usize)) {
+    if shards < most_shards {
+        tracing::info!(
+            shards,
+            cpus = most_shards,
+            "fewer shards than CPUs: the memory of {memory} is enough for no more"
+        );
+    }
+    tracing::info!(
+        "memory: {} of {memory}; this process stays under {}: {budgets}",
+        human_bytes(memory.bytes),
+        human_bytes(budgets.sum()),
+    );
+}
+
+/// Logs of the store: as many as it has, or a new one gets.
+fn logs_count(config: &BrokerConfig, shards: usize) -> u64 {
+    let new = if config.logs == 0 { shards } else { usize::from(config.logs) };
+    let there = (0..u16::MAX).map_while(LogId::new);
+    let there = there.take_while(|id| log_directory(&config.store_path_root_dir, *id).exists());
+    match there.count() {
+        0 => new as u64,
+        there => there as u64,
     }
 }
 
@@ -174,6 +245,31 @@ mod tests {
         assert_eq!(store_bytes_max(&config(1 << 30, true), 1 << 40), 2 << 30);
         assert_eq!(store_bytes_max(&config(1 << 30, false), 1 << 40), 1 << 40);
         assert_eq!(store_bytes_max(&config(u64::MAX / 2 + 2, true), 1 << 40), 1 << 40);
+    }
+
+    #[test]
+    fn shards_that_nobody_set_follow_from_the_memory() {
+        let directory = std::env::temp_dir().join(format!("ringmq-fit-{}", std::process::id()));
+        let load = |keys: &[(&str, &str)]| {
+            let root = ("storePathRootDir", directory.to_str().expect("ascii"));
+            let keys = keys.iter().chain([&root]);
+            let set: Vec<_> = keys.map(|(key, to)| ((*key).into(), (*to).into())).collect();
+            BrokerConfig::load(None, &set).expect("sound keys")
+        };
+        let memory = |mib: u64| MemoryLimit { bytes: mib << 20, file: Some("/limit".into()) };
+        let small = fit(load(&[]), 4, &memory(128)).expect("128 MiB serve");
+        assert_eq!(small.shards, 1);
+        let large = fit(load(&[]), 4, &memory(1 << 20)).expect("plenty");
+        assert_eq!((large.shards, large.values.config), (4, load(&[]).config));
+        let refused = fit(load(&[("shards", "4")]), 4, &memory(128)).err().expect("set");
+        assert!(refused.contains("run fewer shards (key shards)"), "{refused}");
+        assert!(refused.contains("/limit gives it 134217728"), "{refused}");
+        // a store that has its logs already needs memory for all of them
+        for log in (0..3).filter_map(LogId::new) {
+            std::fs::create_dir_all(log_directory(&directory, log)).expect("a directory");
+        }
+        assert_eq!(logs_count(&load(&[]).config, 1), 3);
+        std::fs::remove_dir_all(&directory).expect("there");
     }
 
     #[test]

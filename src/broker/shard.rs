@@ -115,6 +115,7 @@ impl<R: Runtime> Shard<R> {
         let (limit, input_most) = (settings.connections_max, settings.input_bytes_max);
         let connections = Connections::new(id, limit, input_most, &budget);
         let queues = Queues::new(id, router.shards());
+        let offsets = OffsetTable::with_limit(settings.sizes.tables.offsets).into();
         Rc::new(Shard {
             id,
             runtime,
@@ -129,7 +130,7 @@ impl<R: Runtime> Shard<R> {
             waiting_pulls,
             answer_room,
             waiting_sends: WaitingSends::default(),
-            offsets: RefCell::default(),
+            offsets,
             offset_writes: OffsetWrites::default(),
             connections,
             client_calls: ClientCalls::default(),

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use ringmq_base::LogId;
+use ringmq_rules::limits::TableLimits;
 use ringmq_store::{LogOptions, META_GROW_BYTES};
 
 /// The defaults are the product's.
@@ -12,12 +13,15 @@ pub struct Sizes {
     pub lane_messages: usize,
     /// Messages a target may be behind before it gets no more requests. Each is a batch.
     pub backlog_messages_max: usize,
+    /// Requests from all other shards that a shard has not handled yet, in bytes; more are refused.
+    pub lane_bytes_max: usize,
     /// Bytes of one shard batch after which it is sent without waiting for the end of the turn.
     pub batch_bytes_max: usize,
     /// The same, in messages.
     pub batch_sends_max: usize,
     /// Pulls that may wait on one shard; each holds a few hundred bytes.
     pub waiting_pulls_max: usize,
+    pub tables: TableLimits,
     /// How much space the metadata log takes at a time, in bytes.
     pub meta_grow_bytes: u64,
     /// What logs are opened with, but for what the configuration and the store say.
@@ -29,9 +33,11 @@ impl Default for Sizes {
         Sizes {
             lane_messages: 1024,
             backlog_messages_max: 256,
+            lane_bytes_max: 64 * 1024 * 1024,
             batch_bytes_max: 1024 * 1024,
             batch_sends_max: 16_384,
             waiting_pulls_max: 200_000,
+            tables: TableLimits::default(),
             meta_grow_bytes: META_GROW_BYTES,
             log: LogOptions::new(PathBuf::new(), LogId::new(0).expect("0 is in range"), 0),
         }

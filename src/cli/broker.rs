@@ -48,7 +48,7 @@ pub fn run(options: Options) -> anyhow::Result<ExitCode> {
 pub fn start(
     loaded: Loaded<BrokerConfig>,
 ) -> anyhow::Result<(ringmq_broker::Broker, DirectoryLock)> {
-    let config = loaded.config;
+    let config = &loaded.config;
     let cpus = launch::allowed_cpus()?;
     let cores = if config.cores.0.is_empty() { cpus.len() } else { config.cores.0.len() };
     let shards = if config.shards == 0 { cores } else { usize::from(config.shards) };
@@ -58,7 +58,10 @@ pub fn start(
     if shards > cores {
         tracing::warn!(shards, cpus = cores, "more shards than CPUs: they share them, not pinned");
     }
-    let broker = ringmq_broker::start(config, &cpus).map_err(|error| anyhow!("{error}"))?;
+    let broker = {
+        let memory = gate::memory_limit();
+        ringmq_broker::start(loaded, &cpus, &memory).map_err(|error| anyhow!("{error}"))?
+    };
     let settings = &broker.settings;
     tracing::info!(
         listens = %std::net::SocketAddr::new(settings.bind_address, settings.listen_port),

@@ -3,13 +3,17 @@
 //! remedy.
 
 mod machine_info;
+mod memory;
 
 use std::{
     io,
     path::{Path, PathBuf},
 };
 
-pub use self::machine_info::{DirectoryProbe, MachineInfo, UringProbe};
+pub use self::{
+    machine_info::{DirectoryProbe, MachineInfo, UringProbe},
+    memory::{MemoryLimit, memory_limit},
+};
 
 /// glommio refuses to make an executor below this limit of locked memory.
 const MEMLOCK_BYTES_MIN: u64 = 512 * 1024;

@@ -109,16 +109,34 @@ impl Registered {
 }
 
 /// All clients of a broker.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct ClientTable {
     consumers: BTreeMap<Arc<str>, ConsumerGroup>,
     producers: Producers,
     connections: BTreeMap<ConnectionId, Registered>,
     /// What memberships take, see [`membership_bytes`].
     bytes: usize,
+    bytes_max: usize,
+}
+
+impl Default for ClientTable {
+    fn default() -> ClientTable {
+        ClientTable::with_limit(CLIENTS_BYTES_MAX)
+    }
 }
 
 impl ClientTable {
+    /// `bytes_max`: of all memberships.
+    pub fn with_limit(bytes_max: usize) -> ClientTable {
+        ClientTable {
+            consumers: BTreeMap::new(),
+            producers: Producers::default(),
+            connections: BTreeMap::new(),
+            bytes: 0,
+            bytes_max,
+        }
+    }
+
     /// Notes a consumer group of a heartbeat.
     ///
     /// # Errors
@@ -315,10 +333,11 @@ impl ClientTable {
     /// Makes room for one more group of the connection.
     fn join(&mut self, channel: &Channel<'_>, group: &str) -> Result<&mut Registered, Refusal> {
         let bytes = self.bytes + membership_bytes(group);
-        if bytes > CLIENTS_BYTES_MAX {
+        let most = self.bytes_max;
+        if bytes > most {
             return Err(Refusal::system_error(format!(
                 "client {} cannot join group {group}: the groups of all clients take {} bytes, at \
-                 most {CLIENTS_BYTES_MAX} fit; close clients that are not needed",
+                 most {most} fit; close clients that are not needed",
                 channel.client_id, self.bytes
             )));
         }

@@ -30,6 +30,7 @@ pub struct SubscriptionGroupTable {
     auto_create: bool,
     groups: BTreeMap<Arc<str>, Arc<Group>>,
     version: DataVersion,
+    limit: usize,
 }
 
 impl SubscriptionGroupTable {
@@ -40,7 +41,18 @@ impl SubscriptionGroupTable {
             (group.name.clone(), group)
         });
         let groups = built_in.collect();
-        SubscriptionGroupTable { auto_create, groups, version: DataVersion::default() }
+        SubscriptionGroupTable {
+            auto_create,
+            groups,
+            version: DataVersion::default(),
+            limit: GROUPS_MAX,
+        }
+    }
+
+    /// The same with another limit of groups.
+    #[must_use]
+    pub fn with_limit(self, limit: usize) -> SubscriptionGroupTable {
+        SubscriptionGroupTable { limit, ..self }
     }
 
     pub fn get(&self, group: &str) -> Option<&Arc<Group>> {
@@ -94,9 +106,10 @@ impl SubscriptionGroupTable {
             return Err(Refusal::new(code::SYSTEM_ERROR, remark));
         }
         Name::Group.check(&group.name)?;
-        if !self.groups.contains_key(&group.name) && self.groups.len() >= GROUPS_MAX {
+        let most = self.limit;
+        if !self.groups.contains_key(&group.name) && self.groups.len() >= most {
             let remark = format!(
-                "group[{}] is not created: the broker has {GROUPS_MAX} subscription groups, the \
+                "group[{}] is not created: the broker has {most} subscription groups, the \
                  most it may have; delete unused groups (mqadmin deleteSubGroup)",
                 group.name
             );

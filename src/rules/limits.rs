@@ -56,4 +56,31 @@ pub const OFFSETS_MAX: usize = 4_000_000;
 /// Ordered consumption locks of a broker.
 pub const QUEUE_LOCKS_MAX: usize = 1_000_000;
 
+/// What the tables of a broker may hold. The defaults are the limits above; in little memory they
+/// are lower.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TableLimits {
+    pub topics: usize,
+    pub topics_deleted: usize,
+    pub groups: usize,
+    /// Bytes of the memberships of all clients.
+    pub clients_bytes: usize,
+    /// Of each shard's table.
+    pub offsets: usize,
+    pub locks: usize,
+}
+
+impl Default for TableLimits {
+    fn default() -> TableLimits {
+        TableLimits {
+            topics: TOPICS_MAX,
+            topics_deleted: TOPICS_DELETED_MAX,
+            groups: GROUPS_MAX,
+            clients_bytes: CLIENTS_BYTES_MAX,
+            offsets: OFFSETS_MAX,
+            locks: QUEUE_LOCKS_MAX,
+        }
+    }
+}
+
 const _: () = assert!(GROUPS_MAX < TOPICS_MAX, "every group needs room for its retry topic");

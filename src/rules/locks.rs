@@ -43,11 +43,19 @@ impl Lock {
 pub struct QueueLocks<Q> {
     groups: BTreeMap<Arc<str>, BTreeMap<Q, Lock>>,
     count: usize,
+    limit: usize,
 }
 
 impl<Q> Default for QueueLocks<Q> {
     fn default() -> Self {
-        QueueLocks { groups: BTreeMap::new(), count: 0 }
+        QueueLocks::with_limit(QUEUE_LOCKS_MAX)
+    }
+}
+
+impl<Q> QueueLocks<Q> {
+    /// `limit`: locks.
+    pub fn with_limit(limit: usize) -> Self {
+        QueueLocks { groups: BTreeMap::new(), count: 0, limit }
     }
 }
 
@@ -71,7 +79,7 @@ impl<Q: Ord + Clone> QueueLocks<Q> {
             match locks.get_mut(queue) {
                 Some(lock) if lock.client_id != client_id && !lock.is_expired(now) => continue,
                 Some(lock) => *lock = Lock { client_id: client_id.clone(), renewed: now },
-                None if self.count >= QUEUE_LOCKS_MAX => continue,
+                None if self.count >= self.limit => continue,
                 None => {
                     let lock = Lock { client_id: client_id.clone(), renewed: now };
                     locks.insert(queue.clone(), lock);

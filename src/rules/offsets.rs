@@ -41,7 +41,7 @@ pub enum Commit {
 pub struct ListedTo(Option<(Arc<str>, Arc<str>, i32)>);
 
 /// Consumer offsets by topic, group and queue. A commit to a known queue allocates nothing.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct OffsetTable {
     topics: AHashMap<Arc<str>, BTreeMap<Arc<str>, Queues>>,
     /// Group and topic of every entry.
@@ -49,9 +49,27 @@ pub struct OffsetTable {
     /// Topic and group of every entry with dirty queues.
     dirty: BTreeSet<(Arc<str>, Arc<str>)>,
     count: usize,
+    limit: usize,
+}
+
+impl Default for OffsetTable {
+    fn default() -> OffsetTable {
+        OffsetTable::with_limit(OFFSETS_MAX)
+    }
 }
 
 impl OffsetTable {
+    /// `limit`: offsets.
+    pub fn with_limit(limit: usize) -> OffsetTable {
+        OffsetTable {
+            topics: AHashMap::new(),
+            dirty: BTreeSet::new(),
+            by_group: Default::default(),
+            count: 0,
+            limit,
+        }
+    }
+
     /// Stores an offset as it is, even if it goes back.
     ///
     /// # Errors
@@ -77,8 +95,8 @@ impl OffsetTable {
         }
         Name::Topic.check(topic)?;
         Name::Group.check(group)?;
-        if self.count >= OFFSETS_MAX {
-            return Err(full(topic, group));
+        if self.count >= self.limit {
+            return Err(full(topic, group, self.limit));
         }
         let queues = self.entry(topic, group);
         queues.offsets.insert(queue_id, offset);
@@ -292,10 +310,10 @@ impl OffsetTable {
 }
 
 #[cold]
-fn full(topic: &str, group: &str) -> Refusal {
+fn full(topic: &str, group: &str, limit: usize) -> Refusal {
     let remark = format!(
         "the offset of group[{group}] in topic[{topic}] is not stored: the broker has \
-         {OFFSETS_MAX} consumer offsets, the most it may have; delete unused groups with their \
+         {limit} consumer offsets, the most it may have; delete unused groups with their \
          offsets (mqadmin deleteSubGroup -r true)"
     );
     Refusal::new(code::SYSTEM_ERROR, remark)

@@ -36,6 +36,8 @@ pub struct TopicSettings {
     pub broker_topic_enable: bool,
     pub trace_topic_enable: bool,
     pub trace_topic: String,
+    pub topics_max: usize,
+    pub topics_deleted_max: usize,
 }
 
 impl Default for TopicSettings {
@@ -50,6 +52,8 @@ impl Default for TopicSettings {
             broker_topic_enable: true,
             trace_topic_enable: false,
             trace_topic: super::topic::TRACE_TOPIC.into(),
+            topics_max: TOPICS_MAX,
+            topics_deleted_max: TOPICS_DELETED_MAX,
         }
     }
 }
@@ -255,9 +259,10 @@ impl TopicTable {
         let Some((name, old)) = self.topics.get_key_value(topic) else {
             return Ok(None);
         };
-        if self.deleted.len() >= TOPICS_DELETED_MAX && !self.deleted.contains_key(name) {
+        let most = self.settings.topics_deleted_max;
+        if self.deleted.len() >= most && !self.deleted.contains_key(name) {
             let remark = format!(
-                "topic[{topic}] is not deleted: the broker remembers {TOPICS_DELETED_MAX} deleted \
+                "topic[{topic}] is not deleted: the broker remembers {most} deleted \
                  topics, the most it may; use names again instead of ever new ones"
             );
             return Err(Refusal::system_error(remark));
@@ -356,9 +361,10 @@ impl TopicTable {
     }
 
     fn plan_new(&self, mut topic: Topic, now: i64) -> Result<MetaChange, Refusal> {
-        if self.topics.len() >= TOPICS_MAX {
+        let most = self.settings.topics_max;
+        if self.topics.len() >= most {
             let remark = format!(
-                "topic[{}] is not created: the broker has {TOPICS_MAX} topics, the most it may \
+                "topic[{}] is not created: the broker has {most} topics, the most it may \
                  have; delete unused topics (mqadmin deleteTopic)",
                 topic.name
             );

@@ -31,6 +31,7 @@ mod runtime_info;
 mod server;
 mod shards;
 mod slow_readers;
+mod small_memory;
 mod start_stop;
 mod stores;
 mod tidy;

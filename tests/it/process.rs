@@ -50,6 +50,14 @@ impl Process {
         Process::spawn(command, log)
     }
 
+    /// As [`Process::start`], in a cgroup from its first page of memory on.
+    pub fn start_in_cgroup(arguments: &[&str], log: PathBuf, group: &Path) -> Process {
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo $$ >\"$0\" && exec \"$@\""]).arg(group.join("cgroup.procs"));
+        command.arg(binary()).args(arguments);
+        Process::spawn(command, log)
+    }
+
     /// As [`Process::start`], with standard error to another place than standard output.
     pub fn start_with_errors_to(arguments: &[&str], log: PathBuf, errors: &Path) -> Process {
         let mut command = Command::new("sh");

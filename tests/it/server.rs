@@ -31,6 +31,8 @@ pub struct Settings {
     pub extra: Vec<(&'static str, String)>,
     /// Limit of open files of the process.
     pub open_files: Option<u32>,
+    /// Directory of the cgroup that the process starts in.
+    pub cgroup: Option<PathBuf>,
     /// Where standard error goes, if not to the log.
     pub errors_to: Option<PathBuf>,
 }
@@ -42,6 +44,7 @@ impl Default for Settings {
             sync_flush: false,
             extra: Vec::new(),
             open_files: None,
+            cgroup: None,
             errors_to: None,
         }
     }
@@ -104,6 +107,10 @@ impl Server {
         let log = directory.join(format!("broker-{port}.log"));
         let arguments = ["broker", "-c", &file];
         let process = match (settings.open_files, &settings.errors_to) {
+            _ if settings.cgroup.is_some() => {
+                let group = settings.cgroup.as_deref().expect("just looked");
+                Process::start_in_cgroup(&arguments, log, group)
+            }
             (Some(limit), _) => Process::start_with_open_files(&arguments, log, limit),
             (None, Some(errors)) => Process::start_with_errors_to(&arguments, log, errors),
             (None, None) => Process::start(&arguments, log),

@@ -74,7 +74,11 @@ pub fn spawn_reply_lane<R: Runtime>(
 pub fn take<R: Runtime>(requests: &Rc<Requests<R>>, message: ShardMessage<R>) {
     let shard = &requests.shard;
     match message {
-        Message::Sends(batch) => forwarded::store(shard, batch),
+        Message::Sends(batch) => {
+            let bytes = batch.bytes.len();
+            forwarded::store(shard, batch);
+            shard.router.handled(bytes);
+        }
         Message::Replies(batch) => write_replies(shard, batch),
         Message::Pulls(pulls) => {
             for request in pulls {
@@ -83,7 +87,9 @@ pub fn take<R: Runtime>(requests: &Rc<Requests<R>>, message: ShardMessage<R>) {
         }
         Message::Frames(frames) => {
             for frame in frames {
+                let bytes = frame.frame.len();
                 requests.handle_frame(frame);
+                shard.router.handled(bytes);
             }
         }
         Message::Change(change) if is_planted(CHANGE_LATE) => {

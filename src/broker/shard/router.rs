@@ -6,7 +6,10 @@
 use std::{
     cell::{Cell, RefCell},
     collections::VecDeque,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use ringmq_base::ShardId;
@@ -27,11 +30,23 @@ use crate::{
 pub struct Lanes<S> {
     pub requests: Sender<Message<S>>,
     pub replies: Sender<Message<S>>,
+    /// Of requests that the shard has not handled yet, from all others.
+    request_bytes: Arc<AtomicUsize>,
+}
+
+impl<S> Lanes<S> {
+    pub fn new(requests: Sender<Message<S>>, replies: Sender<Message<S>>) -> Lanes<S> {
+        Lanes { requests, replies, request_bytes: Arc::default() }
+    }
 }
 
 impl<S> Clone for Lanes<S> {
     fn clone(&self) -> Lanes<S> {
-        Lanes { requests: self.requests.clone(), replies: self.replies.clone() }
+        Lanes {
+            requests: self.requests.clone(),
+            replies: self.replies.clone(),
+            request_bytes: self.request_bytes.clone(),
+        }
     }
 }
 
@@ -41,6 +56,8 @@ pub struct Overloaded {
     pub shard: ShardId,
     pub waiting: usize,
     pub limit: usize,
+    /// What is counted: batches or bytes.
+    pub unit: &'static str,
 }
 
 impl From<Overloaded> for Refusal {
@@ -48,9 +65,9 @@ impl From<Overloaded> for Refusal {
         Refusal::new(
             response::SYSTEM_BUSY,
             format!(
-                "[OVERLOAD]system busy, start flow control for a while: shard {} is {} batches \
+                "[OVERLOAD]system busy, start flow control for a while: shard {} is {} {} \
                  behind, the limit is {}; send slower or raise the key cores",
-                cause.shard, cause.waiting, cause.limit
+                cause.shard, cause.waiting, cause.unit, cause.limit
             ),
         )
     }
@@ -107,6 +124,8 @@ struct Outgoing<S> {
     replies: Option<ShardBatch>,
     request_lane: Lane<S>,
     reply_lane: Lane<S>,
+    /// See [`Lanes`].
+    request_bytes: Arc<AtomicUsize>,
 }
 
 impl<S> Outgoing<S> {
@@ -118,6 +137,7 @@ impl<S> Outgoing<S> {
             replies: None,
             request_lane: Lane::new(lanes.requests),
             reply_lane: Lane::new(lanes.replies),
+            request_bytes: lanes.request_bytes,
         }
     }
 
@@ -129,7 +149,7 @@ impl<S> Outgoing<S> {
     fn flush(&mut self) -> bool {
         let mut requests_sent = self.request_lane.send_backlog();
         if let Some(batch) = self.sends.take() {
-            requests_sent = self.request_lane.send(Message::Sends(batch));
+            requests_sent = self.send_request(Message::Sends(batch));
         }
         if !self.pulls.is_empty() {
             let pulls = std::mem::take(&mut self.pulls);
@@ -137,7 +157,7 @@ impl<S> Outgoing<S> {
         }
         if !self.frames.is_empty() {
             let frames = std::mem::take(&mut self.frames);
-            requests_sent = self.request_lane.send(Message::Frames(frames));
+            requests_sent = self.send_request(Message::Frames(frames));
         }
         if is_planted(LANE_BLOCKS) && !requests_sent {
             return false;
@@ -147,6 +167,12 @@ impl<S> Outgoing<S> {
             replies_sent = self.reply_lane.send(Message::Replies(batch));
         }
         requests_sent && replies_sent
+    }
+
+    /// Sends what counts as memory of the target until that has handled it.
+    fn send_request(&mut self, message: Message<S>) -> bool {
+        self.request_bytes.fetch_add(message.bytes(), Ordering::Relaxed);
+        self.request_lane.send(message)
     }
 
     fn bytes(&self) -> usize {
@@ -166,6 +192,9 @@ pub struct Router<S> {
     backlog_messages_max: usize,
     batch_bytes_max: usize,
     batch_sends_max: usize,
+    lane_bytes_max: usize,
+    /// Of requests for this shard that it has not handled yet.
+    own_request_bytes: Arc<AtomicUsize>,
     shards: usize,
     /// Set when there is something to flush at the end of this turn.
     pub collected: Event,
@@ -175,8 +204,11 @@ pub struct Router<S> {
 
 impl<S> Router<S> {
     pub fn new(id: ShardId, lanes: Vec<Lanes<S>>, sizes: &Sizes) -> Self {
+        let own_request_bytes = lanes[id.index()].request_bytes.clone();
         Router {
             id,
+            lane_bytes_max: sizes.lane_bytes_max,
+            own_request_bytes,
             shards: lanes.len(),
             outgoing: RefCell::new(lanes.into_iter().map(Outgoing::new).collect()),
             spares: RefCell::default(),
@@ -211,7 +243,16 @@ impl<S> Router<S> {
         if is_planted(BACKLOG_UNBOUNDED) {
             return Ok(());
         }
-        if waiting < limit { Ok(()) } else { Err(Overloaded { shard: to, waiting, limit }) }
+        if waiting >= limit {
+            return Err(Overloaded { shard: to, waiting, limit, unit: "batches" });
+        }
+        // One that is larger than the limit gets in when nothing else is there.
+        let waiting = out.request_bytes.load(Ordering::Relaxed);
+        let limit = self.lane_bytes_max;
+        if waiting >= limit {
+            return Err(Overloaded { shard: to, waiting, limit, unit: "bytes" });
+        }
+        Ok(())
     }
 
     /// Adds a checked message, or a checked batch of a client as a whole.
@@ -326,6 +367,11 @@ impl<S> Router<S> {
         }
     }
 
+    /// Requests of other shards with so many bytes are handled.
+    pub fn handled(&self, bytes: usize) {
+        self.own_request_bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
     /// Takes back what another shard has sent, unpacked.
     pub fn unpacked(&self, batch: ShardBatch) {
         self.spares.borrow_mut().keep(batch);
@@ -366,15 +412,17 @@ impl<S> Router<S> {
 #[cfg(test)]
 mod tests {
     use ringmq_io::mailbox::{Receiver, mailbox};
+    use ringmq_remoting::frame::Serialization;
 
     use super::*;
+    use crate::messages::{ReplyTo, Room};
 
     /// The router of shard 0 of two, and the lanes into shard 1: requests, replies.
     fn router(room: usize) -> (Router<()>, Receiver<Message<()>>, Receiver<Message<()>>) {
         let lanes = || {
             let ((requests, from_requests), (replies, from_replies)) =
                 (mailbox(room), mailbox(room));
-            (Lanes { requests, replies }, from_requests, from_replies)
+            (Lanes::new(requests, replies), from_requests, from_replies)
         };
         let (own, ..) = lanes();
         let (peer, requests, replies) = lanes();
@@ -450,6 +498,32 @@ mod tests {
         router.flush();
         let (_, batch) = text(replies.try_recv()).expect("flushed");
         assert_eq!(batch.bytes.as_ptr(), memory);
+    }
+
+    #[test]
+    fn a_shard_that_has_too_many_bytes_before_it_gets_no_more() {
+        let (router, mut requests, _replies) = router(8);
+        let frame = |bytes| ForwardedFrame {
+            reply_to: ReplyTo {
+                connection: ConnectionId { shard: 0, slot: 0, generation: 1 },
+                opaque: 1,
+                serialization: Serialization::Json,
+                oneway: false,
+                room: Room::default(),
+            },
+            peer: ([127, 0, 0, 1], 1).into(),
+            frame: vec![0; bytes],
+        };
+        let most = Sizes::default().lane_bytes_max;
+        for bytes in [most - 1, 2] {
+            assert_eq!(router.forward(ShardId(1), frame(bytes)), Ok(()));
+            router.flush();
+        }
+        let refused = router.forward(ShardId(1), frame(1)).expect_err("too much");
+        assert_eq!((refused.waiting, refused.limit, refused.unit), (most + 1, most, "bytes"));
+        let handled = requests.try_recv().expect("sent").bytes();
+        router.outgoing.borrow()[1].request_bytes.fetch_sub(handled, Ordering::Relaxed);
+        assert_eq!(router.forward(ShardId(1), frame(1)), Ok(()));
     }
 
     #[test]

@@ -12,6 +12,9 @@ use crate::sizes::Sizes;
 use ringmq_remoting::codes::property;
 use ringmq_rules::{delay::DelayLevels, message_properties::PropertiesWriter};
 
+/// [`BrokerSettings::young_bytes`] unless the machine's memory says otherwise.
+const YOUNG_BYTES_DEFAULT: u64 = 400 << 20;
+
 #[derive(Debug)]
 pub struct BrokerSettings {
     pub config: BrokerConfig,
@@ -113,7 +116,7 @@ impl BrokerSettings {
             scrub_bytes_per_second: config.scrub_bytes_per_second,
             scrub_interval: Duration::from_secs(config.scrub_interval_hours * 3600),
             backlog_bytes_max: limit(config.append_queue_bytes_max),
-            young_bytes: memory_bytes() / 10 * 4,
+            young_bytes: YOUNG_BYTES_DEFAULT,
             offset_flush_interval: Duration::from_millis(config.flush_consumer_offset_interval_ms),
             delay_levels,
             cluster_property,
@@ -185,14 +188,6 @@ fn store_ip(host: &str) -> IpAddr {
 
 fn limit(bytes: u64) -> usize {
     usize::try_from(bytes).unwrap_or(usize::MAX)
-}
-
-/// The machine's memory; 1 GiB if it cannot be found out.
-fn memory_bytes() -> u64 {
-    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
-    let kib = line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
-    kib.map_or(1 << 30, |kib| kib.saturating_mul(1024))
 }
 
 #[cfg(test)]

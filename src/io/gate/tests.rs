@@ -172,3 +172,35 @@ fn files_get_their_descriptors_before_connections() {
     assert!(descriptor_limit() > 0);
     assert!(disk_bytes(Path::new("/")).expect("a file system") > 1 << 20);
 }
+
+/// Lines as they are read on machines with version 1, version 2 and both, and in containers.
+#[test]
+fn the_least_limit_of_the_cgroup_and_those_above_it_counts() {
+    use super::memory::cgroup_limit;
+    const V1: &str = "35 31 0:32 / /sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,memory\n\
+                      41 31 0:38 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw";
+    const V2: &str = "30 23 0:26 / /sys/fs/cgroup rw shared:4 - cgroup2 cgroup2 rw,nsdelegate";
+    const CONTAINER: &str =
+        "700 1 0:32 /docker/x /sys/fs/cgroup/memory ro - cgroup cgroup rw,memory";
+    type Row = (&'static str, &'static str, &'static [(&'static str, &'static str)], u64);
+    let rows: &[Row] = &[
+        ("9:cpu,cpuacct:/\n4:memory:/a/b\n0::/", V1, &[("memory/a/b", "4096\n")], 4096),
+        ("4:memory:/a/b\n0::/", V1, &[("memory/a", "8192"), ("memory/a/b", "9000")], 8192),
+        ("4:memory:/a\n0::/", V1, &[("memory/a", "9223372036854771712")], 0),
+        ("0::/a/b", V2, &[("a", "7000"), ("a/b", "max")], 7000),
+        ("0::/", V2, &[("", "5000")], 5000),
+        ("4:memory:/docker/x", CONTAINER, &[("memory", "6000"), ("memory/docker/x", "1")], 6000),
+        ("4:memory:/other", CONTAINER, &[("memory", "6000")], 6000),
+        ("garbage\n\n4:memory", "garbage\n- -\n1 2 - cgroup2", &[], 0),
+    ];
+    for (cgroup, mounts, files, expected) in rows {
+        let found = cgroup_limit(cgroup, mounts, |path| {
+            let directory = path.parent()?.strip_prefix("/sys/fs/cgroup").ok()?;
+            let file = files.iter().find(|(name, _)| Path::new(name) == directory)?;
+            Some(file.1.to_owned())
+        });
+        assert_eq!(found.map_or(0, |(bytes, _)| bytes), *expected, "{cgroup} {mounts}");
+    }
+    assert_eq!(super::memory::machine_bytes("MemFree: 1 kB\nMemTotal:   2048 kB\n"), Some(2 << 20));
+    assert!(memory_limit().bytes > 1 << 20);
+}

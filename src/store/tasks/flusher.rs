@@ -20,16 +20,16 @@ use crate::{
     tasks::index_writes,
 };
 
-/// Memory kept for further writes.
-const POOL_BYTES: usize = 8 << 20;
+/// Memory kept for further writes: so many of the largest.
+const POOL_WRITES: usize = 2;
 
 /// Runs until the log is fenced, or closing with nothing left to write. The caller has counted it
 /// among the operations of the log.
 pub async fn run<R: Runtime, S: Sink>(shared: Rc<LogInner<R, S>>) {
     let _operation = Operation::adopt(&shared);
-    let mut pool = Pool::<R> { buffers: Vec::new(), bytes: 0 };
-    let mut tickets = Vec::new();
     let batch_max = shared.options.batch_bytes_max;
+    let mut pool = Pool::<R> { buffers: Vec::new(), bytes: 0, most: POOL_WRITES * batch_max };
+    let mut tickets = Vec::new();
     loop {
         let (batch, phase) = {
             let state = shared.state.borrow();
@@ -135,6 +135,8 @@ fn allocated_end<R: Runtime, S: Sink>(
 struct Pool<R: Runtime> {
     buffers: Vec<BufferOf<R>>,
     bytes: usize,
+    /// Of all of them.
+    most: usize,
 }
 
 impl<R: Runtime> Pool<R> {
@@ -153,10 +155,10 @@ impl<R: Runtime> Pool<R> {
 
     fn put(&mut self, buffer: BufferOf<R>) {
         let bytes = buffer.bytes().len();
-        if bytes > POOL_BYTES {
+        if bytes > self.most {
             return;
         }
-        while self.bytes + bytes > POOL_BYTES {
+        while self.bytes + bytes > self.most {
             self.bytes -= self.buffers.remove(0).bytes().len();
         }
         self.bytes += bytes;

@@ -15,7 +15,7 @@ const WALLS: &[Walls] = &[
         "src/broker",
         &[
             ("testing", ALL),
-            ("server", &["run", "parts", "shard", "messages"]),
+            ("server", &["run", "parts", "shard", "messages", "budgets", "sizes"]),
             ("simulation", &["run", "parts", "shard", "messages"]),
             ("parts", &["run", "shard", "messages"]),
             (
@@ -28,6 +28,7 @@ const WALLS: &[Walls] = &[
             ("shard", &["net", "messages", "sizes", "injected_bugs"]),
             ("net", &[]),
             ("messages", &[]),
+            ("budgets", &["sizes"]),
             ("sizes", &[]),
             ("injected_bugs", &[]),
         ],

@@ -40,10 +40,7 @@ fn alone(runtime: &SimRuntime) -> Alone {
     let (own_replies, _) = mailbox(8);
     let (to_requests, requests) = mailbox(8);
     let (to_replies, replies) = mailbox(8);
-    let lanes = vec![
-        Lanes { requests: own, replies: own_replies },
-        Lanes { requests: to_requests, replies: to_replies },
-    ];
+    let lanes = vec![Lanes::new(own, own_replies), Lanes::new(to_requests, to_replies)];
     let router = Router::new(ShardId(0), lanes, &Sizes::default());
     let shard = Shard::new(runtime.clone(), Arc::new(settings), router, Published::default());
     Alone { shard, requests, replies }
