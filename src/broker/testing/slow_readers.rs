@@ -159,7 +159,6 @@ fn assert_nothing_left(broker: &Broker) {
     }
 }
 
-/// Failed at 1c5e6f1: with two shards 60 MB were held.
 #[test]
 fn pulls_of_a_client_that_does_not_read_wait_and_are_answered_in_full_when_it_does() {
     const PULLS: usize = 400;
