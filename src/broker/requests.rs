@@ -2,6 +2,7 @@
 //! sends and pulls, which are frequent, have a path of their own in [`dispatch`].
 
 pub mod admin;
+mod administration;
 pub mod admission;
 pub mod clients;
 pub mod consume;

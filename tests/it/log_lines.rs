@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
+use ringmq_remoting::codes::request;
 
 use crate::process;
 use crate::server::{Server, Settings};
@@ -17,6 +18,7 @@ use crate::shards::for_shards;
 for_shards!(
     a_reader_of_standard_error_that_stops_does_not_stop_the_broker,
     a_client_that_sends_garbage_does_not_fill_the_log,
+    administration_is_logged_with_who_asked_and_what_came_of_it,
 );
 
 const TOPIC: &str = "log-lines";
@@ -100,4 +102,21 @@ fn a_client_that_sends_garbage_does_not_fill_the_log(shards: u32) {
     let said = server.process.output();
     let lines = said.lines().filter(|line| line.contains("bad frame")).count() as u64;
     assert!((1..=5 * seconds).contains(&lines), "{lines} lines in {seconds} s");
+}
+
+fn administration_is_logged_with_who_asked_and_what_came_of_it(shards: u32) {
+    let directory = process::directory("log-administration");
+    let server = Server::start(directory.path(), &Settings { shards, ..Settings::default() });
+    let mut client = server.client();
+    let peer = client.stream().local_addr().expect("connected");
+    client.create_topic(TOPIC, 1).expect("the broker serves").expect(0);
+    assert_ne!(client.create_topic("bad\nname", 1).expect("an answer").code, 0);
+    client.call(request::DELETE_TOPIC_IN_BROKER, &[("topic", TOPIC)], b"").expect("an answer");
+    let what = |done: &str, request: &str, subject: &str| {
+        let line = format!("administration {done} peer={peer} request={request:?}");
+        server.process.expects(&format!("{line} subject={subject}"));
+    };
+    what("done", "UPDATE_AND_CREATE_TOPIC", TOPIC);
+    what("done", "DELETE_TOPIC_IN_BROKER", TOPIC);
+    what("refused", "UPDATE_AND_CREATE_TOPIC", "bad\\nname");
 }

@@ -20,7 +20,7 @@ use ringmq_remoting::{
 use ringmq_rules::{pull_check, refusal::Refusal};
 
 use super::{
-    Handled, Request, Requests,
+    Handled, Request, Requests, administration,
     admission::check_header_length,
     consume::pull_request,
     next::{Next, Peer, Wait},
@@ -150,16 +150,9 @@ impl<R: Runtime> Requests<R> {
         let refusal = match row {
             None => table::unsupported(code),
             Some(row) if row.access == Access::Admin && !self.may_administer(peer.address) => {
-                Refusal::new(
-                    response::NO_PERMISSION,
-                    format!(
-                        "request {} from {} refused: administration is allowed from loopback \
-                         addresses only; set adminAllowRemote=true in the broker's configuration \
-                         to allow it from everywhere",
-                        row.name,
-                        peer.address.ip()
-                    ),
-                )
+                let refusal = not_local(row, peer);
+                administration::note(row, peer.address, &header, frame.body, Some(&refusal));
+                refusal
             }
             Some(row) => {
                 let largest = self.shard.settings.config.max_message_size as usize;
@@ -223,7 +216,12 @@ impl<R: Runtime> Requests<R> {
             header,
             body: frame.body,
         };
-        table::handle(self, &request).await
+        let handled = table::handle(self, &request).await;
+        if let Some(row) = table::row(request.header.code) {
+            let Request { peer, header, body, .. } = &request;
+            administration::note(row, *peer, header, body, handled.as_ref().err());
+        }
+        handled
     }
 
     /// The shard that owns the queue that a request names; this one if it names none, so that the
@@ -244,6 +242,17 @@ impl<R: Runtime> Requests<R> {
     fn may_administer(&self, peer: SocketAddr) -> bool {
         self.shard.settings.admin_allow_remote || peer.ip().to_canonical().is_loopback()
     }
+}
+
+#[cold]
+fn not_local(row: &Row, peer: Peer) -> Refusal {
+    let remark = format!(
+        "request {} from {} refused: administration is allowed from loopback addresses only; set \
+         adminAllowRemote=true in the broker's configuration to allow it from everywhere",
+        row.name,
+        peer.address.ip()
+    );
+    Refusal::new(response::NO_PERMISSION, remark)
 }
 
 fn check_sizes(row: Option<&Row>, header: &Header<'_>, body: usize) -> Result<(), Refusal> {
