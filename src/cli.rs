@@ -9,6 +9,7 @@ mod namesrv;
 mod options;
 mod signals;
 mod standalone;
+mod store_watch;
 
 use std::process::ExitCode;
 

@@ -9,7 +9,11 @@ use ringmq_io::{
     lock::{DirectoryLock, lock_directory},
 };
 
-use super::{logging, options, signals::Stop};
+use super::{
+    logging, options,
+    signals::Stop,
+    store_watch::{self, StoreGone},
+};
 
 #[derive(clap::Args, Debug)]
 pub struct Options {
@@ -37,17 +41,22 @@ pub fn run(options: Options) -> anyhow::Result<ExitCode> {
     if loaded.config.namesrv_addr.0.is_empty() {
         tracing::warn!("no name server: clients find this broker by its address only (-n)");
     }
-    let (broker, _lock) = start(loaded)?;
+    let started = start(loaded)?;
     stop.wait();
     tracing::info!("stopping");
-    broker.stop();
-    Ok(ExitCode::SUCCESS)
+    started.broker.stop();
+    Ok(started.store_gone.exit_code())
+}
+
+/// A broker and what it has of its store.
+pub struct Started {
+    pub broker: ringmq_broker::Broker,
+    pub store_gone: StoreGone,
+    _lock: DirectoryLock,
 }
 
 /// Checks the machine and starts the broker; the error is a sentence for the operator.
-pub fn start(
-    loaded: Loaded<BrokerConfig>,
-) -> anyhow::Result<(ringmq_broker::Broker, DirectoryLock)> {
+pub fn start(loaded: Loaded<BrokerConfig>) -> anyhow::Result<Started> {
     let config = &loaded.config;
     let cpus = launch::allowed_cpus()?;
     let cores = if config.cores.0.is_empty() { cpus.len() } else { config.cores.0.len() };
@@ -73,5 +82,5 @@ pub fn start(
         settings.config.broker_name,
         settings.config.broker_cluster_name,
     );
-    Ok((broker, lock))
+    Ok(Started { broker, store_gone: store_watch::start(&store), _lock: lock })
 }

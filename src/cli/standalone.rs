@@ -53,19 +53,19 @@ pub fn run(options: Options) -> anyhow::Result<ExitCode> {
     let namesrv = namesrv_config(port, &bind.to_string(), &loaded.config)?;
     ringmq_io::gate::check(None, 1)?;
     let (namesrv, _) = name_server::start(namesrv, "--namesrv-port")?;
-    let (broker, _lock) = match broker::start(loaded) {
+    let started = match broker::start(loaded) {
         Ok(started) => started,
         Err(error) => {
             namesrv.stop();
             return Err(error);
         }
     };
-    greet(&broker.settings, port);
+    greet(&started.broker.settings, port);
     stop.wait();
     tracing::info!("stopping");
-    broker.stop();
+    started.broker.stop();
     namesrv.stop();
-    Ok(ExitCode::SUCCESS)
+    Ok(started.store_gone.exit_code())
 }
 
 fn namesrv_config(port: u16, bind: &str, broker: &BrokerConfig) -> anyhow::Result<NamesrvConfig> {

@@ -5,12 +5,15 @@ use std::{
     fs::File,
     io,
     path::{Path, PathBuf},
+    sync::mpsc,
+    thread,
+    time::Duration,
 };
 
-use nix::{
-    errno::Errno,
-    fcntl::{Flock, FlockArg},
-};
+use nix::fcntl::{Flock, FlockArg};
+
+/// How long a lock that another process has is waited for.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Keeps the directory for this process as long as it lives.
 #[derive(Debug)]
@@ -40,14 +43,19 @@ pub fn lock_directory(path: &Path) -> Result<DirectoryLock, LockError> {
     lock_existing_directory(path)
 }
 
-/// Locks the directory, which must be there; changes nothing on disk.
+/// Locks the directory, which must be there; changes nothing on disk. Waits a second for a process
+/// that was killed to be gone.
 pub fn lock_existing_directory(path: &Path) -> Result<DirectoryLock, LockError> {
     let open = |source| LockError::Open { path: path.to_owned(), source };
     let directory = File::open(path).map_err(open)?;
-    match Flock::lock(directory, FlockArg::LockExclusiveNonblock) {
-        Ok(lock) => Ok(DirectoryLock { _lock: lock }),
-        Err((_, Errno::EWOULDBLOCK)) => Err(LockError::InUse { path: path.to_owned() }),
-        Err((_, errno)) => Err(open(errno.into())),
+    let (give, taken) = mpsc::channel();
+    // The kernel waits for a lock without a limit of time, so a thread does; one that comes too
+    // late for anybody gives it up again.
+    thread::spawn(move || give.send(Flock::lock(directory, FlockArg::LockExclusive)));
+    match taken.recv_timeout(PATIENCE) {
+        Ok(Ok(lock)) => Ok(DirectoryLock { _lock: lock }),
+        Ok(Err((_, errno))) => Err(open(errno.into())),
+        Err(_) => Err(LockError::InUse { path: path.to_owned() }),
     }
 }
 
@@ -63,6 +71,16 @@ mod tests {
         assert!(matches!(error, LockError::InUse { .. }));
         drop(lock);
         drop(lock_directory(&path).expect("free again"));
+        std::fs::remove_dir(&path).expect("empty");
+    }
+
+    #[test]
+    fn a_lock_that_is_given_up_within_a_second_is_had() {
+        let path = std::env::temp_dir().join(format!("ringmq-lock-soon-{}", std::process::id()));
+        let lock = lock_directory(&path).expect("free");
+        let giving_up = thread::spawn(move || drop(lock));
+        drop(lock_directory(&path).expect("free soon"));
+        giving_up.join().expect("it does not panic");
         std::fs::remove_dir(&path).expect("empty");
     }
 

@@ -16,6 +16,7 @@ for_shards!(
     the_doctor_finds_all_damage_of_a_stopped_store_and_changes_nothing,
     a_store_that_has_lost_a_log_or_its_topics_is_refused,
     a_store_in_use_is_refused,
+    a_store_that_is_removed_or_moved_stops_its_broker_at_once,
 );
 
 const END_TIMEOUT: Duration = Duration::from_secs(30);
@@ -298,5 +299,33 @@ fn a_store_that_has_lost_a_log_or_its_topics_is_refused(shards: u32) {
         fill(directory.path(), shards);
         fs::remove_dir_all(directory.path().join("store").join(lost)).expect("removes");
         refused(directory.path(), "missing mark");
+    }
+}
+
+fn a_store_that_is_removed_or_moved_stops_its_broker_at_once(shards: u32) {
+    let remove = |store: &Path| fs::remove_dir_all(store).expect("it is there");
+    let rename = |store: &Path| {
+        fs::rename(store, store.with_extension("elsewhere")).expect("it is there");
+    };
+    let only_a_log = |store: &Path| fs::remove_dir_all(store.join("log-000")).expect("a log");
+    let ways: [&dyn Fn(&Path); 3] = [&remove, &rename, &only_a_log];
+    for lose in ways {
+        let directory = process::directory("store-lost");
+        let settings = Settings { shards, ..Settings::default() };
+        let mut server = Server::start(directory.path(), &settings);
+        let mut client = server.client();
+        client.create_topic("store", 4).expect("the broker serves").expect(0);
+        server.process.expects("was removed or moved away while the broker ran");
+        for allowed in ["WARN", "ERROR"] {
+            // What it cannot write any more it says as well.
+            server.process.allows(allowed);
+        }
+        lose(&directory.path().join("store"));
+        let began = std::time::Instant::now();
+        while client.send("store", 0, b"x").is_ok_and(|reply| reply.code == 0) {
+            assert!(began.elapsed() < Duration::from_secs(1), "it goes on acknowledging");
+        }
+        let status = server.process.wait(END_TIMEOUT);
+        assert_eq!(status.code(), Some(1), "{}", server.process.output());
     }
 }
