@@ -3,6 +3,7 @@
 
 pub mod body_turns;
 pub mod client_events;
+pub mod departures;
 pub mod ensure;
 pub mod log_usage;
 pub mod metadata;
@@ -21,7 +22,6 @@ use ringmq_base::ShardId;
 use ringmq_io::{Runtime, Shares, signal::Event};
 use ringmq_remoting::body::MessageQueue;
 use ringmq_rules::{
-    ConnectionId,
     clients::ClientTable,
     groups::SubscriptionGroupTable,
     locks::QueueLocks,
@@ -32,7 +32,8 @@ use ringmq_rules::{
 use ringmq_store::{META_DIRECTORY, Manifest, MetaLog};
 
 use self::{
-    body_turns::BodyTurns, metadata::Metadata, registration::Registrar, retention::Storage,
+    body_turns::BodyTurns, departures::Departures, metadata::Metadata, registration::Registrar,
+    retention::Storage,
 };
 use crate::{
     messages::{Change, Message, Start, TopicView, log_of_queue},
@@ -50,6 +51,7 @@ pub struct Control<R: Runtime> {
     pub shard: Rc<Shard<R>>,
     pub tables: RefCell<Tables>,
     pub body_turns: BodyTurns,
+    pub departures: Departures,
     pub metadata: Metadata<R>,
     pub registrar: Registrar,
     pub storage: Storage,
@@ -78,6 +80,7 @@ impl<R: Runtime> Control<R> {
             shard: shard.clone(),
             tables: RefCell::new(tables),
             body_turns: BodyTurns::default(),
+            departures: Departures::default(),
             metadata: Metadata::new(shard.runtime.clone(), meta),
             registrar: Registrar::new(&shard.settings),
             storage: Storage::default(),
@@ -164,12 +167,6 @@ impl<R: Runtime> Control<R> {
         });
         self.registrar.start(self);
         retention::start(self);
-    }
-
-    /// A client's connection is gone.
-    pub fn connection_closed(&self, connection: ConnectionId) {
-        let events = self.tables.borrow_mut().clients.close(connection);
-        self.client_events(events);
     }
 
     /// Another shard has written everything.

@@ -6,6 +6,7 @@ mod producers;
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
+    ops::Bound,
     sync::Arc,
 };
 
@@ -213,19 +214,33 @@ impl ClientTable {
 
     /// A connection is closed: its client leaves all groups.
     pub fn close(&mut self, connection: ConnectionId) -> Vec<ClientEvent> {
+        self.close_some(connection, usize::MAX).0
+    }
+
+    /// The same for at most `most` groups; false: it is in more.
+    pub fn close_some(
+        &mut self,
+        connection: ConnectionId,
+        most: usize,
+    ) -> (Vec<ClientEvent>, bool) {
         let mut events = Vec::new();
-        let Some(registered) = self.connections.remove(&connection) else {
-            return events;
-        };
-        for group in &registered.producer_groups {
-            self.bytes -= membership_bytes(group);
-            self.producers.remove(group, connection);
+        for _ in 0..most {
+            let Some(registered) = self.connections.get_mut(&connection) else {
+                return (events, true);
+            };
+            let group = if let Some(group) = registered.producer_groups.pop_first() {
+                self.producers.remove(&group, connection);
+                group
+            } else if let Some(group) = registered.consumer_groups.pop_first() {
+                self.remove_consumer(connection, &group, true, &mut events);
+                group
+            } else {
+                self.connections.remove(&connection);
+                return (events, true);
+            };
+            self.bytes -= membership_bytes(&group);
         }
-        for group in &registered.consumer_groups {
-            self.bytes -= membership_bytes(group);
-            self.remove_consumer(connection, group, true, &mut events);
-        }
-        events
+        (events, false)
     }
 
     /// Takes out the clients that have sent no heartbeat for [`CLIENT_EXPIRY_MS`].
@@ -274,10 +289,15 @@ impl ClientTable {
         members.max_by_key(|client| client.last_update)
     }
 
-    /// Consumer groups with online members that subscribe to the topic, sorted.
-    pub fn groups_of_topic<'a>(&'a self, topic: &'a str) -> impl Iterator<Item = &'a Arc<str>> {
-        let groups = self.consumers.iter();
-        groups.filter(move |(_, group)| group.subscribes(topic)).map(|(name, _)| name)
+    /// Consumer groups with online members, sorted, and whether they subscribe to the topic: those
+    /// behind a name.
+    pub fn groups_and_topic<'a>(
+        &'a self,
+        topic: &'a str,
+        after: &str,
+    ) -> impl Iterator<Item = (&'a Arc<str>, bool)> {
+        let groups = self.consumers.range::<str, _>((Bound::Excluded(after), Bound::Unbounded));
+        groups.map(move |(name, group)| (name, group.subscribes(topic)))
     }
 
     /// All consumer groups with online members, sorted.

@@ -120,15 +120,25 @@ impl OffsetTable {
         Some(&self.topics.get(topic)?.get(group)?.offsets)
     }
 
-    /// Groups with offsets in the topic, sorted.
-    pub fn groups_of_topic(&self, topic: &str) -> impl Iterator<Item = &Arc<str>> {
-        self.topics.get(topic).into_iter().flat_map(|groups| groups.keys())
+    /// Groups with offsets in the topic, sorted: those behind a name.
+    pub fn groups_of_topic<'a>(
+        &'a self,
+        topic: &str,
+        after: &'a str,
+    ) -> impl Iterator<Item = &'a Arc<str>> {
+        let range = (Bound::Excluded(after), Bound::Unbounded);
+        let groups = self.topics.get(topic).into_iter();
+        groups.flat_map(move |groups| groups.range::<str, _>(range)).map(|(group, _)| group)
     }
 
-    /// Topics that the group has offsets in, sorted.
-    pub fn topics_of_group<'a>(&'a self, group: &'a str) -> impl Iterator<Item = &'a Arc<str>> {
-        let from = (Arc::from(group), Arc::from(""));
-        let entries = self.by_group.range(from..);
+    /// Topics that the group has offsets in, sorted: those behind a name.
+    pub fn topics_of_group<'a>(
+        &'a self,
+        group: &'a str,
+        after: &str,
+    ) -> impl Iterator<Item = &'a Arc<str>> {
+        let after = Bound::Excluded((Arc::from(group), Arc::from(after)));
+        let entries = self.by_group.range((after, Bound::Unbounded));
         entries.take_while(move |(of, _)| **of == *group).map(|(_, topic)| topic)
     }
 
@@ -282,12 +292,12 @@ impl OffsetTable {
         match (topic, group) {
             (None, None) => Vec::new(),
             (Some(topic), None) => {
-                let groups = self.groups_of_topic(topic).take(most);
+                let groups = self.groups_of_topic(topic, "").take(most);
                 let topic: Arc<str> = Arc::from(topic);
                 groups.map(|group| both(&topic, group)).collect()
             }
             (None, Some(group)) => {
-                let topics = self.topics_of_group(group).take(most);
+                let topics = self.topics_of_group(group, "").take(most);
                 let group: Arc<str> = Arc::from(group);
                 topics.map(|topic| both(topic, &group)).collect()
             }

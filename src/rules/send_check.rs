@@ -205,6 +205,7 @@ fn plan<'a>(
     if request.batch {
         // As in Java, the messages of a batch keep what the request says of all of them.
         plan.edit.dropped = Names::CLUSTER;
+        check_batch(context, request, &plan)?;
     } else {
         if scan.transaction {
             plan.hold_half(context, request)?;
@@ -321,6 +322,19 @@ impl<'a> SendPlan<'a> {
 
 fn digits(number: i32) -> usize {
     itoa::Buffer::new().format(number).len()
+}
+
+/// As in Java, a batch has no part in a transaction and is not delayed.
+fn check_batch(
+    context: &SendContext<'_>,
+    request: &SendRequest<'_>,
+    plan: &SendPlan<'_>,
+) -> Result<(), Refusal> {
+    let delay = properties::value(request.properties, DELAY).map(parse_level).transpose()?;
+    if delay.is_some_and(|level| level > 0) || sys_flag::transaction_value(plan.sys_flag) != 0 {
+        return Err(illegal_message(context.body_bytes_max));
+    }
+    Ok(())
 }
 
 /// A delay level as Java reads it: a failure is an exception there, so an error here.

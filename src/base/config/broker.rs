@@ -315,6 +315,10 @@ config_table! {
             append_queue_bytes_max: u64 = 128 * MIB,
                 "appendQueueBytesMax", "bytes", Limits::Number(16 << 20, 1 << 40), fixed,
                 "Sends of one log that wait for the disk, before SYSTEM_BUSY.";
+            batch_messages_max: u32 = 16_384,
+                "batchMessagesMax", "messages", Limits::Number(1, 262_144), fixed,
+                "Most messages of one batch. All are stored in one go, so a large batch holds up \
+                 whatever else its shard does: some 200 us for 1,000 messages.";
             metrics_exporter_type: MetricsExporterType = MetricsExporterType::Disable,
                 "metricsExporterType", "", ANY, fixed, "Whether metrics are served.";
             metrics_prom_exporter_port: u16 = 5_557,

@@ -2,6 +2,7 @@
 
 pub mod body;
 pub mod group;
+pub mod name_list;
 pub mod runtime_info;
 pub mod storage;
 pub mod table_body;

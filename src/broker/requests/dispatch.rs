@@ -6,6 +6,7 @@ use std::{
     net::SocketAddr,
     panic::{self, AssertUnwindSafe},
     rc::Rc,
+    task::{Context, Waker},
 };
 
 use futures_util::FutureExt;
@@ -167,7 +168,7 @@ impl<R: Runtime> Requests<R> {
                     Plane::Queue => self.owner_of(&header),
                 };
                 self.hand_over(target, peer, reply_to, bytes);
-                return Ok(Next::Continue);
+                return Ok(Next::Costly);
             }
         };
         self.shard.refuse(&reply_to, &refusal);
@@ -183,13 +184,22 @@ impl<R: Runtime> Requests<R> {
         }
     }
 
-    /// Runs a request of the table on this shard, in a task of its own.
+    /// Runs a request of the table on this shard: here and now as far as it waits for nothing, the
+    /// rest in a task of its own. So requests that come faster than they are handled do not pile
+    /// up as tasks. The caller flushes.
     pub fn handle_frame(self: &Rc<Self>, forwarded: ForwardedFrame) {
         let requests = self.clone();
-        self.shard.runtime.spawn(Shares::Foreground, "request", async move {
+        let mut request = Box::pin(async move {
             let handled = requests.run_guarded(&forwarded).await;
             reply(&requests.shard, &forwarded.reply_to, &handled);
-            requests.shard.flush();
+        });
+        if request.poll_unpin(&mut Context::from_waker(Waker::noop())).is_ready() {
+            return;
+        }
+        let shard = self.shard.clone();
+        self.shard.runtime.spawn(Shares::Foreground, "request", async move {
+            request.await;
+            shard.flush();
         });
     }
 

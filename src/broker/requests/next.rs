@@ -19,6 +19,9 @@ pub struct Peer {
 pub enum Next {
     /// Go on with the next frame.
     Continue,
+    /// The same, but this one was no ordinary message or pull: after a few of them others have
+    /// their turn.
+    Costly,
     /// Wait, then handle the frame again; later frames of the connection must not overtake it.
     Wait(ReplyTo, Wait),
 }

@@ -25,6 +25,11 @@ use crate::{
 /// What a connection keeps of the room in which headers with escapes are read.
 const SCRATCH_BYTES: usize = 4096;
 
+/// Frames that are no ordinary messages or pulls and are handled without a pause: some 200 us.
+const SLICE_COSTLY: usize = 32;
+/// Bytes of such frames after which there is a pause whatever their number.
+const SLICE_COSTLY_BYTES: usize = 128 * 1024;
+
 /// Serves a connection on this shard until it ends.
 pub fn serve<R: Runtime>(requests: &Rc<Requests<R>>, accepted: Accepted) {
     let shard = &requests.shard;
@@ -93,6 +98,11 @@ async fn read_all<R: Runtime>(requests: &Rc<Requests<R>>, connection: &Rc<ShardC
                     if !wait_for(shard, connection, &reply_to, wait, read_at).await {
                         buffer.consume_first();
                     }
+                }
+                Ok(Turn::Pause) => {
+                    complete = true;
+                    shard.runtime.yield_if_needed().await;
+                    shard.turn_ms.set(shard.runtime.now_ms());
                 }
                 Ok(Turn::Full) => {
                     complete = true;
@@ -178,6 +188,8 @@ fn go_on<R: Runtime>(shard: &Shard<R>, connection: &ShardConnection<R>) {
 enum Turn {
     /// Too much waits to be taken for the next frame to be handled.
     Full,
+    /// Others are to have a turn before the next frame is handled.
+    Pause,
     /// All complete frames are handled, of which there were some.
     Drained { some: bool },
     /// The first frame has to be handled again after this.
@@ -192,7 +204,11 @@ fn take_frames<R: Runtime>(
 ) -> Result<Turn, Malformed> {
     let peer = Peer { connection: connection.id, address: connection.peer };
     let mut some = false;
+    let (mut costly, mut costly_bytes) = (0, 0);
     loop {
+        if costly >= SLICE_COSTLY || costly_bytes >= SLICE_COSTLY_BYTES {
+            return Ok(Turn::Pause);
+        }
         if is_full(&requests.shard, connection) {
             return Ok(Turn::Full);
         }
@@ -206,8 +222,14 @@ fn take_frames<R: Runtime>(
             return Ok(Turn::Drained { some });
         };
         some = true;
+        let bytes = frame.len();
         match guarded(requests, || requests.dispatch(peer, frame, scratch))? {
             Next::Continue => buffer.consume_first(),
+            Next::Costly => {
+                buffer.consume_first();
+                costly += 1;
+                costly_bytes += bytes;
+            }
             Next::Wait(reply_to, wait) => return Ok(Turn::Later { reply_to, wait }),
         }
     }

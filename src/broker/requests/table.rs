@@ -99,7 +99,10 @@ macro_rules! requests {
             request: &Request<'_>,
         ) -> Handled {
             match request.header.code {
-                $(request::$code => $handler(subject!(requests, $plane)?, request).await,)*
+                // Each takes the memory of its own handler, not of the largest.
+                $(request::$code => {
+                    Box::pin($handler(subject!(requests, $plane)?, request)).await
+                })*
                 code => Err(unsupported(code)),
             }
         }

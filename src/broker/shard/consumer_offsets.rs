@@ -1,6 +1,6 @@
 //! Consumer offsets of the queues of a shard, and how they become durable.
 
-use std::{collections::BTreeSet, rc::Rc, sync::Arc, time::Duration};
+use std::{rc::Rc, sync::Arc, time::Duration};
 
 use ringmq_io::Runtime;
 use ringmq_rules::{
@@ -20,6 +20,9 @@ const SLICE_OFFSETS: usize = 2048;
 
 /// Groups in a topic whose offsets are forgotten without a pause.
 const SLICE_REMOVED: usize = 256;
+
+/// Names that are collected without a pause: some 100 us.
+const SLICE_NAMES: usize = 1024;
 
 /// Whose offsets: of the topic, of the group, or of both together.
 type TopicAndGroup = (Option<String>, Option<String>);
@@ -125,24 +128,28 @@ impl<R: Runtime> Shard<R> {
         self.call_all(own).await.concat()
     }
 
-    /// The groups with offsets in a topic, on any shard, sorted.
-    pub async fn groups_with_offsets(self: &Rc<Self>, topic: &str) -> BTreeSet<Arc<str>> {
-        let topic: Arc<str> = Arc::from(topic);
+    /// The next groups with offsets in a topic, on any shard, sorted: those behind a name. None are
+    /// left when none are given.
+    pub async fn groups_with_offsets(self: &Rc<Self>, topic: &str, after: &str) -> Vec<Arc<str>> {
+        let (topic, after): (Arc<str>, Arc<str>) = (Arc::from(topic), Arc::from(after));
         let own = async move |shard: Rc<Self>| {
             let offsets = shard.offsets.borrow();
-            offsets.groups_of_topic(&topic).cloned().collect::<Vec<_>>()
+            let groups = offsets.groups_of_topic(&topic, &after);
+            groups.take(SLICE_NAMES).cloned().collect::<Vec<_>>()
         };
-        self.call_all(own).await.into_iter().flatten().collect()
+        next_names(self.call_all(own).await)
     }
 
-    /// The topics in which a group has offsets, on any shard, sorted.
-    pub async fn topics_with_offsets(self: &Rc<Self>, group: &str) -> BTreeSet<Arc<str>> {
-        let group: Arc<str> = Arc::from(group);
+    /// The next topics in which a group has offsets, on any shard, sorted: those behind a name.
+    /// None are left when none are given.
+    pub async fn topics_with_offsets(self: &Rc<Self>, group: &str, after: &str) -> Vec<Arc<str>> {
+        let (group, after): (Arc<str>, Arc<str>) = (Arc::from(group), Arc::from(after));
         let own = async move |shard: Rc<Self>| {
             let offsets = shard.offsets.borrow();
-            offsets.topics_of_group(&group).cloned().collect::<Vec<_>>()
+            let topics = offsets.topics_of_group(&group, &after);
+            topics.take(SLICE_NAMES).cloned().collect::<Vec<_>>()
         };
-        self.call_all(own).await.into_iter().flatten().collect()
+        next_names(self.call_all(own).await)
     }
 
     /// Forgets the consumer offsets of a topic, of a group, or of both together on all shards, in
@@ -166,5 +173,41 @@ impl<R: Runtime> Shard<R> {
             shard.offsets.borrow_mut().mark_all_dirty(topic, group);
         };
         self.call_all(mark).await;
+    }
+}
+
+/// What the next names of several shards, each sorted and at most [`SLICE_NAMES`], are together:
+/// as far as no shard can have one in between that it has not given.
+fn next_names(all: Vec<Vec<Arc<str>>>) -> Vec<Arc<str>> {
+    let full = all.iter().filter(|names| names.len() == SLICE_NAMES);
+    let known_to = full.filter_map(|names| names.last()).min().cloned();
+    let mut names = all.concat();
+    names.retain(|name| known_to.as_ref().is_none_or(|to| name <= to));
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_several_shards_are_joined_without_a_gap() {
+        let all = |after: usize, step: usize| -> Vec<Arc<str>> {
+            let names = (after..5000).filter(|number| number % step == 0);
+            let names = names.map(|number| Arc::from(format!("g{number:04}")));
+            names.take(SLICE_NAMES).collect()
+        };
+        let (mut found, mut after) = (Vec::<Arc<str>>::new(), 0);
+        loop {
+            let some = next_names(vec![all(after, 2), all(after, 3), Vec::new()]);
+            let Some(last) = some.last() else { break };
+            after = last[1..].parse::<usize>().expect("a number") + 1;
+            found.extend(some);
+        }
+        let wanted = (0..5000).filter(|number| number % 2 == 0 || number % 3 == 0);
+        let wanted: Vec<_> = wanted.map(|number| format!("g{number:04}")).collect();
+        assert!(found.iter().map(|name| &**name).eq(wanted.iter().map(String::as_str)));
     }
 }

@@ -115,6 +115,7 @@ impl<R: Runtime> Shard<R> {
                 if max > min { store_timestamp(log, queue, max - 1).await } else { Ok(None) };
             let last_timestamp = last.ok().flatten().unwrap_or(0);
             all.push(QueueBounds { queue_id, min, max, last_timestamp });
+            self.runtime.yield_if_needed().await;
         }
         all
     }

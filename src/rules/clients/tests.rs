@@ -86,7 +86,8 @@ fn the_last_member_to_leave_takes_the_subscriptions_along() {
         let registration = consumer("g", &[("t", 1)]);
         table.register_consumer(&channel(connection, id), registration, 0).expect("room");
     }
-    assert_eq!(table.groups_of_topic("t").count(), 1);
+    assert!(table.groups_and_topic("t", "").eq([(&"g".into(), true)]));
+    assert!(table.groups_and_topic("t", "g").next().is_none());
     assert_eq!(notified(&table.close(A)), [B]);
     assert_eq!(table.consumer_ids("g").expect("online"), [Arc::from("b")]);
     let events = table.unregister_consumer(B, "g");

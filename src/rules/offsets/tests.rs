@@ -48,7 +48,7 @@ fn what_was_not_made_durable_is_given_again_as_it_is_then() {
     table.apply(&MetaChange::OffsetsDelete { topic: Some("u".into()), group: None });
     failed.iter().chain(&failed).for_each(|change| table.mark_dirty(change));
     assert_eq!(all_dirty(&mut table), [offsets("t", "g", &[(0, 5), (1, 6)])]);
-    assert!(all_dirty(&mut table).is_empty() && table.topics_of_group("g").eq([&"t".into()]));
+    assert!(all_dirty(&mut table).is_empty() && table.topics_of_group("g", "").eq([&"t".into()]));
 }
 
 #[test]
@@ -178,9 +178,9 @@ fn offsets_are_forgotten_a_few_at_a_time() {
         }
     }
     assert!(!table.remove(Some("t"), None, 9));
-    assert_eq!((table.len(), table.groups_of_topic("t").count()), (11, 1));
+    assert_eq!((table.len(), table.groups_of_topic("t", "").count()), (11, 1));
     assert!(table.remove(Some("t"), None, 9));
-    assert!(table.topics_of_group("g0").eq([&"u".into()]) && table.dirty_len() == 1);
+    assert!(table.topics_of_group("g0", "").eq([&"u".into()]) && table.dirty_len() == 1);
     assert!(table.remove(Some("u"), Some("g0"), 9) && table.is_empty());
 }
 
@@ -191,10 +191,10 @@ fn offsets_go_with_their_topic_or_group() {
         table.commit(topic, group, 0, 1).expect("room");
     }
     table.apply(&MetaChange::OffsetsDelete { topic: Some("t".into()), group: None });
-    assert!(table.groups_of_topic("t").next().is_none());
+    assert!(table.groups_of_topic("t", "").next().is_none());
     table.apply(&MetaChange::OffsetsDelete { topic: None, group: Some("g".into()) });
-    assert!(table.topics_of_group("g").next().is_none());
-    assert!(table.groups_of_topic("u").eq([&"h".into()]));
+    assert!(table.topics_of_group("g", "").next().is_none());
+    assert!(table.groups_of_topic("u", "").eq([&"h".into()]));
     table.apply(&MetaChange::OffsetsDelete { topic: None, group: None });
     assert_eq!(table.len(), 1);
     table.commit("t", "g", 0, 9).expect("room");

@@ -209,3 +209,21 @@ fn sends_before_the_configured_time_are_refused() {
     assert!(refusal.remark.starts_with("broker unable to service, until 1700000000001"));
     assert!(check(&context(NOW), &request, Some(&topic("T")), None).is_ok());
 }
+
+#[test]
+fn a_batch_is_neither_delayed_nor_part_of_a_transaction() {
+    let topic = topic("t");
+    let batch = |properties, sys_flag| {
+        let mut request = request("t", properties);
+        (request.batch, request.sys_flag) = (true, sys_flag);
+        request
+    };
+    for (properties, sys_flag) in [(&b"DELAY\x013\x02"[..], 0), (b"DELAY\x0199", 0), (b"", 4)] {
+        let refusal = refused(&batch(properties, sys_flag), Some(&topic), None);
+        assert_eq!(refusal.code, code::MESSAGE_ILLEGAL, "{}", refusal.remark);
+    }
+    assert_eq!(refused(&batch(b"DELAY\x01x", 0), Some(&topic), None).code, code::SYSTEM_ERROR);
+    let (plan, properties) = stored(&batch(b"DELAY\x010\x02", 0), &topic, None);
+    assert_eq!(plan.target, Target::Requested);
+    assert_eq!(text(&properties, "DELAY"), Some("0"));
+}

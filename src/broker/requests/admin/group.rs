@@ -4,13 +4,18 @@
 //! QUERY_TOPIC_CONSUME_BY_WHO (300), QUERY_TOPICS_BY_CONSUMER (343). Handled by the control
 //! shard.
 
-use std::{collections::BTreeMap, ops::Bound, rc::Rc, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Bound,
+    rc::Rc,
+    sync::Arc,
+};
 
 use ringmq_io::Runtime;
 use ringmq_remoting::{
     body::{
-        Connection, ConsumeStats, ConsumerConnection, GroupList, OffsetWrapper, ProducerConnection,
-        SubscriptionData, SubscriptionGroupConfig, TopicList,
+        Connection, ConsumeStats, ConsumerConnection, OffsetWrapper, ProducerConnection,
+        SubscriptionData, SubscriptionGroupConfig,
     },
     codes::response,
     headers::admin::{
@@ -22,6 +27,7 @@ use ringmq_remoting::{
 
 use super::{
     body::{long_body, message_queue},
+    name_list::NameList,
     table_body::TableBody,
 };
 use crate::{
@@ -34,6 +40,9 @@ use ringmq_rules::{
     meta::MetaChange,
     refusal::Refusal,
 };
+
+/// Groups that are looked at without a pause: some 100 us.
+const SLICE_GROUPS: usize = 512;
 
 pub async fn update<R: Runtime>(control: &Rc<Control<R>>, request: &Request<'_>) -> Handled {
     let config: SubscriptionGroupConfig = request.json()?;
@@ -166,12 +175,37 @@ pub async fn consumers_of_topic<R: Runtime>(
 ) -> Handled {
     let shard = &control.shard;
     let TopicRequestHeader { topic: wanted } = TopicRequestHeader::decode(&request.header.fields)?;
-    let mut body = GroupList::default();
-    let stored = shard.groups_with_offsets(&wanted).await;
-    body.group_list.extend(stored.iter().map(|group| group.to_string()));
-    let clients = &control.tables.borrow().clients;
-    body.group_list.extend(clients.groups_of_topic(&wanted).map(|group| group.to_string()));
-    long_body(&body, "ask for less, such as one topic or one group")
+    let mut list = NameList::new("groupList");
+    let mut online = BTreeSet::new();
+    let mut after: Arc<str> = Arc::from("");
+    loop {
+        let some: Vec<_> = {
+            let clients = &control.tables.borrow().clients;
+            let groups = clients.groups_and_topic(&wanted, &after).take(SLICE_GROUPS);
+            groups.map(|(group, consumes)| (group.clone(), consumes)).collect()
+        };
+        let Some((last, _)) = some.last() else { break };
+        after = last.clone();
+        let consume = some.into_iter().filter(|(_, consumes)| *consumes);
+        online.extend(consume.map(|(group, _)| group));
+        shard.runtime.yield_if_needed().await;
+    }
+    after = Arc::from("");
+    loop {
+        let stored = shard.groups_with_offsets(&wanted, &after).await;
+        let Some(last) = stored.last() else { break };
+        after = last.clone();
+        for group in &stored {
+            online.remove(group);
+        }
+        list.add(&stored);
+        shard.runtime.yield_if_needed().await;
+    }
+    while let Some(group) = online.pop_first() {
+        list.add([&group]);
+        shard.runtime.yield_if_needed().await;
+    }
+    list.answer("ask for less, such as one topic or one group")
 }
 
 /// The topics in which a group has offsets.
@@ -179,11 +213,18 @@ pub async fn topics_of_group<R: Runtime>(
     control: &Rc<Control<R>>,
     request: &Request<'_>,
 ) -> Handled {
+    let shard = &control.shard;
     let GroupRequestHeader { group } = GroupRequestHeader::decode(&request.header.fields)?;
-    let stored = control.shard.topics_with_offsets(&group).await;
-    let mut body = TopicList::default();
-    body.topic_list.extend(stored.iter().map(|topic| topic.to_string()));
-    long_body(&body, "ask for less, such as one topic or one group")
+    let mut list = NameList::new("topicList");
+    let mut after: Arc<str> = Arc::from("");
+    loop {
+        let stored = shard.topics_with_offsets(&group, &after).await;
+        let Some(last) = stored.last() else { break };
+        after = last.clone();
+        list.add(&stored);
+        shard.runtime.yield_if_needed().await;
+    }
+    list.answer("ask for less, such as one topic or one group")
 }
 
 /// How far a group is in its topics, or in one of them.
@@ -229,6 +270,7 @@ pub async fn consume_stats<R: Runtime>(control: &Rc<Control<R>>, request: &Reque
                 ..OffsetWrapper::default()
             };
             body.offset_table.insert(key, wrapper);
+            shard.runtime.yield_if_needed().await;
         }
     }
     long_body(&body, "ask for less, such as one topic or one group")

@@ -26,6 +26,9 @@ use ringmq_rules::{
     pull_check::check_subscription,
 };
 
+/// Producer groups that are noted without a pause: some 100 us.
+const SLICE_PRODUCERS: usize = 64;
+
 pub async fn heartbeat<R: Runtime>(control: &Rc<Control<R>>, request: &Request<'_>) -> Handled {
     let shard = &control.shard;
     let _turn = control.body_turns.take(request.body.len()).await;
@@ -37,10 +40,14 @@ pub async fn heartbeat<R: Runtime>(control: &Rc<Control<R>>, request: &Request<'
         language: request.header.language.unwrap_or(Language::Other),
         version: request.header.version,
     };
+    let noted = control.departures.beat(channel.connection);
     for consumer in &beat.consumer_data_set {
         // A group that may not be made has its members all the same: only their pulls are refused,
         // until somebody makes the group.
         let known = control.clone().ensure_group(consumer.group_name.clone()).await?;
+        if noted.is_gone() {
+            return Ok(Response::ok());
+        }
         let notify = {
             let tables = control.tables.borrow();
             let group = tables.groups.get(&consumer.group_name);
@@ -55,8 +62,16 @@ pub async fn heartbeat<R: Runtime>(control: &Rc<Control<R>>, request: &Request<'
             control.make_retry_topics(&events).await?;
         }
         control.client_events(events);
+        shard.runtime.yield_if_needed().await;
     }
-    for producer in &beat.producer_data_set {
+    for (count, producer) in beat.producer_data_set.iter().enumerate() {
+        if count > 0 && count % SLICE_PRODUCERS == 0 {
+            shard.runtime.yield_if_needed().await;
+        }
+        if noted.is_gone() {
+            return Ok(Response::ok());
+        }
+
         let now = shard.runtime.now_ms();
         let clients = &mut control.tables.borrow_mut().clients;
         clients.register_producer(&channel, &producer.group_name, now)?;

@@ -60,6 +60,7 @@ pub fn check_and_store<R: Runtime>(
     body: &[u8],
 ) -> Next {
     match try_store(shard, peer, reply_to, header, body) {
+        Ok(Next::Continue) if header.batch => Next::Costly,
         Ok(next) => next,
         Err(refusal) => {
             shard.refuse(&reply_to, &refusal);
@@ -201,7 +202,7 @@ fn store<R: Runtime>(
         let queue = open_queue(shard, topic, item.queue_id)?;
         return store_own(shard, topic, item, queue, properties, body);
     }
-    check_batch(item, body)?;
+    check_batch(shard, item, body)?;
     item.properties_bytes = bytes_of(properties.len())?;
     item.body_bytes = bytes_of(body.len())?;
     shard.router.send(owner, topic, item.clone(), properties, body)?;
@@ -217,7 +218,7 @@ fn store_own<R: Runtime>(
     properties: &[u8],
     body: &[u8],
 ) -> Result<Next, Refusal> {
-    check_batch(item, body)?;
+    check_batch(shard, item, body)?;
     match append_to(shard, topic, item, queue, properties, body) {
         Ok(()) => Ok(Next::Continue),
         Err(NotStored::Busy(log)) => Ok(Next::Wait(item.reply_to, Wait::Room(log))),
@@ -225,8 +226,9 @@ fn store_own<R: Runtime>(
     }
 }
 
-fn check_batch(item: &SendItem, body: &[u8]) -> Result<(), Refusal> {
-    if item.is_batch { batch::check(body) } else { Ok(()) }
+fn check_batch<R: Runtime>(shard: &Shard<R>, item: &SendItem, body: &[u8]) -> Result<(), Refusal> {
+    let most = shard.settings.config.batch_messages_max;
+    if item.is_batch { batch::check(body, most) } else { Ok(()) }
 }
 
 fn bytes_of(length: usize) -> Result<u32, Refusal> {
