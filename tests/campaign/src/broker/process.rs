@@ -139,7 +139,8 @@ impl Stage {
         }
         self.spawn(&running, workload::administrate(self.world.clone(), self.plan.clone()));
         if let Trouble::SlowLog { log, .. } = self.run.process.trouble {
-            self.spawn(&running, workload::look_on(self.world.clone(), log, over.clone()));
+            let (world, plan) = (self.world.clone(), self.plan.clone());
+            self.spawn(&running, workload::look_on(world, plan, log, over.clone()));
         }
         self.finish(&running, &over).await;
     }
