@@ -1,37 +1,15 @@
 //! Large bodies are read one after the other, so that what they become in memory does not add up.
 
-use std::cell::Cell;
-
-use ringmq_io::signal::Notify;
+use ringmq_io::signal::{Turn, Turns};
 use ringmq_rules::limits::LARGE_BODY_BYTES;
 
 #[derive(Default)]
-pub struct BodyTurns {
-    under_way: Cell<bool>,
-    ended: Notify,
-}
-
-/// The right to have a large body in memory, until it is dropped.
-pub struct BodyTurn<'a>(&'a BodyTurns);
-
-impl Drop for BodyTurn<'_> {
-    fn drop(&mut self) {
-        self.0.under_way.set(false);
-        self.0.ended.notify();
-    }
-}
+pub struct BodyTurns(Turns);
 
 impl BodyTurns {
-    /// For a body of so many bytes: small ones do not wait.
-    pub async fn take(&self, bytes: usize) -> Option<BodyTurn<'_>> {
-        if bytes <= LARGE_BODY_BYTES {
-            return None;
-        }
-        while self.under_way.get() {
-            self.ended.wait().await;
-        }
-        self.under_way.set(true);
-        Some(BodyTurn(self))
+    /// The right to have a body of so many bytes in memory: small ones need none.
+    pub async fn take(&self, bytes: usize) -> Option<Turn<'_>> {
+        if bytes <= LARGE_BODY_BYTES { None } else { Some(self.0.take().await) }
     }
 }
 

@@ -1,12 +1,9 @@
 //! How offsets of a shard become durable: one write at a time, again what could not be written, and
 //! what is said about a failure that lasts.
 
-use std::{
-    cell::{Cell, RefCell},
-    time::Duration,
-};
+use std::{cell::RefCell, time::Duration};
 
-use ringmq_io::signal::Notify;
+use ringmq_io::signal::{Turn, Turns};
 use ringmq_rules::refusal::Refusal;
 
 use super::control_plane::NotWritten;
@@ -27,29 +24,14 @@ struct Failure {
 /// The state of writing consumer offsets.
 #[derive(Default)]
 pub struct OffsetWrites {
-    under_way: Cell<bool>,
-    ended: Notify,
+    turns: Turns,
     failure: RefCell<Option<Failure>>,
 }
 
-/// The right to write. Others wait until it is dropped.
-pub struct WriteTurn<'a>(&'a OffsetWrites);
-
-impl Drop for WriteTurn<'_> {
-    fn drop(&mut self) {
-        self.0.under_way.set(false);
-        self.0.ended.notify();
-    }
-}
-
 impl OffsetWrites {
-    /// Waits until no write is under way.
-    pub async fn turn(&self) -> WriteTurn<'_> {
-        while self.under_way.get() {
-            self.ended.wait().await;
-        }
-        self.under_way.set(true);
-        WriteTurn(self)
+    /// Waits until no write is under way; others wait until the turn is dropped.
+    pub async fn turn(&self) -> Turn<'_> {
+        self.turns.take().await
     }
 
     pub fn is_failing(&self) -> bool {
