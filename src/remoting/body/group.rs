@@ -74,10 +74,3 @@ pub struct SubscriptionGroupWrapper {
     pub forbidden_table: Option<BTreeMap<String, BTreeMap<String, i32>>>,
     pub data_version: DataVersion,
 }
-
-/// The groups that consume a topic.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct GroupList {
-    pub group_list: std::collections::BTreeSet<String>,
-}

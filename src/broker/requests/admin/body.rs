@@ -3,7 +3,7 @@
 use ringmq_base::config::BrokerConfig;
 use ringmq_remoting::{
     body::{DataVersion, MessageQueue},
-    fastjson,
+    fastjson::{self, BODY_BYTES_MAX, BodyTooLong},
 };
 use ringmq_rules::{meta, refusal::Refusal};
 use serde::Serialize;
@@ -15,6 +15,43 @@ pub fn long_body(body: &impl Serialize, remedy: &str) -> Handled {
     match fastjson::to_vec_for_frame(body) {
         Ok(body) => Ok(Response::with_body(body)),
         Err(error) => Err(Refusal::system_error(format!("{error}: {remedy}"))),
+    }
+}
+
+/// The same, written in parts: no more of it is held than a frame carries.
+pub struct PartedBody {
+    bytes: Vec<u8>,
+    /// Of all that was written, also when it is too much to be held.
+    length: usize,
+}
+
+impl PartedBody {
+    pub fn new(begin: Vec<u8>) -> PartedBody {
+        PartedBody { length: begin.len(), bytes: begin }
+    }
+
+    pub fn add(&mut self, part: &[u8]) {
+        self.length += part.len();
+        if self.length <= BODY_BYTES_MAX {
+            self.bytes.extend_from_slice(part);
+        } else {
+            self.bytes = Vec::new();
+        }
+    }
+
+    /// Bytes that are held.
+    #[cfg(test)]
+    pub fn held(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// The answer. `remedy`: what to do if it is too long.
+    pub fn answer(self, remedy: &str) -> Handled {
+        if self.length > BODY_BYTES_MAX {
+            let error = BodyTooLong { bytes: self.length };
+            return Err(Refusal::system_error(format!("{error}: {remedy}")));
+        }
+        Ok(Response::with_body(self.bytes))
     }
 }
 

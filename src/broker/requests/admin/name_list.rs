@@ -2,54 +2,46 @@
 
 use std::sync::Arc;
 
-use ringmq_remoting::fastjson::{self, BODY_BYTES_MAX, BodyTooLong};
-use ringmq_rules::refusal::Refusal;
+use ringmq_remoting::fastjson;
 
-use crate::requests::{Handled, Response};
+use super::body::PartedBody;
+use crate::requests::Handled;
 
 /// `{"member":["name",...]}`.
 pub struct NameList {
-    bytes: Vec<u8>,
-    /// Of all that was written, also when it is too much to be held.
-    length: usize,
+    body: PartedBody,
     empty: bool,
 }
 
 impl NameList {
     pub fn new(member: &str) -> NameList {
-        let bytes = format!("{{\"{member}\":[").into_bytes();
-        NameList { length: bytes.len(), bytes, empty: true }
+        let body = PartedBody::new(format!("{{\"{member}\":[").into_bytes());
+        NameList { body, empty: true }
     }
 
-    /// Never holds more than a frame carries. Each name is to be added once.
+    /// Each name is to be added once.
     pub fn add<'a>(&mut self, names: impl IntoIterator<Item = &'a Arc<str>>) {
+        let mut part = Vec::new();
         for name in names {
-            let before = self.bytes.len();
             if !std::mem::replace(&mut self.empty, false) {
-                self.bytes.push(b',');
+                part.push(b',');
             }
-            fastjson::append(&mut self.bytes, &**name);
-            self.length += self.bytes.len() - before;
-            if self.length > BODY_BYTES_MAX {
-                self.bytes.clear();
-            }
+            fastjson::append(&mut part, &**name);
         }
+        self.body.add(&part);
     }
 
     /// The answer. `remedy`: what to do if it is too long.
     pub fn answer(mut self, remedy: &str) -> Handled {
-        self.bytes.extend_from_slice(b"]}");
-        self.length += 2;
-        if self.length > BODY_BYTES_MAX {
-            let error = BodyTooLong { bytes: self.length };
-            return Err(Refusal::system_error(format!("{error}: {remedy}")));
-        }
-        Ok(Response::with_body(self.bytes))
+        self.body.add(b"]}");
+        self.body.answer(remedy)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use ringmq_remoting::fastjson::BODY_BYTES_MAX;
+
     use super::*;
 
     #[test]
@@ -67,7 +59,7 @@ mod tests {
         let mut list = NameList::new("groupList");
         for from in (0..100_000).step_by(1000) {
             list.add(&names(from, from + 1000));
-            assert!(list.bytes.len() <= BODY_BYTES_MAX);
+            assert!(list.body.held() <= BODY_BYTES_MAX);
         }
         let refusal = list.answer("ask for less").expect_err("too long");
         // A quote is two bytes, with two around the name and a comma.

@@ -5,15 +5,12 @@
 
 use std::{ops::Bound, sync::Arc};
 
-use ringmq_remoting::{
-    body::DataVersion,
-    fastjson::{self, BODY_BYTES_MAX, BodyTooLong},
-};
-use ringmq_rules::{meta, refusal::Refusal};
+use ringmq_remoting::{body::DataVersion, fastjson};
+use ringmq_rules::meta;
 use serde::Serialize;
 
-use super::body::version;
-use crate::requests::{Handled, Response};
+use super::body::{PartedBody, version};
+use crate::requests::Handled;
 
 /// Entries that are written without a pause: some 100 us.
 const SLICE_ENTRIES: usize = 64;
@@ -22,9 +19,7 @@ const SLICE_BYTES: usize = 128 * 1024;
 
 /// A table by name and its version, as JSON.
 pub struct TableBody {
-    bytes: Vec<u8>,
-    /// Of all that was written, also when it is too much to be held.
-    length: usize,
+    body: PartedBody,
     version: DataVersion,
     /// The last name.
     last: Option<Arc<str>>,
@@ -41,9 +36,9 @@ impl TableBody {
         mut write: impl FnMut(&mut TableBody, Bound<&str>),
         pause: impl AsyncFn(),
     ) -> TableBody {
-        let (version, bytes) = (version(taken), format!("{{\"{table}\":{{").into_bytes());
-        let length = bytes.len();
-        let mut body = TableBody { bytes, length, version, last: None, complete: false };
+        let begin = PartedBody::new(format!("{{\"{table}\":{{").into_bytes());
+        let version = version(taken);
+        let mut body = TableBody { body: begin, version, last: None, complete: false };
         loop {
             let last = body.last.clone();
             write(&mut body, last.as_deref().map_or(Bound::Unbounded, Bound::Excluded));
@@ -71,17 +66,7 @@ impl TableBody {
             fastjson::append(&mut slice, &entry);
             self.last = Some(name.clone());
         }
-        self.hold(&slice);
-    }
-
-    /// Never holds more than a frame carries.
-    fn hold(&mut self, slice: &[u8]) {
-        self.length += slice.len();
-        if self.length <= BODY_BYTES_MAX {
-            self.bytes.extend_from_slice(slice);
-        } else {
-            self.bytes = Vec::new();
-        }
+        self.body.add(&slice);
     }
 
     /// The answer. `remedy`: what to do if it is too long.
@@ -89,12 +74,8 @@ impl TableBody {
         let mut end = b"},\"dataVersion\":".to_vec();
         fastjson::append(&mut end, &self.version);
         end.push(b'}');
-        self.hold(&end);
-        if self.length > BODY_BYTES_MAX {
-            let error = BodyTooLong { bytes: self.length };
-            return Err(Refusal::system_error(format!("{error}: {remedy}")));
-        }
-        Ok(Response::with_body(self.bytes))
+        self.body.add(&end);
+        self.body.answer(remedy)
     }
 }
 
@@ -106,7 +87,7 @@ mod tests {
     };
 
     use futures_lite::future::block_on;
-    use ringmq_remoting::body::TopicConfigSerializeWrapper;
+    use ringmq_remoting::{body::TopicConfigSerializeWrapper, fastjson::BODY_BYTES_MAX};
     use ringmq_rules::topics::Topic;
 
     use super::*;
