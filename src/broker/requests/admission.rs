@@ -15,7 +15,6 @@ use super::{
     next::Peer,
     table::{self, BODY_BYTES_LEAST},
 };
-use crate::messages::{ReplyTo, Room};
 
 impl<R: Runtime> Requests<R> {
     /// Whether the rest of a frame is to be read. If not, its request has been answered.
@@ -46,13 +45,7 @@ impl<R: Runtime> Requests<R> {
         else {
             return Ok(true);
         };
-        let reply_to = ReplyTo {
-            connection: peer.connection,
-            opaque: peek.opaque,
-            serialization: frame.serialization,
-            oneway: peek.is_oneway(),
-            room: Room::default(),
-        };
+        let reply_to = peer.reply_to(frame.serialization, peek.opaque, peek.is_oneway());
         if self.shard.begin_request(&reply_to) {
             self.shard.refuse(&reply_to, &refusal);
         }

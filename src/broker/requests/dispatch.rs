@@ -30,7 +30,7 @@ use super::{
     table::{self, Access, Plane, Row},
 };
 use crate::{
-    messages::{ForwardedFrame, ReplyTo, Room, log_of_queue},
+    messages::{ForwardedFrame, ReplyTo, log_of_queue},
     shard::CONTROL,
 };
 
@@ -65,13 +65,7 @@ impl<R: Runtime> Requests<R> {
             self.shard.client_answered(peer.connection, &frame);
             return Ok(Next::Continue);
         }
-        let reply_to = ReplyTo {
-            connection: peer.connection,
-            opaque: peek.opaque,
-            serialization: frame.serialization,
-            oneway: peek.is_oneway(),
-            room: Room::default(),
-        };
+        let reply_to = peer.reply_to(frame.serialization, peek.opaque, peek.is_oneway());
         if !self.shard.begin_request(&reply_to) {
             return Ok(Next::Continue);
         }
@@ -102,13 +96,7 @@ impl<R: Runtime> Requests<R> {
         if frame.header.len() > SHORT_HEADER_BYTES {
             return None;
         }
-        let reply_to = |opaque, oneway| ReplyTo {
-            connection: peer.connection,
-            opaque,
-            serialization: frame.serialization,
-            oneway,
-            room: Room::default(),
-        };
+        let reply_to = |opaque, oneway| peer.reply_to(frame.serialization, opaque, oneway);
         match command::leading_code(frame)? {
             request::SEND_MESSAGE | request::SEND_MESSAGE_V2 | request::SEND_BATCH_MESSAGE => {
                 let header = ringmq_remoting::send::decode_fast(frame, scratch)?;
@@ -158,7 +146,7 @@ impl<R: Runtime> Requests<R> {
             Some(row) => {
                 let largest = self.shard.settings.config.max_message_size as usize;
                 let largest = largest + MESSAGE_OVERHEAD_BYTES_MAX;
-                let needed = table::answer_bytes_max(code, largest);
+                let needed = row.answer.bytes(largest);
                 if needed > 0 && !self.shard.try_room(&mut reply_to, needed) {
                     return Ok(Next::Wait(reply_to, Wait::Answer(needed)));
                 }

@@ -3,16 +3,25 @@
 use std::net::SocketAddr;
 
 use ringmq_base::LogId;
+use ringmq_remoting::frame::Serialization;
 use ringmq_rules::ConnectionId;
 
 use super::prerequisite::Prerequisite;
-use crate::messages::ReplyTo;
+use crate::messages::{ReplyTo, Room};
 
 /// The connection that a frame came from.
 #[derive(Clone, Copy)]
 pub struct Peer {
     pub connection: ConnectionId,
     pub address: SocketAddr,
+}
+
+impl Peer {
+    /// Where the answer to a request of it goes; no room is set aside for that.
+    pub fn reply_to(self, serialization: Serialization, opaque: i32, oneway: bool) -> ReplyTo {
+        let (connection, room) = (self.connection, Room::default());
+        ReplyTo { connection, opaque, serialization, oneway, room }
+    }
 }
 
 /// What the reader of the connection does next.

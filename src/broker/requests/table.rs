@@ -38,6 +38,31 @@ pub enum Access {
     Inspect,
 }
 
+/// Most bytes that an answer and its making take, as far as that is worth a wait for room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Size {
+    /// Too little to wait for.
+    Small,
+    /// One message.
+    Message,
+    /// A frame.
+    Frame,
+    /// Two frames: what two shards have found is joined.
+    Joined,
+}
+
+impl Size {
+    /// In bytes; `message`: of the largest message.
+    pub fn bytes(self, message: usize) -> usize {
+        match self {
+            Size::Small => 0,
+            Size::Message => message,
+            Size::Frame => FRAME_BYTES_MAX,
+            Size::Joined => 2 * FRAME_BYTES_MAX,
+        }
+    }
+}
+
 /// What holds for a request code.
 pub struct Row {
     pub code: i32,
@@ -46,6 +71,7 @@ pub struct Row {
     pub access: Access,
     /// Largest body in bytes.
     pub body_bytes_max: usize,
+    pub answer: Size,
 }
 
 /// No row has a smaller limit of its body.
@@ -84,13 +110,17 @@ macro_rules! subject {
 }
 
 macro_rules! requests {
-    ($($code:ident $plane:ident $access:ident $bytes:tt * $unit:ident => $handler:path;)*) => {
+    ($(
+        $code:ident $plane:ident $access:ident $bytes:tt * $unit:ident $answer:ident
+            => $handler:path;
+    )*) => {
         pub const ROWS: &[Row] = &[$(Row {
             code: request::$code,
             name: stringify!($code),
             plane: Plane::$plane,
             access: Access::$access,
             body_bytes_max: $bytes * $unit,
+            answer: Size::$answer,
         },)*];
 
         /// Runs the handler of a request.
@@ -112,60 +142,41 @@ macro_rules! requests {
 // Sends (10, 310, 320) and pulls (11, 361) are not here: they have a path of their own without a
 // task or a copy, see `dispatch`.
 requests! {
-    QUERY_CONSUMER_OFFSET Queue Data 64 * KIB => offset::query;
-    UPDATE_CONSUMER_OFFSET Queue Data 64 * KIB => offset::update;
-    SEARCH_OFFSET_BY_TIMESTAMP Queue Data 64 * KIB => queue::search_by_time;
-    GET_MAX_OFFSET Queue Data 64 * KIB => queue::max_offset;
-    GET_MIN_OFFSET Queue Data 64 * KIB => queue::min_offset;
-    GET_EARLIEST_MSG_STORETIME Queue Data 64 * KIB => queue::earliest_store_time;
-    QUERY_MESSAGE Here Data 64 * KIB => query::by_key;
-    VIEW_MESSAGE_BY_ID Here Data 64 * KIB => message::view_by_id;
-    CONSUMER_SEND_MSG_BACK Here Data 64 * KIB => send_back::send_back;
-    SEND_REPLY_MESSAGE Control Data 16 * MIB => reply::send_reply;
-    SEND_REPLY_MESSAGE_V2 Control Data 16 * MIB => reply::send_reply;
-    HEART_BEAT Control Data 1 * MIB => client::heartbeat;
-    UNREGISTER_CLIENT Control Data 64 * KIB => client::unregister;
-    CHECK_CLIENT_CONFIG Here Data 1 * MIB => client::check_config;
-    GET_CONSUMER_LIST_BY_GROUP Control Data 64 * KIB => client::consumer_list;
-    LOCK_BATCH_MQ Control Data 1 * MIB => lock::lock_batch;
-    UNLOCK_BATCH_MQ Control Data 1 * MIB => lock::unlock_batch;
-    UPDATE_AND_CREATE_TOPIC Control Admin 64 * KIB => topic::update;
-    DELETE_TOPIC_IN_BROKER Control Admin 64 * KIB => topic::delete;
-    GET_ALL_TOPIC_CONFIG Control Inspect 64 * KIB => topic::all;
-    GET_TOPIC_CONFIG Control Inspect 64 * KIB => topic::one;
-    GET_TOPIC_STATS_INFO Control Inspect 64 * KIB => topic::stats;
-    GET_SYSTEM_TOPIC_LIST_FROM_BROKER Control Inspect 64 * KIB => topic::system_list;
-    UPDATE_AND_CREATE_SUBSCRIPTIONGROUP Control Admin 1 * MIB => group::update;
-    DELETE_SUBSCRIPTIONGROUP Control Admin 64 * KIB => group::delete;
-    GET_ALL_SUBSCRIPTIONGROUP_CONFIG Control Inspect 64 * KIB => group::all;
-    GET_CONSUMER_CONNECTION_LIST Control Inspect 64 * KIB => group::consumer_connections;
-    GET_PRODUCER_CONNECTION_LIST Control Inspect 64 * KIB => group::producer_connections;
-    GET_CONSUME_STATS Control Inspect 64 * KIB => group::consume_stats;
-    QUERY_TOPIC_CONSUME_BY_WHO Control Inspect 64 * KIB => group::consumers_of_topic;
-    QUERY_TOPICS_BY_CONSUMER Control Inspect 64 * KIB => group::topics_of_group;
-    GET_BROKER_RUNTIME_INFO Control Inspect 64 * KIB => runtime_info::runtime_info;
-    STORAGE_PLAN Control Inspect 64 * KIB => storage::plan;
-    DELETE_EXPIRED_COMMITLOG Control Admin 64 * KIB => storage::delete_expired;
-    GET_BROKER_CONFIG Control Inspect 64 * KIB => runtime_info::config;
-}
-
-/// Most bytes that the answer to a request and its making take, as far as that is worth a wait
-/// until there is room for them; 0 for small ones. `message`: bytes of the largest message.
-pub fn answer_bytes_max(code: i32, message: usize) -> usize {
-    match code {
-        request::VIEW_MESSAGE_BY_ID => message,
-        // What two shards have found is joined.
-        request::QUERY_MESSAGE => 2 * FRAME_BYTES_MAX,
-        request::GET_ALL_TOPIC_CONFIG
-        | request::GET_ALL_SUBSCRIPTIONGROUP_CONFIG
-        | request::GET_TOPIC_STATS_INFO
-        | request::GET_CONSUME_STATS
-        | request::GET_CONSUMER_CONNECTION_LIST
-        | request::GET_PRODUCER_CONNECTION_LIST
-        | request::QUERY_TOPIC_CONSUME_BY_WHO
-        | request::QUERY_TOPICS_BY_CONSUMER => FRAME_BYTES_MAX,
-        _ => 0,
-    }
+    QUERY_CONSUMER_OFFSET Queue Data 64 * KIB Small => offset::query;
+    UPDATE_CONSUMER_OFFSET Queue Data 64 * KIB Small => offset::update;
+    SEARCH_OFFSET_BY_TIMESTAMP Queue Data 64 * KIB Small => queue::search_by_time;
+    GET_MAX_OFFSET Queue Data 64 * KIB Small => queue::max_offset;
+    GET_MIN_OFFSET Queue Data 64 * KIB Small => queue::min_offset;
+    GET_EARLIEST_MSG_STORETIME Queue Data 64 * KIB Small => queue::earliest_store_time;
+    QUERY_MESSAGE Here Data 64 * KIB Joined => query::by_key;
+    VIEW_MESSAGE_BY_ID Here Data 64 * KIB Message => message::view_by_id;
+    CONSUMER_SEND_MSG_BACK Here Data 64 * KIB Small => send_back::send_back;
+    SEND_REPLY_MESSAGE Control Data 16 * MIB Small => reply::send_reply;
+    SEND_REPLY_MESSAGE_V2 Control Data 16 * MIB Small => reply::send_reply;
+    HEART_BEAT Control Data 1 * MIB Small => client::heartbeat;
+    UNREGISTER_CLIENT Control Data 64 * KIB Small => client::unregister;
+    CHECK_CLIENT_CONFIG Here Data 1 * MIB Small => client::check_config;
+    GET_CONSUMER_LIST_BY_GROUP Control Data 64 * KIB Small => client::consumer_list;
+    LOCK_BATCH_MQ Control Data 1 * MIB Small => lock::lock_batch;
+    UNLOCK_BATCH_MQ Control Data 1 * MIB Small => lock::unlock_batch;
+    UPDATE_AND_CREATE_TOPIC Control Admin 64 * KIB Small => topic::update;
+    DELETE_TOPIC_IN_BROKER Control Admin 64 * KIB Small => topic::delete;
+    GET_ALL_TOPIC_CONFIG Control Inspect 64 * KIB Frame => topic::all;
+    GET_TOPIC_CONFIG Control Inspect 64 * KIB Small => topic::one;
+    GET_TOPIC_STATS_INFO Control Inspect 64 * KIB Frame => topic::stats;
+    GET_SYSTEM_TOPIC_LIST_FROM_BROKER Control Inspect 64 * KIB Small => topic::system_list;
+    UPDATE_AND_CREATE_SUBSCRIPTIONGROUP Control Admin 1 * MIB Small => group::update;
+    DELETE_SUBSCRIPTIONGROUP Control Admin 64 * KIB Small => group::delete;
+    GET_ALL_SUBSCRIPTIONGROUP_CONFIG Control Inspect 64 * KIB Frame => group::all;
+    GET_CONSUMER_CONNECTION_LIST Control Inspect 64 * KIB Frame => group::consumer_connections;
+    GET_PRODUCER_CONNECTION_LIST Control Inspect 64 * KIB Frame => group::producer_connections;
+    GET_CONSUME_STATS Control Inspect 64 * KIB Frame => group::consume_stats;
+    QUERY_TOPIC_CONSUME_BY_WHO Control Inspect 64 * KIB Frame => group::consumers_of_topic;
+    QUERY_TOPICS_BY_CONSUMER Control Inspect 64 * KIB Frame => group::topics_of_group;
+    GET_BROKER_RUNTIME_INFO Control Inspect 64 * KIB Small => runtime_info::runtime_info;
+    STORAGE_PLAN Control Inspect 64 * KIB Small => storage::plan;
+    DELETE_EXPIRED_COMMITLOG Control Admin 64 * KIB Small => storage::delete_expired;
+    GET_BROKER_CONFIG Control Inspect 64 * KIB Small => runtime_info::config;
 }
 
 pub fn unsupported(code: i32) -> Refusal {
