@@ -26,6 +26,9 @@ struct Queues {
 /// the largest that the metadata log takes.
 pub const OFFSETS_OF_CHANGE_MAX: usize = 2048;
 
+/// Groups in a topic whose offsets are forgotten without a pause.
+pub const ENTRIES_REMOVED_MAX: usize = 256;
+
 /// What became of a committed offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Commit {
@@ -263,7 +266,8 @@ impl OffsetTable {
     }
 
     /// Forgets all offsets of a topic, of a group, or of both together; nothing named forgets
-    /// nothing. At most those of `most` groups in a topic: false if there are more.
+    /// nothing. At most those of `most` groups in a topic, such as [`ENTRIES_REMOVED_MAX`]: false
+    /// if there are more.
     pub fn remove(&mut self, topic: Option<&str>, group: Option<&str>, most: usize) -> bool {
         let entries = self.entries(topic, group, most);
         let all = entries.len() < most;

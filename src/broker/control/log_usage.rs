@@ -14,16 +14,13 @@ use crate::{
 use ringmq_rules::{
     attributes::{reserve_bytes, reserve_time_ms},
     meta::MetaChange,
-    offsets::ListedTo,
+    offsets::{ListedTo, OFFSETS_OF_CHANGE_MAX},
     retention::{LogUsage, Reserve, Unconsumed},
     topic::Topic,
 };
 
 /// Messages of a queue whose sizes tell how large the others are.
 const SAMPLE: i64 = 32;
-
-/// Consumer offsets that are listed without a pause.
-const SLICE_OFFSETS: usize = 2048;
 
 /// By log: spans of positions with their rules.
 type Reserves = BTreeMap<LogId, Vec<Reserve>>;
@@ -72,7 +69,7 @@ async fn unconsumed<R: Runtime>(shard: &Shard<R>) -> BTreeMap<LogId, Unconsumed>
     let mut first: BTreeMap<LogId, Unconsumed> = BTreeMap::new();
     let mut to = ListedTo::default();
     loop {
-        let some = shard.offsets.borrow().list(None, &mut to, SLICE_OFFSETS);
+        let some = shard.offsets.borrow().list(None, &mut to, OFFSETS_OF_CHANGE_MAX);
         if some.is_empty() {
             return first;
         }

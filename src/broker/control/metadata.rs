@@ -16,7 +16,7 @@ use ahash::{AHashMap, AHashSet};
 use ringmq_io::{Runtime, signal::Notify};
 use ringmq_rules::{
     meta::MetaChange,
-    offsets::{ListedTo, OffsetTable},
+    offsets::{ENTRIES_REMOVED_MAX, ListedTo, OffsetTable},
     refusal::Refusal,
 };
 use ringmq_store::MetaLog;
@@ -32,9 +32,6 @@ use crate::{
 const REWRITE_FACTOR: u64 = 8;
 /// Size below which rewriting is not worth it.
 const REWRITE_BYTES_MIN: u64 = 8 * 1024 * 1024;
-
-/// Groups in a topic whose offsets are forgotten without a pause.
-const SLICE_REMOVED: usize = 256;
 
 /// What a change is about. Changes of one thing are made one after the other.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -146,7 +143,7 @@ impl<R: Runtime> Metadata<R> {
     async fn note_written(&self, change: &MetaChange) {
         if let MetaChange::OffsetsDelete { topic, group } = change {
             let (topic, group) = (topic.as_deref(), group.as_deref());
-            while !self.offsets.borrow_mut().remove(topic, group, SLICE_REMOVED) {
+            while !self.offsets.borrow_mut().remove(topic, group, ENTRIES_REMOVED_MAX) {
                 self.runtime.yield_if_needed().await;
             }
             return;

@@ -5,7 +5,7 @@ use std::{rc::Rc, sync::Arc, time::Duration};
 use ringmq_io::Runtime;
 use ringmq_rules::{
     meta::MetaChange,
-    offsets::{Commit, ListedTo},
+    offsets::{Commit, ENTRIES_REMOVED_MAX, ListedTo, OFFSETS_OF_CHANGE_MAX, OffsetTable},
     refusal::Refusal,
 };
 
@@ -14,12 +14,6 @@ use super::Shard;
 /// How long the last write of a shard is tried; the control shard waits longer for its end.
 const LAST_WRITE_PATIENCE: Duration = Duration::from_secs(5);
 const LAST_WRITE_AGAIN: Duration = Duration::from_millis(100);
-
-/// Changed offsets that are collected without a pause: some 200 us.
-const SLICE_OFFSETS: usize = 2048;
-
-/// Groups in a topic whose offsets are forgotten without a pause.
-const SLICE_REMOVED: usize = 256;
 
 /// Names that are collected without a pause: some 100 us.
 const SLICE_NAMES: usize = 1024;
@@ -61,7 +55,7 @@ impl<R: Runtime> Shard<R> {
         let _turn = self.offset_writes.turn().await;
         let mut consumers = Vec::new();
         loop {
-            consumers.extend(self.offsets.borrow_mut().take_dirty(SLICE_OFFSETS));
+            consumers.extend(self.offsets.borrow_mut().take_dirty(OFFSETS_OF_CHANGE_MAX));
             if self.offsets.borrow().dirty_len() == 0 {
                 break;
             }
@@ -117,7 +111,8 @@ impl<R: Runtime> Shard<R> {
         let own = async move |shard: Rc<Self>| {
             let (mut listed, mut to) = (Vec::new(), ListedTo::default());
             loop {
-                let some = shard.offsets.borrow().list(Some(&group), &mut to, SLICE_OFFSETS);
+                let some =
+                    shard.offsets.borrow().list(Some(&group), &mut to, OFFSETS_OF_CHANGE_MAX);
                 if some.is_empty() {
                     return listed;
                 }
@@ -132,23 +127,28 @@ impl<R: Runtime> Shard<R> {
     /// left when none are given.
     pub async fn groups_with_offsets(self: &Rc<Self>, topic: &str, after: &str) -> Vec<Arc<str>> {
         let (topic, after): (Arc<str>, Arc<str>) = (Arc::from(topic), Arc::from(after));
-        let own = async move |shard: Rc<Self>| {
-            let offsets = shard.offsets.borrow();
-            let groups = offsets.groups_of_topic(&topic, &after);
-            groups.take(SLICE_NAMES).cloned().collect::<Vec<_>>()
-        };
-        next_names(self.call_all(own).await)
+        self.names(move |offsets| {
+            offsets.groups_of_topic(&topic, &after).take(SLICE_NAMES).cloned().collect()
+        })
+        .await
     }
 
     /// The next topics in which a group has offsets, on any shard, sorted: those behind a name.
     /// None are left when none are given.
     pub async fn topics_with_offsets(self: &Rc<Self>, group: &str, after: &str) -> Vec<Arc<str>> {
         let (group, after): (Arc<str>, Arc<str>) = (Arc::from(group), Arc::from(after));
-        let own = async move |shard: Rc<Self>| {
-            let offsets = shard.offsets.borrow();
-            let topics = offsets.topics_of_group(&group, &after);
-            topics.take(SLICE_NAMES).cloned().collect::<Vec<_>>()
-        };
+        self.names(move |offsets| {
+            offsets.topics_of_group(&group, &after).take(SLICE_NAMES).cloned().collect()
+        })
+        .await
+    }
+
+    /// The next names of all shards, of which `list` gives at most [`SLICE_NAMES`] of one.
+    async fn names(
+        self: &Rc<Self>,
+        list: impl Fn(&OffsetTable) -> Vec<Arc<str>> + Clone + Send + 'static,
+    ) -> Vec<Arc<str>> {
+        let own = async move |shard: Rc<Self>| list(&shard.offsets.borrow());
         next_names(self.call_all(own).await)
     }
 
@@ -158,7 +158,7 @@ impl<R: Runtime> Shard<R> {
         let forget = async move |shard: Rc<Self>| {
             let _turn = shard.offset_writes.turn().await;
             let (topic, group) = (topic.as_deref(), group.as_deref());
-            while !shard.offsets.borrow_mut().remove(topic, group, SLICE_REMOVED) {
+            while !shard.offsets.borrow_mut().remove(topic, group, ENTRIES_REMOVED_MAX) {
                 shard.runtime.yield_if_needed().await;
             }
         };

@@ -3,16 +3,16 @@
 use std::{ops::Bound, rc::Rc, sync::Arc};
 
 use ringmq_io::Runtime;
-use ringmq_rules::{meta::MetaChange, offsets::ListedTo};
+use ringmq_rules::{
+    meta::MetaChange,
+    offsets::{ListedTo, OFFSETS_OF_CHANGE_MAX},
+};
 
 use super::pieces::encode;
 use crate::control::Control;
 
 /// Bytes of records that are made without a pause: a few hundred microseconds.
 const SLICE_BYTES: usize = 64 * 1024;
-
-/// Offsets of a slice: not many more bytes.
-const SLICE_OFFSETS: usize = 2048;
 
 /// What comes next, in the order in which a start has to read it. Names are the last ones that were
 /// written.
@@ -75,7 +75,7 @@ impl<R: Runtime> Snapshot<R> {
                 (records, unless(more, At::Offsets(ListedTo::default())))
             }
             At::Offsets(to) => {
-                let changes = metadata.offsets.borrow().list(None, to, SLICE_OFFSETS);
+                let changes = metadata.offsets.borrow().list(None, to, OFFSETS_OF_CHANGE_MAX);
                 let more = !changes.is_empty();
                 (changes.iter().map(encode).collect(), unless(more, At::DelayOffsets))
             }
