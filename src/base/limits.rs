@@ -16,6 +16,9 @@ pub const PROPERTIES_BYTES_MAX: usize = 32_767;
 /// Longest topic or group name of a send. Source: `Validators.TOPIC_MAX_LENGTH`.
 pub const TOPIC_BYTES_MAX: usize = 127;
 
+/// Messages of one batch that `batchMessagesMax` may allow at most: the answer names each one's id.
+pub const BATCH_MESSAGES_LIMIT: i64 = 262_144;
+
 /// Unit of direct I/O: offset, length and memory of every operation are multiples of it.
 pub const BLOCK_BYTES: usize = 4096;
 

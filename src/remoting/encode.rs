@@ -6,7 +6,7 @@ mod json;
 mod send_ok;
 
 pub(crate) use json::string as json_string;
-pub use send_ok::{BATCH_MESSAGES_MAX, SendOk, send_ok};
+pub use send_ok::{SendOk, send_ok};
 
 use crate::command::{FLAG_ONEWAY, FLAG_RESPONSE};
 use crate::frame::{HEADER_BYTES_MAX, LENGTH_BYTES, PREFIX_BYTES, Serialization};

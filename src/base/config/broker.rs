@@ -11,7 +11,7 @@ use super::{
         AddressList, BrokerRole, CoreList, FlushDiskType, Limits, MetricsExporterType, expand_home,
     },
 };
-use crate::limits::MESSAGE_BODY_BYTES_DEFAULT;
+use crate::limits::{BATCH_MESSAGES_LIMIT, MESSAGE_BODY_BYTES_DEFAULT};
 
 const NAME: Limits = Limits::Length(1, 127);
 const ANY: Limits = Limits::Any;
@@ -316,7 +316,7 @@ config_table! {
                 "appendQueueBytesMax", "bytes", Limits::Number(16 << 20, 1 << 40), fixed,
                 "Sends of one log that wait for the disk, before SYSTEM_BUSY.";
             batch_messages_max: u32 = 16_384,
-                "batchMessagesMax", "messages", Limits::Number(1, 262_144), fixed,
+                "batchMessagesMax", "messages", Limits::Number(1, BATCH_MESSAGES_LIMIT), fixed,
                 "Most messages of one batch. All are stored in one go, so a large batch holds up \
                  whatever else its shard does: some 200 us for 1,000 messages.";
             metrics_exporter_type: MetricsExporterType = MetricsExporterType::Disable,

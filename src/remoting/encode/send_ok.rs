@@ -1,5 +1,7 @@
 //! The response to a message that was stored: the most frequent frame that a broker writes.
 
+use ringmq_base::limits::BATCH_MESSAGES_LIMIT;
+
 use super::{EncodeError, Head, HeaderLimit, Start, binary, json};
 use crate::codes::{field, response};
 use crate::command::FLAG_RESPONSE;
@@ -8,7 +10,8 @@ use crate::message_id::DIGITS_MAX as ID_DIGITS_MAX;
 
 /// Messages of one batch whose ids fit the header of its answer, with 64 KiB for all else in it. A
 /// batch of more must not be stored: nobody could be told where.
-pub const BATCH_MESSAGES_MAX: usize = (HEADER_BYTES_MAX - 64 * 1024) / (ID_DIGITS_MAX + 1);
+const BATCH_MESSAGES_MAX: usize = (HEADER_BYTES_MAX - 64 * 1024) / (ID_DIGITS_MAX + 1);
+const _: () = assert!(BATCH_MESSAGES_LIMIT <= BATCH_MESSAGES_MAX as i64);
 
 /// What a producer is told about a stored message.
 #[derive(Clone, Copy, Debug)]
