@@ -98,7 +98,7 @@ impl Stage {
 
     async fn run(&self) {
         let now_ms = self.runtime().now_ms();
-        let settings = self.plan.settings(now_ms, self.run.process.shards);
+        let settings = self.plan.settings(now_ms, &self.run.process);
         let broker = Rc::new(simulation::start(self.runtime(), settings, self.run.process.shards));
         match self.within(START_WITHIN, broker.ready(self.runtime())).await {
             Some(Ok(())) => {}
@@ -139,8 +139,7 @@ impl Stage {
         }
         self.spawn(&running, workload::administrate(self.world.clone(), self.plan.clone()));
         if let Trouble::SlowLog { log, .. } = self.run.process.trouble {
-            let (world, plan) = (self.world.clone(), self.plan.clone());
-            self.spawn(&running, workload::look_on(world, plan, log, over.clone()));
+            self.spawn(&running, workload::look_on(self.world.clone(), log, over.clone()));
         }
         self.finish(&running, &over).await;
     }
@@ -289,12 +288,12 @@ impl Stage {
     /// Samples what the shards hold for others.
     fn watch_memory(&self, broker: &Rc<Simulated<SimRuntime>>) {
         let (world, plan, broker) = (self.world.clone(), self.plan.clone(), broker.clone());
-        let shards = self.run.process.shards;
+        let process = self.run.process;
         self.runtime().spawn(Shares::Foreground, "memory", async move {
             loop {
                 world.runtime.sleep(Duration::from_millis(5)).await;
                 for held in broker.held() {
-                    if let Some(text) = too_much(&plan, shards, &held) {
+                    if let Some(text) = too_much(&plan, &process, &held) {
                         return world.wrong(text);
                     }
                 }
@@ -315,7 +314,8 @@ const SMALL_ANSWER: usize = 4 << 10;
 const PULL_BYTES_MAX: usize = 256 << 10;
 
 /// What a shard may hold at most: the limits, and what was admitted just below them.
-fn too_much(plan: &Plan, shards: usize, held: &Held) -> Option<String> {
+fn too_much(plan: &Plan, process: &Process, held: &Held) -> Option<String> {
+    let (shards, budget) = (process.shards, plan.output_budget(process));
     let sizes = plan.sizes();
     let message = usize::try_from(BODY_BYTES_MAX).expect("small") + 64 * 1024;
     let clients = plan.clients as usize + 4;
@@ -334,8 +334,8 @@ fn too_much(plan: &Plan, shards: usize, held: &Held) -> Option<String> {
         ("messages before a full lane", held.backlog_messages, messages),
         ("bytes for other shards", held.router_bytes, batch * (messages + open + 4)),
         ("bytes of answers of a connection", held.output_bytes, own + of_others + small),
-        ("bytes of answers", held.answer_bytes, plan.output_budget + answer + small),
-        ("bytes set aside for answers", held.promised_bytes, plan.output_budget + answer),
+        ("bytes of answers", held.answer_bytes, budget + answer + small),
+        ("bytes set aside for answers", held.promised_bytes, budget + answer),
         ("bytes of requests that arrive", held.input_bytes, plan.input_bytes_max),
         ("bytes of waiting sends", held.waiting_send_bytes, plan.backlog_bytes_max),
         ("bytes of appended messages", held.log_bytes, plan.backlog_bytes_max + message),

@@ -225,19 +225,12 @@ pub async fn administrate(world: Rc<World>, plan: Rc<Plan>) {
     }
 }
 
-/// More than all clients of a seed leave untaken.
-const ROOMY_OUTPUT: usize = 16 << 20;
-
 /// Asks for what a slow log has nothing to do with, and wants prompt answers.
-pub async fn look_on(world: Rc<World>, plan: Rc<Plan>, slow_log: u16, until: Rc<Cell<bool>>) {
+pub async fn look_on(world: Rc<World>, slow_log: u16, until: Rc<Cell<bool>>) {
     let Some(client) = world.connect(600_000, false).await else {
         return;
     };
-    // Readers that take a few bytes at a time may have used up a small budget: then a pull waits
-    // for them, and not for the log.
-    if plan.output_budget >= ROOMY_OUTPUT {
-        client.patience.set(Some(super::PATIENCE));
-    }
+    client.patience.set(Some(super::PATIENCE));
     let mut round = 0_usize;
     while !until.get() && !client.is_closed() {
         world.runtime.sleep(Duration::from_millis(20)).await;
