@@ -152,17 +152,15 @@ impl<R: Runtime> Connections<R> {
         found.filter(|found| !found.is_closed()).map(|connection| look(connection))
     }
 
-    /// Those whose clients have taken nothing of their output for a time: that time, the longest
-    /// first. Called at intervals, to whose length it is precise.
+    /// Those whose clients have taken nothing of their output for a time, and that time. Called at
+    /// intervals, to whose length it is precise.
     pub fn stalled(&self, now: Duration) -> Vec<(Duration, ConnectionId)> {
         let open = self.open.borrow();
         let stalled = open.iter().filter_map(|(_, connection)| {
             let since = connection.stalled_since(now)?;
             Some((now - since, connection.id))
         });
-        let mut stalled: Vec<_> = stalled.collect();
-        stalled.sort_unstable_by_key(|(time, id)| (std::cmp::Reverse(*time), *id));
-        stalled
+        stalled.collect()
     }
 
     /// Sends the output of all connections that got some since the last call.

@@ -184,8 +184,8 @@ impl AnswerRoom {
         }
     }
 
-    /// Connections of other shards whose clients have taken nothing that was made here for a time:
-    /// that time, the longest first. Called at intervals, to whose length it is precise.
+    /// Connections of other shards whose clients have taken nothing that was made here for a time,
+    /// and that time. Called at intervals, to whose length it is precise.
     pub fn stalled(&self, now: Duration) -> Vec<(Duration, ConnectionId)> {
         let mut accounts = self.accounts.borrow_mut();
         let with_answers = accounts.iter_mut().filter(|(_, account)| account.made > 0);
@@ -195,9 +195,7 @@ impl AnswerRoom {
             account.since = Some(since);
             (now - since, *connection)
         });
-        let mut stalled: Vec<_> = stalled.collect();
-        stalled.sort_unstable_by_key(|(time, id)| (std::cmp::Reverse(*time), *id));
-        stalled
+        stalled.collect()
     }
 }
 

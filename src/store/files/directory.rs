@@ -40,7 +40,7 @@ pub async fn create_durably<D: Disk>(
 
 /// Creates the file `new` with `content`, synced but without a durable name. Nothing is left of it
 /// after an error, if the disk allows.
-pub async fn create_complete<D: Disk>(
+async fn create_complete<D: Disk>(
     disk: &D,
     new: &Path,
     content: &[u8],
