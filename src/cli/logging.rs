@@ -4,6 +4,7 @@
 //! thousand times a second or put line breaks into it: lines go through a bounded queue to a thread
 //! of their own, are limited by kind and source, and have their control characters escaped.
 
+mod fields;
 mod limit;
 mod lines;
 
@@ -31,7 +32,11 @@ pub fn start() -> WorkerGuard {
     let (queue, guard) = queue.finish(std::io::stderr());
     let limit = Limit::default();
     let writer = Lines::new(queue, limit.clone());
-    let lines = fmt::layer().with_writer(writer).with_target(false).with_ansi(colors);
+    let lines = fmt::layer()
+        .with_writer(writer)
+        .with_target(false)
+        .with_ansi(colors)
+        .fmt_fields(fields::format());
     let limited = lines.with_filter(limit);
     let all = tracing_subscriber::registry().with(filter).with(limited);
     tracing::subscriber::set_global_default(all).expect("logging starts once");

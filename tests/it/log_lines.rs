@@ -110,7 +110,7 @@ fn administration_is_logged_with_who_asked_and_what_came_of_it(shards: u32) {
     let mut client = server.client();
     let peer = client.stream().local_addr().expect("connected");
     client.create_topic(TOPIC, 1).expect("the broker serves").expect(0);
-    assert_ne!(client.create_topic("bad\nname", 1).expect("an answer").code, 0);
+    assert_ne!(client.create_topic("bad\x1b[31m\nname", 1).expect("an answer").code, 0);
     client.call(request::DELETE_TOPIC_IN_BROKER, &[("topic", TOPIC)], b"").expect("an answer");
     let what = |done: &str, request: &str, subject: &str| {
         let line = format!("administration {done} peer={peer} request={request:?}");
@@ -118,5 +118,5 @@ fn administration_is_logged_with_who_asked_and_what_came_of_it(shards: u32) {
     };
     what("done", "UPDATE_AND_CREATE_TOPIC", TOPIC);
     what("done", "DELETE_TOPIC_IN_BROKER", TOPIC);
-    what("refused", "UPDATE_AND_CREATE_TOPIC", "bad\\nname");
+    what("refused", "UPDATE_AND_CREATE_TOPIC", "bad\\u{1b}[31m\\nname");
 }

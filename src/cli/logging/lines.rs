@@ -68,7 +68,7 @@ impl Write for Lines {
 /// clients write into it stays within it.
 fn escaped(line: &[u8]) -> Cow<'_, str> {
     let line = String::from_utf8_lossy(line.strip_suffix(b"\n").unwrap_or(line));
-    // The formatter escapes the ESC of fields and messages itself.
+    // The ESC of fields and messages is escaped where they are formatted.
     let odd = |letter: char| letter.is_control() && letter != '\x1b';
     let mut text = String::with_capacity(line.len() + 1);
     for letter in line.chars() {
