@@ -14,6 +14,7 @@ use ringmq_base::{
     units::human_bytes,
 };
 use ringmq_io::{
+    allocator,
     gate::{self, MemoryLimit},
     launch::{self, Handles},
     ring::RingRuntime,
@@ -28,6 +29,9 @@ use crate::{
     shard::{Shard, router::Lanes, settings::BrokerSettings},
     sizes::Sizes,
 };
+
+/// Where memory is short, buffers of this size and more go back to the kernel when they are freed.
+const LARGE_BUFFER_BYTES: i32 = 1 << 20;
 
 /// Why the broker did not start: one sentence each.
 #[derive(Debug, thiserror::Error)]
@@ -56,7 +60,10 @@ pub fn start(
 ) -> Result<Broker, StartError> {
     let mut cpus = shard_cpus(&loaded.config, cpus);
     let fitted = fit(loaded, cpus.len(), memory).map_err(StartError::Refused)?;
-    let Fitted { values: Values { config, sizes }, shards } = fitted;
+    let Fitted { values: Values { config, sizes }, shards, are_cut } = fitted;
+    if are_cut {
+        allocator::give_back_from(LARGE_BUFFER_BYTES);
+    }
     cpus.truncate(shards);
     let name_servers = config.namesrv_addr.0.clone();
     let spin = std::time::Duration::from_micros(config.spin_before_park_micros);
@@ -118,6 +125,8 @@ impl Broker {
 struct Fitted {
     values: Values,
     shards: usize,
+    /// Budgets are less than they would be with more memory.
+    are_cut: bool,
 }
 
 /// Cuts budgets, and then shards, that nobody has set until the memory is enough, and says what
@@ -136,7 +145,7 @@ fn fit(
         match budgets::fit(&mut values, &origins, counts, (memory.bytes, &memory.to_string())) {
             Ok(budgets) => {
                 say(&budgets, memory, (shards, most_shards));
-                return Ok(Fitted { values, shards });
+                return Ok(Fitted { values, shards, are_cut: budgets.are_cut() });
             }
             Err(_) if free && shards > 1 => shards -= 1,
             Err(sentence) => return Err(sentence),

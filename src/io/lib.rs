@@ -7,6 +7,7 @@
 //! May depend on `base` only. A [`Runtime`] value lives on the executor that made it and is not
 //! `Send`; what crosses threads does so through [`mailbox`].
 
+pub mod allocator;
 pub mod disk;
 pub mod gate;
 pub mod launch;
