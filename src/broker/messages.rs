@@ -7,7 +7,12 @@ pub mod new_message;
 pub mod pull_request;
 pub mod shard_batch;
 
-use std::{any::Any, net::SocketAddr, rc::Rc, sync::Arc};
+use std::{
+    any::Any,
+    net::{IpAddr, SocketAddr},
+    rc::Rc,
+    sync::Arc,
+};
 
 use futures_util::future::LocalBoxFuture;
 use ringmq_base::ShardId;
@@ -102,6 +107,11 @@ pub enum Message<S> {
     Close(ConnectionId),
     /// A connection is gone, and what it had on other shards goes with it.
     Closed(ConnectionId),
+    /// A connection of `shard` has ended, or was never served; for the control shard.
+    Left {
+        shard: ShardId,
+        address: IpAddr,
+    },
     /// A shard has opened its logs, or the sentence why it could not.
     Ready {
         result: Result<(), String>,

@@ -2,7 +2,6 @@
 
 pub mod connection;
 pub mod connections;
-pub mod input_budget;
-pub mod listener;
 mod output;
 pub mod output_budget;
+pub mod places;

@@ -20,18 +20,22 @@ use ringmq_io::Runtime;
 use ringmq_rules::refusal::Refusal;
 
 pub use self::response::{Field, Handled, Request, Response};
-use crate::{control::Control, shard::Shard};
+use crate::{control::Control, net::places::Places, shard::Shard};
 
 /// What handles the requests that reach a shard.
 pub struct Requests<R: Runtime> {
     pub shard: Rc<Shard<R>>,
     /// On the control shard only.
     control: Option<Rc<Control<R>>>,
+    /// Who may connect; used on the control shard.
+    pub places: Places,
 }
 
 impl<R: Runtime> Requests<R> {
     pub fn new(shard: Rc<Shard<R>>, control: Option<Rc<Control<R>>>) -> Rc<Requests<R>> {
-        Rc::new(Requests { shard, control })
+        let shards = shard.router.shards();
+        let places = Places::new(shard.settings.connection_limits(shards), shards);
+        Rc::new(Requests { shard, control, places })
     }
 
     /// Topics, groups and clients.

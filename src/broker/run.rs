@@ -15,6 +15,7 @@ use std::{
 
 use ringmq_base::{LogId, ShardId};
 use ringmq_io::{Accepted, Runtime, Shares, listen_when_free, mailbox::Receiver};
+use ringmq_net::accept::accept_all;
 use ringmq_rules::meta::MetaChange;
 use ringmq_store::{FlushMode, Log, LogOptions, complete_store, log_directory};
 
@@ -26,7 +27,6 @@ use crate::{
         long_poll::{self, LongPoll},
     },
     messages::{Message, Start},
-    net::listener::accept_all,
     requests::{Requests, consume::pull, reader},
     shard::{
         Arrivals, CONTROL, Shard,
@@ -342,25 +342,26 @@ async fn listen<R: Runtime>(requests: &Rc<Requests<R>>) -> Result<(), String> {
         })?;
         let acceptor = requests.clone();
         shard.runtime.spawn(Shares::Foreground, "accept", async move {
-            let mut next = 0;
             let runtime = acceptor.shard.runtime.clone();
-            accept_all(&runtime, &listener, |accepted| {
-                next += 1;
-                hand_out(&acceptor, accepted, next)
-            })
-            .await;
+            accept_all(&runtime, &listener, |accepted| hand_out(&acceptor, accepted)).await;
         });
     }
     Ok(())
 }
 
 /// Gives a connection to one shard after the other. False: the broker is stopping.
-fn hand_out<R: Runtime>(requests: &Rc<Requests<R>>, accepted: Accepted, number: usize) -> bool {
+fn hand_out<R: Runtime>(requests: &Rc<Requests<R>>, accepted: Accepted) -> bool {
     let shard = &requests.shard;
     if shard.stopping.get() {
         return false;
     }
-    let target = ShardId((number % shard.router.shards()) as u16);
+    let target = match requests.places.take(accepted.peer.ip()) {
+        Ok(target) => target,
+        Err(refused) => {
+            tracing::warn!(peer = %accepted.peer, "{refused}");
+            return true;
+        }
+    };
     if target == shard.id {
         reader::serve(requests, accepted);
     } else {

@@ -16,6 +16,10 @@ use std::{
 
 use ringmq_base::config::NamesrvConfig;
 use ringmq_io::{Accepted, Listener, Net, Runtime, Shares, Stream, signal::Event};
+use ringmq_net::{
+    accept::accept_all,
+    addresses::{Addresses, Limits},
+};
 
 use crate::{
     answer::Peer,
@@ -26,8 +30,6 @@ use crate::{
 
 /// How long connections may take to end after the shutdown.
 const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(3);
-/// Pause after a failed accept, most likely for want of file descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 type StreamOf<R> = <<R as Runtime>::Net as Net>::Stream;
 
@@ -44,7 +46,7 @@ struct Shared<R: Runtime> {
     server: NameServer<R::Disk>,
     started: Duration,
     idle: Duration,
-    connections_max: usize,
+    addresses: Addresses,
     connections: RefCell<BTreeMap<u64, Rc<StreamOf<R>>>>,
     next_connection: Cell<u64>,
     closing: Event,
@@ -68,7 +70,7 @@ pub async fn serve<R: Runtime>(
     let shared = Rc::new(Shared {
         started: runtime.monotonic(),
         idle: Duration::from_secs(config.server_channel_max_idle_time_seconds),
-        connections_max: usize::try_from(config.connections_max).unwrap_or(usize::MAX),
+        addresses: Addresses::new(connection_limits(&config)),
         server: NameServer::new(config, kv),
         runtime: runtime.clone(),
         connections: RefCell::default(),
@@ -93,37 +95,26 @@ impl<R: Runtime> Shared<R> {
 
     /// Runs until the first connection after `closing`: [`Shared::close`] makes one.
     async fn accept_loop(self: Rc<Self>, listener: <R::Net as Net>::Listener) {
-        loop {
-            let accepted = listener.accept().await;
-            if self.closing.is_set() {
-                return;
+        accept_all(&self.runtime, &listener, |accepted| {
+            if !self.closing.is_set() {
+                self.admit(accepted);
             }
-            match accepted {
-                Ok(accepted) => self.admit(accepted),
-                Err(error) => {
-                    tracing::warn!("cannot accept a connection: {error}; next try in 100 ms");
-                    self.runtime.sleep(ACCEPT_PAUSE).await;
-                }
-            }
-        }
+            !self.closing.is_set()
+        })
+        .await;
     }
 
     fn admit(self: &Rc<Self>, accepted: Accepted) {
         let address = accepted.peer;
-        let limit = self.connections_max;
-        if self.connections.borrow().len() >= limit {
-            tracing::warn!(
-                peer = %address,
-                "connection closed: {limit} connections are open; raise connectionsMax if they are \
-                 wanted"
-            );
+        if let Err(refused) = self.addresses.enter(address.ip()) {
+            tracing::warn!(peer = %address, "{refused}");
             return;
         }
         let stream = match self.runtime.net().adopt(accepted) {
             Ok(stream) => Rc::new(stream),
             Err(error) => {
-                tracing::warn!("connection from {address} lost: {error}");
-                return;
+                tracing::warn!(peer = %address, "connection lost: {error}");
+                return self.addresses.leave(address.ip());
             }
         };
         let id = self.next_connection.get();
@@ -147,6 +138,7 @@ impl<R: Runtime> Shared<R> {
         stream.shutdown();
         let ConnectionId(id) = peer.connection;
         self.connections.borrow_mut().remove(&id);
+        self.addresses.leave(peer.address.ip());
         let now = self.now_ms();
         let dropped = self.server.table().borrow_mut().connection_closed(peer.connection, now);
         for broker in &dropped {
@@ -190,6 +182,16 @@ impl<R: Runtime> Shared<R> {
         if self.closing.is_set() && self.connections.borrow().is_empty() {
             self.drained.set();
         }
+    }
+}
+
+fn connection_limits(config: &NamesrvConfig) -> Limits {
+    let count = |number| usize::try_from(number).unwrap_or(usize::MAX);
+    Limits {
+        all: count(config.connections_max),
+        per_address: count(config.connections_per_address_max),
+        reserved: count(config.connections_reserved),
+        exempt_loopback: config.connections_per_address_exempt_loopback,
     }
 }
 

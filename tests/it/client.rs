@@ -46,7 +46,12 @@ impl Client {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(REPLY_TIMEOUT))?;
         stream.set_write_timeout(Some(REPLY_TIMEOUT))?;
-        Ok(Client { stream, opaque: 0, input: Vec::new() })
+        Ok(Client::over(stream))
+    }
+
+    /// Over a connection that was made otherwise.
+    pub fn over(stream: TcpStream) -> Client {
+        Client { stream, opaque: 0, input: Vec::new() }
     }
 
     pub fn stream(&mut self) -> &mut TcpStream {

@@ -34,13 +34,21 @@ const BANNED: &[(&str, &str, &str)] = &[
 const LAYERS: &[(&str, &[&str])] = &[
     ("src/base", &[]),
     ("src/io", &["ringmq-base"]),
+    ("src/net", &["ringmq-io"]),
     ("src/remoting", &["ringmq-base"]),
     ("src/store", &["ringmq-base", "ringmq-io"]),
-    ("src/namesrv", &["ringmq-base", "ringmq-io", "ringmq-remoting"]),
+    ("src/namesrv", &["ringmq-base", "ringmq-io", "ringmq-net", "ringmq-remoting"]),
     ("src/rules", &["ringmq-base", "ringmq-remoting"]),
     (
         "src/broker",
-        &["ringmq-base", "ringmq-io", "ringmq-remoting", "ringmq-rules", "ringmq-store"],
+        &[
+            "ringmq-base",
+            "ringmq-io",
+            "ringmq-net",
+            "ringmq-remoting",
+            "ringmq-rules",
+            "ringmq-store",
+        ],
     ),
     ("src/admin", &["ringmq-base", "ringmq-remoting"]),
     ("benchmark", &["ringmq-base", "ringmq-remoting"]),

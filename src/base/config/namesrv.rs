@@ -32,6 +32,17 @@ config_table! {
             connections_max: u32 = 10_000,
                 "connectionsMax", "", Limits::Number(1, 1_000_000), fixed,
                 "Most connections at once; more are closed at once.";
+            connections_per_address_max: u32 = 5_000,
+                "connectionsPerAddressMax", "", Limits::Number(1, 1_000_000), fixed,
+                "Most connections of one address, or of the first 64 bits of one of IPv6; more \
+                 are closed at once.";
+            connections_per_address_exempt_loopback: bool = true,
+                "connectionsPerAddressExemptLoopback", "", ANY, fixed,
+                "connectionsPerAddressMax is not for connections from this machine by loopback.";
+            connections_reserved: u32 = 64,
+                "connectionsReserved", "", Limits::Number(0, 1_000_000), fixed,
+                "Last places of connectionsMax, an eighth of them at most: half for loopback, half \
+                 also for addresses that have no connection.";
             admin_allow_remote: bool = false,
                 "adminAllowRemote", "", ANY, fixed,
                 "Take administration requests from other machines.";

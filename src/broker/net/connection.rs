@@ -10,6 +10,7 @@ use std::{
 };
 
 use ringmq_io::{Stream, signal::Event};
+use ringmq_net::input_budget::{Reading, Share};
 
 use super::{
     output::Output,
@@ -42,12 +43,28 @@ pub struct Connection<S: Stream> {
     /// Its requests are not read until there is room for answers.
     paused: Cell<bool>,
     last_read: Cell<Duration>,
-    /// Memory of its read buffer, in bytes, as last noted.
-    pub(super) input_bytes: Cell<usize>,
-    /// When the request began to arrive that has not yet arrived in full.
-    pub(super) partial_since: Cell<Option<Duration>>,
+    /// Of the memory for read buffers.
+    input: Share,
     /// Requests that are not answered yet.
     under_way: Cell<u32>,
+}
+
+impl<S: Stream> Reading for Connection<S> {
+    fn share(&self) -> &Share {
+        &self.input
+    }
+
+    fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    fn is_closed(&self) -> bool {
+        Connection::is_closed(self)
+    }
+
+    fn close(&self) {
+        Connection::close(self);
+    }
 }
 
 impl<S: Stream> Connection<S> {
@@ -69,8 +86,7 @@ impl<S: Stream> Connection<S> {
             closed: Cell::new(false),
             paused: Cell::new(false),
             last_read: Cell::new(now),
-            input_bytes: Cell::new(0),
-            partial_since: Cell::new(None),
+            input: Share::default(),
             under_way: Cell::new(0),
         }
     }

@@ -8,11 +8,11 @@ use std::{
 
 use ringmq_base::ShardId;
 use ringmq_io::{Net, Runtime};
+use ringmq_net::input_budget::{Input, InputBudget};
 use slab::Slab;
 
 use super::{
     connection::Connection,
-    input_budget::{Input, InputBudget},
     output_budget::{Counted, OutputBudget, Taken},
 };
 use ringmq_rules::ConnectionId;
@@ -74,7 +74,7 @@ impl<R: Runtime> Connections<R> {
         let slot = id.slot as usize;
         if open.get(slot).is_some_and(|connection| connection.id == id) {
             let connection = open.remove(slot);
-            self.input.forget(&connection);
+            self.input.forget(&*connection);
             connection.unreserve_all();
         }
     }

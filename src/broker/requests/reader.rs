@@ -1,12 +1,15 @@
 //! The life of a connection on its shard: its frames are read and handled until it ends.
 
 use std::{
+    net::IpAddr,
     panic::{self, AssertUnwindSafe},
     rc::Rc,
     time::Duration,
 };
 
+use ringmq_base::ShardId;
 use ringmq_io::{Accepted, Net, Runtime, Shares};
+use ringmq_net::input_budget::Input;
 use ringmq_remoting::frame::FrameBuffer;
 use ringmq_rules::ConnectionId;
 
@@ -18,8 +21,8 @@ use super::{
 };
 use crate::{
     messages::{Message, ReplyTo},
-    net::{connections::ShardConnection, input_budget::Input},
-    shard::Shard,
+    net::connections::ShardConnection,
+    shard::{CONTROL, Shard},
 };
 
 /// What a connection keeps of the room in which headers with escapes are read.
@@ -38,13 +41,13 @@ pub fn serve<R: Runtime>(requests: &Rc<Requests<R>>, accepted: Accepted) {
         Ok(stream) => stream,
         Err(error) => {
             tracing::warn!(%peer, %error, "cannot take a connection over");
-            return;
+            return left(requests, shard.id, peer.ip());
         }
     };
     let Some(connection) = shard.connections.add(stream, shard.runtime.monotonic()) else {
         let limit = shard.settings.connections_max;
         tracing::warn!(%peer, limit, "connection refused: connectionsMax is reached on this shard");
-        return;
+        return left(requests, shard.id, peer.ip());
     };
     let writer = connection.clone();
     shard.runtime.spawn(Shares::Foreground, "connection output", async move {
@@ -61,8 +64,19 @@ pub fn serve<R: Runtime>(requests: &Rc<Requests<R>>, accepted: Accepted) {
         for peer in shard.router.peers() {
             shard.router.post(peer, Message::Closed(connection.id));
         }
+        left(&requests, shard.id, peer.ip());
         shard.flush();
     });
+}
+
+/// The place of a connection is free again; the control shard, which gives them away, hears of it.
+pub fn left<R: Runtime>(requests: &Requests<R>, shard: ShardId, address: IpAddr) {
+    let own = &requests.shard;
+    if own.id == CONTROL {
+        requests.places.give_back(shard, address);
+    } else {
+        own.router.post(CONTROL, Message::Left { shard, address });
+    }
 }
 
 /// What this shard holds for a connection of any shard goes with it.

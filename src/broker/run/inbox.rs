@@ -111,6 +111,7 @@ pub fn take<R: Runtime>(requests: &Rc<Requests<R>>, message: ShardMessage<R>) {
         Message::LookAtStorage => shard.look_at_storage(),
         Message::Close(connection) => shard.connections.close(connection),
         Message::Closed(connection) => reader::ended(requests, connection),
+        Message::Left { shard, address } => reader::left(requests, shard, address),
         Message::Finished(peer) => {
             if let Ok(control) = requests.control() {
                 control.peer_finished(peer);

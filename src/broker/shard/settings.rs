@@ -9,6 +9,7 @@ use std::{
 use ringmq_base::config::{BrokerConfig, BrokerRole, FlushDiskType, address::local_address};
 
 use crate::sizes::Sizes;
+use ringmq_net::addresses::Limits;
 use ringmq_remoting::codes::property;
 use ringmq_rules::{delay::DelayLevels, message_properties::PropertiesWriter};
 
@@ -124,6 +125,16 @@ impl BrokerSettings {
             sizes: Sizes::default(),
             config,
         })
+    }
+
+    /// How many connections there may be, of all shards together.
+    pub fn connection_limits(&self, shards: usize) -> Limits {
+        Limits {
+            all: self.connections_max * shards,
+            per_address: self.config.connections_per_address_max as usize,
+            reserved: self.config.connections_reserved as usize,
+            exempt_loopback: self.config.connections_per_address_exempt_loopback,
+        }
     }
 
     /// The port for clients with the VIP channel on, and for Java slaves.

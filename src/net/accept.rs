@@ -1,7 +1,11 @@
-//! Listening: the control shard accepts connections and hands them out, for clients open one
-//! connection a broker, too few for the kernel to spread evenly over the shards.
+//! Accepting connections, whatever becomes of single ones.
+
+use std::time::Duration;
 
 use ringmq_io::{Accepted, Listener, Runtime};
+
+/// Pause after a failed accept: descriptors or memory are lacking until some connection ends.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Accepts connections until `take` says that it wants no more.
 pub async fn accept_all<R: Runtime>(
@@ -17,9 +21,8 @@ pub async fn accept_all<R: Runtime>(
                 }
             }
             Err(error) => {
-                // Out of descriptors, most likely: connections that end make room again.
-                tracing::warn!(%error, "cannot accept a connection");
-                runtime.sleep(std::time::Duration::from_millis(100)).await;
+                tracing::warn!(%error, "cannot accept a connection; next try in {PAUSE:?}");
+                runtime.sleep(PAUSE).await;
             }
         }
     }

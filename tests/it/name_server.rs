@@ -1,0 +1,69 @@
+//! A name server on a port of its own.
+
+use std::fmt::Write;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use ringmq_remoting::codes::request;
+
+use crate::client::Client;
+use crate::process::Process;
+use crate::server::free_port;
+
+/// Longest wait for the first answer, beside other tests.
+const START_TIMEOUT: Duration = Duration::from_secs(30);
+
+pub struct NameServer {
+    pub process: Process,
+    pub address: SocketAddr,
+}
+
+impl NameServer {
+    /// Starts one with further keys and waits until it answers.
+    pub fn start(directory: &Path, keys: &[(&str, String)]) -> NameServer {
+        NameServer::start_in(directory, keys, None)
+    }
+
+    /// The same in a cgroup.
+    pub fn start_in(
+        directory: &Path,
+        keys: &[(&str, String)],
+        cgroup: Option<&Path>,
+    ) -> NameServer {
+        let port = free_port();
+        let mut text = format!(
+            "listenPort={port}\nbindAddress=127.0.0.1\nkvConfigPath={}\n",
+            directory.join("kvConfig.json").display()
+        );
+        for (key, value) in keys {
+            writeln!(text, "{key}={value}").expect("a string takes all");
+        }
+        let file = directory.join(format!("namesrv-{port}.conf"));
+        std::fs::write(&file, text).expect("the directory can be written");
+        let log = directory.join(format!("namesrv-{port}.log"));
+        let arguments = ["namesrv", "-c", file.to_str().expect("UTF-8")];
+        let process = match cgroup {
+            Some(group) => Process::start_in_cgroup(&arguments, log, group),
+            None => Process::start(&arguments, log),
+        };
+        let mut server =
+            NameServer { process, address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)) };
+        server.await_answer();
+        server
+    }
+
+    fn await_answer(&mut self) {
+        let began = Instant::now();
+        let asks = |address| {
+            let mut client = Client::connect(address)?;
+            client.call(request::GET_BROKER_CLUSTER_INFO, &[], b"")
+        };
+        while asks(self.address).is_err() {
+            let ended = self.process.ended();
+            let waits = ended.is_none() && began.elapsed() < START_TIMEOUT;
+            assert!(waits, "the name server does not answer:\n{}", self.process.output());
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+}
