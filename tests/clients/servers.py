@@ -214,7 +214,7 @@ def start_ringmq(work, root, ports, brokers, shards, extra):
 def start_standalone(work, root, ports, shards):
     command = [binary(root), "standalone", "--store", os.path.join(work, "store"), "--namesrv-port", str(ports),
                "--listen-port", str(ports + 4), "--advertise", HOST]
-    settings = dict(DISK_LEVELS, **({"shards": shards} if shards else {}))
+    settings = dict(DISK_LEVELS, enablePropertyFilter="true", **({"shards": shards} if shards else {}))
     for key, value in settings.items():
         command += ["--set", f"{key}={value}"]
     server = Server(f"{HOST}:{ports}")

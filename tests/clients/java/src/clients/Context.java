@@ -8,14 +8,13 @@ import java.util.Deque;
 import java.util.List;
 import java.util.TreeMap;
 import java.util.concurrent.atomic.AtomicInteger;
-import org.apache.rocketmq.client.consumer.DefaultLitePullConsumer;
+import org.apache.rocketmq.client.ClientConfig;
 import org.apache.rocketmq.client.consumer.DefaultMQPullConsumer;
 import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
 import org.apache.rocketmq.client.consumer.PullResult;
 import org.apache.rocketmq.client.consumer.PullStatus;
 import org.apache.rocketmq.client.exception.MQClientException;
 import org.apache.rocketmq.client.producer.DefaultMQProducer;
-import org.apache.rocketmq.common.MQVersion;
 import org.apache.rocketmq.common.consumer.ConsumeFromWhere;
 import org.apache.rocketmq.common.message.Message;
 import org.apache.rocketmq.common.message.MessageExt;
@@ -24,6 +23,7 @@ import org.apache.rocketmq.common.message.MessageQueue;
 /** What a scenario works with: clients under names of their own, closed when it ends. */
 final class Context implements AutoCloseable {
     private static final String RUN = Long.toString(System.currentTimeMillis(), 36);
+    private static final String VERSION = System.getProperty("clients.version");
     private static final AtomicInteger INSTANCE = new AtomicInteger();
     private static final int ROUTE_SECONDS_MAX = 20;
 
@@ -43,13 +43,12 @@ final class Context implements AutoCloseable {
     }
 
     static boolean isGeneration5() {
-        // V5_0_0 is ordinal 413
-        return MQVersion.CURRENT_VERSION >= 413;
+        return VERSION.startsWith("5");
     }
 
-    /** The generation of the client is part of the names, as both may run against one store. */
+    /** The version of the client is part of the names, as several may run against one store. */
     private String unique(String kind, String suffix) {
-        return kind + (isGeneration5() ? "5_" : "4_") + name + "_" + RUN + suffix;
+        return kind + VERSION.replaceAll("\\W", "") + "_" + name + "_" + RUN + suffix;
     }
 
     String topicName(String suffix) {
@@ -111,21 +110,17 @@ final class Context implements AutoCloseable {
     }
 
     DefaultMQProducer newProducer() throws Exception {
-        String instance = instance();
-        DefaultMQProducer made = new DefaultMQProducer(unique("P", "-" + INSTANCE.get()));
-        made.setNamesrvAddr(namesrv);
-        made.setInstanceName(instance);
+        DefaultMQProducer made = new DefaultMQProducer(unique("P", "-" + INSTANCE.incrementAndGet()));
+        prepare(made, made::shutdown);
         made.setSendMsgTimeout(10_000);
         made.start();
-        closeLater(made::shutdown);
         return made;
     }
 
     /** Not started yet. From the first offset, so that no message is passed over. */
     DefaultMQPushConsumer pushConsumer(String group) {
         DefaultMQPushConsumer made = new DefaultMQPushConsumer(group);
-        made.setNamesrvAddr(namesrv);
-        made.setInstanceName(instance());
+        prepare(made, made::shutdown);
         made.setConsumeFromWhere(ConsumeFromWhere.CONSUME_FROM_FIRST_OFFSET);
         made.setConsumeThreadMin(4);
         made.setConsumeThreadMax(4);
@@ -133,28 +128,22 @@ final class Context implements AutoCloseable {
         // tells the broker if its own periodic one is just under way: SUBSCRIPTION_NOT_LATEST until
         // the next one, of any broker, Java's too (docs/STATUS.md).
         made.setHeartbeatBrokerInterval(2_000);
-        closeLater(made::shutdown);
         return made;
     }
 
-    DefaultLitePullConsumer litePullConsumer(String group) {
-        DefaultLitePullConsumer made = new DefaultLitePullConsumer(group);
-        made.setNamesrvAddr(namesrv);
-        made.setInstanceName(instance());
-        made.setConsumeFromWhere(ConsumeFromWhere.CONSUME_FROM_FIRST_OFFSET);
-        made.setPullThreadNums(4);
-        closeLater(made::shutdown);
-        return made;
+    /** Where a client connects to, a name of its own, and its end with that of the scenario. */
+    void prepare(ClientConfig client, Runnable closer) {
+        client.setNamesrvAddr(namesrv);
+        client.setInstanceName(instance());
+        closeLater(closer);
     }
 
     /** The scenario's own pull consumer. */
     synchronized DefaultMQPullConsumer puller() throws Exception {
         if (puller == null) {
             puller = new DefaultMQPullConsumer(group("_pull"));
-            puller.setNamesrvAddr(namesrv);
-            puller.setInstanceName(instance());
+            prepare(puller, puller::shutdown);
             puller.start();
-            closeLater(puller::shutdown);
         }
         return puller;
     }

@@ -5,12 +5,21 @@ import java.util.List;
 import java.util.Set;
 import java.util.TreeSet;
 import org.apache.rocketmq.client.consumer.DefaultLitePullConsumer;
+import org.apache.rocketmq.common.consumer.ConsumeFromWhere;
 import org.apache.rocketmq.common.message.MessageExt;
 import org.apache.rocketmq.common.message.MessageQueue;
 
 /** The lite pull consumer. */
 final class LiteScenarios {
     private LiteScenarios() {
+    }
+
+    private static DefaultLitePullConsumer consumer(Context context, String group) {
+        DefaultLitePullConsumer made = new DefaultLitePullConsumer(group);
+        context.prepare(made, made::shutdown);
+        made.setConsumeFromWhere(ConsumeFromWhere.CONSUME_FROM_FIRST_OFFSET);
+        made.setPullThreadNums(4);
+        return made;
     }
 
     private static List<MessageExt> poll(DefaultLitePullConsumer consumer, int count, int seconds) {
@@ -33,12 +42,16 @@ final class LiteScenarios {
                 bodies.add("lite " + number);
             }
         }
-        DefaultLitePullConsumer first = context.litePullConsumer(group);
+        DefaultLitePullConsumer first = consumer(context, group);
         first.setAutoCommit(false);
         first.subscribe(topic, "even");
         first.start();
         Set<String> got = new TreeSet<>();
-        poll(first, 30, 30).forEach(message -> got.add(Context.text(message)));
+        String brokerName = context.queue(topic).getBrokerName();
+        for (MessageExt message : poll(first, 30, 30)) {
+            got.add(Context.text(message));
+            Check.same(brokerName, message.getBrokerName(), "broker name");
+        }
         Check.same(bodies, got, "polled bodies");
         first.commitSync();
         first.shutdown();
@@ -48,7 +61,7 @@ final class LiteScenarios {
             context.producer().send(Context.message(topic, "even", "later " + number));
             later.add("later " + number);
         }
-        DefaultLitePullConsumer second = context.litePullConsumer(group);
+        DefaultLitePullConsumer second = consumer(context, group);
         second.subscribe(topic, "even");
         second.start();
         Set<String> rest = new TreeSet<>();
@@ -65,7 +78,7 @@ final class LiteScenarios {
             }
         }
         Context.await("60 messages", 10, () -> context.total(topic) == 60);
-        DefaultLitePullConsumer consumer = context.litePullConsumer(context.group(""));
+        DefaultLitePullConsumer consumer = consumer(context, context.group(""));
         consumer.setAutoCommit(false);
         consumer.start();
         MessageQueue queue = consumer.fetchMessageQueues(topic).stream()

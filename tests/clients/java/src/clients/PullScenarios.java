@@ -13,7 +13,7 @@ final class PullScenarios {
     private PullScenarios() {
     }
 
-    private static MessageQueue filled(Context context, int count) throws Exception {
+    static MessageQueue filled(Context context, int count) throws Exception {
         String topic = context.topic(1);
         MessageQueue queue = context.queue(topic);
         for (int number = 0; number < count; number++) {
@@ -45,7 +45,6 @@ final class PullScenarios {
                     MessageExt message = result.getMsgFoundList().get(index);
                     Check.same("pull " + (from + index), Context.text(message), "body");
                     Check.same(from + index, message.getQueueOffset(), "queue offset");
-                    Check.same(queue.getBrokerName(), message.getBrokerName(), "broker name");
                 }
             }
         }
@@ -149,18 +148,6 @@ final class PullScenarios {
         sender.join();
         Check.that(found != null, "the message with the tag was not found");
         Check.same("asked for", Context.text(found.get(0)), "body with the tag");
-    }
-
-    static void offsets(Context context) throws Exception {
-        MessageQueue queue = filled(context, 10);
-        DefaultMQPullConsumer puller = context.puller();
-        puller.updateConsumeOffset(queue, 6);
-        puller.getOffsetStore().updateConsumeOffsetToBroker(queue, 6, false);
-        Check.same(6L, puller.fetchConsumeOffset(queue, true), "stored offset");
-        puller.getOffsetStore().updateConsumeOffsetToBroker(queue, 2, false);
-        Check.same(2L, puller.fetchConsumeOffset(queue, true), "stored offset after going back");
-        puller.getOffsetStore().updateConsumeOffsetToBroker(queue, 9, true);
-        Context.await("offset stored by a one-way request", 10, () -> puller.fetchConsumeOffset(queue, true) == 9);
     }
 
     static void searchByTime(Context context) throws Exception {

@@ -26,7 +26,7 @@ final class Scenarios {
         all.put("sync_send", SendScenarios::sync);
         all.put("async_send", SendScenarios::async);
         all.put("oneway_send", SendScenarios::oneway);
-        all.put("batch_send", SendScenarios::batch);
+        all.put("batch_send", BatchScenarios::batch);
         all.put("threads_send", SendScenarios::threads);
         all.put("big_compressed", SendScenarios::bigCompressed);
         all.put("big_incompressible", SendScenarios::bigIncompressible);
@@ -36,7 +36,7 @@ final class Scenarios {
         all.put("pull_ends", PullScenarios::ends);
         all.put("pull_tags", PullScenarios::tags);
         all.put("pull_long_poll", PullScenarios::longPoll);
-        all.put("pull_offsets", PullScenarios::offsets);
+        all.put("pull_offsets", OffsetScenarios::offsets);
         all.put("search_by_time", PullScenarios::searchByTime);
         all.put("create_topic", AdminScenarios::createTopic);
         all.put("view_message", AdminScenarios::viewMessage);
