@@ -169,9 +169,9 @@ const ROWS: &[Row] = &[
         |_, counts, value| value * (KIB + counts.shards * 128)),
     row!("clients", sizes.tables.clients_bytes: usize, |_, _| 2 * MIB, 1,
         |_, _, value| value),
-    row!("consumer offsets", sizes.tables.offsets: usize, |_, _| 20_000, 1,
-        |_, counts, value| counts.shards * value * 96),
-    row!("locks", sizes.tables.locks: usize, |_, _| 5_000, 1, |_, _, value| value * 128),
+    row!("consumer offsets", sizes.tables.offsets_bytes: usize, |_, _| 2 * MIB, 4 * KIB,
+        |_, counts, value| counts.shards * value),
+    row!("locks", sizes.tables.locks_bytes: usize, |_, _| MIB, 4 * KIB, |_, _, value| value),
     // What is written, what is kept for the next write, and a record that is larger than a write.
     row!("writes", sizes.log.batch_bytes_max: usize, |_, _| 512 * KIB, 4 * KIB,
     |values, counts, value| {

@@ -74,7 +74,7 @@ impl<R: Runtime> Control<R> {
             groups: SubscriptionGroupTable::new(config.auto_create_subscription_group)
                 .with_limit(limits.groups),
             clients: ClientTable::with_limit(limits.clients_bytes),
-            locks: QueueLocks::with_limit(limits.locks),
+            locks: QueueLocks::with_limit(limits.locks_bytes),
         };
         let control = Rc::new(Control {
             shard: shard.clone(),

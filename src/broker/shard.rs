@@ -115,7 +115,7 @@ impl<R: Runtime> Shard<R> {
         let (limit, input_most) = (settings.connections_max, settings.input_bytes_max);
         let connections = Connections::new(id, limit, input_most, &budget);
         let queues = Queues::new(id, router.shards());
-        let offsets = OffsetTable::with_limit(settings.sizes.tables.offsets).into();
+        let offsets = OffsetTable::with_limit(settings.sizes.tables.offsets_bytes).into();
         Rc::new(Shard {
             id,
             runtime,

@@ -50,11 +50,15 @@ pub const BODY_MEMORY_PER_BYTE: usize = 16;
 /// Bytes of a body above which the control shard reads one after the other.
 pub const LARGE_BODY_BYTES: usize = 64 * 1024;
 
-/// Consumer offsets of one table: 100,000 queues with a few groups each.
-pub const OFFSETS_MAX: usize = 4_000_000;
+/// Bytes of the consumer offsets of one shard: 5,000,000 of few groups in few topics, or some
+/// 180,000 of a group in a topic of its own each.
+pub const OFFSETS_BYTES_MAX: usize = 256 * 1024 * 1024;
 
-/// Ordered consumption locks of a broker.
-pub const QUEUE_LOCKS_MAX: usize = 1_000_000;
+/// What a consumer offset takes in memory, in bytes, besides its share of its group.
+pub const OFFSET_BYTES: usize = 48;
+
+/// Bytes of the ordered consumption locks of a broker: some 200,000 of few groups.
+pub const QUEUE_LOCKS_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// What the tables of a broker may hold. The defaults are the limits above; in little memory they
 /// are lower.
@@ -65,9 +69,9 @@ pub struct TableLimits {
     pub groups: usize,
     /// Bytes of the memberships of all clients.
     pub clients_bytes: usize,
-    /// Of each shard's table.
-    pub offsets: usize,
-    pub locks: usize,
+    /// Bytes of each shard's table.
+    pub offsets_bytes: usize,
+    pub locks_bytes: usize,
 }
 
 impl Default for TableLimits {
@@ -77,8 +81,8 @@ impl Default for TableLimits {
             topics_deleted: TOPICS_DELETED_MAX,
             groups: GROUPS_MAX,
             clients_bytes: CLIENTS_BYTES_MAX,
-            offsets: OFFSETS_MAX,
-            locks: QUEUE_LOCKS_MAX,
+            offsets_bytes: OFFSETS_BYTES_MAX,
+            locks_bytes: QUEUE_LOCKS_BYTES_MAX,
         }
     }
 }

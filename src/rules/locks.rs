@@ -3,7 +3,9 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{Refusal, limits::QUEUE_LOCKS_MAX, names::Name};
+use ringmq_remoting::body::MessageQueue;
+
+use super::{Refusal, limits::QUEUE_LOCKS_BYTES_MAX, names::Name};
 
 /// Checks the names of a request to lock or unlock queues.
 ///
@@ -38,30 +40,55 @@ impl Lock {
     }
 }
 
+/// What is locked.
+pub trait Lockable: Ord + Clone {
+    /// Bytes in memory.
+    fn bytes(&self) -> usize;
+}
+
+impl Lockable for MessageQueue {
+    fn bytes(&self) -> usize {
+        size_of::<MessageQueue>() + self.topic.len() + self.broker_name.len()
+    }
+}
+
+/// What a lock takes, about, in bytes, besides its group: a client may have a single one, so its id
+/// counts in full.
+fn lock_bytes<Q: Lockable>(queue: &Q, lock: &Lock) -> usize {
+    queue.bytes() + lock.client_id.len() + 128
+}
+
+/// What a group with locks takes, in bytes: the smallest map of queues has room for 11.
+fn group_bytes(group: &str) -> usize {
+    group.len() + 1024
+}
+
 /// Locks of queues `Q` by consumer group.
 #[derive(Debug)]
 pub struct QueueLocks<Q> {
     groups: BTreeMap<Arc<str>, BTreeMap<Q, Lock>>,
     count: usize,
-    limit: usize,
+    /// See [`lock_bytes`] and [`group_bytes`].
+    bytes: usize,
+    bytes_max: usize,
 }
 
 impl<Q> Default for QueueLocks<Q> {
     fn default() -> Self {
-        QueueLocks::with_limit(QUEUE_LOCKS_MAX)
+        QueueLocks::with_limit(QUEUE_LOCKS_BYTES_MAX)
     }
 }
 
 impl<Q> QueueLocks<Q> {
-    /// `limit`: locks.
-    pub fn with_limit(limit: usize) -> Self {
-        QueueLocks { groups: BTreeMap::new(), count: 0, limit }
+    /// `bytes_max`: of all locks.
+    pub fn with_limit(bytes_max: usize) -> Self {
+        QueueLocks { groups: BTreeMap::new(), count: 0, bytes: 0, bytes_max }
     }
 }
 
-impl<Q: Ord + Clone> QueueLocks<Q> {
+impl<Q: Lockable> QueueLocks<Q> {
     /// Locks or renews the queues that are free, expired or the client's own, and returns those in
-    /// the order asked for. Nothing is granted beyond the limit of locks.
+    /// the order asked for. Nothing is granted beyond the limit in bytes.
     pub fn lock_batch<'q>(
         &mut self,
         group: &str,
@@ -73,23 +100,35 @@ impl<Q: Ord + Clone> QueueLocks<Q> {
         Q: 'q,
     {
         let client_id: Arc<str> = Arc::from(client_id);
+        if !self.groups.contains_key(group) {
+            self.bytes += group_bytes(group);
+        }
         let locks = self.groups.entry(Arc::from(group)).or_default();
         let mut granted = Vec::new();
         for queue in queues {
             match locks.get_mut(queue) {
                 Some(lock) if lock.client_id != client_id && !lock.is_expired(now) => continue,
-                Some(lock) => *lock = Lock { client_id: client_id.clone(), renewed: now },
-                None if self.count >= self.limit => continue,
+                Some(lock) => {
+                    let before = lock_bytes(queue, lock);
+                    *lock = Lock { client_id: client_id.clone(), renewed: now };
+                    self.bytes = self.bytes - before + lock_bytes(queue, lock);
+                }
                 None => {
                     let lock = Lock { client_id: client_id.clone(), renewed: now };
+                    let bytes = self.bytes + lock_bytes(queue, &lock);
+                    if bytes > self.bytes_max {
+                        continue;
+                    }
                     locks.insert(queue.clone(), lock);
                     self.count += 1;
+                    self.bytes = bytes;
                 }
             }
             granted.push(queue.clone());
         }
         if locks.is_empty() {
             self.groups.remove(group);
+            self.bytes -= group_bytes(group);
         }
         granted
     }
@@ -107,23 +146,36 @@ impl<Q: Ord + Clone> QueueLocks<Q> {
             return;
         };
         for queue in queues {
-            if locks.get(queue).is_some_and(|lock| &*lock.client_id == client_id) {
+            let own = locks.get(queue).filter(|lock| &*lock.client_id == client_id);
+            if let Some(bytes) = own.map(|lock| lock_bytes(queue, lock)) {
                 locks.remove(queue);
                 self.count -= 1;
+                self.bytes -= bytes;
             }
         }
         if locks.is_empty() {
             self.groups.remove(group);
+            self.bytes -= group_bytes(group);
         }
     }
 
     /// Forgets expired locks; call it now and then, so that gone groups take no memory.
     pub fn sweep(&mut self, now: i64) {
-        self.groups.retain(|_, locks| {
-            locks.retain(|_, lock| !lock.is_expired(now));
+        let (count, bytes) = (&mut self.count, &mut self.bytes);
+        self.groups.retain(|group, locks| {
+            locks.retain(|queue, lock| {
+                let expired = lock.is_expired(now);
+                if expired {
+                    *count -= 1;
+                    *bytes -= lock_bytes(queue, lock);
+                }
+                !expired
+            });
+            if locks.is_empty() {
+                *bytes -= group_bytes(group);
+            }
             !locks.is_empty()
         });
-        self.count = self.groups.values().map(BTreeMap::len).sum();
     }
 
     pub fn len(&self) -> usize {
@@ -138,6 +190,36 @@ impl<Q: Ord + Clone> QueueLocks<Q> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    impl Lockable for i32 {
+        fn bytes(&self) -> usize {
+            4
+        }
+    }
+
+    #[test]
+    fn locks_are_bounded_in_bytes_and_expire() {
+        let mut locks = QueueLocks::default();
+        let topic = "t".repeat(250);
+        let queues: Vec<_> =
+            (0..100_000).map(|id| MessageQueue::new(&topic, "broker-a", id)).collect();
+        let mut granted = 0;
+        for group in 0..10 {
+            let group = format!("{group:0>255}");
+            granted += locks.lock_batch(&group, &"c".repeat(1000), &queues, 0).len();
+        }
+        assert!((30_000..50_000).contains(&granted), "{granted}");
+        assert!(locks.bytes <= QUEUE_LOCKS_BYTES_MAX);
+        let (first, group) = (&queues[..1], format!("{:0>255}", 0));
+        assert_eq!(locks.lock_batch(&group, &"c".repeat(1000), first, 60_000).len(), 1, "renewed");
+        let other = format!("{:0>255}", 11);
+        assert_eq!(locks.lock_batch(&other, &"d".repeat(1000), first, 60_000), [], "no room");
+        locks.sweep(60_001);
+        assert_eq!(locks.lock_batch("g", "d", first, 60_001).len(), 1);
+        locks.unlock_batch("g", "d", first);
+        locks.unlock_batch(&group, &"c".repeat(1000), first);
+        assert_eq!((locks.bytes, locks.len()), (0, 0));
+    }
 
     #[test]
     fn a_queue_has_one_owner_until_the_lock_expires() {

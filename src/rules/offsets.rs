@@ -9,7 +9,7 @@ use std::{
 use ahash::AHashMap;
 
 use super::{
-    limits::OFFSETS_MAX,
+    limits::{OFFSET_BYTES, OFFSETS_BYTES_MAX},
     meta::MetaChange,
     names::Name,
     refusal::{Refusal, code},
@@ -52,24 +52,27 @@ pub struct OffsetTable {
     /// Topic and group of every entry with dirty queues.
     dirty: BTreeSet<(Arc<str>, Arc<str>)>,
     count: usize,
-    limit: usize,
+    /// What the table takes, see [`names_bytes`].
+    bytes: usize,
+    bytes_max: usize,
 }
 
 impl Default for OffsetTable {
     fn default() -> OffsetTable {
-        OffsetTable::with_limit(OFFSETS_MAX)
+        OffsetTable::with_limit(OFFSETS_BYTES_MAX)
     }
 }
 
 impl OffsetTable {
-    /// `limit`: offsets.
-    pub fn with_limit(limit: usize) -> OffsetTable {
+    /// `bytes_max`: of all offsets and names.
+    pub fn with_limit(bytes_max: usize) -> OffsetTable {
         OffsetTable {
             topics: AHashMap::new(),
             dirty: BTreeSet::new(),
             by_group: Default::default(),
             count: 0,
-            limit,
+            bytes: 0,
+            bytes_max,
         }
     }
 
@@ -98,18 +101,24 @@ impl OffsetTable {
         }
         Name::Topic.check(topic)?;
         Name::Group.check(group)?;
-        if self.count >= self.limit {
-            return Err(full(topic, group, self.limit));
+        if self.bytes + self.names_missing(topic, group) + OFFSET_BYTES > self.bytes_max {
+            return Err(full(topic, group, self.bytes, self.bytes_max));
         }
         let queues = self.entry(topic, group);
         queues.offsets.insert(queue_id, offset);
         let first = queues.dirty.is_empty();
         queues.dirty.insert(queue_id);
         self.count += 1;
+        self.bytes += OFFSET_BYTES;
         if first {
             self.dirty.insert((Arc::from(topic), Arc::from(group)));
         }
         Ok(Commit::Stored)
+    }
+
+    /// Whether the table has an offset of a group in a queue: storing another takes no memory.
+    pub fn has(&self, topic: &str, group: &str, queue_id: i32) -> bool {
+        self.queues(topic, group).is_some_and(|offsets| offsets.contains_key(&queue_id))
     }
 
     /// The offset of a group in a queue; `None` if there is none or it is negative.
@@ -248,6 +257,7 @@ impl OffsetTable {
                 queues.offsets.extend(offsets.iter().copied());
                 let added = queues.offsets.len() - before;
                 self.count += added;
+                self.bytes += added * OFFSET_BYTES;
             }
             MetaChange::OffsetsDelete { topic, group } => {
                 self.remove(topic.as_deref(), group.as_deref(), usize::MAX);
@@ -275,9 +285,11 @@ impl OffsetTable {
             let Some(groups) = self.topics.get_mut(&topic) else { continue };
             if let Some(queues) = groups.remove(&group) {
                 self.count -= queues.offsets.len();
+                self.bytes -= names_bytes(&topic, &group) + queues.offsets.len() * OFFSET_BYTES;
             }
             if groups.is_empty() {
                 self.topics.remove(&topic);
+                self.bytes -= TOPIC_BYTES;
             }
             self.by_group.remove(&(group.clone(), topic.clone()));
             self.dirty.remove(&(topic, group));
@@ -312,9 +324,19 @@ impl OffsetTable {
         }
     }
 
+    /// What the table takes more with an entry for the group in the topic, in bytes.
+    fn names_missing(&self, topic: &str, group: &str) -> usize {
+        match self.topics.get(topic) {
+            None => TOPIC_BYTES + names_bytes(topic, group),
+            Some(groups) if groups.contains_key(group) => 0,
+            Some(_) => names_bytes(topic, group),
+        }
+    }
+
     fn entry(&mut self, topic: &str, group: &str) -> &mut Queues {
         if self.queues(topic, group).is_none() {
             let (topic, group): (Arc<str>, Arc<str>) = (Arc::from(topic), Arc::from(group));
+            self.bytes += self.names_missing(&topic, &group);
             self.by_group.insert((group.clone(), topic.clone()));
             self.topics.entry(topic).or_default().insert(group, Queues::default());
         }
@@ -323,12 +345,21 @@ impl OffsetTable {
     }
 }
 
+/// What a topic takes in the table, about, in bytes: the smallest map of groups has room for 11.
+const TOPIC_BYTES: usize = 704;
+
+/// What a topic and a group take together in the table, about, in bytes: the names there, the
+/// smallest map of queues, and the maps with what changed and with the topics of each group.
+fn names_bytes(topic: &str, group: &str) -> usize {
+    2 * (topic.len() + group.len()) + 448
+}
+
 #[cold]
-fn full(topic: &str, group: &str, limit: usize) -> Refusal {
+fn full(topic: &str, group: &str, bytes: usize, most: usize) -> Refusal {
     let remark = format!(
-        "the offset of group[{group}] in topic[{topic}] is not stored: the broker has \
-         {limit} consumer offsets, the most it may have; delete unused groups with their \
-         offsets (mqadmin deleteSubGroup -r true)"
+        "the offset of group[{group}] in topic[{topic}] is not stored: the consumer offsets of \
+         this shard take {bytes} bytes, at most {most} fit; delete unused groups with \
+         their offsets (mqadmin deleteSubGroup -r true)"
     );
     Refusal::new(code::SYSTEM_ERROR, remark)
 }

@@ -133,14 +133,20 @@ fn fields_that_an_answer_does_not_need_may_be_missing(shards: u32) {
     let nothing = response::QUERY_NOT_FOUND;
     call(&mut client, request::QUERY_MESSAGE, &times, "").expect(nothing);
     call(&mut client, request::UNREGISTER_CLIENT, &[], "").expect(response::SUCCESS);
-    // offsets in topics that are not there are the same for every connection
-    let elsewhere = [("topic", "nowhere"), ("queueId", "3"), ("consumerGroup", "g")];
+    // offsets are the same for every connection, and stored where there is a queue
+    let elsewhere = [("topic", "t"), ("queueId", "0"), ("consumerGroup", "made on use")];
     let stored = [&elsewhere[..], &[("commitOffset", "5")]].concat();
     call(&mut client, request::UPDATE_CONSUMER_OFFSET, &stored, "").expect(response::SUCCESS);
     for _ in 0..shards {
         let reply = call(&mut server.client(), request::QUERY_CONSUMER_OFFSET, &elsewhere, "");
         assert_eq!(reply.expect(response::SUCCESS).number("offset"), 5);
     }
+    let nowhere = [("topic", "nowhere"), ("queueId", "0"), ("commitOffset", "5")];
+    let refused = call(&mut client, request::UPDATE_CONSUMER_OFFSET, &nowhere, "");
+    refused.expect(response::TOPIC_NOT_EXIST);
+    let no_queue = [("topic", "t"), ("queueId", "70000"), ("commitOffset", "5")];
+    let refused = call(&mut client, request::UPDATE_CONSUMER_OFFSET, &no_queue, "");
+    assert!(refused.expect(response::SYSTEM_ERROR).remark.contains("queueId[70000] is illegal"));
 }
 
 fn properties(message: &Stored) -> Vec<&str> {

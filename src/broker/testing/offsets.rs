@@ -40,11 +40,33 @@ fn no_space_for_metadata() -> FaultRule {
     rule.where_path_contains("meta")
 }
 
-/// Commits of groups with long names: more than one step of the metadata log on each shard.
+const LONG_TOPICS: usize = 30;
+
+fn long_topic(number: usize) -> String {
+    format!("{number:t>127}")
+}
+
+fn long_group(number: usize) -> String {
+    format!("{number:g>250}")
+}
+
+/// Groups with long names for each client; each is in all topics with long names.
+const LONG_GROUPS: usize = 32;
+
+/// Makes what [`commit_much`] needs.
+async fn make_long_names(clients: &mut [Client]) {
+    for number in 0..LONG_TOPICS {
+        assert_eq!(clients[0].make_topic(&long_topic(number)).await.code, response::SUCCESS);
+    }
+    for number in 0..LONG_GROUPS * clients.len() {
+        commit_all(&mut clients[0], &long_group(number), 1).await;
+    }
+}
+
+/// Commits under long names: more than one step of the metadata log on each shard.
 async fn commit_much(clients: &mut [Client]) {
-    let topic = "t".repeat(262);
-    for number in 0..600 * clients.len() {
-        let group = format!("{number:0>250}");
+    for number in 0..LONG_TOPICS * LONG_GROUPS * clients.len() {
+        let (topic, group) = (long_topic(number % LONG_TOPICS), long_group(number / LONG_TOPICS));
         let client = number % clients.len();
         let answer = clients[client].commit(&topic, &group, (number % 4) as i32, 1).await;
         assert_eq!(answer.code, response::SUCCESS, "{}", answer.remark);
@@ -60,6 +82,7 @@ fn offsets_that_met_a_full_disk_are_written_when_there_is_space_and_survive_a_ki
             Broker::start(&runtime, shards, KEYS);
             let mut clients = clients(&runtime, shards).await;
             clients[0].make_topic(TOPIC).await;
+            make_long_names(&mut clients).await;
             commit_all(&mut clients[0], "honest", 10).await;
             runtime.sleep(INTERVAL * 2).await;
             sim.disk().add_fault(no_space_for_metadata());
@@ -87,6 +110,7 @@ fn a_failure_that_lasts_is_refused_to_clients_and_shown_until_it_is_over() {
             Broker::start(&runtime, shards, KEYS);
             let mut clients = clients(&runtime, shards).await;
             clients[0].make_topic(TOPIC).await;
+            make_long_names(&mut clients).await;
             commit_all(&mut clients[0], "honest", 10).await;
             let shown = "consumerOffsetsNotDurableMillis";
             assert_eq!(clients[0].runtime_value(shown).await.as_deref(), Some("0"));

@@ -211,3 +211,33 @@ fn an_unknown_offset_is_zero_only_on_a_young_queue() {
         assert_eq!(refusal.code, code::QUERY_NOT_FOUND);
     }
 }
+
+#[test]
+fn the_table_is_bounded_in_bytes_and_what_goes_makes_room() {
+    let mut table = OffsetTable::with_limit(64 << 20);
+    let group = "g".repeat(255);
+    let mut topics = 0;
+    let refusal = loop {
+        let topic = format!("{topics:0>127}");
+        match table.commit(&topic, &group, 0, 1) {
+            Ok(_) => topics += 1,
+            Err(refusal) => break refusal,
+        }
+    };
+    assert!((30_000..40_000).contains(&topics), "{topics}");
+    assert!(refusal.remark.contains("at most 67108864 fit"), "{}", refusal.remark);
+    assert!(table.commit(&"0".repeat(127), &group, 0, 2).is_ok(), "a known one takes no memory");
+    let delete = MetaChange::OffsetsDelete { topic: Some("0".repeat(127)), group: None };
+    table.apply(&delete);
+    assert!(table.commit("short", "g", 0, 1).is_ok());
+    let before = table.bytes;
+    let all = table.list(None, &mut ListedTo::default(), usize::MAX);
+    let mut restored = OffsetTable::default();
+    for change in &all {
+        restored.apply(change);
+    }
+    assert_eq!((restored.bytes, restored.count), (before, table.count));
+    table.apply(&MetaChange::OffsetsDelete { topic: None, group: Some(group) });
+    table.apply(&MetaChange::OffsetsDelete { topic: None, group: Some("g".to_owned()) });
+    assert_eq!((table.bytes, table.count), (0, 0));
+}

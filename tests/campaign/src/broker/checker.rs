@@ -29,6 +29,10 @@ impl Model {
                 self.pull_answered(queue, *offset, issue, answer);
             }
             Request::Commit { group, queue, offset } => {
+                let gone = answer.code == response::TOPIC_NOT_EXIST;
+                if gone && issue.known != Known::There {
+                    return;
+                }
                 if answer.code != response::SUCCESS {
                     return self.refused(request, issue, answer);
                 }
