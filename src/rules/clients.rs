@@ -1,6 +1,7 @@
 //! Who is connected: producers and consumers by group and connection, from heartbeats.
 
 mod consumers;
+mod members;
 mod producers;
 
 use std::{
@@ -17,11 +18,12 @@ pub use super::subscription::{
 };
 use super::{
     connection_id::ConnectionId,
-    limits::{CLIENTS_BYTES_MAX, GROUPS_PER_CONNECTION_MAX},
+    limits::{CLIENTS_BYTES_MAX, CLIENTS_SHARE, GROUPS_PER_CONNECTION_MAX, MEMBERSHIP_BYTES},
     names::Name,
     refusal::Refusal,
 };
-use consumers::ConsumerGroup;
+use consumers::{ConsumerGroup, Plan};
+use members::Members;
 use producers::Producers;
 
 /// A client that is not heard of for longer is gone. Source: `CHANNEL_EXPIRED_TIMEOUT`.
@@ -50,10 +52,12 @@ pub struct Client {
 }
 
 impl Client {
-    fn new(channel: &Channel<'_>, now: i64) -> Client {
+    /// `known`: as it was before.
+    fn new(channel: &Channel<'_>, known: Option<&Client>, now: i64) -> Client {
+        let id = known.map(|known| &known.client_id).filter(|id| ***id == *channel.client_id);
         Client {
             connection: channel.connection,
-            client_id: Arc::from(channel.client_id),
+            client_id: id.map_or_else(|| Arc::from(channel.client_id), Arc::clone),
             address: channel.address,
             language: channel.language,
             version: channel.version,
@@ -97,6 +101,8 @@ pub enum ClientEvent {
 struct Registered {
     producer_groups: BTreeSet<Arc<str>>,
     consumer_groups: BTreeSet<Arc<str>>,
+    /// What its memberships take, and the subscriptions that count for it.
+    bytes: usize,
 }
 
 impl Registered {
@@ -115,7 +121,7 @@ pub struct ClientTable {
     consumers: BTreeMap<Arc<str>, ConsumerGroup>,
     producers: Producers,
     connections: BTreeMap<ConnectionId, Registered>,
-    /// What memberships take, see [`membership_bytes`].
+    /// What memberships take, see [`membership_bytes`], and subscriptions.
     bytes: usize,
     bytes_max: usize,
 }
@@ -150,17 +156,39 @@ impl ClientTable {
     ) -> Result<Vec<ClientEvent>, Refusal> {
         check_channel(channel, registration.group)?;
         consumers::check_subscriptions(registration.group, &registration.subscriptions)?;
-        let known = self.consumers.get(registration.group);
-        let joins = known.is_none_or(|group| !group.has(channel.connection));
-        let name: Arc<str> = Arc::from(registration.group);
-        if joins {
-            self.join(channel, &name)?.consumer_groups.insert(name.clone());
-        }
+        let known = self.consumers.get_key_value(registration.group);
+        let member = known.and_then(|(_, group)| group.get(channel.connection));
+        let client = Client::new(channel, member, now);
+        let before = member.map_or(0, |member| membership_bytes(registration.group, member));
+        let name = known.map_or_else(|| Arc::from(registration.group), |(name, _)| name.clone());
         let (unit_mode, notify) = (registration.unit_mode, registration.notify);
+        let plan = Plan::new(known.map(|(_, group)| group), registration);
+        let mut growth = Growth { before, after: membership_bytes(&name, &client), others: 0 };
+        if plan.publishes() {
+            let (owner, bytes) = known.map_or((channel.connection, 0), |(_, group)| group.owned());
+            growth.after += plan.bytes;
+            let own = owner == channel.connection;
+            *if own { &mut growth.before } else { &mut growth.others } += bytes;
+            self.make_room(channel, &name, growth)?;
+            if !own {
+                self.uncharge(owner, bytes);
+            }
+        } else {
+            self.make_room(channel, &name, growth)?;
+        }
+        self.registered(channel.connection).consumer_groups.insert(name.clone());
         let mut events = vec![ClientEvent::RetryTopicNeeded { group: name.clone(), unit_mode }];
-        let new = self.consumers.entry(name.clone());
-        let group = new.or_insert_with(|| ConsumerGroup::new(&registration));
-        let change = group.register(channel, registration, now);
+        let change = match self.consumers.get_mut(&name) {
+            Some(group) => group.register(client, plan),
+            None => {
+                let group = ConsumerGroup::new(client, plan);
+                self.consumers.extend(group.map(|group| (name.clone(), group)));
+                consumers::Change { members: true, published: true }
+            }
+        };
+        let Some(group) = self.consumers.get(&name) else {
+            return Ok(events);
+        };
         if change.published {
             events.push(ClientEvent::SubscriptionsChanged {
                 group: name.clone(),
@@ -184,11 +212,14 @@ impl ClientTable {
         now: i64,
     ) -> Result<(), Refusal> {
         check_channel(channel, group)?;
-        if !self.producers.has(group, channel.connection) {
-            let name: Arc<str> = Arc::from(group);
-            self.join(channel, &name)?.producer_groups.insert(name);
-        }
-        self.producers.register(group, Client::new(channel, now));
+        let known = self.producers.get(group, channel.connection);
+        let client = Client::new(channel, known.map(|(_, client)| client), now);
+        let before = known.map_or(0, |(name, client)| membership_bytes(name, client));
+        let name = known.map_or_else(|| Arc::from(group), |(name, _)| name.clone());
+        let after = membership_bytes(&name, &client);
+        self.make_room(channel, &name, Growth { before, after, others: 0 })?;
+        self.registered(channel.connection).producer_groups.insert(name.clone());
+        self.producers.register(&name, client);
         Ok(())
     }
 
@@ -200,15 +231,16 @@ impl ClientTable {
     ) -> Vec<ClientEvent> {
         let mut events = Vec::new();
         if self.remove_consumer(connection, group, false, &mut events) {
-            self.leave(connection, group, |registered| &mut registered.consumer_groups);
+            self.leave(connection, |registered| registered.consumer_groups.remove(group));
         }
         events
     }
 
     /// Takes a producer out of a group.
     pub fn unregister_producer(&mut self, connection: ConnectionId, group: &str) {
-        if self.producers.remove(group, connection) {
-            self.leave(connection, group, |registered| &mut registered.producer_groups);
+        if let Some(client) = self.producers.remove(group, connection) {
+            self.uncharge(connection, membership_bytes(group, &client));
+            self.leave(connection, |registered| registered.producer_groups.remove(group));
         }
     }
 
@@ -228,17 +260,16 @@ impl ClientTable {
             let Some(registered) = self.connections.get_mut(&connection) else {
                 return (events, true);
             };
-            let group = if let Some(group) = registered.producer_groups.pop_first() {
-                self.producers.remove(&group, connection);
-                group
+            if let Some(group) = registered.producer_groups.pop_first() {
+                if let Some(client) = self.producers.remove(&group, connection) {
+                    self.uncharge(connection, membership_bytes(&group, &client));
+                }
             } else if let Some(group) = registered.consumer_groups.pop_first() {
                 self.remove_consumer(connection, &group, true, &mut events);
-                group
             } else {
                 self.connections.remove(&connection);
                 return (events, true);
-            };
-            self.bytes -= membership_bytes(&group);
+            }
         }
         (events, false)
     }
@@ -338,10 +369,22 @@ impl ClientTable {
         };
         let name = name.clone();
         let group = self.consumers.get_mut(&name).expect("found above");
-        if !group.remove(connection) {
+        let (owner, bytes) = group.owned();
+        let Some(client) = group.remove(connection) else {
             return false;
+        };
+        let (next, last) = (group.owned().0, group.is_empty());
+        self.uncharge(connection, membership_bytes(&name, &client));
+        if last || next != owner {
+            self.uncharge(owner, bytes);
         }
-        if group.is_empty() {
+        if !last && next != owner {
+            self.charge(next, bytes);
+        }
+        let Some(group) = self.consumers.get(&name) else {
+            return true;
+        };
+        if last {
             self.consumers.remove(&name);
             events.push(ClientEvent::SubscriptionsChanged { group: name, subscriptions: None });
         } else if always_notify || group.notifies() {
@@ -350,46 +393,77 @@ impl ClientTable {
         true
     }
 
-    /// Makes room for one more group of the connection.
-    fn join(&mut self, channel: &Channel<'_>, group: &str) -> Result<&mut Registered, Refusal> {
-        let bytes = self.bytes + membership_bytes(group);
-        let most = self.bytes_max;
-        if bytes > most {
-            return Err(Refusal::system_error(format!(
-                "client {} cannot join group {group}: the groups of all clients take {} bytes, at \
-                 most {most} fit; close clients that are not needed",
-                channel.client_id, self.bytes
-            )));
-        }
-        if let Some(registered) = self.connections.get(&channel.connection) {
+    /// Makes room for what a heartbeat adds. A connection has no more than a share of what is left
+    /// for others.
+    fn make_room(
+        &mut self,
+        channel: &Channel<'_>,
+        group: &str,
+        growth: Growth,
+    ) -> Result<(), Refusal> {
+        let registered = self.connections.get(&channel.connection);
+        if growth.before == 0
+            && let Some(registered) = registered
+        {
             check_count(channel, registered)?;
         }
-        self.bytes = bytes;
-        Ok(self.connections.entry(channel.connection).or_default())
+        let own = registered.map_or(0, |registered| registered.bytes);
+        let own = own - growth.before + growth.after;
+        let all = self.bytes - growth.before - growth.others + growth.after;
+        let share = self.bytes_max.saturating_sub(all) / CLIENTS_SHARE;
+        if growth.after > growth.before && own > share {
+            return Err(Refusal::system_error(format!(
+                "client {} cannot join group {group}, or subscribe to more there: its groups take \
+                 {own} bytes with it, at most {share} fit for one connection now; those of all \
+                 take {} bytes of {}; close clients that are not needed",
+                channel.client_id, self.bytes, self.bytes_max
+            )));
+        }
+        self.charge(channel.connection, growth.after);
+        self.uncharge(channel.connection, growth.before);
+        Ok(())
     }
 
-    fn leave(
-        &mut self,
-        connection: ConnectionId,
-        group: &str,
-        groups: fn(&mut Registered) -> &mut BTreeSet<Arc<str>>,
-    ) {
-        let Some(registered) = self.connections.get_mut(&connection) else {
-            return;
-        };
-        if groups(registered).remove(group) {
-            self.bytes -= membership_bytes(group);
+    fn registered(&mut self, connection: ConnectionId) -> &mut Registered {
+        self.connections.entry(connection).or_default()
+    }
+
+    fn charge(&mut self, connection: ConnectionId, bytes: usize) {
+        self.bytes += bytes;
+        self.registered(connection).bytes += bytes;
+    }
+
+    fn uncharge(&mut self, connection: ConnectionId, bytes: usize) {
+        self.bytes -= bytes;
+        if let Some(registered) = self.connections.get_mut(&connection) {
+            registered.bytes -= bytes;
         }
-        if registered.is_empty() {
-            self.connections.remove(&connection);
+    }
+
+    fn leave(&mut self, connection: ConnectionId, remove: impl FnOnce(&mut Registered) -> bool) {
+        if let Some(registered) = self.connections.get_mut(&connection) {
+            remove(registered);
+            if registered.is_empty() {
+                self.connections.remove(&connection);
+            }
         }
     }
 }
 
-/// What the membership of a connection in a group takes, about, in bytes: the member with its
+/// What a heartbeat changes of what is counted, in bytes.
+#[derive(Clone, Copy, Debug)]
+struct Growth {
+    /// What it replaces and counts for its connection; 0 if that was not in the group.
+    before: usize,
+    after: usize,
+    /// What it replaces and counts for another connection.
+    others: usize,
+}
+
+/// What the membership of a connection in a group takes at most, in bytes: the member with its
 /// client id, and the name with its places in the tables.
-fn membership_bytes(group: &str) -> usize {
-    size_of::<Client>() + 192 + 2 * group.len()
+fn membership_bytes(group: &str, client: &Client) -> usize {
+    MEMBERSHIP_BYTES + group.len() + client.client_id.len()
 }
 
 fn check_channel(channel: &Channel<'_>, group: &str) -> Result<(), Refusal> {

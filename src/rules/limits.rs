@@ -27,8 +27,15 @@ pub const CLIENT_ID_BYTES_MAX: usize = 1024;
 /// Producer and consumer groups of one connection; a client instance has a few.
 pub const GROUPS_PER_CONNECTION_MAX: usize = 4096;
 
-/// Bytes of the memberships of all clients in groups: 200,000 and more.
+/// Bytes of the memberships of all clients in groups and of what the groups subscribe to: some
+/// 280,000 producers, or 130,000 consumers with two topics in a group of their own each.
 pub const CLIENTS_BYTES_MAX: usize = 128 * 1024 * 1024;
+
+/// One connection has at most this fraction of what is left of [`CLIENTS_BYTES_MAX`].
+pub const CLIENTS_SHARE: usize = 8;
+
+/// What a membership takes in memory, in bytes, besides its names; with an allocator's losses.
+pub const MEMBERSHIP_BYTES: usize = 448;
 
 /// Bytes of all subscriptions of a consumer group, each with [`SUBSCRIPTION_BYTES`] besides its
 /// texts: some 15,000 topics.

@@ -103,7 +103,37 @@ pub struct GroupSubscriptions {
     pub consume_type: ConsumeType,
     pub message_model: MessageModel,
     pub consume_from_where: ConsumeFromWhere,
-    pub topics: BTreeMap<Arc<str>, Subscription>,
+    pub topics: Topics,
+}
+
+/// Subscriptions by topic, in as little memory as they need: there may be very many groups.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Topics(Box<[Subscription]>);
+
+impl Topics {
+    pub fn get(&self, topic: &str) -> Option<&Subscription> {
+        let place = self.0.binary_search_by(|one| (*one.topic).cmp(topic)).ok()?;
+        self.0.get(place)
+    }
+
+    /// Sorted by topic.
+    pub fn values(&self) -> impl Iterator<Item = &Subscription> {
+        self.0.iter()
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl From<BTreeMap<Arc<str>, Subscription>> for Topics {
+    fn from(topics: BTreeMap<Arc<str>, Subscription>) -> Topics {
+        Topics(topics.into_values().collect())
+    }
 }
 
 #[cfg(test)]

@@ -5,14 +5,29 @@ use std::{collections::BTreeMap, sync::Arc};
 use super::{
     super::filter::Filter,
     super::limits::{SUBSCRIPTION_BYTES, SUBSCRIPTION_BYTES_MAX, SUBSCRIPTIONS_BYTES_MAX},
-    Channel, Client, ConnectionId, ConsumerRegistration, GroupSubscriptions, Name, Refusal,
+    Client, ConnectionId, ConsumerRegistration, GroupSubscriptions, Members, Name, Refusal,
     Subscription,
 };
 
 #[derive(Debug)]
 pub(super) struct ConsumerGroup {
-    members: BTreeMap<ConnectionId, Client>,
+    members: Members,
     subscriptions: Arc<GroupSubscriptions>,
+    /// What the subscriptions take in memory.
+    bytes: usize,
+    /// The member for which they count: that which changed them last.
+    owner: ConnectionId,
+    notify: bool,
+}
+
+/// What a heartbeat would change of a group.
+#[derive(Debug)]
+pub(super) struct Plan {
+    /// What the group subscribes to from then on, if that or how it consumes changes.
+    subscriptions: Option<GroupSubscriptions>,
+    /// What the subscriptions take in memory then.
+    pub bytes: usize,
+    topics_changed: bool,
     notify: bool,
 }
 
@@ -25,60 +40,89 @@ pub(super) struct Change {
     pub published: bool,
 }
 
-impl ConsumerGroup {
-    pub fn new(registration: &ConsumerRegistration<'_>) -> ConsumerGroup {
-        ConsumerGroup {
-            members: BTreeMap::new(),
-            subscriptions: Arc::new(GroupSubscriptions {
-                consume_type: registration.consume_type,
-                message_model: registration.message_model,
-                consume_from_where: registration.consume_from_where,
-                topics: BTreeMap::new(),
-            }),
-            notify: registration.notify,
-        }
-    }
-
-    pub fn register(
-        &mut self,
-        channel: &Channel<'_>,
-        registration: ConsumerRegistration<'_>,
-        now: i64,
-    ) -> Change {
-        let first = self.members.is_empty();
-        self.notify = registration.notify;
-        let joined = self.members.insert(channel.connection, Client::new(channel, now)).is_none();
-        let mut new = GroupSubscriptions {
-            consume_type: registration.consume_type,
-            message_model: registration.message_model,
-            consume_from_where: registration.consume_from_where,
-            topics: BTreeMap::new(),
-        };
-        let old = &self.subscriptions.topics;
+impl Plan {
+    /// `group`: `None` if it has no members yet.
+    pub fn new(group: Option<&ConsumerGroup>, registration: ConsumerRegistration<'_>) -> Plan {
+        let old = group.map(|group| &*group.subscriptions);
+        let mut topics = BTreeMap::<Arc<str>, Subscription>::new();
         for subscription in registration.subscriptions {
             // An older version is a heartbeat that overtook a newer one, or another member that
             // has not been updated yet.
             // The same goes for two of one topic in a heartbeat.
-            let known = new.topics.get(&subscription.topic);
-            let known = known.or_else(|| old.get(&subscription.topic));
+            let known = topics.get(&subscription.topic);
+            let known = known.or_else(|| old?.topics.get(&subscription.topic));
             let kept = known.filter(|known| subscription.version <= known.version);
             let kept = kept.cloned().unwrap_or(subscription);
-            new.topics.insert(kept.topic.clone(), kept);
+            topics.insert(kept.topic.clone(), kept);
         }
-        let topics_changed = !new.topics.keys().eq(old.keys());
-        let published = first || new != *self.subscriptions;
-        if published {
+        let new = GroupSubscriptions {
+            consume_type: registration.consume_type,
+            message_model: registration.message_model,
+            consume_from_where: registration.consume_from_where,
+            topics: topics.into(),
+        };
+        let names = |all: &GroupSubscriptions| -> Vec<_> {
+            all.topics.values().map(|one| one.topic.clone()).collect()
+        };
+        let topics_changed = old.is_none_or(|old| names(old) != names(&new));
+        let bytes = new.topics.values().map(bytes_of).sum();
+        let published = old.is_none_or(|old| new != *old);
+        let subscriptions = published.then_some(new);
+        Plan { subscriptions, bytes, topics_changed, notify: registration.notify }
+    }
+
+    pub fn publishes(&self) -> bool {
+        self.subscriptions.is_some()
+    }
+}
+
+impl ConsumerGroup {
+    /// The group of its first member; `None` if the plan is for a group that is there.
+    pub fn new(client: Client, plan: Plan) -> Option<ConsumerGroup> {
+        let owner = client.connection;
+        let mut members = Members::default();
+        members.insert(client);
+        let subscriptions = Arc::new(plan.subscriptions?);
+        Some(ConsumerGroup {
+            members,
+            subscriptions,
+            bytes: plan.bytes,
+            owner,
+            notify: plan.notify,
+        })
+    }
+
+    pub fn register(&mut self, client: Client, plan: Plan) -> Change {
+        self.notify = plan.notify;
+        let connection = client.connection;
+        let joined = self.members.insert(client).is_none();
+        let published = plan.publishes();
+        if let Some(new) = plan.subscriptions {
             self.subscriptions = Arc::new(new);
+            self.bytes = plan.bytes;
+            self.owner = connection;
         }
-        Change { members: joined || topics_changed, published }
+        Change { members: joined || plan.topics_changed, published }
     }
 
-    pub fn remove(&mut self, connection: ConnectionId) -> bool {
-        self.members.remove(&connection).is_some()
+    /// For whom the subscriptions count, and how many bytes.
+    pub fn owned(&self) -> (ConnectionId, usize) {
+        (self.owner, self.bytes)
     }
 
-    pub fn has(&self, connection: ConnectionId) -> bool {
-        self.members.contains_key(&connection)
+    /// If the subscriptions counted for the member, they do for the first of the others.
+    pub fn remove(&mut self, connection: ConnectionId) -> Option<Client> {
+        let removed = self.members.remove(connection)?;
+        if self.owner == connection
+            && let Some(first) = self.members.nth(0)
+        {
+            self.owner = first.connection;
+        }
+        Some(removed)
+    }
+
+    pub fn get(&self, connection: ConnectionId) -> Option<&Client> {
+        self.members.get(connection)
     }
 
     pub fn is_empty(&self) -> bool {
@@ -90,11 +134,11 @@ impl ConsumerGroup {
     }
 
     pub fn members(&self) -> impl Iterator<Item = &Client> {
-        self.members.values()
+        self.members.iter()
     }
 
     pub fn connections(&self) -> Vec<ConnectionId> {
-        self.members.keys().copied().collect()
+        self.members.iter().map(|client| client.connection).collect()
     }
 
     pub fn subscriptions(&self) -> Arc<GroupSubscriptions> {
@@ -102,7 +146,7 @@ impl ConsumerGroup {
     }
 
     pub fn subscribes(&self, topic: &str) -> bool {
-        self.subscriptions.topics.contains_key(topic)
+        self.subscriptions.topics.get(topic).is_some()
     }
 }
 

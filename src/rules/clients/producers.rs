@@ -2,53 +2,54 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{Client, ConnectionId};
+use super::{Client, ConnectionId, Members};
 
 #[derive(Debug, Default)]
 pub(super) struct Producers {
-    groups: BTreeMap<Arc<str>, BTreeMap<ConnectionId, Client>>,
-    /// Connections of a client id with the number of its groups there.
-    by_client_id: BTreeMap<Arc<str>, BTreeMap<ConnectionId, usize>>,
+    groups: BTreeMap<Arc<str>, Members>,
+    /// Connections of a client id with the number of its groups there, in their order.
+    by_client_id: BTreeMap<Arc<str>, Vec<(ConnectionId, usize)>>,
     picked: usize,
 }
 
 impl Producers {
-    pub fn register(&mut self, group: &str, client: Client) {
+    pub fn register(&mut self, group: &Arc<str>, client: Client) {
         let (id, connection) = (client.client_id.clone(), client.connection);
         if !self.groups.contains_key(group) {
-            self.groups.insert(Arc::from(group), BTreeMap::new());
+            self.groups.insert(group.clone(), Members::default());
         }
         let members = self.groups.get_mut(group).expect("inserted above");
-        let old = members.insert(connection, client);
-        *self.by_client_id.entry(id).or_default().entry(connection).or_default() += 1;
+        let old = members.insert(client);
+        let connections = self.by_client_id.entry(id).or_default();
+        match connections.binary_search_by_key(&connection, |(connection, _)| *connection) {
+            Ok(place) => connections[place].1 += 1,
+            Err(place) => connections.insert(place, (connection, 1)),
+        }
         if let Some(old) = old {
             self.forget_id(&old);
         }
     }
 
-    /// True if the producer was in the group.
-    pub fn remove(&mut self, group: &str, connection: ConnectionId) -> bool {
-        let Some(members) = self.groups.get_mut(group) else {
-            return false;
-        };
-        let Some(client) = members.remove(&connection) else {
-            return false;
-        };
+    /// The producer, if it was in the group.
+    pub fn remove(&mut self, group: &str, connection: ConnectionId) -> Option<Client> {
+        let members = self.groups.get_mut(group)?;
+        let client = members.remove(connection)?;
         if members.is_empty() {
             self.groups.remove(group);
         }
         self.forget_id(&client);
-        true
+        Some(client)
     }
 
     fn forget_id(&mut self, client: &Client) {
         let Some(connections) = self.by_client_id.get_mut(&client.client_id) else {
             return;
         };
-        if let Some(groups) = connections.get_mut(&client.connection) {
-            *groups -= 1;
-            if *groups == 0 {
-                connections.remove(&client.connection);
+        let place = connections.binary_search_by_key(&client.connection, |(id, _)| *id);
+        if let Ok(place) = place {
+            connections[place].1 -= 1;
+            if connections[place].1 == 0 {
+                connections.remove(place);
             }
         }
         if connections.is_empty() {
@@ -56,16 +57,17 @@ impl Producers {
         }
     }
 
-    pub fn has(&self, group: &str, connection: ConnectionId) -> bool {
-        self.groups.get(group).is_some_and(|members| members.contains_key(&connection))
+    pub fn get(&self, group: &str, connection: ConnectionId) -> Option<(&Arc<str>, &Client)> {
+        let (name, members) = self.groups.get_key_value(group)?;
+        Some((name, members.get(connection)?))
     }
 
     pub fn members(&self, group: &str) -> impl Iterator<Item = &Client> {
-        self.groups.get(group).into_iter().flat_map(BTreeMap::values)
+        self.groups.get(group).into_iter().flat_map(Members::iter)
     }
 
     pub fn clients(&self) -> impl Iterator<Item = &Client> {
-        self.groups.values().flat_map(BTreeMap::values)
+        self.groups.values().flat_map(Members::iter)
     }
 
     pub fn groups(&self) -> impl Iterator<Item = &Arc<str>> {
@@ -75,12 +77,12 @@ impl Producers {
     pub fn pick(&mut self, group: &str) -> Option<ConnectionId> {
         let members = self.groups.get(group)?;
         self.picked = self.picked.wrapping_add(1);
-        members.keys().nth(self.picked % members.len()).copied()
+        members.nth(self.picked % members.len()).map(|client| client.connection)
     }
 
     /// Of several connections of one client the newest, as far as their ids tell.
     pub fn find(&self, client_id: &str) -> Option<ConnectionId> {
-        let connections = self.by_client_id.get(client_id)?.keys();
-        connections.copied().max_by_key(|connection| (connection.generation, *connection))
+        let connections = self.by_client_id.get(client_id)?.iter().map(|(id, _)| *id);
+        connections.max_by_key(|connection| (connection.generation, *connection))
     }
 }

@@ -73,10 +73,20 @@ fn a_newer_expression_is_published_without_a_rebalance_and_an_older_one_is_ignor
     register("x", 5);
     let events = register("y", 6);
     assert_eq!(notified(&events), []);
-    let text = published(&events).flatten().expect("published").topics["t"].text.clone();
+    let text = published(&events)
+        .flatten()
+        .expect("published")
+        .topics
+        .get("t")
+        .expect("subscribed")
+        .text
+        .clone();
     assert_eq!(text, "y");
     assert_eq!(published(&register("x", 5)), None);
-    assert_eq!(table.subscriptions("g").expect("online").topics["t"].version, 6);
+    assert_eq!(
+        table.subscriptions("g").expect("online").topics.get("t").expect("subscribed").version,
+        6
+    );
 }
 
 #[test]
@@ -135,7 +145,10 @@ fn of_two_subscriptions_to_a_topic_in_one_heartbeat_the_newer_counts() {
         let mut table = ClientTable::default();
         let registration = consumer("g", &[("t", versions[0]), ("t", versions[1])]);
         table.register_consumer(&channel(A, "a"), registration, 0).expect("room");
-        assert_eq!(table.subscriptions("g").expect("online").topics["t"].version, 9);
+        assert_eq!(
+            table.subscriptions("g").expect("online").topics.get("t").expect("subscribed").version,
+            9
+        );
     }
 }
 
@@ -164,21 +177,74 @@ fn memberships_are_bounded_by_their_bytes_and_leave_with_their_connection() {
         let id = connection(number / GROUPS_PER_CONNECTION_MAX);
         table.register_producer(&channel(id, "c"), &name(number), 0)
     };
-    let most = CLIENTS_BYTES_MAX / membership_bytes(&name(0));
-    for number in 0..most {
-        join(&mut table, number).expect("within the budget");
-    }
-    let refusal = join(&mut table, most).expect_err("beyond the budget");
-    assert!(refusal.remark.contains("at most 134217728 fit"), "{}", refusal.remark);
+    let one = MEMBERSHIP_BYTES + 255 + "c".len();
+    let most = CLIENTS_BYTES_MAX / one;
+    let mut number = 0;
+    let refusal = loop {
+        match join(&mut table, number) {
+            Ok(()) => number += 1,
+            Err(refusal) => break refusal,
+        }
+    };
+    assert!(table.bytes == number * one && number <= most, "{number}");
+    assert!(refusal.remark.contains("bytes of 134217728"), "{}", refusal.remark);
     // What is there already is only noted again.
     join(&mut table, 0).expect("known");
-    table.unregister_producer(connection(0), &name(0));
-    join(&mut table, most).expect("there is room again");
-    for number in 0..=most / GROUPS_PER_CONNECTION_MAX {
+    let first = ConnectionId { slot: u32::MAX, ..A };
+    let room = (CLIENTS_BYTES_MAX - table.bytes) / (CLIENTS_SHARE + 1) / one;
+    for number in 0..room {
+        table.register_producer(&channel(first, "c"), &name(number), 0).expect("its share");
+    }
+    assert!(table.register_producer(&channel(first, "c"), &name(room), 0).is_err());
+    table.close(first);
+    for number in 0..=number / GROUPS_PER_CONNECTION_MAX {
         table.close(connection(number));
     }
     assert_eq!((table.bytes, table.producer_groups().count()), (0, 0));
     assert!(table.connections.is_empty());
+}
+
+#[test]
+fn subscriptions_count_for_the_member_that_changed_them_last() {
+    let mut table = ClientTable::default();
+    let own = |table: &ClientTable, id| table.connections.get(&id).map_or(0, |one| one.bytes);
+    let register = |table: &mut ClientTable, id, topics: &[(&str, i64)]| {
+        table.register_consumer(&channel(id, "c"), consumer("g", topics), 0).expect("room");
+    };
+    register(&mut table, A, &[("t", 1)]);
+    let (a, one) = (own(&table, A), MEMBERSHIP_BYTES + 2);
+    assert!(a > one + SUBSCRIPTION_BYTES && a == table.bytes);
+    register(&mut table, B, &[("t", 1)]);
+    assert_eq!((own(&table, A), own(&table, B), table.bytes), (a, one, a + one));
+    register(&mut table, B, &[("t", 2)]);
+    assert_eq!((own(&table, A), own(&table, B), table.bytes), (one, a, a + one));
+    table.unregister_consumer(B, "g");
+    assert_eq!((own(&table, A), own(&table, B), table.bytes), (a, 0, a));
+    register(&mut table, B, &[("t", 2)]);
+    table.close(A);
+    assert_eq!((own(&table, B), table.bytes), (a, a));
+    table.close(B);
+    assert_eq!((table.bytes, table.connections.len()), (0, 0));
+}
+
+#[test]
+fn subscriptions_of_many_groups_are_bounded_by_their_bytes() {
+    let mut table = ClientTable::default();
+    let topics: Vec<_> = (0..10_000).map(|number| format!("topic-{number}")).collect();
+    let topics: Vec<_> = topics.iter().map(|topic| (topic.as_str(), 1)).collect();
+    let mut groups = 0;
+    let refusal = loop {
+        let id = ConnectionId { slot: groups, ..A };
+        let name = groups.to_string();
+        match table.register_consumer(&channel(id, "c"), consumer(&name, &topics), 0) {
+            Ok(_) => groups += 1,
+            Err(refusal) => break refusal,
+        }
+    };
+    assert!(table.bytes <= CLIENTS_BYTES_MAX && (20..50).contains(&groups), "{groups}");
+    assert!(refusal.remark.contains("close clients"), "{}", refusal.remark);
+    assert_eq!(table.consumer_groups().count(), groups as usize, "nothing is noted of it");
+    assert!(!table.connections.contains_key(&ConnectionId { slot: groups, ..A }));
 }
 
 #[test]

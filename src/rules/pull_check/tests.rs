@@ -1,9 +1,12 @@
-use std::net::{IpAddr, Ipv4Addr};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr},
+};
 
 use ringmq_remoting::{codes::request, frame::Serialization};
 
 use super::*;
-use crate::subscription::{ConsumeFromWhere, ConsumeType, Subscription};
+use crate::subscription::{ConsumeFromWhere, ConsumeType, Subscription, Topics};
 
 const CONTEXT: PullContext<'_> = PullContext {
     broker_permission: 6,
@@ -43,7 +46,7 @@ fn online(version: i64, text: &str, expression_type: &str) -> GroupSubscriptions
         consume_type: ConsumeType::Passively,
         message_model: MessageModel::Clustering,
         consume_from_where: ConsumeFromWhere::LastOffset,
-        topics: [(subscription.topic.clone(), subscription)].into(),
+        topics: BTreeMap::from([(subscription.topic.clone(), subscription)]).into(),
     }
 }
 
@@ -122,7 +125,7 @@ fn a_pull_ahead_of_its_heartbeat_is_told_so() {
     assert_eq!(code, code::SUBSCRIPTION_NOT_EXIST);
     assert!(remark.starts_with("the consumer's group info not exist\nSee http://rocketmq"));
     let mut other = online(5, "*", "TAG");
-    other.topics.clear();
+    other.topics = Topics::default();
     assert!(refused(Some(&other)).1.starts_with("the consumer's subscription not exist"));
     let (code, remark) = refused(Some(&online(4, "*", "TAG")));
     assert_eq!((code, &*remark), (25, "the consumer's subscription not latest"));

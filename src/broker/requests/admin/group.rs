@@ -251,7 +251,7 @@ pub async fn consume_stats<R: Runtime>(control: &Rc<Control<R>>, request: &Reque
         let subscribed = {
             let clients = &control.tables.borrow().clients;
             let online = clients.subscriptions(group);
-            online.is_none_or(|all| all.topics.is_empty() || all.topics.contains_key(&*name))
+            online.is_none_or(|all| all.topics.is_empty() || all.topics.get(&name).is_some())
         };
         if !subscribed {
             continue;
