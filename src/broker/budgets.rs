@@ -162,15 +162,17 @@ const ROWS: &[Row] = &[
         |_, counts, value| between(counts, value)),
     // On the control shard, and what every shard sees of it.
     row!("topics", sizes.tables.topics: usize, |_, _| 2_000, 1,
-        |_, counts, value| value * (KIB + counts.shards * 512)),
-    row!("deleted topics", sizes.tables.topics_deleted: usize, |_, _| 5_000, 1,
-        |_, _, value| value * 128),
+        |_, counts, value| value * (KIB + KIB / 2 + counts.shards * 512)),
+    // On the control shard, and what their queues began with on every shard that had some.
+    row!("deleted topics", sizes.tables.topics_deleted_bytes: usize, |_, _| MIB, 4 * KIB,
+        |_, counts, value| value * (1 + counts.shards)),
     row!("groups", sizes.tables.groups: usize, |_, _| 1_000, 1,
-        |_, counts, value| value * (KIB + counts.shards * 128)),
+        |_, counts, value| value * (KIB + KIB / 2 + counts.shards * 128)),
     row!("clients", sizes.tables.clients_bytes: usize, |_, _| 2 * MIB, 1,
         |_, _, value| value),
+    // The control shard has those of all shards once more, as they are durable.
     row!("consumer offsets", sizes.tables.offsets_bytes: usize, |_, _| 2 * MIB, 4 * KIB,
-        |_, counts, value| counts.shards * value),
+        |_, counts, value| 2 * counts.shards * value),
     row!("locks", sizes.tables.locks_bytes: usize, |_, _| MIB, 4 * KIB, |_, _, value| value),
     // What is written, what is kept for the next write, and a record that is larger than a write.
     row!("writes", sizes.log.batch_bytes_max: usize, |_, _| 512 * KIB, 4 * KIB,

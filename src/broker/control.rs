@@ -206,7 +206,7 @@ fn topic_settings(settings: &BrokerSettings, logs: u16) -> TopicSettings {
         trace_topic_enable: config.trace_topic_enable,
         trace_topic: config.msg_trace_topic_name.clone(),
         topics_max: settings.sizes.tables.topics,
-        topics_deleted_max: settings.sizes.tables.topics_deleted,
+        topics_deleted_bytes_max: settings.sizes.tables.topics_deleted_bytes,
     }
 }
 

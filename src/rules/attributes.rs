@@ -9,6 +9,16 @@ use super::refusal::Refusal;
 
 pub type Attributes = BTreeMap<String, String>;
 
+/// What attributes take in memory, about, in bytes: the smallest map has room for 11, and the
+/// tables have each twice.
+pub fn bytes_of(attributes: &Attributes) -> usize {
+    if attributes.is_empty() {
+        return 0;
+    }
+    let texts = attributes.iter().map(|(key, value)| key.len() + value.len() + 128);
+    2 * (texts.sum::<usize>() + 512)
+}
+
 /// Hours that messages of the topic are kept; -1 as the broker keeps others.
 const RESERVE_TIME: &str = "reserve.time";
 /// Bytes of messages of the topic that are kept at least; older ones may go. -1 without a limit.
@@ -95,6 +105,15 @@ pub fn alter(current: Option<&Attributes>, change: &str) -> Result<Attributes, R
         }
     }
     Ok(altered)
+}
+
+/// The answer to whoever sets attributes beyond what those of all topics, or of all groups, may take.
+#[cold]
+pub fn too_many(of: &str, bytes: usize, most: usize) -> Refusal {
+    refusal(format!(
+        "the attributes of {of} are not stored: those of all of its kind take {bytes} bytes with \
+         them, at most {most} fit; use shorter ones, or fewer"
+    ))
 }
 
 fn known(key: &str) -> Result<&'static Values, Refusal> {

@@ -4,8 +4,9 @@ use std::{collections::BTreeMap, ops::Bound, sync::Arc};
 
 pub use super::group::Group;
 use super::{
+    attributes,
     group::SYSTEM_GROUP_PREFIX,
-    limits::{GROUP_BYTES_MAX, GROUPS_MAX},
+    limits::{ATTRIBUTES_BYTES, GROUP_BYTES_MAX, GROUPS_MAX},
     meta::{DataVersion, MetaChange},
     names::Name,
     refusal::{FAQ, Refusal, code},
@@ -29,24 +30,31 @@ pub struct SubscriptionGroupTable {
     /// autoCreateSubscriptionGroup.
     auto_create: bool,
     groups: BTreeMap<Arc<str>, Arc<Group>>,
+    /// What their attributes take.
+    attribute_bytes: usize,
     version: DataVersion,
+    /// Each with [`ATTRIBUTES_BYTES`] on average.
     limit: usize,
+}
+
+fn attribute_bytes(group: &Group) -> usize {
+    attributes::bytes_of(&group.attributes)
 }
 
 impl SubscriptionGroupTable {
     /// A table with the built-in groups; replay the persisted changes into it.
     pub fn new(auto_create: bool) -> SubscriptionGroupTable {
-        let built_in = BUILT_IN.into_iter().map(|name| {
-            let group = Arc::new(Group::new(name));
-            (group.name.clone(), group)
-        });
-        let groups = built_in.collect();
-        SubscriptionGroupTable {
+        let mut table = SubscriptionGroupTable {
             auto_create,
-            groups,
+            groups: BTreeMap::new(),
+            attribute_bytes: 0,
             version: DataVersion::default(),
             limit: GROUPS_MAX,
+        };
+        for name in BUILT_IN {
+            table.set(name, Some(Arc::new(Group::new(name))));
         }
+        table
     }
 
     /// The same with another limit of groups.
@@ -115,7 +123,20 @@ impl SubscriptionGroupTable {
             );
             return Err(Refusal::new(code::SYSTEM_ERROR, remark));
         }
+        self.check_attributes(&group)?;
         Ok(MetaChange::GroupPut { group, version: self.version.next(now) })
+    }
+
+    /// Whether there is room for the attributes of a group.
+    fn check_attributes(&self, group: &Group) -> Result<(), Refusal> {
+        let old = self.groups.get(&group.name).map_or(0, |old| attribute_bytes(old));
+        let new = attribute_bytes(group);
+        let bytes = self.attribute_bytes - old + new;
+        let most = self.limit * ATTRIBUTES_BYTES;
+        if bytes <= most || new <= old {
+            return Ok(());
+        }
+        Err(attributes::too_many(&format!("group[{}]", group.name), bytes, most))
     }
 
     /// Deletes a group. `None`: there is no such group, which is no error.
@@ -129,11 +150,11 @@ impl SubscriptionGroupTable {
         match change {
             MetaChange::GroupPut { group, version } => {
                 self.version = *version;
-                self.groups.insert(group.name.clone(), Arc::new(group.clone()));
+                self.set(&group.name, Some(Arc::new(group.clone())));
             }
             MetaChange::GroupDelete { group, version } => {
                 self.version = *version;
-                self.groups.remove(group);
+                self.set(group, None);
             }
             _ => {}
         }
@@ -142,10 +163,16 @@ impl SubscriptionGroupTable {
     /// Takes back a change of a group that did not become durable; `before` is what
     /// [`SubscriptionGroupTable::get`] gave before it was applied.
     pub fn restore(&mut self, name: &str, before: Option<Arc<Group>>) {
-        match before {
+        self.set(name, before);
+    }
+
+    fn set(&mut self, name: &str, new: Option<Arc<Group>>) {
+        self.attribute_bytes += new.as_deref().map_or(0, attribute_bytes);
+        let old = match new {
             Some(group) => self.groups.insert(group.name.clone(), group),
             None => self.groups.remove(name),
         };
+        self.attribute_bytes -= old.as_deref().map_or(0, attribute_bytes);
     }
 
     /// The changes that take those built-in groups from a new table that this one has no more. They
@@ -199,6 +226,32 @@ mod tests {
         assert_eq!(table.plan_auto_create("g", 1), Ok(None));
         assert!(table.plan_auto_create("CID_RMQ_SYS_TRANS", 1).expect("allowed").is_some());
         assert_eq!(unknown_group("g").code, 26);
+    }
+
+    #[test]
+    fn attributes_are_bounded_in_bytes() {
+        let mut table = SubscriptionGroupTable::new(true).with_limit(20);
+        let group = |number: usize, bytes: usize| {
+            let mut group = Group::new(&format!("g{number}"));
+            group.attributes.insert("priority.factor".to_owned(), "9".repeat(bytes));
+            group
+        };
+        let put = |table: &mut SubscriptionGroupTable, group| {
+            table.plan_update(group, 1).map(|change| table.apply(&change))
+        };
+        put(&mut table, group(1, 4096)).expect("there is room");
+        let refusal = put(&mut table, group(2, 4096)).expect_err("too much");
+        assert!(refusal.remark.contains("at most 15360 fit"), "{}", refusal.remark);
+        let full = table.attribute_bytes;
+        put(&mut table, group(1, 4096)).expect("known, and no more than before");
+        assert_eq!(table.attribute_bytes, full);
+        put(&mut table, group(1, 1)).expect("less");
+        put(&mut table, group(2, 4096)).expect("there is room again");
+        put(&mut table, Group::new("without")).expect("it needs none");
+        table.restore("g2", None);
+        let change = table.plan_delete("g1", 2).expect("there");
+        table.apply(&change);
+        assert_eq!(table.attribute_bytes, 0);
     }
 
     #[test]

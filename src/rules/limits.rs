@@ -3,8 +3,13 @@
 /// Topics of a broker: 100,000 queues must fit (one queue each), with room for retry topics.
 pub const TOPICS_MAX: usize = 200_000;
 
-/// Deleted topics whose offsets are remembered: about 100 bytes each.
-pub const TOPICS_DELETED_MAX: usize = 1_000_000;
+/// What the attributes of a topic or group may take on average, in bytes: more than half of all can
+/// have a short one.
+pub const ATTRIBUTES_BYTES: usize = 768;
+
+/// Bytes of the deleted topics whose offsets are remembered, with their names: some 130,000 of four
+/// queues.
+pub const TOPICS_DELETED_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// Queues of one topic: BenchmarkTest has 1,024; more than this is a typing error.
 pub const TOPIC_QUEUES_MAX: i32 = 65_536;
@@ -57,9 +62,9 @@ pub const BODY_MEMORY_PER_BYTE: usize = 16;
 /// Bytes of a body above which the control shard reads one after the other.
 pub const LARGE_BODY_BYTES: usize = 64 * 1024;
 
-/// Bytes of the consumer offsets of one shard: 5,000,000 of few groups in few topics, or some
-/// 180,000 of a group in a topic of its own each.
-pub const OFFSETS_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// Bytes of the consumer offsets of one shard: 4,000,000 of few groups in few topics, or some
+/// 150,000 of a group in a topic of its own each.
+pub const OFFSETS_BYTES_MAX: usize = 192 * 1024 * 1024;
 
 /// What a consumer offset takes in memory, in bytes, besides its share of its group.
 pub const OFFSET_BYTES: usize = 48;
@@ -72,7 +77,7 @@ pub const QUEUE_LOCKS_BYTES_MAX: usize = 64 * 1024 * 1024;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TableLimits {
     pub topics: usize,
-    pub topics_deleted: usize,
+    pub topics_deleted_bytes: usize,
     pub groups: usize,
     /// Bytes of the memberships of all clients.
     pub clients_bytes: usize,
@@ -85,7 +90,7 @@ impl Default for TableLimits {
     fn default() -> TableLimits {
         TableLimits {
             topics: TOPICS_MAX,
-            topics_deleted: TOPICS_DELETED_MAX,
+            topics_deleted_bytes: TOPICS_DELETED_BYTES_MAX,
             groups: GROUPS_MAX,
             clients_bytes: CLIENTS_BYTES_MAX,
             offsets_bytes: OFFSETS_BYTES_MAX,

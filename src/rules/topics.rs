@@ -13,7 +13,7 @@ use ringmq_remoting::codes::topic::SYSTEM;
 pub use super::topic::{Topic, TopicFilterType};
 use super::{
     attributes,
-    limits::{TOPIC_QUEUES_MAX, TOPICS_DELETED_MAX, TOPICS_MAX},
+    limits::{ATTRIBUTES_BYTES, TOPIC_QUEUES_MAX, TOPICS_DELETED_BYTES_MAX, TOPICS_MAX},
     meta::{DataVersion, MetaChange},
     names::Name,
     refusal::{Refusal, code},
@@ -36,8 +36,9 @@ pub struct TopicSettings {
     pub broker_topic_enable: bool,
     pub trace_topic_enable: bool,
     pub trace_topic: String,
+    /// Each with [`ATTRIBUTES_BYTES`] on average.
     pub topics_max: usize,
-    pub topics_deleted_max: usize,
+    pub topics_deleted_bytes_max: usize,
 }
 
 impl Default for TopicSettings {
@@ -53,7 +54,7 @@ impl Default for TopicSettings {
             trace_topic_enable: false,
             trace_topic: super::topic::TRACE_TOPIC.into(),
             topics_max: TOPICS_MAX,
-            topics_deleted_max: TOPICS_DELETED_MAX,
+            topics_deleted_bytes_max: TOPICS_DELETED_BYTES_MAX,
         }
     }
 }
@@ -80,6 +81,18 @@ pub struct Deleted {
     pub ends: BTreeMap<i32, i64>,
 }
 
+/// What a queue of a deleted topic takes, about, in bytes.
+const DELETED_QUEUE_BYTES: usize = 40;
+
+/// What a deleted topic with so many queues takes, about, in bytes.
+fn deleted_bytes(name: &str, queues: usize) -> usize {
+    name.len() + 320 + queues * DELETED_QUEUE_BYTES
+}
+
+fn attribute_bytes(topic: &Topic) -> usize {
+    attributes::bytes_of(&topic.attributes)
+}
+
 /// What a table has under the name of a topic, for taking a change back.
 #[derive(Clone, Debug)]
 pub struct TopicEntry {
@@ -96,8 +109,12 @@ pub struct TopicTable {
     /// System topics whose names follow from the configuration.
     configured_system: BTreeSet<String>,
     topics: BTreeMap<Arc<str>, Arc<Topic>>,
+    /// What the attributes of the topics take.
+    attribute_bytes: usize,
     /// Topics that had messages when they were deleted, whether made again or not.
     deleted: BTreeMap<Arc<str>, Deleted>,
+    /// What the deleted topics take.
+    deleted_bytes: usize,
     version: DataVersion,
     /// The next first log of topics that clients make, and of those that the broker makes. Two
     /// counters, because a retry topic follows each single-queue topic of a busy group, and would
@@ -115,7 +132,9 @@ impl TopicTable {
             configured_system: system::configured_names(&settings),
             settings,
             topics: BTreeMap::new(),
+            attribute_bytes: 0,
             deleted: BTreeMap::new(),
+            deleted_bytes: 0,
             version: DataVersion::default(),
             next_log: 0,
             next_internal_log: 0,
@@ -238,6 +257,7 @@ impl TopicTable {
         match old {
             Some(old) => {
                 new.first_log = old.first_log;
+                self.check_attributes(&new, attribute_bytes(old))?;
                 Ok(self.put(new, now))
             }
             None => self.plan_new(new, now),
@@ -259,11 +279,17 @@ impl TopicTable {
         let Some((name, old)) = self.topics.get_key_value(topic) else {
             return Ok(None);
         };
-        let most = self.settings.topics_deleted_max;
-        if self.deleted.len() >= most && !self.deleted.contains_key(name) {
+        let known = self.deleted.get(name);
+        let is_new = |queue| known.is_none_or(|deleted| !deleted.ends.contains_key(queue));
+        let new = ends.iter().filter(|(queue, _)| is_new(queue)).count() * DELETED_QUEUE_BYTES;
+        let more = new + if known.is_some() { 0 } else { deleted_bytes(name, 0) };
+        let (bytes, most) = (self.deleted_bytes + more, self.settings.topics_deleted_bytes_max);
+        if more > 0 && bytes > most {
             let remark = format!(
-                "topic[{topic}] is not deleted: the broker remembers {most} deleted \
-                 topics, the most it may; use names again instead of ever new ones"
+                "topic[{topic}] is not deleted: what the broker remembers of {} deleted topics \
+                 takes {bytes} bytes with it, at most {most} fit; use names again instead of ever \
+                 new ones",
+                self.deleted.len()
             );
             return Err(Refusal::system_error(remark));
         }
@@ -282,14 +308,13 @@ impl TopicTable {
         match change {
             MetaChange::TopicPut { topic, version } => {
                 self.version = *version;
-                let new = Arc::new(topic.clone());
-                if self.topics.insert(topic.name.clone(), new).is_none() {
+                if self.set_topic(&topic.name, Some(Arc::new(topic.clone()))).is_none() {
                     self.advance_log(topic);
                 }
             }
             MetaChange::TopicDelete { topic, version, first_log, ends } => {
                 self.version = *version;
-                let old = self.topics.remove(topic);
+                let old = self.set_topic(topic, None);
                 let first_log = first_log.or(old.map(|old| old.first_log));
                 if let (Some(first_log), false) = (first_log, ends.is_empty()) {
                     self.bury(topic, first_log, ends);
@@ -311,14 +336,29 @@ impl TopicTable {
     /// Takes back what was applied to a name since [`TopicTable::entry`]: it did not become
     /// durable. The version stays: one that was never told does no harm.
     pub fn restore(&mut self, entry: TopicEntry) {
-        match entry.topic {
-            Some(topic) => self.topics.insert(entry.name.clone(), topic),
-            None => self.topics.remove(&entry.name),
+        self.set_topic(&entry.name, entry.topic);
+        self.set_deleted(&entry.name, entry.deleted);
+    }
+
+    /// Gives what was there.
+    fn set_topic(&mut self, name: &Arc<str>, new: Option<Arc<Topic>>) -> Option<Arc<Topic>> {
+        self.attribute_bytes += new.as_deref().map_or(0, attribute_bytes);
+        let old = match new {
+            Some(topic) => self.topics.insert(name.clone(), topic),
+            None => self.topics.remove(name),
         };
-        match entry.deleted {
-            Some(deleted) => self.deleted.insert(entry.name, deleted),
-            None => self.deleted.remove(&entry.name),
+        self.attribute_bytes -= old.as_deref().map_or(0, attribute_bytes);
+        old
+    }
+
+    fn set_deleted(&mut self, name: &Arc<str>, new: Option<Deleted>) {
+        let bytes = |one: &Deleted| deleted_bytes(name, one.ends.len());
+        self.deleted_bytes += new.as_ref().map_or(0, bytes);
+        let old = match new {
+            Some(deleted) => self.deleted.insert(name.clone(), deleted),
+            None => self.deleted.remove(name),
         };
+        self.deleted_bytes -= old.as_ref().map_or(0, bytes);
     }
 
     /// The changes that make an empty table know the deleted topics of this one, from a name on.
@@ -343,12 +383,24 @@ impl TopicTable {
     }
 
     fn bury(&mut self, topic: &Arc<str>, first_log: u16, ends: &[(i32, i64)]) {
-        let new = Deleted { first_log, ends: BTreeMap::new() };
-        let deleted = self.deleted.entry(topic.clone()).or_insert(new);
+        let known = self.deleted.get(topic).cloned();
+        let mut deleted = known.unwrap_or(Deleted { first_log, ends: BTreeMap::new() });
         for (queue_id, end) in ends {
             let known = deleted.ends.entry(*queue_id).or_default();
             *known = (*known).max(*end);
         }
+        self.set_deleted(topic, Some(deleted));
+    }
+
+    /// Whether there is room for the attributes of a topic that take the place of `old` bytes.
+    fn check_attributes(&self, topic: &Topic, old: usize) -> Result<(), Refusal> {
+        let new = attribute_bytes(topic);
+        let bytes = self.attribute_bytes - old + new;
+        let most = self.settings.topics_max * ATTRIBUTES_BYTES;
+        if bytes <= most || new <= old {
+            return Ok(());
+        }
+        Err(attributes::too_many(&format!("topic[{}]", topic.name), bytes, most))
     }
 
     fn check_admin_name(&self, topic: &str) -> Result<(), Refusal> {
@@ -370,6 +422,7 @@ impl TopicTable {
             );
             return Err(Refusal::new(code::SYSTEM_ERROR, remark));
         }
+        self.check_attributes(&topic, 0)?;
         topic.first_log = match self.deleted.get(&topic.name) {
             // Its queues go on where they were.
             Some(deleted) => deleted.first_log,

@@ -14,6 +14,7 @@ use crate::shards::for_shards;
 for_shards!(
     a_group_that_may_not_be_made_has_its_clients_and_consumes_when_it_is_made,
     a_message_given_back_makes_the_group,
+    a_first_offset_makes_its_group_if_groups_may_be_made,
     queues_that_a_topic_had_before_tell_their_ends,
     fields_that_an_answer_does_not_need_may_be_missing,
     odd_properties_are_stored_as_java_stores_them,
@@ -88,6 +89,44 @@ fn a_message_given_back_makes_the_group(shards: u32) {
     call(&mut client, request::CONSUMER_SEND_MSG_BACK, &fields, "").expect(response::SUCCESS);
     let dead = client.pull("%DLQ%unseen", 0, 0, 32).expect("the topic is there").messages;
     assert_eq!(dead.iter().map(|one| one.body.as_slice()).collect::<Vec<_>>(), [b"x"]);
+}
+
+/// As a pull does. The retry topic of the group itself may come later.
+fn a_first_offset_makes_its_group_if_groups_may_be_made(shards: u32) {
+    for (auto, code) in [("true", 0), ("false", response::SUBSCRIPTION_GROUP_NOT_EXIST)] {
+        let extra = [("autoCreateSubscriptionGroup", auto)];
+        let (_directory, server) = start(&format!("first-offset-{auto}"), shards, &extra);
+        let mut client = server.client();
+        client.create_topic("t", 4).expect("the broker serves").expect(0);
+        let commit = |client: &mut Client, group: &str, topic: &str, queue: &str| {
+            let fields = [
+                ("consumerGroup", group),
+                ("topic", topic),
+                ("queueId", queue),
+                ("commitOffset", "5"),
+            ];
+            call(client, request::UPDATE_CONSUMER_OFFSET, &fields, "")
+        };
+        for queue in ["0", "1", "2", "3"] {
+            commit(&mut client, &format!("new-{queue}"), "t", queue).expect(code);
+        }
+        commit(&mut client, "retries", "%RETRY%retries", "0").expect(code);
+        let code = request::GET_ALL_SUBSCRIPTIONGROUP_CONFIG;
+        let all = String::from_utf8(call(&mut client, code, &[], "").expect(0).body).expect("text");
+        for group in ["new-0", "new-1", "new-2", "new-3", "retries"] {
+            assert_eq!(all.contains(&format!("\"{group}\"")), auto == "true", "{group}: {all}");
+        }
+        // one that an administrator made, or that is the system's
+        let code = request::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP;
+        call(&mut client, code, &[], r#"{"groupName":"made"}"#).expect(0);
+        for topic in ["t", "%RETRY%made"] {
+            commit(&mut client, "made", topic, "0").expect(0);
+        }
+        commit(&mut client, "CID_RMQ_SYS_x", "t", "3").expect(0);
+        let missing = response::TOPIC_NOT_EXIST;
+        commit(&mut client, "made", "%RETRY%another", "0").expect(missing);
+        commit(&mut client, "made", "%RETRY%made", "-1").expect(response::SYSTEM_ERROR);
+    }
 }
 
 fn queues_that_a_topic_had_before_tell_their_ends(shards: u32) {

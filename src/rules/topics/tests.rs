@@ -134,3 +134,61 @@ fn replaying_a_snapshot_gives_the_same_table() {
     let again = second.plan_update(update("a", 1), NOW).expect("allowed");
     assert_eq!(put(&mut second, &again).first_log, 0, "it goes on where it was");
 }
+
+#[test]
+fn what_is_remembered_of_deleted_topics_is_bounded_in_bytes() {
+    let limit = TopicSettings { topics_deleted_bytes_max: 10_000, ..TopicSettings::default() };
+    let mut table = table(limit);
+    let name = |number: usize| format!("{number:0>127}");
+    let ends = |count: i32| (0..count).map(|queue| (queue, 1)).collect::<Vec<_>>();
+    let delete = |table: &mut TopicTable, number: usize, count: i32| {
+        let change = table.plan_update(update(&name(number), 4), 1).expect("room");
+        put(table, &change);
+        let change = table.plan_delete(&name(number), ends(count), 2)?.expect("there");
+        table.apply(&change);
+        Ok::<_, Refusal>(())
+    };
+    let mut deleted = 0;
+    let refusal = loop {
+        match delete(&mut table, deleted, 4) {
+            Ok(()) => deleted += 1,
+            Err(refusal) => break refusal,
+        }
+    };
+    assert_eq!((deleted, table.deleted().count()), (16, 16));
+    assert!(refusal.remark.contains("at most 10000 fit"), "{}", refusal.remark);
+    delete(&mut table, 0, 4).expect("known, with the same queues");
+    delete(&mut table, 0, 100).expect_err("more queues");
+    let before = table.deleted_bytes;
+    let entry = table.entry(&Arc::from(name(0)));
+    let change = table.plan_delete(&name(0), ends(6), 3).expect("there is room").expect("there");
+    table.apply(&change);
+    assert_ne!(table.deleted_bytes, before);
+    table.restore(entry);
+    assert_eq!(table.deleted_bytes, before);
+}
+
+#[test]
+fn attributes_of_topics_are_bounded_in_bytes() {
+    let mut table = table(TopicSettings { topics_max: 40, ..TopicSettings::default() });
+    let most = 40 * ATTRIBUTES_BYTES;
+    let attributes = format!("+reserve.time={}1", "0".repeat(12_000));
+    let refusal = loop {
+        let name = format!("t{}", table.len());
+        let update = TopicUpdate { attributes: &attributes, ..update(&name, 1) };
+        match table.plan_update(update, 1) {
+            Ok(change) => put(&mut table, &change),
+            Err(refusal) => break refusal,
+        };
+        assert!(table.attribute_bytes <= most);
+    };
+    assert!(refusal.remark.contains("at most 30720 fit"), "{}", refusal.remark);
+    let first = table.iter().find(|topic| !topic.attributes.is_empty()).expect("one").name.clone();
+    let change = table.plan_update(update(&first, 2), 1).expect("known, and no more than before");
+    put(&mut table, &change);
+    let change = table.plan_update(update("without", 1), 1).expect("it needs none");
+    put(&mut table, &change);
+    let delete = table.plan_delete(&first, Vec::new(), 2).expect("allowed").expect("there");
+    table.apply(&delete);
+    assert_eq!(table.attribute_bytes, 0);
+}
