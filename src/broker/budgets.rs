@@ -158,8 +158,10 @@ const ROWS: &[Row] = &[
         |_, _, value| value * 16 * KIB),
     row!("waiting pulls", sizes.waiting_pulls_max: usize, |_, _| 2_000, 1,
         |_, counts, value| counts.shards * value * 512),
-    row!("requests between shards", sizes.lane_bytes_max: usize, |_, _| 2 * MIB, 4 * KIB,
-        |_, counts, value| between(counts, value)),
+    row!("requests under way", sizes.lane_bytes_max: usize, |_, _| 2 * MIB, 4 * KIB,
+        |_, counts, value| counts.shards * value),
+    row!("bodies", sizes.bodies_memory_max: usize, |_, _| 2 * MIB, 4 * KIB,
+        |_, counts, value| counts.shards * value),
     // On the control shard, and what every shard sees of it.
     row!("topics", sizes.tables.topics: usize, |_, _| 2_000, 1,
         |_, counts, value| value * (KIB + KIB / 2 + counts.shards * 512)),

@@ -1,7 +1,6 @@
 //! The control shard's own state: topics, groups, clients and locks, the metadata log that keeps
 //! what must survive, and the stream of changes to all shards.
 
-pub mod body_turns;
 pub mod client_events;
 pub mod departures;
 pub mod ensure;
@@ -22,9 +21,9 @@ use ringmq_base::ShardId;
 use ringmq_io::{Runtime, Shares, signal::Event};
 use ringmq_remoting::body::MessageQueue;
 use ringmq_rules::{
-    clients::ClientTable,
+    clients::{ClientTable, LookedTo},
     groups::SubscriptionGroupTable,
-    locks::QueueLocks,
+    locks::{QueueLocks, SweptTo},
     rates::{Rates, SAMPLE_MS},
     topics::{TopicSettings, TopicTable},
     write_times::RecentWrites,
@@ -32,13 +31,15 @@ use ringmq_rules::{
 use ringmq_store::{META_DIRECTORY, Manifest, MetaLog};
 
 use self::{
-    body_turns::BodyTurns, departures::Departures, metadata::Metadata, registration::Registrar,
-    retention::Storage,
+    departures::Departures, metadata::Metadata, registration::Registrar, retention::Storage,
 };
 use crate::{
     messages::{Change, Message, Start, TopicView, log_of_queue},
     shard::{Shard, settings::BrokerSettings},
 };
+
+/// Clients or locks that are looked at without a pause: some 100 us.
+const SLICE_LOOKED_AT: usize = 4096;
 
 pub struct Tables {
     pub topics: TopicTable,
@@ -50,7 +51,6 @@ pub struct Tables {
 pub struct Control<R: Runtime> {
     pub shard: Rc<Shard<R>>,
     pub tables: RefCell<Tables>,
-    pub body_turns: BodyTurns,
     pub departures: Departures,
     pub metadata: Metadata<R>,
     pub registrar: Registrar,
@@ -79,7 +79,6 @@ impl<R: Runtime> Control<R> {
         let control = Rc::new(Control {
             shard: shard.clone(),
             tables: RefCell::new(tables),
-            body_turns: BodyTurns::default(),
             departures: Departures::default(),
             metadata: Metadata::new(shard.runtime.clone(), meta),
             registrar: Registrar::new(&shard.settings),
@@ -148,10 +147,8 @@ impl<R: Runtime> Control<R> {
         runtime.spawn(Shares::Admin, "client expiry", async move {
             loop {
                 control.shard.runtime.sleep(Duration::from_secs(10)).await;
-                let now = control.shard.runtime.now_ms();
-                let events = control.tables.borrow_mut().clients.expire(now);
-                control.client_events(events);
-                control.tables.borrow_mut().locks.sweep(now);
+                control.expire_clients().await;
+                control.sweep_locks().await;
                 control.shard.flush();
             }
         });
@@ -167,6 +164,34 @@ impl<R: Runtime> Control<R> {
         });
         self.registrar.start(self);
         retention::start(self);
+    }
+
+    /// Ends the connections whose clients are not heard of any more.
+    async fn expire_clients(self: &Rc<Self>) {
+        let mut to = LookedTo::default();
+        while !to.is_end() {
+            let now = self.shard.runtime.now_ms();
+            let tables = &self.tables;
+            let expired = tables.borrow().clients.expired_some(&mut to, SLICE_LOOKED_AT, now);
+            for connection in expired {
+                self.shard.close_connection(connection);
+                self.connection_closed(connection);
+            }
+            self.shard.runtime.yield_if_needed().await;
+        }
+    }
+
+    /// Forgets the locks that are not renewed any more.
+    async fn sweep_locks(&self) {
+        let mut to = SweptTo::default();
+        loop {
+            let now = self.shard.runtime.now_ms();
+            let tables = &self.tables;
+            if tables.borrow_mut().locks.sweep_some(&mut to, SLICE_LOOKED_AT, now) {
+                return;
+            }
+            self.shard.runtime.yield_if_needed().await;
+        }
     }
 
     /// Another shard has written everything.

@@ -61,12 +61,31 @@ impl Room {
     }
 }
 
+/// What a request takes until it is handled, in bytes, besides its frame: the task that it becomes.
+pub const REQUEST_BYTES: usize = 1024;
+
 /// A request that another shard handles, as it came in.
 #[derive(Debug)]
 pub struct ForwardedFrame {
     pub reply_to: ReplyTo,
     pub peer: SocketAddr,
     pub frame: Vec<u8>,
+}
+
+impl ForwardedFrame {
+    /// What it takes until it is handled, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.frame.len() + REQUEST_BYTES
+    }
+}
+
+/// An answer with a body that is too long to be copied, for a connection of another shard.
+pub struct LongReply {
+    pub connection: ConnectionId,
+    pub room: Room,
+    /// The frame up to its body.
+    pub head: Vec<u8>,
+    pub body: Vec<u8>,
 }
 
 /// What a call does on the shard `S` that is called.
@@ -87,6 +106,7 @@ pub enum Message<S> {
     Frames(Vec<ForwardedFrame>),
     /// The replies of the batch.
     Replies(ShardBatch),
+    LongReply(LongReply),
     /// Run this here and return what it gives.
     Call {
         from: ShardId,
@@ -97,6 +117,8 @@ pub enum Message<S> {
         id: u64,
         value: Returned,
     },
+    /// Frames of connections that were handed over are handled, of so many bytes.
+    Handled(Vec<(ConnectionId, usize)>),
     /// Clients have taken so many bytes of answers that the shard counts.
     Taken(Vec<(ConnectionId, usize)>),
     /// A change of the shared view, from the control shard, in order.
@@ -127,7 +149,8 @@ impl<S> Message<S> {
     pub fn bytes(&self) -> usize {
         match self {
             Message::Sends(batch) | Message::Replies(batch) => batch.bytes.len(),
-            Message::Frames(frames) => frames.iter().map(|forwarded| forwarded.frame.len()).sum(),
+            Message::Frames(frames) => frames.iter().map(ForwardedFrame::bytes).sum(),
+            Message::LongReply(reply) => reply.body.len(),
             _ => 0,
         }
     }

@@ -5,10 +5,12 @@ pub mod acks;
 pub mod answer_room;
 pub mod appends;
 pub mod backpressure;
+pub mod body_room;
 pub mod calls;
 pub mod client_calls;
 pub mod consumer_offsets;
 pub mod control_plane;
+pub mod frames;
 pub mod held_messages;
 pub mod lookups;
 pub mod offset_writes;
@@ -36,6 +38,7 @@ use ringmq_rules::{offsets::OffsetTable, send_check::SendContext};
 pub use self::{acks::Arrivals, control_plane::CONTROL, queues::BrokerLog};
 use self::{
     answer_room::{AnswerRoom, away_most},
+    body_room::BodyRoom,
     calls::Calls,
     client_calls::ClientCalls,
     control_plane::ControlPlane,
@@ -73,6 +76,7 @@ pub struct Shard<R: Runtime> {
     pub queue_watchers: QueueWatchers,
     pub waiting_pulls: WaitingPulls,
     pub answer_room: AnswerRoom,
+    pub body_room: BodyRoom,
     pub waiting_sends: WaitingSends,
     pub offsets: RefCell<OffsetTable>,
     pub offset_writes: OffsetWrites,
@@ -115,6 +119,7 @@ impl<R: Runtime> Shard<R> {
         let (limit, input_most) = (settings.connections_max, settings.input_bytes_max);
         let connections = Connections::new(id, limit, input_most, &budget);
         let queues = Queues::new(id, router.shards());
+        let body_room = BodyRoom::new(settings.sizes.bodies_memory_max);
         let offsets = OffsetTable::with_limit(settings.sizes.tables.offsets_bytes).into();
         Rc::new(Shard {
             id,
@@ -129,6 +134,7 @@ impl<R: Runtime> Shard<R> {
             queue_watchers: QueueWatchers::default(),
             waiting_pulls,
             answer_room,
+            body_room,
             waiting_sends: WaitingSends::default(),
             offsets,
             offset_writes: OffsetWrites::default(),

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use ringmq_base::LogId;
-use ringmq_rules::limits::TableLimits;
+use ringmq_rules::limits::{BODIES_MEMORY_MAX, TableLimits};
 use ringmq_store::{LogOptions, META_GROW_BYTES};
 
 /// The defaults are the product's.
@@ -13,7 +13,8 @@ pub struct Sizes {
     pub lane_messages: usize,
     /// Messages a target may be behind before it gets no more requests. Each is a batch.
     pub backlog_messages_max: usize,
-    /// Requests from all other shards that a shard has not handled yet, in bytes; more are refused.
+    /// Requests that a shard has not handled yet, in bytes, from all shards; more are refused.
+    /// Sends and pulls of its own connections do not count, and other requests of those do.
     pub lane_bytes_max: usize,
     /// Bytes of one shard batch after which it is sent without waiting for the end of the turn.
     pub batch_bytes_max: usize,
@@ -21,6 +22,8 @@ pub struct Sizes {
     pub batch_sends_max: usize,
     /// Pulls that may wait on one shard; each holds a few hundred bytes.
     pub waiting_pulls_max: usize,
+    /// What bodies that a shard handles may become in memory, in bytes.
+    pub bodies_memory_max: usize,
     pub tables: TableLimits,
     /// How much space the metadata log takes at a time, in bytes.
     pub meta_grow_bytes: u64,
@@ -37,6 +40,7 @@ impl Default for Sizes {
             batch_bytes_max: 1024 * 1024,
             batch_sends_max: 16_384,
             waiting_pulls_max: 200_000,
+            bodies_memory_max: BODIES_MEMORY_MAX,
             tables: TableLimits::default(),
             meta_grow_bytes: META_GROW_BYTES,
             log: LogOptions::new(PathBuf::new(), LogId::new(0).expect("0 is in range"), 0),

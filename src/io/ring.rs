@@ -19,7 +19,7 @@ mod uring;
 
 use std::{
     fmt, io,
-    panic::AssertUnwindSafe,
+    panic::{self, AssertUnwindSafe},
     rc::Rc,
     sync::{Arc, OnceLock},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
@@ -50,13 +50,15 @@ pub struct RingRuntime {
 pub(crate) struct Parts {
     driver: Rc<Driver>,
     blocking: Blocking,
+    aside: Blocking,
 }
 
 impl Parts {
     /// To be called on the executor's thread. `spin` is how long an idle executor looks for work
     /// before it sleeps.
     pub(crate) fn new(spin: Duration) -> io::Result<Parts> {
-        Ok(Parts { driver: Driver::new(spin)?, blocking: Blocking::start()? })
+        let (blocking, aside) = (Blocking::start()?, Blocking::start_for_work()?);
+        Ok(Parts { driver: Driver::new(spin)?, blocking, aside })
     }
 
     /// Runs `body` as a task of the executor, number `executor` of its launch, that ends with it.
@@ -86,6 +88,7 @@ struct RuntimeParts {
     disk: RingDisk,
     net: RingNet,
     driver: Rc<Driver>,
+    aside: Blocking,
 }
 
 impl fmt::Debug for RingRuntime {
@@ -96,7 +99,7 @@ impl fmt::Debug for RingRuntime {
 
 impl RingRuntime {
     fn start(parts: Parts, pulse: Arc<Pulse>, executor: usize) -> RingRuntime {
-        let Parts { driver, blocking } = parts;
+        let Parts { driver, blocking, aside } = parts;
         let queue = |shares, name| {
             // Latency requirements would shorten the preempt timer, which must stay long.
             glommio::executor().create_task_queue(
@@ -114,6 +117,7 @@ impl RingRuntime {
                 disk: RingDisk::new(driver.operations.clone(), blocking),
                 net: RingNet::new(driver.readiness.clone()),
                 driver: driver.clone(),
+                aside,
             }),
         };
         // Both outside of what the driver counts: itself, and what is for glommio's own sleep.
@@ -160,6 +164,12 @@ impl Clock for RingRuntime {
 impl Spawn for RingRuntime {
     fn spawn(&self, shares: Shares, name: &'static str, task: impl Future<Output = ()> + 'static) {
         self.spawn_plain(shares, name, self.shared.driver.task(task));
+    }
+
+    async fn aside<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
+        let caught = move || panic::catch_unwind(AssertUnwindSafe(work));
+        let done = self.shared.aside.run(caught).await;
+        done.unwrap_or_else(|payload| panic::resume_unwind(payload))
     }
 
     async fn yield_if_needed(&self) {

@@ -35,6 +35,11 @@ pub trait Spawn {
     /// panic may have left half-changed is never served from.
     fn spawn(&self, shares: Shares, name: &'static str, task: impl Future<Output = ()> + 'static);
 
+    /// Runs work that waits for nothing and may take milliseconds beside the executor, on a thread
+    /// of lower priority, one piece after the other: tasks go on meanwhile. It is done even if
+    /// nobody waits any more; a panic in it goes on in whoever waits.
+    async fn aside<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T;
+
     /// Lets other tasks run if this one has used up its turn. For loops without other waiting.
     async fn yield_if_needed(&self);
 }

@@ -74,6 +74,9 @@ pub use random::Random;
 use self::core::Core;
 use crate::{Clock, Runtime, Shares, Spawn};
 
+/// How long work beside the executor takes at most.
+const ASIDE_MICROS_MAX: u64 = 20_000;
+
 /// A handle to the executor of a [`Sim`].
 #[derive(Clone)]
 pub struct SimRuntime {
@@ -111,6 +114,12 @@ impl Clock for SimRuntime {
 impl Spawn for SimRuntime {
     fn spawn(&self, _shares: Shares, name: &'static str, task: impl Future<Output = ()> + 'static) {
         self.core.spawn(name, Box::pin(task));
+    }
+
+    async fn aside<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
+        let micros = self.core.draw(|random| random.below(ASIDE_MICROS_MAX));
+        self.sleep(Duration::from_micros(micros)).await;
+        work()
     }
 
     async fn yield_if_needed(&self) {

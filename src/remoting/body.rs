@@ -41,7 +41,7 @@ impl MessageQueue {
     }
 
     /// As fastjson writes a queue: names sorted.
-    fn json(&self) -> String {
+    pub fn json(&self) -> String {
         let mut out = b"{\"brokerName\":".to_vec();
         crate::encode::json_string(&mut out, &self.broker_name);
         out.extend_from_slice(b",\"queueId\":");

@@ -206,19 +206,37 @@ impl Start {
     /// # Panics
     /// If `out` is not the buffer in which the frame was begun.
     pub fn finish(self, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-        self.finish_with(out, &[])
+        self.finish_before(out, 0)
     }
 
-    /// The same behind a body that is not in the buffer yet.
-    fn finish_with(self, out: &mut Vec<u8>, body: &[u8]) -> Result<(), EncodeError> {
+    /// The same with a body of so many bytes that comes behind what is in the buffer.
+    ///
+    /// # Errors
+    /// As [`Start::finish`].
+    ///
+    /// # Panics
+    /// As [`Start::finish`].
+    pub fn finish_before(self, out: &mut Vec<u8>, body: usize) -> Result<(), EncodeError> {
         let head = out.len().checked_sub(self.at).expect("begun in this buffer");
-        let bytes = head + body.len();
+        let bytes = head + body;
         let length = u32::try_from(bytes - LENGTH_BYTES).ok();
         let Some(length) = length.filter(|_| bytes <= FRAME_BYTES_MAX) else {
             return Err(self.give_up(out, EncodeError::Frame { bytes }));
         };
-        out.extend_from_slice(body);
         self.patch(out, 0, length);
+        Ok(())
+    }
+
+    /// The same with a body that is not in the buffer yet.
+    ///
+    /// # Errors
+    /// As [`Start::finish`].
+    ///
+    /// # Panics
+    /// As [`Start::finish`].
+    pub fn finish_with(self, out: &mut Vec<u8>, body: &[u8]) -> Result<(), EncodeError> {
+        self.finish_before(out, body.len())?;
+        out.extend_from_slice(body);
         Ok(())
     }
 

@@ -107,7 +107,8 @@ pub fn alter(current: Option<&Attributes>, change: &str) -> Result<Attributes, R
     Ok(altered)
 }
 
-/// The answer to whoever sets attributes beyond what those of all topics, or of all groups, may take.
+/// The answer to whoever sets attributes beyond what those of all topics, or of all groups, may
+/// take.
 #[cold]
 pub fn too_many(of: &str, bytes: usize, most: usize) -> Refusal {
     refusal(format!(

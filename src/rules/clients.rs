@@ -92,8 +92,6 @@ pub enum ClientEvent {
     SubscriptionsChanged { group: Arc<str>, subscriptions: Option<Arc<GroupSubscriptions>> },
     /// Make the retry topic of the group unless it is there. Comes with every heartbeat.
     RetryTopicNeeded { group: Arc<str>, unit_mode: bool },
-    /// The client is gone: close its connection.
-    Expired(ConnectionId),
 }
 
 /// The groups of one connection, so that its end costs no more than it has.
@@ -274,25 +272,43 @@ impl ClientTable {
         (events, false)
     }
 
-    /// Takes out the clients that have sent no heartbeat for [`CLIENT_EXPIRY_MS`].
-    pub fn expire(&mut self, now: i64) -> Vec<ClientEvent> {
-        let consumers = self.consumers.values().flat_map(ConsumerGroup::members);
-        let expired = consumers.chain(self.producers.clients());
-        let expired = expired.filter(|client| client.is_expired(now));
-        let mut connections: Vec<_> = expired.map(|client| client.connection).collect();
-        connections.sort_unstable();
-        connections.dedup();
-        let mut events = Vec::new();
-        for connection in connections {
-            events.extend(self.close(connection));
-            events.push(ClientEvent::Expired(connection));
-        }
-        events
+    /// The connections among the next ones whose clients have sent no heartbeat for
+    /// [`CLIENT_EXPIRY_MS`]. Looks at the members of some groups: at `most`, and those of the
+    /// group of the last.
+    pub fn expired_some(&self, to: &mut LookedTo, most: usize, now: i64) -> Vec<ConnectionId> {
+        let mut look = Look { left: most, now, expired: Vec::new() };
+        let next = match to {
+            LookedTo::Consumers(after) => {
+                let from = after.clone();
+                let groups = self.consumers.range::<str, _>(behind(&from));
+                let all = look.through(groups.map(|(name, group)| (name, group.members())), after);
+                all.then_some(LookedTo::Producers(None))
+            }
+            LookedTo::Producers(after) => {
+                let from = after.clone();
+                let groups = self.producers.groups_from(behind(&from));
+                look.through(groups, after).then_some(LookedTo::End)
+            }
+            LookedTo::End => None,
+        };
+        *to = next.unwrap_or_else(|| std::mem::take(to));
+        look.expired.sort_unstable();
+        look.expired.dedup();
+        look.expired
     }
 
     /// The members of a consumer group in the order of their connections; none if it has none.
     pub fn consumers(&self, group: &str) -> impl Iterator<Item = &Client> {
         self.consumers.get(group).into_iter().flat_map(ConsumerGroup::members)
+    }
+
+    /// The same behind a connection.
+    pub fn consumers_behind(
+        &self,
+        group: &str,
+        after: Option<ConnectionId>,
+    ) -> impl Iterator<Item = &Client> {
+        self.consumers.get(group).into_iter().flat_map(move |group| group.members_behind(after))
     }
 
     /// The client ids of a consumer group, sorted, as all members must see them: as in Java one for
@@ -339,6 +355,15 @@ impl ClientTable {
     /// The members of a producer group in the order of their connections; none if it has none.
     pub fn producers(&self, group: &str) -> impl Iterator<Item = &Client> {
         self.producers.members(group)
+    }
+
+    /// The same behind a connection.
+    pub fn producers_behind(
+        &self,
+        group: &str,
+        after: Option<ConnectionId>,
+    ) -> impl Iterator<Item = &Client> {
+        self.producers.members_behind(group, after)
     }
 
     /// All producer groups with online members, sorted.
@@ -448,6 +473,62 @@ impl ClientTable {
             }
         }
     }
+}
+
+/// Where a look at all clients has got to.
+#[derive(Debug)]
+pub enum LookedTo {
+    /// Behind a group.
+    Consumers(Option<Arc<str>>),
+    Producers(Option<Arc<str>>),
+    End,
+}
+
+impl Default for LookedTo {
+    fn default() -> LookedTo {
+        LookedTo::Consumers(None)
+    }
+}
+
+impl LookedTo {
+    pub fn is_end(&self) -> bool {
+        matches!(self, LookedTo::End)
+    }
+}
+
+/// A look at some clients.
+struct Look {
+    left: usize,
+    now: i64,
+    expired: Vec<ConnectionId>,
+}
+
+impl Look {
+    /// Looks at the members of groups until it has seen enough; notes in `after` what the last one
+    /// was. True: these were all.
+    fn through<'a, M: Iterator<Item = &'a Client>>(
+        &mut self,
+        groups: impl Iterator<Item = (&'a Arc<str>, M)>,
+        after: &mut Option<Arc<str>>,
+    ) -> bool {
+        for (name, members) in groups {
+            if self.left == 0 {
+                return false;
+            }
+            for member in members {
+                self.left = self.left.saturating_sub(1);
+                if member.is_expired(self.now) {
+                    self.expired.push(member.connection);
+                }
+            }
+            *after = Some(name.clone());
+        }
+        true
+    }
+}
+
+fn behind(after: &Option<Arc<str>>) -> (Bound<&str>, Bound<&str>) {
+    (after.as_deref().map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded)
 }
 
 /// What a heartbeat changes of what is counted, in bytes.

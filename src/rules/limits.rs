@@ -59,8 +59,13 @@ pub const BODY_MEMORY_FREE: usize = 64 * 1024;
 /// What a body may become in memory for each of its bytes; names of usual length take 4 to 8.
 pub const BODY_MEMORY_PER_BYTE: usize = 16;
 
-/// Bytes of a body above which the control shard reads one after the other.
-pub const LARGE_BODY_BYTES: usize = 64 * 1024;
+/// Bytes of a body that is read where its request is handled: some 200 us. Longer ones are read
+/// beside the shard.
+pub const SHORT_BODY_BYTES: usize = 16 * 1024;
+
+/// What all bodies that a shard handles at a time may become in memory, in bytes: one of 1 MiB, or
+/// hundreds of usual size.
+pub const BODIES_MEMORY_MAX: usize = BODY_MEMORY_FREE + BODY_MEMORY_PER_BYTE * 1024 * 1024;
 
 /// Bytes of the consumer offsets of one shard: 4,000,000 of few groups in few topics, or some
 /// 150,000 of a group in a topic of its own each.

@@ -1,7 +1,7 @@
 //! Which client may consume a queue in order: locks that last 60 seconds from their last renewal.
 //! They are kept in memory only; after a restart every client locks again.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, ops::Bound, sync::Arc};
 
 use ringmq_remoting::body::MessageQueue;
 
@@ -61,6 +61,16 @@ fn lock_bytes<Q: Lockable>(queue: &Q, lock: &Lock) -> usize {
 /// What a group with locks takes, in bytes: the smallest map of queues has room for 11.
 fn group_bytes(group: &str) -> usize {
     group.len() + 1024
+}
+
+/// Where a sweep has got to: a group and a queue of it.
+#[derive(Debug)]
+pub struct SweptTo<Q>(Option<(Arc<str>, Q)>);
+
+impl<Q> Default for SweptTo<Q> {
+    fn default() -> Self {
+        SweptTo(None)
+    }
 }
 
 /// Locks of queues `Q` by consumer group.
@@ -159,23 +169,45 @@ impl<Q: Lockable> QueueLocks<Q> {
         }
     }
 
-    /// Forgets expired locks; call it now and then, so that gone groups take no memory.
-    pub fn sweep(&mut self, now: i64) {
-        let (count, bytes) = (&mut self.count, &mut self.bytes);
-        self.groups.retain(|group, locks| {
-            locks.retain(|queue, lock| {
-                let expired = lock.is_expired(now);
-                if expired {
-                    *count -= 1;
-                    *bytes -= lock_bytes(queue, lock);
+    /// Looks at the next `most` locks and forgets those that are expired. True: it was at the end.
+    /// Call it now and then, so that gone groups take no memory.
+    pub fn sweep_some(&mut self, to: &mut SweptTo<Q>, most: usize, now: i64) -> bool {
+        let (mut left, mut empty) = (most, Vec::new());
+        let from = to.0.take();
+        let start = from.as_ref().map_or(Bound::Unbounded, |(group, _)| Bound::Included(&**group));
+        for (group, locks) in self.groups.range_mut::<str, _>((start, Bound::Unbounded)) {
+            let behind = match &from {
+                Some((of, queue)) if of == group => Bound::Excluded(queue),
+                _ => Bound::Unbounded,
+            };
+            let (mut last, mut expired) = (None, Vec::new());
+            for (queue, lock) in locks.range((behind, Bound::Unbounded)).take(left) {
+                left -= 1;
+                last = Some(queue);
+                if lock.is_expired(now) {
+                    expired.push((queue.clone(), lock_bytes(queue, lock)));
                 }
-                !expired
-            });
-            if locks.is_empty() {
-                *bytes -= group_bytes(group);
             }
-            !locks.is_empty()
-        });
+            if left == 0 {
+                to.0 = last.map(|queue| (group.clone(), queue.clone()));
+            }
+            for (queue, bytes) in expired {
+                locks.remove(&queue);
+                self.count -= 1;
+                self.bytes -= bytes;
+            }
+            if locks.is_empty() {
+                empty.push(group.clone());
+            }
+            if left == 0 {
+                break;
+            }
+        }
+        for group in empty {
+            self.groups.remove(&group);
+            self.bytes -= group_bytes(&group);
+        }
+        to.0.is_none()
     }
 
     pub fn len(&self) -> usize {
@@ -197,6 +229,38 @@ mod tests {
         }
     }
 
+    fn sweep<Q: Lockable>(locks: &mut QueueLocks<Q>, now: i64) {
+        assert!(locks.sweep_some(&mut SweptTo::default(), usize::MAX, now));
+    }
+
+    #[test]
+    fn expired_locks_are_swept_a_few_at_a_time() {
+        let mut locks = QueueLocks::default();
+        for group in 0..10 {
+            let queues: Vec<i32> = (0..50).collect();
+            locks.lock_batch(&format!("g{group}"), "a", &queues, 0);
+        }
+        locks.lock_batch("g3", "a", &[7], 9);
+        let (mut to, mut slices) = (SweptTo::default(), 0);
+        while !locks.sweep_some(&mut to, 30, LOCK_LIVE_MS + 1) {
+            slices += 1;
+            assert!(locks.len() >= 500 - slices * 30);
+        }
+        assert_eq!((locks.len(), slices), (1, 500 / 30));
+        assert_eq!(locks.bytes, group_bytes("g3") + 4 + 1 + 128);
+        sweep(&mut locks, LOCK_LIVE_MS + 10);
+        assert_eq!((locks.len(), locks.bytes), (0, 0));
+    }
+
+    #[test]
+    fn a_group_with_one_lock_counts_with_the_map_that_it_takes() {
+        let mut locks = QueueLocks::with_limit(20_000);
+        let granted = (0..100)
+            .filter(|number| !locks.lock_batch(&format!("g{number}"), "a", &[1], 0).is_empty());
+        assert_eq!(granted.count(), 20_000 / (group_bytes("g0") + 4 + 1 + 128));
+        assert!(locks.bytes <= 20_000 && locks.groups.len() == locks.len());
+    }
+
     #[test]
     fn locks_are_bounded_in_bytes_and_expire() {
         let mut locks = QueueLocks::default();
@@ -214,7 +278,7 @@ mod tests {
         assert_eq!(locks.lock_batch(&group, &"c".repeat(1000), first, 60_000).len(), 1, "renewed");
         let other = format!("{:0>255}", 11);
         assert_eq!(locks.lock_batch(&other, &"d".repeat(1000), first, 60_000), [], "no room");
-        locks.sweep(60_001);
+        sweep(&mut locks, 60_001);
         assert_eq!(locks.lock_batch("g", "d", first, 60_001).len(), 1);
         locks.unlock_batch("g", "d", first);
         locks.unlock_batch(&group, &"c".repeat(1000), first);
@@ -261,11 +325,11 @@ mod tests {
         let mut locks = QueueLocks::default();
         locks.lock_batch("g", "a", &[1, 2], 0);
         locks.lock_batch("h", "a", &[1], 30_000);
-        locks.sweep(60_000);
+        sweep(&mut locks, 60_000);
         assert_eq!(locks.len(), 3);
-        locks.sweep(60_001);
+        sweep(&mut locks, 60_001);
         assert_eq!(locks.len(), 1);
-        locks.sweep(90_001);
+        sweep(&mut locks, 90_001);
         assert!(locks.is_empty());
     }
 }

@@ -26,8 +26,11 @@ struct Queues {
 /// the largest that the metadata log takes.
 pub const OFFSETS_OF_CHANGE_MAX: usize = 2048;
 
-/// Groups in a topic whose offsets are forgotten without a pause.
-pub const ENTRIES_REMOVED_MAX: usize = 256;
+/// Groups in a topic whose offsets are forgotten, or marked as changed, without a pause.
+pub const ENTRIES_AT_ONCE_MAX: usize = 256;
+
+/// Offsets of one or several of them, of which the last may have more: some 100 us.
+const OFFSETS_AT_ONCE: usize = 16_384;
 
 /// What became of a committed offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -230,16 +233,34 @@ impl OffsetTable {
         }
     }
 
-    /// Marks all offsets of a topic, of a group, or of both together as changed.
-    pub fn mark_all_dirty(&mut self, topic: Option<&str>, group: Option<&str>) {
-        for (topic, group) in self.entries(topic, group, usize::MAX) {
-            let queues = self.topics.get_mut(&topic).and_then(|groups| groups.get_mut(&group));
+    /// Marks offsets of a topic, of a group, or of both together as changed: at most those of
+    /// `most` groups in a topic, such as [`ENTRIES_AT_ONCE_MAX`], behind `after`. Gives the name to
+    /// go on behind if there are more.
+    pub fn mark_dirty_behind(
+        &mut self,
+        topic: Option<&str>,
+        group: Option<&str>,
+        after: &str,
+        most: usize,
+    ) -> Option<Arc<str>> {
+        let entries = self.entries(topic, group, after, most);
+        let (mut marked, mut count) = (0, 0);
+        let mut last = None;
+        for (in_topic, of_group) in &entries {
+            if marked >= OFFSETS_AT_ONCE {
+                break;
+            }
+            count += 1;
+            last = Some(if topic.is_none() { in_topic } else { of_group }.clone());
+            let queues = self.topics.get_mut(in_topic).and_then(|groups| groups.get_mut(of_group));
             let Some(queues) = queues else { continue };
             queues.dirty = queues.offsets.keys().copied().collect();
+            marked += queues.dirty.len();
             if !queues.dirty.is_empty() {
-                self.dirty.insert((topic, group));
+                self.dirty.insert((in_topic.clone(), of_group.clone()));
             }
         }
+        last.filter(|_| count == most || count < entries.len())
     }
 
     /// Topics and groups together that have changes since the last [`OffsetTable::take_dirty`].
@@ -276,14 +297,19 @@ impl OffsetTable {
     }
 
     /// Forgets all offsets of a topic, of a group, or of both together; nothing named forgets
-    /// nothing. At most those of `most` groups in a topic, such as [`ENTRIES_REMOVED_MAX`]: false
+    /// nothing. At most those of `most` groups in a topic, such as [`ENTRIES_AT_ONCE_MAX`]: false
     /// if there are more.
     pub fn remove(&mut self, topic: Option<&str>, group: Option<&str>, most: usize) -> bool {
-        let entries = self.entries(topic, group, most);
+        let entries = self.entries(topic, group, "", most);
         let all = entries.len() < most;
+        let mut removed = 0;
         for (topic, group) in entries {
+            if removed >= OFFSETS_AT_ONCE && most < usize::MAX {
+                return false;
+            }
             let Some(groups) = self.topics.get_mut(&topic) else { continue };
             if let Some(queues) = groups.remove(&group) {
+                removed += queues.offsets.len();
                 self.count -= queues.offsets.len();
                 self.bytes -= names_bytes(&topic, &group) + queues.offsets.len() * OFFSET_BYTES;
             }
@@ -297,28 +323,30 @@ impl OffsetTable {
         all
     }
 
-    /// Topic and group of at most `most` entries of a topic, of a group, or of both together.
+    /// Topic and group of at most `most` entries of a topic, of a group, or of both together: those
+    /// behind a name of the other kind.
     fn entries(
         &self,
         topic: Option<&str>,
         group: Option<&str>,
+        after: &str,
         most: usize,
     ) -> Vec<(Arc<str>, Arc<str>)> {
         let both = |topic: &Arc<str>, group: &Arc<str>| (topic.clone(), group.clone());
         match (topic, group) {
             (None, None) => Vec::new(),
             (Some(topic), None) => {
-                let groups = self.groups_of_topic(topic, "").take(most);
+                let groups = self.groups_of_topic(topic, after).take(most);
                 let topic: Arc<str> = Arc::from(topic);
                 groups.map(|group| both(&topic, group)).collect()
             }
             (None, Some(group)) => {
-                let topics = self.topics_of_group(group, "").take(most);
+                let topics = self.topics_of_group(group, after).take(most);
                 let group: Arc<str> = Arc::from(group);
                 topics.map(|topic| both(topic, &group)).collect()
             }
             (Some(topic), Some(group)) => {
-                let entry = self.queues(topic, group).is_some();
+                let entry = after.is_empty() && self.queues(topic, group).is_some();
                 entry.then(|| (Arc::from(topic), Arc::from(group))).into_iter().collect()
             }
         }

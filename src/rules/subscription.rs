@@ -1,6 +1,6 @@
 //! What consumers say of themselves in heartbeats.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use super::filter::Filter;
 
@@ -130,9 +130,11 @@ impl Topics {
     }
 }
 
-impl From<BTreeMap<Arc<str>, Subscription>> for Topics {
-    fn from(topics: BTreeMap<Arc<str>, Subscription>) -> Topics {
-        Topics(topics.into_values().collect())
+impl From<Vec<Subscription>> for Topics {
+    /// Sorted by topic, each topic once.
+    fn from(topics: Vec<Subscription>) -> Topics {
+        debug_assert!(topics.is_sorted_by(|one, next| one.topic < next.topic));
+        Topics(topics.into_boxed_slice())
     }
 }
 

@@ -19,6 +19,7 @@ mod kill9;
 mod lenient;
 mod limits;
 mod log_lines;
+mod long_bodies;
 mod name_server;
 mod names;
 mod needs;

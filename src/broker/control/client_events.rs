@@ -50,7 +50,6 @@ impl<R: Runtime> Control<R> {
                     self.publish(Change::Subscriptions(group, subscriptions));
                 }
                 ClientEvent::RetryTopicNeeded { .. } => {}
-                ClientEvent::Expired(connection) => self.shard.close_connection(connection),
             }
         }
     }

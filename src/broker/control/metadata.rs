@@ -16,7 +16,7 @@ use ahash::{AHashMap, AHashSet};
 use ringmq_io::{Runtime, signal::Notify};
 use ringmq_rules::{
     meta::MetaChange,
-    offsets::{ENTRIES_REMOVED_MAX, ListedTo, OffsetTable},
+    offsets::{ENTRIES_AT_ONCE_MAX, ListedTo, OffsetTable},
     refusal::Refusal,
 };
 use ringmq_store::MetaLog;
@@ -143,7 +143,7 @@ impl<R: Runtime> Metadata<R> {
     async fn note_written(&self, change: &MetaChange) {
         if let MetaChange::OffsetsDelete { topic, group } = change {
             let (topic, group) = (topic.as_deref(), group.as_deref());
-            while !self.offsets.borrow_mut().remove(topic, group, ENTRIES_REMOVED_MAX) {
+            while !self.offsets.borrow_mut().remove(topic, group, ENTRIES_AT_ONCE_MAX) {
                 self.runtime.yield_if_needed().await;
             }
             return;

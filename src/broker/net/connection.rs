@@ -9,7 +9,10 @@ use std::{
     time::Duration,
 };
 
-use ringmq_io::{Stream, signal::Event};
+use ringmq_io::{
+    Stream,
+    signal::{Event, Notify},
+};
 use ringmq_net::input_budget::{Reading, Share};
 
 use super::{
@@ -47,6 +50,9 @@ pub struct Connection<S: Stream> {
     input: Share,
     /// Requests that are not answered yet.
     under_way: Cell<u32>,
+    /// Bytes of its frames that were handed over and are not handled yet.
+    frame_bytes: Cell<usize>,
+    frame_handled: Notify,
 }
 
 impl<S: Stream> Reading for Connection<S> {
@@ -88,6 +94,8 @@ impl<S: Stream> Connection<S> {
             last_read: Cell::new(now),
             input: Share::default(),
             under_way: Cell::new(0),
+            frame_bytes: Cell::new(0),
+            frame_handled: Notify::default(),
         }
     }
 
@@ -127,6 +135,28 @@ impl<S: Stream> Connection<S> {
         self.under_way.set(self.under_way.get().saturating_sub(count));
     }
 
+    pub fn frame_bytes(&self) -> usize {
+        self.frame_bytes.get()
+    }
+
+    /// Notes that a frame is handed over.
+    pub fn begin_frame(&self, bytes: usize) {
+        self.frame_bytes.set(self.frame_bytes.get() + bytes);
+    }
+
+    /// Notes that frames are handled.
+    pub fn end_frame(&self, bytes: usize) {
+        self.frame_bytes.set(self.frame_bytes.get() - bytes);
+        self.frame_handled.notify();
+    }
+
+    /// Resolves when a frame is handled, or none is under way, or the connection is closed.
+    pub async fn frame_handled(&self) {
+        if self.frame_bytes.get() > 0 && !self.closed.get() {
+            self.frame_handled.wait().await;
+        }
+    }
+
     /// Appends output through `write`; it leaves with the next [`Connection::flush`]. How many
     /// bytes that was, and whether the connection was not already waiting for a flush.
     pub fn write_with(&self, write: impl FnOnce(&mut Vec<u8>)) -> (usize, bool) {
@@ -136,6 +166,18 @@ impl<S: Stream> Connection<S> {
         let length = self.output.borrow_mut().write(write);
         self.budget.write(length, 0);
         (length, !self.dirty.replace(true))
+    }
+
+    /// Appends a long body and what stands before it, likewise.
+    pub fn write_long(&self, head: &[u8], body: Vec<u8>) -> (usize, bool) {
+        let bytes = body.len();
+        let (length, clean) = self.write_with(|out| out.extend_from_slice(head));
+        if length == 0 {
+            return (0, clean);
+        }
+        self.output.borrow_mut().push(body);
+        self.budget.write(bytes, 0);
+        (length + bytes, clean)
     }
 
     /// What was written last, `length` bytes, is counted by another shard.
@@ -310,5 +352,6 @@ impl<S: Stream> Connection<S> {
         self.stream.shutdown();
         self.wake_writer.set();
         self.drained.set();
+        self.frame_handled.notify();
     }
 }

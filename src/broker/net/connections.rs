@@ -117,6 +117,21 @@ impl<R: Runtime> Connections<R> {
         room: Counted,
         write: impl FnOnce(&mut Vec<u8>),
     ) {
+        self.write_by(id, answers, room, |connection| connection.write_with(write));
+    }
+
+    /// The same for an answer with a long body.
+    pub fn write_long(&self, id: ConnectionId, room: Counted, head: &[u8], body: Vec<u8>) {
+        self.write_by(id, 1, room, |connection| connection.write_long(head, body));
+    }
+
+    fn write_by(
+        &self,
+        id: ConnectionId,
+        answers: u32,
+        room: Counted,
+        write: impl FnOnce(&ShardConnection<R>) -> (usize, bool),
+    ) {
         let Counted { by, bytes } = room;
         let of_another = (by != self.shard.0 && bytes > 0).then_some(by);
         let open = self.open.borrow();
@@ -127,7 +142,7 @@ impl<R: Runtime> Connections<R> {
             }
             return;
         };
-        let (length, clean) = connection.write_with(write);
+        let (length, clean) = write(connection);
         if length > 0 {
             connection.end_requests(answers);
             match of_another {

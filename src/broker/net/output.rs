@@ -51,6 +51,15 @@ impl Output {
         length
     }
 
+    /// Appends bytes as they are, as a piece of their own.
+    pub fn push(&mut self, piece: Vec<u8>) {
+        if !self.last.is_empty() {
+            self.full.push_back(std::mem::take(&mut self.last));
+        }
+        self.written += piece.len() as u64;
+        self.full.push_back(piece);
+    }
+
     /// What was written last, `length` bytes, is counted by another shard.
     pub fn count(&mut self, length: usize, by: u16, bytes: usize) {
         self.counted.push_back(Counted { end: self.written, length, by, bytes });
@@ -130,6 +139,24 @@ mod tests {
         assert_eq!(output.bytes(), 10);
         assert_eq!(output.sent(10), Some(10));
         assert_eq!((output.bytes(), output.first()), (0, None));
+    }
+
+    #[test]
+    fn long_bodies_are_not_copied_and_keep_their_place() {
+        let mut output = Output::default();
+        add(&mut output, 10);
+        assert_eq!(output.sent(4), None);
+        let body = vec![8; 1000];
+        let memory = body.as_ptr();
+        output.push(body);
+        add(&mut output, 5);
+        assert_eq!(output.bytes(), 1015);
+        assert_eq!(output.first(), Some([7; 6].as_slice()));
+        assert_eq!(output.sent(6), Some(10));
+        assert_eq!(output.first().map(<[u8]>::as_ptr), Some(memory));
+        assert_eq!(output.sent(1000), Some(1000));
+        assert_eq!(output.first(), Some([7; 5].as_slice()));
+        assert_eq!((output.sent(5), output.bytes()), (Some(5), 0));
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! Requests of administrators and their tools.
 
 pub mod body;
+pub mod connections;
 pub mod group;
 pub mod name_list;
+pub mod queue_table;
 pub mod runtime_info;
 pub mod storage;
 pub mod table_body;

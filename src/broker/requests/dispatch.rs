@@ -144,17 +144,20 @@ impl<R: Runtime> Requests<R> {
                 refusal
             }
             Some(row) => {
+                let target = match row.plane {
+                    Plane::Here => self.shard.id,
+                    Plane::Control => CONTROL,
+                    Plane::Queue => self.owner_of(&header),
+                };
+                if !self.shard.may_hand_over(target, peer.connection, bytes.len()) {
+                    return Ok(Next::Wait(reply_to, Wait::Handled));
+                }
                 let largest = self.shard.settings.config.max_message_size as usize;
                 let largest = largest + MESSAGE_OVERHEAD_BYTES_MAX;
                 let needed = row.answer.bytes(largest);
                 if needed > 0 && !self.shard.try_room(&mut reply_to, needed) {
                     return Ok(Next::Wait(reply_to, Wait::Answer(needed)));
                 }
-                let target = match row.plane {
-                    Plane::Here => self.shard.id,
-                    Plane::Control => CONTROL,
-                    Plane::Queue => self.owner_of(&header),
-                };
                 self.hand_over(target, peer, reply_to, bytes);
                 return Ok(Next::Costly);
             }
@@ -165,10 +168,17 @@ impl<R: Runtime> Requests<R> {
 
     fn hand_over(self: &Rc<Self>, target: ShardId, peer: Peer, reply_to: ReplyTo, bytes: &[u8]) {
         let frame = ForwardedFrame { reply_to, peer: peer.address, frame: bytes.to_vec() };
-        if target == self.shard.id {
-            self.handle_frame(frame);
-        } else if let Err(overloaded) = self.shard.router.forward(target, frame) {
-            self.shard.refuse(&reply_to, &overloaded.into());
+        let (router, counted) = (&self.shard.router, frame.bytes());
+        let handed = match target == self.shard.id {
+            true => router.keep(&frame).map(|()| Some(frame)),
+            false => router.forward(target, frame).map(|()| None),
+        };
+        match handed {
+            Ok(here) => {
+                self.shard.frame_begun(peer.connection, counted);
+                here.into_iter().for_each(|frame| self.handle_frame(frame));
+            }
+            Err(overloaded) => self.shard.refuse(&reply_to, &overloaded.into()),
         }
     }
 
@@ -179,7 +189,8 @@ impl<R: Runtime> Requests<R> {
         let requests = self.clone();
         let mut request = Box::pin(async move {
             let handled = requests.run_guarded(&forwarded).await;
-            reply(&requests.shard, &forwarded.reply_to, &handled);
+            reply(&requests.shard, &forwarded.reply_to, handled);
+            requests.shard.frame_handled(&forwarded);
         });
         if request.poll_unpin(&mut Context::from_waker(Waker::noop())).is_ready() {
             return;

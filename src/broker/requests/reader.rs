@@ -162,6 +162,10 @@ async fn wait_for<R: Runtime>(
     let waited = match wait {
         Wait::Prerequisite(needed) => needed.make(shard).await,
         Wait::Room(log) => shard.log_room(log, read_at).await,
+        Wait::Handled => {
+            connection.frame_handled().await;
+            Ok(())
+        }
         Wait::Answer(bytes) => {
             shard.room_for(connection.id, bytes).await;
             Ok(())

@@ -8,13 +8,13 @@ use ringmq_remoting::{
     encode::{self, Value},
     fastjson,
 };
-use ringmq_rules::{
-    limits::{BODY_MEMORY_FREE, BODY_MEMORY_PER_BYTE},
-    refusal::Refusal,
-};
+use ringmq_rules::{limits::SHORT_BODY_BYTES, refusal::Refusal};
 use serde::de::DeserializeOwned;
 
 use crate::{messages::ReplyTo, shard::Shard};
+
+/// A body of an answer that is written as it is, without a copy.
+const LONG_BODY_BYTES: usize = 64 * 1024;
 
 /// A request on the shard that handles it.
 pub struct Request<'a> {
@@ -25,14 +25,40 @@ pub struct Request<'a> {
 }
 
 impl Request<'_> {
-    /// The body, read as JSON in memory that is in proportion to its length.
+    /// The body, read as JSON.
     ///
     /// # Errors
-    /// If it is not what the request needs, or becomes too much.
-    pub fn json<T: DeserializeOwned>(&self) -> Result<T, Refusal> {
-        let memory = BODY_MEMORY_FREE + BODY_MEMORY_PER_BYTE * self.body.len();
-        Ok(fastjson::from_slice_within(self.body, memory)?)
+    /// Those of [`read_json`].
+    pub async fn json<T, R>(&self, shard: &Shard<R>) -> Result<T, Refusal>
+    where
+        T: DeserializeOwned + Send + 'static,
+        R: Runtime,
+    {
+        self.read(shard, read_json).await
     }
+
+    /// What `read` makes of the body in as many bytes of memory as it is told. It holds the shard
+    /// up for no longer than a short body takes: a long one is read aside.
+    pub async fn read<T, R>(&self, shard: &Shard<R>, read: fn(&[u8], usize) -> T) -> T
+    where
+        T: Send + 'static,
+        R: Runtime,
+    {
+        let memory = shard.body_room.memory_of(self.body.len());
+        if self.body.len() <= SHORT_BODY_BYTES {
+            return read(self.body, memory);
+        }
+        let body = self.body.to_vec();
+        shard.runtime.aside(move || read(&body, memory)).await
+    }
+}
+
+/// Reads JSON that becomes at most so many bytes.
+///
+/// # Errors
+/// If it is not what the request needs, or becomes more.
+pub fn read_json<T: DeserializeOwned>(body: &[u8], memory: usize) -> Result<T, Refusal> {
+    Ok(fastjson::from_slice_within(body, memory)?)
 }
 
 /// A field of a response.
@@ -95,22 +121,20 @@ impl Response {
 pub type Handled = Result<Response, Refusal>;
 
 /// Sends the answer to a request with the next flush of the shard.
-pub fn reply<R: Runtime>(shard: &Shard<R>, reply_to: &ReplyTo, handled: &Handled) {
+pub fn reply<R: Runtime>(shard: &Shard<R>, reply_to: &ReplyTo, handled: Handled) {
     let response = match handled {
         Ok(response) => response,
-        Err(refusal) => return shard.refuse(reply_to, refusal),
+        Err(refusal) => return shard.refuse(reply_to, &refusal),
     };
-    shard.write_reply(reply_to, |out| {
-        let fields = response.fields.iter().map(|(name, field)| (*name, field.as_value()));
-        let fields: Vec<_> = fields.collect();
-        encode::response(
-            out,
-            reply_to.serialization,
-            reply_to.opaque,
-            response.code,
-            response.remark.as_deref(),
-            &fields,
-            &response.body,
-        )
-    });
+    let Response { code, remark, fields, body } = response;
+    let ReplyTo { serialization, opaque, .. } = *reply_to;
+    let fields: Vec<_> = fields.iter().map(|(name, field)| (*name, field.as_value())).collect();
+    let begin = |out: &mut Vec<u8>| {
+        encode::begin_response(out, serialization, opaque, code, remark.as_deref(), &fields)
+    };
+    if body.len() < LONG_BODY_BYTES {
+        return shard.write_reply(reply_to, |out| begin(out)?.finish_with(out, &body));
+    }
+    let bytes = body.len();
+    shard.write_long_reply(reply_to, |out| begin(out)?.finish_before(out, bytes), body);
 }

@@ -168,8 +168,8 @@ requests! {
     UPDATE_AND_CREATE_SUBSCRIPTIONGROUP Control Admin 1 * MIB Small => group::update;
     DELETE_SUBSCRIPTIONGROUP Control Admin 64 * KIB Small => group::delete;
     GET_ALL_SUBSCRIPTIONGROUP_CONFIG Control Inspect 64 * KIB Frame => group::all;
-    GET_CONSUMER_CONNECTION_LIST Control Inspect 64 * KIB Frame => group::consumer_connections;
-    GET_PRODUCER_CONNECTION_LIST Control Inspect 64 * KIB Frame => group::producer_connections;
+    GET_CONSUMER_CONNECTION_LIST Control Inspect 64 * KIB Frame => connections::consumers;
+    GET_PRODUCER_CONNECTION_LIST Control Inspect 64 * KIB Frame => connections::producers;
     GET_CONSUME_STATS Control Inspect 64 * KIB Frame => group::consume_stats;
     QUERY_TOPIC_CONSUME_BY_WHO Control Inspect 64 * KIB Frame => group::consumers_of_topic;
     QUERY_TOPICS_BY_CONSUMER Control Inspect 64 * KIB Frame => group::topics_of_group;

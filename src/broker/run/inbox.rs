@@ -7,7 +7,7 @@ use ringmq_io::{Runtime, Shares, mailbox::Receiver};
 use super::ShardMessage;
 use crate::{
     injected_bugs::{ANSWER_DROPPED, CHANGE_LATE, is_planted},
-    messages::{FramePart, Message, ShardBatch},
+    messages::{FramePart, LongReply, Message, ShardBatch},
     net::output_budget::Counted,
     requests::{Requests, consume::pull, produce::forwarded, reader},
     shard::Shard,
@@ -80,6 +80,10 @@ pub fn take<R: Runtime>(requests: &Rc<Requests<R>>, message: ShardMessage<R>) {
             shard.router.handled(bytes);
         }
         Message::Replies(batch) => write_replies(shard, batch),
+        Message::LongReply(LongReply { connection, room, head, body }) => {
+            let counted = Counted { by: room.by, bytes: room.bytes as usize };
+            shard.connections.write_long(connection, counted, &head, body);
+        }
         Message::Pulls(pulls) => {
             for request in pulls {
                 pull::run(shard, request);
@@ -87,9 +91,7 @@ pub fn take<R: Runtime>(requests: &Rc<Requests<R>>, message: ShardMessage<R>) {
         }
         Message::Frames(frames) => {
             for frame in frames {
-                let bytes = frame.frame.len();
                 requests.handle_frame(frame);
-                shard.router.handled(bytes);
             }
         }
         Message::Change(change) if is_planted(CHANGE_LATE) => {
@@ -106,6 +108,11 @@ pub fn take<R: Runtime>(requests: &Rc<Requests<R>>, message: ShardMessage<R>) {
         }
         Message::Connection(accepted) => reader::serve(requests, accepted),
         Message::Taken(taken) => shard.taken(&taken),
+        Message::Handled(handled) => {
+            for (connection, bytes) in handled {
+                shard.frame_ended(connection, bytes);
+            }
+        }
         Message::Returned { id, value } => shard.calls.returned(id, value),
         Message::Call { from, id, work } => shard.run_call(from, id, work),
         Message::LookAtStorage => shard.look_at_storage(),

@@ -5,7 +5,7 @@ use std::{rc::Rc, sync::Arc, time::Duration};
 use ringmq_io::Runtime;
 use ringmq_rules::{
     meta::MetaChange,
-    offsets::{Commit, ENTRIES_REMOVED_MAX, ListedTo, OFFSETS_OF_CHANGE_MAX, OffsetTable},
+    offsets::{Commit, ENTRIES_AT_ONCE_MAX, ListedTo, OFFSETS_OF_CHANGE_MAX, OffsetTable},
     refusal::Refusal,
 };
 
@@ -158,7 +158,7 @@ impl<R: Runtime> Shard<R> {
         let forget = async move |shard: Rc<Self>| {
             let _turn = shard.offset_writes.turn().await;
             let (topic, group) = (topic.as_deref(), group.as_deref());
-            while !shard.offsets.borrow_mut().remove(topic, group, ENTRIES_REMOVED_MAX) {
+            while !shard.offsets.borrow_mut().remove(topic, group, ENTRIES_AT_ONCE_MAX) {
                 shard.runtime.yield_if_needed().await;
             }
         };
@@ -170,7 +170,14 @@ impl<R: Runtime> Shard<R> {
     pub async fn persist_offsets_again(self: &Rc<Self>, (topic, group): TopicAndGroup) {
         let mark = async move |shard: Rc<Self>| {
             let (topic, group) = (topic.as_deref(), group.as_deref());
-            shard.offsets.borrow_mut().mark_all_dirty(topic, group);
+            let mut after: Arc<str> = Arc::from("");
+            loop {
+                let (offsets, most) = (&shard.offsets, ENTRIES_AT_ONCE_MAX);
+                let next = offsets.borrow_mut().mark_dirty_behind(topic, group, &after, most);
+                let Some(next) = next else { return };
+                after = next;
+                shard.runtime.yield_if_needed().await;
+            }
         };
         self.call_all(mark).await;
     }

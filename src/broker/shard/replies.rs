@@ -10,7 +10,7 @@ use ringmq_rules::{ConnectionId, refusal::Refusal};
 
 use super::Shard;
 use crate::{
-    messages::{Message, ReplyTo, Room},
+    messages::{LongReply, Message, ReplyTo, Room},
     net::output_budget::Counted,
 };
 
@@ -29,6 +29,31 @@ impl<R: Runtime> Shard<R> {
         }
         if let Err(error) = self.write(reply_to.connection, (1, reply_to.room), write) {
             self.answer_error(reply_to, error);
+        }
+    }
+
+    /// The same with a body that is taken as it is: copying it would hold the shard up. `head`
+    /// writes the frame up to it.
+    pub fn write_long_reply(
+        &self,
+        reply_to: &ReplyTo,
+        head: impl FnOnce(&mut Vec<u8>) -> Result<(), EncodeError>,
+        mut body: Vec<u8>,
+    ) {
+        if reply_to.oneway {
+            return;
+        }
+        let mut begun = Vec::new();
+        if let Err(error) = head(&mut begun) {
+            return self.answer_error(reply_to, error);
+        }
+        body.shrink_to_fit();
+        let ReplyTo { connection, room, .. } = *reply_to;
+        if connection.shard == self.id.0 {
+            let counted = Counted { by: room.by, bytes: room.bytes as usize };
+            self.connections.write_long(connection, counted, &begun, body);
+        } else {
+            self.router.reply_long(LongReply { connection, room, head: begun, body });
         }
     }
 

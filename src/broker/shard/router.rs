@@ -20,8 +20,8 @@ use ringmq_rules::{ConnectionId, refusal::Refusal};
 use crate::{
     injected_bugs::{BACKLOG_UNBOUNDED, LANE_BLOCKS, is_planted},
     messages::{
-        ForwardedFrame, FramePart, Message, PullRequest, Room, SendItem, ShardBatch, SpareBatches,
-        TopicView,
+        ForwardedFrame, FramePart, LongReply, Message, PullRequest, Room, SendItem, ShardBatch,
+        SpareBatches, TopicView,
     },
     sizes::Sizes,
 };
@@ -121,6 +121,8 @@ struct Outgoing<S> {
     sends: Option<ShardBatch>,
     pulls: Vec<PullRequest>,
     frames: Vec<ForwardedFrame>,
+    /// See [`Message::Handled`].
+    handled: Vec<(ConnectionId, usize)>,
     replies: Option<ShardBatch>,
     request_lane: Lane<S>,
     reply_lane: Lane<S>,
@@ -134,6 +136,7 @@ impl<S> Outgoing<S> {
             sends: None,
             pulls: Vec::new(),
             frames: Vec::new(),
+            handled: Vec::new(),
             replies: None,
             request_lane: Lane::new(lanes.requests),
             reply_lane: Lane::new(lanes.replies),
@@ -166,6 +169,10 @@ impl<S> Outgoing<S> {
         if let Some(batch) = self.replies.take_if(|batch| !batch.replies.is_empty()) {
             replies_sent = self.reply_lane.send(Message::Replies(batch));
         }
+        if !self.handled.is_empty() {
+            let handled = std::mem::take(&mut self.handled);
+            replies_sent = self.reply_lane.send(Message::Handled(handled));
+        }
         requests_sent && replies_sent
     }
 
@@ -177,7 +184,7 @@ impl<S> Outgoing<S> {
 
     fn bytes(&self) -> usize {
         let batches = self.sends.iter().chain(&self.replies).map(|batch| batch.bytes.len());
-        let frames = self.frames.iter().map(|forwarded| forwarded.frame.len());
+        let frames = self.frames.iter().map(ForwardedFrame::bytes);
         let waiting = self.request_lane.bytes() + self.reply_lane.bytes();
         batches.chain(frames).sum::<usize>() + waiting
     }
@@ -246,6 +253,10 @@ impl<S> Router<S> {
         if waiting >= limit {
             return Err(Overloaded { shard: to, waiting, limit, unit: "batches" });
         }
+        self.admit_bytes(out, to)
+    }
+
+    fn admit_bytes(&self, out: &Outgoing<S>, to: ShardId) -> Result<(), Overloaded> {
         // One that is larger than the limit gets in when nothing else is there.
         let waiting = out.request_bytes.load(Ordering::Relaxed);
         let limit = self.lane_bytes_max;
@@ -253,6 +264,20 @@ impl<S> Router<S> {
             return Err(Overloaded { shard: to, waiting, limit, unit: "bytes" });
         }
         Ok(())
+    }
+
+    /// Counts a frame that this shard handles itself, until [`Router::handled`].
+    pub fn keep(&self, frame: &ForwardedFrame) -> Result<(), Overloaded> {
+        self.admit_bytes(&self.outgoing.borrow()[self.id.index()], self.id)?;
+        self.own_request_bytes.fetch_add(frame.bytes(), Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Bytes of requests that a shard, be it this one, takes before it refuses them.
+    pub fn room_of(&self, shard: ShardId) -> usize {
+        let outgoing = self.outgoing.borrow();
+        let waiting = outgoing[shard.index()].request_bytes.load(Ordering::Relaxed);
+        self.lane_bytes_max.saturating_sub(waiting)
     }
 
     /// Adds a checked message, or a checked batch of a client as a whole.
@@ -346,6 +371,18 @@ impl<S> Router<S> {
         });
     }
 
+    /// Sends an answer with a long body behind those that were written before it; kept if the lane
+    /// is full.
+    pub fn reply_long(&self, reply: LongReply) {
+        let to = ShardId(reply.connection.shard);
+        self.with(to, |out| {
+            self.flush_peer(out);
+            if !out.reply_lane.send(Message::LongReply(reply)) {
+                self.stalled.set();
+            }
+        });
+    }
+
     /// Sends a single message on the reply lane; kept if the lane is full.
     pub fn answer(&self, to: ShardId, message: Message<S>) {
         self.with(to, |out| {
@@ -367,9 +404,17 @@ impl<S> Router<S> {
         }
     }
 
-    /// Requests of other shards with so many bytes are handled.
+    /// Requests with so many bytes are handled here.
     pub fn handled(&self, bytes: usize) {
         self.own_request_bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Tells the shard of a connection that a frame of it is handled.
+    pub fn tell_handled(&self, connection: ConnectionId, bytes: usize) {
+        self.with(ShardId(connection.shard), |out| match out.handled.last_mut() {
+            Some((last, sum)) if *last == connection => *sum += bytes,
+            _ => out.handled.push((connection, bytes)),
+        });
     }
 
     /// Takes back what another shard has sent, unpacked.
@@ -415,7 +460,7 @@ mod tests {
     use ringmq_remoting::frame::Serialization;
 
     use super::*;
-    use crate::messages::{ReplyTo, Room};
+    use crate::messages::{REQUEST_BYTES, ReplyTo, Room};
 
     /// The router of shard 0 of two, and the lanes into shard 1: requests, replies.
     fn router(room: usize) -> (Router<()>, Receiver<Message<()>>, Receiver<Message<()>>) {
@@ -461,6 +506,22 @@ mod tests {
     }
 
     #[test]
+    fn a_long_body_goes_behind_what_was_written_before_and_is_not_copied() {
+        let (router, _requests, mut replies) = router(8);
+        reply(&router, "one");
+        let connection = ConnectionId { shard: 1, slot: 3, generation: 1 };
+        let (head, body) = (b"head".to_vec(), vec![7; 100_000]);
+        let memory = body.as_ptr();
+        router.reply_long(LongReply { connection, room: Room::default(), head, body });
+        reply(&router, "two");
+        router.flush();
+        assert_eq!(text(replies.try_recv()).expect("before").0, "one");
+        let Some(Message::LongReply(long)) = replies.try_recv() else { panic!("it comes then") };
+        assert_eq!((long.body.as_ptr(), long.head.as_slice()), (memory, b"head".as_slice()));
+        assert_eq!(text(replies.try_recv()).expect("behind").0, "two");
+    }
+
+    #[test]
     fn a_full_lane_loses_nothing_and_keeps_the_order() {
         let (router, _requests, mut replies) = router(1);
         for word in ["one", "two", "three"] {
@@ -500,10 +561,9 @@ mod tests {
         assert_eq!(batch.bytes.as_ptr(), memory);
     }
 
-    #[test]
-    fn a_shard_that_has_too_many_bytes_before_it_gets_no_more() {
-        let (router, mut requests, _replies) = router(8);
-        let frame = |bytes| ForwardedFrame {
+    /// A frame that counts as so many bytes.
+    fn frame(bytes: usize) -> ForwardedFrame {
+        ForwardedFrame {
             reply_to: ReplyTo {
                 connection: ConnectionId { shard: 0, slot: 0, generation: 1 },
                 opaque: 1,
@@ -512,18 +572,53 @@ mod tests {
                 room: Room::default(),
             },
             peer: ([127, 0, 0, 1], 1).into(),
-            frame: vec![0; bytes],
-        };
+            frame: vec![0; bytes - REQUEST_BYTES],
+        }
+    }
+
+    #[test]
+    fn a_shard_that_has_too_many_bytes_before_it_gets_no_more() {
+        let (router, mut requests, _replies) = router(8);
         let most = Sizes::default().lane_bytes_max;
-        for bytes in [most - 1, 2] {
+        for bytes in [most - 1, REQUEST_BYTES] {
             assert_eq!(router.forward(ShardId(1), frame(bytes)), Ok(()));
             router.flush();
         }
-        let refused = router.forward(ShardId(1), frame(1)).expect_err("too much");
-        assert_eq!((refused.waiting, refused.limit, refused.unit), (most + 1, most, "bytes"));
+        let one = || frame(REQUEST_BYTES);
+        let refused = router.forward(ShardId(1), one()).expect_err("too much");
+        let waiting = most - 1 + REQUEST_BYTES;
+        assert_eq!((refused.waiting, refused.limit, refused.unit), (waiting, most, "bytes"));
         let handled = requests.try_recv().expect("sent").bytes();
         router.outgoing.borrow()[1].request_bytes.fetch_sub(handled, Ordering::Relaxed);
-        assert_eq!(router.forward(ShardId(1), frame(1)), Ok(()));
+        assert_eq!(router.forward(ShardId(1), one()), Ok(()));
+    }
+
+    #[test]
+    fn what_a_shard_handles_itself_counts_as_what_comes_from_others() {
+        let (router, ..) = router(8);
+        let frame = frame(Sizes::default().lane_bytes_max);
+        assert_eq!((router.keep(&frame), router.room_of(ShardId(0))), (Ok(()), 0));
+        let refused = router.keep(&frame).expect_err("too much");
+        assert_eq!((refused.shard, refused.unit), (ShardId(0), "bytes"));
+        router.handled(frame.bytes());
+        assert_eq!(router.keep(&frame), Ok(()));
+    }
+
+    #[test]
+    fn what_is_handled_is_told_together() {
+        let (router, _requests, mut replies) = router(8);
+        let connection = |slot| ConnectionId { shard: 1, slot, generation: 1 };
+        for (slot, bytes) in [(1, 5), (1, 6), (2, 7)] {
+            router.tell_handled(connection(slot), bytes);
+        }
+        router.flush();
+        let told = match replies.try_recv() {
+            Some(Message::Handled(told)) => told,
+            _ => panic!("they are told"),
+        };
+        assert_eq!(told, [(connection(1), 11), (connection(2), 7)]);
+        router.flush();
+        assert!(replies.try_recv().is_none());
     }
 
     #[test]

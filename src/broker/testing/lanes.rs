@@ -10,12 +10,17 @@ use ringmq_io::{
     Clock as _, Shares, Spawn as _,
     sim::{Fault, FaultRule, OperationKind, Sim, SimRuntime},
 };
-use ringmq_remoting::codes::response;
+use ringmq_remoting::{
+    codes::{request, response},
+    encode,
+    frame::Serialization,
+};
 
 use super::{
     Client,
     cluster::{Broker, QUEUES, TOPIC, clients, on_all},
 };
+use crate::shard::CONTROL;
 
 const STALL: Duration = Duration::from_secs(20);
 /// A moment of a broker that nothing holds up.
@@ -207,5 +212,69 @@ fn sends_that_wait_aside_for_too_long_are_refused() {
         assert_eq!(answers.borrow().len(), 14, "all are answered");
         let stored = answers.borrow().iter().filter(|answer| answer.0 == 0).count();
         assert_eq!(clients[0].end_of(TOPIC, stuck).await, 1 + stored as i64);
+    });
+}
+
+/// Requests of a connection that make groups, of 2 KiB each; the codes of their answers as they
+/// come.
+fn make_groups(runtime: &SimRuntime, number: usize, count: usize) -> Rc<RefCell<Vec<i32>>> {
+    let answers = Rc::new(RefCell::new(Vec::new()));
+    let (own, told) = (runtime.clone(), answers.clone());
+    runtime.spawn(Shares::Foreground, "greedy", async move {
+        let client = Client::connect(&own).await;
+        let mut frames = Vec::new();
+        for group in 0..count {
+            let unknown = "x".repeat(2048);
+            let body = format!(r#"{{"groupName":"g{number}-{group}","unknown":"{unknown}"}}"#);
+            let (json, code) = (Serialization::Json, request::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP);
+            let id = group as i32 + 1;
+            encode::request_values(&mut frames, json, code, id, false, &[], body.as_bytes())
+                .expect("fits");
+        }
+        let receive = async {
+            for _ in 0..count {
+                let code = client.receive().await.code;
+                told.borrow_mut().push(code);
+            }
+        };
+        futures_lite::future::zip(client.write_open(&frames), receive).await;
+    });
+    answers
+}
+
+/// Failed at 30c4a5c: a request counted until its shard took it, and was there as a task from then
+/// on.
+#[test]
+fn requests_that_wait_are_bounded_in_bytes_and_no_connection_has_all_of_them() {
+    let limit = 256 << 10;
+    on_all(4, |shards, seed| {
+        let sim = Sim::new(seed);
+        sim.run(async |runtime| {
+            let broker = Broker::start_with(&runtime, shards, &[], |settings| {
+                settings.sizes.lane_bytes_max = limit;
+            });
+            let mut clients = clients(&runtime, shards).await;
+            assert_eq!(clients[0].make_topic(TOPIC).await.code, response::SUCCESS);
+            runtime.sleep(Duration::from_secs(2)).await;
+            let stall = FaultRule::every(Some(OperationKind::Write), Fault::Stall(STALL)).times(1);
+            sim.disk().add_fault(stall.where_path_contains("meta"));
+            let greedy: Vec<_> = (0..4).map(|own| make_groups(&runtime, own, 200)).collect();
+            runtime.sleep(SOON).await;
+            let room = broker.shard(0).router.room_of(CONTROL);
+            assert!((limit / 2..limit * 3 / 4).contains(&room), "seed {seed}: room for {room}");
+            let began = runtime.monotonic();
+            for client in &mut clients {
+                assert!(client.runtime_value("putTps").await.is_some());
+                let committed = client.commit(TOPIC, "TOOLS_CONSUMER", 0, 1).await;
+                assert_eq!(committed.code, response::SUCCESS, "{}", committed.remark);
+            }
+            let took = runtime.monotonic() - began;
+            assert!(took < SOON, "seed {seed}: {took:?}");
+            runtime.sleep(STALL * 3).await;
+            for answers in greedy {
+                assert_eq!(*answers.borrow(), [response::SUCCESS; 200], "seed {seed}");
+            }
+            assert_eq!(broker.shard(0).router.room_of(CONTROL), limit);
+        });
     });
 }

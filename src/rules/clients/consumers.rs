@@ -1,6 +1,6 @@
 //! One consumer group with online members.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use super::{
     super::filter::Filter,
@@ -44,16 +44,21 @@ impl Plan {
     /// `group`: `None` if it has no members yet.
     pub fn new(group: Option<&ConsumerGroup>, registration: ConsumerRegistration<'_>) -> Plan {
         let old = group.map(|group| &*group.subscriptions);
-        let mut topics = BTreeMap::<Arc<str>, Subscription>::new();
-        for subscription in registration.subscriptions {
+        let mut topics = registration.subscriptions;
+        // Of two of one topic in a heartbeat the newer counts, or the first.
+        topics.sort_by(|a, b| a.topic.cmp(&b.topic).then(b.version.cmp(&a.version)));
+        topics.dedup_by(|later, first| later.topic == first.topic);
+        let mut known = old.into_iter().flat_map(|old| old.topics.values()).peekable();
+        for one in &mut topics {
+            while known.next_if(|known| known.topic < one.topic).is_some() {}
             // An older version is a heartbeat that overtook a newer one, or another member that
             // has not been updated yet.
-            // The same goes for two of one topic in a heartbeat.
-            let known = topics.get(&subscription.topic);
-            let known = known.or_else(|| old?.topics.get(&subscription.topic));
-            let kept = known.filter(|known| subscription.version <= known.version);
-            let kept = kept.cloned().unwrap_or(subscription);
-            topics.insert(kept.topic.clone(), kept);
+            if let Some(known) = known.next_if(|known| known.topic == one.topic)
+                && one.version <= known.version
+                && one != known
+            {
+                *one = known.clone();
+            }
         }
         let new = GroupSubscriptions {
             consume_type: registration.consume_type,
@@ -61,10 +66,10 @@ impl Plan {
             consume_from_where: registration.consume_from_where,
             topics: topics.into(),
         };
-        let names = |all: &GroupSubscriptions| -> Vec<_> {
-            all.topics.values().map(|one| one.topic.clone()).collect()
-        };
-        let topics_changed = old.is_none_or(|old| names(old) != names(&new));
+        let topics_changed = old.is_none_or(|old| {
+            let names = old.topics.values().map(|one| &one.topic);
+            names.ne(new.topics.values().map(|one| &one.topic))
+        });
         let bytes = new.topics.values().map(bytes_of).sum();
         let published = old.is_none_or(|old| new != *old);
         let subscriptions = published.then_some(new);
@@ -135,6 +140,10 @@ impl ConsumerGroup {
 
     pub fn members(&self) -> impl Iterator<Item = &Client> {
         self.members.iter()
+    }
+
+    pub fn members_behind(&self, after: Option<ConnectionId>) -> impl Iterator<Item = &Client> {
+        self.members.behind(after)
     }
 
     pub fn connections(&self) -> Vec<ConnectionId> {

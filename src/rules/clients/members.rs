@@ -44,6 +44,13 @@ impl Members {
         self.0.iter()
     }
 
+    /// Those behind a connection.
+    pub fn behind(&self, after: Option<ConnectionId>) -> impl Iterator<Item = &Client> {
+        let from =
+            after.map_or(0, |after| self.0.partition_point(|client| client.connection <= after));
+        self.0.iter().skip(from)
+    }
+
     pub fn len(&self) -> usize {
         self.0.len()
     }

@@ -1,6 +1,6 @@
 //! Producers by group and connection.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, ops::Bound, sync::Arc};
 
 use super::{Client, ConnectionId, Members};
 
@@ -66,8 +66,20 @@ impl Producers {
         self.groups.get(group).into_iter().flat_map(Members::iter)
     }
 
-    pub fn clients(&self) -> impl Iterator<Item = &Client> {
-        self.groups.values().flat_map(Members::iter)
+    pub fn members_behind(
+        &self,
+        group: &str,
+        after: Option<ConnectionId>,
+    ) -> impl Iterator<Item = &Client> {
+        self.groups.get(group).into_iter().flat_map(move |members| members.behind(after))
+    }
+
+    /// The groups in a range with their members, sorted.
+    pub fn groups_from(
+        &self,
+        range: (Bound<&str>, Bound<&str>),
+    ) -> impl Iterator<Item = (&Arc<str>, impl Iterator<Item = &Client>)> {
+        self.groups.range::<str, _>(range).map(|(name, members)| (name, members.iter()))
     }
 
     pub fn groups(&self) -> impl Iterator<Item = &Arc<str>> {

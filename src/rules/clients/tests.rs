@@ -119,11 +119,23 @@ fn silent_clients_expire_after_two_minutes() {
     table.register_producer(&channel(A, "a"), "p", 100_000).expect("room");
     let registration = consumer("g", &[("t", 1)]);
     table.register_consumer(&channel(B, "b"), registration, 100_000).expect("room");
-    assert_eq!(table.expire(120_000), []);
-    let events = table.expire(120_001);
-    assert_eq!(notified(&events), [B]);
-    assert!(events.contains(&ClientEvent::Expired(A)));
-    assert_eq!(table.producers("p").count(), 0);
+    let expired = |table: &ClientTable, now, most| {
+        let (mut to, mut all, mut slices) = (LookedTo::default(), Vec::new(), 0);
+        while !to.is_end() {
+            all.extend(table.expired_some(&mut to, most, now));
+            slices += 1;
+        }
+        (all, slices)
+    };
+    assert_eq!(expired(&table, 120_000, 9), (vec![], 2));
+    assert_eq!(expired(&table, 120_001, 9), (vec![A], 2));
+    assert_eq!(notified(&table.close(A)), [B]);
+    for number in 0..10 {
+        let name = format!("q{number}");
+        table.register_producer(&channel(B, "b"), &name, 0).expect("room");
+    }
+    let (all, slices) = expired(&table, 120_001, 3);
+    assert_eq!((all, slices), (vec![B; 4], 5));
 }
 
 #[test]

@@ -59,10 +59,10 @@ fn all_of_a_topic_or_of_a_group_can_be_written_again() {
     }
     all_dirty(&mut table);
     table.commit("t", "g", 4, 1).expect("room");
-    table.mark_all_dirty(Some("t"), None);
+    assert_eq!(table.mark_dirty_behind(Some("t"), None, "", 9), None);
     let of_topic = [offsets("t", "g", &[(3, 1), (4, 1)]), offsets("t", "h", &[(3, 1)])];
     assert_eq!(all_dirty(&mut table), of_topic);
-    table.mark_all_dirty(None, Some("g"));
+    assert_eq!(table.mark_dirty_behind(None, Some("g"), "", 9), None);
     let of_group = [offsets("t", "g", &[(3, 1), (4, 1)]), offsets("u", "g", &[(3, 1)])];
     assert_eq!(all_dirty(&mut table), of_group);
 }
@@ -240,4 +240,36 @@ fn the_table_is_bounded_in_bytes_and_what_goes_makes_room() {
     table.apply(&MetaChange::OffsetsDelete { topic: None, group: Some(group) });
     table.apply(&MetaChange::OffsetsDelete { topic: None, group: Some("g".to_owned()) });
     assert_eq!((table.bytes, table.count), (0, 0));
+}
+
+#[test]
+fn offsets_are_marked_and_forgotten_in_slices_whatever_their_number() {
+    let mut table = OffsetTable::default();
+    for group in 0..20 {
+        for queue in 0..5000 {
+            table.commit("t", &format!("g{group:02}"), queue, 1).expect("room");
+        }
+    }
+    table.commit("u", "g03", 0, 1).expect("room");
+    table.take_dirty(usize::MAX);
+    let (mut after, mut slices) = (Arc::from(""), 0);
+    while let Some(next) = table.mark_dirty_behind(Some("t"), None, &after, 9) {
+        assert!(table.dirty_len() <= 4 * (slices + 1) && next > after, "{next}");
+        (after, slices) = (next, slices + 1);
+    }
+    assert_eq!((table.dirty_len(), slices), (20, 4));
+    let written = table.take_dirty(usize::MAX).into_iter().map(|change| match change {
+        MetaChange::Offsets { offsets, .. } => offsets.len(),
+        _ => 0,
+    });
+    assert_eq!(written.sum::<usize>(), 100_000);
+    assert_eq!(table.mark_dirty_behind(Some("t"), Some("g03"), "", 9), None);
+    assert_eq!(table.mark_dirty_behind(None, Some("g03"), "t", 9), None);
+    assert_eq!(table.dirty_len(), 2);
+    let mut slices = 0;
+    while !table.remove(Some("t"), None, 9) {
+        slices += 1;
+        assert_eq!(table.len(), 100_001 - slices * 20_000);
+    }
+    assert_eq!((table.len(), slices), (1, 4));
 }

@@ -1,7 +1,4 @@
-use std::{
-    collections::BTreeMap,
-    net::{IpAddr, Ipv4Addr},
-};
+use std::net::{IpAddr, Ipv4Addr};
 
 use ringmq_remoting::{codes::request, frame::Serialization};
 
@@ -46,7 +43,7 @@ fn online(version: i64, text: &str, expression_type: &str) -> GroupSubscriptions
         consume_type: ConsumeType::Passively,
         message_model: MessageModel::Clustering,
         consume_from_where: ConsumeFromWhere::LastOffset,
-        topics: BTreeMap::from([(subscription.topic.clone(), subscription)]).into(),
+        topics: vec![subscription].into(),
     }
 }
 

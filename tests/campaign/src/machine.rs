@@ -53,6 +53,10 @@ impl Spawn for Machine {
         self.runtime.spawn(shares, name, task);
     }
 
+    async fn aside<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
+        self.runtime.aside(work).await
+    }
+
     async fn yield_if_needed(&self) {
         self.runtime.yield_if_needed().await;
     }

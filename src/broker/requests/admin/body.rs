@@ -23,11 +23,13 @@ pub struct PartedBody {
     bytes: Vec<u8>,
     /// Of all that was written, also when it is too much to be held.
     length: usize,
+    /// The next item is the first of its list.
+    first: bool,
 }
 
 impl PartedBody {
     pub fn new(begin: Vec<u8>) -> PartedBody {
-        PartedBody { length: begin.len(), bytes: begin }
+        PartedBody { length: begin.len(), bytes: begin, first: true }
     }
 
     pub fn add(&mut self, part: &[u8]) {
@@ -37,6 +39,22 @@ impl PartedBody {
         } else {
             self.bytes = Vec::new();
         }
+    }
+
+    /// What stands between two lists.
+    pub fn text(&mut self, text: &str) {
+        self.add(text.as_bytes());
+        self.first = true;
+    }
+
+    /// An item of a list, or a member of an object, with a comma unless it is the first.
+    pub fn item(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        let mut part = Vec::new();
+        if !std::mem::replace(&mut self.first, false) {
+            part.push(b',');
+        }
+        write(&mut part);
+        self.add(&part);
     }
 
     /// Bytes that are held.

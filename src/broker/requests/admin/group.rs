@@ -1,8 +1,7 @@
 //! Consumer and producer groups: UPDATE_AND_CREATE_SUBSCRIPTIONGROUP (200),
 //! DELETE_SUBSCRIPTIONGROUP (207), GET_ALL_SUBSCRIPTIONGROUP_CONFIG (201),
-//! GET_CONSUMER_CONNECTION_LIST (203), GET_PRODUCER_CONNECTION_LIST (204), GET_CONSUME_STATS (208),
-//! QUERY_TOPIC_CONSUME_BY_WHO (300), QUERY_TOPICS_BY_CONSUMER (343). Handled by the control
-//! shard.
+//! GET_CONSUME_STATS (208), QUERY_TOPIC_CONSUME_BY_WHO (300), QUERY_TOPICS_BY_CONSUMER (343).
+//! Handled by the control shard.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,39 +12,28 @@ use std::{
 
 use ringmq_io::Runtime;
 use ringmq_remoting::{
-    body::{
-        Connection, ConsumeStats, ConsumerConnection, OffsetWrapper, ProducerConnection,
-        SubscriptionData, SubscriptionGroupConfig,
-    },
-    codes::response,
+    body::{OffsetWrapper, SubscriptionGroupConfig},
     headers::admin::{
-        DeleteSubscriptionGroupRequestHeader, GetConsumeStatsRequestHeader,
-        GetConsumerConnectionListRequestHeader, GetProducerConnectionListRequestHeader,
-        GroupRequestHeader, TopicRequestHeader,
+        DeleteSubscriptionGroupRequestHeader, GetConsumeStatsRequestHeader, GroupRequestHeader,
+        TopicRequestHeader,
     },
 };
 
 use super::{
-    body::{long_body, message_queue},
-    name_list::NameList,
-    table_body::TableBody,
+    body::message_queue, name_list::NameList, queue_table::QueueTable, table_body::TableBody,
 };
 use crate::{
     control::{Control, Tables, metadata::Subject},
     requests::{Handled, Request, Response},
 };
-use ringmq_rules::{
-    clients::{Client, Subscription},
-    groups::Group,
-    meta::MetaChange,
-    refusal::Refusal,
-};
+use ringmq_rules::{groups::Group, meta::MetaChange};
 
 /// Groups that are looked at without a pause: some 100 us.
 const SLICE_GROUPS: usize = 512;
 
 pub async fn update<R: Runtime>(control: &Rc<Control<R>>, request: &Request<'_>) -> Handled {
-    let config: SubscriptionGroupConfig = request.json()?;
+    let _room = control.shard.body_room.take(request.body.len()).await;
+    let config: SubscriptionGroupConfig = request.json(&control.shard).await?;
     let mut group = Group::new(&config.group_name);
     group.consume_enable = config.consume_enable;
     group.consume_from_min_enable = config.consume_from_min_enable;
@@ -108,64 +96,6 @@ fn config(group: &Group) -> SubscriptionGroupConfig {
         attributes: (!group.attributes.is_empty()).then(|| group.attributes.clone()),
         ..SubscriptionGroupConfig::default()
     }
-}
-
-fn connection(client: &Client) -> Connection {
-    Connection {
-        client_id: client.client_id.to_string(),
-        client_addr: client.address.to_string(),
-        language: client.language.name().to_owned(),
-        version: client.version,
-    }
-}
-
-pub async fn consumer_connections<R: Runtime>(
-    control: &Rc<Control<R>>,
-    request: &Request<'_>,
-) -> Handled {
-    let header = GetConsumerConnectionListRequestHeader::decode(&request.header.fields)?;
-    let group = &header.consumer_group;
-    let clients = &control.tables.borrow().clients;
-    let Some(subscriptions) = clients.subscriptions(group) else {
-        let remark = format!("the consumer group[{group}] not online");
-        return Err(Refusal::new(response::CONSUMER_NOT_ONLINE, remark));
-    };
-    let table = subscriptions.topics.values();
-    let body = ConsumerConnection {
-        connection_set: clients.consumers(group).map(connection).collect(),
-        subscription_table: table.map(|one| (one.topic.to_string(), subscription(one))).collect(),
-        consume_type: Some(subscriptions.consume_type.name().to_owned()),
-        message_model: Some(subscriptions.message_model.name().to_owned()),
-        consume_from_where: Some(subscriptions.consume_from_where.name().to_owned()),
-    };
-    long_body(&body, "ask for less, such as one topic or one group")
-}
-
-fn subscription(one: &Subscription) -> SubscriptionData {
-    SubscriptionData {
-        class_filter_mode: one.class_filter_mode,
-        topic: one.topic.to_string(),
-        sub_string: one.text.clone(),
-        tags_set: one.tags.iter().cloned().collect(),
-        code_set: one.codes.iter().copied().collect(),
-        sub_version: one.version,
-        expression_type: Some(one.expression_type.clone()),
-        filter_class_source: None,
-    }
-}
-
-pub async fn producer_connections<R: Runtime>(
-    control: &Rc<Control<R>>,
-    request: &Request<'_>,
-) -> Handled {
-    let header = GetProducerConnectionListRequestHeader::decode(&request.header.fields)?;
-    let group = &header.producer_group;
-    let clients = &control.tables.borrow().clients;
-    let connection_set: Vec<_> = clients.producers(group).map(connection).collect();
-    if connection_set.is_empty() {
-        return Err(Refusal::system_error(format!("the producer group[{group}] not exist")));
-    }
-    long_body(&ProducerConnection { connection_set }, "spread its producers over more groups")
 }
 
 /// The groups that consume a topic now, or once did: they have offsets in it.
@@ -237,13 +167,14 @@ pub async fn consume_stats<R: Runtime>(control: &Rc<Control<R>>, request: &Reque
         if let MetaChange::Offsets { topic, offsets, .. } = change {
             stored.entry(topic.to_string()).or_default().extend(offsets);
         }
+        shard.runtime.yield_if_needed().await;
     }
     let wanted: Vec<String> = match header.topic.as_deref().filter(|topic| !topic.trim().is_empty())
     {
         Some(topic) => vec![topic.to_owned()],
         None => stored.keys().cloned().collect(),
     };
-    let mut body = ConsumeStats::default();
+    let mut table = QueueTable::new();
     for name in wanted {
         let Some(topic) = shard.topic(&name) else {
             continue;
@@ -269,9 +200,9 @@ pub async fn consume_stats<R: Runtime>(control: &Rc<Control<R>>, request: &Reque
                 last_timestamp: consumed,
                 ..OffsetWrapper::default()
             };
-            body.offset_table.insert(key, wrapper);
+            table.add(&key, &wrapper);
             shard.runtime.yield_if_needed().await;
         }
     }
-    long_body(&body, "ask for less, such as one topic or one group")
+    table.answer(",\"consumeTps\":0.0", "ask for less, such as one topic or one group")
 }

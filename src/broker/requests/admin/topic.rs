@@ -6,13 +6,14 @@ use std::{ops::Bound, rc::Rc, sync::Arc};
 
 use ringmq_io::Runtime;
 use ringmq_remoting::{
-    body::{TopicList, TopicOffset, TopicStatsTable},
+    body::{TopicList, TopicOffset},
     fastjson,
     headers::admin::{CreateTopicRequestHeader, TopicRequestHeader},
 };
 
 use super::{
     body::{long_body, message_queue},
+    queue_table::QueueTable,
     table_body::TableBody,
 };
 use crate::{
@@ -77,7 +78,7 @@ pub async fn stats<R: Runtime>(control: &Rc<Control<R>>, request: &Request<'_>) 
     let shard = &control.shard;
     let header = TopicRequestHeader::decode(&request.header.fields)?;
     let topic = shard.topic(&header.topic).ok_or_else(|| unknown_topic(&header.topic))?;
-    let mut body = TopicStatsTable::default();
+    let mut table = QueueTable::new();
     for queue in shard.bounds(&topic).await {
         let key = message_queue(&shard.settings.config, &header.topic, queue.queue_id);
         let offset = TopicOffset {
@@ -85,9 +86,10 @@ pub async fn stats<R: Runtime>(control: &Rc<Control<R>>, request: &Request<'_>) 
             max_offset: queue.max,
             last_update_timestamp: queue.last_timestamp,
         };
-        body.offset_table.insert(key, offset);
+        table.add(&key, &offset);
+        shard.runtime.yield_if_needed().await;
     }
-    long_body(&body, "ask for less")
+    table.answer("", "ask for less")
 }
 
 pub async fn system_list<R: Runtime>(control: &Rc<Control<R>>, _: &Request<'_>) -> Handled {

@@ -7,6 +7,7 @@ use ringmq_io::Runtime;
 use ringmq_remoting::{
     body::{
         CheckClientRequestBody, ConsumerData, GetConsumerListByGroupResponseBody, HeartbeatData,
+        ProducerData, SubscriptionData,
     },
     command::Language,
     fastjson,
@@ -15,7 +16,7 @@ use ringmq_remoting::{
 
 use crate::{
     control::Control,
-    requests::{Handled, Request, Response},
+    requests::{Handled, Request, Response, response::read_json},
     shard::{Shard, control_plane::ControlPlane},
 };
 use ringmq_rules::{
@@ -24,6 +25,7 @@ use ringmq_rules::{
     },
     filter::Filter,
     pull_check::check_subscription,
+    refusal::Refusal,
 };
 
 /// Producer groups that are noted without a pause: some 100 us.
@@ -31,8 +33,8 @@ const SLICE_PRODUCERS: usize = 64;
 
 pub async fn heartbeat<R: Runtime>(control: &Rc<Control<R>>, request: &Request<'_>) -> Handled {
     let shard = &control.shard;
-    let _turn = control.body_turns.take(request.body.len()).await;
-    let beat: HeartbeatData = request.json()?;
+    let _room = shard.body_room.take(request.body.len()).await;
+    let mut beat = request.read(shard, read_beat).await?;
     let channel = Channel {
         connection: request.reply_to.connection,
         client_id: &beat.client_id,
@@ -41,7 +43,7 @@ pub async fn heartbeat<R: Runtime>(control: &Rc<Control<R>>, request: &Request<'
         version: request.header.version,
     };
     let noted = control.departures.beat(channel.connection);
-    for consumer in &beat.consumer_data_set {
+    for (consumer, subscriptions) in &mut beat.consumers {
         // A group that may not be made has its members all the same: only their pulls are refused,
         // until somebody makes the group.
         let known = control.clone().ensure_group(consumer.group_name.clone()).await?;
@@ -55,7 +57,8 @@ pub async fn heartbeat<R: Runtime>(control: &Rc<Control<R>>, request: &Request<'
         };
         let notify = notify && shard.settings.config.notify_consumer_ids_changed_enable;
         let now = shard.runtime.now_ms();
-        let registration = registration(consumer, notify, now);
+        let subscriptions = versioned(std::mem::take(subscriptions), now);
+        let registration = registration(consumer, subscriptions, notify);
         let events =
             control.tables.borrow_mut().clients.register_consumer(&channel, registration, now)?;
         if known {
@@ -64,7 +67,7 @@ pub async fn heartbeat<R: Runtime>(control: &Rc<Control<R>>, request: &Request<'
         control.client_events(events);
         shard.runtime.yield_if_needed().await;
     }
-    for (count, producer) in beat.producer_data_set.iter().enumerate() {
+    for (count, producer) in beat.producers.iter().enumerate() {
         if count > 0 && count % SLICE_PRODUCERS == 0 {
             shard.runtime.yield_if_needed().await;
         }
@@ -79,25 +82,61 @@ pub async fn heartbeat<R: Runtime>(control: &Rc<Control<R>>, request: &Request<'
     Ok(Response::ok())
 }
 
-/// `now` is in milliseconds since 1970.
-fn registration(consumer: &ConsumerData, notify: bool, now: i64) -> ConsumerRegistration<'_> {
-    let subscriptions = consumer.subscription_data_set.iter().map(|subscription| {
-        let mut made = Subscription::new(
-            &subscription.topic,
-            &subscription.sub_string,
-            subscription.tags_set.iter().cloned().collect(),
-            subscription.code_set.iter().copied().collect(),
-            // As in Java, one without a version is as new as its heartbeat.
-            if subscription.sub_version == 0 { now } else { subscription.sub_version },
-            subscription.expression_type.as_deref().unwrap_or_default(),
-        );
-        if subscription.class_filter_mode {
-            // The client has a filter of its own.
-            made.class_filter_mode = true;
-            made.filter = Filter::ALL;
-        }
-        made
+/// A heartbeat, with what the broker makes of its subscriptions.
+struct Beat {
+    client_id: String,
+    /// Without their subscriptions, which stand beside them.
+    consumers: Vec<(ConsumerData, Vec<Subscription>)>,
+    producers: Vec<ProducerData>,
+}
+
+fn read_beat(body: &[u8], memory: usize) -> Result<Beat, Refusal> {
+    let beat: HeartbeatData = read_json(body, memory)?;
+    let consumers = beat.consumer_data_set.into_iter().map(|mut consumer| {
+        let data = std::mem::take(&mut consumer.subscription_data_set);
+        let mut subscriptions: Vec<_> = data.into_iter().map(subscription).collect();
+        // They are sorted where they are noted: what is sorted already takes no time there.
+        subscriptions.sort_by(|a, b| a.topic.cmp(&b.topic));
+        (consumer, subscriptions)
     });
+    Ok(Beat {
+        client_id: beat.client_id,
+        consumers: consumers.collect(),
+        producers: beat.producer_data_set,
+    })
+}
+
+fn subscription(data: SubscriptionData) -> Subscription {
+    let mut made = Subscription::new(
+        &data.topic,
+        &data.sub_string,
+        data.tags_set.into_iter().collect(),
+        data.code_set.into_iter().collect(),
+        data.sub_version,
+        data.expression_type.as_deref().unwrap_or_default(),
+    );
+    if data.class_filter_mode {
+        // The client has a filter of its own.
+        made.class_filter_mode = true;
+        made.filter = Filter::ALL;
+    }
+    made
+}
+
+/// As in Java, a subscription without a version is as new as its heartbeat: `now`, in milliseconds
+/// since 1970.
+fn versioned(mut subscriptions: Vec<Subscription>, now: i64) -> Vec<Subscription> {
+    for subscription in subscriptions.iter_mut().filter(|one| one.version == 0) {
+        subscription.version = now;
+    }
+    subscriptions
+}
+
+fn registration(
+    consumer: &ConsumerData,
+    subscriptions: Vec<Subscription>,
+    notify: bool,
+) -> ConsumerRegistration<'_> {
     ConsumerRegistration {
         group: &consumer.group_name,
         consume_type: ConsumeType::from_name(name(&consumer.consume_type))
@@ -107,7 +146,7 @@ fn registration(consumer: &ConsumerData, notify: bool, now: i64) -> ConsumerRegi
         consume_from_where: ConsumeFromWhere::from_name(name(&consumer.consume_from_where))
             .unwrap_or(ConsumeFromWhere::LastOffset),
         unit_mode: consumer.unit_mode,
-        subscriptions: subscriptions.collect(),
+        subscriptions,
         notify,
     }
 }
@@ -131,7 +170,8 @@ pub async fn unregister<R: Runtime>(control: &Rc<Control<R>>, request: &Request<
 
 /// Tells a consumer before its first pull whether the broker understands its filter.
 pub async fn check_config<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) -> Handled {
-    let body: CheckClientRequestBody = request.json()?;
+    let _room = shard.body_room.take(request.body.len()).await;
+    let body: CheckClientRequestBody = request.json(shard).await?;
     if let Some(subscription) = body.subscription_data {
         let kind = subscription.expression_type.as_deref().unwrap_or_default();
         let enabled = shard.settings.config.enable_property_filter;

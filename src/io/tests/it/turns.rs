@@ -2,6 +2,7 @@
 
 use std::{
     cell::Cell,
+    panic::AssertUnwindSafe,
     path::Path,
     rc::Rc,
     sync::mpsc,
@@ -10,6 +11,7 @@ use std::{
 };
 
 use futures_channel::oneshot;
+use futures_util::FutureExt;
 use ringmq_io::{Clock, Disk, Runtime, Shares, Spawn, Stream, allowed_cpus, launch};
 
 use crate::{net::pair, support::on_executor};
@@ -110,4 +112,24 @@ fn allowed_cpus_of_process() -> usize {
     let own = nix::unistd::getpid();
     let set = nix::sched::sched_getaffinity(own).expect("it exists");
     (0..nix::sched::CpuSet::count()).filter(|cpu| set.is_set(*cpu).unwrap_or(false)).count()
+}
+
+#[test]
+fn tasks_go_on_while_work_is_done_aside_and_its_panic_is_that_of_whoever_waits() {
+    on_executor(|runtime| async move {
+        let (tell, told) = mpsc::channel();
+        runtime.spawn(Shares::Background, "beside", async move {
+            tell.send(()).expect("somebody waits");
+        });
+        let here = thread::current().id();
+        let work = move || {
+            let heard = told.recv_timeout(Duration::from_secs(20)).is_ok();
+            (heard, thread::current().id())
+        };
+        let (heard, there) = runtime.aside(work).await;
+        assert!(heard && there != here);
+        let panicked = AssertUnwindSafe(runtime.aside(|| panic!("on purpose"))).catch_unwind();
+        assert!(panicked.await.is_err());
+        assert_eq!(runtime.aside(|| 7).await, 7, "the thread goes on");
+    });
 }
