@@ -33,6 +33,9 @@ pub use value::{
 /// Largest configuration file that is read.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
+/// Where files are looked for that stand beside a configuration file, when there is none.
+const DIRECTORY: &str = "conf";
+
 /// Where a value comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
@@ -128,7 +131,11 @@ impl BrokerConfig {
         }
         loader.take_file(path)?;
         loader.take_pairs(overrides, &Origin::CommandLine)?;
-        finish::broker(loader.loaded)
+        let home = match path {
+            Some(path) => path.parent().unwrap_or_else(|| Path::new("")),
+            None => Path::new(DIRECTORY),
+        };
+        finish::broker(loader.loaded, home)
     }
 }
 

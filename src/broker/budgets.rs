@@ -10,6 +10,7 @@ use ringmq_base::{
     config::{BrokerConfig, Origin},
     units::human_bytes,
 };
+use ringmq_rules::acl::RULES_BYTES_MAX;
 
 use crate::sizes::Sizes;
 
@@ -261,6 +262,9 @@ fn list(values: &Values, origins: &BTreeMap<&'static str, Origin>, counts: Count
     let process = PROCESS_BYTES + SHARD_BYTES * counts.shards;
     let fixed = |name, bytes| Budget { name, value: bytes, bytes, basis: Basis::Fixed };
     let mut budgets = vec![fixed("process", process)];
+    if values.config.acl_enable {
+        budgets.push(fixed("access rules", RULES_BYTES_MAX));
+    }
     budgets.extend(ROWS.iter().map(|row| {
         let value = (row.get)(values);
         let basis = match is_set(origins, row.name) {

@@ -34,7 +34,7 @@ use self::{
     departures::Departures, metadata::Metadata, registration::Registrar, retention::Storage,
 };
 use crate::{
-    messages::{Change, Message, Start, TopicView, log_of_queue},
+    messages::{AccessChange, AccessJob, Change, Message, Start, TopicView, log_of_queue},
     shard::{Shard, settings::BrokerSettings},
 };
 
@@ -125,7 +125,9 @@ impl<R: Runtime> Control<R> {
         });
         let groups = tables.groups.iter().map(|group| Change::Group(group.clone()));
         let permission = Change::Permission(self.shard.settings.config.broker_permission);
-        let changes = topics.chain(groups).chain([permission]).collect();
+        let access = self.shard.settings.access.iter();
+        let access = access.map(|access| Change::Access(access.rules.clone()));
+        let changes = topics.chain(groups).chain([permission]).chain(access).collect();
         let shards = self.shard.router.shards() as u16;
         let owner = |topic: &str, queue_id: i32| {
             let first = tables.topics.get(topic).map_or(0, |topic| topic.first_log);
@@ -192,6 +194,16 @@ impl<R: Runtime> Control<R> {
             }
             self.shard.runtime.yield_if_needed().await;
         }
+    }
+
+    /// Has the files with accounts changed: on stable storage when resolved, and every request
+    /// that is received from then on is checked by them. Whether there was something to change, or
+    /// why it was not done; `None` if accounts are not kept here.
+    pub async fn change_access(&self, change: AccessChange) -> Option<Result<bool, String>> {
+        let access = self.shard.settings.access.as_ref()?;
+        let take = |call| access.jobs.try_send(AccessJob { change, call }).is_ok();
+        let busy = "too many changes of accounts are under way; try again";
+        Some(self.shard.call_outside(take).await.unwrap_or_else(|| Err(busy.to_owned())))
     }
 
     /// Another shard has written everything.

@@ -12,6 +12,7 @@ pub mod server;
 pub mod simulation;
 pub mod sizes;
 
+mod access;
 mod control;
 mod engines;
 #[cfg(not(feature = "planted"))]

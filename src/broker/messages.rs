@@ -1,6 +1,7 @@
 //! What shards say to each other: data only. Requests and replies travel on lanes of their own, so
 //! that a flood of requests never holds up a reply.
 
+pub mod access;
 pub mod auto_create;
 pub mod change;
 pub mod new_message;
@@ -18,9 +19,10 @@ use futures_util::future::LocalBoxFuture;
 use ringmq_base::ShardId;
 use ringmq_io::Accepted;
 use ringmq_remoting::frame::Serialization;
-use ringmq_rules::{ConnectionId, meta::MetaChange, topics::Deleted};
+use ringmq_rules::{ConnectionId, acl::AccessRules, meta::MetaChange, topics::Deleted};
 
 pub use self::{
+    access::{AccessChange, AccessControl, AccessJob},
     auto_create::AutoCreate,
     change::{Change, TopicView, log_of_queue},
     new_message::{NewMessage, StoredAt},
@@ -123,6 +125,8 @@ pub enum Message<S> {
     Taken(Vec<(ConnectionId, usize)>),
     /// A change of the shared view, from the control shard, in order.
     Change(Change),
+    /// Files with accounts say something else now; for the control shard.
+    AccessRules(Arc<AccessRules>),
     /// A log has no space; for the control shard.
     LookAtStorage,
     /// End this connection.

@@ -4,6 +4,7 @@
 pub mod admin;
 mod administration;
 pub mod admission;
+mod authorize;
 pub mod clients;
 pub mod consume;
 pub mod dispatch;

@@ -22,6 +22,7 @@ use ringmq_io::{
 use ringmq_store::{descriptors_needed, log_directory};
 
 use crate::{
+    access,
     budgets::{self, Budgets, Counts, Values},
     messages::Message,
     parts::BrokerParts,
@@ -74,12 +75,19 @@ pub fn start(
         let checked = gate::check(Some(&log_path), shards);
         checked.map_err(|error| StartError::Refused(error.to_string()))?;
     }
+    let (access_control, access) = access::open(&config).map_err(StartError::Refused)?.unzip();
     let settings =
         BrokerSettings::new(config, name_servers, shards, now_ms()).map_err(StartError::Refused)?;
     let connections_max = connections_max(&settings, &log_path, (shards, logs));
     let young_bytes = memory.bytes / 10 * 4;
-    let settings =
-        Arc::new(BrokerSettings { log_path, connections_max, sizes, young_bytes, ..settings });
+    let settings = Arc::new(BrokerSettings {
+        log_path,
+        connections_max,
+        sizes,
+        young_bytes,
+        access: access_control,
+        ..settings
+    });
     let BrokerParts { lanes, shards: parts, reports } = BrokerParts::new(&settings, shards);
     let parts = Arc::new(Mutex::new(parts.into_iter().map(Some).collect::<Vec<_>>()));
     let launch_settings = launch::Settings {
@@ -106,6 +114,12 @@ pub fn start(
             }
             Err(_) => break,
         }
+    }
+    if let (Some(access), Some(control)) = (access, broker.lanes.first())
+        && let Err(sentence) = access.start(control.clone())
+    {
+        broker.stop();
+        return Err(StartError::Refused(sentence));
     }
     Ok(broker)
 }

@@ -20,6 +20,7 @@ pub mod sql_filter;
 pub mod subscription;
 pub mod topic;
 
+pub mod acl;
 pub mod clients;
 pub mod delay;
 pub mod groups;

@@ -8,6 +8,7 @@ use ringmq_base::record::Record;
 use ringmq_remoting::codes::{request, response};
 use ringmq_remoting::encode::{self, Value};
 use ringmq_remoting::frame::Serialization;
+use ringmq_rules::acl::signature;
 pub use ringmq_test_client::Answer;
 use ringmq_test_client::{Pull, Send, queue_fields, topic_fields};
 
@@ -38,6 +39,14 @@ pub struct Client {
     stream: TcpStream,
     opaque: i32,
     input: Vec<u8>,
+    credentials: Option<Credentials>,
+}
+
+/// What requests are signed with.
+#[derive(Clone, Debug)]
+pub struct Credentials {
+    pub access_key: &'static str,
+    pub secret_key: &'static str,
 }
 
 impl Client {
@@ -51,7 +60,13 @@ impl Client {
 
     /// Over a connection that was made otherwise.
     pub fn over(stream: TcpStream) -> Client {
-        Client { stream, opaque: 0, input: Vec::new() }
+        Client { stream, opaque: 0, input: Vec::new(), credentials: None }
+    }
+
+    /// The same client, which signs what it asks for.
+    pub fn signing(mut self, access_key: &'static str, secret_key: &'static str) -> Client {
+        self.credentials = Some(Credentials { access_key, secret_key });
+        self
     }
 
     pub fn stream(&mut self) -> &mut TcpStream {
@@ -85,7 +100,14 @@ impl Client {
         self.opaque += 1;
         let mut out = Vec::with_capacity(512 + body.len());
         let json = Serialization::Json;
-        encode::request_values(&mut out, json, code, self.opaque, oneway, fields, body)
+        let signature;
+        let mut fields = fields.to_vec();
+        if let Some(Credentials { access_key, secret_key }) = self.credentials {
+            fields.push(("AccessKey", Value::Str(access_key)));
+            signature = sign(secret_key, &fields, body);
+            fields.push(("Signature", Value::Str(&signature)));
+        }
+        encode::request_values(&mut out, json, code, self.opaque, oneway, &fields, body)
             .map_err(io::Error::other)?;
         self.stream.write_all(&out)?;
         Ok(self.opaque)
@@ -202,6 +224,23 @@ impl Client {
         let reply = self.call_values(request::GET_MAX_OFFSET, &fields, b"")?;
         Ok(reply.expect(response::SUCCESS).number("offset"))
     }
+}
+
+/// As Java's clients sign.
+fn sign(secret_key: &str, fields: &[(&str, Value<'_>)], body: &[u8]) -> String {
+    let texts: Vec<(&str, String)> = fields
+        .iter()
+        .map(|(name, value)| {
+            let text = match value {
+                Value::Int(number) => number.to_string(),
+                Value::Str(text) => (*text).to_owned(),
+                Value::Bool(truth) => truth.to_string(),
+            };
+            (*name, text)
+        })
+        .collect();
+    let texts: Vec<_> = texts.iter().map(|(name, text)| (*name, text.as_str())).collect();
+    signature::sign(secret_key, &texts, body)
 }
 
 /// Takes a pull's body apart; every record must be whole and intact.

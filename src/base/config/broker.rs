@@ -159,6 +159,14 @@ config_table! {
                 "useServerSideResetOffset", "", ANY, live, "Reset offsets on the broker (5.x).";
             acl_enable: bool = false,
                 "aclEnable", "", ANY, fixed, "Check access keys and signatures of requests.";
+            acl_file: PathBuf = PathBuf::new(),
+                "aclFile", "", ANY, fixed,
+                "File of accounts. Default: plain_acl.yml beside the configuration file, or in \
+                 conf without one.";
+            acl_directory: PathBuf = PathBuf::new(),
+                "aclDirectory", "", ANY, fixed,
+                "Directory with more files of accounts. Default: acl beside the configuration \
+                 file, or in conf without one.";
             admin_allow_remote: bool = false,
                 "adminAllowRemote", "", ANY, fixed,
                 "Take administration requests from other machines although there is no ACL.";

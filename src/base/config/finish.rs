@@ -10,12 +10,14 @@ use super::{
 /// Read, write and inherit.
 const PERMISSION_BITS: i32 = 7;
 
-/// Fills what was left empty and checks the keys against each other.
+/// Fills what was left empty and checks the keys against each other. `home`: the directory of the
+/// configuration file.
 pub(super) fn broker(
     mut loaded: Loaded<BrokerConfig>,
+    home: &Path,
 ) -> Result<Loaded<BrokerConfig>, ConfigError> {
     warn_without_effect(&mut loaded);
-    derive(&mut loaded);
+    derive(&mut loaded, home);
     take_as_java(&mut loaded);
     let config = &mut loaded.config;
     match config.broker_role {
@@ -64,7 +66,7 @@ fn warn_without_effect(loaded: &mut Loaded<BrokerConfig>) {
     }
 }
 
-fn derive(loaded: &mut Loaded<BrokerConfig>) {
+fn derive(loaded: &mut Loaded<BrokerConfig>, home: &Path) {
     let config = &mut loaded.config;
     let mut derived = Vec::new();
     if config.broker_name.is_empty() {
@@ -86,6 +88,14 @@ fn derive(loaded: &mut Loaded<BrokerConfig>) {
     if config.store_path_commit_log == Path::new("") {
         config.store_path_commit_log = config.store_path_root_dir.join("commitlog");
         derived.push("storePathCommitLog");
+    }
+    if config.acl_file == Path::new("") {
+        config.acl_file = home.join("plain_acl.yml");
+        derived.push("aclFile");
+    }
+    if config.acl_directory == Path::new("") {
+        config.acl_directory = home.join("acl");
+        derived.push("aclDirectory");
     }
     for key in derived {
         loaded.origins.insert(key, Origin::Derived);

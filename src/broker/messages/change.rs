@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use ringmq_base::LogId;
-use ringmq_rules::{clients::GroupSubscriptions, groups::Group, refusal::Refusal, topics::Topic};
+use ringmq_rules::{
+    acl::AccessRules, clients::GroupSubscriptions, groups::Group, refusal::Refusal, topics::Topic,
+};
 
 /// A topic as of one version of its configuration.
 #[derive(Debug)]
@@ -44,4 +46,6 @@ pub enum Change {
     Permission(i32),
     /// The answer to sends while the disk is too full; `None` when they are taken again.
     DiskFull(Option<Arc<Refusal>>),
+    /// By which requests are checked.
+    Access(Arc<AccessRules>),
 }

@@ -1,5 +1,6 @@
 //! Requests of administrators and their tools.
 
+pub mod access;
 pub mod body;
 pub mod connections;
 pub mod group;

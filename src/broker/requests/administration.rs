@@ -10,7 +10,7 @@ use super::table::{Access, Row};
 /// Bytes of a body that are logged where no field names what the request is about.
 const BODY_BYTES_MAX: usize = 256;
 /// Fields that say what a request is about.
-const SUBJECTS: &[&str] = &["topic", "groupName", "group"];
+const SUBJECTS: &[&str] = &["topic", "groupName", "group", "accessKey"];
 
 /// Notes a request that changes state and was handled, or refused; others are none of the log's.
 pub fn note(

@@ -57,7 +57,12 @@ impl<R: Runtime> Requests<R> {
     ) -> Result<Next, Malformed> {
         let frame = Frame::parse(bytes)?;
         check_header_length(frame.header.len())?;
-        if let Some(next) = self.dispatch_fast(peer, &frame, scratch) {
+        if self.shard.settings.config.acl_enable {
+            // The header is read in one way only: what is checked is what is handled.
+            if !self.authorize(peer, &frame)? {
+                return Ok(Next::Continue);
+            }
+        } else if let Some(next) = self.dispatch_fast(peer, &frame, scratch) {
             return Ok(next);
         }
         let peek = command::peek(&frame)?;
@@ -249,7 +254,9 @@ impl<R: Runtime> Requests<R> {
     }
 
     fn may_administer(&self, peer: SocketAddr) -> bool {
-        self.shard.settings.admin_allow_remote || peer.ip().to_canonical().is_loopback()
+        let settings = &self.shard.settings;
+        let checked = settings.config.acl_enable || settings.admin_allow_remote;
+        checked || peer.ip().to_canonical().is_loopback()
     }
 }
 
@@ -257,7 +264,7 @@ impl<R: Runtime> Requests<R> {
 fn not_local(row: &Row, peer: Peer) -> Refusal {
     let remark = format!(
         "request {} from {} refused: administration is allowed from loopback addresses only; set \
-         adminAllowRemote=true in the broker's configuration to allow it from everywhere",
+         aclEnable=true for accounts, or adminAllowRemote=true to allow it from everywhere",
         row.name,
         peer.address.ip()
     );

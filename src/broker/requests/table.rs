@@ -4,7 +4,10 @@
 use ringmq_base::limits::FRAME_BYTES_MAX;
 use ringmq_io::Runtime;
 use ringmq_remoting::codes::{request, response};
-use ringmq_rules::refusal::Refusal;
+use ringmq_rules::{
+    acl::{Action, Needs, Resource},
+    refusal::Refusal,
+};
 
 use super::{
     Requests,
@@ -31,8 +34,8 @@ pub enum Plane {
 pub enum Access {
     /// Clients that produce and consume.
     Data,
-    /// Administration that changes state: from loopback addresses only, unless the operator opted
-    /// out with `adminAllowRemote`.
+    /// Administration that changes state: from loopback addresses only, unless accounts are checked
+    /// (`aclEnable`), or the operator opted out with `adminAllowRemote`.
     Admin,
     /// Administration that only reads.
     Inspect,
@@ -69,6 +72,8 @@ pub struct Row {
     pub name: &'static str,
     pub plane: Plane,
     pub access: Access,
+    /// What the account that asks has to be allowed, with `aclEnable`.
+    pub needs: Needs,
     /// Largest body in bytes.
     pub body_bytes_max: usize,
     pub answer: Size,
@@ -111,7 +116,8 @@ macro_rules! subject {
 
 macro_rules! requests {
     ($(
-        $code:ident $plane:ident $access:ident $bytes:tt * $unit:ident $answer:ident
+        $code:ident $plane:ident $access:ident $resource:ident $action:ident
+            $bytes:tt * $unit:ident $answer:ident
             => $handler:path;
     )*) => {
         pub const ROWS: &[Row] = &[$(Row {
@@ -119,6 +125,7 @@ macro_rules! requests {
             name: stringify!($code),
             plane: Plane::$plane,
             access: Access::$access,
+            needs: Needs { resource: Resource::$resource, action: Action::$action },
             body_bytes_max: $bytes * $unit,
             answer: Size::$answer,
         },)*];
@@ -139,44 +146,77 @@ macro_rules! requests {
     };
 }
 
-// Sends (10, 310, 320) and pulls (11, 361) are not here: they have a path of their own without a
-// task or a copy, see `dispatch`.
+/// What sends and pulls need. They have no row: they have a path of their own without a task or a
+/// copy, see `dispatch`.
+const FREQUENT: &[(i32, Resource, Action)] = &[
+    (request::SEND_MESSAGE, Resource::Topic, Action::Publish),
+    (request::SEND_MESSAGE_V2, Resource::ShortTopic, Action::Publish),
+    (request::SEND_BATCH_MESSAGE, Resource::ShortTopic, Action::Publish),
+    (request::PULL_MESSAGE, Resource::TopicAndConsumerGroup, Action::Subscribe),
+    (request::LITE_PULL_MESSAGE, Resource::TopicAndConsumerGroup, Action::Subscribe),
+];
+
+/// What the account that sends a request has to be allowed. Of codes that are not known only that
+/// it is an account: it hears that they are not known.
+pub fn needs(code: i32) -> Needs {
+    if let Some((_, resource, action)) = FREQUENT.iter().find(|(frequent, ..)| *frequent == code) {
+        return Needs { resource: *resource, action: *action };
+    }
+    let unknown = Needs { resource: Resource::Nothing, action: Action::Ask };
+    row(code).map_or(unknown, |row| row.needs)
+}
+
 requests! {
-    QUERY_CONSUMER_OFFSET Queue Data 64 * KIB Small => offset::query;
-    UPDATE_CONSUMER_OFFSET Queue Data 64 * KIB Small => offset::update;
-    SEARCH_OFFSET_BY_TIMESTAMP Queue Data 64 * KIB Small => queue::search_by_time;
-    GET_MAX_OFFSET Queue Data 64 * KIB Small => queue::max_offset;
-    GET_MIN_OFFSET Queue Data 64 * KIB Small => queue::min_offset;
-    GET_EARLIEST_MSG_STORETIME Queue Data 64 * KIB Small => queue::earliest_store_time;
-    QUERY_MESSAGE Here Data 64 * KIB Joined => query::by_key;
-    VIEW_MESSAGE_BY_ID Here Data 64 * KIB Message => message::view_by_id;
-    CONSUMER_SEND_MSG_BACK Here Data 64 * KIB Small => send_back::send_back;
-    SEND_REPLY_MESSAGE Control Data 16 * MIB Small => reply::send_reply;
-    SEND_REPLY_MESSAGE_V2 Control Data 16 * MIB Small => reply::send_reply;
-    HEART_BEAT Control Data 1 * MIB Small => client::heartbeat;
-    UNREGISTER_CLIENT Control Data 64 * KIB Small => client::unregister;
-    CHECK_CLIENT_CONFIG Here Data 1 * MIB Small => client::check_config;
-    GET_CONSUMER_LIST_BY_GROUP Control Data 64 * KIB Small => client::consumer_list;
-    LOCK_BATCH_MQ Control Data 1 * MIB Small => lock::lock_batch;
-    UNLOCK_BATCH_MQ Control Data 1 * MIB Small => lock::unlock_batch;
-    UPDATE_AND_CREATE_TOPIC Control Admin 64 * KIB Small => topic::update;
-    DELETE_TOPIC_IN_BROKER Control Admin 64 * KIB Small => topic::delete;
-    GET_ALL_TOPIC_CONFIG Control Inspect 64 * KIB Frame => topic::all;
-    GET_TOPIC_CONFIG Control Inspect 64 * KIB Small => topic::one;
-    GET_TOPIC_STATS_INFO Control Inspect 64 * KIB Frame => topic::stats;
-    GET_SYSTEM_TOPIC_LIST_FROM_BROKER Control Inspect 64 * KIB Small => topic::system_list;
-    UPDATE_AND_CREATE_SUBSCRIPTIONGROUP Control Admin 1 * MIB Small => group::update;
-    DELETE_SUBSCRIPTIONGROUP Control Admin 64 * KIB Small => group::delete;
-    GET_ALL_SUBSCRIPTIONGROUP_CONFIG Control Inspect 64 * KIB Frame => group::all;
-    GET_CONSUMER_CONNECTION_LIST Control Inspect 64 * KIB Frame => connections::consumers;
-    GET_PRODUCER_CONNECTION_LIST Control Inspect 64 * KIB Frame => connections::producers;
-    GET_CONSUME_STATS Control Inspect 64 * KIB Frame => group::consume_stats;
-    QUERY_TOPIC_CONSUME_BY_WHO Control Inspect 64 * KIB Frame => group::consumers_of_topic;
-    QUERY_TOPICS_BY_CONSUMER Control Inspect 64 * KIB Frame => group::topics_of_group;
-    GET_BROKER_RUNTIME_INFO Control Inspect 64 * KIB Small => runtime_info::runtime_info;
-    STORAGE_PLAN Control Inspect 64 * KIB Small => storage::plan;
-    DELETE_EXPIRED_COMMITLOG Control Admin 64 * KIB Small => storage::delete_expired;
-    GET_BROKER_CONFIG Control Inspect 64 * KIB Small => runtime_info::config;
+    QUERY_CONSUMER_OFFSET Queue Data Nothing Ask 64 * KIB Small => offset::query;
+    UPDATE_CONSUMER_OFFSET Queue Data TopicAndConsumerGroup Subscribe 64 * KIB Small
+        => offset::update;
+    SEARCH_OFFSET_BY_TIMESTAMP Queue Data Nothing Ask 64 * KIB Small => queue::search_by_time;
+    GET_MAX_OFFSET Queue Data Nothing Ask 64 * KIB Small => queue::max_offset;
+    GET_MIN_OFFSET Queue Data Nothing Ask 64 * KIB Small => queue::min_offset;
+    GET_EARLIEST_MSG_STORETIME Queue Data Nothing Ask 64 * KIB Small => queue::earliest_store_time;
+    QUERY_MESSAGE Here Data Topic Subscribe 64 * KIB Joined => query::by_key;
+    VIEW_MESSAGE_BY_ID Here Data Nothing Ask 64 * KIB Message => message::view_by_id;
+    CONSUMER_SEND_MSG_BACK Here Data Group Subscribe 64 * KIB Small => send_back::send_back;
+    SEND_REPLY_MESSAGE Control Data Nothing Ask 16 * MIB Small => reply::send_reply;
+    SEND_REPLY_MESSAGE_V2 Control Data Nothing Ask 16 * MIB Small => reply::send_reply;
+    HEART_BEAT Control Data Subscriptions Subscribe 1 * MIB Small => client::heartbeat;
+    UNREGISTER_CLIENT Control Data ConsumerGroup Subscribe 64 * KIB Small => client::unregister;
+    CHECK_CLIENT_CONFIG Here Data Nothing Ask 1 * MIB Small => client::check_config;
+    GET_CONSUMER_LIST_BY_GROUP Control Data ConsumerGroup Subscribe 64 * KIB Small
+        => client::consumer_list;
+    LOCK_BATCH_MQ Control Data LockGroup Subscribe 1 * MIB Small => lock::lock_batch;
+    UNLOCK_BATCH_MQ Control Data LockGroup Subscribe 1 * MIB Small => lock::unlock_batch;
+    UPDATE_AND_CREATE_TOPIC Control Admin Nothing Administer 64 * KIB Small => topic::update;
+    DELETE_TOPIC_IN_BROKER Control Admin Nothing Administer 64 * KIB Small => topic::delete;
+    GET_ALL_TOPIC_CONFIG Control Inspect Nothing Ask 64 * KIB Frame => topic::all;
+    GET_TOPIC_CONFIG Control Inspect Nothing Ask 64 * KIB Small => topic::one;
+    GET_TOPIC_STATS_INFO Control Inspect Nothing Ask 64 * KIB Frame => topic::stats;
+    GET_SYSTEM_TOPIC_LIST_FROM_BROKER Control Inspect Nothing Ask 64 * KIB Small
+        => topic::system_list;
+    UPDATE_AND_CREATE_SUBSCRIPTIONGROUP Control Admin Nothing Administer 1 * MIB Small
+        => group::update;
+    DELETE_SUBSCRIPTIONGROUP Control Admin Nothing Administer 64 * KIB Small => group::delete;
+    GET_ALL_SUBSCRIPTIONGROUP_CONFIG Control Inspect Nothing Ask 64 * KIB Frame => group::all;
+    GET_CONSUMER_CONNECTION_LIST Control Inspect Nothing Ask 64 * KIB Frame
+        => connections::consumers;
+    GET_PRODUCER_CONNECTION_LIST Control Inspect Nothing Ask 64 * KIB Frame
+        => connections::producers;
+    GET_CONSUME_STATS Control Inspect Nothing Ask 64 * KIB Frame => group::consume_stats;
+    QUERY_TOPIC_CONSUME_BY_WHO Control Inspect Nothing Ask 64 * KIB Frame
+        => group::consumers_of_topic;
+    QUERY_TOPICS_BY_CONSUMER Control Inspect Nothing Ask 64 * KIB Frame => group::topics_of_group;
+    GET_BROKER_RUNTIME_INFO Control Inspect Nothing Ask 64 * KIB Small
+        => runtime_info::runtime_info;
+    STORAGE_PLAN Control Inspect Nothing Ask 64 * KIB Small => storage::plan;
+    DELETE_EXPIRED_COMMITLOG Control Admin Nothing Administer 64 * KIB Small
+        => storage::delete_expired;
+    UPDATE_AND_CREATE_ACL_CONFIG Control Admin Nothing Administer 64 * KIB Small
+        => access::update;
+    DELETE_ACL_CONFIG Control Admin Nothing Administer 64 * KIB Small => access::delete;
+    UPDATE_GLOBAL_WHITE_ADDRS_CONFIG Control Admin Nothing Administer 64 * KIB Small
+        => access::update_white_addresses;
+    GET_BROKER_CLUSTER_ACL_INFO Control Inspect Nothing Ask 64 * KIB Small => access::versions;
+    GET_BROKER_CONFIG Control Inspect Nothing Ask 64 * KIB Small => runtime_info::config;
 }
 
 pub fn unsupported(code: i32) -> Refusal {
@@ -184,4 +224,30 @@ pub fn unsupported(code: i32) -> Refusal {
         response::REQUEST_CODE_NOT_SUPPORTED,
         format!(" request type {code} not supported"),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_changes_state_needs_an_admin() {
+        for row in ROWS {
+            let is_admin = row.needs.action == Action::Administer;
+            assert_eq!(is_admin, row.access == Access::Admin, "{}", row.name);
+        }
+        // Java's list, as far as it is served: `Permission.ADMIN_CODE`.
+        for code in [17, 200, 207, 215] {
+            assert_eq!(needs(code).action, Action::Administer, "{code}");
+        }
+    }
+
+    #[test]
+    fn sends_and_pulls_need_permissions_whatever_their_form() {
+        for (code, resource, action) in FREQUENT {
+            assert_eq!(needs(*code), Needs { resource: *resource, action: *action });
+            assert!(row(*code).is_none() && *resource != Resource::Nothing, "{code}");
+        }
+        assert_eq!(needs(-1).action, Action::Ask);
+    }
 }

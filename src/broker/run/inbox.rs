@@ -7,7 +7,7 @@ use ringmq_io::{Runtime, Shares, mailbox::Receiver};
 use super::ShardMessage;
 use crate::{
     injected_bugs::{ANSWER_DROPPED, CHANGE_LATE, is_planted},
-    messages::{FramePart, LongReply, Message, ShardBatch},
+    messages::{Change, FramePart, LongReply, Message, ShardBatch},
     net::output_budget::Counted,
     requests::{Requests, consume::pull, produce::forwarded, reader},
     shard::Shard,
@@ -115,6 +115,11 @@ pub fn take<R: Runtime>(requests: &Rc<Requests<R>>, message: ShardMessage<R>) {
         }
         Message::Returned { id, value } => shard.calls.returned(id, value),
         Message::Call { from, id, work } => shard.run_call(from, id, work),
+        Message::AccessRules(rules) => {
+            if let Ok(control) = requests.control() {
+                control.publish(Change::Access(rules));
+            }
+        }
         Message::LookAtStorage => shard.look_at_storage(),
         Message::Close(connection) => shard.connections.close(connection),
         Message::Closed(connection) => reader::ended(requests, connection),

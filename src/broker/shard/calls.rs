@@ -35,6 +35,11 @@ impl Calls {
         (id, receiver)
     }
 
+    /// Nobody is going to return it.
+    fn forget(&self, id: u64) {
+        self.open.borrow_mut().remove(&id);
+    }
+
     /// A call has returned. Nothing happens if its caller has gone.
     pub fn returned(&self, id: u64, value: Returned) {
         let caller = self.open.borrow_mut().remove(&id);
@@ -65,6 +70,21 @@ impl<R: Runtime> Shard<R> {
         self.router.flush();
         let value = returned.await.expect("open calls live as long as the shard");
         *value.downcast().expect("a call returns what its closure gives")
+    }
+
+    /// A call that a thread outside of all shards returns: `take` hands its number over and tells
+    /// whether it was taken. `None`: it was not.
+    pub async fn call_outside<T: Send + 'static>(
+        &self,
+        take: impl FnOnce(u64) -> bool,
+    ) -> Option<T> {
+        let (id, returned) = self.calls.open();
+        if !take(id) {
+            self.calls.forget(id);
+            return None;
+        }
+        let value = returned.await.expect("open calls live as long as the shard");
+        Some(*value.downcast().expect("a call returns what its caller expects"))
     }
 
     /// Every shard, in their order.

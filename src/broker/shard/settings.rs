@@ -8,8 +8,9 @@ use std::{
 
 use ringmq_base::config::{BrokerConfig, BrokerRole, FlushDiskType, address::local_address};
 
-use crate::sizes::Sizes;
 use ringmq_net::addresses::Limits;
+
+use crate::{messages::AccessControl, sizes::Sizes};
 use ringmq_remoting::codes::property;
 use ringmq_rules::{delay::DelayLevels, message_properties::PropertiesWriter};
 
@@ -69,6 +70,8 @@ pub struct BrokerSettings {
     /// Milliseconds since 1970.
     pub boot_timestamp: i64,
     pub sizes: Sizes,
+    /// With `aclEnable`.
+    pub access: Option<AccessControl>,
 }
 
 impl BrokerSettings {
@@ -123,6 +126,7 @@ impl BrokerSettings {
             cluster_property,
             boot_timestamp,
             sizes: Sizes::default(),
+            access: None,
             config,
         })
     }
@@ -147,7 +151,6 @@ impl BrokerSettings {
 /// Keys whose promise this version cannot keep stop the start, rather than be ignored.
 fn refuse_unserved(config: &BrokerConfig) -> Result<(), String> {
     let unserved = [
-        (config.acl_enable, "aclEnable = true", "access control is not there yet"),
         (
             config.broker_role != BrokerRole::AsyncMaster,
             "brokerRole other than ASYNC_MASTER",

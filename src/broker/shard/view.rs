@@ -4,7 +4,9 @@
 use std::sync::Arc;
 
 use ahash::AHashMap;
-use ringmq_rules::{clients::GroupSubscriptions, groups::Group, refusal::Refusal};
+use ringmq_rules::{
+    acl::AccessRules, clients::GroupSubscriptions, groups::Group, refusal::Refusal,
+};
 
 use crate::messages::{Change, TopicView};
 
@@ -15,6 +17,8 @@ pub struct View {
     pub subscriptions: AHashMap<Arc<str>, Arc<GroupSubscriptions>>,
     pub permission: i32,
     pub disk_full: Option<Arc<Refusal>>,
+    /// With `aclEnable`.
+    pub access: Option<Arc<AccessRules>>,
 }
 
 impl View {
@@ -40,6 +44,7 @@ impl View {
             }
             Change::Permission(permission) => self.permission = permission,
             Change::DiskFull(refusal) => self.disk_full = refusal,
+            Change::Access(rules) => self.access = Some(rules),
         }
     }
 }

@@ -15,7 +15,8 @@ const WALLS: &[Walls] = &[
         "src/broker",
         &[
             ("testing", ALL),
-            ("server", &["run", "parts", "shard", "messages", "budgets", "sizes"]),
+            ("server", &["access", "run", "parts", "shard", "messages", "budgets", "sizes"]),
+            ("access", &["shard", "messages"]),
             ("simulation", &["run", "parts", "shard", "messages"]),
             ("parts", &["run", "shard", "messages"]),
             (
