@@ -20,6 +20,21 @@ HOST = "127.0.0.1"
 EXPECTED = [
     (r"more shards than CPUs", "suites run with up to four shards on any machine"),
 ]
+# Accounts of a server that checks them: the one that scenarios run with, and one that may little.
+ACCESS_KEY, SECRET_KEY = "clients-admin", "clients-secret-1"
+ACCOUNTS = f"""accounts:
+  - accessKey: {ACCESS_KEY}
+    secretKey: {SECRET_KEY}
+    admin: true
+  - accessKey: limited
+    secretKey: {SECRET_KEY}
+    defaultTopicPerm: DENY
+    defaultGroupPerm: DENY
+    topicPerms:
+      - AclAllowed=PUB|SUB
+    groupPerms:
+      - AclGroup=SUB
+"""
 # How full the machine's disk is must not matter.
 DISK_LEVELS = {"diskMaxUsedSpaceRatio": 95, "diskSpaceCleanForciblyRatio": 99, "diskSpaceWarningLevelRatio": 99}
 
@@ -211,10 +226,15 @@ def start_ringmq(work, root, ports, brokers, shards, extra):
     return server
 
 
-def start_standalone(work, root, ports, shards):
+def start_standalone(work, root, ports, shards, acl):
     command = [binary(root), "standalone", "--store", os.path.join(work, "store"), "--namesrv-port", str(ports),
                "--listen-port", str(ports + 4), "--advertise", HOST]
     settings = dict(DISK_LEVELS, enablePropertyFilter="true", **({"shards": shards} if shards else {}))
+    if acl:
+        accounts = os.path.join(work, "plain_acl.yml")
+        with open(accounts, "w") as file:
+            file.write(ACCOUNTS)
+        settings.update({"aclEnable": "true", "aclFile": accounts})
     for key, value in settings.items():
         command += ["--set", f"{key}={value}"]
     server = Server(f"{HOST}:{ports}")
@@ -222,16 +242,17 @@ def start_standalone(work, root, ports, shards):
     return server
 
 
-def start(kind, work, root, shards, maven, brokers=("broker-a",), extra=None, heap="1g"):
+def start(kind, work, root, shards, maven, brokers=("broker-a",), extra=None, heap="1g", acl=False):
     """Starts a name server and brokers; returns when the name server tells a route.
 
-    `extra`: further settings by the broker's name; `heap`: of each Java broker."""
+    `extra`: further settings by the broker's name; `heap`: of each Java broker; `acl`: a standalone server
+    checks accounts."""
     ports = free_ports(5 + 5 * len(brokers))
     if kind == "java":
         server = start_java(work, root, ports, brokers, maven, extra or {}, heap)
     elif kind == "ringmq":
         server = start_ringmq(work, root, ports, brokers, shards, extra or {})
     else:
-        server = start_standalone(work, root, ports, shards)
+        server = start_standalone(work, root, ports, shards, acl)
     server.await_route()
     return server

@@ -74,6 +74,9 @@ func (c *testContext) newProducer(options ...producer.Option) rocketmq.Producer 
 		producer.WithGroupName("P_"+c.name+"_"+runName),
 		producer.WithSendMsgTimeout(10*time.Second),
 		producer.WithRetry(2))
+	if accountsAreChecked() {
+		options = append(options, producer.WithCredentials(ownAccount()))
+	}
 	starting.Lock()
 	defer starting.Unlock()
 	made, err := rocketmq.NewProducer(options...)
@@ -136,10 +139,15 @@ func (c *testContext) pull() rocketmq.PullConsumer {
 	if c.pulls == nil {
 		starting.Lock()
 		defer starting.Unlock()
-		made, err := rocketmq.NewPullConsumer(
+		options := []consumer.Option{
 			consumer.WithGroupName(c.group("_pull")),
 			consumer.WithNameServer([]string{c.namesrv}),
-			consumer.WithInstance(c.instance()))
+			consumer.WithInstance(c.instance()),
+		}
+		if accountsAreChecked() {
+			options = append(options, consumer.WithCredentials(ownAccount()))
+		}
+		made, err := rocketmq.NewPullConsumer(options...)
 		check(err, "new pull consumer")
 		check(made.Subscribe(c.topic(), consumer.MessageSelector{}), "subscription")
 		check(made.Start(), "start of a pull consumer")
@@ -214,6 +222,9 @@ func (c *testContext) pushWith(group, expression string,
 		consumer.WithInstance(c.instance()),
 		consumer.WithConsumeFromWhere(consumer.ConsumeFromFirstOffset),
 	}, options...)
+	if accountsAreChecked() {
+		options = append(options, consumer.WithCredentials(ownAccount()))
+	}
 	starting.Lock()
 	defer starting.Unlock()
 	made, err := rocketmq.NewPushConsumer(options...)

@@ -23,6 +23,14 @@ type scenario struct {
 }
 
 func all() []scenario {
+	scenarios := always()
+	if accountsAreChecked() {
+		scenarios = append(scenarios, scenario{"go_acl_permissions", permissions})
+	}
+	return scenarios
+}
+
+func always() []scenario {
 	return []scenario{
 		{"go_rebalance", rebalance},
 		{"go_retry_later", retryLater},

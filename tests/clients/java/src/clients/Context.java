@@ -13,12 +13,14 @@ import org.apache.rocketmq.client.consumer.DefaultMQPullConsumer;
 import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
 import org.apache.rocketmq.client.consumer.PullResult;
 import org.apache.rocketmq.client.consumer.PullStatus;
+import org.apache.rocketmq.client.consumer.rebalance.AllocateMessageQueueAveragely;
 import org.apache.rocketmq.client.exception.MQClientException;
 import org.apache.rocketmq.client.producer.DefaultMQProducer;
 import org.apache.rocketmq.common.consumer.ConsumeFromWhere;
 import org.apache.rocketmq.common.message.Message;
 import org.apache.rocketmq.common.message.MessageExt;
 import org.apache.rocketmq.common.message.MessageQueue;
+import org.apache.rocketmq.remoting.RPCHook;
 
 /** What a scenario works with: clients under names of their own, closed when it ends. */
 final class Context implements AutoCloseable {
@@ -110,7 +112,12 @@ final class Context implements AutoCloseable {
     }
 
     DefaultMQProducer newProducer() throws Exception {
-        DefaultMQProducer made = new DefaultMQProducer(unique("P", "-" + INSTANCE.incrementAndGet()));
+        return newProducer(Accounts.own());
+    }
+
+    /** One that signs in this way; null: not at all. */
+    DefaultMQProducer newProducer(RPCHook hook) throws Exception {
+        DefaultMQProducer made = new DefaultMQProducer(unique("P", "-" + INSTANCE.incrementAndGet()), hook);
         prepare(made, made::shutdown);
         made.setSendMsgTimeout(10_000);
         made.start();
@@ -119,7 +126,11 @@ final class Context implements AutoCloseable {
 
     /** Not started yet. From the first offset, so that no message is passed over. */
     DefaultMQPushConsumer pushConsumer(String group) {
-        DefaultMQPushConsumer made = new DefaultMQPushConsumer(group);
+        return pushConsumer(group, Accounts.own());
+    }
+
+    DefaultMQPushConsumer pushConsumer(String group, RPCHook hook) {
+        DefaultMQPushConsumer made = new DefaultMQPushConsumer(group, hook, new AllocateMessageQueueAveragely());
         prepare(made, made::shutdown);
         made.setConsumeFromWhere(ConsumeFromWhere.CONSUME_FROM_FIRST_OFFSET);
         made.setConsumeThreadMin(4);
@@ -141,7 +152,7 @@ final class Context implements AutoCloseable {
     /** The scenario's own pull consumer. */
     synchronized DefaultMQPullConsumer puller() throws Exception {
         if (puller == null) {
-            puller = new DefaultMQPullConsumer(group("_pull"));
+            puller = new DefaultMQPullConsumer(group("_pull"), Accounts.own());
             prepare(puller, puller::shutdown);
             puller.start();
         }

@@ -15,7 +15,7 @@ final class LiteScenarios {
     }
 
     private static DefaultLitePullConsumer consumer(Context context, String group) {
-        DefaultLitePullConsumer made = new DefaultLitePullConsumer(group);
+        DefaultLitePullConsumer made = new DefaultLitePullConsumer(group, Accounts.own());
         context.prepare(made, made::shutdown);
         made.setConsumeFromWhere(ConsumeFromWhere.CONSUME_FROM_FIRST_OFFSET);
         made.setPullThreadNums(4);

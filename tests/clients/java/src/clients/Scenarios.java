@@ -43,6 +43,9 @@ final class Scenarios {
         all.put("query_message", AdminScenarios::queryMessage);
         all.put("errors_send", AdminScenarios::sendErrors);
         all.put("errors_pull", AdminScenarios::pullErrors);
+        if (Accounts.areChecked()) {
+            all.put("acl_permissions", Accounts::permissions);
+        }
         return all;
     }
 }
