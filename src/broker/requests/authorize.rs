@@ -1,5 +1,5 @@
-//! Access control (`aclEnable`): a request is checked on the shard of its connection before anything
-//! else is done with it. What a code needs stands in the [`table`].
+//! Access control (`aclEnable`): a request is checked on the shard of its connection before
+//! anything else is done with it. What a code needs stands in the [`table`].
 
 use ringmq_io::Runtime;
 use ringmq_remoting::{command::Header, frame::Frame};
