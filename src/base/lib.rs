@@ -2,6 +2,7 @@
 //! configuration.
 //! May depend on nothing of the workspace. Only `config` reads from outside, once at the start.
 
+pub mod budgets;
 pub mod checksum;
 pub mod config;
 pub mod hash;

@@ -6,9 +6,10 @@
 
 use std::collections::BTreeMap;
 
+pub use ringmq_base::budgets::Budgets;
 use ringmq_base::{
+    budgets::{Row, Table},
     config::{BrokerConfig, Origin},
-    units::human_bytes,
 };
 use ringmq_rules::acl::RULES_BYTES_MAX;
 
@@ -17,18 +18,11 @@ use crate::sizes::Sizes;
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
 
-/// Of the memory that there is, the part that the kernel has for sockets, rings and page tables,
-/// and that is not counted as the process's own.
-const KERNEL_SHARE: u64 = 8;
-/// Of all budgets, what the allocator may hold besides: it gives memory back late, in large pieces.
-const ALLOCATOR_SHARE: u64 = 8;
 /// Code, stacks and rings, without and with each shard.
 const PROCESS_BYTES: u64 = 16 * MIB;
 const SHARD_BYTES: u64 = 6 * MIB;
 /// What a frame has beyond the body of its message, and room for a second small one.
 const FRAME_MORE_BYTES: u64 = MIB;
-/// Budgets are cut to parts of so many of their defaults.
-const STEPS: u64 = 4096;
 
 /// What budgets are counted by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,76 +36,6 @@ pub struct Counts {
 pub struct Values {
     pub config: BrokerConfig,
     pub sizes: Sizes,
-}
-
-/// How a budget came about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Basis {
-    /// Nothing sets it.
-    Fixed,
-    Default,
-    /// The operator has set its key.
-    Set,
-    /// Less than the default, for want of memory.
-    Memory,
-}
-
-/// One budget of a broker.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Budget {
-    /// Its key, or what it is for if there is none.
-    pub name: &'static str,
-    /// The value of the key: bytes, or a number of what is counted.
-    pub value: u64,
-    /// All of it in bytes.
-    pub bytes: u64,
-    pub basis: Basis,
-}
-
-/// All budgets, in the order of the table.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Budgets(pub Vec<Budget>);
-
-impl Budgets {
-    /// What the process stays under, in bytes.
-    pub fn sum(&self) -> u64 {
-        self.0.iter().map(|budget| budget.bytes).sum()
-    }
-
-    /// Some are less than they would be with more memory.
-    pub fn are_cut(&self) -> bool {
-        self.0.iter().any(|budget| budget.basis == Basis::Memory)
-    }
-}
-
-/// `appendQueueBytesMax 16.0 MiB, ...`: a budget each, all of it.
-impl std::fmt::Display for Budgets {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        for (index, budget) in self.0.iter().enumerate() {
-            let comma = if index == 0 { "" } else { ", " };
-            write!(f, "{comma}{} {}", budget.name, human_bytes(budget.bytes))?;
-            match budget.basis {
-                Basis::Set => f.write_str(" (set)")?,
-                Basis::Memory => write!(f, " (cut to {})", budget.value)?,
-                Basis::Fixed | Basis::Default => {}
-            }
-        }
-        Ok(())
-    }
-}
-
-/// A row of the table.
-struct Row {
-    /// The key, or a few words.
-    name: &'static str,
-    get: fn(&Values) -> u64,
-    set: fn(&mut Values, u64),
-    /// Bytes of memory for a value.
-    bytes: fn(&Values, Counts, u64) -> u64,
-    /// What it is never cut below.
-    least: fn(&Values, Counts) -> u64,
-    /// Values are multiples of it.
-    unit: u64,
 }
 
 /// `name, where the value is, least, unit, bytes of memory`. `log.` is of the options of a log.
@@ -132,7 +56,7 @@ macro_rules! row {
 }
 
 /// Every budget. A new one is a row here, and a limit that holds it where it is used.
-const ROWS: &[Row] = &[
+const ROWS: &[Row<Values, Counts>] = &[
     row!("hotTailBytes", config.hot_tail_bytes: u64, |_, _| MIB, 4 * KIB, |_, counts, value| {
         counts.logs * value
     }),
@@ -205,7 +129,8 @@ fn record_bytes(values: &Values) -> u64 {
 }
 
 /// Cuts what the operator did not set until all fits into `memory` bytes, and lists what came of
-/// it. `whence`: what says that there is no more.
+/// it. `whence`: what says that there is no more. `beside`: what else the process stays under, a
+/// name server's budgets.
 ///
 /// # Errors
 /// If it cannot: a sentence for the operator.
@@ -213,84 +138,22 @@ pub fn fit(
     values: &mut Values,
     origins: &BTreeMap<&'static str, Origin>,
     counts: Counts,
-    (memory, whence): (u64, &str),
+    beside: u64,
+    memory: (u64, &str),
 ) -> Result<Budgets, String> {
-    let room = memory - memory / KERNEL_SHARE;
-    let wanted = values.clone();
-    let mut low = 0;
-    let mut high = STEPS;
-    // The largest part of the defaults that fits: budgets grow with it.
-    while low < high {
-        let middle = (low + high).div_ceil(2);
-        if list(&cut(&wanted, origins, counts, middle), origins, counts).sum() <= room {
-            low = middle;
-        } else {
-            high = middle - 1;
-        }
-    }
-    *values = cut(&wanted, origins, counts, low);
-    let budgets = list(values, origins, counts);
-    if budgets.sum() <= room { Ok(budgets) } else { Err(refusal(&budgets, memory, whence)) }
-}
-
-fn is_set(origins: &BTreeMap<&'static str, Origin>, name: &str) -> bool {
-    matches!(
-        origins.get(name),
-        Some(Origin::File { .. } | Origin::CommandLine | Origin::Environment(_))
-    )
-}
-
-/// The values with `part` of [`STEPS`] of what nobody has set.
-fn cut(
-    wanted: &Values,
-    origins: &BTreeMap<&'static str, Origin>,
-    counts: Counts,
-    part: u64,
-) -> Values {
-    let mut values = wanted.clone();
-    for row in ROWS.iter().filter(|row| part < STEPS && !is_set(origins, row.name)) {
-        let default = (row.get)(wanted);
-        let less = u128::from(default) * u128::from(part) / u128::from(STEPS);
-        let less = u64::try_from(less).unwrap_or(default) / row.unit * row.unit;
-        (row.set)(&mut values, less.max((row.least)(wanted, counts)).min(default));
-    }
-    values
-}
-
-fn list(values: &Values, origins: &BTreeMap<&'static str, Origin>, counts: Counts) -> Budgets {
-    let defaults = Values { config: BrokerConfig::default(), sizes: Sizes::default() };
-    let process = PROCESS_BYTES + SHARD_BYTES * counts.shards;
-    let fixed = |name, bytes| Budget { name, value: bytes, bytes, basis: Basis::Fixed };
-    let mut budgets = vec![fixed("process", process)];
-    if values.config.acl_enable {
-        budgets.push(fixed("access rules", RULES_BYTES_MAX));
-    }
-    budgets.extend(ROWS.iter().map(|row| {
-        let value = (row.get)(values);
-        let basis = match is_set(origins, row.name) {
-            true => Basis::Set,
-            false if value < (row.get)(&defaults) => Basis::Memory,
-            false => Basis::Default,
-        };
-        Budget { name: row.name, value, bytes: (row.bytes)(values, counts, value), basis }
-    }));
-    let all: u64 = budgets.iter().map(|budget| budget.bytes).sum();
-    budgets.push(fixed("allocator", all / ALLOCATOR_SHARE));
-    Budgets(budgets)
-}
-
-#[cold]
-fn refusal(budgets: &Budgets, memory: u64, whence: &str) -> String {
-    let need = budgets.sum() + budgets.sum() / (KERNEL_SHARE - 1);
-    let set = budgets.0.iter().filter(|budget| budget.basis == Basis::Set);
-    let remedy = match set.max_by_key(|budget| budget.bytes) {
-        Some(most) => format!("lower {} = {}", most.name, most.value),
-        None => "run fewer shards (key shards)".to_owned(),
+    let mut fixed = vec![("process", PROCESS_BYTES + SHARD_BYTES * counts.shards)];
+    fixed.extend((beside > 0).then_some(("name server", beside)));
+    fixed.extend(values.config.acl_enable.then_some(("access rules", RULES_BYTES_MAX)));
+    let table = Table {
+        server: "broker",
+        rows: ROWS,
+        counts,
+        defaults: Values { config: BrokerConfig::default(), sizes: Sizes::default() },
+        origins,
+        fixed,
+        remedy: "run fewer shards (key shards)",
     };
-    format!(
-        "the budgets of this broker need {need} bytes of memory and {whence} gives it {memory}: \
-         {remedy}, or raise the limit (budgets: {budgets})"
-    )
+    table.fit(values, memory)
 }
 
 #[cfg(test)]

@@ -53,14 +53,15 @@ pub struct Broker {
 
 /// Starts the broker and resolves, so to say, when it listens. Blocks the calling thread. `cpus`:
 /// those that it may use, see [`launch::allowed_cpus`]. Budgets that nobody has set follow from
-/// `memory`.
+/// `memory`, of which `beside` bytes are for something else in this process.
 pub fn start(
     loaded: Loaded<BrokerConfig>,
     cpus: &[usize],
     memory: &MemoryLimit,
+    beside: u64,
 ) -> Result<Broker, StartError> {
     let mut cpus = shard_cpus(&loaded.config, cpus);
-    let fitted = fit(loaded, cpus.len(), memory).map_err(StartError::Refused)?;
+    let fitted = fit(loaded, cpus.len(), memory, beside).map_err(StartError::Refused)?;
     let Fitted { values: Values { config, sizes }, shards, are_cut } = fitted;
     if are_cut {
         allocator::give_back_from(LARGE_BUFFER_BYTES);
@@ -149,6 +150,7 @@ fn fit(
     loaded: Loaded<BrokerConfig>,
     most_shards: usize,
     memory: &MemoryLimit,
+    beside: u64,
 ) -> Result<Fitted, String> {
     let Loaded { config, origins, .. } = loaded;
     let free = config.shards == 0 && config.cores.0.is_empty();
@@ -156,7 +158,8 @@ fn fit(
     loop {
         let counts = Counts { shards: shards as u64, logs: logs_count(&config, shards) };
         let mut values = Values { config: config.clone(), sizes: Sizes::default() };
-        match budgets::fit(&mut values, &origins, counts, (memory.bytes, &memory.to_string())) {
+        let memory_of = (memory.bytes, &*memory.to_string());
+        match budgets::fit(&mut values, &origins, counts, beside, memory_of) {
             Ok(budgets) => {
                 say(&budgets, memory, (shards, most_shards));
                 return Ok(Fitted { values, shards, are_cut: budgets.are_cut() });
@@ -280,11 +283,11 @@ mod tests {
             BrokerConfig::load(None, &set).expect("sound keys")
         };
         let memory = |mib: u64| MemoryLimit { bytes: mib << 20, file: Some("/limit".into()) };
-        let small = fit(load(&[]), 4, &memory(128)).expect("128 MiB serve");
+        let small = fit(load(&[]), 4, &memory(128), 14 << 20).expect("128 MiB serve");
         assert_eq!(small.shards, 1);
-        let large = fit(load(&[]), 4, &memory(1 << 20)).expect("plenty");
+        let large = fit(load(&[]), 4, &memory(1 << 20), 0).expect("plenty");
         assert_eq!((large.shards, large.values.config), (4, load(&[]).config));
-        let refused = fit(load(&[("shards", "4")]), 4, &memory(128)).err().expect("set");
+        let refused = fit(load(&[("shards", "4")]), 4, &memory(128), 0).err().expect("set");
         assert!(refused.contains("run fewer shards (key shards)"), "{refused}");
         assert!(refused.contains("/limit gives it 134217728"), "{refused}");
         // a store that has its logs already needs memory for all of them

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use anyhow::anyhow;
 use ringmq_base::config::{BrokerConfig, Loaded};
 use ringmq_io::{
-    gate, launch,
+    gate::{self, MemoryLimit},
+    launch,
     lock::{DirectoryLock, lock_directory},
 };
 
@@ -41,7 +42,7 @@ pub fn run(options: Options) -> anyhow::Result<ExitCode> {
     if loaded.config.namesrv_addr.0.is_empty() {
         tracing::warn!("no name server: clients find this broker by its address only (-n)");
     }
-    let started = start(loaded)?;
+    let started = start(loaded, &gate::memory_limit(), 0)?;
     stop.wait();
     tracing::info!("stopping");
     started.broker.stop();
@@ -55,8 +56,13 @@ pub struct Started {
     _lock: DirectoryLock,
 }
 
-/// Checks the machine and starts the broker; the error is a sentence for the operator.
-pub fn start(loaded: Loaded<BrokerConfig>) -> anyhow::Result<Started> {
+/// Checks the machine and starts the broker; `beside`: bytes of the memory that are for something
+/// else in this process. The error is a sentence for the operator.
+pub fn start(
+    loaded: Loaded<BrokerConfig>,
+    memory: &MemoryLimit,
+    beside: u64,
+) -> anyhow::Result<Started> {
     let config = &loaded.config;
     let cpus = launch::allowed_cpus()?;
     let cores = if config.cores.0.is_empty() { cpus.len() } else { config.cores.0.len() };
@@ -67,10 +73,8 @@ pub fn start(loaded: Loaded<BrokerConfig>) -> anyhow::Result<Started> {
     if shards > cores {
         tracing::warn!(shards, cpus = cores, "more shards than CPUs: they share them, not pinned");
     }
-    let broker = {
-        let memory = gate::memory_limit();
-        ringmq_broker::start(loaded, &cpus, &memory).map_err(|error| anyhow!("{error}"))?
-    };
+    let broker =
+        ringmq_broker::start(loaded, &cpus, memory, beside).map_err(|error| anyhow!("{error}"))?;
     let settings = &broker.settings;
     tracing::info!(
         listens = %std::net::SocketAddr::new(settings.bind_address, settings.listen_port),

@@ -6,17 +6,62 @@ use std::{
 };
 
 use anyhow::anyhow;
-use ringmq_base::config::NamesrvConfig;
+use ringmq_base::{
+    config::{Loaded, NamesrvConfig},
+    units::human_bytes,
+};
 use ringmq_io::{
-    Listener,
+    Listener, allocator,
+    gate::MemoryLimit,
     launch::{self, Handles},
     listen_when_free,
     mailbox::{Sender, mailbox},
 };
+use ringmq_namesrv::budgets;
 
 pub struct NameServer {
     stop: Sender<()>,
     thread: Handles<()>,
+}
+
+/// Where memory is short, buffers of this size and more go back to the kernel when they are freed.
+const LARGE_BUFFER_BYTES: i32 = 1 << 20;
+/// Of the memory of a process that it shares with a broker, a name server has at most one of so
+/// many parts.
+const SHARE: u64 = 8;
+
+/// What a name server is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A process of its own.
+    Process,
+    /// The process of a broker.
+    Broker,
+}
+
+/// Fits the budgets that nobody has set into the memory, and says what came of it: the
+/// configuration to start with, and what the name server stays under, in bytes.
+pub fn fit(
+    loaded: Loaded<NamesrvConfig>,
+    memory: &MemoryLimit,
+    place: Place,
+) -> anyhow::Result<(NamesrvConfig, u64)> {
+    let Loaded { mut config, origins, .. } = loaded;
+    let (process, bytes, what) = match place {
+        Place::Process => (budgets::PROCESS_BYTES, memory.bytes, "this process"),
+        Place::Broker => (budgets::PART_BYTES, memory.bytes / SHARE, "the name server"),
+    };
+    let fitted = budgets::fit(&mut config, &origins, process, (bytes, &memory.to_string()));
+    let budgets = fitted.map_err(|sentence| anyhow!("{sentence}"))?;
+    if place == Place::Process && budgets.are_cut() {
+        allocator::give_back_from(LARGE_BUFFER_BYTES);
+    }
+    tracing::info!(
+        "memory: {} of {memory}; {what} stays under {}: {budgets}",
+        human_bytes(bytes),
+        human_bytes(budgets.sum()),
+    );
+    Ok((config, budgets.sum()))
 }
 
 /// Starts the name server; it listens when this returns. `port_setting`: what sets its port.

@@ -21,7 +21,9 @@ pub fn run(options: Options) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     ringmq_io::gate::check(None, 1)?;
-    let (server, _) = name_server::start(loaded.config, "listenPort in its configuration")?;
+    let memory = ringmq_io::gate::memory_limit();
+    let (config, _) = name_server::fit(loaded, &memory, name_server::Place::Process)?;
+    let (server, _) = name_server::start(config, "listenPort in its configuration")?;
     stop.wait();
     server.stop();
     Ok(ExitCode::SUCCESS)

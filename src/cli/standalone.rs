@@ -6,7 +6,7 @@ use std::{
     process::ExitCode,
 };
 
-use ringmq_base::config::{AddressList, BrokerConfig, NamesrvConfig};
+use ringmq_base::config::{AddressList, BrokerConfig, Loaded, NamesrvConfig};
 
 use super::{broker, logging, name_server, options, signals::Stop};
 
@@ -52,8 +52,10 @@ pub fn run(options: Options) -> anyhow::Result<ExitCode> {
     }
     let namesrv = namesrv_config(port, &bind.to_string(), &loaded.config)?;
     ringmq_io::gate::check(None, 1)?;
+    let memory = ringmq_io::gate::memory_limit();
+    let (namesrv, beside) = name_server::fit(namesrv, &memory, name_server::Place::Broker)?;
     let (namesrv, _) = name_server::start(namesrv, "--namesrv-port")?;
-    let started = match broker::start(loaded) {
+    let started = match broker::start(loaded, &memory, beside) {
         Ok(started) => started,
         Err(error) => {
             namesrv.stop();
@@ -68,14 +70,18 @@ pub fn run(options: Options) -> anyhow::Result<ExitCode> {
     Ok(started.store_gone.exit_code())
 }
 
-fn namesrv_config(port: u16, bind: &str, broker: &BrokerConfig) -> anyhow::Result<NamesrvConfig> {
+fn namesrv_config(
+    port: u16,
+    bind: &str,
+    broker: &BrokerConfig,
+) -> anyhow::Result<Loaded<NamesrvConfig>> {
     let kv = broker.store_path_root_dir.join("namesrv").join("kvConfig.json");
     let set = [
         ("listenPort".to_owned(), port.to_string()),
         ("bindAddress".to_owned(), bind.to_owned()),
         ("kvConfigPath".to_owned(), kv.display().to_string()),
     ];
-    Ok(NamesrvConfig::load(None, &set)?.config)
+    Ok(NamesrvConfig::load(None, &set)?)
 }
 
 fn greet(settings: &ringmq_broker::settings::BrokerSettings, namesrv_port: u16) {

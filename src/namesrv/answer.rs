@@ -58,13 +58,48 @@ impl<'a> Request<'a> {
     }
 }
 
+/// A body in pieces, of which each is made, counted and given back by itself.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Body(Vec<Vec<u8>>);
+
+impl From<Vec<u8>> for Body {
+    fn from(bytes: Vec<u8>) -> Body {
+        Body(if bytes.is_empty() { Vec::new() } else { vec![bytes] })
+    }
+}
+
+impl From<String> for Body {
+    fn from(text: String) -> Body {
+        text.into_bytes().into()
+    }
+}
+
+impl Body {
+    pub fn push(&mut self, piece: Vec<u8>) {
+        self.0.push(piece);
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.iter().map(Vec::len).sum()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.iter().all(Vec::is_empty)
+    }
+
+    /// The pieces, in order.
+    pub fn into_pieces(self) -> impl Iterator<Item = Vec<u8>> {
+        self.0.into_iter()
+    }
+}
+
 /// What goes back.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct Answer {
     pub code: i32,
     pub remark: Option<String>,
     pub fields: Vec<(&'static str, String)>,
-    pub body: Vec<u8>,
+    pub body: Body,
 }
 
 impl Answer {
@@ -73,7 +108,7 @@ impl Answer {
         Answer::default()
     }
 
-    pub fn body(body: impl Into<Vec<u8>>) -> Answer {
+    pub fn body(body: impl Into<Body>) -> Answer {
         Answer { body: body.into(), ..Answer::default() }
     }
 
@@ -86,11 +121,12 @@ impl Answer {
         self
     }
 
-    /// Appends the answer as a frame in the serialization of the request.
+    /// Appends the answer, as a frame in the serialization of the request, without its body, which
+    /// must follow.
     ///
     /// # Errors
     /// If it fits no frame.
-    pub fn encode(
+    pub fn encode_head(
         &self,
         out: &mut Vec<u8>,
         serialization: Serialization,
@@ -99,6 +135,7 @@ impl Answer {
         let fields: Vec<(&str, Value<'_>)> =
             self.fields.iter().map(|(name, value)| (*name, Value::Str(value))).collect();
         let remark = self.remark.as_deref();
-        encode::response(out, serialization, opaque, self.code, remark, &fields, &self.body)
+        encode::begin_response(out, serialization, opaque, self.code, remark, &fields)?
+            .finish_before(out, self.body.len())
     }
 }

@@ -2,19 +2,19 @@
 
 use ringmq_remoting::{
     body::{
-        self, RegisterBrokerBody, TopicConfigSerializeWrapper,
-        register::{REGISTER_MEMORY_MAX, RegisterError},
+        self,
+        register::{RegisterBodyReader, TopicQueues},
     },
     fastjson::{self, BodyError},
 };
 
-use crate::route::{DataVersion, QueueData, register::TopicEntry};
+use crate::route::{DataVersion, QueueData};
 
 /// The first byte of a zlib stream with the usual window of 32 KiB.
 const ZLIB_BEGIN: u8 = 0x78;
 
 /// What a body that tells of one topic or version may become in memory, in bytes.
-const SMALL_MEMORY_MAX: usize = 16 * 1024 * 1024;
+const SMALL_MEMORY_MAX: usize = 4 * 1024 * 1024;
 
 impl From<&body::DataVersion> for DataVersion {
     fn from(version: &body::DataVersion) -> Self {
@@ -23,34 +23,23 @@ impl From<&body::DataVersion> for DataVersion {
     }
 }
 
-/// The body of a registration; `bare` is the form before 3.0.11. No body: no topics, version 0.
-/// Static topics and filter servers are not used.
-pub fn registration(
-    body: &[u8],
-    compressed: bool,
-    bare: bool,
-) -> Result<(DataVersion, Vec<TopicEntry>), RegisterError> {
-    if body.is_empty() {
-        return Ok((DataVersion::default(), Vec::new()));
-    }
+/// Reads the body of a registration; `bare` is the form before 3.0.11. Static topics and filter
+/// servers are not used.
+pub fn registration(body: &[u8], compressed: bool, bare: bool) -> RegisterBodyReader<'_> {
     // Brokers of RocketMQ 5 deflate and say that they do not. No JSON begins like a zlib stream.
     let deflated = compressed || body.first() == Some(&ZLIB_BEGIN);
-    let wrapper: TopicConfigSerializeWrapper = if bare {
-        fastjson::from_slice_within(body, REGISTER_MEMORY_MAX)?
-    } else {
-        RegisterBrokerBody::decode(body, deflated)?.topic_config_serialize_wrapper
-    };
-    let topics = wrapper.topic_config_table.into_iter().map(|(key, config)| {
-        let data = QueueData {
-            read_queue_nums: config.read_queue_nums,
-            write_queue_nums: config.write_queue_nums,
-            perm: config.perm,
-            topic_sys_flag: config.topic_sys_flag,
-        };
-        let named = !config.topic_name.is_empty();
-        TopicEntry { topic: if named { config.topic_name } else { key }, data }
-    });
-    Ok(((&wrapper.data_version).into(), topics.collect()))
+    RegisterBodyReader::new(body, deflated, bare)
+}
+
+impl From<&TopicQueues> for QueueData {
+    fn from(topic: &TopicQueues) -> QueueData {
+        QueueData {
+            read_queue_nums: topic.read_queue_nums,
+            write_queue_nums: topic.write_queue_nums,
+            perm: topic.perm,
+            topic_sys_flag: topic.topic_sys_flag,
+        }
+    }
 }
 
 /// A version, as QUERY_DATA_VERSION carries it; what is no version is version 0, which no running
@@ -80,6 +69,11 @@ pub fn queue_datas(body: &[u8]) -> Result<Vec<(String, QueueData)>, BodyError> {
 
 #[cfg(test)]
 mod tests {
+    use ringmq_remoting::body::{
+        RegisterBrokerBody,
+        register::{Part, RegisterError},
+    };
+
     use super::*;
 
     /// As a broker of 4.9 writes it.
@@ -90,19 +84,39 @@ mod tests {
         r#""writeQueueNums":4}}}}"#
     );
 
-    fn entry(topic: &str, read: i32, write: i32, flag: i32) -> TopicEntry {
+    type Topics = Vec<(String, QueueData)>;
+
+    /// Version and topics of a body.
+    fn read(
+        body: &[u8],
+        compressed: bool,
+        bare: bool,
+    ) -> Result<(DataVersion, Topics), RegisterError> {
+        let mut reader = registration(body, compressed, bare);
+        let (mut version, mut topics) = (DataVersion::default(), Vec::new());
+        loop {
+            match reader.next(&mut 0)? {
+                Part::Version(found) => version = (&found).into(),
+                Part::Topic(topic) => topics.push((topic.topic_name.clone(), (&topic).into())),
+                Part::Other => {}
+                Part::End => return Ok((version, topics)),
+            }
+        }
+    }
+
+    fn entry(topic: &str, read: i32, write: i32, flag: i32) -> (String, QueueData) {
         let data = QueueData {
             read_queue_nums: read,
             write_queue_nums: write,
             perm: 6,
             topic_sys_flag: flag,
         };
-        TopicEntry { topic: topic.to_owned(), data }
+        (topic.to_owned(), data)
     }
 
     #[test]
     fn the_plain_body_of_4_9_is_read() {
-        let (version, topics) = registration(PLAIN.as_bytes(), false, false).expect("valid");
+        let (version, topics) = read(PLAIN.as_bytes(), false, false).expect("valid");
         let expected = DataVersion { state_version: 0, timestamp: 1_700_000_000_000, counter: 2 };
         assert_eq!((version, topics), (expected, vec![entry("T", 8, 4, 1)]));
     }
@@ -118,7 +132,7 @@ mod tests {
             r#""writeQueueNums":2}},"topicQueueMappingDetailMap":{},"#,
             r#""topicQueueMappingInfoMap":{"T":{"bname":"b","currIdMap":{0:0,1:4},"epoch":1}}}}"#
         );
-        let (version, topics) = registration(body.as_bytes(), false, false).expect("valid");
+        let (version, topics) = read(body.as_bytes(), false, false).expect("valid");
         assert_eq!(version, DataVersion { state_version: 5, timestamp: 3, counter: 1 });
         assert_eq!(topics, [entry("T", 1, 2, 0)]);
     }
@@ -126,30 +140,30 @@ mod tests {
     #[test]
     fn the_compressed_body_means_the_same() {
         let body: RegisterBrokerBody = fastjson::from_slice(PLAIN.as_bytes()).expect("valid");
-        let (version, topics) = registration(&body.encode(true), true, false).expect("valid");
+        let (version, topics) = read(&body.encode(true), true, false).expect("valid");
         assert_eq!(version.counter, 2);
         assert_eq!(topics, [entry("T", 8, 4, 0)], "the flag is not among the words of a topic");
-        let unsaid = registration(&body.encode(true), false, false).expect("as 5.3 sends it");
+        let unsaid = read(&body.encode(true), false, false).expect("as 5.3 sends it");
         assert_eq!(unsaid.1, topics);
     }
 
     #[test]
     fn old_and_empty_bodies_are_read() {
         let bare = r#"{"dataVersion":{"counter":1,"timestamp":1},"topicConfigTable":{"T":{}}}"#;
-        let (_, topics) = registration(bare.as_bytes(), false, true).expect("valid");
+        let (_, topics) = read(bare.as_bytes(), false, true).expect("valid");
         assert_eq!(topics, [entry("T", 16, 16, 0)]);
         let nothing = (DataVersion::default(), Vec::new());
-        assert_eq!(registration(b"", true, false).expect("valid"), nothing);
-        assert_eq!(registration(b"{}", false, false).expect("valid"), nothing);
+        assert_eq!(read(b"", true, false).expect("valid"), nothing);
+        assert_eq!(read(b"{}", false, false).expect("valid"), nothing);
     }
 
     #[test]
     fn damaged_bodies_are_errors() {
-        assert!(registration(b"{", false, false).is_err());
-        assert!(registration(b"no zlib", true, false).is_err());
+        assert!(read(b"{", false, false).is_err());
+        assert!(read(b"no zlib", true, false).is_err());
         let body: RegisterBrokerBody = fastjson::from_slice(PLAIN.as_bytes()).expect("valid");
         let bytes = body.encode(true);
-        assert!(registration(&bytes[..bytes.len() / 2], true, false).is_err());
+        assert!(read(&bytes[..bytes.len() / 2], true, false).is_err());
     }
 
     #[test]
@@ -157,7 +171,7 @@ mod tests {
         let body = br#"{"queueDatas":[{"brokerName":"b","perm":6,"readQueueNums":8,
             "topicSysFlag":0,"writeQueueNums":8}]}"#;
         let queues = queue_datas(body).expect("valid");
-        assert_eq!(queues, [("b".to_owned(), entry("", 8, 8, 0).data)]);
+        assert_eq!(queues, [("b".to_owned(), entry("", 8, 8, 0).1)]);
         assert!(queue_datas(b"").expect("valid").is_empty());
     }
 }

@@ -12,7 +12,7 @@ mod topics;
 use std::cell::{Ref, RefCell};
 
 use ringmq_base::{config::NamesrvConfig, limits::FRAME_BYTES_MAX};
-use ringmq_io::Disk;
+use ringmq_io::{Disk, signal::Event};
 use ringmq_remoting::{
     codes::{request, response},
     field_limits,
@@ -22,6 +22,7 @@ use crate::{
     answer::{Answer, Request},
     kv::store::KvStore,
     route::{Bounds, RouteTable, Rules},
+    work::Work,
 };
 
 /// Who may make a request.
@@ -35,7 +36,7 @@ enum Plane {
 
 /// Largest body in bytes of a request that has one.
 const BODY: usize = 1024 * 1024;
-/// The same of others: such as tools send all the same.
+/// The same of others, what tells of one topic, and what tools send all the same.
 const NO_BODY: usize = 64 * 1024;
 
 /// Every request that is served, with the largest body that is read.
@@ -51,7 +52,7 @@ const REQUESTS: &[(i32, Plane, usize)] = &[
     (request::WIPE_WRITE_PERM_OF_BROKER, Plane::Admin, NO_BODY),
     (request::GET_ALL_TOPIC_LIST_FROM_NAMESERVER, Plane::Open, NO_BODY),
     (request::DELETE_TOPIC_IN_NAMESRV, Plane::Admin, NO_BODY),
-    (request::REGISTER_TOPIC_IN_NAMESRV, Plane::Open, BODY),
+    (request::REGISTER_TOPIC_IN_NAMESRV, Plane::Open, NO_BODY),
     (request::GET_KVLIST_BY_NAMESPACE, Plane::Open, NO_BODY),
     (request::GET_TOPICS_BY_CLUSTER, Plane::Open, NO_BODY),
     (request::GET_SYSTEM_TOPIC_LIST_FROM_NS, Plane::Open, NO_BODY),
@@ -66,19 +67,22 @@ const REQUESTS: &[(i32, Plane, usize)] = &[
     (request::BROKER_HEARTBEAT, Plane::Open, NO_BODY),
 ];
 
-/// Whether the body of a request is one that is read. Unknown requests have none.
+/// Whether the body of a request is one that is read. Unknown requests have none. `most`: what a
+/// budget of memory leaves for any.
 ///
 /// # Errors
 /// The answer to one that is too long.
-pub fn check_body(code: i32, bytes: usize) -> Result<(), Answer> {
+pub fn check_body(code: i32, bytes: usize, most: usize) -> Result<(), Answer> {
     let row = REQUESTS.iter().find(|(known, ..)| *known == code);
-    let limit = row.map_or(NO_BODY, |(_, _, limit)| *limit);
+    let own = row.map_or(NO_BODY, |(_, _, limit)| *limit);
+    let limit = own.min(most);
     if bytes <= limit {
         return Ok(());
     }
     let name = request::name(code).unwrap_or("of an unknown code");
+    let why = if limit < own { ", half of inputBytesMax" } else { "" };
     let remark =
-        format!("request {name} ({code}) has a body of {bytes} bytes, the limit is {limit}");
+        format!("request {name} ({code}) has a body of {bytes} bytes, the limit is {limit}{why}");
     Err(Answer::refuse(response::SYSTEM_ERROR, remark))
 }
 
@@ -87,16 +91,15 @@ pub struct NameServer<D> {
     config: RefCell<NamesrvConfig>,
     table: RefCell<RouteTable>,
     kv: KvStore<D>,
+    /// Set when the table may have something to remove.
+    pub to_clear: Event,
 }
 
 impl<D: Disk> NameServer<D> {
     pub fn new(config: NamesrvConfig, kv: KvStore<D>) -> Self {
-        let bounds = Bounds {
-            brokers: usize::try_from(config.brokers_max).unwrap_or(usize::MAX),
-            entries: usize::try_from(config.topics_max).unwrap_or(usize::MAX),
-        };
-        let table = RouteTable::new(bounds, rules(&config));
-        NameServer { config: RefCell::new(config), table: RefCell::new(table), kv }
+        let table = RouteTable::new(bounds(&config), rules(&config));
+        let (config, table) = (RefCell::new(config), RefCell::new(table));
+        NameServer { config, table, kv, to_clear: Event::default() }
     }
 
     /// Not to be held across an await.
@@ -109,7 +112,7 @@ impl<D: Disk> NameServer<D> {
     }
 
     /// Answers a request; one-way requests too, whose answer is thrown away.
-    pub async fn handle(&self, request: &Request<'_>) -> Answer {
+    pub async fn handle(&self, request: &Request<'_>, work: &impl Work) -> Answer {
         let code = request.header.code;
         let Some((_, plane, _)) = REQUESTS.iter().find(|(known, ..)| *known == code) else {
             let remark = format!(" request type {code} not supported");
@@ -126,38 +129,51 @@ impl<D: Disk> NameServer<D> {
             let name = request::name(code).unwrap_or_default();
             tracing::info!("{name} ({code}) from {}", request.peer.address);
         }
-        match self.dispatch(request).await {
+        match self.dispatch(request, work).await {
             Ok(answer) | Err(answer) => answer,
         }
     }
 
-    async fn dispatch(&self, request: &Request<'_>) -> Result<Answer, Answer> {
+    async fn dispatch(&self, request: &Request<'_>, work: &impl Work) -> Result<Answer, Answer> {
         match request.header.code {
-            request::GET_ROUTEINFO_BY_TOPIC => self.get_route_info(request),
-            request::GET_BROKER_CLUSTER_INFO => Ok(self.get_cluster_info(request)),
+            request::GET_ROUTEINFO_BY_TOPIC => self.get_route_info(request, work).await,
+            request::GET_BROKER_CLUSTER_INFO => self.get_cluster_info(request, work).await,
             request::GET_BROKER_MEMBER_GROUP => Ok(self.get_member_group(request)),
-            request::REGISTER_BROKER => self.register_broker(request),
+            request::REGISTER_BROKER => self.register_broker(request, work).await,
             request::UNREGISTER_BROKER => self.unregister_broker(request),
             request::QUERY_DATA_VERSION => self.query_data_version(request),
             request::BROKER_HEARTBEAT => self.heartbeat(request),
-            request::PUT_KV_CONFIG => self.put_kv(request).await,
+            request::PUT_KV_CONFIG => self.put_kv(request, work).await,
             request::GET_KV_CONFIG => self.get_kv(request),
-            request::DELETE_KV_CONFIG => self.delete_kv(request).await,
-            request::GET_KVLIST_BY_NAMESPACE => self.list_kv(request),
-            request::WIPE_WRITE_PERM_OF_BROKER => self.wipe_write_perm(request),
-            request::ADD_WRITE_PERM_OF_BROKER => self.add_write_perm(request),
-            request::GET_ALL_TOPIC_LIST_FROM_NAMESERVER => self.all_topics(),
-            request::GET_TOPICS_BY_CLUSTER => self.topics_of_cluster(request),
-            request::GET_SYSTEM_TOPIC_LIST_FROM_NS => Ok(self.system_topics()),
+            request::DELETE_KV_CONFIG => self.delete_kv(request, work).await,
+            request::GET_KVLIST_BY_NAMESPACE => self.list_kv(request, work).await,
+            request::WIPE_WRITE_PERM_OF_BROKER => self.wipe_write_perm(request, work).await,
+            request::ADD_WRITE_PERM_OF_BROKER => self.add_write_perm(request, work).await,
+            request::GET_ALL_TOPIC_LIST_FROM_NAMESERVER => self.all_topics(work).await,
+            request::GET_TOPICS_BY_CLUSTER => self.topics_of_cluster(request, work).await,
+            request::GET_SYSTEM_TOPIC_LIST_FROM_NS => self.system_topics(work).await,
             request::GET_UNIT_TOPIC_LIST
             | request::GET_HAS_UNIT_SUB_TOPIC_LIST
-            | request::GET_HAS_UNIT_SUB_UNUNIT_TOPIC_LIST => self.unit_topics(request),
+            | request::GET_HAS_UNIT_SUB_UNUNIT_TOPIC_LIST => self.unit_topics(request, work).await,
             request::REGISTER_TOPIC_IN_NAMESRV => self.register_topic(request),
-            request::DELETE_TOPIC_IN_NAMESRV => self.delete_topic(request),
+            request::DELETE_TOPIC_IN_NAMESRV => self.delete_topic(request, work).await,
             request::UPDATE_NAMESRV_CONFIG => self.update_config(request),
             request::GET_NAMESRV_CONFIG => Ok(self.get_config()),
             code => unreachable!("request {code} stands in the table of requests"),
         }
+    }
+}
+
+fn bounds(config: &NamesrvConfig) -> Bounds {
+    let count = |number| usize::try_from(number).unwrap_or(usize::MAX);
+    let bytes = usize::try_from(config.route_bytes_max).unwrap_or(usize::MAX);
+    let of_one = usize::try_from(config.route_bytes_per_connection_max).unwrap_or(usize::MAX);
+    Bounds {
+        brokers: count(config.brokers_max),
+        entries: count(config.topics_max),
+        bytes,
+        brokers_per_connection: count(config.brokers_per_connection_max),
+        bytes_per_connection: of_one.min(bytes / 2),
     }
 }
 

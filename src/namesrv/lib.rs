@@ -9,11 +9,13 @@
 
 pub mod answer;
 mod body;
+pub mod budgets;
 pub mod handlers;
 mod json;
 pub mod kv;
 pub mod route;
 mod server;
 mod turn;
+mod work;
 
 pub use server::{ServeError, serve};

@@ -4,17 +4,28 @@
 //!
 //! A broker *name* is a group: a master (id 0) and its slaves. An *address* belongs to one id of
 //! one name; it is alive while its connection stands and it was heard of within its time.
+//!
+//! Everything has an owner and counts in bytes: topics belong to broker names, these and addresses
+//! to the connection that registered them last. What goes is invisible at once, and is removed a
+//! little at a time by [`RouteTable::clear_some`]; no call takes longer for what others have.
 
+pub mod clear;
 pub mod expire;
 pub mod lookup;
+pub mod owners;
 pub mod perm;
 pub mod register;
 #[cfg(test)]
 mod register_tests;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
+};
+
+use self::{
+    clear::Job,
+    owners::{Held, Owner, OwnerId},
 };
 
 /// Id of a master within its broker name.
@@ -26,9 +37,11 @@ pub const TOPIC_NAME_BYTES_MAX: usize = 255 + 7;
 pub const NAME_BYTES_MAX: usize = 127;
 /// Longest `host:port`.
 pub const ADDRESS_BYTES_MAX: usize = 255;
+/// Most members of a broker name.
+pub const MEMBERS_MAX: usize = 128;
 
 /// Names a connection for as long as it stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnectionId(pub u64);
 
 /// Counts the changes of a broker's topics. Compared as a whole, never by order.
@@ -50,8 +63,10 @@ pub struct QueueData {
 }
 
 /// The members of a broker name.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BrokerGroup {
+    /// Of its topics.
+    owner: OwnerId,
     pub cluster: String,
     /// By broker id.
     pub addresses: BTreeMap<i64, String>,
@@ -68,12 +83,23 @@ impl BrokerGroup {
 /// What is known of one address.
 #[derive(Clone, Debug)]
 struct Live {
+    /// Of the group that has the address.
+    broker_name: String,
     heard_ms: u64,
     timeout_ms: u64,
     /// `None` while what was registered may be a part only.
     version: Option<DataVersion>,
     connection: ConnectionId,
     ha_server: String,
+    /// What counts for it.
+    bytes: usize,
+}
+
+/// The queues of a topic that one broker name has.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    owner: OwnerId,
+    data: QueueData,
 }
 
 /// Sizes that the table does not outgrow.
@@ -83,6 +109,11 @@ pub struct Bounds {
     pub brokers: usize,
     /// Entries; a topic counts once for each of its brokers.
     pub entries: usize,
+    /// Memory.
+    pub bytes: usize,
+    /// Of what one connection has brought: addresses, and bytes.
+    pub brokers_per_connection: usize,
+    pub bytes_per_connection: usize,
 }
 
 /// Switches of the configuration that the table obeys.
@@ -113,6 +144,22 @@ pub enum RouteError {
          unused brokers unregister"
     )]
     Brokers { limit: usize },
+    #[error(
+        "this connection has brought {held} broker addresses, the limit is {limit}; raise \
+         brokersPerConnectionMax, or let brokers connect themselves"
+    )]
+    BrokersOfConnection { held: usize, limit: usize },
+    #[error("broker name {name} has {held} members, the limit is {limit}; give some another name")]
+    Members { name: String, held: usize, limit: usize },
+    #[error("the table is full at {limit} entries; raise topicsMax")]
+    Entries { limit: usize },
+    #[error("the table takes {held} bytes of memory, the limit is {limit}; raise routeBytesMax")]
+    Bytes { held: usize, limit: usize },
+    #[error(
+        "what this connection has brought takes {held} bytes of memory, the limit is {limit}; \
+         raise routeBytesPerConnectionMax"
+    )]
+    BytesOfConnection { held: usize, limit: usize },
 }
 
 /// See the module.
@@ -120,18 +167,26 @@ pub enum RouteError {
 pub struct RouteTable {
     bounds: Bounds,
     pub rules: Rules,
-    /// Topic, then broker name.
-    topics: BTreeMap<Arc<str>, BTreeMap<String, QueueData>>,
-    /// The topics of each broker name, so that its end costs no more than it has; never empty.
-    topics_of_broker: BTreeMap<String, BTreeSet<Arc<str>>>,
-    /// Sum of the lengths of the inner maps of `topics`.
+    /// By owner, in which order broker names came.
+    topics: BTreeMap<Arc<str>, Vec<Entry>>,
+    owners: BTreeMap<OwnerId, Owner>,
+    next_owner: OwnerId,
+    connections: BTreeMap<ConnectionId, Held>,
+    /// Sum of the lengths of the lists of `topics`.
     entries: usize,
+    /// Memory of everything.
+    bytes: usize,
     brokers: BTreeMap<String, BrokerGroup>,
     /// Broker names of each cluster; never empty.
     clusters: BTreeMap<String, BTreeSet<String>>,
     /// Cluster, then address.
-    live: BTreeMap<(String, String), Live>,
+    live: BTreeMap<AddressKey, Live>,
+    /// What is to be removed or changed, the oldest first.
+    jobs: VecDeque<Job>,
 }
+
+/// Cluster, then address.
+type AddressKey = (String, String);
 
 impl RouteTable {
     pub fn new(bounds: Bounds, rules: Rules) -> Self {
@@ -139,88 +194,26 @@ impl RouteTable {
             bounds,
             rules,
             topics: BTreeMap::new(),
-            topics_of_broker: BTreeMap::new(),
+            owners: BTreeMap::new(),
+            next_owner: OwnerId::default(),
+            connections: BTreeMap::new(),
             entries: 0,
+            bytes: 0,
             brokers: BTreeMap::new(),
             clusters: BTreeMap::new(),
             live: BTreeMap::new(),
+            jobs: VecDeque::new(),
         }
     }
 
-    /// Number of topics, entries, broker addresses.
+    /// Number of topics, entries, broker addresses, those too that are being removed.
     pub fn sizes(&self) -> (usize, usize, usize) {
         (self.topics.len(), self.entries, self.live.len())
     }
 
-    /// Sets the queues of one topic on one broker. False if the table is full.
-    fn put_queue_data(&mut self, topic: &str, broker: &str, data: QueueData) -> bool {
-        if let Some(known) = self.topics.get_mut(topic).and_then(|map| map.get_mut(broker)) {
-            *known = data;
-            return true;
-        }
-        if self.entries >= self.bounds.entries {
-            return false;
-        }
-        self.entries += 1;
-        let known = self.topics.get_key_value(topic).map(|(name, _)| name.clone());
-        let name = known.unwrap_or_else(|| Arc::from(topic));
-        if !self.topics_of_broker.contains_key(broker) {
-            self.topics_of_broker.insert(broker.to_owned(), BTreeSet::new());
-        }
-        self.topics_of_broker.get_mut(broker).expect("just inserted").insert(name.clone());
-        self.topics.entry(name).or_default().insert(broker.to_owned(), data);
-        true
-    }
-
-    /// Removes the entries of a broker name for which `gone` says so.
-    fn remove_queue_data(&mut self, broker: &str, mut gone: impl FnMut(&str) -> bool) {
-        let Some(topics) = self.topics_of_broker.get_mut(broker) else {
-            return;
-        };
-        topics.retain(|topic| {
-            if !gone(topic) {
-                return true;
-            }
-            if let Some(map) = self.topics.get_mut(topic) {
-                self.entries -= usize::from(map.remove(broker).is_some());
-                if map.is_empty() {
-                    self.topics.remove(topic);
-                }
-            }
-            false
-        });
-        if topics.is_empty() {
-            self.topics_of_broker.remove(broker);
-        }
-    }
-
-    /// Removes one topic of a broker name.
-    fn remove_entry(&mut self, broker: &str, topic: &str) {
-        if let Some(map) = self.topics.get_mut(topic) {
-            self.entries -= usize::from(map.remove(broker).is_some());
-            if map.is_empty() {
-                self.topics.remove(topic);
-            }
-        }
-        if let Some(topics) = self.topics_of_broker.get_mut(broker) {
-            topics.remove(topic);
-            if topics.is_empty() {
-                self.topics_of_broker.remove(broker);
-            }
-        }
-    }
-
-    /// Takes write permission from all topics of a broker name; the number of topics.
-    fn change_perm(&mut self, broker: &str, change: impl Fn(i32) -> i32) -> usize {
-        let mut count = 0;
-        for topic in self.topics_of_broker.get(broker).into_iter().flatten() {
-            let entry = self.topics.get_mut(topic).and_then(|map| map.get_mut(broker));
-            if let Some(data) = entry {
-                data.perm = change(data.perm);
-                count += 1;
-            }
-        }
-        count
+    /// Memory in bytes, as it is counted.
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 }
 
@@ -240,18 +233,186 @@ pub(crate) mod test {
     use super::{register::*, *};
 
     pub fn table() -> RouteTable {
-        let bounds = Bounds { brokers: 8, entries: 16 };
-        RouteTable::new(bounds, Rules { silence_ms_max: 120_000, ..Rules::default() })
+        RouteTable::new(bounds(), Rules { silence_ms_max: 120_000, ..Rules::default() })
     }
 
-    pub fn topic(name: &str, queues: i32) -> TopicEntry {
+    pub fn bounds() -> Bounds {
+        Bounds {
+            brokers: 8,
+            entries: 16,
+            bytes: 1 << 30,
+            brokers_per_connection: 8,
+            bytes_per_connection: 1 << 29,
+        }
+    }
+
+    /// What a broker says of itself, with its topics.
+    #[derive(Clone, Debug)]
+    pub struct Registration {
+        pub cluster: String,
+        pub broker_name: String,
+        pub address: String,
+        pub broker_id: i64,
+        pub ha_server: String,
+        pub zone_name: Option<String>,
+        pub heartbeat_timeout_ms: Option<u64>,
+        pub enable_acting_master: Option<bool>,
+        pub version: DataVersion,
+        pub topics: Vec<(String, QueueData)>,
+        pub incremental: bool,
+        pub connection: ConnectionId,
+    }
+
+    pub struct Route<'a> {
+        pub queues: Vec<(&'a str, QueueData)>,
+        pub brokers: Vec<lookup::RouteBroker<'a>>,
+    }
+
+    impl RouteTable {
+        /// A registration to its end, with all that it makes go. What was left out, too.
+        pub fn register(
+            &mut self,
+            registration: &Registration,
+            now_ms: u64,
+        ) -> Result<(Registered, Vec<String>), RouteError> {
+            let one = registration.clone();
+            let announced = Announced {
+                cluster: one.cluster,
+                broker_name: one.broker_name,
+                address: one.address,
+                broker_id: one.broker_id,
+                ha_server: one.ha_server,
+                zone_name: one.zone_name,
+                heartbeat_timeout_ms: one.heartbeat_timeout_ms,
+                enable_acting_master: one.enable_acting_master,
+                version: one.version,
+                topics: one.topics.len(),
+                incremental: one.incremental,
+                connection: one.connection,
+            };
+            let registered = self.begin(&announced, now_ms)?;
+            let mut left_out = Vec::new();
+            if let Some(intake) = &registered.intake {
+                for (topic, data) in &one.topics {
+                    let taken = self.take(intake, topic, *data);
+                    left_out.extend(taken.err().map(|error| format!("{topic:?}: {error}")));
+                }
+            }
+            self.finish(&announced, &registered);
+            self.settle();
+            Ok((registered, left_out))
+        }
+
+        pub fn expire(&mut self, now_ms: u64) -> Vec<expire::Dropped> {
+            let mut next = None;
+            let dropped = self.expire_some(now_ms, &mut next, usize::MAX);
+            assert!(next.is_none());
+            self.settle();
+            dropped
+        }
+
+        pub fn connection_closed(
+            &mut self,
+            connection: ConnectionId,
+            now_ms: u64,
+        ) -> Vec<expire::Dropped> {
+            let mut all = Vec::new();
+            loop {
+                let some = self.drop_some(connection, now_ms, 2);
+                if some.is_empty() {
+                    self.settle();
+                    return all;
+                }
+                all.extend(some);
+            }
+        }
+
+        /// All topics of a broker name.
+        pub fn wipe_write_perm(&mut self, name: &str) -> usize {
+            self.change_all(name, perm::WriteChange::Wipe)
+        }
+
+        pub fn add_write_perm(&mut self, name: &str) -> usize {
+            self.change_all(name, perm::WriteChange::Add)
+        }
+
+        fn change_all(&mut self, name: &str, change: perm::WriteChange) -> usize {
+            let (mut after, mut all) = (None, 0);
+            loop {
+                let (last, count) = self.change_some(name, after.as_deref(), 2, change);
+                all += count;
+                after = last;
+                if after.is_none() {
+                    return all;
+                }
+            }
+        }
+
+        pub fn delete_topic(&mut self, topic: &str, cluster: Option<&str>) {
+            while self.delete_some(topic, cluster, 2) {}
+        }
+
+        /// Where a topic is; `None` if it is not known.
+        pub fn route(&self, topic: &str) -> Option<Route<'_>> {
+            let (mut queues, mut brokers) = (Vec::new(), Vec::new());
+            for place in self.places(topic, OwnerId::default()) {
+                queues.push((place.broker.name, place.queues));
+                brokers.push(place.broker);
+            }
+            (!brokers.is_empty()).then_some(Route { queues, brokers })
+        }
+
+        pub fn listed(&self, which: lookup::Which<'_>) -> Vec<String> {
+            let (mut names, mut after) = (Vec::new(), None);
+            let mut add = |name: &str| {
+                names.push(name.to_owned());
+                false
+            };
+            while !self.some_topics(which, &mut after, 2, &mut add) {}
+            names
+        }
+
+        /// Every count is the sum of what it counts.
+        pub fn agrees(&self) {
+            let of_topics = self.topics.iter().flat_map(|(topic, entries)| {
+                entries.iter().map(move |entry| (entry.owner, topic.clone()))
+            });
+            let mut of_topics: Vec<_> = of_topics.collect();
+            of_topics.sort_unstable();
+            let of_owners = self
+                .owners
+                .iter()
+                .flat_map(|(id, owner)| owner.topics.iter().map(move |topic| (*id, topic.clone())));
+            assert_eq!(of_topics, of_owners.collect::<Vec<_>>());
+            assert_eq!(self.entries, of_topics.len());
+            let mut of_groups: Vec<_> = self.brokers.values().map(|group| group.owner).collect();
+            of_groups.sort_unstable();
+            assert_eq!(of_groups, self.owners.keys().copied().collect::<Vec<_>>());
+            let addresses = self.brokers.values().map(|group| group.addresses.len());
+            assert_eq!(addresses.sum::<usize>(), self.live.len());
+            for (id, held) in &self.connections {
+                let owners = self.owners.values().filter(|owner| owner.connection == *id);
+                let live = held.addresses.iter().map(|key| self.live[key].bytes);
+                let sum = owners.map(|owner| owner.bytes).sum::<usize>() + live.sum::<usize>();
+                assert_eq!(held.bytes, sum);
+            }
+            assert_eq!(self.bytes, self.connections.values().map(|held| held.bytes).sum::<usize>());
+        }
+
+        /// Removes all that is to go.
+        pub fn settle(&mut self) {
+            while self.clear_some(3) {}
+        }
+    }
+
+    pub fn topic(name: &str, queues: i32) -> (String, QueueData) {
         let data = QueueData {
             read_queue_nums: queues,
             write_queue_nums: queues,
             perm: 6,
             topic_sys_flag: 0,
         };
-        TopicEntry { topic: name.to_owned(), data }
+        (name.to_owned(), data)
     }
 
     pub fn version(counter: i64) -> DataVersion {

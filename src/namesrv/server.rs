@@ -2,13 +2,16 @@
 //! connection ends or falls silent.
 
 mod connection;
+mod output_budget;
 #[cfg(test)]
 mod server_tests;
+mod worker;
 
 use std::{
     cell::{Cell, RefCell},
     collections::BTreeMap,
     future::Future,
+    io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     rc::Rc,
     time::Duration,
@@ -19,19 +22,28 @@ use ringmq_io::{Accepted, Listener, Net, Runtime, Shares, Stream, signal::Event}
 use ringmq_net::{
     accept::accept_all,
     addresses::{Addresses, Limits},
+    input_budget::{Input, InputBudget, Reading},
 };
 
+use self::{
+    connection::{Connection, ConnectionOf, Ended},
+    output_budget::OutputBudget,
+};
 use crate::{
     answer::Peer,
     handlers::NameServer,
-    kv::{file::KvFileError, store::KvStore},
+    kv::{KvLimits, file::KvFileError, store::KvStore},
     route::{ConnectionId, expire::Dropped},
+    turn::Turn,
 };
 
 /// How long connections may take to end after the shutdown.
 const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(3);
 
-type StreamOf<R> = <<R as Runtime>::Net as Net>::Stream;
+/// Topics that are removed, and addresses that are dropped or looked at, in one go.
+const CLEAR_TOPICS: usize = 128;
+const DROP_ADDRESSES: usize = 16;
+const EXPIRE_ADDRESSES: usize = 512;
 
 /// Why the server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -45,9 +57,17 @@ struct Shared<R: Runtime> {
     runtime: R,
     server: NameServer<R::Disk>,
     started: Duration,
+    /// How long a client may say nothing, and take nothing of its answers; zero: for ever.
     idle: Duration,
+    stall: Duration,
+    /// Longest body of a registration, in bytes.
+    registration_bytes_max: usize,
     addresses: Addresses,
-    connections: RefCell<BTreeMap<u64, Rc<StreamOf<R>>>>,
+    input: InputBudget,
+    outputs: OutputBudget,
+    /// Held for a piece of long work.
+    work: Turn,
+    connections: RefCell<BTreeMap<u64, Rc<ConnectionOf<R>>>>,
     next_connection: Cell<u64>,
     closing: Event,
     /// Set when the last connection has ended after `closing`.
@@ -63,14 +83,22 @@ pub async fn serve<R: Runtime>(
     listener: <R::Net as Net>::Listener,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
-    let entries_max = usize::try_from(config.kv_entries_max).unwrap_or(usize::MAX);
+    let limits = KvLimits {
+        entries: usize::try_from(config.kv_entries_max).unwrap_or(usize::MAX),
+        bytes: bytes(config.kv_bytes_max),
+    };
     let path = config.kv_config_path.clone();
-    let kv = KvStore::open(runtime.disk().clone(), path, entries_max).await?;
+    let kv = KvStore::open(runtime.disk().clone(), path, limits).await?;
     let address = listener.local();
     let shared = Rc::new(Shared {
         started: runtime.monotonic(),
         idle: Duration::from_secs(config.server_channel_max_idle_time_seconds),
+        stall: Duration::from_millis(config.output_stall_time_ms),
+        registration_bytes_max: bytes(config.input_bytes_max) / 2,
         addresses: Addresses::new(connection_limits(&config)),
+        input: InputBudget::new(bytes(config.input_bytes_max)),
+        outputs: OutputBudget::new(bytes(config.output_bytes_max)),
+        work: Turn::default(),
         server: NameServer::new(config, kv),
         runtime: runtime.clone(),
         connections: RefCell::default(),
@@ -82,9 +110,14 @@ pub async fn serve<R: Runtime>(
     let accept = Rc::clone(&shared).accept_loop(listener);
     runtime.spawn(Shares::Foreground, "name server accept", accept);
     runtime.spawn(Shares::Admin, "name server scan", Rc::clone(&shared).scan_loop());
+    runtime.spawn(Shares::Foreground, "name server clear", Rc::clone(&shared).clear_loop());
     shutdown.await;
     shared.close(address).await;
     Ok(())
+}
+
+fn bytes(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
 }
 
 impl<R: Runtime> Shared<R> {
@@ -111,7 +144,7 @@ impl<R: Runtime> Shared<R> {
             return;
         }
         let stream = match self.runtime.net().adopt(accepted) {
-            Ok(stream) => Rc::new(stream),
+            Ok(stream) => stream,
             Err(error) => {
                 tracing::warn!(peer = %address, "connection lost: {error}");
                 return self.addresses.leave(address.ip());
@@ -121,30 +154,94 @@ impl<R: Runtime> Shared<R> {
         self.next_connection.set(id + 1);
         let local = is_local(address.ip(), stream.local().ip());
         let peer = Peer { address, local, connection: ConnectionId(id) };
-        self.connections.borrow_mut().insert(id, Rc::clone(&stream));
-        let task = Rc::clone(self).converse(stream, peer);
+        let connection = Rc::new(Connection::new(stream, address));
+        self.connections.borrow_mut().insert(id, Rc::clone(&connection));
+        let task = Rc::clone(self).converse(connection, peer);
         self.runtime.spawn(Shares::Foreground, "name server connection", task);
     }
 
-    /// One connection from its first to its last byte.
-    async fn converse(self: Rc<Self>, stream: Rc<StreamOf<R>>, peer: Peer) {
-        if let Err(ended) = connection::converse(&self, &*stream, peer).await {
+    /// One connection from its first to its last byte, and what it leaves.
+    async fn converse(self: Rc<Self>, connection: Rc<ConnectionOf<R>>, peer: Peer) {
+        if let Err(ended) = connection::converse(&self, &connection, peer).await {
             let peer = peer.address;
             match ended {
-                connection::Ended::Malformed { .. } => tracing::warn!(%peer, "closed: {ended}"),
-                _ => tracing::debug!(%peer, "closed: {ended}"),
+                Ended::Malformed { .. } | Ended::Stalled { .. } => tracing::warn!(%peer, "{ended}"),
+                _ => tracing::debug!(%peer, "{ended}"),
             }
         }
-        stream.shutdown();
+        connection.close();
+        self.input.forget(&*connection);
+        self.outputs.set(&*connection, 0, self.runtime.monotonic());
         let ConnectionId(id) = peer.connection;
         self.connections.borrow_mut().remove(&id);
         self.addresses.leave(peer.address.ip());
-        let now = self.now_ms();
-        let dropped = self.server.table().borrow_mut().connection_closed(peer.connection, now);
-        for broker in &dropped {
-            report(broker, "its connection has ended");
+        loop {
+            let (table, now) = (self.server.table(), self.now_ms());
+            let dropped = table.borrow_mut().drop_some(peer.connection, now, DROP_ADDRESSES);
+            if dropped.is_empty() {
+                break;
+            }
+            self.server.to_clear.set();
+            for broker in &dropped {
+                report(broker, peer.address, "its connection has ended");
+            }
+            self.runtime.yield_if_needed().await;
         }
         self.drained_if_empty();
+    }
+
+    /// The result of a read or write, or the end of patience, which 0 makes endless as in Java.
+    async fn within(
+        &self,
+        patience: Duration,
+        operation: impl Future<Output = io::Result<usize>>,
+        late: impl FnOnce(Duration) -> Ended,
+    ) -> Result<usize, Ended> {
+        let operation = async { operation.await.map_err(Ended::Broken) };
+        if patience.is_zero() {
+            return operation.await;
+        }
+        let timeout = async {
+            self.runtime.sleep(patience).await;
+            Err(late(patience))
+        };
+        futures_lite::future::or(operation, timeout).await
+    }
+
+    /// Notes what a connection's read buffer holds, and closes the slowest senders if all buffers
+    /// are over their budget.
+    fn note_input(&self, connection: &ConnectionOf<R>, input: &Input) {
+        self.input.note(connection, input);
+        while self.input.is_exceeded() {
+            let open = self.connections.borrow();
+            if !self.input.close_slowest(open.values().map(|connection| &**connection)) {
+                return;
+            }
+        }
+    }
+
+    /// Closes the connection whose answer has been on its way for longest, but for one.
+    fn close_longest(&self, but: &ConnectionOf<R>) -> bool {
+        let open = self.connections.borrow();
+        let all = open.values().map(|connection| &**connection);
+        self.outputs.close_longest(all, but, self.runtime.monotonic())
+    }
+
+    /// Removes what has gone, a little at a time, until `closing`.
+    async fn clear_loop(self: Rc<Self>) {
+        while !self.closing.is_set() {
+            let wanted = self.server.to_clear.wait_and_clear();
+            futures_lite::future::or(wanted, self.closing.wait()).await;
+            while !self.closing.is_set() {
+                let turn = self.work.take().await;
+                let more = self.server.table().borrow_mut().clear_some(CLEAR_TOPICS);
+                drop(turn);
+                if !more {
+                    break;
+                }
+                self.runtime.yield_if_needed().await;
+            }
+        }
     }
 
     /// Drops silent brokers until `closing`.
@@ -153,21 +250,38 @@ impl<R: Runtime> Shared<R> {
             let interval = self.server.config().scan_not_active_broker_interval_ms;
             let sleep = self.runtime.sleep(Duration::from_millis(interval));
             futures_lite::future::or(sleep, self.closing.wait()).await;
-            let dropped = self.server.table().borrow_mut().expire(self.now_ms());
-            for broker in &dropped {
-                report(broker, "it was silent for too long");
-                let ConnectionId(id) = broker.connection;
-                if let Some(stream) = self.connections.borrow().get(&id) {
-                    stream.shutdown();
+            let mut next = None;
+            loop {
+                let (table, now) = (self.server.table(), self.now_ms());
+                let dropped = table.borrow_mut().expire_some(now, &mut next, EXPIRE_ADDRESSES);
+                for broker in &dropped {
+                    self.drop_silent(broker);
                 }
+                if next.is_none() {
+                    break;
+                }
+                self.runtime.yield_if_needed().await;
             }
+        }
+    }
+
+    fn drop_silent(&self, broker: &Dropped) {
+        self.server.to_clear.set();
+        let ConnectionId(id) = broker.connection;
+        let connection = self.connections.borrow().get(&id).cloned();
+        match connection {
+            Some(connection) => {
+                report(broker, Reading::peer(&*connection), "it was silent for too long");
+                connection.close();
+            }
+            None => report(broker, &broker.address, "it was silent for too long"),
         }
     }
 
     async fn close(&self, address: SocketAddr) {
         self.closing.set();
-        for stream in self.connections.borrow().values() {
-            stream.shutdown();
+        for connection in self.connections.borrow().values() {
+            connection.close();
         }
         self.drained_if_empty();
         // A waiting accept must not be dropped: one more connection ends it.
@@ -209,11 +323,11 @@ fn reachable(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, address.port())
 }
 
-fn report(broker: &Dropped, reason: &str) {
+fn report(broker: &Dropped, peer: impl std::fmt::Display, reason: &str) {
     let Dropped { cluster, address, broker_name, silent_ms, .. } = broker;
-    let name = broker_name.as_deref().unwrap_or("(replaced)");
     tracing::warn!(
-        "broker {name} {address} of cluster {cluster} is dropped: {reason}; last heard of \
+        %peer,
+        "broker {broker_name} {address} of cluster {cluster} is dropped: {reason}; last heard of \
          {silent_ms} ms ago"
     );
 }

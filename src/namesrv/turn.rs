@@ -1,23 +1,79 @@
-//! A lock for tasks of one executor.
+//! A lock for tasks of one executor, in the order in which they come.
 
-use std::cell::Cell;
+use std::{
+    cell::{Cell, RefCell},
+    collections::VecDeque,
+    future::poll_fn,
+    rc::Rc,
+    task::{Poll, Waker},
+};
 
-use ringmq_io::signal::Event;
-
-/// A lock for tasks of one executor. Who waits is not served in any promised order.
+/// A lock for tasks of one executor. Whoever waits is served in the order of coming.
 #[derive(Default)]
 pub struct Turn {
     taken: Cell<bool>,
-    ended: Event,
+    waiting: RefCell<VecDeque<Rc<Waiting>>>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    /// The turn is its.
+    granted: Cell<bool>,
+    /// It waits no more.
+    gone: Cell<bool>,
+    waker: Cell<Option<Waker>>,
 }
 
 impl Turn {
     /// Resolves when nobody else has the turn; it ends with the returned value. Safe to cancel.
     pub async fn take(&self) -> Taken<'_> {
-        while self.taken.replace(true) {
-            self.ended.wait_and_clear().await;
+        if !self.taken.replace(true) {
+            return Taken { turn: self };
         }
+        let own = Rc::new(Waiting::default());
+        self.waiting.borrow_mut().push_back(own.clone());
+        let leaving = Leaving { turn: self, own: &own };
+        poll_fn(|context| {
+            if own.granted.get() {
+                return Poll::Ready(());
+            }
+            own.waker.set(Some(context.waker().clone()));
+            Poll::Pending
+        })
+        .await;
+        std::mem::forget(leaving);
         Taken { turn: self }
+    }
+
+    fn pass_on(&self) {
+        loop {
+            let next = self.waiting.borrow_mut().pop_front();
+            let Some(next) = next else {
+                return self.taken.set(false);
+            };
+            if !next.gone.get() {
+                next.granted.set(true);
+                if let Some(waker) = next.waker.take() {
+                    waker.wake();
+                }
+                return;
+            }
+        }
+    }
+}
+
+/// Whoever gives up waiting holds nobody up.
+struct Leaving<'a> {
+    turn: &'a Turn,
+    own: &'a Waiting,
+}
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        self.own.gone.set(true);
+        if self.own.granted.get() {
+            self.turn.pass_on();
+        }
     }
 }
 
@@ -28,8 +84,7 @@ pub struct Taken<'a> {
 
 impl Drop for Taken<'_> {
     fn drop(&mut self) {
-        self.turn.taken.set(false);
-        self.turn.ended.set();
+        self.turn.pass_on();
     }
 }
 
@@ -58,12 +113,35 @@ mod tests {
     }
 
     #[test]
+    fn whoever_comes_first_is_served_first() {
+        block_on(async {
+            let (turn, order) = (Turn::default(), RefCell::new(Vec::new()));
+            let work = async |name: u32| {
+                for _ in 0..3 {
+                    let _taken = turn.take().await;
+                    order.borrow_mut().push(name);
+                    yield_now().await;
+                }
+            };
+            zip(zip(work(1), work(2)), work(3)).await;
+            assert_eq!(order.take(), [1, 2, 3, 1, 2, 3, 1, 2, 3]);
+        });
+    }
+
+    #[test]
     fn whoever_gives_up_waiting_holds_nobody_up() {
         block_on(async {
             let turn = Turn::default();
             let taken = turn.take().await;
-            assert!(poll_once(turn.take()).await.is_none());
+            let (mut first, mut second) = (Box::pin(turn.take()), Box::pin(turn.take()));
+            assert!(poll_once(&mut first).await.is_none());
+            assert!(poll_once(&mut second).await.is_none());
+            drop(first);
             drop(taken);
+            let third = turn.take();
+            drop(second);
+            // The second had the turn when it gave up.
+            third.await;
             turn.take().await;
         });
     }

@@ -57,6 +57,14 @@ pub fn from_slice_within<T: DeserializeOwned>(bytes: &[u8], memory: usize) -> Re
     }
 }
 
+/// Reads the value that the lexer stands before.
+pub(crate) fn value<T: DeserializeOwned>(
+    lexer: &mut Lexer<'_>,
+    memory: &Memory,
+) -> Result<T, BodyError> {
+    T::deserialize(read::Value::new(lexer, memory))
+}
+
 /// Writes a body.
 ///
 /// # Panics

@@ -91,6 +91,11 @@ impl<'a> Lexer<'a> {
         Lexer { bytes, at }
     }
 
+    /// The same place in the same bytes, of which nothing from `end` on is seen.
+    pub fn within(&self, bytes: &'a [u8], end: usize) -> Lexer<'a> {
+        Lexer { bytes: bytes.get(..end).unwrap_or(bytes), at: self.at }
+    }
+
     /// Where the next token is looked for.
     pub fn at(&self) -> usize {
         self.at

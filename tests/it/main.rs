@@ -22,6 +22,7 @@ mod limits;
 mod log_lines;
 mod long_bodies;
 mod name_server;
+mod name_server_bounds;
 mod names;
 mod needs;
 mod offsets;

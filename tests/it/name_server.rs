@@ -32,8 +32,10 @@ impl NameServer {
         cgroup: Option<&Path>,
     ) -> NameServer {
         let port = free_port();
+        // On a busy machine a test may take longer than a broker may be silent.
         let mut text = format!(
-            "listenPort={port}\nbindAddress=127.0.0.1\nkvConfigPath={}\n",
+            "listenPort={port}\nbindAddress=127.0.0.1\nserverChannelMaxIdleTimeSeconds=0\n\
+             brokerChannelExpiredTime=3600000\nkvConfigPath={}\n",
             directory.join("kvConfig.json").display()
         );
         for (key, value) in keys {
@@ -51,6 +53,10 @@ impl NameServer {
             NameServer { process, address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)) };
         server.await_answer();
         server
+    }
+
+    pub fn client(&self) -> Client {
+        Client::connect(self.address).expect("the name server listens")
     }
 
     fn await_answer(&mut self) {

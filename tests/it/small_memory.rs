@@ -28,12 +28,12 @@ const IDLE: usize = 300;
 for_shards!(a_broker_lives_in_little_memory_under_any_load, what_was_set_must_fit_into_the_memory);
 
 /// A cgroup of version 1 or 2 with a limit of memory; removed when the process in it has ended.
-struct MemoryGroup {
+pub struct MemoryGroup {
     directory: PathBuf,
 }
 
 impl MemoryGroup {
-    fn new(bytes: u64) -> Result<MemoryGroup, String> {
+    pub fn new(bytes: u64) -> Result<MemoryGroup, String> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("ringmq-memory-{}-{number}", std::process::id());
@@ -53,8 +53,12 @@ impl MemoryGroup {
         Ok(group)
     }
 
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     /// Processes that the kernel ended for want of memory.
-    fn killed(&self) -> u64 {
+    pub fn killed(&self) -> u64 {
         let files = ["memory.events", "memory.oom_control"];
         let texts = files.map(|file| fs::read_to_string(self.directory.join(file)));
         let text = texts.into_iter().find_map(Result::ok).expect("one of both");
@@ -83,7 +87,7 @@ fn memory_for(shards: u32) -> u64 {
 }
 
 /// What the line about budgets says that the process stays under.
-fn printed_bytes(output: &str) -> u64 {
+pub fn printed_bytes(output: &str) -> u64 {
     let (_, rest) = output.split_once("this process stays under ").expect("said at start");
     let (number, rest) = rest.split_once(' ').expect("a number and a unit");
     assert!(rest.starts_with("MiB: process "), "{rest}");
@@ -91,7 +95,7 @@ fn printed_bytes(output: &str) -> u64 {
 }
 
 /// Most resident memory of its own so far; pages of the binary, which can be read again, aside.
-fn own_bytes(process: &Process) -> u64 {
+pub fn own_bytes(process: &Process) -> u64 {
     let path = format!("/proc/{}/status", process.pid());
     let status = fs::read_to_string(path).expect("the process runs");
     let line = status.lines().find(|line| line.starts_with("RssAnon:")).expect("RssAnon");

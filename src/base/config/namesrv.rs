@@ -11,6 +11,7 @@ use super::{
 };
 
 const ANY: Limits = Limits::Any;
+const MIB: u64 = 1024 * 1024;
 
 fn home(rest: &str) -> PathBuf {
     expand_home(rest, std::env::var_os("HOME").map(PathBuf::from).as_deref())
@@ -81,6 +82,29 @@ config_table! {
                 "Silence after which a broker that named no time of its own is dropped.";
         }
         "Limits" {
+            input_bytes_max: u64 = 64 * MIB,
+                "inputBytesMax", "bytes", Limits::Number(2 << 20, 1 << 40), fixed,
+                "Requests that are on their way or worked on, of all clients; the slowest is \
+                 closed. A registration has half of it at most.";
+            output_bytes_max: u64 = 64 * MIB,
+                "outputBytesMax", "bytes", Limits::Number(2 << 20, 1 << 40), fixed,
+                "Answers that clients have not taken; beyond, whoever has had one on its way for \
+                 longest is closed. One answer has half of it at most.";
+            output_stall_time_ms: u64 = 30_000,
+                "outputStallTimeMs", "ms", Limits::Number(1_000, 3_600_000), fixed,
+                "Time in which a client takes none of its answers, before it is closed.";
+            route_bytes_max: u64 = 256 * MIB,
+                "routeBytesMax", "bytes", Limits::Number(2 << 20, 1 << 40), fixed,
+                "Memory of brokers and their topics; more are refused or left out.";
+            route_bytes_per_connection_max: u64 = 128 * MIB,
+                "routeBytesPerConnectionMax", "bytes", Limits::Number(1 << 20, 1 << 40), fixed,
+                "Of it, what one connection may bring; half of it at most.";
+            kv_bytes_max: u64 = 16 * MIB,
+                "kvBytesMax", "bytes", Limits::Number(1 << 19, 1 << 40), fixed,
+                "Memory of the KV configuration.";
+            brokers_per_connection_max: u32 = 1_000,
+                "brokersPerConnectionMax", "", Limits::Number(1, 1_000_000), fixed,
+                "Most broker addresses that one connection brings.";
             brokers_max: u32 = 10_000,
                 "brokersMax", "", Limits::Number(1, 1_000_000), fixed,
                 "Most broker addresses in the table.";

@@ -1,3 +1,5 @@
+use ringmq_base::budgets::{Basis, KERNEL_SHARE};
+
 use super::*;
 
 fn load(keys: &[(&str, &str)]) -> (Values, BTreeMap<&'static str, Origin>) {
@@ -10,7 +12,7 @@ const ONE: Counts = Counts { shards: 1, logs: 1 };
 
 fn fit_in(keys: &[(&str, &str)], counts: Counts, mib: u64) -> Result<(Values, Budgets), String> {
     let (mut values, origins) = load(keys);
-    let budgets = fit(&mut values, &origins, counts, (mib * MIB, "the machine"))?;
+    let budgets = fit(&mut values, &origins, counts, 0, (mib * MIB, "the machine"))?;
     Ok((values, budgets))
 }
 

@@ -1,33 +1,60 @@
 //! Brokers coming, going and showing that they are there.
 
-use ringmq_base::checksum::body_crc;
+use ringmq_base::checksum::BodyCrc;
 use ringmq_io::Disk;
-use ringmq_remoting::{body::register::INCREMENTAL, codes::response, fastjson::BODY_BYTES_MAX};
+use ringmq_remoting::{
+    body::register::{INCREMENTAL, Part, RegisterBodyReader, RegisterError, TopicQueues},
+    codes::response,
+};
 
 use super::NameServer;
 use crate::{
-    answer::{Answer, Request},
+    answer::{Answer, Body, Request},
     body, json,
     kv::ORDER_TOPIC_NAMESPACE,
-    route::register::{Registered, Registration},
+    route::{
+        DataVersion,
+        register::{Announced, Intake, Registered},
+    },
+    work::{NotMade, Work, in_pieces},
 };
 
 /// 3.0.11: from here on a registration is more than the table of topics.
 const FILTER_SERVER_VERSION: i32 = 37;
 
+/// Of a registration, what is read, and kept, in one go: some 200 us.
+const SLICE_BYTES: usize = 16 * 1024;
+const SLICE_PARTS: usize = 128;
+/// The same of its checksum.
+const SLICE_CRC_BYTES: usize = 1024 * 1024;
+
+/// What reading a body that is deflated takes.
+const READER_BYTES: usize = 96 * 1024;
+
+/// How many left-out topics are named.
+const LEFT_OUT_MAX: usize = 4;
+
+/// Topics that were left out.
+#[derive(Default)]
+struct LeftOut {
+    count: usize,
+    /// The first few, with the reason.
+    named: Vec<String>,
+}
+
 impl<D: Disk> NameServer<D> {
-    pub(super) fn register_broker(&self, request: &Request<'_>) -> Result<Answer, Answer> {
-        let refuse = |problem: String| Answer::refuse(response::SYSTEM_ERROR, problem);
-        let announced = request.number("bodyCrc32").unwrap_or(0);
-        if announced != 0 && announced != i64::from(body_crc(request.body)) {
-            return Err(refuse("crc32 not match".to_owned()));
-        }
-        let compressed = request.boolean("compressed").unwrap_or(false);
-        let bare = request.header.version < FILTER_SERVER_VERSION;
-        let (version, topics) = body::registration(request.body, compressed, bare)
-            .map_err(|error| refuse(format!("Failed to decode RegisterBrokerBody: {error}")))?;
+    /// Reads the body twice: to see that it is sound, and for its version, which may stand last;
+    /// and to take its topics. So it needs no memory besides the table's.
+    pub(super) async fn register_broker(
+        &self,
+        request: &Request<'_>,
+        work: &impl Work,
+    ) -> Result<Answer, Answer> {
+        check_crc(request, work).await?;
+        work.holds(READER_BYTES);
+        let (version, topics) = look_through(request, work).await?;
         let timeout = request.number("heartbeatTimeoutMillis");
-        let registration = Registration {
+        let announced = Announced {
             cluster: request.required("clusterName")?.to_owned(),
             broker_name: request.required("brokerName")?.to_owned(),
             address: request.required("brokerAddr")?.to_owned(),
@@ -41,16 +68,53 @@ impl<D: Disk> NameServer<D> {
             incremental: request.boolean(INCREMENTAL).unwrap_or(false),
             connection: request.peer.connection,
         };
-        let registered = self.table().borrow_mut().register(&registration, request.now_ms);
+        let registered = self.table().borrow_mut().begin(&announced, request.now_ms);
         let registered = registered.map_err(|error| {
-            tracing::warn!("registration from {} refused: {error}", request.peer.address);
+            tracing::warn!(peer = %request.peer.address, "registration refused: {error}");
             refuse(error.to_string())
         })?;
-        report(&registration, &registered);
-        Ok(self.answer_registration(registered))
+        let taken = match &registered.intake {
+            Some(intake) => self.take_topics(request, intake, work).await,
+            None => Ok(LeftOut::default()),
+        };
+        let left_out = taken.inspect_err(|_| self.table().borrow_mut().give_up(&registered))?;
+        self.table().borrow_mut().finish(&announced, &registered);
+        self.to_clear.set();
+        report(request, &announced, &registered, &left_out);
+        self.answer_registration(registered, work).await
     }
 
-    fn answer_registration(&self, registered: Registered) -> Answer {
+    async fn take_topics(
+        &self,
+        request: &Request<'_>,
+        intake: &Intake,
+        work: &impl Work,
+    ) -> Result<LeftOut, Answer> {
+        let mut left_out = LeftOut::default();
+        let mut take = |topic: &TopicQueues| {
+            let name = &topic.topic_name;
+            if let Err(error) = self.table().borrow_mut().take(intake, name, topic.into()) {
+                left_out.count += 1;
+                if left_out.named.len() < LEFT_OUT_MAX {
+                    let shown: String = name.chars().take(64).collect();
+                    left_out.named.push(format!("{shown:?}: {error}"));
+                }
+            }
+        };
+        read(request, work, |part| {
+            if let Part::Topic(topic) = part {
+                take(&topic);
+            }
+        })
+        .await?;
+        Ok(left_out)
+    }
+
+    async fn answer_registration(
+        &self,
+        registered: Registered,
+        work: &impl Work,
+    ) -> Result<Answer, Answer> {
         let mut answer = Answer::success();
         if let Some(address) = registered.ha_server {
             answer = answer.with_field("haServerAddr", address);
@@ -58,22 +122,30 @@ impl<D: Disk> NameServer<D> {
         if let Some(address) = registered.master_address {
             answer = answer.with_field("masterAddr", address);
         }
-        let kv = self.kv.table();
-        let order = kv.namespace(ORDER_TOPIC_NAMESPACE);
-        if let Some(order) = order.filter(|_| self.config().return_order_topic_config_to_broker) {
-            let body = json::kv_table(order).into_bytes();
-            if body.len() <= BODY_BYTES_MAX {
-                answer.body = body;
-            } else {
+        answer.body = self.order_topics(work).await?;
+        Ok(answer)
+    }
+
+    /// The ORDER_TOPIC_CONFIG entries, if brokers are told of them and there are any.
+    async fn order_topics(&self, work: &impl Work) -> Result<Body, Answer> {
+        let told = self.config().return_order_topic_config_to_broker;
+        if !told || self.kv.table().namespace(ORDER_TOPIC_NAMESPACE).is_none() {
+            return Ok(Body::default());
+        }
+        let mut table = json::KvTableWriter::default();
+        let write = |out: &mut String| table.write(&self.kv.table(), ORDER_TOPIC_NAMESPACE, out);
+        match in_pieces(work, write).await {
+            Ok(body) => Ok(body),
+            Err(NotMade::Long { limit }) => {
                 // The broker is registered all the same.
                 tracing::warn!(
-                    "brokers are not told the entries of {ORDER_TOPIC_NAMESPACE}: they have {} \
-                     bytes, but a frame carries {BODY_BYTES_MAX}; delete some",
-                    body.len()
+                    "brokers are not told the entries of {ORDER_TOPIC_NAMESPACE}: they have more \
+                     than the {limit} bytes of an answer; delete some"
                 );
+                Ok(Body::default())
             }
+            Err(why) => Err(why.into()),
         }
-        answer
     }
 
     pub(super) fn unregister_broker(&self, request: &Request<'_>) -> Result<Answer, Answer> {
@@ -82,7 +154,11 @@ impl<D: Disk> NameServer<D> {
         let (cluster, name) = (field("clusterName"), field("brokerName"));
         let address = field("brokerAddr");
         if self.table().borrow_mut().unregister(cluster, name, address) {
-            tracing::info!("broker {name} {address} of cluster {cluster} has unregistered");
+            tracing::info!(
+                peer = %request.peer.address,
+                "broker {name} {address} of cluster {cluster} has unregistered"
+            );
+            self.to_clear.set();
         }
         Ok(Answer::success())
     }
@@ -96,7 +172,7 @@ impl<D: Disk> NameServer<D> {
         let known = table.data_version(cluster, address);
         let mut answer = Answer::success().with_field("changed", known != Some(version));
         if let Some(known) = known {
-            answer.body = json::data_version(known).into_bytes();
+            answer.body = json::data_version(known).into();
         }
         Ok(answer)
     }
@@ -109,6 +185,74 @@ impl<D: Disk> NameServer<D> {
     }
 }
 
+fn refuse(problem: String) -> Answer {
+    Answer::refuse(response::SYSTEM_ERROR, problem)
+}
+
+async fn check_crc(request: &Request<'_>, work: &impl Work) -> Result<(), Answer> {
+    let announced = request.number("bodyCrc32").unwrap_or(0);
+    if announced == 0 {
+        return Ok(());
+    }
+    let mut crc = BodyCrc::default();
+    for (number, piece) in request.body.chunks(SLICE_CRC_BYTES).enumerate() {
+        if number > 0 {
+            work.pause().await?;
+        }
+        crc.add(piece);
+    }
+    if announced == i64::from(crc.value()) { Ok(()) } else { Err(refuse("crc32 not match".into())) }
+}
+
+/// The version of a registration, and how many topics it has.
+async fn look_through(
+    request: &Request<'_>,
+    work: &impl Work,
+) -> Result<(DataVersion, usize), Answer> {
+    let (mut version, mut topics) = (DataVersion::default(), 0);
+    read(request, work, |part| match part {
+        Part::Version(found) => version = (&found).into(),
+        Part::Topic(_) => topics += 1,
+        Part::Other | Part::End => {}
+    })
+    .await?;
+    Ok((version, topics))
+}
+
+async fn read(
+    request: &Request<'_>,
+    work: &impl Work,
+    mut take: impl FnMut(Part),
+) -> Result<(), Answer> {
+    let compressed = request.boolean("compressed").unwrap_or(false);
+    let bare = request.header.version < FILTER_SERVER_VERSION;
+    let mut reader = body::registration(request.body, compressed, bare);
+    while read_slice(&mut reader, &mut take)
+        .map_err(|error| refuse(format!("Failed to decode RegisterBrokerBody: {error}")))?
+    {
+        work.pause().await?;
+    }
+    Ok(())
+}
+
+/// False: that was the end.
+fn read_slice(
+    reader: &mut RegisterBodyReader<'_>,
+    take: &mut impl FnMut(Part),
+) -> Result<bool, RegisterError> {
+    let mut bytes = 0;
+    for _ in 0..SLICE_PARTS {
+        match reader.next(&mut bytes)? {
+            Part::End => return Ok(false),
+            part => take(part),
+        }
+        if bytes >= SLICE_BYTES {
+            break;
+        }
+    }
+    Ok(true)
+}
+
 fn broker_id(request: &Request<'_>) -> Result<i64, Answer> {
     let text = request.required("brokerId")?;
     text.trim().parse().map_err(|_| {
@@ -117,21 +261,33 @@ fn broker_id(request: &Request<'_>) -> Result<i64, Answer> {
     })
 }
 
-fn report(registration: &Registration, registered: &Registered) {
-    let Registration { cluster, broker_name, address, broker_id, topics, .. } = registration;
+fn report(
+    request: &Request<'_>,
+    announced: &Announced,
+    registered: &Registered,
+    left_out: &LeftOut,
+) {
+    let Announced { cluster, broker_name, address, broker_id, topics, .. } = announced;
+    let peer = request.peer.address;
     if registered.outdated {
         tracing::warn!(
+            %peer,
             "broker {broker_name} id {broker_id} at {address} of cluster {cluster} is ignored: \
              another address holds that id with a later state"
         );
     } else if registered.first {
         tracing::info!(
+            %peer,
             "broker {broker_name} id {broker_id} at {address} of cluster {cluster} has \
-             registered, {} topics",
-            topics.len()
+             registered, {topics} topics"
         );
     }
-    for topic in &registered.left_out {
-        tracing::warn!("broker {broker_name} at {address}: topic left out: {topic}");
+    if left_out.count > 0 {
+        tracing::warn!(
+            %peer,
+            "broker {broker_name} at {address}: {} topics left out: {}",
+            left_out.count,
+            left_out.named.join("; ")
+        );
     }
 }

@@ -7,21 +7,31 @@ use super::NameServer;
 use crate::{
     answer::{Answer, Request},
     json,
-    kv::KvError,
+    kv::{Change, KvError},
+    work::{Work, in_pieces},
 };
 
 impl<D: Disk> NameServer<D> {
-    pub(super) async fn put_kv(&self, request: &Request<'_>) -> Result<Answer, Answer> {
+    pub(super) async fn put_kv(
+        &self,
+        request: &Request<'_>,
+        work: &impl Work,
+    ) -> Result<Answer, Answer> {
         let (Some(namespace), Some(key)) = (request.text("namespace"), request.text("key")) else {
             return Err(Answer::refuse(response::SYSTEM_ERROR, "namespace or key is null"));
         };
-        self.kv.put(namespace, key, request.text("value")).await.map_err(refuse)?;
+        let change = Change::put(namespace, key, request.text("value"));
+        self.kv.change(&change, work).await.map_err(refuse)?;
         Ok(Answer::success())
     }
 
-    pub(super) async fn delete_kv(&self, request: &Request<'_>) -> Result<Answer, Answer> {
+    pub(super) async fn delete_kv(
+        &self,
+        request: &Request<'_>,
+        work: &impl Work,
+    ) -> Result<Answer, Answer> {
         if let (Some(namespace), Some(key)) = (request.text("namespace"), request.text("key")) {
-            self.kv.delete(namespace, key).await.map_err(refuse)?;
+            self.kv.change(&Change::delete(namespace, key), work).await.map_err(refuse)?;
         }
         Ok(Answer::success())
     }
@@ -38,16 +48,22 @@ impl<D: Disk> NameServer<D> {
         }
     }
 
-    pub(super) fn list_kv(&self, request: &Request<'_>) -> Result<Answer, Answer> {
+    pub(super) async fn list_kv(
+        &self,
+        request: &Request<'_>,
+        work: &impl Work,
+    ) -> Result<Answer, Answer> {
         let namespace = request.text("namespace");
-        let table = self.kv.table();
-        match namespace.and_then(|namespace| table.namespace(namespace)) {
-            Some(entries) => Ok(Answer::body(json::kv_table(entries))),
-            None => Err(Answer::refuse(
+        let known = namespace.filter(|name| self.kv.table().namespace(name).is_some());
+        let Some(namespace) = known else {
+            return Err(Answer::refuse(
                 response::QUERY_NOT_FOUND,
                 format!("No config item, Namespace: {}", shown(namespace)),
-            )),
-        }
+            ));
+        };
+        let mut table = json::KvTableWriter::default();
+        let body = in_pieces(work, |out| table.write(&self.kv.table(), namespace, out));
+        Ok(Answer::body(body.await?))
     }
 }
 

@@ -8,19 +8,26 @@ use crate::{
     answer::{Answer, Request},
     json::{self, NumberKeys},
     kv::ORDER_TOPIC_NAMESPACE,
+    work::{Work, in_pieces},
 };
 
 impl<D: Disk> NameServer<D> {
-    pub(super) fn get_route_info(&self, request: &Request<'_>) -> Result<Answer, Answer> {
+    pub(super) async fn get_route_info(
+        &self,
+        request: &Request<'_>,
+        work: &impl Work,
+    ) -> Result<Answer, Answer> {
         let topic = request.field("topic");
-        let config = self.config();
-        let waited = request.now_ms >= config.wait_seconds_for_service.saturating_mul(1_000);
-        if config.need_wait_for_service && !waited {
+        let waited = {
+            let config = self.config();
+            let begins = config.wait_seconds_for_service.saturating_mul(1_000);
+            !config.need_wait_for_service || request.now_ms >= begins
+        };
+        if !waited {
             return Err(Answer::refuse(response::SYSTEM_ERROR, "name server not ready"));
         }
-        let table = self.table().borrow();
-        let found = topic.and_then(|topic| Some((topic, table.route(topic)?)));
-        let Some((topic, route)) = found else {
+        let known = topic.filter(|topic| self.table().borrow().is_known(topic));
+        let Some(topic) = known else {
             let topic = topic.unwrap_or("null");
             // The second line is the one of Java: clients print it, people search for it.
             let remark = format!(
@@ -29,14 +36,24 @@ impl<D: Disk> NameServer<D> {
             );
             return Err(Answer::refuse(response::TOPIC_NOT_EXIST, remark));
         };
-        let kv = self.kv.table();
-        let order = kv.get(ORDER_TOPIC_NAMESPACE, topic).filter(|_| config.order_message_enable);
-        Ok(Answer::body(json::route(&route, order, keys(request))))
+        let with_order = self.config().order_message_enable;
+        let mut route = json::RouteWriter::new(keys(request));
+        let body = in_pieces(work, |out| {
+            let kv = self.kv.table();
+            let order = kv.get(ORDER_TOPIC_NAMESPACE, topic).filter(|_| with_order);
+            route.write(&self.table().borrow(), topic, order, out)
+        });
+        Ok(Answer::body(body.await?))
     }
 
-    pub(super) fn get_cluster_info(&self, request: &Request<'_>) -> Answer {
-        let table = self.table().borrow();
-        Answer::body(json::cluster_info(table.brokers(), table.clusters(), keys(request)))
+    pub(super) async fn get_cluster_info(
+        &self,
+        request: &Request<'_>,
+        work: &impl Work,
+    ) -> Result<Answer, Answer> {
+        let mut info = json::ClusterInfoWriter::new(keys(request));
+        let body = in_pieces(work, |out| info.write(&self.table().borrow(), out));
+        Ok(Answer::body(body.await?))
     }
 
     pub(super) fn get_member_group(&self, request: &Request<'_>) -> Answer {

@@ -7,39 +7,52 @@ use super::NameServer;
 use crate::{
     answer::{Answer, Request},
     body, json,
-    route::lookup::UnitList,
+    route::lookup::Which,
+    work::{PIECE_ENTRIES, Work, in_pieces},
 };
 
 impl<D: Disk> NameServer<D> {
-    pub(super) fn all_topics(&self) -> Result<Answer, Answer> {
+    pub(super) async fn all_topics(&self, work: &impl Work) -> Result<Answer, Answer> {
         if !self.config().enable_all_topic_list {
             return Err(disabled("enableAllTopicList"));
         }
-        Ok(Answer::body(json::topic_list(self.table().borrow().topics(), None)))
+        self.list(Which::All, work).await
     }
 
-    pub(super) fn topics_of_cluster(&self, request: &Request<'_>) -> Result<Answer, Answer> {
+    pub(super) async fn topics_of_cluster(
+        &self,
+        request: &Request<'_>,
+        work: &impl Work,
+    ) -> Result<Answer, Answer> {
         self.lists_enabled()?;
         let cluster = request.field("cluster").unwrap_or_default();
-        let table = self.table().borrow();
-        Ok(Answer::body(json::topic_list(table.topics_of_cluster(cluster), None)))
+        self.list(Which::Cluster(cluster), work).await
     }
 
-    pub(super) fn system_topics(&self) -> Answer {
-        let table = self.table().borrow();
-        let (names, address) = table.system_topics();
-        Answer::body(json::topic_list(names.into_iter(), address))
+    pub(super) async fn system_topics(&self, work: &impl Work) -> Result<Answer, Answer> {
+        let mut list = json::SystemTopicsWriter::default();
+        let body = in_pieces(work, |out| list.write(&self.table().borrow(), out));
+        Ok(Answer::body(body.await?))
     }
 
-    pub(super) fn unit_topics(&self, request: &Request<'_>) -> Result<Answer, Answer> {
+    pub(super) async fn unit_topics(
+        &self,
+        request: &Request<'_>,
+        work: &impl Work,
+    ) -> Result<Answer, Answer> {
         self.lists_enabled()?;
-        let list = match request.header.code {
-            request::GET_UNIT_TOPIC_LIST => UnitList::Unit,
-            request::GET_HAS_UNIT_SUB_TOPIC_LIST => UnitList::UnitSub,
-            _ => UnitList::UnitSubNotUnit,
+        let which = match request.header.code {
+            request::GET_UNIT_TOPIC_LIST => Which::Unit,
+            request::GET_HAS_UNIT_SUB_TOPIC_LIST => Which::UnitSub,
+            _ => Which::UnitSubNotUnit,
         };
-        let table = self.table().borrow();
-        Ok(Answer::body(json::topic_list(table.unit_topics(list), None)))
+        self.list(which, work).await
+    }
+
+    async fn list(&self, which: Which<'_>, work: &impl Work) -> Result<Answer, Answer> {
+        let mut list = json::TopicListWriter::default();
+        let body = in_pieces(work, |out| list.write(&self.table().borrow(), which, out));
+        Ok(Answer::body(body.await?))
     }
 
     pub(super) fn register_topic(&self, request: &Request<'_>) -> Result<Answer, Answer> {
@@ -49,14 +62,22 @@ impl<D: Disk> NameServer<D> {
         let taken = self.table().borrow_mut().register_topic(topic, &queues);
         if !taken.map_err(|error| refuse(error.to_string()))? {
             let peer = request.peer.address;
-            tracing::warn!("topic {topic:?} from {peer} not taken: unknown broker, or table full");
+            tracing::warn!(%peer, "topic {topic:?} not taken: unknown broker, or table full");
         }
         Ok(Answer::success())
     }
 
-    pub(super) fn delete_topic(&self, request: &Request<'_>) -> Result<Answer, Answer> {
-        if let Some(topic) = request.field("topic") {
-            self.table().borrow_mut().delete_topic(topic, request.field("clusterName"));
+    pub(super) async fn delete_topic(
+        &self,
+        request: &Request<'_>,
+        work: &impl Work,
+    ) -> Result<Answer, Answer> {
+        let Some(topic) = request.field("topic") else {
+            return Ok(Answer::success());
+        };
+        let cluster = request.field("clusterName");
+        while self.table().borrow_mut().delete_some(topic, cluster, PIECE_ENTRIES) {
+            work.pause().await?;
         }
         Ok(Answer::success())
     }

@@ -1,14 +1,15 @@
 //! Which brokers are still there.
 
-use super::{ConnectionId, DataVersion, RouteTable};
+use std::ops::Bound::{Included, Unbounded};
+
+use super::{AddressKey, ConnectionId, DataVersion, RouteTable};
 
 /// A broker that was dropped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dropped {
     pub cluster: String,
     pub address: String,
-    /// Not known if another address had already taken its place.
-    pub broker_name: Option<String>,
+    pub broker_name: String,
     pub connection: ConnectionId,
     pub silent_ms: u64,
 }
@@ -30,60 +31,53 @@ impl RouteTable {
         self.data_version(cluster, address) != Some(version)
     }
 
-    /// Drops all brokers that were silent for longer than their time.
-    pub fn expire(&mut self, now_ms: u64) -> Vec<Dropped> {
-        self.drop_where(now_ms, |live| now_ms.saturating_sub(live.heard_ms) > live.timeout_ms)
+    /// Drops brokers that were silent for longer than their time, of the next so many addresses.
+    /// `next`: where to begin, and to go on; `None` afterwards: all were looked at.
+    pub fn expire_some(
+        &mut self,
+        now_ms: u64,
+        next: &mut Option<AddressKey>,
+        addresses: usize,
+    ) -> Vec<Dropped> {
+        let begin = next.take().map_or(Unbounded, Included);
+        let mut rest = self.live.range((begin, Unbounded));
+        let some = rest.by_ref().take(addresses);
+        let silent =
+            some.filter(|(_, live)| now_ms.saturating_sub(live.heard_ms) > live.timeout_ms);
+        let silent: Vec<AddressKey> = silent.map(|(key, _)| key.clone()).collect();
+        *next = rest.next().map(|(key, _)| key.clone());
+        silent.iter().filter_map(|key| self.drop_address(key, now_ms)).collect()
     }
 
-    /// Drops all brokers that registered last by this connection.
-    pub fn connection_closed(&mut self, connection: ConnectionId, now_ms: u64) -> Vec<Dropped> {
-        self.drop_where(now_ms, |live| live.connection == connection)
+    /// Drops brokers that registered last by this connection, so many; none if no more are left.
+    pub fn drop_some(
+        &mut self,
+        connection: ConnectionId,
+        now_ms: u64,
+        addresses: usize,
+    ) -> Vec<Dropped> {
+        let Some(held) = self.connections.get(&connection) else {
+            return Vec::new();
+        };
+        let some: Vec<AddressKey> = held.addresses.iter().take(addresses).cloned().collect();
+        some.iter().filter_map(|key| self.drop_address(key, now_ms)).collect()
     }
 
-    fn drop_where(&mut self, now_ms: u64, gone: impl Fn(&super::Live) -> bool) -> Vec<Dropped> {
-        let dropped: Vec<Dropped> = self
-            .live
-            .iter()
-            .filter(|(_, live)| gone(live))
-            .map(|((cluster, address), live)| Dropped {
-                cluster: cluster.clone(),
-                address: address.clone(),
-                broker_name: self.name_of(cluster, address),
-                connection: live.connection,
-                silent_ms: now_ms.saturating_sub(live.heard_ms),
-            })
-            .collect();
-        for broker in &dropped {
-            match &broker.broker_name {
-                Some(name) => {
-                    self.unregister(&broker.cluster, name, &broker.address);
-                }
-                None => {
-                    self.live.remove(&(broker.cluster.clone(), broker.address.clone()));
-                }
-            }
-        }
-        dropped
-    }
-
-    fn name_of(&self, cluster: &str, address: &str) -> Option<String> {
-        let names = self.clusters.get(cluster)?;
-        let found = names.iter().find(|name| {
-            let group = self.brokers.get(name.as_str());
-            group.is_some_and(|group| group.addresses.values().any(|known| known == address))
-        });
-        found.cloned()
+    fn drop_address(&mut self, key: &AddressKey, now_ms: u64) -> Option<Dropped> {
+        let live = self.live.get(key)?;
+        let (cluster, address) = key.clone();
+        let broker_name = live.broker_name.clone();
+        let connection = live.connection;
+        let silent_ms = now_ms.saturating_sub(live.heard_ms);
+        self.unregister(&cluster, &broker_name, &address);
+        Some(Dropped { cluster, address, broker_name, connection, silent_ms })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::{
-        super::{
-            RouteTable,
-            register::Registration,
-            test::{master, slave, table, version},
-        },
+        super::test::{Registration, master, slave, table, version},
         *,
     };
 
@@ -95,7 +89,7 @@ mod tests {
         assert!(table.heard("c", "m:1", 60_000));
         assert!(table.expire(180_000).is_empty());
         let dropped = table.expire(180_001);
-        assert_eq!(dropped[0].broker_name.as_deref(), Some("b"));
+        assert_eq!(dropped[0].broker_name, "b");
         assert_eq!(dropped[0].silent_ms, 120_001);
         assert!(table.route("t").is_none());
         assert!(!table.heard("c", "m:1", 180_002), "it must register again");
@@ -125,40 +119,64 @@ mod tests {
         assert_eq!(table.sizes(), (0, 0, 0));
     }
 
-    /// Every entry is known from both sides, through all that adds and removes some.
+    /// Every entry is known from both sides and counted, through all that adds and removes some.
     #[test]
-    fn topics_and_their_brokers_name_each_other() {
+    fn topics_their_brokers_and_connections_agree() {
         let mut table = table();
-        let agree = |table: &RouteTable| {
-            let of_topics = table.topics.iter().flat_map(|(topic, map)| {
-                map.keys().map(move |broker| (broker.clone(), topic.clone()))
-            });
-            let mut of_topics: Vec<_> = of_topics.collect();
-            of_topics.sort_unstable();
-            let of_brokers = table.topics_of_broker.iter().flat_map(|(broker, topics)| {
-                topics.iter().map(move |topic| (broker.clone(), topic.clone()))
-            });
-            assert_eq!(of_topics, of_brokers.collect::<Vec<_>>());
-            assert_eq!(table.entries, of_topics.len());
-        };
         for (number, name) in ["a", "b", "d"].into_iter().enumerate() {
             let connection = ConnectionId(number as u64);
             let one = Registration { connection, ..master(name, &format!("{name}:1")) };
             table.register(&one, 0).expect("fits");
-            agree(&table);
+            table.agrees();
         }
         table.delete_topic("t", None);
-        agree(&table);
+        table.agrees();
         assert_eq!(table.wipe_write_perm("a"), 1);
         table.delete_topic("u", Some("c"));
-        agree(&table);
+        table.agrees();
         assert_eq!(table.sizes().1, 0);
         let again = Registration { version: version(2), ..master("a", "a:1") };
         table.register(&again, 0).expect("fits");
-        agree(&table);
+        table.agrees();
         table.connection_closed(again.connection, 0);
-        agree(&table);
+        table.agrees();
         assert_eq!(table.sizes().1, 0);
+        for connection in 0..3 {
+            table.connection_closed(ConnectionId(connection), 0);
+        }
+        table.agrees();
+        assert_eq!((table.bytes(), table.connections.len()), (0, 0));
+    }
+
+    #[test]
+    fn an_address_that_registers_under_another_name_leaves_the_first() {
+        let mut table = table();
+        for name in ["a", "b", "d"] {
+            table.register(&master(name, "m:1"), 0).expect("fits");
+            table.agrees();
+        }
+        assert_eq!(table.brokers_after(None).map(|one| one.name).collect::<Vec<_>>(), ["d"]);
+        assert_eq!(table.sizes(), (2, 2, 1));
+    }
+
+    #[test]
+    fn silent_addresses_are_looked_for_a_few_at_a_time() {
+        let mut table = table();
+        for number in 0..5 {
+            table
+                .register(&master(&format!("b{number}"), &format!("{number}:1")), 0)
+                .expect("fits");
+        }
+        table.heard("c", "2:1", 50_000);
+        let (mut next, mut dropped, mut looks) = (None, 0, 0);
+        loop {
+            dropped += table.expire_some(120_001, &mut next, 2).len();
+            looks += 1;
+            if next.is_none() {
+                break;
+            }
+        }
+        assert_eq!((dropped, looks), (4, 3));
     }
 
     #[test]

@@ -1,6 +1,12 @@
-//! Questions to the table.
+//! Questions to the table. Long answers are given a little at a time, each from where the one
+//! before ended; what comes or goes meanwhile is in them or not.
 
-use super::{BrokerGroup, MASTER_ID, QueueData, RouteTable};
+use std::{
+    ops::Bound::{Excluded, Included, Unbounded},
+    sync::Arc,
+};
+
+use super::{BrokerGroup, Entry, MASTER_ID, QueueData, RouteTable, owners::OwnerId};
 
 /// Topics whose route shows the members of a group as they are, never an acting master.
 const MEMBER_GROUP_PREFIX: &str = "rmq_sys_SYNC_BROKER_MEMBER_";
@@ -10,12 +16,12 @@ const PERM_WRITE: i32 = 2;
 const SYS_FLAG_UNIT: i32 = 1;
 const SYS_FLAG_UNIT_SUB: i32 = 2;
 
-/// Where a topic is.
+/// Where a topic is, one broker name of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Route<'a> {
-    /// By broker name.
-    pub queues: Vec<(&'a str, QueueData)>,
-    pub brokers: Vec<RouteBroker<'a>>,
+pub struct Place<'a> {
+    pub owner: OwnerId,
+    pub broker: RouteBroker<'a>,
+    pub queues: QueueData,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,9 +34,12 @@ pub struct RouteBroker<'a> {
     pub addresses: Vec<(i64, &'a str)>,
 }
 
-/// Which topics a list of units names.
+/// Which topics a list names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum UnitList {
+pub enum Which<'a> {
+    All,
+    /// Those with queues in a cluster.
+    Cluster(&'a str),
     /// Topics of units.
     Unit,
     /// Topics with subscriptions of units.
@@ -40,32 +49,43 @@ pub enum UnitList {
 }
 
 impl RouteTable {
-    /// `None` if the topic is not known or none of its brokers is.
-    pub fn route<'a>(&'a self, topic: &str) -> Option<Route<'a>> {
-        let map = self.topics.get(topic)?;
-        let queues = map.iter().map(|(name, data)| (name.as_str(), *data)).collect();
+    /// Where a topic is, from one owner on; nowhere if it is not known.
+    pub fn places<'a>(
+        &'a self,
+        topic: &str,
+        from: OwnerId,
+    ) -> impl Iterator<Item = Place<'a>> + use<'a> {
         let acting = self.rules.support_acting_master && !topic.starts_with(MEMBER_GROUP_PREFIX);
-        let brokers: Vec<_> = map
-            .iter()
-            .filter_map(|(name, data)| {
-                let (name, group) = self.brokers.get_key_value(name)?;
-                let mut broker = describe(name, group);
-                let lost = acting && group.enable_acting_master && !group.has_master();
-                if lost
-                    && data.perm & PERM_WRITE == 0
-                    && let Some((id, _)) = broker.addresses.first_mut()
-                {
-                    *id = MASTER_ID;
-                }
-                Some(broker)
-            })
-            .collect();
-        (!brokers.is_empty()).then_some(Route { queues, brokers })
+        let entries = self.topics.get(topic).map_or(&[][..], Vec::as_slice);
+        let begin = entries.partition_point(|entry| entry.owner < from);
+        let entries = entries.get(begin..).unwrap_or_default().iter();
+        entries.filter_map(move |entry| self.place(entry, acting))
     }
 
-    /// All broker names with their members.
-    pub fn brokers(&self) -> impl Iterator<Item = RouteBroker<'_>> {
-        self.brokers.iter().map(|(name, group)| describe(name, group))
+    /// Whether a topic is anywhere.
+    pub fn is_known(&self, topic: &str) -> bool {
+        let entries = self.topics.get(topic).map_or(&[][..], Vec::as_slice);
+        entries.iter().any(|entry| self.owners.get(&entry.owner).is_some_and(|one| !one.gone))
+    }
+
+    fn place(&self, entry: &Entry, acting: bool) -> Option<Place<'_>> {
+        let owner = self.owners.get(&entry.owner).filter(|owner| !owner.gone)?;
+        let (name, group) = self.brokers.get_key_value(&*owner.name)?;
+        let mut broker = describe(name, group);
+        let lost = acting && group.enable_acting_master && !group.has_master();
+        if lost
+            && entry.data.perm & PERM_WRITE == 0
+            && let Some((id, _)) = broker.addresses.first_mut()
+        {
+            *id = MASTER_ID;
+        }
+        Some(Place { owner: entry.owner, broker, queues: entry.data })
+    }
+
+    /// Broker names with their members, behind a name.
+    pub fn brokers_after(&self, name: Option<&str>) -> impl Iterator<Item = RouteBroker<'_>> {
+        let behind = (name.map_or(Unbounded, Excluded), Unbounded);
+        self.brokers.range::<str, _>(behind).map(|(name, group)| describe(name, group))
     }
 
     /// One broker name.
@@ -73,47 +93,75 @@ impl RouteTable {
         self.brokers.get(name)
     }
 
-    /// All clusters with their broker names.
-    pub fn clusters(&self) -> impl Iterator<Item = (&str, impl Iterator<Item = &str>)> {
-        let clusters = self.clusters.iter();
-        clusters.map(|(cluster, names)| (cluster.as_str(), names.iter().map(String::as_str)))
-    }
-
-    pub fn topics(&self) -> impl Iterator<Item = &str> {
-        self.topics.keys().map(|topic| &**topic)
-    }
-
-    /// Topics that have queues in a cluster.
-    pub fn topics_of_cluster<'a>(&'a self, cluster: &str) -> impl Iterator<Item = &'a str> {
-        let names = self.clusters.get(cluster);
-        let topics = self.topics.iter().filter(move |(_, map)| {
-            names.is_some_and(|names| map.keys().any(|name| names.contains(name)))
+    /// Every cluster with each of its broker names, behind such a pair.
+    pub fn clusters_after<'a>(
+        &'a self,
+        last: Option<(&str, &str)>,
+    ) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let first = last.and_then(|(cluster, name)| {
+            let (cluster, names) = self.clusters.get_key_value(cluster)?;
+            let behind = names.range::<str, _>((Excluded(name), Unbounded));
+            Some(behind.map(move |name| (cluster.as_str(), name.as_str())))
         });
-        topics.map(|(topic, _)| &**topic)
+        let behind = (last.map_or(Unbounded, |(cluster, _)| Excluded(cluster)), Unbounded);
+        let others = self.clusters.range::<str, _>(behind);
+        let others = others.flat_map(|(cluster, names)| {
+            names.iter().map(move |name| (cluster.as_str(), name.as_str()))
+        });
+        first.into_iter().flatten().chain(others)
     }
 
-    pub fn unit_topics(&self, list: UnitList) -> impl Iterator<Item = &str> {
-        let topics = self.topics.iter().filter(move |(_, map)| {
-            let flag = map.values().next().map_or(0, |data| data.topic_sys_flag);
-            let (unit, sub) = (flag & SYS_FLAG_UNIT != 0, flag & SYS_FLAG_UNIT_SUB != 0);
-            match list {
-                UnitList::Unit => unit,
-                UnitList::UnitSub => sub,
-                UnitList::UnitSubNotUnit => sub && !unit,
+    /// Names topics of a list, until `add` says that it is enough or about `looks` have been looked
+    /// at. `next`: where to begin, and to go on. True if it is complete.
+    pub fn some_topics(
+        &self,
+        which: Which<'_>,
+        next: &mut Option<Arc<str>>,
+        looks: usize,
+        add: &mut impl FnMut(&str) -> bool,
+    ) -> bool {
+        let begin = next.take();
+        let range = (begin.as_deref().map_or(Unbounded, Included), Unbounded);
+        let (mut looked, mut enough) = (0, false);
+        for (topic, entries) in self.topics.range::<str, _>(range) {
+            if enough || looked >= looks {
+                *next = Some(topic.clone());
+                return false;
             }
-        });
-        topics.map(|(topic, _)| &**topic)
+            looked += entries.len().max(1);
+            if self.is_named(which, entries) {
+                enough = add(topic);
+            }
+        }
+        true
     }
 
-    /// Cluster and broker names, which are topics on every broker, and the address of some broker.
-    pub fn system_topics(&self) -> (Vec<&str>, Option<&str>) {
-        let mut names = Vec::new();
-        for (cluster, brokers) in self.clusters() {
-            names.push(cluster);
-            names.extend(brokers);
+    fn is_named(&self, which: Which<'_>, entries: &[Entry]) -> bool {
+        let mut owners = entries.iter().filter_map(|entry| {
+            let owner = self.owners.get(&entry.owner).filter(|owner| !owner.gone)?;
+            Some((owner, entry.data.topic_sys_flag))
+        });
+        if let Which::Cluster(cluster) = which {
+            let names = self.clusters.get(cluster);
+            return owners
+                .any(|(owner, _)| names.is_some_and(|names| names.contains(&*owner.name)));
         }
+        let Some((_, flag)) = owners.next() else {
+            return false;
+        };
+        let (unit, sub) = (flag & SYS_FLAG_UNIT != 0, flag & SYS_FLAG_UNIT_SUB != 0);
+        match which {
+            Which::Unit => unit,
+            Which::UnitSub => sub,
+            Which::UnitSubNotUnit => sub && !unit,
+            Which::All | Which::Cluster(_) => true,
+        }
+    }
+
+    /// The address of some broker.
+    pub fn some_address(&self) -> Option<&str> {
         let addresses = self.brokers.values().find_map(|group| group.addresses.values().next());
-        (names, addresses.map(String::as_str))
+        addresses.map(String::as_str)
     }
 }
 
@@ -130,10 +178,7 @@ fn describe<'a>(name: &'a str, group: &'a BrokerGroup) -> RouteBroker<'a> {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::{
-            register::Registration,
-            test::{master, slave, table, topic},
-        },
+        super::test::{Registration, master, slave, table, topic},
         *,
     };
 
@@ -145,13 +190,30 @@ mod tests {
         table
             .register(&Registration { topics: vec![topic("t", 1), topic("w", 1)], ..other }, 0)
             .expect("fits");
-        assert_eq!(table.topics().collect::<Vec<_>>(), ["t", "u", "w"]);
-        assert_eq!(table.topics_of_cluster("d").collect::<Vec<_>>(), ["t", "w"]);
-        assert_eq!(table.topics_of_cluster("none").count(), 0);
-        assert_eq!(table.system_topics(), (vec!["c", "a", "d", "b"], Some("a:1")));
+        assert_eq!(table.listed(Which::All), ["t", "u", "w"]);
+        assert_eq!(table.listed(Which::Cluster("d")), ["t", "w"]);
+        assert!(table.listed(Which::Cluster("none")).is_empty());
+        assert_eq!(table.clusters_after(None).collect::<Vec<_>>(), [("c", "a"), ("d", "b")]);
+        assert_eq!(table.clusters_after(Some(("c", "a"))).count(), 1);
+        assert_eq!(table.some_address(), Some("a:1"));
         assert_eq!(table.route("t").expect("known").queues.len(), 2);
-        assert_eq!(table.brokers().count(), 2);
+        assert_eq!(table.brokers_after(None).count(), 2);
         assert!(table.route("x").is_none());
+    }
+
+    #[test]
+    fn what_goes_is_invisible_before_it_is_removed() {
+        let mut table = table();
+        table.register(&master("a", "a:1"), 0).expect("fits");
+        table.unregister("c", "a", "a:1");
+        assert_eq!(table.sizes(), (2, 2, 0), "still there");
+        assert!(table.route("t").is_none() && table.listed(Which::All).is_empty());
+        assert!(table.brokers_after(None).next().is_none());
+        // A name that comes back is not what goes.
+        table.register(&master("a", "a:1"), 0).expect("fits");
+        assert_eq!(table.route("t").expect("known").queues.len(), 1);
+        assert_eq!(table.sizes(), (2, 2, 1));
+        table.agrees();
     }
 
     #[test]
@@ -159,14 +221,13 @@ mod tests {
         let mut table = table();
         let mut registration = master("b", "m:1");
         registration.topics = (0..4).map(|flag| topic(&format!("t{flag}"), 1)).collect();
-        for (flag, entry) in (0..).zip(&mut registration.topics) {
-            entry.data.topic_sys_flag = flag;
+        for (flag, (_, data)) in (0..).zip(&mut registration.topics) {
+            data.topic_sys_flag = flag;
         }
         table.register(&registration, 0).expect("fits");
-        let list = |list| table.unit_topics(list).collect::<Vec<_>>();
-        assert_eq!(list(UnitList::Unit), ["t1", "t3"]);
-        assert_eq!(list(UnitList::UnitSub), ["t2", "t3"]);
-        assert_eq!(list(UnitList::UnitSubNotUnit), ["t2"]);
+        assert_eq!(table.listed(Which::Unit), ["t1", "t3"]);
+        assert_eq!(table.listed(Which::UnitSub), ["t2", "t3"]);
+        assert_eq!(table.listed(Which::UnitSubNotUnit), ["t2"]);
     }
 
     #[test]

@@ -1,40 +1,69 @@
 //! Administration of the table: permissions and single topics.
 
-use super::{QueueData, RouteError, RouteTable, TOPIC_NAME_BYTES_MAX, check_name};
+use std::sync::Arc;
+
+use super::{QueueData, RouteError, RouteTable, TOPIC_NAME_BYTES_MAX, check_name, owners::OwnerId};
 
 const PERM_WRITE: i32 = 2;
 const PERM_READ_WRITE: i32 = 6;
 
+/// What happens to the permissions of a broker name's topics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WriteChange {
+    /// Write permission is taken, until that broker registers changed topics.
+    Wipe,
+    /// Read and write permission are given.
+    Add,
+}
+
 impl RouteTable {
-    /// Takes write permission from all topics of a broker name until that broker registers
-    /// changed topics. The number of topics.
-    pub fn wipe_write_perm(&mut self, broker_name: &str) -> usize {
-        self.change_perm(broker_name, |perm| perm & !PERM_WRITE)
+    /// Changes up to `most` topics of a broker name behind one; the last of them if there may be
+    /// more, and how many they were.
+    pub fn change_some(
+        &mut self,
+        broker_name: &str,
+        after: Option<&str>,
+        most: usize,
+        change: WriteChange,
+    ) -> (Option<Arc<str>>, usize) {
+        let Some(owner) = self.brokers.get(broker_name).map(|group| group.owner) else {
+            return (None, 0);
+        };
+        match change {
+            WriteChange::Wipe => self.change_perm(owner, after, most, |perm| perm & !PERM_WRITE),
+            WriteChange::Add => self.change_perm(owner, after, most, |_| PERM_READ_WRITE),
+        }
     }
 
-    /// Gives read and write permission to all topics of a broker name. The number of topics.
-    pub fn add_write_perm(&mut self, broker_name: &str) -> usize {
-        self.change_perm(broker_name, |_| PERM_READ_WRITE)
-    }
-
-    /// Forgets a topic, or its queues in one cluster.
-    pub fn delete_topic(&mut self, topic: &str, cluster: Option<&str>) {
-        let Some(map) = self.topics.get(topic) else {
-            return;
+    /// Forgets a topic, or its queues in one cluster, on up to `most` brokers. False if none are
+    /// left.
+    pub fn delete_some(&mut self, topic: &str, cluster: Option<&str>, most: usize) -> bool {
+        let Some(entries) = self.topics.get(topic) else {
+            return false;
         };
         let names = cluster.map(|cluster| self.clusters.get(cluster));
-        let goes = |name: &&String| match names {
-            None => true,
-            Some(names) => names.is_some_and(|names| names.contains(*name)),
+        let goes = |owner: &OwnerId| match (names, self.owners.get(owner)) {
+            (None, _) => true,
+            (Some(Some(names)), Some(owner)) => !owner.gone && names.contains(&*owner.name),
+            _ => false,
         };
-        let gone: Vec<String> = map.keys().filter(goes).cloned().collect();
-        for name in gone {
-            self.remove_entry(&name, topic);
+        let owners = entries.iter().map(|entry| entry.owner);
+        let gone: Vec<OwnerId> = owners.filter(goes).take(most).collect();
+        for id in &gone {
+            if let Some(owner) = self.owners.get_mut(id) {
+                owner.topics.remove(topic);
+                owner.unnamed.remove(topic);
+            }
+            self.remove_entry(topic, *id);
         }
+        gone.len() == most
     }
 
     /// Registers queues of one topic on brokers that are known. False, and nothing happens, if one
     /// is not known or the table is full.
+    ///
+    /// # Errors
+    /// If the name is none, or there is no room; then some may be registered.
     pub fn register_topic(
         &mut self,
         topic: &str,
@@ -46,7 +75,13 @@ impl RouteTable {
             return Ok(false);
         }
         for (name, data) in queues {
-            self.put_queue_data(topic, name, *data);
+            let Some(owner) = self.brokers.get(name).map(|group| group.owner) else {
+                continue;
+            };
+            match self.entry(topic, owner) {
+                Some(known) => *known = *data,
+                None => self.add_entry(topic, owner, *data)?,
+            }
         }
         Ok(true)
     }
@@ -55,10 +90,7 @@ impl RouteTable {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::{
-            register::Registration,
-            test::{master, table, topic, version},
-        },
+        super::test::{Registration, master, table, topic, version},
         *,
     };
 
@@ -102,7 +134,7 @@ mod tests {
     fn a_single_topic_needs_known_brokers() {
         let mut table = table();
         table.register(&master("a", "a:1"), 0).expect("fits");
-        let data = topic("x", 3).data;
+        let data = topic("x", 3).1;
         let queues = |name: &str| vec![(name.to_owned(), data)];
         assert_eq!(table.register_topic("x", &queues("none")), Ok(false));
         assert_eq!(table.register_topic("x", &queues("a")), Ok(true));

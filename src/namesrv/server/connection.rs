@@ -1,37 +1,112 @@
 //! One connection: frames in, answers out, in order.
 
-use std::io;
+use std::{cell::Cell, io, net::SocketAddr, rc::Rc, time::Duration};
 
-use ringmq_io::{Runtime, Stream};
+use ringmq_io::{Net, Runtime, Stream};
+use ringmq_net::input_budget::{self, Input, Reading};
 use ringmq_remoting::{
     codes::response,
     command::{self, Header, HeaderError},
     encode::EncodeError,
-    fastjson::BODY_BYTES_MAX,
     field_limits::REQUEST_HEADER_BYTES_MAX,
     frame::{BegunFrame, Frame, FrameBuffer, FrameError},
 };
 
-use super::Shared;
+use super::{
+    Shared,
+    output_budget::{self, Answered, FREE_BYTES},
+    worker::Worker,
+};
 use crate::{
-    answer::{Answer, Peer, Request},
+    answer::{Answer, Body, Peer, Request},
     handlers::check_body,
 };
 
 /// Answers that are gathered before they are written.
-const OUTPUT_BYTES: usize = 256 * 1024;
+const OUTPUT_BYTES: usize = 64 * 1024;
+
+pub(super) type ConnectionOf<R> = Connection<<<R as Runtime>::Net as Net>::Stream>;
+
+/// What others see of a connection.
+pub(super) struct Connection<S> {
+    pub stream: S,
+    peer: SocketAddr,
+    input: input_budget::Share,
+    output: output_budget::Share,
+    closed: Cell<bool>,
+}
+
+impl<S: Stream> Connection<S> {
+    pub fn new(stream: S, peer: SocketAddr) -> Connection<S> {
+        let (input, output) = Default::default();
+        Connection { stream, peer, input, output, closed: Cell::new(false) }
+    }
+
+    pub fn is_closed(&self) -> bool {
+        self.closed.get()
+    }
+
+    /// Ends it; its task notices.
+    pub fn close(&self) {
+        self.closed.set(true);
+        self.stream.shutdown();
+    }
+}
+
+impl<S: Stream> Reading for Connection<S> {
+    fn share(&self) -> &input_budget::Share {
+        &self.input
+    }
+
+    fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    fn is_closed(&self) -> bool {
+        Connection::is_closed(self)
+    }
+
+    fn close(&self) {
+        Connection::close(self);
+    }
+}
+
+impl<S: Stream> Answered for Connection<S> {
+    fn output(&self) -> &output_budget::Share {
+        &self.output
+    }
+
+    fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    fn is_closed(&self) -> bool {
+        Connection::is_closed(self)
+    }
+
+    fn close(&self) {
+        Connection::close(self);
+    }
+}
 
 /// Why a connection ended.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Ended {
-    #[error("malformed request: {problem}")]
+    #[error("connection closed: malformed request: {problem}")]
     Malformed { problem: String },
-    #[error("nothing came or went for {seconds} s")]
-    Idle { seconds: u64 },
-    #[error("{0}")]
+    #[error("connection closed: nothing came for {time:?}, serverChannelMaxIdleTimeSeconds")]
+    Idle { time: Duration },
+    #[error(
+        "connection closed: its client takes none of the answers that wait for it, for {time:?}, \
+         outputStallTimeMs"
+    )]
+    Stalled { time: Duration },
+    #[error("connection closed: {0}")]
     Broken(#[from] io::Error),
-    #[error("a request could not even be refused: {0}")]
+    #[error("connection closed: a request could not even be refused: {0}")]
     Unanswerable(#[from] EncodeError),
+    #[error("connection closed before")]
+    Before,
 }
 
 impl From<FrameError> for Ended {
@@ -49,33 +124,57 @@ impl From<HeaderError> for Ended {
 /// Serves a connection until the peer ends it.
 pub(super) async fn converse<R: Runtime>(
     shared: &Shared<R>,
-    stream: &impl Stream,
+    connection: &Rc<ConnectionOf<R>>,
     peer: Peer,
 ) -> Result<(), Ended> {
     let mut input = FrameBuffer::default();
     let mut output = Vec::new();
+    let mut complete = false;
     loop {
         if let Some(bytes) = input.first()? {
-            serve_frame(shared, bytes, peer, &mut output).await?;
+            serve_frame(shared, connection, bytes, peer, &mut output).await?;
             input.consume_first();
-            if output.len() >= OUTPUT_BYTES {
-                flush(shared, stream, &mut output).await?;
+            complete = true;
+            if connection.is_closed() {
+                return Err(Ended::Before);
             }
             shared.runtime.yield_if_needed().await;
             continue;
         }
         if let Some(begun) = input.begun()?
-            && !admit(&begun, &mut output)?
+            && !admit(shared, &begun, &mut output)?
         {
             input.skip_first();
         }
-        flush(shared, stream, &mut output).await?;
-        let read = stream.read(input.space());
-        match within_idle(shared, read).await? {
+        flush(shared, connection, &mut output, 0).await?;
+        if shared.input.is_scarce() {
+            input.give_back();
+        }
+        // What was handled is done with; what has begun is on its way since it came.
+        note(shared, connection, &input, input.is_partial(), std::mem::take(&mut complete));
+        let read = connection.stream.read(input.space());
+        match shared.within(shared.idle, read, |time| Ended::Idle { time }).await? {
             0 => return Ok(()),
             count => input.filled(count),
         }
+        // A request counts as on its way until it is handled: that may take its time, too.
+        note(shared, connection, &input, true, false);
+        if connection.is_closed() {
+            return Err(Ended::Before);
+        }
     }
+}
+
+fn note<R: Runtime>(
+    shared: &Shared<R>,
+    connection: &ConnectionOf<R>,
+    input: &FrameBuffer,
+    partial: bool,
+    new: bool,
+) {
+    let now = shared.runtime.monotonic();
+    let bytes = input.capacity();
+    shared.note_input(connection, &Input { bytes, partial, new, now });
 }
 
 fn check_header_length(bytes: usize) -> Result<(), Ended> {
@@ -88,16 +187,20 @@ fn check_header_length(bytes: usize) -> Result<(), Ended> {
 }
 
 /// Whether the rest of a frame is to be read; if not, its request is answered.
-fn admit(begun: &BegunFrame<'_>, output: &mut Vec<u8>) -> Result<bool, Ended> {
+fn admit<R: Runtime>(
+    shared: &Shared<R>,
+    begun: &BegunFrame<'_>,
+    output: &mut Vec<u8>,
+) -> Result<bool, Ended> {
     check_header_length(begun.header_bytes)?;
     let Some(frame) = begun.bodyless else {
         return Ok(true);
     };
     let peek = command::peek(&frame)?;
-    match check_body(peek.code, begun.body_bytes) {
+    match check_body(peek.code, begun.body_bytes, shared.registration_bytes_max) {
         Err(refusal) if !peek.is_response() => {
             if !peek.is_oneway() {
-                refusal.encode(output, frame.serialization, peek.opaque)?;
+                refusal.encode_head(output, frame.serialization, peek.opaque)?;
             }
             Ok(false)
         }
@@ -107,6 +210,7 @@ fn admit(begun: &BegunFrame<'_>, output: &mut Vec<u8>) -> Result<bool, Ended> {
 
 async fn serve_frame<R: Runtime>(
     shared: &Shared<R>,
+    connection: &Rc<ConnectionOf<R>>,
     bytes: &[u8],
     peer: Peer,
     output: &mut Vec<u8>,
@@ -119,67 +223,70 @@ async fn serve_frame<R: Runtime>(
         return Ok(());
     }
     let request = Request { header: &header, body: frame.body, peer, now_ms: shared.now_ms() };
-    let mut answer = match check_body(header.code, frame.body.len()) {
-        Ok(()) => shared.server.handle(&request).await,
+    let answer = match check_body(header.code, frame.body.len(), shared.registration_bytes_max) {
+        Ok(()) => shared.server.handle(&request, &Worker::new(shared, connection)).await,
         Err(refusal) => refusal,
     };
     if answer.code != response::SUCCESS {
         let (code, remark) = (answer.code, answer.remark.as_deref().unwrap_or_default());
         tracing::debug!("request {} of {}: {code} {remark}", header.code, peer.address);
     }
-    if header.is_oneway() {
-        return Ok(());
+    let mut body = Body::default();
+    if !header.is_oneway() {
+        match answer.encode_head(output, frame.serialization, header.opaque) {
+            Ok(()) => body = answer.body,
+            Err(error) => {
+                let refusal = Answer::refuse(response::SYSTEM_ERROR, error.to_string());
+                refusal.encode_head(output, frame.serialization, header.opaque)?;
+            }
+        }
     }
-    if answer.body.len() > BODY_BYTES_MAX {
-        answer = too_large(answer.body.len());
+    append(shared, connection, output, body).await
+}
+
+/// Appends a body to the output, which is sent when it is long.
+async fn append<R: Runtime>(
+    shared: &Shared<R>,
+    connection: &Rc<ConnectionOf<R>>,
+    output: &mut Vec<u8>,
+    body: Body,
+) -> Result<(), Ended> {
+    let mut left = body.len();
+    for piece in body.into_pieces() {
+        output.extend_from_slice(&piece);
+        left -= piece.len();
+        drop(piece);
+        if output.len() >= OUTPUT_BYTES {
+            flush(shared, connection, output, left).await?;
+            shared.runtime.yield_if_needed().await;
+        }
     }
-    if let Err(error) = answer.encode(output, frame.serialization, header.opaque) {
-        let refusal = Answer::refuse(response::SYSTEM_ERROR, error.to_string());
-        refusal.encode(output, frame.serialization, header.opaque)?;
+    if output.len() >= OUTPUT_BYTES {
+        return flush(shared, connection, output, 0).await;
     }
+    shared.outputs.set(&**connection, output.capacity(), shared.runtime.monotonic());
     Ok(())
 }
 
-fn too_large(bytes: usize) -> Answer {
-    let remark = format!(
-        "the answer has {bytes} bytes, but a frame carries {BODY_BYTES_MAX}; ask for less, such \
-         as the topics of one cluster"
-    );
-    Answer::refuse(response::SYSTEM_ERROR, remark)
-}
-
+/// Sends the output; `left`: bytes that are to follow.
 async fn flush<R: Runtime>(
     shared: &Shared<R>,
-    stream: &impl Stream,
+    connection: &Rc<ConnectionOf<R>>,
     output: &mut Vec<u8>,
+    left: usize,
 ) -> Result<(), Ended> {
+    let now = shared.runtime.monotonic();
+    shared.outputs.set(&**connection, left + output.capacity(), now);
     let mut written = 0;
     while let Some(rest) = output.get(written..).filter(|rest| !rest.is_empty()) {
-        match within_idle(shared, stream.write(rest)).await? {
+        let write = connection.stream.write(rest);
+        match shared.within(shared.stall, write, |time| Ended::Stalled { time }).await? {
             0 => return Err(io::Error::from(io::ErrorKind::WriteZero).into()),
             count => written += count,
         }
     }
     output.clear();
-    if output.capacity() > OUTPUT_BYTES {
-        output.shrink_to(OUTPUT_BYTES);
-    }
+    output.shrink_to(FREE_BYTES);
+    shared.outputs.set(&**connection, left + output.capacity(), now);
     Ok(())
-}
-
-/// The result of a read or write, or the end of patience, which 0 makes endless as in Java.
-async fn within_idle<R: Runtime>(
-    shared: &Shared<R>,
-    operation: impl Future<Output = io::Result<usize>>,
-) -> Result<usize, Ended> {
-    let idle = shared.idle;
-    let operation = async { operation.await.map_err(Ended::Broken) };
-    if idle.is_zero() {
-        return operation.await;
-    }
-    let timeout = async {
-        shared.runtime.sleep(idle).await;
-        Err(Ended::Idle { seconds: idle.as_secs() })
-    };
-    futures_lite::future::or(operation, timeout).await
 }

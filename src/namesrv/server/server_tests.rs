@@ -320,11 +320,12 @@ fn a_damaged_kv_file_stops_the_start_unless_there_is_a_copy() {
         let disk = runtime.disk();
         let path = PathBuf::from("/ns/kvConfig.json");
         let mut table = crate::kv::KvTable::default();
-        table.put("n", "k", Some("v"), 9).expect("fits");
-        crate::kv::file::save(disk, &path, &table).await.expect("saved");
+        table.apply(&crate::kv::Change::put("n", "k", Some("v")));
+        let (saved, work) = (RefCell::new(table.clone()), crate::work::test::Alone::default());
+        crate::kv::file::save(disk, &path, &saved, None, &work).await.expect("saved");
         let backup = PathBuf::from("/ns/kvConfig.json.bak");
         disk.rename_durably(&path, &backup).await.expect("renamed");
-        let loaded = crate::kv::file::load(disk, &path).await.expect("the copy");
+        let loaded = crate::kv::file::load(disk, &path, 1 << 20).await.expect("the copy");
         assert_eq!(loaded, table);
     });
 }

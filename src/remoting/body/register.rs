@@ -8,6 +8,7 @@
 //! A topic as text is `name readQueues writeQueues perm filterType` with spaces between, and in
 //! RocketMQ 5 the attributes as JSON behind, when there are any.
 
+mod reader;
 mod writer;
 
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ use flate2::read::ZlibDecoder;
 use flate2::write::ZlibEncoder;
 use serde::{Deserialize, Serialize};
 
+pub use self::reader::{PART_BYTES_MAX, Part, RegisterBodyReader, TopicQueues};
 pub use self::writer::{Added, Finishing, Form, RegisterBodyWriter};
 use super::{DataVersion, TopicConfig, TopicConfigRef, TopicConfigSerializeWrapper};
 use crate::fastjson::{self, BodyError, Memory};
@@ -57,6 +59,8 @@ pub enum RegisterError {
     Long { limit: usize },
     #[error("compressed register body ends within {field}")]
     Short { field: &'static str },
+    #[error("register body has something of more than {limit} bytes at byte {at}")]
+    Part { at: usize, limit: usize },
 }
 
 impl RegisterBrokerBody {
