@@ -36,7 +36,6 @@ fn beat(client: &mut Client, topics: usize) {
     reply.expect(response::SUCCESS);
 }
 
-/// Failed at 30c4a5c: the control shard read all of it in one go.
 fn long_bodies_are_read_beside_the_shard(shards: u32) {
     let directory = process::directory("long-bodies");
     let server = Server::start(directory.path(), &Settings { shards, ..Settings::default() });

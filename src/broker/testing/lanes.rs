@@ -242,8 +242,7 @@ fn make_groups(runtime: &SimRuntime, number: usize, count: usize) -> Rc<RefCell<
     answers
 }
 
-/// Failed at 30c4a5c: a request counted until its shard took it, and was there as a task from then
-/// on.
+/// Without the share of a connection there is no room left for others.
 #[test]
 fn requests_that_wait_are_bounded_in_bytes_and_no_connection_has_all_of_them() {
     let limit = 256 << 10;
