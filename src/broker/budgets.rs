@@ -79,6 +79,9 @@ const ROWS: &[Row<Values, Counts>] = &[
     |values, counts, value| {
         value.max(counts.shards * values.config.per_connection_output_bytes_max)
     }),
+    // Chunks of it are found by a list of some bytes each.
+    row!("transactionStateBytesMax", config.transaction_state_bytes_max: u64, |_, _| 256 * KIB,
+        4 * KIB, |_, counts, value| counts.logs * (value + value / 64)),
     row!("connectionsMax", config.connections_max: u32, |_, _| 500, 1,
         |_, _, value| value * 16 * KIB),
     row!("waiting pulls", sizes.waiting_pulls_max: usize, |_, _| 2_000, 1,

@@ -3,3 +3,4 @@
 pub mod answers;
 pub mod delay;
 pub mod long_poll;
+pub mod transaction_check;

@@ -19,3 +19,7 @@ pub const ANSWER_DROPPED: Bug = bug("drops an answer");
 pub const BACKLOG_UNBOUNDED: Bug = bug("has a backlog without a bound");
 /// A message of a batch that cannot be stored is left out.
 pub const MEMBER_ERROR_FORGOTTEN: Bug = bug("forgets the error of a batch's message");
+/// A transaction that is decided is committed all the same.
+pub const COMMIT_TWICE: Bug = bug("applies a commit twice");
+/// A start does not read which transactions are decided.
+pub const DECISION_LOST: Bug = bug("loses decisions of transactions at a restart");

@@ -16,7 +16,7 @@ use std::{
 use ringmq_base::{LogId, ShardId};
 use ringmq_io::{Accepted, Runtime, Shares, listen_when_free, mailbox::Receiver};
 use ringmq_net::accept::accept_all;
-use ringmq_rules::meta::MetaChange;
+use ringmq_rules::{meta::MetaChange, transaction::Sweeps};
 use ringmq_store::{FlushMode, Log, LogOptions, complete_store, log_directory};
 
 use crate::{
@@ -25,6 +25,7 @@ use crate::{
         answers,
         delay::{self, DelayOffsets},
         long_poll::{self, LongPoll},
+        transaction_check,
     },
     messages::{Message, Start},
     requests::{Requests, consume::pull, reader},
@@ -102,6 +103,7 @@ async fn run_or_fail<R: Runtime>(
     }
     let store_id = start.store_id;
     let delay_offsets = Rc::new(take_start(shard, start));
+    transaction_check::repair(shard).await;
     let requests = Requests::new(shard.clone(), control.clone());
     if shard.id == CONTROL {
         wait_for_peers(&requests, &mut requests_lane).await?;
@@ -112,6 +114,7 @@ async fn run_or_fail<R: Runtime>(
     }
     spawn_services(shard);
     delay::start(shard, &delay_offsets);
+    transaction_check::start(shard);
     inbox::spawn_reply_lane(&requests, reply_lane);
     if let Some(control) = &control {
         control.start_services();
@@ -177,7 +180,8 @@ pub fn log_options(settings: &BrokerSettings, id: LogId, store_id: u128) -> LogO
     }
 }
 
-/// What the control shard knows of this shard; gives how far its delay levels are.
+/// What the control shard knows of this shard, transactions among it; gives how far its delay
+/// levels are.
 fn take_start<R: Runtime>(shard: &Rc<Shard<R>>, start: Start) -> DelayOffsets {
     for change in start.changes {
         shard.apply(change);
@@ -189,12 +193,20 @@ fn take_start<R: Runtime>(shard: &Rc<Shard<R>>, start: Start) -> DelayOffsets {
             deleted.ends.iter().map(|(id, end)| (*id, *end)),
         );
     }
+    for log in shard.queues.own_logs() {
+        shard.transactions.open(log.sink().log, 0, Sweeps::default());
+    }
     let mut offsets = shard.offsets.borrow_mut();
     let mut delay_offsets = BTreeMap::new();
     for change in &start.offsets {
         offsets.apply(change);
         if let MetaChange::DelayOffset { level, offset } = change {
             delay_offsets.insert(*level, *offset);
+        }
+        if let MetaChange::Transactions { log, first, sweeps } = change
+            && let Some(log) = LogId::new(*log).filter(|log| shard.queues.log(*log).is_some())
+        {
+            shard.transactions.open(log, *first, Sweeps::new(sweeps));
         }
     }
     DelayOffsets::new(delay_offsets)

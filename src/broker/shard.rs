@@ -20,6 +20,7 @@ pub mod queues;
 pub mod replies;
 pub mod router;
 pub mod settings;
+pub mod transactions;
 pub mod view;
 pub mod view_version;
 pub mod waiting_pulls;
@@ -50,6 +51,7 @@ use self::{
     queues::Queues,
     router::Router,
     settings::BrokerSettings,
+    transactions::Transactions,
     view::View,
     view_version::{Published, ViewVersion},
     waiting_pulls::WaitingPulls,
@@ -84,6 +86,7 @@ pub struct Shard<R: Runtime> {
     pub client_calls: ClientCalls,
     /// Delayed messages that could not be delivered, ever.
     pub delayed_passed_over: Cell<u64>,
+    pub transactions: Transactions,
     pub pull_counts: PullCounts,
     /// On the control shard, as long as it runs.
     pub control_plane: OnceCell<Weak<dyn ControlPlane>>,
@@ -141,6 +144,7 @@ impl<R: Runtime> Shard<R> {
             connections,
             client_calls: ClientCalls::default(),
             delayed_passed_over: Cell::default(),
+            transactions: Transactions::default(),
             pull_counts: PullCounts::default(),
             control_plane: OnceCell::new(),
             arrivals: OnceCell::new(),
@@ -171,8 +175,7 @@ impl<R: Runtime> Shard<R> {
             broker_permission: view.permission,
             accept_from: config.start_accept_send_request_time_stamp,
             broker_ip: &config.broker_ip1,
-            // There is nothing yet that would commit or check a transaction.
-            reject_transaction: true,
+            transactions: &self.settings.transactions,
             body_bytes_max: config.max_message_size as usize,
             auto_create_group: config.auto_create_subscription_group,
             cluster_property: &self.settings.cluster_property,

@@ -11,6 +11,7 @@ mod long_polls;
 pub mod metadata;
 mod offsets;
 mod slow_readers;
+mod transactions;
 
 use std::{net::SocketAddr, time::Duration};
 

@@ -19,6 +19,7 @@ pub mod refusal;
 pub mod sql_filter;
 pub mod subscription;
 pub mod topic;
+pub mod transaction_rules;
 
 pub mod acl;
 pub mod clients;
@@ -32,6 +33,7 @@ pub mod retention;
 pub mod send_back;
 pub mod send_check;
 pub mod topics;
+pub mod transaction;
 pub mod write_times;
 
 pub use connection_id::ConnectionId;

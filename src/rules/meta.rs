@@ -76,6 +76,13 @@ pub enum MetaChange {
         level: i32,
         offset: i64,
     },
+    /// The transactions of a log: the first half message that may be undecided, and the last sweeps
+    /// over them, `(milliseconds since 1970, the next half message then)`.
+    Transactions {
+        log: u16,
+        first: i64,
+        sweeps: Vec<(i64, i64)>,
+    },
 }
 
 #[cfg(test)]
@@ -102,6 +109,7 @@ mod tests {
             },
             MetaChange::OffsetsDelete { topic: None, group: Some("G".into()) },
             MetaChange::DelayOffset { level: 3, offset: 1000 },
+            MetaChange::Transactions { log: 1, first: 7, sweeps: vec![(1_700_000_000_000, 9)] },
         ];
         for change in changes {
             let json = serde_json::to_string(&change).expect("serializes");

@@ -20,6 +20,7 @@ use super::{
         DLQ_PREFIX, HALF_TOPIC, PERM_WRITE, SCHEDULE_TOPIC, Topic, TopicFilterType,
         is_not_allowed_send_topic, retry_group, validate_topic,
     },
+    transaction_rules::TransactionRules,
 };
 
 /// From this version on a client's maxReconsumeTimes counts. Source: `MQVersion.V3_4_9`.
@@ -50,7 +51,7 @@ pub struct SendContext<'a> {
     pub accept_from: i64,
     /// brokerIP1.
     pub broker_ip: &'a str,
-    pub reject_transaction: bool,
+    pub transactions: &'a TransactionRules,
     /// maxMessageSize.
     pub body_bytes_max: usize,
     pub auto_create_group: bool,
@@ -90,7 +91,7 @@ pub enum Target<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SendPlan<'a> {
     pub target: Target<'a>,
-    /// The queue of the target.
+    /// The queue of the target; of the half topic the broker says, see [`SendPlan::real_queue`].
     pub queue_id: i32,
     /// The queue that the reply names.
     pub reply_queue_id: i32,
@@ -98,7 +99,8 @@ pub struct SendPlan<'a> {
     /// the topic (1 queue, readable and writable) unless it is there.
     pub dead_letter: Option<&'a str>,
     pub sys_flag: i32,
-    /// For the schedule topic the time to deliver, else the hash of the tag.
+    /// For the schedule topic the time to deliver, for the half topic the time from which on the
+    /// producer is asked, else the hash of the tag.
     pub tags_code: i64,
     /// Whether the producer waits for storage and replication.
     pub waits_for_store: bool,
@@ -228,16 +230,37 @@ impl<'a> SendPlan<'a> {
         context: &SendContext<'_>,
         request: &SendRequest<'a>,
     ) -> Result<(), Refusal> {
-        if context.reject_transaction {
+        if context.transactions.reject {
             let remark = format!(
                 "the broker[{}] sending transaction message is forbidden",
                 context.broker_ip
             );
             return Err(Refusal::new(code::NO_PERMISSION, remark));
         }
+        self.refuse_delay(context, request)?;
         self.move_to(Target::Half, 0, request);
         self.sys_flag = sys_flag::with_transaction_value(self.sys_flag, 0);
+        self.tags_code = context.transactions.check_from(request.properties, context.now);
         Ok(())
+    }
+
+    /// A half message cannot be delayed besides, and is not stored as if nothing were asked.
+    fn refuse_delay(
+        &self,
+        context: &SendContext<'_>,
+        request: &SendRequest<'a>,
+    ) -> Result<(), Refusal> {
+        let asked = properties::value(request.properties, DELAY).map(parse_level).transpose()?;
+        match asked.and_then(|asked| context.delay_levels.effective(asked)) {
+            None => Ok(()),
+            Some(level) => Err(Refusal::new(
+                code::MESSAGE_ILLEGAL,
+                format!(
+                    "the message is illegal: a transactional message has the delay level {level} \
+                     (property DELAY); send it without, for transactions and delays do not combine"
+                ),
+            )),
+        }
     }
 
     /// A delayed message: kept in the schedule topic, with its real place in its properties.
@@ -307,6 +330,12 @@ impl<'a> SendPlan<'a> {
             writer.put_real(topic, queue)?;
         }
         Ok(())
+    }
+
+    /// The queue that the message is for, if it waits in another topic; of the requested topic, or
+    /// of the dead letter topic.
+    pub fn real_queue(&self) -> Option<i32> {
+        self.edit.real.map(|(_, queue)| queue)
     }
 
     /// The name of the topic that the message is stored in, unless it is the requested one or a

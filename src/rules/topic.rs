@@ -13,8 +13,9 @@ pub use ringmq_remoting::codes::{
         AUTO_CREATE_TOPIC_KEY as AUTO_CREATE_TOPIC, BENCHMARK as BENCHMARK_TOPIC, DLQ_PREFIX,
         OFFSET_MOVED_EVENT as OFFSET_MOVED_TOPIC, RETRY_PREFIX, SCHEDULE as SCHEDULE_TOPIC,
         SELF_TEST as SELF_TEST_TOPIC, TIMER as TIMER_TOPIC, TRACE as TRACE_TOPIC,
-        TRANS_HALF as HALF_TOPIC, TRANS_OP_HALF as OPERATION_HALF_TOPIC, dlq_topic,
-        is_not_allowed_send_topic, is_system_topic as is_system_name, reply_topic, retry_topic,
+        TRANS_CHECK_MAX_TIME as CHECKED_OUT_TOPIC, TRANS_HALF as HALF_TOPIC,
+        TRANS_OP_HALF as OPERATION_HALF_TOPIC, dlq_topic, is_not_allowed_send_topic,
+        is_system_topic as is_system_name, reply_topic, retry_topic,
     },
 };
 

@@ -41,3 +41,4 @@ mod start_stop;
 mod stores;
 mod tidy;
 mod topics;
+mod transactions;

@@ -78,10 +78,6 @@ pub(super) const WITHOUT_EFFECT: &[(&str, &str)] = &[
         "timerMaxDelaySec timerPrecisionMs timerWheelEnable",
         "messages with a delivery time are not there yet",
     ),
-    (
-        "rejectTransactionMessage transactionCheckInterval transactionCheckMax transactionTimeOut",
-        "transactions are not there yet; they are always refused",
-    ),
     ("useServerSideResetOffset", "offsets are reset by the consumers"),
 ];
 

@@ -121,7 +121,7 @@ config_table! {
                 "transactionCheckInterval", "ms", Limits::Clamp(100, YEAR_MS), live,
                 "Time between two checks of open transactions.";
             transaction_check_max: u32 = 15,
-                "transactionCheckMax", "", Limits::Clamp(1, 10_000), live,
+                "transactionCheckMax", "", Limits::Clamp(1, 1_000), live,
                 "Checks after which an open transaction is given up.";
             store_reply_message_enable: bool = true,
                 "storeReplyMessageEnable", "", ANY, live, "Store replies of request-reply.";
@@ -338,6 +338,10 @@ config_table! {
                 "batchMessagesMax", "messages", Limits::Number(1, BATCH_MESSAGES_LIMIT), fixed,
                 "Most messages of one batch. All are stored in one go, so a large batch holds up \
                  whatever else its shard does: some 200 us for 1,000 messages.";
+            transaction_state_bytes_max: u64 = 8 * MIB,
+                "transactionStateBytesMax", "bytes", Limits::Number(4 << 10, 1 << 30), fixed,
+                "Memory of each log for which half messages are decided, a bit for each from the \
+                 oldest undecided one on; beyond, new ones are answered SYSTEM_BUSY.";
             metrics_exporter_type: MetricsExporterType = MetricsExporterType::Disable,
                 "metricsExporterType", "", ANY, fixed, "Whether metrics are served.";
             metrics_prom_exporter_port: u16 = 5_557,

@@ -5,6 +5,7 @@ use std::{rc::Rc, sync::Arc};
 use futures_util::future::LocalBoxFuture;
 use ringmq_io::Runtime;
 use ringmq_rules::{
+    ConnectionId,
     meta::MetaChange,
     refusal::{FAQ, Refusal, code},
     topic,
@@ -68,6 +69,11 @@ impl<R: Runtime> ControlPlane for Control<R> {
         changes: Vec<MetaChange>,
     ) -> LocalBoxFuture<'static, Result<(), NotWritten>> {
         Box::pin(async move { Control::persist(&self, changes).await })
+    }
+
+    fn pick_producers(&self, groups: &[String]) -> Vec<Option<ConnectionId>> {
+        let clients = &mut self.tables.borrow_mut().clients;
+        groups.iter().map(|group| clients.pick_producer(group)).collect()
     }
 
     fn look_at_storage(&self) {

@@ -48,6 +48,8 @@ pub struct Metadata<R: Runtime> {
     /// As last persisted.
     offsets: RefCell<OffsetTable>,
     delay_offsets: RefCell<BTreeMap<i32, i64>>,
+    /// By log: the last [`MetaChange::Transactions`].
+    transactions: RefCell<BTreeMap<u16, MetaChange>>,
     /// Changes that are in the tables and not yet durable.
     pending: RefCell<AHashSet<Subject>>,
     /// Calls of [`Control::persist`] under way.
@@ -68,6 +70,7 @@ impl<R: Runtime> Metadata<R> {
             next_topic_id: Cell::new(0),
             offsets: RefCell::default(),
             delay_offsets: RefCell::default(),
+            transactions: RefCell::default(),
             pending: RefCell::default(),
             persisting: Cell::new(0),
             settled: Notify::default(),
@@ -86,7 +89,8 @@ impl<R: Runtime> Metadata<R> {
         })
     }
 
-    /// Persisted consumer offsets of the queues that `wanted` names, and all delay cursors.
+    /// Persisted consumer offsets of the queues that `wanted` names, and all cursors of the
+    /// broker's own.
     pub fn offsets_of(&self, wanted: impl Fn(&str, i32) -> bool) -> Vec<MetaChange> {
         let mut changes = self.offsets.borrow().list(None, &mut ListedTo::default(), usize::MAX);
         changes.retain_mut(|change| {
@@ -94,14 +98,15 @@ impl<R: Runtime> Metadata<R> {
             offsets.retain(|(queue, _)| wanted(topic, *queue));
             !offsets.is_empty()
         });
-        changes.extend(self.delay_cursors());
+        changes.extend(self.own_cursors());
         changes
     }
 
-    /// The delay cursors as changes.
-    fn delay_cursors(&self) -> impl Iterator<Item = MetaChange> {
+    /// How far the delay levels and the transactions of all logs are, as changes.
+    fn own_cursors(&self) -> impl Iterator<Item = MetaChange> {
         let cursors = self.delay_offsets.borrow().clone().into_iter();
-        cursors.map(|(level, offset)| MetaChange::DelayOffset { level, offset })
+        let delays = cursors.map(|(level, offset)| MetaChange::DelayOffset { level, offset });
+        delays.chain(self.transactions.borrow().clone().into_values())
     }
 
     /// By delay level: the next message to deliver, as last persisted.
@@ -164,6 +169,9 @@ impl<R: Runtime> Metadata<R> {
         match change {
             MetaChange::DelayOffset { level, offset } => {
                 self.delay_offsets.borrow_mut().insert(*level, *offset);
+            }
+            MetaChange::Transactions { log, .. } => {
+                self.transactions.borrow_mut().insert(*log, change.clone());
             }
             other => self.offsets.borrow_mut().apply(other),
         }

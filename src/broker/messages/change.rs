@@ -21,6 +21,12 @@ impl TopicView {
     pub fn log(&self, queue_id: i32, logs: u16) -> LogId {
         log_of_queue(self.topic.first_log, queue_id, logs)
     }
+
+    /// The queue below `logs` that lives on a log.
+    pub fn queue_on(&self, log: LogId, logs: u16) -> i32 {
+        let (log, logs) = (i32::from(log.get()), i32::from(logs));
+        (log - i32::from(self.topic.first_log)).rem_euclid(logs)
+    }
 }
 
 /// The log that owns a queue, for ever, by the log of its topic's first queue. `logs` is the

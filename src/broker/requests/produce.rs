@@ -1,6 +1,7 @@
 //! Requests of producers, and of consumers that send messages back.
 
 pub mod batch;
+pub mod end_transaction;
 pub mod forwarded;
 pub mod record;
 pub mod reply;

@@ -176,6 +176,7 @@ requests! {
     GET_EARLIEST_MSG_STORETIME Queue Data Nothing Ask 64 * KIB Small => queue::earliest_store_time;
     QUERY_MESSAGE Here Data Topic Subscribe 64 * KIB Joined => query::by_key;
     VIEW_MESSAGE_BY_ID Here Data Nothing Ask 64 * KIB Message => message::view_by_id;
+    END_TRANSACTION Here Data Nothing Ask 64 * KIB Small => end_transaction::end;
     CONSUMER_SEND_MSG_BACK Here Data Group Subscribe 64 * KIB Small => send_back::send_back;
     SEND_REPLY_MESSAGE Control Data Nothing Ask 16 * MIB Small => reply::send_reply;
     SEND_REPLY_MESSAGE_V2 Control Data Nothing Ask 16 * MIB Small => reply::send_reply;

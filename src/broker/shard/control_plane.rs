@@ -6,6 +6,7 @@ use futures_util::future::LocalBoxFuture;
 use ringmq_base::ShardId;
 use ringmq_io::Runtime;
 use ringmq_rules::{
+    ConnectionId,
     meta::MetaChange,
     refusal::{Refusal, code},
 };
@@ -88,6 +89,9 @@ pub trait ControlPlane {
         changes: Vec<MetaChange>,
     ) -> LocalBoxFuture<'static, Result<(), NotWritten>>;
 
+    /// For each group a connection of one of its producers, each in turn; `None` without any.
+    fn pick_producers(&self, groups: &[String]) -> Vec<Option<ConnectionId>>;
+
     /// A log has no space: has retention look at the disk soon.
     fn look_at_storage(&self);
 }
@@ -128,6 +132,15 @@ impl<R: Runtime> Shard<R> {
     /// See [`ControlPlane::ensure_group`].
     pub async fn ensure_group(self: &Rc<Self>, name: String) -> Result<bool, Refusal> {
         let work = async |shard: Rc<Self>| shard.control_plane()?.ensure_group(name).await;
+        self.call(CONTROL, work).await
+    }
+
+    /// See [`ControlPlane::pick_producers`].
+    pub async fn pick_producers(self: &Rc<Self>, groups: Vec<String>) -> Vec<Option<ConnectionId>> {
+        let work = async move |shard: Rc<Self>| match shard.control_plane() {
+            Ok(control) => control.pick_producers(&groups),
+            Err(_) => vec![None; groups.len()],
+        };
         self.call(CONTROL, work).await
     }
 

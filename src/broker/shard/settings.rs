@@ -12,7 +12,9 @@ use ringmq_net::addresses::Limits;
 
 use crate::{messages::AccessControl, sizes::Sizes};
 use ringmq_remoting::codes::property;
-use ringmq_rules::{delay::DelayLevels, message_properties::PropertiesWriter};
+use ringmq_rules::{
+    delay::DelayLevels, message_properties::PropertiesWriter, transaction::TransactionRules,
+};
 
 /// [`BrokerSettings::young_bytes`] unless the machine's memory says otherwise.
 const YOUNG_BYTES_DEFAULT: u64 = 400 << 20;
@@ -65,6 +67,9 @@ pub struct BrokerSettings {
     pub young_bytes: u64,
     pub offset_flush_interval: Duration,
     pub delay_levels: DelayLevels,
+    pub transactions: TransactionRules,
+    /// Half messages of a log from the oldest undecided one on.
+    pub halves_max: i64,
     /// `CLUSTER` with its value and separators, appended to the properties of every message.
     pub cluster_property: Vec<u8>,
     /// Milliseconds since 1970.
@@ -123,6 +128,8 @@ impl BrokerSettings {
             young_bytes: YOUNG_BYTES_DEFAULT,
             offset_flush_interval: Duration::from_millis(config.flush_consumer_offset_interval_ms),
             delay_levels,
+            transactions: transaction_rules(&config),
+            halves_max: config.transaction_state_bytes_max.saturating_mul(8).cast_signed(),
             cluster_property,
             boot_timestamp,
             sizes: Sizes::default(),
@@ -145,6 +152,16 @@ impl BrokerSettings {
     pub fn vip_port(&self) -> Option<u16> {
         let port = self.listen_port.checked_sub(2).filter(|port| *port > 0);
         port.filter(|_| self.config.vip_port_enable)
+    }
+}
+
+fn transaction_rules(config: &BrokerConfig) -> TransactionRules {
+    let ms = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+    TransactionRules {
+        reject: config.reject_transaction_message,
+        time_out_ms: ms(config.transaction_time_out_ms),
+        checks_max: config.transaction_check_max,
+        age_max_ms: ms(config.file_reserved_time_hours.saturating_mul(3_600_000)),
     }
 }
 

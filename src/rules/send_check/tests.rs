@@ -4,12 +4,15 @@ use crate::message_properties::text;
 const CLUSTER: &[u8] = b"CLUSTER\x01c\x02";
 const NOW: i64 = 1_700_000_000_000;
 
+const TRANSACTIONS: TransactionRules =
+    TransactionRules { reject: false, time_out_ms: 6_000, checks_max: 15, age_max_ms: 1_000_000 };
+
 fn context(delay_levels: &DelayLevels) -> SendContext<'_> {
     SendContext {
         broker_permission: 6,
         accept_from: 0,
         broker_ip: "10.0.0.1",
-        reject_transaction: false,
+        transactions: &TRANSACTIONS,
         body_bytes_max: 4096,
         auto_create_group: true,
         cluster_property: CLUSTER,
@@ -152,10 +155,23 @@ fn a_half_message_is_kept_aside_unless_transactions_are_rejected() {
     assert_eq!((plan.target, plan.queue_id, plan.reply_queue_id), (Target::Half, 0, 3));
     assert_eq!(plan.sys_flag, sys_flag::COMPRESSED);
     assert_eq!(text(&properties, REAL_QUEUE_ID), Some("3"));
+    assert_eq!((plan.real_queue(), plan.tags_code), (Some(3), NOW + 6_000), "checked from then on");
     let levels = DelayLevels::default();
-    let context = SendContext { reject_transaction: true, ..context(&levels) };
+    let transactions = TransactionRules { reject: true, ..TRANSACTIONS };
+    let context = SendContext { transactions: &transactions, ..context(&levels) };
     let refusal = check(&context, &request, Some(&topic("T")), None).expect_err("refused");
     assert_eq!(refusal.code, code::NO_PERMISSION);
+}
+
+/// Failed before: a delay was forgotten in silence.
+#[test]
+fn a_half_message_with_a_delay_is_refused() {
+    let refusal =
+        refused(&request("T", b"TRAN_MSG\x01true\x02DELAY\x013"), Some(&topic("T")), None);
+    assert_eq!(refusal.code, code::MESSAGE_ILLEGAL);
+    assert!(refusal.remark.contains("delay level 3 (property DELAY)"), "{}", refusal.remark);
+    let none = request("T", b"TRAN_MSG\x01true\x02DELAY\x010");
+    assert_eq!(stored(&none, &topic("T"), None).0.target, Target::Half);
 }
 
 #[test]

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use super::{
     super::topic::{
-        AUTO_CREATE_TOPIC, BENCHMARK_TOPIC, HALF_TOPIC, OFFSET_MOVED_TOPIC, OPERATION_HALF_TOPIC,
-        PERM_INHERIT, PERM_READ, PERM_WRITE, SCHEDULE_TOPIC, SELF_TEST_TOPIC, reply_topic,
+        AUTO_CREATE_TOPIC, BENCHMARK_TOPIC, CHECKED_OUT_TOPIC, HALF_TOPIC, OFFSET_MOVED_TOPIC,
+        OPERATION_HALF_TOPIC, PERM_INHERIT, PERM_READ, PERM_WRITE, SCHEDULE_TOPIC, SELF_TEST_TOPIC,
+        reply_topic,
     },
     MetaChange, Topic, TopicSettings, TopicTable,
 };
@@ -42,8 +43,8 @@ fn wanted(settings: &TopicSettings) -> Vec<Topic> {
         Topic::new(OFFSET_MOVED_TOPIC, 1, READ_WRITE),
         Topic::new(SCHEDULE_TOPIC, SCHEDULE_QUEUES, READ_WRITE),
         Topic::new(&reply_topic(&settings.cluster_name), 1, READ_WRITE),
-        Topic::new(HALF_TOPIC, 1, READ_WRITE),
-        Topic::new(OPERATION_HALF_TOPIC, 1, READ_WRITE),
+        Topic::new(HALF_TOPIC, settings.logs.into(), READ_WRITE),
+        Topic::new(OPERATION_HALF_TOPIC, settings.logs.into(), READ_WRITE),
     ];
     if settings.auto_create_topic {
         let queues = settings.default_topic_queues;
@@ -55,8 +56,12 @@ fn wanted(settings: &TopicSettings) -> Vec<Topic> {
     topics
 }
 
+/// Those that need a queue on each log: a half message, its decision and what is stored with that
+/// are in one log.
+const ON_EACH_LOG: [&str; 3] = [HALF_TOPIC, OPERATION_HALF_TOPIC, CHECKED_OUT_TOPIC];
+
 /// A topic that is there stays as it is, except that `TBW102` stops being a template when topics
-/// are no longer made of it.
+/// are no longer made of it, and that topics of transactions get a queue on each log.
 pub(super) fn plan(table: &TopicTable, now: i64) -> Vec<MetaChange> {
     let mut version = table.version;
     let mut next_log = u32::from(table.next_internal_log);
@@ -79,6 +84,13 @@ pub(super) fn plan(table: &TopicTable, now: i64) -> Vec<MetaChange> {
         && template.is_inherited()
     {
         put(Topic { perm: READ_WRITE, ..Topic::clone(template) });
+    }
+    for topic in ON_EACH_LOG.iter().filter_map(|name| table.topics.get(*name)) {
+        let queues = i32::from(table.settings.logs);
+        if topic.write_queues < queues || topic.read_queues < queues {
+            let (read_queues, write_queues) = (queues, queues);
+            put(Topic { read_queues, write_queues, ..Topic::clone(topic) });
+        }
     }
     changes
 }

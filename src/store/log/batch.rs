@@ -1,7 +1,8 @@
-//! Appending the messages of a batch: all of them or none.
+//! Appending several messages as one: all of them or none.
 //!
 //! Everything that can refuse one of them is asked before the first byte is appended; from then on
-//! nothing can fail.
+//! nothing can fail. A crash may leave the first of them without those behind: whoever needs more
+//! has to see from the last one that is there what is missing.
 
 use ringmq_base::record::NewRecord;
 use ringmq_io::Runtime;
@@ -23,8 +24,27 @@ use crate::{
 const APPENDED_KEPT_MAX: usize = 4096;
 
 impl<R: Runtime, S: Sink> Log<R, S> {
-    /// Encodes all messages, each with its tags code, into the tail, behind each other in one
-    /// queue; or none of them. They are received at `now_ms`. `messages` is gone through twice and
+    /// Appends the messages of a batch, each with its tags code, behind each other in one queue:
+    /// see [`Log::append_unit`].
+    ///
+    /// # Errors
+    /// Those of [`Log::append_unit`].
+    ///
+    /// # Panics
+    /// If a record is not for the queue's topic and queue id.
+    pub fn append_batch<'a>(
+        &self,
+        now_ms: i64,
+        queue: QueueHandle,
+        messages: impl Iterator<Item = (NewRecord<'a>, i64)> + Clone,
+        ticket: impl FnOnce(&[Appended]) -> Option<S::Ticket>,
+    ) -> Result<usize, AppendError> {
+        let messages = messages.map(|(record, tags_code)| (queue, record, tags_code));
+        self.append_unit(now_ms, messages, ticket)
+    }
+
+    /// Encodes all messages, each with its queue and tags code, into the tail, behind each other;
+    /// or none of them. They are received at `now_ms`. `messages` is gone through twice and
     /// must bring the same both times. `ticket` is called once, after the last append, with where
     /// each message went; it must not append. The ticket comes back through the [`Sink`] when all
     /// are durable, as with [`Log::append`]. Without a message nothing happens, and `ticket` is not
@@ -37,19 +57,18 @@ impl<R: Runtime, S: Sink> Log<R, S> {
     /// of it is larger than the backlog may be: it will never be taken.
     ///
     /// # Panics
-    /// If a record is not for the queue's topic and queue id.
-    pub fn append_batch<'a>(
+    /// If a record is not for its queue's topic and queue id.
+    pub fn append_unit<'a>(
         &self,
         now_ms: i64,
-        queue: QueueHandle,
-        messages: impl Iterator<Item = (NewRecord<'a>, i64)> + Clone,
+        messages: impl Iterator<Item = (QueueHandle, NewRecord<'a>, i64)> + Clone,
         ticket: impl FnOnce(&[Appended]) -> Option<S::Ticket>,
     ) -> Result<usize, AppendError> {
         let shared = &self.shared;
         let mut all = shared.batch_appended.take();
         let (result, end) = {
             let mut state = shared.state.borrow_mut();
-            let result = state.append_batch(queue, messages, now_ms, &mut all);
+            let result = state.append_unit(messages, now_ms, &mut all);
             (result, state.position)
         };
         match &result {
@@ -74,37 +93,38 @@ impl<R: Runtime, S: Sink> Log<R, S> {
 
 impl<T> State<T> {
     /// Appends all messages and says in `appended` where they went, or changes nothing.
-    fn append_batch<'a>(
+    fn append_unit<'a>(
         &mut self,
-        queue: QueueHandle,
-        messages: impl Iterator<Item = (NewRecord<'a>, i64)> + Clone,
+        messages: impl Iterator<Item = (QueueHandle, NewRecord<'a>, i64)> + Clone,
         now_ms: i64,
         appended: &mut Vec<Appended>,
     ) -> Result<(), AppendError> {
         assert!(appended.is_empty());
-        let (count, bytes) = self.admit_batch(queue, messages.clone().map(|(record, _)| record))?;
-        let (first, before) = (self.index.queue(queue).next(), self.counters.append_bytes);
+        let records = messages.clone().map(|(queue, record, _)| (queue, record));
+        let (count, bytes) = self.admit_unit(records)?;
+        let before = self.counters.append_bytes;
         appended.reserve(count);
-        for (record, tags_code) in messages {
+        for (queue, record, tags_code) in messages {
             let size = record.size();
             let placed = self.place(envelope::stride(size));
             placed.expect("room for all of the batch was found before its first message");
+            let offset = self.index.queue(queue).next();
             appended.push(self.put(queue, &record, size, tags_code, now_ms));
+            assert_eq!(self.index.queue(queue).next(), offset + 1, "a batch with a hole");
         }
+        assert_eq!(appended.len(), count, "a batch that changed");
         assert_eq!(self.counters.append_bytes - before, bytes as u64, "a batch that changed");
-        assert_eq!(self.index.queue(queue).next(), first + count as i64, "a batch with a hole");
         Ok(())
     }
 
     /// Messages and bytes of a batch that is going to be appended for sure.
-    fn admit_batch<'a>(
+    fn admit_unit<'a>(
         &mut self,
-        queue: QueueHandle,
-        records: impl Iterator<Item = NewRecord<'a>> + Clone,
+        records: impl Iterator<Item = (QueueHandle, NewRecord<'a>)> + Clone,
     ) -> Result<(usize, usize), AppendError> {
         self.is_taking()?;
         let (mut count, mut bytes) = (0, 0_usize);
-        for record in records.clone() {
+        for (queue, record) in records.clone() {
             let entries = self.index.queue(queue);
             assert!(entries.is(record.topic, record.queue_id), "an append to another queue");
             count += 1;
@@ -132,7 +152,7 @@ impl<T> State<T> {
         {
             return Err(self.busy());
         }
-        let strides = records.map(|record| envelope::stride(record.size()));
+        let strides = records.map(|(_, record)| envelope::stride(record.size()));
         match self.missing_for(strides) {
             0 => Ok((count, bytes)),
             missing => Err(self.no_space(missing)),

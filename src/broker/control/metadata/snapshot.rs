@@ -22,7 +22,7 @@ enum At {
     DeletedGroups,
     Groups(Option<Arc<str>>),
     Offsets(ListedTo),
-    DelayOffsets,
+    OwnCursors,
     End,
 }
 
@@ -77,11 +77,9 @@ impl<R: Runtime> Snapshot<R> {
             At::Offsets(to) => {
                 let changes = metadata.offsets.borrow().list(None, to, OFFSETS_OF_CHANGE_MAX);
                 let more = !changes.is_empty();
-                (changes.iter().map(encode).collect(), unless(more, At::DelayOffsets))
+                (changes.iter().map(encode).collect(), unless(more, At::OwnCursors))
             }
-            At::DelayOffsets => {
-                (metadata.delay_cursors().map(|c| encode(&c)).collect(), Some(At::End))
-            }
+            At::OwnCursors => (metadata.own_cursors().map(|c| encode(&c)).collect(), Some(At::End)),
             At::End => (Vec::new(), None),
         }
     }

@@ -95,11 +95,15 @@ fn try_store<R: Runtime>(
     if let Some(refusal) = &view.disk_full {
         return Err((**refusal).clone());
     }
+    let requested = topic;
     let topic = match target(&view, topic, &plan)? {
         Ok(topic) => topic,
         Err(needed) => return Ok(wait_for(reply_to, needed)),
     };
     let mut item = item_of(header, peer, reply_to, &plan);
+    if item.is_half {
+        item.queue_id = half_queue(shard, (&view, requested), topic, &plan);
+    }
     let mut properties = shard.properties.take();
     properties.clear();
     plan.write_properties(header.properties, context.cluster_property, &mut properties)?;
@@ -148,6 +152,7 @@ fn item_of(
         properties_bytes: 0,
         body_bytes: 0,
         is_batch: header.batch,
+        is_half: plan.target == Target::Half,
     }
 }
 
@@ -187,6 +192,21 @@ fn target<'v>(
         }
     };
     found.map(Ok).ok_or_else(|| Refusal::system_error("a topic of the system is missing"))
+}
+
+/// The queue of the half topic that is in the log of the queue that the message is for.
+#[cold]
+fn half_queue<R: Runtime>(
+    shard: &Shard<R>,
+    (view, requested): (&View, Option<&Arc<TopicView>>),
+    halves: &TopicView,
+    plan: &SendPlan<'_>,
+) -> i32 {
+    let logs = shard.queues.log_count();
+    let dead_letter = plan.dead_letter.and_then(|group| view.topics.get(&*dlq_topic(group)));
+    let real = dead_letter.or(requested);
+    let log = real.map(|real| real.log(plan.real_queue().unwrap_or(0), logs));
+    log.map_or(0, |log| halves.queue_on(log, logs))
 }
 
 /// Appends a message or a batch here, or sends it on its way to the owner of its queue.
@@ -273,6 +293,9 @@ fn append_to<R: Runtime>(
     properties: &[u8],
     body: &[u8],
 ) -> Result<(), NotStored> {
+    if item.is_half {
+        shard.check_half_room(log, queue).map_err(NotStored::Refused)?;
+    }
     let appended = shard.append(|| {
         if item.is_batch {
             return batch::append(shard, topic, item, (log, queue), properties, body);
