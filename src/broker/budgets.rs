@@ -104,6 +104,9 @@ const ROWS: &[Row<Values, Counts>] = &[
     row!("consumer offsets", sizes.tables.offsets_bytes: usize, |_, _| 2 * MIB, 4 * KIB,
         |_, counts, value| 2 * counts.shards * value),
     row!("locks", sizes.tables.locks_bytes: usize, |_, _| MIB, 4 * KIB, |_, _, value| value),
+    row!("offset resets", sizes.tables.resets: usize, |_, _| 4_096, 1,
+        |_, counts, value| counts.shards * value * 96),
+    row!("statistics", sizes.tables.stats_bytes: usize, |_, _| MIB, 4 * KIB, |_, _, value| value),
     // What is written, what is kept for the next write, and a record that is larger than a write.
     row!("writes", sizes.log.batch_bytes_max: usize, |_, _| 512 * KIB, 4 * KIB,
     |values, counts, value| {

@@ -6,9 +6,11 @@ pub mod departures;
 pub mod ensure;
 pub mod log_usage;
 pub mod metadata;
+pub mod questions;
 pub mod registration;
 pub mod retention;
 pub mod statistics;
+pub mod stats;
 
 use std::{
     cell::{Cell, RefCell},
@@ -25,13 +27,15 @@ use ringmq_rules::{
     groups::SubscriptionGroupTable,
     locks::{QueueLocks, SweptTo},
     rates::{Rates, SAMPLE_MS},
+    stats::Stats,
     topics::{TopicSettings, TopicTable},
     write_times::RecentWrites,
 };
 use ringmq_store::{META_DIRECTORY, Manifest, MetaLog};
 
 use self::{
-    departures::Departures, metadata::Metadata, registration::Registrar, retention::Storage,
+    departures::Departures, metadata::Metadata, questions::Questions, registration::Registrar,
+    retention::Storage,
 };
 use crate::{
     messages::{AccessChange, AccessJob, Change, Message, Start, TopicView, log_of_queue},
@@ -55,11 +59,15 @@ pub struct Control<R: Runtime> {
     pub shard: Rc<Shard<R>>,
     pub tables: RefCell<Tables>,
     pub departures: Departures,
+    pub questions: Questions,
     pub metadata: Metadata<R>,
     pub registrar: Registrar,
     pub storage: Storage,
     pub rates: RefCell<Rates>,
     pub recent_writes: RefCell<RecentWrites>,
+    pub stats: RefCell<Stats>,
+    /// Milliseconds since 1970 up to which they go.
+    stats_to: Cell<i64>,
     finished: Cell<usize>,
     finished_changed: Event,
 }
@@ -83,11 +91,14 @@ impl<R: Runtime> Control<R> {
             shard: shard.clone(),
             tables: RefCell::new(tables),
             departures: Departures::default(),
+            questions: Questions::default(),
             metadata: Metadata::new(shard.runtime.clone(), meta),
             registrar: Registrar::new(&shard.settings),
             storage: Storage::default(),
             rates: RefCell::new(Rates::new(now)),
             recent_writes: RefCell::new(RecentWrites::new(now)),
+            stats: RefCell::new(Stats::with_limit(limits.stats_bytes)),
+            stats_to: Cell::new(now),
             finished: Cell::new(0),
             finished_changed: Event::default(),
         });
@@ -165,6 +176,8 @@ impl<R: Runtime> Control<R> {
                 let now = control.shard.runtime.now_ms();
                 control.rates.borrow_mut().sample(now, all.totals);
                 control.recent_writes.borrow_mut().sample(now, &all.write_latency);
+                control.update_stats().await;
+                control.sweep_stats().await;
             }
         });
         self.registrar.start(self);

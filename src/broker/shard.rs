@@ -12,7 +12,9 @@ pub mod consumer_offsets;
 pub mod control_plane;
 pub mod frames;
 pub mod held_messages;
+pub mod held_pulls;
 pub mod lookups;
+pub mod offset_resets;
 pub mod offset_writes;
 pub mod queue_starts;
 pub mod queue_watchers;
@@ -21,6 +23,7 @@ pub mod replies;
 pub mod router;
 pub mod settings;
 pub mod transactions;
+pub mod usage;
 pub mod view;
 pub mod view_version;
 pub mod waiting_pulls;
@@ -34,7 +37,7 @@ use std::{
 };
 
 use ringmq_io::Runtime;
-use ringmq_rules::{offsets::OffsetTable, send_check::SendContext};
+use ringmq_rules::{offset_resets::OffsetResets, offsets::OffsetTable, send_check::SendContext};
 
 pub use self::{acks::Arrivals, control_plane::CONTROL, queues::BrokerLog};
 use self::{
@@ -52,6 +55,7 @@ use self::{
     router::Router,
     settings::BrokerSettings,
     transactions::Transactions,
+    usage::Usage,
     view::View,
     view_version::{Published, ViewVersion},
     waiting_pulls::WaitingPulls,
@@ -81,6 +85,7 @@ pub struct Shard<R: Runtime> {
     pub body_room: BodyRoom,
     pub waiting_sends: WaitingSends,
     pub offsets: RefCell<OffsetTable>,
+    pub offset_resets: RefCell<OffsetResets>,
     pub offset_writes: OffsetWrites,
     pub connections: Connections<R>,
     pub client_calls: ClientCalls,
@@ -88,6 +93,7 @@ pub struct Shard<R: Runtime> {
     pub delayed_passed_over: Cell<u64>,
     pub transactions: Transactions,
     pub pull_counts: PullCounts,
+    pub usage: Usage,
     /// On the control shard, as long as it runs.
     pub control_plane: OnceCell<Weak<dyn ControlPlane>>,
     /// Set before the first message can arrive.
@@ -124,6 +130,7 @@ impl<R: Runtime> Shard<R> {
         let queues = Queues::new(id, router.shards());
         let body_room = BodyRoom::new(settings.sizes.bodies_memory_max);
         let offsets = OffsetTable::with_limit(settings.sizes.tables.offsets_bytes).into();
+        let offset_resets = OffsetResets::with_limit(settings.sizes.tables.resets).into();
         Rc::new(Shard {
             id,
             runtime,
@@ -140,12 +147,14 @@ impl<R: Runtime> Shard<R> {
             body_room,
             waiting_sends: WaitingSends::default(),
             offsets,
+            offset_resets,
             offset_writes: OffsetWrites::default(),
             connections,
             client_calls: ClientCalls::default(),
             delayed_passed_over: Cell::default(),
             transactions: Transactions::default(),
             pull_counts: PullCounts::default(),
+            usage: Usage::default(),
             control_plane: OnceCell::new(),
             arrivals: OnceCell::new(),
             held_messages: RefCell::default(),
@@ -195,7 +204,17 @@ impl<R: Runtime> Shard<R> {
         {
             self.record_deletion(name, topic.topic.first_log, ends.iter().copied());
         }
+        let rechecked = match &change {
+            Change::Group(group) => !group.consume_enable || !group.consume_broadcast_enable,
+            Change::Topic(topic) => !topic.topic.is_readable(),
+            Change::GroupRemoved(_) | Change::TopicRemoved(..) => true,
+            _ => false,
+        };
+        let recheck = rechecked.then(|| change.clone());
         self.view.borrow_mut().apply(change);
+        if let Some(change) = recheck {
+            self.recheck_held(&change);
+        }
     }
 
     /// Something new can be read from a queue of this shard.

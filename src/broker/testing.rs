@@ -3,6 +3,7 @@
 mod batches;
 pub mod cluster;
 pub mod complaints;
+mod consumer_calls;
 mod deletions;
 mod failed_writes;
 mod lanes;
@@ -10,6 +11,7 @@ mod long_polls;
 
 pub mod metadata;
 mod offsets;
+mod order;
 mod slow_readers;
 mod transactions;
 

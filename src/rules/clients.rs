@@ -371,6 +371,14 @@ impl ClientTable {
         self.producers.groups()
     }
 
+    /// Producer groups with online members, sorted: those behind one, or all.
+    pub fn producer_groups_behind(
+        &self,
+        last: Option<&Arc<str>>,
+    ) -> impl Iterator<Item = &Arc<str>> {
+        self.producers.groups_behind(last)
+    }
+
     /// The producer to ask for the state of a transaction of its group: each in turn.
     pub fn pick_producer(&mut self, group: &str) -> Option<ConnectionId> {
         self.producers.pick(group)

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use ringmq_remoting::body::GroupRetryPolicy;
 use serde::{Deserialize, Serialize};
 
 use super::topic::arc_str;
@@ -34,6 +35,9 @@ pub struct Group {
     #[serde(default = "consume_timeout_minutes")]
     pub consume_timeout_minutes: i32,
     /// Of RocketMQ 5, kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_policy: Option<GroupRetryPolicy>,
+    /// Of RocketMQ 5, kept.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub attributes: BTreeMap<String, String>,
 }
@@ -57,6 +61,7 @@ impl Group {
             notify_consumer_ids_changed_enable: true,
             group_sys_flag: 0,
             consume_timeout_minutes: consume_timeout_minutes(),
+            retry_policy: None,
             attributes: BTreeMap::new(),
         }
     }

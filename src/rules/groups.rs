@@ -114,6 +114,7 @@ impl SubscriptionGroupTable {
             return Err(Refusal::new(code::SYSTEM_ERROR, remark));
         }
         Name::Group.check(&group.name)?;
+        check_retry_policy(&group)?;
         let most = self.limit;
         if !self.groups.contains_key(&group.name) && self.groups.len() >= most {
             let remark = format!(
@@ -192,6 +193,29 @@ impl SubscriptionGroupTable {
     }
 }
 
+/// Times of a customized retry policy; Java's default has 18.
+const RETRY_TIMES_MAX: usize = 64;
+
+fn check_retry_policy(group: &Group) -> Result<(), Refusal> {
+    let Some(policy) = &group.retry_policy else { return Ok(()) };
+    let kind = policy.kind.as_deref().unwrap_or("CUSTOMIZED");
+    let name = &group.name;
+    if !["EXPONENTIAL", "CUSTOMIZED"].contains(&kind) {
+        return Err(Refusal::system_error(format!(
+            "the retry policy of group[{name}] is of a type that is not known: use EXPONENTIAL or \
+             CUSTOMIZED"
+        )));
+    }
+    let times = policy.customized_retry_policy.as_ref().map_or(0, |policy| policy.next.len());
+    if times > RETRY_TIMES_MAX {
+        return Err(Refusal::system_error(format!(
+            "the retry policy of group[{name}] has {times} times, the limit is {RETRY_TIMES_MAX}: \
+             the last one counts for all that follow"
+        )));
+    }
+    Ok(())
+}
+
 /// The answer to a request that sends for a group that is not there.
 #[cold]
 pub fn unknown_group(group: &str) -> Refusal {
@@ -252,6 +276,26 @@ mod tests {
         let change = table.plan_delete("g1", 2).expect("there");
         table.apply(&change);
         assert_eq!(table.attribute_bytes, 0);
+    }
+
+    #[test]
+    fn retry_policies_are_kept_as_far_as_they_say_something() {
+        use ringmq_remoting::body::{CustomizedRetryPolicy, GroupRetryPolicy};
+        let table = SubscriptionGroupTable::new(true);
+        let plan = |kind: Option<&str>, times: usize| {
+            let policy = GroupRetryPolicy {
+                kind: kind.map(str::to_owned),
+                customized_retry_policy: Some(CustomizedRetryPolicy { next: vec![5; times] }),
+                ..GroupRetryPolicy::default()
+            };
+            table.plan_update(Group { retry_policy: Some(policy), ..Group::new("g") }, 1)
+        };
+        for (kind, times) in [(None, 0), (Some("CUSTOMIZED"), 64), (Some("EXPONENTIAL"), 1)] {
+            plan(kind, times).expect("sound");
+        }
+        assert!(plan(Some("NEVER"), 1).is_err());
+        let refusal = plan(None, 65).expect_err("long");
+        assert!(refusal.remark.contains("has 65 times, the limit is 64"), "{}", refusal.remark);
     }
 
     #[test]

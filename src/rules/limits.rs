@@ -74,6 +74,14 @@ pub const OFFSETS_BYTES_MAX: usize = 192 * 1024 * 1024;
 /// What a consumer offset takes in memory, in bytes, besides its share of its group.
 pub const OFFSET_BYTES: usize = 48;
 
+/// Queues of all groups of one shard whose offsets were reset in the last minute: a topic of the
+/// most queues with room to spare.
+pub const RESETS_MAX: usize = 100_000;
+
+/// Bytes of what is known of topics and groups for the last minute, hour and day: some 15,000 that
+/// are always in use, and many more that are now and then.
+pub const STATS_BYTES_MAX: usize = 32 * 1024 * 1024;
+
 /// Bytes of the ordered consumption locks of a broker: some 200,000 of few groups.
 pub const QUEUE_LOCKS_BYTES_MAX: usize = 64 * 1024 * 1024;
 
@@ -89,6 +97,9 @@ pub struct TableLimits {
     /// Bytes of each shard's table.
     pub offsets_bytes: usize,
     pub locks_bytes: usize,
+    /// Of each shard's table.
+    pub resets: usize,
+    pub stats_bytes: usize,
 }
 
 impl Default for TableLimits {
@@ -100,6 +111,8 @@ impl Default for TableLimits {
             clients_bytes: CLIENTS_BYTES_MAX,
             offsets_bytes: OFFSETS_BYTES_MAX,
             locks_bytes: QUEUE_LOCKS_BYTES_MAX,
+            resets: RESETS_MAX,
+            stats_bytes: STATS_BYTES_MAX,
         }
     }
 }

@@ -75,7 +75,7 @@ pub fn check(
     if !(0..topic.read_queues).contains(&header.queue_id) {
         return Err(illegal_queue(header, topic, context.consumer));
     }
-    let own = header.sys_flag & pull_flag::SUBSCRIPTION != 0;
+    let own = has_subscription(header.sys_flag);
     let filter = if own {
         let parsed = Filter::parse(header.subscription, header.expression_type);
         parsed.map_err(|error| parse_failed(&error))?
@@ -118,6 +118,37 @@ pub fn check_subscription(
     }
 }
 
+/// Whether a pull that waits may go on waiting, now that something has changed that was checked
+/// when it came. `own`: it brought its subscription along.
+///
+/// # Errors
+/// The answer to the client.
+pub fn still_allowed(
+    auto_create_group: bool,
+    (group_name, group): (&str, Option<&Group>),
+    (topic_name, topic): (&str, Option<&Topic>),
+    subscriptions: Option<&GroupSubscriptions>,
+    own: bool,
+) -> Result<(), Refusal> {
+    match group {
+        Some(group) if !group.consume_enable => return Err(group_forbidden(group_name)),
+        None if !auto_create_group && !group_name.starts_with(SYSTEM_GROUP_PREFIX) => {
+            return Err(unknown_group(group_name));
+        }
+        _ => {}
+    }
+    let topic = topic.ok_or_else(|| unknown_topic(topic_name))?;
+    if !topic.is_readable() {
+        return Err(topic_forbidden(topic_name));
+    }
+    let forbids = group.is_some_and(|group| !group.consume_broadcast_enable);
+    let broadcasts = |all: &GroupSubscriptions| all.message_model == MessageModel::Broadcasting;
+    if forbids && !own && subscriptions.is_some_and(broadcasts) {
+        return Err(no_broadcast(group_name));
+    }
+    Ok(())
+}
+
 fn subscribed<'a>(
     header: &PullHeader<'_>,
     group: &Group,
@@ -145,6 +176,11 @@ pub fn suspend_ms(sys_flag: i32, timeout_ms: i64, short_polling_ms: Option<i64>)
     let waits = sys_flag & pull_flag::SUSPEND != 0;
     let time = short_polling_ms.unwrap_or(timeout_ms);
     (waits && time > 0).then_some(time)
+}
+
+/// Whether the pull carries its subscription.
+pub const fn has_subscription(sys_flag: i32) -> bool {
+    sys_flag & pull_flag::SUBSCRIPTION != 0
 }
 
 /// Whether the pull carries an offset to store. Do it once, not again when a kept pull wakes up.

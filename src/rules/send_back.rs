@@ -106,13 +106,14 @@ pub fn message_not_found(offset: i64) -> Refusal {
     Refusal::system_error(format!("look message by offset failed, {offset}"))
 }
 
-/// Decides where the message goes. `random`: a fresh random number.
+/// Decides where the message goes. `retry_queues`: those of the retry topic that can be written to;
+/// `random`: a fresh random number.
 ///
 /// # Errors
 /// The answer to the client, if the topic's name would be longer than the field of a record for it.
 pub fn decide<'a>(
     request: &SendBackRequest<'a>,
-    group: &Group,
+    (group, retry_queues): (&Group, i32),
     record: &Record<'_>,
     levels: &DelayLevels,
     now: i64,
@@ -122,7 +123,7 @@ pub fn decide<'a>(
     let asked = asked.filter(|_| request.version >= VERSION_WITH_MAX_RECONSUME_TIMES);
     let max = asked.unwrap_or(group.retry_max_times);
     let dead_letter = record.reconsume_times >= max || request.delay_level < 0;
-    let queues = u32::try_from(group.retry_queues).unwrap_or(1).max(1);
+    let queues = u32::try_from(group.retry_queues.min(retry_queues)).unwrap_or(1).max(1);
     let delay_property = match request.delay_level {
         _ if dead_letter => 0,
         0 => FIRST_RETRY_LEVEL.saturating_add(record.reconsume_times),

@@ -227,6 +227,27 @@ impl TopicTable {
         self.plan_new(new, now)
     }
 
+    /// Gives a topic of the broker's own that is there at least so many queues. `None`: it has
+    /// them, or is not there.
+    pub fn plan_more_queues(&self, topic: &str, queues: i32, now: i64) -> Option<MetaChange> {
+        let old = self.topics.get(topic)?;
+        let queues = queues.min(TOPIC_QUEUES_MAX);
+        if old.read_queues >= queues && old.write_queues >= queues {
+            return None;
+        }
+        let mut new = Topic::clone(old);
+        new.read_queues = new.read_queues.max(queues);
+        new.write_queues = new.write_queues.max(queues);
+        Some(self.put(new, now))
+    }
+
+    /// Notes that a topic is ordered, as its name server says. `None`: that is known, or there is
+    /// no such topic.
+    pub fn plan_order(&self, topic: &str, now: i64) -> Option<MetaChange> {
+        let old = self.topics.get(topic).filter(|topic| !topic.order)?;
+        Some(self.put(Topic { order: true, ..Topic::clone(old) }, now))
+    }
+
     /// Makes or changes a topic for an administrator; its queues stay on their logs.
     ///
     /// # Errors

@@ -123,10 +123,31 @@ impl Client {
         self.next(false)
     }
 
+    /// The next request of the broker with this code. All else is passed over.
+    pub fn asked(&mut self, code: i32) -> io::Result<Answer> {
+        loop {
+            let asked = self.request()?;
+            if asked.code == code {
+                return Ok(asked);
+            }
+        }
+    }
+
     /// Answers a request of the broker.
     pub fn answer(&mut self, opaque: i32, code: i32, remark: Option<&str>) -> io::Result<()> {
+        self.answer_with(opaque, code, remark, b"")
+    }
+
+    /// The same with a body.
+    pub fn answer_with(
+        &mut self,
+        opaque: i32,
+        code: i32,
+        remark: Option<&str>,
+        body: &[u8],
+    ) -> io::Result<()> {
         let mut out = Vec::new();
-        encode::response(&mut out, Serialization::Json, opaque, code, remark, &[], b"")
+        encode::response(&mut out, Serialization::Json, opaque, code, remark, &[], body)
             .map_err(io::Error::other)?;
         self.stream.write_all(&out)
     }

@@ -78,7 +78,6 @@ pub(super) const WITHOUT_EFFECT: &[(&str, &str)] = &[
         "timerMaxDelaySec timerPrecisionMs timerWheelEnable",
         "messages with a delivery time are not there yet",
     ),
-    ("useServerSideResetOffset", "offsets are reset by the consumers"),
 ];
 
 /// Features of RocketMQ that are not served yet: switched on, they deserve a louder warning.

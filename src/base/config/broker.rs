@@ -155,8 +155,9 @@ config_table! {
                 "Sends before this time are refused.";
             lite_pull_message_enable: bool = true,
                 "litePullMessageEnable", "", ANY, live, "Serve LITE_PULL_MESSAGE (361).";
-            use_server_side_reset_offset: bool = true,
-                "useServerSideResetOffset", "", ANY, live, "Reset offsets on the broker (5.x).";
+            use_server_side_reset_offset: bool = false,
+                "useServerSideResetOffset", "", ANY, live,
+                "Reset offsets of groups that are not online as well, as 5.x does.";
             acl_enable: bool = false,
                 "aclEnable", "", ANY, fixed, "Check access keys and signatures of requests.";
             acl_file: PathBuf = PathBuf::new(),

@@ -37,10 +37,16 @@ impl<R: Runtime> Control<R> {
         Ok(())
     }
 
+    fn notifies_members(&self) -> bool {
+        self.shard.settings.config.notify_consumer_ids_changed_enable
+    }
+
     /// Does what a change of clients asks for: publishes subscriptions, tells members.
     pub fn client_events(&self, events: Vec<ClientEvent>) {
         for event in events {
             match event {
+                // Also when a connection ends, as in Java.
+                ClientEvent::GroupChanged { .. } if !self.notifies_members() => {}
                 ClientEvent::GroupChanged { group, notify } => {
                     for member in notify {
                         notify_changed(&self.shard, member, &group);

@@ -24,7 +24,7 @@ use ringmq_io::{
 };
 use ringmq_remoting::{
     body::{
-        DataVersion,
+        DataVersion, KVTable,
         register::{Form, INCREMENTAL},
     },
     codes::request,
@@ -32,7 +32,10 @@ use ringmq_remoting::{
 };
 use ringmq_rules::meta::MetaChange;
 
-use crate::{control::Control, shard::settings::BrokerSettings};
+use crate::{
+    control::{Control, Tables, metadata::Subject},
+    shard::settings::BrokerSettings,
+};
 use changes::Changes;
 use parts::{BODY_BYTES_MAX, BODY_BYTES_MIN, Part, Pending, form, next_part};
 use session::{RegisterError, Session};
@@ -317,9 +320,10 @@ async fn register<R: Runtime>(
         let whole = of_all && said.requests == 1 && part.last;
         let fields = registration_fields(&shard.settings, &part, form.compressed, whole);
         match session.call(request::REGISTER_BROKER, &fields, &part.body).await {
-            Ok(_) => {
+            Ok(answered) => {
                 said.taken += 1;
                 server.told.set(Some(part.version));
+                note_order_topics(control, &answered.body).await;
             }
             Err(RegisterError::Refused { .. })
                 if part.topics > 1 && said.halvings < HALVINGS_MAX =>
@@ -353,6 +357,20 @@ async fn register<R: Runtime>(
     match said.refusal {
         Some(error) if said.taken == 0 => Err(error),
         _ => Ok(()),
+    }
+}
+
+/// The name server answers with the topics of ORDER_TOPIC_CONFIG: those are ordered.
+async fn note_order_topics<R: Runtime>(control: &Control<R>, body: &[u8]) {
+    let Ok(order) = fastjson::from_slice::<KVTable>(body) else {
+        return;
+    };
+    for topic in order.table.keys() {
+        let now = control.shard.runtime.now_ms();
+        let plan = |tables: &Tables| Ok(tables.topics.plan_order(topic, now));
+        if let Err(refusal) = control.change(Subject::Topic(topic.as_str().into()), plan).await {
+            tracing::warn!(topic, error = %refusal.remark, "not noted that a topic is ordered");
+        }
     }
 }
 

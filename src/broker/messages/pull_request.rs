@@ -16,8 +16,11 @@ pub struct PullRequest {
     pub offset: i64,
     pub limits: ReadLimits,
     pub filter: Filter,
-    /// The group, and the consumer offset to store for it; once.
-    pub commit: Option<(Arc<str>, i64)>,
+    /// It brought its subscription along.
+    pub own_subscription: bool,
+    pub group: Arc<str>,
+    /// The consumer offset to store for the group; once.
+    pub commit: Option<i64>,
     pub wait: Wait,
 }
 

@@ -202,7 +202,26 @@ requests! {
         => connections::consumers;
     GET_PRODUCER_CONNECTION_LIST Control Inspect Nothing Ask 64 * KIB Frame
         => connections::producers;
-    GET_CONSUME_STATS Control Inspect Nothing Ask 64 * KIB Frame => group::consume_stats;
+    GET_CONSUME_STATS Control Inspect Nothing Ask 64 * KIB Frame => consume_stats::of_group;
+    GET_BROKER_CONSUME_STATS Control Inspect Nothing Ask 64 * KIB Frame => consume_stats::of_all;
+    VIEW_BROKER_STATS_DATA Control Inspect Nothing Ask 64 * KIB Small => broker_stats::view;
+    GET_ALL_PRODUCER_INFO Control Inspect Nothing Ask 64 * KIB Frame
+        => connections::all_producers;
+    INVOKE_BROKER_TO_RESET_OFFSET Control Admin Nothing Administer 64 * KIB Frame
+        => reset_offset::reset;
+    INVOKE_BROKER_TO_GET_CONSUMER_STATUS Control Inspect Nothing Ask 64 * KIB Small
+        => consumer_calls::status;
+    GET_CONSUMER_RUNNING_INFO Control Inspect Nothing Ask 64 * KIB Small
+        => consumer_calls::running_info;
+    CONSUME_MESSAGE_DIRECTLY Control Admin Nothing Administer 64 * KIB Small
+        => consumer_calls::consume_directly;
+    CLONE_GROUP_OFFSET Control Admin Nothing Administer 64 * KIB Small
+        => consumer_offsets::clone_offsets;
+    QUERY_CORRECTION_OFFSET Control Inspect Nothing Ask 64 * KIB Small
+        => consumer_offsets::correction;
+    QUERY_CONSUME_TIME_SPAN Control Inspect Nothing Ask 64 * KIB Frame
+        => consumer_offsets::time_span;
+    QUERY_CONSUME_QUEUE Queue Inspect Nothing Ask 64 * KIB Frame => consume_queue::entries;
     QUERY_TOPIC_CONSUME_BY_WHO Control Inspect Nothing Ask 64 * KIB Frame
         => group::consumers_of_topic;
     QUERY_TOPICS_BY_CONSUMER Control Inspect Nothing Ask 64 * KIB Frame => group::topics_of_group;

@@ -62,7 +62,8 @@ impl<R: Runtime> Shard<R> {
                 Some(Ticket::Internal(sender, stored))
             })
         });
-        appended.map_err(|error| self.refusal_of(&error))?;
+        let appended = appended.map_err(|error| self.refusal_of(&error))?;
+        self.usage.count_puts(&message.topic, 1, appended.size as u64);
         stored.await.unwrap_or_else(|| Err(Refusal::system_error("the log was closed")))
     }
 

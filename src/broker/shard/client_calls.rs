@@ -1,8 +1,11 @@
-//! Requests of the broker to clients that wait for an answer.
+//! Requests of the broker to clients: those that wait for an answer, and those that do not. A call
+//! lasts no longer than its time and its connection, and there are only so many.
 
 use std::{
+    borrow::Cow,
     cell::{Cell, RefCell},
     rc::Rc,
+    sync::Arc,
     time::Duration,
 };
 
@@ -10,7 +13,7 @@ use ahash::AHashMap;
 use ringmq_base::ShardId;
 use ringmq_io::{
     Runtime,
-    signal::{OneshotSender, oneshot},
+    signal::{OneshotReceiver, OneshotSender, oneshot},
 };
 use ringmq_remoting::{
     command::Header,
@@ -19,18 +22,26 @@ use ringmq_remoting::{
 };
 
 use super::Shard;
+use crate::net::connections::ShardConnection;
 use ringmq_rules::ConnectionId;
 
 /// How long a client may take. Source: `Broker2Client.callClient`.
-const TIMEOUT: Duration = Duration::from_secs(10);
+pub const CALL_TIME: Duration = Duration::from_secs(10);
+
+/// Calls to the clients of a shard that may wait for their answer; each has its request until then.
+const WAITING_MAX: usize = 8192;
+/// The same for one client: more than a few are under way only if it hangs.
+const WAITING_OF_CLIENT_MAX: usize = 2048;
 
 /// A request to a client.
 #[derive(Clone, Debug)]
 pub struct ClientCall {
     pub connection: ConnectionId,
     pub code: i32,
-    pub fields: Vec<(&'static str, String)>,
-    pub body: Vec<u8>,
+    pub fields: Vec<(Cow<'static, str>, String)>,
+    pub body: Arc<[u8]>,
+    /// How long the client may take to answer.
+    pub time: Duration,
 }
 
 /// What the client answered.
@@ -46,8 +57,13 @@ pub struct ClientAnswer {
 pub enum CallError {
     #[error("the client's connection is closed")]
     Closed,
-    #[error("the client did not answer within {} s", TIMEOUT.as_secs())]
-    Timeout,
+    #[error("the client did not answer within {} ms", .0.as_millis())]
+    Timeout(Duration),
+    #[error(
+        "{waiting} requests to clients wait for their answers, the limit is {limit}; try again \
+         later"
+    )]
+    TooMany { waiting: usize, limit: usize },
     #[error(
         "the client has not taken {waiting} bytes that it was sent; the limit is {limit} (key \
          perConnectionOutputBytesMax)"
@@ -61,14 +77,49 @@ pub enum CallError {
 #[derive(Default)]
 pub struct ClientCalls {
     opaque: Cell<i32>,
-    waiting: RefCell<AHashMap<(ConnectionId, i32), OneshotSender<ClientAnswer>>>,
+    count: Cell<usize>,
+    waiting: RefCell<Waiting>,
 }
 
+/// By connection and number.
+type Waiting = AHashMap<ConnectionId, AHashMap<i32, OneshotSender<ClientAnswer>>>;
+
 impl ClientCalls {
+    /// Notes a call; what is given resolves with its answer.
+    fn begin(
+        &self,
+        connection: ConnectionId,
+    ) -> Result<(i32, OneshotReceiver<ClientAnswer>), CallError> {
+        let mut waiting = self.waiting.borrow_mut();
+        let own = waiting.get(&connection).map_or(0, |own| own.len());
+        for (waiting, limit) in [(own, WAITING_OF_CLIENT_MAX), (self.count.get(), WAITING_MAX)] {
+            if waiting >= limit {
+                return Err(CallError::TooMany { waiting, limit });
+            }
+        }
+        let opaque = self.opaque.get();
+        self.opaque.set(opaque.wrapping_add(1));
+        let (sender, receiver) = oneshot();
+        waiting.entry(connection).or_default().insert(opaque, sender);
+        self.count.set(self.count.get() + 1);
+        Ok((opaque, receiver))
+    }
+
+    /// Forgets a call, if it still waits.
+    fn end(&self, connection: ConnectionId, opaque: i32) -> Option<OneshotSender<ClientAnswer>> {
+        let mut waiting = self.waiting.borrow_mut();
+        let own = waiting.get_mut(&connection)?;
+        let call = own.remove(&opaque)?;
+        if own.is_empty() {
+            waiting.remove(&connection);
+        }
+        self.count.set(self.count.get() - 1);
+        Some(call)
+    }
+
     /// Takes the answer to a call; false if nobody waits for it.
     pub fn answered(&self, connection: ConnectionId, header: &Header<'_>, body: &[u8]) -> bool {
-        let waiting = self.waiting.borrow_mut().remove(&(connection, header.opaque));
-        let Some(waiting) = waiting else {
+        let Some(waiting) = self.end(connection, header.opaque) else {
             return false;
         };
         waiting.send(ClientAnswer {
@@ -81,7 +132,9 @@ impl ClientCalls {
 
     /// Nothing more comes from a connection.
     pub fn closed(&self, connection: ConnectionId) {
-        self.waiting.borrow_mut().retain(|(other, _), _| *other != connection);
+        let gone = self.waiting.borrow_mut().remove(&connection);
+        let count = gone.as_ref().map_or(0, |own| own.len());
+        self.count.set(self.count.get() - count);
     }
 }
 
@@ -92,39 +145,60 @@ impl<R: Runtime> Shard<R> {
         self.call(to, async move |shard: Rc<Self>| shard.call_own_client(&call).await).await
     }
 
+    /// Sends a client a request that it does not answer, on whatever shard its connection is.
+    pub async fn tell_client(self: &Rc<Self>, call: ClientCall) -> Result<(), CallError> {
+        let to = ShardId(call.connection.shard);
+        let tell = async move |shard: Rc<Self>| {
+            shard.check_taken(&call)?;
+            let told = shard.write_call(&call, (0, true));
+            shard.flush();
+            told
+        };
+        self.call(to, tell).await
+    }
+
     /// Asks a client of this shard.
     async fn call_own_client(&self, call: &ClientCall) -> Result<ClientAnswer, CallError> {
-        let calls = &self.client_calls;
-        let connection = call.connection;
-        let waiting = self.connections.with(connection, |connection| connection.output_bytes());
-        let (waiting, limit) =
-            (waiting.ok_or(CallError::Closed)?, self.settings.connection_output_bytes_max);
-        if waiting > 0 && waiting + call.body.len() > limit {
-            return Err(CallError::NotTaken { waiting, limit });
-        }
-        let opaque = calls.opaque.get();
-        calls.opaque.set(opaque.wrapping_add(1));
-        let (sender, receiver) = oneshot();
-        calls.waiting.borrow_mut().insert((connection, opaque), sender);
-        let sent = self.write_frame(connection, |out| {
-            let fields: Vec<_> =
-                call.fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
-            let json = Serialization::Json;
-            encode::request(out, json, call.code, opaque, false, &fields, &call.body)
-        });
-        if let Err(error) = sent {
-            calls.waiting.borrow_mut().remove(&(connection, opaque));
-            return Err(error.into());
+        let (calls, connection) = (&self.client_calls, call.connection);
+        self.check_taken(call)?;
+        let (opaque, receiver) = calls.begin(connection)?;
+        if let Err(error) = self.write_call(call, (opaque, false)) {
+            calls.end(connection, opaque);
+            return Err(error);
         }
         self.flush();
         let answer = async { receiver.await.ok_or(CallError::Closed) };
         let timeout = async {
-            self.runtime.sleep(TIMEOUT).await;
-            Err(CallError::Timeout)
+            self.runtime.sleep(call.time).await;
+            Err(CallError::Timeout(call.time))
         };
         let answer = futures_lite::future::or(answer, timeout).await;
-        calls.waiting.borrow_mut().remove(&(connection, opaque));
+        calls.end(connection, opaque);
         answer
+    }
+
+    /// Whether a client takes what it is sent, so that there is room for more.
+    fn check_taken(&self, call: &ClientCall) -> Result<(), CallError> {
+        let output = |connection: &ShardConnection<R>| connection.output_bytes();
+        let waiting = self.connections.with(call.connection, output).ok_or(CallError::Closed)?;
+        let limit = self.settings.connection_output_bytes_max;
+        if waiting > 0 && waiting + call.body.len() > limit {
+            return Err(CallError::NotTaken { waiting, limit });
+        }
+        Ok(())
+    }
+
+    fn write_call(
+        &self,
+        call: &ClientCall,
+        (opaque, oneway): (i32, bool),
+    ) -> Result<(), CallError> {
+        self.write_frame(call.connection, |out| {
+            let fields = call.fields.iter().map(|(name, value)| (&**name, &**value));
+            let (json, fields) = (Serialization::Json, fields.collect::<Vec<_>>());
+            encode::request(out, json, call.code, opaque, oneway, &fields, &call.body)
+        })?;
+        Ok(())
     }
 
     /// A response that came from a client.
@@ -136,5 +210,40 @@ impl<R: Runtime> Shard<R> {
             }
             Err(error) => tracing::debug!(%error, "malformed response"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn connection(slot: u32) -> ConnectionId {
+        ConnectionId { shard: 0, slot, generation: 0 }
+    }
+
+    #[test]
+    fn calls_are_bounded_and_end_with_their_connection() {
+        let calls = ClientCalls::default();
+        let mut kept = Vec::new();
+        for _ in 0..WAITING_OF_CLIENT_MAX {
+            kept.push(calls.begin(connection(1)).expect("room"));
+        }
+        let error = calls.begin(connection(1)).err().expect("this client has many");
+        assert!(matches!(error, CallError::TooMany { limit: WAITING_OF_CLIENT_MAX, .. }));
+        for client in 2..=(WAITING_MAX / WAITING_OF_CLIENT_MAX) as u32 {
+            for _ in 0..WAITING_OF_CLIENT_MAX {
+                kept.push(calls.begin(connection(client)).expect("room"));
+            }
+        }
+        let error = calls.begin(connection(99)).err().expect("all have many");
+        assert!(error.to_string().contains("the limit is 8192"), "{error}");
+        calls.closed(connection(1));
+        calls.closed(connection(1));
+        assert_eq!(calls.count.get(), WAITING_MAX - WAITING_OF_CLIENT_MAX);
+        calls.begin(connection(99)).expect("room again");
+        for client in 2..=99 {
+            calls.closed(connection(client));
+        }
+        assert!(calls.count.get() == 0 && calls.waiting.borrow().is_empty());
     }
 }

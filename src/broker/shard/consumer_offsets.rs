@@ -24,7 +24,23 @@ type TopicAndGroup = (Option<String>, Option<String>);
 impl<R: Runtime> Shard<R> {
     /// Stores a consumer offset of a queue of this shard, as it is. Durable within
     /// `flushConsumerOffsetInterval`; [`Shard::check_commit`] says whether that can be promised.
+    /// False: it is passed over, for the group was reset since the client had it.
     pub fn commit_offset(
+        &self,
+        topic: &str,
+        group: &str,
+        queue_id: i32,
+        offset: i64,
+    ) -> Result<bool, Refusal> {
+        if !self.takes_commit(topic, group, queue_id, offset) {
+            tracing::debug!(topic, group, queue_id, offset, "commit from before a reset");
+            return Ok(false);
+        }
+        self.store_offset(topic, group, queue_id, offset).map(|()| true)
+    }
+
+    /// The same for one that counts whatever was reset.
+    pub fn store_offset(
         &self,
         topic: &str,
         group: &str,
@@ -52,6 +68,7 @@ impl<R: Runtime> Shard<R> {
     /// Makes the offsets durable that changed since the last call. What cannot be written stays
     /// changed.
     pub async fn persist_offsets(self: &Rc<Self>) {
+        self.offset_resets.borrow_mut().sweep(self.runtime.monotonic());
         let _turn = self.offset_writes.turn().await;
         let mut consumers = Vec::new();
         loop {
@@ -158,6 +175,7 @@ impl<R: Runtime> Shard<R> {
         let forget = async move |shard: Rc<Self>| {
             let _turn = shard.offset_writes.turn().await;
             let (topic, group) = (topic.as_deref(), group.as_deref());
+            shard.offset_resets.borrow_mut().forget(topic, group);
             while !shard.offsets.borrow_mut().remove(topic, group, ENTRIES_AT_ONCE_MAX) {
                 shard.runtime.yield_if_needed().await;
             }

@@ -153,6 +153,15 @@ impl WaitingPulls {
         expired
     }
 
+    /// Takes the pulls that a change concerns, in the order of their coming.
+    pub fn take_concerned(&self, concerned: impl Fn(&PullRequest) -> bool) -> Vec<PullRequest> {
+        let mut table = self.table.borrow_mut();
+        let held = table.held.iter().filter(|(_, held)| concerned(&held.request));
+        let mut numbers: Vec<_> = held.map(|(number, _)| *number).collect();
+        numbers.sort_unstable();
+        numbers.into_iter().filter_map(|number| table.remove(number)).collect()
+    }
+
     /// Drops what a connection waits for that is no more.
     pub fn forget(&self, connection: ConnectionId) {
         let mut table = self.table.borrow_mut();

@@ -148,3 +148,18 @@ pub struct ConsumerConnection {
 pub struct ProducerConnection {
     pub connection_set: Vec<Connection>,
 }
+
+/// A producer in the answer to GET_ALL_PRODUCER_INFO, whose body is `{"data":{group:[...]}}`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ProducerInfo {
+    pub client_id: String,
+    /// With a slash in front, as Java writes addresses.
+    #[serde(rename = "remoteIP")]
+    pub remote_ip: String,
+    /// A name of a language.
+    pub language: String,
+    pub version: i32,
+    /// Milliseconds since 1970 of its last heartbeat.
+    pub last_update_timestamp: i64,
+}

@@ -18,7 +18,7 @@ pub struct SubscriptionGroupConfig {
     pub retry_queue_nums: i32,
     pub retry_max_times: i32,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub group_retry_policy: Option<serde_json::Value>,
+    pub group_retry_policy: Option<GroupRetryPolicy>,
     pub broker_id: i64,
     pub which_broker_when_consume_slowly: i64,
     pub notify_consumer_ids_changed_enable: bool,
@@ -51,6 +51,43 @@ impl Default for SubscriptionGroupConfig {
             attributes: None,
         }
     }
+}
+
+/// How long a message waits that was not consumed, for clients of RocketMQ 5 that have their
+/// messages from a proxy. All times in milliseconds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct GroupRetryPolicy {
+    /// EXPONENTIAL or CUSTOMIZED.
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exponential_retry_policy: Option<ExponentialRetryPolicy>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub customized_retry_policy: Option<CustomizedRetryPolicy>,
+}
+
+/// Each time so many times longer than the last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ExponentialRetryPolicy {
+    pub initial: i64,
+    pub max: i64,
+    pub multiplier: i64,
+}
+
+impl Default for ExponentialRetryPolicy {
+    /// As Java has it.
+    fn default() -> Self {
+        ExponentialRetryPolicy { initial: 5000, max: 7_200_000, multiplier: 2 }
+    }
+}
+
+/// Each time by itself; the last one for all that follow.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct CustomizedRetryPolicy {
+    pub next: Vec<i64>,
 }
 
 /// A subscription that an administrator gives to a group.

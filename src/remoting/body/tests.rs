@@ -59,6 +59,26 @@ fn queues_as_keys_are_objects_as_fastjson_writes_them() {
 }
 
 #[test]
+fn offsets_to_reset_have_queues_as_keys_but_for_clients_in_cpp() {
+    let offsets = QueueOffsets([(MessageQueue::new("t", "b", 2), 7)].into());
+    let java = ResetOffsetBody { offset_table: offsets.clone() };
+    let json = r#"{"offsetTable":{{"brokerName":"b","queueId":2,"topic":"t"}:7}}"#;
+    assert_eq!(text(&java), json);
+    assert_eq!(read::<ResetOffsetBody>(json), java);
+    let (topic, broker_name) = ("t".to_owned(), "b".to_owned());
+    let queue = MessageQueueForC { topic, broker_name, queue_id: 2, offset: 7 };
+    let cpp = ResetOffsetBodyForC { offset_table: vec![queue] };
+    let json = r#"{"offsetTable":[{"topic":"t","brokerName":"b","queueId":2,"offset":7}]}"#;
+    assert_eq!(text(&cpp), json);
+    let table = [("c@1".to_owned(), offsets.clone())].into();
+    let status = GetConsumerStatusBody { consumer_table: table, ..Default::default() };
+    let json = r#""consumerTable":{"c@1":{{"brokerName":"b","queueId":2,"topic":"t"}:7}}"#;
+    assert!(text(&status).contains(json), "{}", text(&status));
+    let answer = r#"{"messageQueueTable":{{brokerName:"b",queueId:2,topic:"t"}:7}}"#;
+    assert_eq!(read::<GetConsumerStatusBody>(answer).message_queue_table, offsets);
+}
+
+#[test]
 fn the_heartbeat_of_java_is_read() {
     let json = concat!(
         r#"{"clientID":"10.0.0.1@1","consumerDataSet":[{"consumeFromWhere":"#,

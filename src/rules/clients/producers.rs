@@ -86,6 +86,11 @@ impl Producers {
         self.groups.keys()
     }
 
+    pub fn groups_behind(&self, last: Option<&Arc<str>>) -> impl Iterator<Item = &Arc<str>> {
+        let behind = last.map_or(Bound::Unbounded, |last| Bound::Excluded(&**last));
+        self.groups.range::<str, _>((behind, Bound::Unbounded)).map(|(group, _)| group)
+    }
+
     pub fn pick(&mut self, group: &str) -> Option<ConnectionId> {
         let members = self.groups.get(group)?;
         self.picked = self.picked.wrapping_add(1);

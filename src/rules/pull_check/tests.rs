@@ -201,3 +201,35 @@ fn a_status_has_the_code_of_java() {
     assert_eq!(GetStatus::NoMatchedMessage.response_code(5), 20);
     assert_eq!(GetStatus::Found.name(), "FOUND");
 }
+
+#[test]
+fn a_pull_that_waits_is_looked_at_again_when_group_or_topic_change() {
+    let topic = Topic::new("T", 4, 6);
+    let sound = Group::new("g");
+    let broadcasting =
+        GroupSubscriptions { message_model: MessageModel::Broadcasting, ..online(5, "*", "TAG") };
+    let clustering = online(5, "*", "TAG");
+    let check = |auto, group: Option<&Group>, topic: Option<&Topic>, online, own| {
+        let checked = still_allowed(auto, ("g", group), ("T", topic), online, own);
+        checked.err().map(|refusal| refusal.code)
+    };
+    let topic = Some(&topic);
+    assert_eq!(check(true, Some(&sound), topic, Some(&clustering), false), None);
+    // It would be made again.
+    assert_eq!(check(true, None, topic, None, false), None);
+    assert_eq!(check(false, None, topic, None, false), Some(code::SUBSCRIPTION_GROUP_NOT_EXIST));
+    let off = Group { consume_enable: false, ..Group::new("g") };
+    assert_eq!(check(true, Some(&off), topic, None, true), Some(code::NO_PERMISSION));
+    assert_eq!(check(true, Some(&sound), None, None, true), Some(code::TOPIC_NOT_EXIST));
+    let unreadable = Topic::new("T", 4, 2);
+    let refused = check(true, Some(&sound), Some(&unreadable), None, true);
+    assert_eq!(refused, Some(code::NO_PERMISSION));
+    let quiet = Group { consume_broadcast_enable: false, ..Group::new("g") };
+    for (online, own, wanted) in [
+        (&broadcasting, false, Some(code::NO_PERMISSION)),
+        (&broadcasting, true, None),
+        (&clustering, false, None),
+    ] {
+        assert_eq!(check(true, Some(&quiet), topic, Some(online), own), wanted);
+    }
+}

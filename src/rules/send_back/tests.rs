@@ -31,7 +31,8 @@ fn request<'a>(delay_level: i32) -> SendBackRequest<'a> {
 
 fn sent_back<'a>(request: &SendBackRequest<'a>, record: &Record<'_>) -> (SendBack<'a>, Vec<u8>) {
     let levels = DelayLevels::default();
-    let back = decide(request, &Group::new("g"), record, &levels, NOW, 7).expect("short names");
+    let back =
+        decide(request, (&Group::new("g"), 1), record, &levels, NOW, 7).expect("short names");
     let mut out = Vec::new();
     back.write_properties(record, || "ID".to_owned(), &mut out).expect("no separator");
     (back, out)

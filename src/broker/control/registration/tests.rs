@@ -15,7 +15,7 @@ use ringmq_io::{
     sim::{Fault, Sim, SimRuntime, SimStream},
 };
 use ringmq_remoting::{
-    body::{DataVersion, RegisterBrokerBody, register::INCREMENTAL},
+    body::{DataVersion, RegisterBrokerBody, TopicConfig, register::INCREMENTAL},
     codes::{request, response},
     command::Header,
     encode, fastjson,
@@ -59,6 +59,8 @@ struct NameServer {
     frame_bytes_max: Cell<usize>,
     /// Registrations that name it are refused.
     hated: RefCell<Option<String>>,
+    /// What registrations are answered with: the order topics.
+    order: RefCell<String>,
 }
 
 impl NameServer {
@@ -120,6 +122,7 @@ impl NameServer {
                 changed = self.version.get() != Some(asked) && !self.lies.get();
                 body = self.version.get().map_or(Vec::new(), |version| fastjson::to_vec(&version));
             }
+            request::REGISTER_BROKER => body = self.order.borrow().clone().into_bytes(),
             _ => {}
         }
         let (json, opaque) = (Serialization::Json, header.opaque);
@@ -222,6 +225,28 @@ fn a_change_is_registered_alone_and_a_deletion_by_all_topics() {
         assert_eq!(all[3].version, all[4].version, "nothing changed meanwhile");
         assert_eq!(server.questions.get(), 0);
         assert_eq!(all[0].fields["brokerAddr"], "127.0.0.1:10911");
+    });
+}
+
+#[test]
+fn topics_are_ordered_that_the_name_server_says_are() {
+    Sim::new(8).run(async |runtime| {
+        let server = NameServer::start(&runtime, address(1));
+        *server.order.borrow_mut() = r#"{"table":{"T":"sim:4","nosuch":"sim:4"}}"#.to_owned();
+        let _broker = start(&runtime, config(&[LOCAL]));
+        let mut client = Client::connect(&runtime).await;
+        for topic in ["T", "U"] {
+            create(&mut client, topic).await;
+        }
+        runtime.sleep(PERIOD).await;
+        for (topic, ordered) in [("T", true), ("U", false)] {
+            let answer = client.call(request::GET_TOPIC_CONFIG, &[("topic", topic)], b"").await;
+            let config: TopicConfig = fastjson::from_slice(&answer.body).expect("a topic");
+            assert_eq!((config.order, config.write_queue_nums), (ordered, 1), "{topic}");
+        }
+        let count = server.count();
+        runtime.sleep(PERIOD).await;
+        assert!(server.count() <= count + 1, "nothing is registered again for it");
     });
 }
 

@@ -1,11 +1,11 @@
-//! Who is in a group: GET_CONSUMER_CONNECTION_LIST (203), GET_PRODUCER_CONNECTION_LIST (204).
-//! Handled by the control shard, a few members at a time.
+//! Who is in a group: GET_CONSUMER_CONNECTION_LIST (203), GET_PRODUCER_CONNECTION_LIST (204),
+//! GET_ALL_PRODUCER_INFO (328). Handled by the control shard, a few members at a time.
 
-use std::rc::Rc;
+use std::{rc::Rc, sync::Arc};
 
 use ringmq_io::Runtime;
 use ringmq_remoting::{
-    body::{Connection, SubscriptionData},
+    body::{Connection, ProducerInfo, SubscriptionData},
     codes::response,
     fastjson,
     headers::admin::{
@@ -77,6 +77,46 @@ pub async fn producers<R: Runtime>(control: &Rc<Control<R>>, request: &Request<'
     body.answer("spread its producers over more groups")
 }
 
+/// All producers by group.
+pub async fn all_producers<R: Runtime>(control: &Rc<Control<R>>, _: &Request<'_>) -> Handled {
+    let mut body = PartedBody::new(b"{\"data\":{".to_vec());
+    let mut last: Option<Arc<str>> = None;
+    loop {
+        let before = last.clone();
+        let mut members = 0;
+        for group in control.tables.borrow().clients.producer_groups_behind(before.as_ref()) {
+            if members >= SLICE_MEMBERS {
+                break;
+            }
+            let clients = &control.tables.borrow().clients;
+            let producers: Vec<_> = clients.producers_behind(group, None).map(producer).collect();
+            members += producers.len();
+            body.item(|part| {
+                fastjson::append(part, &**group);
+                part.push(b':');
+                fastjson::append(part, &producers);
+            });
+            last = Some(group.clone());
+        }
+        if last == before {
+            break;
+        }
+        control.shard.runtime.yield_if_needed().await;
+    }
+    body.text("}}");
+    body.answer("ask for one group")
+}
+
+fn producer(client: &Client) -> ProducerInfo {
+    ProducerInfo {
+        client_id: client.client_id.to_string(),
+        remote_ip: format!("/{}", client.address),
+        language: client.language.name().to_owned(),
+        version: client.version,
+        last_update_timestamp: client.last_update,
+    }
+}
+
 type Members = Vec<(ConnectionId, Connection)>;
 
 /// Writes the members of a group, of which `some` gives the next ones behind a connection.
@@ -112,7 +152,7 @@ fn connection(client: &Client) -> Connection {
     }
 }
 
-fn subscription(one: &Subscription) -> SubscriptionData {
+pub fn subscription(one: &Subscription) -> SubscriptionData {
     SubscriptionData {
         class_filter_mode: one.class_filter_mode,
         topic: one.topic.to_string(),

@@ -1,32 +1,24 @@
 //! Consumer and producer groups: UPDATE_AND_CREATE_SUBSCRIPTIONGROUP (200),
 //! DELETE_SUBSCRIPTIONGROUP (207), GET_ALL_SUBSCRIPTIONGROUP_CONFIG (201),
-//! GET_CONSUME_STATS (208), QUERY_TOPIC_CONSUME_BY_WHO (300), QUERY_TOPICS_BY_CONSUMER (343).
+//! QUERY_TOPIC_CONSUME_BY_WHO (300), QUERY_TOPICS_BY_CONSUMER (343).
 //! Handled by the control shard.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    ops::Bound,
-    rc::Rc,
-    sync::Arc,
-};
+use std::{collections::BTreeSet, ops::Bound, rc::Rc, sync::Arc};
 
 use ringmq_io::Runtime;
 use ringmq_remoting::{
-    body::{OffsetWrapper, SubscriptionGroupConfig},
+    body::SubscriptionGroupConfig,
     headers::admin::{
-        DeleteSubscriptionGroupRequestHeader, GetConsumeStatsRequestHeader, GroupRequestHeader,
-        TopicRequestHeader,
+        DeleteSubscriptionGroupRequestHeader, GroupRequestHeader, TopicRequestHeader,
     },
 };
 
-use super::{
-    body::message_queue, name_list::NameList, queue_table::QueueTable, table_body::TableBody,
-};
+use super::{name_list::NameList, table_body::TableBody};
 use crate::{
     control::{Control, Tables, metadata::Subject},
     requests::{Handled, Request, Response},
 };
-use ringmq_rules::{groups::Group, meta::MetaChange};
+use ringmq_rules::{groups::Group, topic::retry_topic};
 
 /// Groups that are looked at without a pause: some 100 us.
 const SLICE_GROUPS: usize = 512;
@@ -47,9 +39,16 @@ pub async fn update<R: Runtime>(control: &Rc<Control<R>>, request: &Request<'_>)
     group.group_sys_flag = config.group_sys_flag;
     group.consume_timeout_minutes = config.consume_timeout_minute;
     group.attributes = config.attributes.unwrap_or_default();
+    group.retry_policy = config.group_retry_policy;
     let now = control.shard.runtime.now_ms();
     let subject = Subject::Group(group.name.clone());
+    let retry = (retry_topic(&group.name), group.retry_queues);
     control.change(subject, |tables| tables.groups.plan_update(group, now).map(Some)).await?;
+    let subject = Subject::Topic(Arc::from(&*retry.0));
+    let more = |tables: &Tables| Ok(tables.topics.plan_more_queues(&retry.0, retry.1, now));
+    if control.change(subject, more).await? {
+        control.registrar.settled(&control.shard.runtime).await;
+    }
     Ok(Response::ok())
 }
 
@@ -62,6 +61,7 @@ pub async fn delete<R: Runtime>(control: &Rc<Control<R>>, request: &Request<'_>)
         // One whose creation was refused and taken back may be there after the next start.
         control.metadata.check_no_doubt()?;
     }
+    control.stats.borrow_mut().forget(None, Some(&header.group_name));
     if header.remove_offset || header.clean_offset {
         control.forget_offsets(None, Some(header.group_name)).await?;
     }
@@ -93,6 +93,7 @@ fn config(group: &Group) -> SubscriptionGroupConfig {
         notify_consumer_ids_changed_enable: group.notify_consumer_ids_changed_enable,
         group_sys_flag: group.group_sys_flag,
         consume_timeout_minute: group.consume_timeout_minutes,
+        group_retry_policy: group.retry_policy.clone(),
         attributes: (!group.attributes.is_empty()).then(|| group.attributes.clone()),
         ..SubscriptionGroupConfig::default()
     }
@@ -155,54 +156,4 @@ pub async fn topics_of_group<R: Runtime>(
         shard.runtime.yield_if_needed().await;
     }
     list.answer("ask for less, such as one topic or one group")
-}
-
-/// How far a group is in its topics, or in one of them.
-pub async fn consume_stats<R: Runtime>(control: &Rc<Control<R>>, request: &Request<'_>) -> Handled {
-    let shard = &control.shard;
-    let header = GetConsumeStatsRequestHeader::decode(&request.header.fields)?;
-    let group = &header.consumer_group;
-    let mut stored: BTreeMap<String, BTreeMap<i32, i64>> = BTreeMap::new();
-    for change in shard.offsets_of_group(group).await {
-        if let MetaChange::Offsets { topic, offsets, .. } = change {
-            stored.entry(topic.to_string()).or_default().extend(offsets);
-        }
-        shard.runtime.yield_if_needed().await;
-    }
-    let wanted: Vec<String> = match header.topic.as_deref().filter(|topic| !topic.trim().is_empty())
-    {
-        Some(topic) => vec![topic.to_owned()],
-        None => stored.keys().cloned().collect(),
-    };
-    let mut table = QueueTable::new();
-    for name in wanted {
-        let Some(topic) = shard.topic(&name) else {
-            continue;
-        };
-        let subscribed = {
-            let clients = &control.tables.borrow().clients;
-            let online = clients.subscriptions(group);
-            online.is_none_or(|all| all.topics.is_empty() || all.topics.get(&name).is_some())
-        };
-        if !subscribed {
-            continue;
-        }
-        let bounds = shard.bounds(&topic).await;
-        for queue in bounds.into_iter().filter(|queue| queue.queue_id < topic.topic.read_queues) {
-            let offset = stored.get(&name).and_then(|queues| queues.get(&queue.queue_id));
-            let consumer_offset = offset.copied().unwrap_or(0);
-            let key = message_queue(&shard.settings.config, &name, queue.queue_id);
-            let consumed =
-                shard.stored_at(&topic, queue.queue_id, consumer_offset.saturating_sub(1)).await;
-            let wrapper = OffsetWrapper {
-                broker_offset: queue.max,
-                consumer_offset,
-                last_timestamp: consumed,
-                ..OffsetWrapper::default()
-            };
-            table.add(&key, &wrapper);
-            shard.runtime.yield_if_needed().await;
-        }
-    }
-    table.answer(",\"consumeTps\":0.0", "ask for less, such as one topic or one group")
 }

@@ -49,6 +49,7 @@ pub async fn delete<R: Runtime>(control: &Rc<Control<R>>, request: &Request<'_>)
     let header = TopicRequestHeader::decode(&request.header.fields)?;
     let deleted = control.delete_topic(&header.topic).await?;
     // Also if the topic is gone: it may be that only they could not be removed the last time.
+    control.stats.borrow_mut().forget(Some(&header.topic), None);
     control.forget_offsets(Some(header.topic), None).await?;
     if deleted {
         control.registrar.settled(&control.shard.runtime).await;

@@ -49,8 +49,10 @@ pub async fn update<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) -> 
     if !known {
         check_new(shard, topic, group, wanted.queue_id).await?;
     }
-    shard.commit_offset(topic, group, wanted.queue_id, wanted.commit_offset)?;
-    Ok(Response::ok())
+    let taken = shard.commit_offset(topic, group, wanted.queue_id, wanted.commit_offset)?;
+    // As RocketMQ 5 says it.
+    let remark = (!taken).then(|| "Offset has been previously reset".to_owned());
+    Ok(Response { remark, ..Response::ok() })
 }
 
 /// The first offset of a group in a queue is taken if both are there; as a pull does, it makes the

@@ -8,7 +8,7 @@ use ringmq_remoting::codes::response;
 use ringmq_store::{PageNeeded, ReadPlan, ReadStatus};
 
 use super::{
-    pull_answer::{answer_without_messages, begin, get_status},
+    pull_answer::{answer_reset, answer_without_messages, begin, get_status},
     pull_filtered::answer_filtered,
 };
 use crate::{
@@ -20,13 +20,16 @@ use ringmq_rules::{filter::Filter, refusal::Refusal};
 /// Answers a pull now, or keeps it until there is something to answer. The queue is one of
 /// this shard's.
 pub fn run<R: Runtime>(shard: &Rc<Shard<R>>, mut request: PullRequest) {
-    if let Some((group, offset)) = request.commit.take() {
-        let topic = &request.topic.topic.name;
-        if let Err(refusal) = shard.commit_offset(topic, &group, request.queue_id, offset) {
+    if let Some(offset) = request.commit.take() {
+        let (topic, group) = (&request.topic.topic.name, &request.group);
+        if let Err(refusal) = shard.commit_offset(topic, group, request.queue_id, offset) {
             tracing::debug!(%refusal, "consumer offset of a pull not stored");
         }
     }
     let (log, queue) = shard.queues.get(&request.topic, request.queue_id);
+    if let Some(offset) = shard.reset_of_pull(&request) {
+        return answer_reset(shard, request, offset, log.bounds(queue));
+    }
     let filter = &request.filter;
     let plan = log.plan_read(queue, request.offset, &request.limits, |code| filter.keep(code));
     let plan = match plan {
@@ -61,6 +64,9 @@ pub fn run<R: Runtime>(shard: &Rc<Shard<R>>, mut request: PullRequest) {
         if let Some(deadline) = deadline {
             if passed_over {
                 request.offset = plan.next_offset;
+            }
+            if let Err(refusal) = shard.check_held(&request) {
+                return shard.refuse(&request.reply_to, &refusal);
             }
             request.wait = Wait::Until(deadline);
             log.watch(queue);
@@ -114,17 +120,18 @@ fn answer_found<R: Runtime>(
             Ok(())
         });
         if resident {
-            shard.pull_counts.count(plan.extents.len());
+            shard.count_pull(&request, (plan.extents.len(), plan.bytes), 0);
             return;
         }
     }
     let (shard, log) = (shard.clone(), log.clone());
     let runtime = shard.runtime.clone();
     runtime.spawn(Shares::ColdRead, "cold pull", async move {
-        let mut body = Vec::new();
+        let (mut body, begun) = (Vec::new(), shard.runtime.monotonic());
         match log.read_cold(&plan, &mut body).await {
             Ok(()) => {
-                shard.pull_counts.count(plan.extents.len());
+                let took = (shard.runtime.monotonic() - begun).as_millis() as u64;
+                shard.count_pull(&request, (plan.extents.len(), plan.bytes), took);
                 shard.write_reply(&request.reply_to, |out| {
                     let start =
                         begin(out, &request.reply_to, response::SUCCESS, Some("FOUND"), &plan)?;

@@ -1,7 +1,10 @@
 //! The answer to a pull, but for the messages.
 
 use ringmq_io::Runtime;
-use ringmq_remoting::encode::{self, EncodeError, Value};
+use ringmq_remoting::{
+    codes::response,
+    encode::{self, EncodeError, Value},
+};
 use ringmq_store::{ReadPlan, ReadStatus};
 
 use crate::{
@@ -20,6 +23,29 @@ pub fn answer_without_messages<R: Runtime>(
     shard.pull_counts.count(0);
     shard.write_reply(&request.reply_to, |out| {
         begin(out, &request.reply_to, code, Some(status.name()), plan)?.finish(out)
+    });
+}
+
+/// Sends a reader to the offset that its group was reset to.
+pub fn answer_reset<R: Runtime>(
+    shard: &Shard<R>,
+    mut request: PullRequest,
+    next_offset: i64,
+    (min, max): (i64, i64),
+) {
+    shard.set_room(&mut request.reply_to, 0);
+    let plan = ReadPlan {
+        status: ReadStatus::OffsetOverflowBadly,
+        next_offset,
+        min,
+        max,
+        extents: Vec::new(),
+        bytes: 0,
+        in_memory: true,
+    };
+    shard.write_reply(&request.reply_to, |out| {
+        let code = response::PULL_OFFSET_MOVED;
+        begin(out, &request.reply_to, code, Some("OFFSET_RESET"), &plan)?.finish(out)
     });
 }
 

@@ -55,7 +55,7 @@ fn answer_kept<R: Runtime>(
 ) {
     shard.set_room(&mut request.reply_to, kept.records.len());
     if kept.messages > 0 {
-        shard.pull_counts.count(kept.messages);
+        shard.count_pull(&request, (kept.messages, kept.records.len()), 0);
         shard.write_reply(&request.reply_to, |out| {
             let code = response::SUCCESS;
             let start = begin(out, &request.reply_to, code, Some("FOUND"), plan)?;

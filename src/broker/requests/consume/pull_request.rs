@@ -102,8 +102,7 @@ fn checked<R: Runtime>(
     let (Some(topic), Some(group)) = (topic, group) else {
         return Err(Refusal::system_error("a pull passed its checks without topic or group"));
     };
-    let commit = pull_check::has_commit(header.sys_flag)
-        .then(|| (Arc::clone(&group.name), header.commit_offset));
+    let commit = pull_check::has_commit(header.sys_flag).then_some(header.commit_offset);
     Ok(Ok(PullRequest {
         reply_to,
         topic: topic.clone(),
@@ -111,6 +110,8 @@ fn checked<R: Runtime>(
         offset: header.queue_offset,
         limits: pull_check::limits(header.max_msg_nums, header.max_msg_bytes),
         filter,
+        own_subscription: pull_check::has_subscription(header.sys_flag),
+        group: Arc::clone(&group.name),
         commit,
         wait: wait(config, header),
     }))

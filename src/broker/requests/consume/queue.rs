@@ -10,13 +10,12 @@ use ringmq_remoting::headers::consume::{
     GetMaxOffsetRequestHeader, GetMinOffsetRequestHeader, OffsetResponseHeader,
     SearchOffsetRequestHeader,
 };
-use ringmq_store::{Boundary, QueueHandle, ReadError};
+use ringmq_store::{Boundary, QueueHandle};
 
 use crate::{
     requests::{Handled, Request, Response},
-    shard::{BrokerLog, Shard, lookups::store_timestamp},
+    shard::{BrokerLog, Shard, lookups::store_timestamp, offset_resets::offset_by_time},
 };
-use ringmq_rules::refusal::Refusal;
 
 /// Version from which clients know the boundary type (5.0.0 and later).
 const BOUNDARY_VERSION: i32 = 413;
@@ -53,18 +52,18 @@ pub async fn search_by_time<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<
     let Some((log, queue)) = shard.existing_queue(&wanted.topic, wanted.queue_id) else {
         return offset(0);
     };
-    let boundary = match wanted.boundary_type.as_deref() {
+    let boundary = boundary(wanted.boundary_type.as_deref(), request.header.version);
+    offset(offset_by_time(log, queue, wanted.timestamp, boundary).await?)
+}
+
+/// Which offset a time stands for, for a client of this version.
+pub fn boundary(wanted: Option<&str>, version: i32) -> Boundary {
+    match wanted {
         Some(name) if name.eq_ignore_ascii_case("UPPER") => Boundary::Upper,
         Some(_) => Boundary::Lower,
-        None if request.header.version >= BOUNDARY_VERSION => Boundary::Lower,
+        None if version >= BOUNDARY_VERSION => Boundary::Lower,
         None => Boundary::Nearest49,
-    };
-    let find = async || log.offset_by_time(queue, wanted.timestamp, boundary).await;
-    let mut found = find().await;
-    if matches!(found, Err(ReadError::Removed { .. })) {
-        found = find().await;
     }
-    offset(found.map_err(|error| Refusal::system_error(error.to_string()))?)
 }
 
 pub async fn earliest_store_time<R: Runtime>(

@@ -62,6 +62,8 @@ pub fn append<R: Runtime>(
         (NewRecord { flag: message.flag, ..record }, tags_code)
     });
     let tickets = |all: &[Appended]| {
+        let bytes = all.iter().map(|appended| appended.size as u64).sum();
+        shard.usage.count_puts(topic, all.len() as u64, bytes);
         let (first, last) = (all.first()?, all.last()?);
         assert!(
             last.queue_offset == first.queue_offset + all.len() as i64 - 1,

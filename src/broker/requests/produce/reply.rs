@@ -1,7 +1,7 @@
 //! SEND_REPLY_MESSAGE (324, 325): the answer of request-reply. It goes to the client that asked,
 //! by a request of the broker (326), and into the cluster's reply topic as well.
 
-use std::{rc::Rc, sync::Arc};
+use std::{borrow::Cow, rc::Rc, sync::Arc};
 
 use ringmq_io::Runtime;
 use ringmq_remoting::{
@@ -18,7 +18,10 @@ use crate::{
     control::Control,
     messages::{AutoCreate, NewMessage, TopicView},
     requests::{Field, Handled, Request, Response},
-    shard::{Shard, client_calls::ClientCall},
+    shard::{
+        Shard,
+        client_calls::{CALL_TIME, ClientCall},
+    },
 };
 use ringmq_base::limits::PROPERTIES_BYTES_MAX;
 use ringmq_rules::{
@@ -161,7 +164,8 @@ async fn push<R: Runtime>(
         connection,
         code: request::PUSH_REPLY_MESSAGE_TO_CLIENT,
         fields: fields(shard, request, header)?,
-        body: request.body.to_vec(),
+        body: request.body.into(),
+        time: CALL_TIME,
     };
     let failed = |why: &dyn std::fmt::Display| {
         Refusal::system_error(format!("push reply message to {client}fail. {why}"))
@@ -177,11 +181,11 @@ fn fields<R: Runtime>(
     shard: &Shard<R>,
     request: &Request<'_>,
     header: &SendHeader<'_>,
-) -> Result<Vec<(&'static str, String)>, Refusal> {
+) -> Result<Vec<(Cow<'static, str>, String)>, Refusal> {
     let now = shard.runtime.now_ms().to_string();
     let mut properties = header.properties.to_vec();
     PropertiesWriter::new(&mut properties).put(PUSH_REPLY_TIME, now.as_bytes())?;
-    Ok(vec![
+    let fields = [
         ("producerGroup", header.producer_group.to_owned()),
         ("topic", header.topic.to_owned()),
         ("defaultTopic", header.default_topic.to_owned()),
@@ -196,5 +200,6 @@ fn fields<R: Runtime>(
         ("bornHost", request.peer.to_string()),
         ("storeHost", shard.settings.store_host.to_string()),
         ("storeTimestamp", now),
-    ])
+    ];
+    Ok(fields.map(|(name, value)| (name.into(), value)).into())
 }

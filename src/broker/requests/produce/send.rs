@@ -302,7 +302,10 @@ fn append_to<R: Runtime>(
         }
         let record = record_of(shard, topic, item, [properties, b"", b""], body);
         let ticket = |appended: &Appended| ticket(item, appended, None);
-        log.append_at(shard.turn_ms.get(), queue, &record, item.tags_code, ticket).map(drop)
+        let now_ms = shard.turn_ms.get();
+        let appended = log.append_at(now_ms, queue, &record, item.tags_code, ticket)?;
+        shard.usage.count_puts(topic, 1, appended.size as u64);
+        Ok(())
     });
     appended.map_err(|error| match error {
         AppendError::Busy { .. } => NotStored::Busy(log.sink().log),

@@ -4,7 +4,10 @@ use std::{rc::Rc, sync::Arc};
 
 use ringmq_base::record::Record;
 use ringmq_io::Runtime;
-use ringmq_remoting::{headers::consume::ConsumerSendMsgBackRequestHeader, message_id::message_id};
+use ringmq_remoting::{
+    codes::property::RETRY_TOPIC, headers::consume::ConsumerSendMsgBackRequestHeader,
+    message_id::message_id,
+};
 
 use crate::{
     messages::NewMessage,
@@ -13,6 +16,7 @@ use crate::{
 };
 use ringmq_rules::{
     group::Group,
+    message_properties,
     refusal::Refusal,
     send_back::{self, SendBackRequest, SendBackStep},
     topic::{SCHEDULE_TOPIC, SYS_FLAG_UNIT_SUB, retry_topic},
@@ -47,7 +51,8 @@ pub async fn send_back<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) 
     let record = record.map_err(|error| Refusal::system_error(error.to_string()))?;
     let (now, random) = (shard.runtime.now_ms(), shard.random());
     let levels = &shard.settings.delay_levels;
-    let decision = send_back::decide(&asked, &group, &record, levels, now, random)?;
+    let queues = (&*group, retry.topic.write_queues);
+    let decision = send_back::decide(&asked, queues, &record, levels, now, random)?;
     let mut target = retry;
     if decision.dead_letter {
         target = shard.ensure_internal_topic(&decision.real_topic(), 1, 0).await?;
@@ -73,6 +78,8 @@ pub async fn send_back<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) 
         body: record.body.to_vec(),
     };
     shard.put_message(message).await.map_err(send_back::not_stored)?;
+    let first_topic = message_properties::text(record.properties, RETRY_TOPIC);
+    shard.count_sent_back(first_topic.unwrap_or(record.topic), &group.name);
     Ok(Response::ok())
 }
 

@@ -122,6 +122,33 @@ const NEW_TOPIC: &[(&str, Kind)] = &[
 ];
 const GROUP: &[(&str, Kind)] = &[("consumerGroup", Group)];
 const STATS: &[(&str, Kind)] = &[("consumerGroup", Group), ("topic", Topic)];
+const RESET: &[(&str, Kind)] = &[
+    ("topic", Topic),
+    ("group", Group),
+    ("timestamp", Long),
+    ("isForce", Bool),
+    ("queueId", Queue),
+    ("offset", Long),
+];
+// nobody is in the group: clients that are asked and do not answer would be waited for here
+const STATUS: &[(&str, Kind)] = &[("topic", Topic), ("group", Text), ("clientAddr", Text)];
+const SPAN: &[(&str, Kind)] = &[("topic", Topic), ("group", Group)];
+const RUNNING: &[(&str, Kind)] =
+    &[("consumerGroup", Group), ("clientId", Text), ("jstackEnable", Bool)];
+const DIRECTLY: &[(&str, Kind)] =
+    &[("consumerGroup", Group), ("clientId", Text), ("msgId", Text), ("topic", Topic)];
+const CLONE: &[(&str, Kind)] =
+    &[("srcGroup", Group), ("destGroup", Group), ("topic", Topic), ("offline", Bool)];
+const CORRECTION: &[(&str, Kind)] =
+    &[("filterGroups", Group), ("compareGroup", Group), ("topic", Topic)];
+const BROKER_STATS: &[(&str, Kind)] = &[("statsName", Text), ("statsKey", Topic)];
+const ENTRIES: &[(&str, Kind)] = &[
+    ("topic", Topic),
+    ("queueId", Queue),
+    ("index", Long),
+    ("count", Int),
+    ("consumerGroup", Group),
+];
 const LEAVE: &[(&str, Kind)] =
     &[("clientID", Text), ("producerGroup", Group), ("consumerGroup", Group)];
 const KEY: &[(&str, Kind)] = &[("namespace", Text), ("key", Text), ("value", Text)];
@@ -180,6 +207,17 @@ pub const SHAPES: &[Shape] = &[
     to_broker(code::GET_CONSUMER_CONNECTION_LIST, GROUP, Body::None),
     to_broker(code::GET_PRODUCER_CONNECTION_LIST, &[("producerGroup", Group)], Body::None),
     to_broker(code::GET_CONSUME_STATS, STATS, Body::None),
+    to_broker(code::GET_BROKER_CONSUME_STATS, &[("isOrder", Bool)], Body::None),
+    to_broker(code::VIEW_BROKER_STATS_DATA, BROKER_STATS, Body::None),
+    to_broker(code::GET_ALL_PRODUCER_INFO, &[], Body::None),
+    to_broker(code::INVOKE_BROKER_TO_RESET_OFFSET, RESET, Body::None),
+    to_broker(code::INVOKE_BROKER_TO_GET_CONSUMER_STATUS, STATUS, Body::None),
+    to_broker(code::GET_CONSUMER_RUNNING_INFO, RUNNING, Body::None),
+    to_broker(code::CONSUME_MESSAGE_DIRECTLY, DIRECTLY, Body::None),
+    to_broker(code::CLONE_GROUP_OFFSET, CLONE, Body::None),
+    to_broker(code::QUERY_CORRECTION_OFFSET, CORRECTION, Body::None),
+    to_broker(code::QUERY_CONSUME_TIME_SPAN, SPAN, Body::None),
+    to_broker(code::QUERY_CONSUME_QUEUE, ENTRIES, Body::None),
     to_broker(code::QUERY_TOPIC_CONSUME_BY_WHO, TOPIC, Body::None),
     to_broker(code::QUERY_TOPICS_BY_CONSUMER, &[("group", Group)], Body::None),
     to_broker(code::GET_BROKER_RUNTIME_INFO, &[], Body::None),

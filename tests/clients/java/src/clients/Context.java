@@ -21,6 +21,7 @@ import org.apache.rocketmq.common.message.Message;
 import org.apache.rocketmq.common.message.MessageExt;
 import org.apache.rocketmq.common.message.MessageQueue;
 import org.apache.rocketmq.remoting.RPCHook;
+import org.apache.rocketmq.tools.admin.DefaultMQAdminExt;
 
 /** What a scenario works with: clients under names of their own, closed when it ends. */
 final class Context implements AutoCloseable {
@@ -157,6 +158,19 @@ final class Context implements AutoCloseable {
             puller.start();
         }
         return puller;
+    }
+
+    String namesrv() {
+        return namesrv;
+    }
+
+    DefaultMQAdminExt admin() throws Exception {
+        DefaultMQAdminExt made = new DefaultMQAdminExt(20_000);
+        made.setNamesrvAddr(namesrv);
+        made.setInstanceName(instance());
+        made.start();
+        closeLater(made::shutdown);
+        return made;
     }
 
     /** The queues of a topic by number. */

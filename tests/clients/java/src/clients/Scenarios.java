@@ -13,6 +13,9 @@ final class Scenarios {
         all.put("rebalance", PushScenarios::rebalance);
         all.put("retry_later", PushScenarios::retryLater);
         all.put("offset_persist", PushScenarios::offsetPersist);
+        all.put("reset_online", ToolScenarios::resetOnline);
+        all.put("ask_consumer", ToolScenarios::askConsumer);
+        all.put("tool_commands", ToolScenarios::commands);
         all.put("orderly", OrderScenarios::orderly);
         all.put("orderly_suspend", OrderScenarios::suspend);
         all.put("request_reply", RequestScenarios::requestReply);

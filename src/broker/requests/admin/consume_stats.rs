@@ -1,0 +1,147 @@
+//! How far groups are: GET_CONSUME_STATS (208), GET_BROKER_CONSUME_STATS (317). Handled by the
+//! control shard.
+
+use std::{collections::BTreeMap, ops::Bound, rc::Rc, sync::Arc};
+
+use ringmq_io::Runtime;
+use ringmq_remoting::{
+    body::{ConsumeStats, OffsetWrapper},
+    fastjson,
+    headers::admin::{GetConsumeStatsInBrokerHeader, GetConsumeStatsRequestHeader},
+};
+
+use super::{
+    body::{PartedBody, message_queue},
+    queue_table::QueueTable,
+};
+use crate::{
+    control::Control,
+    messages::TopicView,
+    requests::{Handled, Request},
+};
+use ringmq_rules::meta::MetaChange;
+
+/// Offsets of a group, by topic and queue.
+type Stored = BTreeMap<String, BTreeMap<i32, i64>>;
+
+/// How far a group is in its topics, or in one of them.
+pub async fn of_group<R: Runtime>(control: &Rc<Control<R>>, request: &Request<'_>) -> Handled {
+    let shard = &control.shard;
+    let header = GetConsumeStatsRequestHeader::decode(&request.header.fields)?;
+    let group = &header.consumer_group;
+    control.update_stats().await;
+    let stored = stored(control, group).await;
+    let wanted: Vec<String> = match header.topic.as_deref().filter(|topic| !topic.trim().is_empty())
+    {
+        Some(topic) => vec![topic.to_owned()],
+        None => stored.keys().cloned().collect(),
+    };
+    let (mut table, mut tps) = (QueueTable::new(), 0.0);
+    for name in wanted {
+        let topic = shard.topic(&name).filter(|_| may_consume(control, group, &name));
+        let Some(topic) = topic else { continue };
+        let queues = topic.topic.read_queues;
+        let one = of_topic(control, &topic, stored.get(&name), queues).await;
+        for (queue, offsets) in &one.offset_table {
+            table.add(queue, offsets);
+        }
+        tps += consume_tps(control, &name, group);
+    }
+    let remedy = "ask for less, such as one topic or one group";
+    table.answer(&format!(",\"consumeTps\":{tps:?}"), remedy)
+}
+
+/// How far all groups are: `{"consumeStatsList":[{group:[one for each topic]}]}`.
+pub async fn of_all<R: Runtime>(control: &Rc<Control<R>>, request: &Request<'_>) -> Handled {
+    let shard = &control.shard;
+    let header = GetConsumeStatsInBrokerHeader::decode(&request.header.fields)?;
+    control.update_stats().await;
+    let mut body = PartedBody::new(b"{\"consumeStatsList\":[".to_vec());
+    let (mut last, mut total): (Option<Arc<str>>, i64) = (None, 0);
+    loop {
+        let group = {
+            let groups = &control.tables.borrow().groups;
+            let behind = last.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+            groups.iter_from(behind).next().map(|group| group.name.clone())
+        };
+        let Some(group) = group else { break };
+        let mut part = if last.is_some() { b",{".to_vec() } else { b"{".to_vec() };
+        fastjson::append(&mut part, &*group);
+        part.extend_from_slice(b":[");
+        let stored = stored(control, &group).await;
+        let mut first = true;
+        for (name, offsets) in &stored {
+            let topic = shard.topic(name).filter(|_| may_consume(control, &group, name));
+            let Some(topic) = topic.filter(|topic| !header.is_order || topic.topic.order) else {
+                continue;
+            };
+            let queues = topic.topic.write_queues;
+            let mut one = of_topic(control, &topic, Some(offsets), queues).await;
+            one.consume_tps = consume_tps(control, name, &group);
+            let behind = one.offset_table.values();
+            total += behind.map(|queue| queue.broker_offset - queue.consumer_offset).sum::<i64>();
+            if !std::mem::replace(&mut first, false) {
+                part.push(b',');
+            }
+            fastjson::append(&mut part, &one);
+            body.add(&std::mem::take(&mut part));
+        }
+        part.extend_from_slice(b"]}");
+        body.add(&part);
+        last = Some(group);
+        shard.runtime.yield_if_needed().await;
+    }
+    let mut end = b"],\"brokerAddr\":".to_vec();
+    fastjson::append(&mut end, &shard.settings.advertised);
+    end.extend_from_slice(format!(",\"totalDiff\":{total}}}").as_bytes());
+    body.add(&end);
+    body.answer("ask for one group after the other (GET_CONSUME_STATS)")
+}
+
+async fn stored<R: Runtime>(control: &Control<R>, group: &str) -> Stored {
+    let mut stored = Stored::new();
+    for change in control.shard.offsets_of_group(group).await {
+        if let MetaChange::Offsets { topic, offsets, .. } = change {
+            stored.entry(topic.to_string()).or_default().extend(offsets);
+        }
+    }
+    stored
+}
+
+/// As far as its members say: what they do not subscribe to any more is left out.
+pub fn may_consume<R: Runtime>(control: &Control<R>, group: &str, topic: &str) -> bool {
+    let online = control.tables.borrow().clients.subscriptions(group);
+    online.is_none_or(|all| all.topics.is_empty() || all.topics.get(topic).is_some())
+}
+
+fn consume_tps<R: Runtime>(control: &Control<R>, topic: &str, group: &str) -> f64 {
+    control.stats.borrow().consume_tps(topic, group, control.shard.runtime.now_ms())
+}
+
+/// How far a group with these offsets is in the first queues of a topic.
+async fn of_topic<R: Runtime>(
+    control: &Control<R>,
+    topic: &Arc<TopicView>,
+    stored: Option<&BTreeMap<i32, i64>>,
+    queues: i32,
+) -> ConsumeStats {
+    let shard = &control.shard;
+    let mut stats = ConsumeStats::default();
+    let bounds = shard.bounds(topic).await;
+    for queue in bounds.into_iter().filter(|queue| queue.queue_id < queues) {
+        let offset = stored.and_then(|queues| queues.get(&queue.queue_id));
+        let consumer_offset = offset.copied().unwrap_or(0);
+        let key = message_queue(&shard.settings.config, &topic.topic.name, queue.queue_id);
+        let consumed =
+            shard.stored_at(topic, queue.queue_id, consumer_offset.saturating_sub(1)).await;
+        let wrapper = OffsetWrapper {
+            broker_offset: queue.max,
+            consumer_offset,
+            last_timestamp: consumed,
+            ..OffsetWrapper::default()
+        };
+        stats.offset_table.insert(key, wrapper);
+        shard.runtime.yield_if_needed().await;
+    }
+    stats
+}

@@ -1,0 +1,208 @@
+//! What administrators do with consumer offsets besides resetting them: QUERY_CONSUME_TIME_SPAN
+//! (303), QUERY_CORRECTION_OFFSET (308), CLONE_GROUP_OFFSET (314). Handled by the control shard.
+
+use std::{collections::BTreeMap, rc::Rc, sync::Arc};
+
+use ringmq_io::Runtime;
+use ringmq_remoting::{
+    body::{QueryConsumeTimeSpanBody, QueryCorrectionOffsetBody, QueueTimeSpan},
+    codes::response,
+    fastjson,
+    headers::admin::{
+        CloneGroupOffsetRequestHeader, GroupTopicRequestHeader, QueryCorrectionOffsetRequestHeader,
+    },
+};
+use ringmq_rules::{names::Name, offsets::OffsetTable, refusal::Refusal};
+
+use super::{
+    body::{long_body, message_queue},
+    consume_stats::may_consume,
+};
+use crate::{
+    control::Control,
+    messages::TopicView,
+    requests::{Handled, Request, Response},
+    shard::{
+        Shard,
+        lookups::{QueueBounds, store_timestamp},
+    },
+};
+
+/// Groups whose offsets are looked at without a pause.
+const SLICE_GROUPS: usize = 128;
+
+/// From when the messages of each queue are, and how long the group has let the next one wait.
+pub async fn time_span<R: Runtime>(control: &Rc<Control<R>>, request: &Request<'_>) -> Handled {
+    let shard = &control.shard;
+    let header = GroupTopicRequestHeader::decode(&request.header.fields)?;
+    let topic = shard.topic(&header.topic).ok_or_else(|| no_topic(&header.topic))?;
+    let offsets = offsets_in(shard, &header.topic, &header.group).await;
+    let now = shard.runtime.now_ms();
+    let mut body = QueryConsumeTimeSpanBody::default();
+    for queue in shard.bounds(&topic).await {
+        if queue.queue_id >= topic.topic.write_queues {
+            break;
+        }
+        let offset = offsets.get(&queue.queue_id).copied().filter(|offset| *offset >= 0);
+        let mut span = span(shard, &topic, &queue, offset, now).await;
+        span.message_queue = message_queue(&shard.settings.config, &header.topic, queue.queue_id);
+        body.consume_time_span_set.push(span);
+        shard.runtime.yield_if_needed().await;
+    }
+    long_body(&body, "ask for a topic with fewer queues")
+}
+
+async fn span<R: Runtime>(
+    shard: &Rc<Shard<R>>,
+    topic: &Arc<TopicView>,
+    queue: &QueueBounds,
+    offset: Option<i64>,
+    now: i64,
+) -> QueueTimeSpan {
+    let &QueueBounds { queue_id, min, max, last_timestamp } = queue;
+    let next = offset.unwrap_or(min).max(min);
+    let consumed = offset.filter(|offset| *offset > 0).map(|offset| offset - 1);
+    let (own, wanted) = (topic.clone(), [Some(min), consumed, Some(next)]);
+    let read = async move |shard: Rc<Shard<R>>| {
+        let (log, queue) = shard.queues.get(&own, queue_id);
+        let mut times = [-1; 3];
+        for (time, offset) in times.iter_mut().zip(wanted) {
+            let Some(offset) = offset else { continue };
+            *time = store_timestamp(log, queue, offset).await.ok().flatten().unwrap_or(-1);
+        }
+        times
+    };
+    let [first, consumed, waits] = shard.call(shard.queues.owner(topic, queue_id), read).await;
+    QueueTimeSpan {
+        min_time_stamp: first,
+        max_time_stamp: if last_timestamp > 0 { last_timestamp } else { -1 },
+        consume_time_stamp: if offset.is_some_and(|offset| offset > 0) { consumed } else { first },
+        delay_time: if next < max && waits >= 0 { now - waits } else { 0 },
+        ..QueueTimeSpan::default()
+    }
+}
+
+/// The offsets of a group in a topic, of all shards.
+async fn offsets_in<R: Runtime>(
+    shard: &Rc<Shard<R>>,
+    topic: &str,
+    group: &str,
+) -> BTreeMap<i32, i64> {
+    let (topic, group): (Arc<str>, Arc<str>) = (Arc::from(topic), Arc::from(group));
+    let own = async move |shard: Rc<Shard<R>>| {
+        shard.offsets.borrow().queues(&topic, &group).cloned().unwrap_or_default()
+    };
+    shard.call_all(own).await.into_iter().flatten().collect()
+}
+
+/// For each queue the least offset of all groups of a topic, or of those that are not left out;
+/// the largest number there is where the group to compare with is behind it.
+pub async fn correction<R: Runtime>(control: &Rc<Control<R>>, request: &Request<'_>) -> Handled {
+    let shard = &control.shard;
+    let header = QueryCorrectionOffsetRequestHeader::decode(&request.header.fields)?;
+    let compared = offsets_in(shard, &header.topic, &header.compare_group).await;
+    let left_out = header.filter_groups.as_deref().unwrap_or_default().to_owned();
+    let topic: Arc<str> = Arc::from(&*header.topic);
+    let own = async move |shard: Rc<Shard<R>>| least_offsets(&shard, &topic, &left_out).await;
+    let mut least: BTreeMap<i32, i64> = shard.call_all(own).await.into_iter().flatten().collect();
+    for (queue_id, offset) in compared {
+        if let Some(least) = least.get_mut(&queue_id).filter(|least| **least > offset) {
+            *least = i64::MAX;
+        }
+    }
+    let body = QueryCorrectionOffsetBody { correction_offsets: least };
+    Ok(Response::with_body(fastjson::to_vec(&body)))
+}
+
+async fn least_offsets<R: Runtime>(
+    shard: &Shard<R>,
+    topic: &str,
+    left_out: &str,
+) -> BTreeMap<i32, i64> {
+    let left_out: Vec<&str> = left_out.split(',').collect();
+    let (mut least, mut after) = (BTreeMap::new(), Arc::from(""));
+    loop {
+        let groups: Vec<Arc<str>> = {
+            let offsets = shard.offsets.borrow();
+            offsets.groups_of_topic(topic, &after).take(SLICE_GROUPS).cloned().collect()
+        };
+        let Some(last) = groups.last() else { return least };
+        after = last.clone();
+        for group in groups.iter().filter(|group| !left_out.contains(&&***group)) {
+            let offsets: &OffsetTable = &shard.offsets.borrow();
+            for (queue_id, offset) in offsets.queues(topic, group).into_iter().flatten() {
+                let queue = shard.existing_queue(topic, *queue_id);
+                let min = queue.map_or(0, |(log, queue)| log.bounds(queue).0);
+                if *offset >= min {
+                    let least = least.entry(*queue_id).or_insert(*offset);
+                    *least = (*least).min(*offset);
+                }
+            }
+        }
+        shard.runtime.yield_if_needed().await;
+    }
+}
+
+/// Gives a group the offsets of another in one topic, or in all.
+pub async fn clone_offsets<R: Runtime>(control: &Rc<Control<R>>, request: &Request<'_>) -> Handled {
+    let shard = &control.shard;
+    let header = CloneGroupOffsetRequestHeader::decode(&request.header.fields)?;
+    Name::Group.check(&header.dest_group)?;
+    if header.src_group == header.dest_group {
+        return Ok(Response::ok());
+    }
+    let named = header.topic.as_deref().filter(|topic| !topic.trim().is_empty());
+    let topics = match named {
+        Some(topic) => vec![Arc::from(topic)],
+        None => topics_of(shard, &header.src_group).await,
+    };
+    for topic in topics {
+        let known = shard.topic(&topic).is_some();
+        if known && (header.offline || may_consume(control, &header.src_group, &topic)) {
+            clone_in(control, &topic, &header.src_group, &header.dest_group).await?;
+        }
+    }
+    Ok(Response::ok())
+}
+
+async fn clone_in<R: Runtime>(
+    control: &Rc<Control<R>>,
+    topic: &Arc<str>,
+    from: &str,
+    to: &str,
+) -> Result<(), Refusal> {
+    let shard = &control.shard;
+    let offsets: Vec<_> = offsets_in(shard, topic, from).await.into_iter().collect();
+    if offsets.is_empty() {
+        return Ok(());
+    }
+    // As in Java, it has no others there any more.
+    control.forget_offsets(Some(topic.to_string()), Some(to.to_owned())).await?;
+    let to: Arc<str> = Arc::from(to);
+    let (own_topic, own_group, own): (_, _, Arc<[_]>) =
+        (topic.clone(), to.clone(), offsets.as_slice().into());
+    let store = async move |shard: Rc<Shard<R>>| {
+        let Some(topic) = shard.topic(&own_topic) else { return Ok(()) };
+        for (queue_id, offset) in own.iter().filter(|(id, _)| shard.queues.owns(&topic, *id)) {
+            shard.store_offset(&own_topic, &own_group, *queue_id, *offset)?;
+        }
+        Ok(())
+    };
+    shard.call_all(store).await.into_iter().collect::<Result<(), Refusal>>()?;
+    shard.persist_now(topic, &to, &offsets).await
+}
+
+async fn topics_of<R: Runtime>(shard: &Rc<Shard<R>>, group: &str) -> Vec<Arc<str>> {
+    let (mut topics, mut after) = (Vec::new(), Arc::from(""));
+    loop {
+        let some: Vec<Arc<str>> = shard.topics_with_offsets(group, &after).await;
+        let Some(last) = some.last() else { return topics };
+        after = last.clone();
+        topics.extend(some);
+    }
+}
+
+#[cold]
+fn no_topic(topic: &str) -> Refusal {
+    Refusal::new(response::TOPIC_NOT_EXIST, format!("topic[{topic}] not exist"))
+}
