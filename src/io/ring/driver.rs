@@ -25,6 +25,8 @@ use super::{
 
 /// How many times tasks may run before the ring is looked at, however many are runnable.
 const POLLS_A_TURN: u32 = 61;
+/// How many times tasks run before the clock is looked at, for those that took their time.
+const POLLS_A_LOOK: u32 = 8;
 /// How long a task may run on before [`Driver::is_overdue`].
 const TURN: Duration = Duration::from_millis(1);
 
@@ -84,7 +86,8 @@ impl Driver {
     fn polled(&self) {
         let polls = self.polls.get() + 1;
         self.polls.set(polls);
-        if polls >= POLLS_A_TURN || !self.tasks.any_runnable() {
+        let late = polls.is_multiple_of(POLLS_A_LOOK) && self.is_overdue();
+        if late || polls >= POLLS_A_TURN || !self.tasks.any_runnable() {
             self.call();
         }
     }

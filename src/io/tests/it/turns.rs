@@ -42,6 +42,37 @@ fn a_task_that_never_waits_leaves_others_their_turn() {
     }
 }
 
+/// Tasks that take their time at every poll and do not ask whose turn it is: timers and sockets are
+/// looked at after a few of them, not after a round of 61.
+#[test]
+fn a_timer_is_seen_after_a_few_tasks_that_take_long() {
+    const BUSY: usize = 100;
+    on_executor(|runtime| async move {
+        let (over, polls) = (Rc::new(Cell::new(false)), Rc::new(Cell::new(0)));
+        for _ in 0..BUSY {
+            let (over, polls) = (over.clone(), polls.clone());
+            runtime.spawn(Shares::Foreground, "computing", async move {
+                while !over.get() {
+                    let began = Instant::now();
+                    while began.elapsed() < Duration::from_micros(1100) {
+                        std::hint::spin_loop();
+                    }
+                    polls.set(polls.get() + 1);
+                    futures_lite::future::yield_now().await;
+                }
+            });
+        }
+        let mut most = 0;
+        for _ in 0..5 {
+            let before = polls.get();
+            runtime.sleep(Duration::from_millis(1)).await;
+            most = most.max(polls.get() - before);
+        }
+        over.set(true);
+        assert!(most <= BUSY + 20, "{most} polls of {BUSY} tasks before a timer was seen");
+    });
+}
+
 /// Any waker may be used, and dropped, on any thread. Would take a pulse of 20 ms each if the
 /// executor did not hear of it.
 #[test]
