@@ -11,6 +11,7 @@ for_shards!(
     a_sql_subscription_brings_the_messages_it_names,
     a_waiting_pull_is_answered_by_a_message_that_it_wants,
     a_wrong_expression_is_told_and_sql_can_be_off,
+    an_expression_that_takes_too_long_is_refused_and_is_no_fault_of_the_broker,
 );
 
 fn send(client: &mut Client, topic: &str, body: &str, properties: &str) {
@@ -137,4 +138,19 @@ fn a_wrong_expression_is_told_and_sql_can_be_off(shards: u32) {
     let reply = pull(&mut client, "wrong", 0, "n > 5");
     assert_eq!(reply.code, response::SYSTEM_ERROR);
     assert!(reply.remark.contains("enablePropertyFilter"), "{}", reply.remark);
+}
+
+/// The broker wrote a line of the level ERROR for each such pull.
+fn an_expression_that_takes_too_long_is_refused_and_is_no_fault_of_the_broker(shards: u32) {
+    let directory = process::directory("sql-long");
+    let server = server(directory.path(), shards, true);
+    let mut client = server.client();
+    client.create_topic("long", 1).expect("the broker serves").expect(0);
+    send(&mut client, "long", "one", &format!("v\u{1}{}\u{2}", "x".repeat(31_000)));
+    let sql = vec!["v contains 'y'"; 2000].join(" or ");
+    let reply = pull(&mut client, "long", 0, &sql);
+    assert_eq!(reply.code, response::SYSTEM_ERROR);
+    assert!(reply.remark.contains("takes more than 100000 steps"), "{}", reply.remark);
+    let reply = pull(&mut client, "long", 0, "v contains 'xx'").expect(response::SUCCESS);
+    assert_eq!(bodies(&reply), ["one"]);
 }

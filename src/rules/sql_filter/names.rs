@@ -1,14 +1,17 @@
 //! The properties that an expression speaks of, found in a message by one pass over it.
 
-use std::collections::BTreeMap;
+use ahash::AHashMap;
 
 use super::steps::{Steps, TooManySteps};
 use crate::message_properties::Properties;
 
+/// What it takes to cut a property out and to look its name up, were there thousands of names.
+const PROPERTY_STEPS: usize = 4;
+
 /// Names without doubles; each has a number.
 #[derive(Clone, Debug, Default)]
 pub struct Names {
-    numbers: BTreeMap<Box<[u8]>, usize>,
+    numbers: AHashMap<Box<[u8]>, usize>,
 }
 
 impl Names {
@@ -32,7 +35,7 @@ impl Names {
         let mut values = vec![None; self.numbers.len()];
         steps.take_text(properties.len())?;
         for property in Properties::new(properties) {
-            steps.take(1)?;
+            steps.take(PROPERTY_STEPS)?;
             let number = self.numbers.get(property.name).copied();
             if let Some(value) = number.and_then(|number| values.get_mut(number)) {
                 *value = Some(property.value);

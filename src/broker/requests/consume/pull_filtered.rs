@@ -36,9 +36,16 @@ pub fn answer_filtered<R: Runtime>(
             Wanted { runtime: &shard.runtime, filter: &filter, steps: Steps::default() };
         match read_wanted(&log, queue, &request, plan, &mut wanted).await {
             Ok((plan, kept)) => answer_kept(&shard, request, &plan, &kept, run),
-            Err(refusal) => {
+            Err(failure) => {
                 let topic = &request.topic.topic.name;
-                tracing::error!(%topic, error = %refusal.remark, "pull failed");
+                let refusal = match failure {
+                    // Its client hears of it, and nobody else can do anything about it.
+                    Failure::Client(refusal) => refusal,
+                    Failure::Store(error) => {
+                        tracing::error!(%topic, %error, "pull failed");
+                        Refusal::system_error(error)
+                    }
+                };
                 shard.refuse(&request.reply_to, &refusal);
             }
         }
@@ -71,6 +78,18 @@ fn answer_kept<R: Runtime>(
     }
 }
 
+/// Why nobody knows what is wanted.
+enum Failure {
+    /// The client's expression takes too long.
+    Client(Refusal),
+    /// Messages cannot be read; what the store says.
+    Store(String),
+}
+
+fn unread(error: impl std::error::Error) -> Failure {
+    Failure::Store(error.to_string())
+}
+
 /// What is wanted of what was read.
 #[derive(Default)]
 struct Kept {
@@ -86,14 +105,13 @@ async fn read_wanted<R: Runtime>(
     request: &PullRequest,
     mut plan: ReadPlan,
     wanted: &mut Wanted<'_, R>,
-) -> Result<(ReadPlan, Kept), Refusal> {
+) -> Result<(ReadPlan, Kept), Failure> {
     let limits = &request.limits;
     let (mut scanned, mut read, mut kept) = (0, Vec::new(), Kept::default());
     loop {
         read.clear();
         if !(plan.in_memory && log.copy_resident(&plan, &mut read)) {
-            let done = log.read_cold(&plan, &mut read).await;
-            done.map_err(|error| Refusal::system_error(error.to_string()))?;
+            log.read_cold(&plan, &mut read).await.map_err(unread)?;
         }
         wanted.keep(&read, &mut kept).await?;
         scanned += plan.extents.len();
@@ -101,7 +119,7 @@ async fn read_wanted<R: Runtime>(
             break;
         }
         let next = log.plan_cold_read(queue, plan.next_offset, limits, |_| true).await;
-        let next = next.map_err(|error| Refusal::system_error(error.to_string()))?;
+        let next = next.map_err(unread)?;
         if next.status != ReadStatus::Found {
             break;
         }
@@ -121,11 +139,10 @@ struct Wanted<'a, R: Runtime> {
 impl<R: Runtime> Wanted<'_, R> {
     /// Appends those of the records that the filter keeps. Lets others run between two messages: an
     /// expression may take a millisecond for one.
-    async fn keep(&mut self, records: &[u8], kept: &mut Kept) -> Result<(), Refusal> {
+    async fn keep(&mut self, records: &[u8], kept: &mut Kept) -> Result<(), Failure> {
         let mut rest = records;
         while !rest.is_empty() {
-            let record = Record::decode(rest);
-            let record = record.map_err(|error| Refusal::system_error(error.to_string()))?;
+            let record = Record::decode(rest).map_err(unread)?;
             let (bytes, behind) = rest.split_at(record.size.min(rest.len()));
             let keep = self.filter.keep(record.properties, &mut self.steps);
             if keep.map_err(|error| too_long(&record, &error))? {
@@ -139,10 +156,11 @@ impl<R: Runtime> Wanted<'_, R> {
     }
 }
 
-fn too_long(record: &Record<'_>, error: &TooManySteps) -> Refusal {
+#[cold]
+fn too_long(record: &Record<'_>, error: &TooManySteps) -> Failure {
     let Record { topic, queue_id, queue_offset, .. } = record;
-    Refusal::system_error(format!(
+    Failure::Client(Refusal::system_error(format!(
         "the SQL92 expression {error}, offset {queue_offset} of queue {topic}/{queue_id}; \
          subscribe with fewer or simpler conditions"
-    ))
+    )))
 }
