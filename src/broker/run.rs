@@ -226,7 +226,7 @@ async fn wait_for_peers<R: Runtime>(
                 return Err(error);
             }
             Message::Shutdown => return Err("told to stop before it was ready".to_owned()),
-            other => inbox::take(requests, other),
+            other => inbox::take(requests, other).await,
         }
     }
     Ok(())
@@ -240,6 +240,8 @@ fn spawn_services<R: Runtime>(shard: &Rc<Shard<R>>) {
     runtime.spawn(Shares::Foreground, "long polls", expire);
     let crowds = long_poll::serve_crowds(shard.clone(), pull::run);
     runtime.spawn(Shares::ColdRead, "crowds of long polls", crowds);
+    let forget = long_poll::forget_gone(shard.clone());
+    runtime.spawn(Shares::Foreground, "pulls of gone connections", forget);
     let resume = answers::resume(shard.clone(), pull::run);
     runtime.spawn(Shares::Foreground, "pulls without room", resume);
     runtime.spawn(Shares::Foreground, "answers taken", answers::tell(shard.clone()));

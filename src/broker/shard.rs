@@ -36,8 +36,10 @@ use std::{
     time::Duration,
 };
 
+use ringmq_base::LogId;
 use ringmq_io::Runtime;
 use ringmq_rules::{offset_resets::OffsetResets, offsets::OffsetTable, send_check::SendContext};
+use ringmq_store::QueueHandle;
 
 pub use self::{acks::Arrivals, control_plane::CONTROL, queues::BrokerLog};
 use self::{
@@ -217,11 +219,13 @@ impl<R: Runtime> Shard<R> {
         }
     }
 
-    /// Something new can be read from a queue of this shard.
-    pub fn arrived(self: &Rc<Self>, log: ringmq_base::LogId, queue: ringmq_store::QueueHandle) {
-        self.queue_watchers.wake(log, queue);
+    /// Something new can be read from queues of this shard.
+    pub fn arrived(self: &Rc<Self>, log: LogId, queues: &[QueueHandle]) {
+        for queue in queues {
+            self.queue_watchers.wake(log, *queue);
+        }
         if let Some(arrivals) = self.arrivals.get() {
-            arrivals.arrived(self, log, queue);
+            arrivals.arrived(self, log, queues);
         }
     }
 

@@ -38,7 +38,7 @@ impl Default for Sizes {
             backlog_messages_max: 256,
             lane_bytes_max: 64 * 1024 * 1024,
             batch_bytes_max: 1024 * 1024,
-            batch_sends_max: 16_384,
+            batch_sends_max: 1024,
             waiting_pulls_max: 200_000,
             bodies_memory_max: BODIES_MEMORY_MAX,
             tables: TableLimits::default(),

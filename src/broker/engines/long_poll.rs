@@ -9,15 +9,22 @@ use ringmq_store::QueueHandle;
 
 use crate::{
     messages::{PullRequest, Wait},
-    shard::{Arrivals, Shard},
+    shard::{
+        Arrivals, Shard,
+        waiting_pulls::{Number, Place},
+    },
 };
 
 /// Pulls that are answered in one go when their time is over.
 const EXPIRED_MAX: usize = 64;
 
-/// Pulls that are run at once when something came into their queue. More wait for the task of
+/// Pulls of a queue that are run at once when something came into it. More wait for the task of
 /// [`serve_crowds`], so that a message costs its sender no more, however many wait for others.
 const RUN_MAX: usize = 64;
+/// The same for all queues that something came into with one write.
+const RUN_ALL_MAX: usize = 256;
+/// The same, in bytes of answers: some 200 us to copy.
+const RUN_BYTES_MAX: usize = 1024 * 1024;
 
 /// Runs a pull, on the shard that owns its queue.
 pub type RunPull<R> = fn(&Rc<Shard<R>>, PullRequest);
@@ -28,15 +35,49 @@ pub struct LongPoll<R: Runtime> {
 }
 
 impl<R: Runtime> Arrivals<R> for LongPoll<R> {
-    fn arrived(&self, shard: &Rc<Shard<R>>, log: LogId, queue: QueueHandle) {
-        let (place, number) = ((log, queue), shard.waiting_pulls.next_number());
-        let requests = shard.waiting_pulls.take(place, number, RUN_MAX);
-        if requests.len() == RUN_MAX {
-            shard.waiting_pulls.crowd(place);
+    fn arrived(&self, shard: &Rc<Shard<R>>, log: LogId, queues: &[QueueHandle]) {
+        let number = shard.waiting_pulls.next_number();
+        let mut slice = Slice::begin(shard);
+        for queue in queues {
+            let place = (log, *queue);
+            if slice.run(shard, self.run, place, number) {
+                shard.waiting_pulls.crowd(place);
+            }
         }
-        for request in requests {
-            (self.run)(shard, request);
+    }
+}
+
+/// What is run without a pause.
+struct Slice {
+    pulls: usize,
+    /// It is over when the answers of the shard have more bytes.
+    bytes: usize,
+}
+
+impl Slice {
+    fn begin<R: Runtime>(shard: &Shard<R>) -> Slice {
+        Slice { pulls: RUN_ALL_MAX, bytes: shard.answer_room.budget.bytes() + RUN_BYTES_MAX }
+    }
+
+    /// Runs pulls that wait for a queue and came before `number`. True: others of them still wait.
+    fn run<R: Runtime>(
+        &mut self,
+        shard: &Rc<Shard<R>>,
+        run: RunPull<R>,
+        place: Place,
+        number: Number,
+    ) -> bool {
+        for _ in 0..RUN_MAX {
+            if self.pulls == 0 || shard.answer_room.budget.bytes() > self.bytes {
+                break;
+            }
+            let Some(request) = shard.waiting_pulls.take(place, number) else {
+                return false;
+            };
+            self.pulls -= 1;
+            run(shard, request);
         }
+        shard.waiting_pulls.has_before(place, number)
     }
 }
 
@@ -51,16 +92,22 @@ pub async fn serve_crowds<R: Runtime>(shard: Rc<Shard<R>>, run: RunPull<R>) {
         };
         // Those that wait on get a later number.
         let number = waiting.next_number();
-        loop {
-            let requests = waiting.take(place, number, RUN_MAX);
-            if requests.is_empty() {
-                break;
-            }
-            for request in requests {
-                run(&shard, request);
-            }
+        let mut more = true;
+        while more {
+            more = Slice::begin(&shard).run(&shard, run, place, number);
             shard.flush();
             shard.runtime.yield_if_needed().await;
+        }
+    }
+}
+
+/// Drops what connections waited for that are gone, some pulls at a time. Ends with the shard.
+pub async fn forget_gone<R: Runtime>(shard: Rc<Shard<R>>) {
+    while !shard.stopping.get() {
+        if shard.waiting_pulls.forget_more() {
+            shard.runtime.yield_if_needed().await;
+        } else {
+            shard.waiting_pulls.some_gone.wait_and_clear().await;
         }
     }
 }
@@ -90,6 +137,7 @@ pub fn release<R: Runtime>(shard: &Rc<Shard<R>>, run: RunPull<R>) {
     while answer_expired(shard, run, Duration::MAX) {}
     shard.waiting_pulls.changed.set();
     shard.waiting_pulls.crowded.set();
+    shard.waiting_pulls.some_gone.set();
 }
 
 /// Answers some whose time is over; whether there may be more.

@@ -32,6 +32,10 @@ const SCRATCH_BYTES: usize = 4096;
 const SLICE_COSTLY: usize = 32;
 /// Bytes of such frames after which there is a pause whatever their number.
 const SLICE_COSTLY_BYTES: usize = 128 * 1024;
+/// Ordinary messages and pulls that are handled without a pause.
+const SLICE_PLAIN: usize = 128;
+/// Bytes of answers after which there is a pause whatever was asked: some 200 us to copy.
+const SLICE_ANSWERS_BYTES: usize = 1024 * 1024;
 
 /// Serves a connection on this shard until it ends.
 pub fn serve<R: Runtime>(requests: &Rc<Requests<R>>, accepted: Accepted) {
@@ -222,9 +226,14 @@ fn take_frames<R: Runtime>(
 ) -> Result<Turn, Malformed> {
     let peer = Peer { connection: connection.id, address: connection.peer };
     let mut some = false;
-    let (mut costly, mut costly_bytes) = (0, 0);
+    let (mut plain, mut costly, mut costly_bytes) = (0, 0, 0);
+    let answered = connection.output_bytes() + SLICE_ANSWERS_BYTES;
     loop {
-        if costly >= SLICE_COSTLY || costly_bytes >= SLICE_COSTLY_BYTES {
+        if costly >= SLICE_COSTLY
+            || costly_bytes >= SLICE_COSTLY_BYTES
+            || plain >= SLICE_PLAIN
+            || connection.output_bytes() > answered
+        {
             return Ok(Turn::Pause);
         }
         if is_full(&requests.shard, connection) {
@@ -242,7 +251,10 @@ fn take_frames<R: Runtime>(
         some = true;
         let bytes = frame.len();
         match guarded(requests, || requests.dispatch(peer, frame, scratch))? {
-            Next::Continue => buffer.consume_first(),
+            Next::Continue => {
+                buffer.consume_first();
+                plain += 1;
+            }
             Next::Costly => {
                 buffer.consume_first();
                 costly += 1;

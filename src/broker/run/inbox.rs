@@ -13,6 +13,9 @@ use crate::{
     shard::Shard,
 };
 
+/// Pulls that are run without a pause: some 100 us.
+const SLICE_PULLS: usize = 32;
+
 /// Handles the messages of the request lane until the broker is told to stop.
 pub async fn serve_requests<R: Runtime>(
     requests: &Rc<Requests<R>>,
@@ -26,7 +29,8 @@ pub async fn serve_requests<R: Runtime>(
             if matches!(next, Message::Shutdown) {
                 return;
             }
-            take(requests, next);
+            take(requests, next).await;
+            shard.runtime.yield_if_needed().await;
             message = lane.try_recv();
         }
         shard.flush();
@@ -43,7 +47,7 @@ pub async fn serve_to_the_end<R: Runtime>(
         match lane.recv().await {
             // Told twice.
             Message::Shutdown => {}
-            message => take(requests, message),
+            message => take(requests, message).await,
         }
         requests.shard.flush();
     }
@@ -61,7 +65,8 @@ pub fn spawn_reply_lane<R: Runtime>(
         loop {
             let mut message = Some(lane.recv().await);
             while let Some(next) = message {
-                take(&requests, next);
+                take(&requests, next).await;
+                shard.runtime.yield_if_needed().await;
                 message = lane.try_recv();
             }
             shard.flush();
@@ -70,8 +75,9 @@ pub fn spawn_reply_lane<R: Runtime>(
     });
 }
 
-/// Handles a message of either lane without waiting. Output is flushed by the caller.
-pub fn take<R: Runtime>(requests: &Rc<Requests<R>>, message: ShardMessage<R>) {
+/// Handles a message of either lane without waiting, but for the turns of others. Output is flushed
+/// by the caller.
+pub async fn take<R: Runtime>(requests: &Rc<Requests<R>>, message: ShardMessage<R>) {
     let shard = &requests.shard;
     match message {
         Message::Sends(batch) => {
@@ -85,13 +91,17 @@ pub fn take<R: Runtime>(requests: &Rc<Requests<R>>, message: ShardMessage<R>) {
             shard.connections.write_long(connection, counted, &head, body);
         }
         Message::Pulls(pulls) => {
-            for request in pulls {
+            for (count, request) in (1..).zip(pulls) {
                 pull::run(shard, request);
+                if count % SLICE_PULLS == 0 {
+                    shard.runtime.yield_if_needed().await;
+                }
             }
         }
         Message::Frames(frames) => {
             for frame in frames {
                 requests.handle_frame(frame);
+                shard.runtime.yield_if_needed().await;
             }
         }
         Message::Change(change) if is_planted(CHANGE_LATE) => {

@@ -18,8 +18,8 @@ use crate::messages::{ReplyTo, StoredAt};
 
 /// Who hears of new messages in queues of a shard.
 pub trait Arrivals<R: Runtime> {
-    /// Something new can be read from a queue.
-    fn arrived(&self, shard: &Rc<Shard<R>>, log: LogId, queue: QueueHandle);
+    /// Something new can be read from some queues of a log.
+    fn arrived(&self, shard: &Rc<Shard<R>>, log: LogId, queues: &[QueueHandle]);
 }
 
 /// What waits for a message to become durable.
@@ -89,9 +89,7 @@ impl<R: Runtime> Sink for LogSink<R> {
 
     fn arrived(&self, queues: &[QueueHandle]) {
         if let Some(shard) = self.shard.upgrade() {
-            for queue in queues {
-                shard.arrived(self.log, *queue);
-            }
+            shard.arrived(self.log, queues);
             shard.flush();
         }
     }

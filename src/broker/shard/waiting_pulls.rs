@@ -3,7 +3,7 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet, VecDeque},
     time::Duration,
 };
 
@@ -21,6 +21,9 @@ pub type Place = (LogId, QueueHandle);
 /// In the order of its coming.
 pub type Number = u64;
 
+/// Pulls of a connection that are forgotten without a pause: some 50 us.
+const FORGET_MAX: usize = 64;
+
 struct Held {
     place: Place,
     deadline: Duration,
@@ -29,7 +32,8 @@ struct Held {
 
 #[derive(Default)]
 struct Table {
-    held: AHashMap<Number, Held>,
+    /// A tree: a table of hashes moves everything that is in it when it grows.
+    held: BTreeMap<Number, Held>,
     by_queue: AHashMap<Place, BTreeSet<Number>>,
     by_connection: AHashMap<ConnectionId, BTreeSet<Number>>,
     deadlines: BTreeSet<(Duration, Number)>,
@@ -45,6 +49,10 @@ pub struct WaitingPulls {
     crowds: RefCell<BTreeSet<Place>>,
     /// There is one.
     pub crowded: Event,
+    /// Connections that are gone and had more than is forgotten at once.
+    gone: RefCell<VecDeque<ConnectionId>>,
+    /// There is one.
+    pub some_gone: Event,
 }
 
 impl Table {
@@ -75,6 +83,18 @@ impl Table {
         }
         Some(request)
     }
+
+    /// Drops some of what a connection waits for. True: there is more.
+    fn forget_some(&mut self, connection: ConnectionId) -> bool {
+        let Some(numbers) = self.by_connection.get(&connection) else {
+            return false;
+        };
+        let some: Vec<_> = numbers.iter().take(FORGET_MAX).copied().collect();
+        for number in some {
+            self.remove(number);
+        }
+        self.by_connection.contains_key(&connection)
+    }
 }
 
 impl WaitingPulls {
@@ -87,6 +107,8 @@ impl WaitingPulls {
             changed: Event::default(),
             crowds: RefCell::default(),
             crowded: Event::default(),
+            gone: RefCell::default(),
+            some_gone: Event::default(),
         }
     }
 
@@ -113,20 +135,29 @@ impl WaitingPulls {
         None
     }
 
+    /// Pulls that wait.
+    #[cfg(test)]
+    pub fn count(&self) -> usize {
+        self.table.borrow().held.len()
+    }
+
     /// Pulls that come from now on have this number or a later one.
     pub fn next_number(&self) -> Number {
         self.next.get()
     }
 
-    /// Takes some of the pulls that wait for a queue and came before `number`, in the order of
-    /// their coming, at most `most`.
-    pub fn take(&self, place: Place, number: Number, most: usize) -> Vec<PullRequest> {
+    /// Takes the first of the pulls that wait for a queue, if it came before `number`.
+    pub fn take(&self, place: Place, number: Number) -> Option<PullRequest> {
         let mut table = self.table.borrow_mut();
-        let Some(numbers) = table.by_queue.get(&place) else {
-            return Vec::new();
-        };
-        let numbers: Vec<_> = numbers.range(..number).take(most).copied().collect();
-        numbers.into_iter().filter_map(|number| table.remove(number)).collect()
+        let first = table.by_queue.get(&place)?.first().copied()?;
+        if first < number { table.remove(first) } else { None }
+    }
+
+    /// Whether pulls wait for a queue that came before `number`.
+    pub fn has_before(&self, place: Place, number: Number) -> bool {
+        let table = self.table.borrow();
+        let first = table.by_queue.get(&place).and_then(BTreeSet::first);
+        first.is_some_and(|first| *first < number)
     }
 
     /// Notes that more pulls wait for a queue than are looked at in one turn.
@@ -162,13 +193,25 @@ impl WaitingPulls {
         numbers.into_iter().filter_map(|number| table.remove(number)).collect()
     }
 
-    /// Drops what a connection waits for that is no more.
+    /// Drops what a connection waits for that is no more: a few pulls at once, many with
+    /// [`WaitingPulls::forget_more`].
     pub fn forget(&self, connection: ConnectionId) {
-        let mut table = self.table.borrow_mut();
-        let numbers = table.by_connection.remove(&connection).unwrap_or_default();
-        for number in numbers {
-            table.remove(number);
+        if self.table.borrow_mut().forget_some(connection) {
+            self.gone.borrow_mut().push_back(connection);
+            self.some_gone.set();
         }
+    }
+
+    /// Drops some more of what connections waited for that are gone. False: that was all.
+    pub fn forget_more(&self) -> bool {
+        let mut gone = self.gone.borrow_mut();
+        let Some(first) = gone.front().copied() else {
+            return false;
+        };
+        if !self.table.borrow_mut().forget_some(first) {
+            gone.pop_front();
+        }
+        true
     }
 
     /// The earliest time at which a pull has to be answered.

@@ -8,6 +8,7 @@ use ringmq_remoting::{
     encode,
     frame::Serialization,
 };
+use ringmq_rules::ConnectionId;
 
 use super::{
     Client,
@@ -81,5 +82,30 @@ fn of_very_many_pulls_those_that_want_a_message_get_it_once_and_the_others_wait_
             let waited = runtime.monotonic() - begun;
             assert!((58..62).contains(&waited.as_secs()), "for their time: {waited:?}");
         });
+    });
+}
+
+/// Before, all that a connection had waiting went in one turn: up to perConnectionRequestsMax.
+#[test]
+fn what_a_connection_waited_for_goes_a_few_pulls_at_a_time() {
+    const PULLS: usize = 2000;
+    Sim::new(1).run(async |runtime| {
+        let broker = Broker::start(&runtime, 1, &[]);
+        let mut client = Client::connect(&runtime).await;
+        let topic = client.make_topic(TOPIC).await;
+        assert_eq!(topic.code, response::SUCCESS);
+        for number in 0..PULLS {
+            let tag = if number % 2 == 0 { "*" } else { "sold" };
+            start_pull(&mut client, tag).await;
+        }
+        runtime.sleep(Duration::from_secs(1)).await;
+        let shard = broker.shard(0);
+        let waiting = &shard.waiting_pulls;
+        assert_eq!(waiting.count(), PULLS);
+        waiting.forget(ConnectionId { shard: 0, slot: 0, generation: 1 });
+        let left = waiting.count();
+        assert!(left < PULLS && left > PULLS - 100, "{left} are left after a turn");
+        runtime.sleep(Duration::from_secs(1)).await;
+        assert_eq!(waiting.count(), 0);
     });
 }
