@@ -137,6 +137,20 @@ impl<R: Runtime, S: Sink> Log<R, S> {
         }
     }
 
+    /// Resolves when no more than `bytes` of appended messages wait for the disk, or when the log is
+    /// fenced or closing. Safe to cancel.
+    pub async fn caught_up(&self, bytes: usize) {
+        loop {
+            {
+                let state = self.shared.state.borrow();
+                if state.backlog <= bytes || !state.is_open() {
+                    return;
+                }
+            }
+            self.shared.published.wait().await;
+        }
+    }
+
     /// [`Sink::arrived`] once, when a message that is not visible now becomes visible. Calling it
     /// again before that changes nothing.
     pub fn watch(&self, queue: QueueHandle) {

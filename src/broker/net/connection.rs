@@ -130,6 +130,11 @@ impl<S: Stream> Connection<S> {
         true
     }
 
+    /// Requests that are not answered yet.
+    pub fn requests_under_way(&self) -> u32 {
+        self.under_way.get()
+    }
+
     /// Requests are answered, or are looked at again from the start.
     pub fn end_requests(&self, count: u32) {
         self.under_way.set(self.under_way.get().saturating_sub(count));

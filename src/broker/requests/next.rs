@@ -45,4 +45,7 @@ pub enum Wait {
     Handled,
     /// The log that the message is for has too much in memory: until it has room.
     Room(LogId),
+    /// The connection has very much under way, and the log that the message is for does not keep
+    /// up: until it does.
+    CaughtUp(LogId),
 }

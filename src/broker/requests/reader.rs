@@ -170,6 +170,7 @@ async fn wait_for<R: Runtime>(
             connection.frame_handled().await;
             Ok(())
         }
+        Wait::CaughtUp(log) => shard.log_caught_up(log, read_at).await,
         Wait::Answer(bytes) => {
             shard.room_for(connection.id, bytes).await;
             Ok(())

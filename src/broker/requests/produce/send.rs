@@ -239,6 +239,9 @@ fn store_own<R: Runtime>(
     body: &[u8],
 ) -> Result<Next, Refusal> {
     check_batch(shard, item, body)?;
+    if shard.is_flooded(item.reply_to.connection, queue.0) {
+        return Ok(Next::Wait(item.reply_to, Wait::CaughtUp(queue.0.sink().log)));
+    }
     match append_to(shard, topic, item, queue, properties, body) {
         Ok(()) => Ok(Next::Continue),
         Err(NotStored::Busy(log)) => Ok(Next::Wait(item.reply_to, Wait::Room(log))),

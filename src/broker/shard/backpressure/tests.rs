@@ -1,4 +1,4 @@
-//! Sends beside a disk that stalls.
+//! Sends beside a disk that stalls, and more of them than a disk can take.
 
 use std::{cell::RefCell, rc::Rc};
 
@@ -9,7 +9,8 @@ use ringmq_io::{
 
 use super::*;
 use crate::testing::{Client, config, start};
-use ringmq_remoting::codes::request;
+use ringmq_remoting::{codes::request, encode, frame::Serialization};
+use ringmq_test_client::Send;
 
 const SENDERS: usize = 12;
 const STALL: Duration = Duration::from_secs(2);
@@ -71,4 +72,65 @@ fn sends_that_wait_too_long_for_a_full_queue_are_refused_and_the_others_are_stor
 fn without_fast_failure_all_sends_wait_and_are_stored() {
     let answers = sends_beside_a_stalled_disk(9, &[("brokerFastFailureEnable", "false")]);
     assert!(answers.iter().all(|answer| answer.0 == response::SUCCESS), "{answers:?}");
+}
+
+/// Before, everything was appended that fits appendQueueBytesMax: a send waited as long as the disk
+/// takes for that.
+#[test]
+fn a_connection_with_very_much_under_way_is_read_no_faster_than_the_disk_writes() {
+    const SENDS: usize = 3000;
+    const BODY: usize = 4 << 10;
+    for seed in 0..3 {
+        let sim = Sim::new(seed);
+        sim.set_socket_bytes(64 << 10);
+        sim.run(async |runtime| {
+            let keys = [("mappedFileSizeCommitLog", "134217728"), ("zeroAheadBytes", "67108864")];
+            let broker = start(&runtime, config(&keys));
+            let (mut modest, flood) =
+                (Client::connect(&runtime).await, Rc::new(Client::connect(&runtime).await));
+            assert_eq!(modest.send(b"first").await.code, response::SUCCESS);
+            let slow = FaultRule::every(Some(OperationKind::Write), Fault::Stall(PACE));
+            sim.disk().add_fault(slow.where_path_contains(".seg"));
+            let writer = flood.clone();
+            runtime.spawn(Shares::Foreground, "flood", async move {
+                writer.write_open(&sends(SENDS, BODY)).await;
+            });
+            let (mut stored, mut refused, mut most) = (0, 0, 0);
+            for number in 0..SENDS {
+                let answer = flood.receive().await;
+                match answer.code {
+                    response::SUCCESS => stored += 1,
+                    code => {
+                        assert_eq!(code, response::SYSTEM_BUSY, "{}", answer.remark);
+                        assert!(answer.remark.starts_with("[TIMEOUT_CLEAN_QUEUE]"));
+                        refused += 1;
+                    }
+                }
+                most = most.max(broker.held()[0].log_bytes);
+                if number % 500 == 0 {
+                    let answer = modest.send(b"beside").await;
+                    assert_eq!(answer.code, response::SUCCESS, "{}", answer.remark);
+                }
+            }
+            assert!(most < BEHIND_BYTES + (1 << 20), "{most} bytes wait for the disk");
+            assert!(stored > SENDS / 2, "{stored} stored, {refused} refused");
+        });
+    }
+}
+
+/// Of each write of the disk that a flood meets.
+const PACE: Duration = Duration::from_millis(20);
+
+/// Sends in one piece.
+fn sends(count: usize, body: usize) -> Vec<u8> {
+    let body = vec![7; body];
+    let send = Send { topic: "Topic", queue: 0, queues: 1, properties: "", batch: false };
+    let mut bytes = Vec::new();
+    for number in 0..count {
+        let (json, code) = (Serialization::Json, request::SEND_MESSAGE_V2);
+        let opaque = 1000 + number as i32;
+        encode::request_values(&mut bytes, json, code, opaque, false, &send.fields(), &body)
+            .expect("fits");
+    }
+    bytes
 }
