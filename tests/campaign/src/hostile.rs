@@ -2,14 +2,18 @@
 //! memory where the machine lets us say so, one attack or all of them, and what honest clients
 //! notice of it. What is promised is in `docs/RELIABILITY.md`.
 //!
-//! Attackers are processes of lower priority: on a network they would have processors of their own.
+//! All share a few processors, which they would not do on a network: honest clients go before all
+//! others, then servers, and attackers come last. What is measured without an attack is measured
+//! beside processes that take all they get of every processor, as attackers would.
 
 pub mod attacker;
 pub mod attacks;
 pub mod cgroup;
+pub mod disk;
 pub mod figures;
 pub mod honest;
 pub mod log;
+pub mod priority;
 pub mod servers;
 pub mod wire;
 
@@ -25,8 +29,9 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use self::{
     attacker::{Attacker, Target},
     attacks::{ATTACKS, Attack},
-    figures::{Figures, NORMAL_WITHIN, normal_after},
+    figures::{NORMAL_WITHIN, Seen, normal_after},
     honest::Honest,
+    priority::Processors,
     servers::{Server, Servers, Settings},
 };
 use crate::meter::Totals;
@@ -119,9 +124,8 @@ pub fn run(options: &Options) -> Totals {
 /// What came of one attack, or of all together.
 struct Row {
     name: &'static str,
-    usual: Figures,
-    attacked: Figures,
-    names: Figures,
+    usual: Seen,
+    attacked: Seen,
     normal_after: Duration,
     /// Most resident bytes of the broker and of the name server.
     resident: (u64, u64),
@@ -131,23 +135,20 @@ struct Row {
 }
 
 impl Row {
-    const TITLE: &str = "attack              | p99 alone | p99 | max | failed | names p99 | max | \
-                         normal after | broker MiB | names MiB | ";
+    const TITLE: &str = "attack              | alone p99 | max | sends p99 | max | disk p99 | max | \
+                         names p99 | max | attacked: the same | failed | normal after | broker \
+                         MiB | names MiB | ";
 
     fn print(&self) {
-        let ms = |time: Duration| format!("{:.1}", time.as_secs_f64() * 1000.0);
         let verdict = if self.broken.is_empty() { "ok" } else { "BROKEN" };
         println!(
-            "{:19} | {} | {} | {} | {} of {} | {} | {} | {} | {} | {} | {verdict}",
+            "{:19} | {} | {} | {} of {} | {:.1} | {} | {} | {verdict}",
             self.name,
-            ms(self.usual.p99),
-            ms(self.attacked.p99),
-            ms(self.attacked.max),
-            self.attacked.failures.len() + self.names.failures.len(),
-            self.attacked.requests + self.names.requests,
-            ms(self.names.p99),
-            ms(self.names.max),
-            ms(self.normal_after),
+            self.usual.row(),
+            self.attacked.row(),
+            self.attacked.failures(),
+            self.attacked.requests(),
+            self.normal_after.as_secs_f64() * 1000.0,
             self.resident.0 >> 20,
             self.resident.1 >> 20,
         );
@@ -164,10 +165,13 @@ fn round(name: &'static str, attacks: &[&Attack], lengths: Lengths, directory: &
     fs::create_dir_all(directory).expect("the directory can be written");
     let settings = Settings { memory: Some(MEMORY), ..Settings::default() };
     let mut servers = Servers::start(directory, &settings);
-    let honest = Honest::start(servers.broker.address, servers.names.address);
+    let honest = Honest::start(servers.broker.address, servers.names.address, directory);
+    let spinners = attacker::spinners(directory);
     thread::sleep(WARM_UP);
     let quiet = Instant::now();
     thread::sleep(lengths.usual);
+    drop(spinners);
+    let processors = processors(&servers);
     let together = u32::try_from(attacks.len()).expect("few attacks");
     let target = Target::new(servers.broker.address, servers.names.address, together);
     let start = Instant::now();
@@ -176,11 +180,21 @@ fn round(name: &'static str, attacks: &[&Attack], lengths: Lengths, directory: &
     let mut resident = (0, 0);
     watch(&servers, &mut resident, lengths.attack);
     let end = Instant::now();
-    let mut notes: Vec<String> = attacks
+    let mut notes = honest.notes();
+    for (before, after) in processors.iter().zip(self::processors(&servers)) {
+        let (name, since) = (before.0, after.1.since(&before.1));
+        notes.push(format!(
+            "{name}: ran for {:.1?} of {:.1?}, a thread waited {:.1?} for a processor",
+            since.ran,
+            end - start,
+            since.waited
+        ));
+    }
+    let attacked_by = attacks
         .iter()
         .zip(attackers)
-        .map(|(attack, attacker)| format!("{}: {}", attack.name, attacker.end()))
-        .collect();
+        .map(|(attack, attacker)| format!("{}: {}", attack.name, attacker.end()));
+    notes.extend(attacked_by);
     let quiet_again = Instant::now();
     watch(&servers, &mut resident, AFTERWARDS);
     let over = Instant::now();
@@ -189,19 +203,16 @@ fn round(name: &'static str, attacks: &[&Attack], lengths: Lengths, directory: &
     let after = honest.between(quiet_again, over);
     drop(honest);
     let (alone, beside) = (start - quiet, end - start);
-    let usual = Figures::of(&before, false, alone);
-    let attacked = Figures::of(&during, false, beside);
-    let names = Figures::of(&during, true, beside);
-    let normal_after = normal_after(&after, &usual, quiet_again);
-    let mut broken = attacked.broken(&usual, "broker");
-    broken.extend(names.broken(&Figures::of(&before, true, alone), "name server"));
+    let (usual, attacked) = (Seen::of(&before, alone), Seen::of(&during, beside));
+    let normal_after = normal_after(&after, &usual.broker, quiet_again);
+    let mut broken = attacked.broken(&usual);
     notes.extend(limits(&servers));
     broken.extend(ends(&mut servers, resident, lengths.attack));
     if normal_after > NORMAL_WITHIN {
         broken.push(format!("honest requests were not normal for {normal_after:.1?} afterwards"));
     }
     let requests = before.len() + during.len() + after.len();
-    Row { name, usual, attacked, names, normal_after, resident, requests, broken, notes }
+    Row { name, usual, attacked, normal_after, resident, requests, broken, notes }
 }
 
 /// Lets time pass, less if a server ends. Keeps the most resident bytes of both: who has ended does
@@ -216,6 +227,10 @@ fn watch(servers: &Servers, most: &mut (u64, u64), time: Duration) {
         *most = (most.0.max(broker), most.1.max(names));
         thread::sleep(LOOK_EVERY);
     }
+}
+
+fn processors(servers: &Servers) -> [(&'static str, Processors); 2] {
+    [&servers.broker, &servers.names].map(|server| (server.name, server.processors()))
 }
 
 /// What the memory was limited by.

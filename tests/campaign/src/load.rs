@@ -22,7 +22,7 @@ use ringmq_test_client::{Pull, Send, queue_fields, topic_fields};
 
 use crate::{
     hostile::{
-        figures::{Figures, NORMAL_WITHIN, normal_after},
+        figures::{NORMAL_WITHIN, Seen, normal_after},
         honest::Honest,
         raise_descriptors,
         servers::{Servers, Settings},
@@ -96,8 +96,13 @@ fn verdict(broken: Vec<String>) -> Result<(), Vec<String>> {
 }
 
 /// What an honest client notices while `load` runs on.
-fn beside(servers: &Servers, name: &str, load: impl FnOnce() -> u64) -> Vec<String> {
-    let honest = Honest::start(servers.broker.address, servers.names.address);
+fn beside(
+    servers: &Servers,
+    directory: &Path,
+    name: &str,
+    load: impl FnOnce() -> u64,
+) -> Vec<String> {
+    let honest = Honest::start(servers.broker.address, servers.names.address, directory);
     thread::sleep(QUIET);
     let from = Instant::now();
     thread::sleep(QUIET);
@@ -105,22 +110,21 @@ fn beside(servers: &Servers, name: &str, load: impl FnOnce() -> u64) -> Vec<Stri
     let done = load();
     let end = Instant::now();
     thread::sleep(AFTERWARDS);
-    let usual = Figures::of(&honest.between(from, start), false, start - from);
-    let loaded = Figures::of(&honest.between(start, end), false, end - start);
+    let usual = Seen::of(&honest.between(from, start), start - from);
+    let loaded = Seen::of(&honest.between(start, end), end - start);
     let after = honest.between(end, Instant::now());
-    let normal = normal_after(&after, &usual, end);
+    let normal = normal_after(&after, &usual.broker, end);
     println!(
-        "load: {name}: {done} in {:.1?}; honest p99 {:.1?} (alone {:.1?}), slowest {:.1?}, {} of \
-         {} failed, normal after {normal:.1?}, broker {} MiB",
+        "load: {name}: {done} in {:.1?}; honest p99 and max, sends, disk, names in ms {} (alone \
+         {}), {} of {} failed, normal after {normal:.1?}, broker {} MiB",
         end - start,
-        loaded.p99,
-        usual.p99,
-        loaded.max,
-        loaded.failures.len(),
-        loaded.requests,
+        loaded.row(),
+        usual.row(),
+        loaded.failures(),
+        loaded.requests(),
         servers.broker.resident().1 >> 20,
     );
-    let mut broken = loaded.broken(&usual, "broker");
+    let mut broken = loaded.broken(&usual);
     if normal > NORMAL_WITHIN {
         broken.push(format!("honest requests were not normal for {normal:.1?} afterwards"));
     }
@@ -174,7 +178,7 @@ fn attempts(directory: &Path, long: bool) -> Result<(), Vec<String>> {
     let wanted: u64 = if long { 50_000 } else { 5_000 };
     let servers = servers(directory);
     let mut failed = 0_u64;
-    let mut broken = beside(&servers, "connection attempts", || {
+    let mut broken = beside(&servers, directory, "connection attempts", || {
         for _ in 0..wanted {
             failed += u64::from(ask_once(&servers).is_err());
         }
@@ -212,7 +216,7 @@ fn stuck_consumers(directory: &Path, long: bool) -> Result<(), Vec<String>> {
         pulls.extend(wire::request(request::PULL_MESSAGE, number, &pull.fields(), b""));
     }
     let mut open = Vec::new();
-    verdict(beside(&servers, "stuck consumers", || {
+    verdict(beside(&servers, directory, "stuck consumers", || {
         for _ in 0..wanted {
             if let Ok(mut stuck) = Link::open(servers.broker.address) {
                 reset_on_close(stuck.stream());

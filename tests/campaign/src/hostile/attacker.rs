@@ -12,10 +12,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::attacks::{ATTACKS, Attack};
+use super::{
+    attacks::{ATTACKS, Attack},
+    priority,
+};
 
-/// Priority of attackers: on a real network they would have processors of their own.
-const NICE: &str = "19";
+/// What takes processors as attackers do, and nothing else.
+const SPINNER: Attack = Attack { name: "spinner", run: |_| priority::spin() };
 const LINE_EVERY: Duration = Duration::from_millis(500);
 /// Pause of an attacker whose connection was closed.
 const AGAIN_AFTER: Duration = Duration::from_millis(20);
@@ -77,7 +80,7 @@ impl Pace {
 
 /// Runs the attack of this name until the process is killed.
 pub fn attack(name: &str, target: &Target) {
-    let found = ATTACKS.iter().find(|attack| attack.name == name);
+    let found = ATTACKS.iter().chain([&SPINNER]).find(|attack| attack.name == name);
     let Attack { run, .. } = found.unwrap_or_else(|| panic!("no attack is called {name}"));
     thread::scope(|scope| {
         scope.spawn(|| {
@@ -100,6 +103,14 @@ pub fn attack(name: &str, target: &Target) {
     });
 }
 
+/// A process for every processor that takes all it gets of it, with the priority of attackers.
+pub fn spinners(directory: &Path) -> Vec<Attacker> {
+    let nobody = SocketAddr::from(([127, 0, 0, 1], 0));
+    let target = Target::new(nobody, nobody, 1);
+    let processors = thread::available_parallelism().map_or(1, usize::from);
+    (0..processors).map(|_| Attacker::start(&SPINNER, &target, directory)).collect()
+}
+
 /// A running attack; dropping it kills it.
 pub struct Attacker {
     child: Child,
@@ -112,7 +123,7 @@ impl Attacker {
         let file = File::create(&output).expect("the directory can be written");
         let program = std::env::current_exe().expect("a program has a path");
         let child = Command::new("nice")
-            .args(["-n", NICE])
+            .args(["-n", priority::ATTACKERS])
             .arg(program)
             .args(["attacker", "--only", attack.name])
             .args(["--broker", &target.broker.to_string()])

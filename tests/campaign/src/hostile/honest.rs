@@ -3,9 +3,10 @@
 
 use std::{
     net::SocketAddr,
+    path::Path,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread::{self, JoinHandle},
     time::{Duration, Instant},
@@ -15,7 +16,11 @@ use ringmq_base::record::Record;
 use ringmq_remoting::codes::{request, response};
 use ringmq_test_client::{Answer, Pull, Send, queue_fields, topic_fields};
 
-use super::wire::{Link, texts};
+use super::{
+    disk::DiskProbe,
+    priority,
+    wire::{Link, texts},
+};
 
 const TOPIC: &str = "honest";
 const QUIET_TOPIC: &str = "honest_quiet";
@@ -35,10 +40,12 @@ pub enum Kind {
     Connect,
     Route,
     Poll,
+    /// A write of the disk that sends wait for, by this program.
+    Disk,
 }
 
 /// Clients of each kind. Two of a kind are on different shards.
-const CLIENTS: [(Kind, u64); 8] = [
+const CLIENTS: [(Kind, u64); 9] = [
     (Kind::Send, 100),
     (Kind::Send, 100),
     (Kind::Pull, 100),
@@ -47,6 +54,7 @@ const CLIENTS: [(Kind, u64); 8] = [
     (Kind::Route, 50),
     (Kind::Poll, 1),
     (Kind::Poll, 1),
+    (Kind::Disk, 100),
 ];
 
 /// What became of one request.
@@ -64,12 +72,14 @@ pub struct Sample {
 pub struct Honest {
     samples: Arc<Mutex<Vec<Sample>>>,
     stop: Arc<AtomicBool>,
+    /// Clients that have no priority, for want of rights.
+    behind: Arc<AtomicUsize>,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl Honest {
-    /// Makes the topics and begins.
-    pub fn start(broker: SocketAddr, names: SocketAddr) -> Honest {
+    /// Makes the topics and begins. `directory` is on the disk of the broker's store.
+    pub fn start(broker: SocketAddr, names: SocketAddr, directory: &Path) -> Honest {
         let mut link = Link::open(broker).expect("the broker listens");
         for topic in [TOPIC, QUIET_TOPIC] {
             let fields = topic_fields(topic, QUEUES);
@@ -77,17 +87,34 @@ impl Honest {
             answer.expect("an answer").expect(response::SUCCESS);
         }
         let (samples, stop) = (Arc::default(), Arc::new(AtomicBool::new(false)));
+        let behind = Arc::new(AtomicUsize::new(0));
         let threads = (0..)
             .zip(CLIENTS)
             .map(|(number, (kind, rate))| {
-                let (samples, stop) = (Arc::clone(&samples), Arc::clone(&stop));
+                let (samples, stop, behind) =
+                    (Arc::clone(&samples), Arc::clone(&stop), Arc::clone(&behind));
                 let address = if kind == Kind::Route { names } else { broker };
                 let interval = Duration::from_nanos(1_000_000_000 / rate);
-                let mut client = Client { kind, address, link: None, number, turn: 0, at: [0; 8] };
-                thread::spawn(move || client.work(interval, &samples, &stop))
+                let disk = (kind == Kind::Disk).then(|| {
+                    let path = directory.join(format!("probe-{}", std::process::id()));
+                    DiskProbe::create(&path).expect("the broker's disk can be written")
+                });
+                let mut client =
+                    Client { kind, address, link: None, disk, number, turn: 0, at: [0; 8] };
+                thread::spawn(move || {
+                    behind.fetch_add(usize::from(!priority::go_first()), Ordering::Relaxed);
+                    client.work(interval, &samples, &stop)
+                })
             })
             .collect();
-        Honest { samples, stop, threads }
+        Honest { samples, stop, behind, threads }
+    }
+
+    /// What the figures suffer from.
+    pub fn notes(&self) -> Vec<String> {
+        let behind = self.behind.load(Ordering::Relaxed);
+        let text = format!("skipped: {behind} honest clients may not go before attackers (chrt)");
+        if behind == 0 { Vec::new() } else { vec![text] }
     }
 
     /// Everything that is known of the requests that were due in this time.
@@ -110,6 +137,7 @@ struct Client {
     kind: Kind,
     address: SocketAddr,
     link: Option<Link>,
+    disk: Option<DiskProbe>,
     number: u64,
     turn: u64,
     /// Where the pulls of each queue are.
@@ -149,6 +177,10 @@ impl Client {
             Kind::Send => self.send(),
             Kind::Pull => self.pull(),
             Kind::Poll => self.poll(asked),
+            Kind::Disk => {
+                let written = self.disk.as_mut().map_or(Ok(()), DiskProbe::write);
+                written.map_err(|error| format!("the disk: {error}"))
+            }
             Kind::Connect => {
                 let fields = queue_fields(TOPIC, 0);
                 self.call(request::GET_MAX_OFFSET, &fields, b"", &[response::SUCCESS]).map(|_| ())

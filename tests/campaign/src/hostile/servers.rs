@@ -5,7 +5,7 @@ use std::{
     fs::{self, File},
     net::{Ipv4Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Stdio},
     thread,
     time::{Duration, Instant},
 };
@@ -19,6 +19,7 @@ use ringmq_test_client::queue_fields;
 
 use super::{
     cgroup::Cgroup,
+    priority::{self, Processors},
     wire::{Link, texts},
 };
 
@@ -64,7 +65,7 @@ impl Server {
         let binary = binary();
         let mut command = match &cgroup {
             Ok(cgroup) => cgroup.command(&binary),
-            Err(_) => Command::new(&binary),
+            Err(_) => priority::server(text_of(&binary)),
         };
         let log = at.join(format!("{name}.log"));
         let output = File::create(&log).expect("the log can be created");
@@ -110,6 +111,11 @@ impl Server {
             number.and_then(|number| number.parse::<u64>().ok()).unwrap_or(0)
         };
         (kilobytes("VmRSS:") << 10, kilobytes("VmHWM:") << 10)
+    }
+
+    /// What it had of the processors until now.
+    pub fn processors(&self) -> Processors {
+        Processors::of(self.child.id())
     }
 
     /// Stops it in order, or says that it does not stop.

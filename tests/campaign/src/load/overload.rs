@@ -12,6 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use nix::sys::socket::{setsockopt, sockopt};
 use ringmq_remoting::codes::request;
 use ringmq_test_client::{Send, topic_fields};
 
@@ -21,6 +22,9 @@ use crate::hostile::{
 };
 
 const CONNECTIONS: usize = 8;
+/// Of each sender's socket, in bytes: what the kernel begins with on a network. Loopback has packets
+/// of 64 KiB and begins with 2.6 MB, in which a send would wait before the broker can know of it.
+const SEND_BYTES: usize = 64 << 10;
 const BODY_BYTES: usize = 128;
 /// Sends of each connection under way while the peak is measured.
 const DEPTH: u64 = 256;
@@ -156,6 +160,7 @@ impl Lane {
         let stream = TcpStream::connect(address).expect("the broker listens");
         stream.set_nodelay(true).expect("a TCP socket");
         stream.set_nonblocking(true).expect("a socket");
+        setsockopt(&stream, sockopt::SndBuf, &SEND_BYTES).expect("a socket");
         let queue = i32::try_from(number).expect("few lanes");
         let send = Send { topic: "load", queue, queues: 8, properties: "", batch: false };
         let opaque = i32::try_from(FIRST_OPAQUE).expect("it fits");
