@@ -79,6 +79,7 @@ pub fn raise_descriptors() -> u64 {
 pub fn run(options: &Options) -> Totals {
     let began = Instant::now();
     println!("hostile: {} open files are allowed", raise_descriptors());
+    priority::raise_session();
     let mut totals = Totals { campaign: "hostile".into(), ..Totals::default() };
     let seconds = |usual, attack| Lengths {
         usual: Duration::from_secs(usual),
