@@ -98,6 +98,11 @@ pub enum ConfigError {
     NotText { path: PathBuf, line: usize, found: char },
     #[error("{origin}: {key} = {value:?}: the value {problem}{hint}")]
     Value { origin: Origin, key: String, value: String, problem: Box<ValueError>, hint: String },
+    #[error(
+        "{origin}: {key} = {value:?} asks for protection that RingMQ does not give yet: take the key \
+         out, and keep strangers away from the port by other means"
+    )]
+    Unprotected { origin: Origin, key: String, value: String },
     #[error("{first_key} = {first} does not go with {second_key} = {second}: {remedy}")]
     Conflict {
         first_key: &'static str,
@@ -230,6 +235,10 @@ impl<C: Table> Loader<C> {
     fn take(&mut self, name: &str, value: &str, origin: Origin) -> Result<(), ConfigError> {
         let alias = self.aliases.iter().find(|(from, _)| *from == name);
         let Some(key) = C::key(alias.map_or(name, |(_, to)| *to)) else {
+            if accepted::asks_for_protection(name, value) {
+                let (key, value) = (name.to_owned(), value.to_owned());
+                return Err(ConfigError::Unprotected { origin, key, value });
+            }
             self.loaded.warnings.push(suggest::unknown::<C>(name, value, &origin));
             return Ok(());
         };

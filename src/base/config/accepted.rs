@@ -80,6 +80,25 @@ pub(super) const WITHOUT_EFFECT: &[(&str, &str)] = &[
     ),
 ];
 
+/// Keys that protect and are not served yet, with the values that ask for no protection. With any
+/// other value a server does not start: nobody is to believe that a port is protected.
+pub(super) const PROTECTING: &[(&str, &[&str])] = &[
+    ("authenticationEnabled", &["", "false"]),
+    ("authorizationEnabled", &["", "false"]),
+    ("tls.enable", &["", "false"]),
+    ("tls.server.authClient", &["", "false"]),
+    ("tls.server.mode", &["disabled", "permissive"]),
+    ("tls.server.need.client.auth", &["none", "optional"]),
+    ("tlsEnable", &["", "false"]),
+    ("useTLS", &["", "false"]),
+];
+
+/// Whether a key with this value asks for protection that is not there.
+pub(super) fn asks_for_protection(name: &str, value: &str) -> bool {
+    let known = PROTECTING.iter().find(|(key, _)| *key == name);
+    known.is_some_and(|(_, off)| !off.iter().any(|off| value.trim().eq_ignore_ascii_case(off)))
+}
+
 /// Features of RocketMQ that are not served yet: switched on, they deserve a louder warning.
 pub(super) const NOT_SERVED: &str = "
     allAckInSyncStateSet authenticationEnabled authorizationEnabled controllerAddr dLegerGroup

@@ -175,7 +175,8 @@ fn the_samples_name_real_keys_with_their_defaults() {
         }
     }
     let broker = include_str!("../../../conf/broker.conf");
-    check::<BrokerConfig>(broker, &["namesrvAddr", "brokerIP1", "storePathCommitLog"]);
+    let examples = ["namesrvAddr", "brokerIP1", "storePathCommitLog", "aclFile", "aclDirectory"];
+    check::<BrokerConfig>(broker, &examples);
     check::<NamesrvConfig>(include_str!("../../../conf/namesrv.conf"), &[]);
     assert!(load(broker).expect("valid").warnings.is_empty());
 }
@@ -191,4 +192,27 @@ fn no_path_address_or_switch_of_security_can_be_changed_at_run_time() {
         assert_ne!(key.kind, "a path");
         assert!(!name.ends_with("port"), "{}", key.name);
     }
+}
+
+/// Nobody is to believe that a port is protected when it is not.
+#[test]
+fn a_key_that_protects_and_is_not_served_stops_the_start() {
+    for line in [
+        "tls.server.mode = enforcing",
+        "tls.server.mode = enforcng",
+        "tls.server.need.client.auth = require",
+        "tls.server.authClient = true",
+        "authenticationEnabled = true",
+        "authorizationEnabled=TRUE",
+    ] {
+        let error = load(&format!("{line}\n")).expect_err(line).to_string();
+        for part in [".conf, line 1", "asks for protection", "take the key out"] {
+            assert!(error.contains(part), "{part}: {error}");
+        }
+    }
+    for line in ["tls.server.mode = permissive", "authenticationEnabled = false"] {
+        assert_eq!(load(&format!("{line}\n")).expect("harmless").warnings.len(), 1, "{line}");
+    }
+    let set = [("tls.server.mode".to_owned(), "enforcing".to_owned())];
+    assert!(NamesrvConfig::load(None, &set).is_err());
 }
