@@ -15,7 +15,10 @@ impl<R: Runtime> Shard<R> {
             Change::GroupRemoved(name) => pull.group == *name,
             Change::Topic(topic) => pull.topic.topic.name == topic.topic.name,
             Change::TopicRemoved(name, _) => pull.topic.topic.name == *name,
-            Change::Subscriptions(..) | Change::Permission(_) | Change::DiskFull(_) => false,
+            Change::Subscriptions(..)
+            | Change::Permission(_)
+            | Change::DiskFull(_)
+            | Change::Access(_) => false,
         };
         let refused = self
             .waiting_pulls
