@@ -99,8 +99,8 @@ pub enum ConfigError {
     #[error("{origin}: {key} = {value:?}: the value {problem}{hint}")]
     Value { origin: Origin, key: String, value: String, problem: Box<ValueError>, hint: String },
     #[error(
-        "{origin}: {key} = {value:?} asks for protection that RingMQ does not give yet: take the key \
-         out, and keep strangers away from the port by other means"
+        "{origin}: {key} = {value:?} asks for protection that RingMQ does not give yet: take the \
+         key out, and keep strangers away from the port by other means"
     )]
     Unprotected { origin: Origin, key: String, value: String },
     #[error("{first_key} = {first} does not go with {second_key} = {second}: {remedy}")]
