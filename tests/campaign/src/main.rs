@@ -103,8 +103,7 @@ enum Name {
     Attacker,
     /// Bugs on purpose, which the others must find.
     Planted,
-    /// Power cuts, errors, injuries, brokers, requests over sockets, hostile clients all together,
-    /// loads and planted bugs.
+    /// Power cuts, errors, injuries, brokers, requests over sockets and planted bugs.
     All,
     /// The table of all totals in the directory.
     Report,
@@ -163,8 +162,8 @@ fn main() -> ExitCode {
     }
     let names = match arguments.name {
         Name::All => {
-            use Name::{Broker, Errors, Hostile, Injuries, Load, Planted, PowerCuts, Sockets};
-            vec![PowerCuts, Errors, Injuries, Broker, Sockets, Hostile, Load, Planted]
+            use Name::{Broker, Errors, Injuries, Planted, PowerCuts, Sockets};
+            vec![PowerCuts, Errors, Injuries, Broker, Sockets, Planted]
         }
         one => vec![one],
     };
