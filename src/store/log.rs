@@ -137,8 +137,8 @@ impl<R: Runtime, S: Sink> Log<R, S> {
         }
     }
 
-    /// Resolves when no more than `bytes` of appended messages wait for the disk, or when the log is
-    /// fenced or closing. Safe to cancel.
+    /// Resolves when no more than `bytes` of appended messages wait for the disk, or when the log
+    /// is fenced or closing. Safe to cancel.
     pub async fn caught_up(&self, bytes: usize) {
         loop {
             {

@@ -136,9 +136,9 @@ struct Row {
 }
 
 impl Row {
-    const TITLE: &str = "attack              | alone p99 | max | sends p99 | max | disk p99 | max | \
-                         names p99 | max | attacked: the same | failed | normal after | broker \
-                         MiB | names MiB | ";
+    const TITLE: &str = "attack              | alone p99 | max | sends p99 | max | disk p99 | \
+                         max | names p99 | max | attacked: the same | failed | normal after | \
+                         broker MiB | names MiB | ";
 
     fn print(&self) {
         let verdict = if self.broken.is_empty() { "ok" } else { "BROKEN" };

@@ -127,7 +127,8 @@ fn checks_count_on_through_a_restart_and_without_producers() {
             let _broker = Broker::start(&runtime, shards, &keys);
             let mut clients = clients(&runtime, shards).await;
             clients[shards - 1].register("late").await;
-            assert_eq!(clients[shards - 1].question().await.3, "3");
+            let times: u32 = clients[shards - 1].question().await.3.parse().expect("a number");
+            assert!((3..=5).contains(&times), "{times} checks");
         });
     });
 }

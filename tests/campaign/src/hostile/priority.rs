@@ -14,8 +14,8 @@ pub const ATTACKERS: &str = "19";
 /// Nice value of servers, which go before whatever else the machine does.
 pub const SERVERS: &str = "-10";
 
-/// Of the session that this program is in, with all that it starts, against other sessions: where the
-/// kernel shares processors out by sessions, nice values only count within one.
+/// Of the session that this program is in, with all that it starts, against other sessions: where
+/// the kernel shares processors out by sessions, nice values only count within one.
 const SESSION: &str = "-10";
 
 /// Lets the session of this program go before others. Where that is not allowed, or processors are

@@ -22,8 +22,9 @@ use crate::hostile::{
 };
 
 const CONNECTIONS: usize = 8;
-/// Of each sender's socket, in bytes: what the kernel begins with on a network. Loopback has packets
-/// of 64 KiB and begins with 2.6 MB, in which a send would wait before the broker can know of it.
+/// Of each sender's socket, in bytes: what the kernel begins with on a network. Loopback has
+/// packets of 64 KiB and begins with 2.6 MB, in which a send would wait before the broker can know
+/// of it.
 const SEND_BYTES: usize = 64 << 10;
 const BODY_BYTES: usize = 128;
 /// Sends of each connection under way while the peak is measured.
