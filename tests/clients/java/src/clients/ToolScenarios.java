@@ -122,6 +122,8 @@ final class ToolScenarios {
         // the tools ask for the route of a group's retry topic, which its first member makes
         DefaultMQPushConsumer other = context.pushConsumer(to);
         other.registerMessageListener((MessageListenerConcurrently) (messages, c) -> ConsumeConcurrentlyStatus.RECONSUME_LATER);
+        // a client of 5.x hears of no broker without a topic
+        other.subscribe(context.topic("_other", 1), "*");
         other.start();
         Context.await("route of the retry topic", 40, () -> {
             try {
