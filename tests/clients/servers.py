@@ -37,6 +37,8 @@ ACCOUNTS = f"""accounts:
 """
 # How full the machine's disk is must not matter.
 DISK_LEVELS = {"diskMaxUsedSpaceRatio": 95, "diskSpaceCleanForciblyRatio": 99, "diskSpaceWarningLevelRatio": 99}
+# Transactions are asked for soon.
+CHECKS = {"transactionTimeOut": 1000, "transactionCheckInterval": 2000}
 
 
 class Unusable(Exception):
@@ -165,6 +167,7 @@ def broker_settings(work, port, shards, name="broker-a"):
                 "brokerIP1": HOST, "listenPort": port, "storePathRootDir": os.path.join(work, f"store-{name}"),
                 "enablePropertyFilter": "true"}
     settings.update(DISK_LEVELS)
+    settings.update(CHECKS)
     if shards:
         settings["shards"] = shards
     return settings
@@ -229,7 +232,8 @@ def start_ringmq(work, root, ports, brokers, shards, extra):
 def start_standalone(work, root, ports, shards, acl):
     command = [binary(root), "standalone", "--store", os.path.join(work, "store"), "--namesrv-port", str(ports),
                "--listen-port", str(ports + 4), "--advertise", HOST]
-    settings = dict(DISK_LEVELS, enablePropertyFilter="true", **({"shards": shards} if shards else {}))
+    settings = dict(DISK_LEVELS, **CHECKS, enablePropertyFilter="true",
+                    **({"shards": shards} if shards else {}))
     if acl:
         accounts = os.path.join(work, "plain_acl.yml")
         with open(accounts, "w") as file:

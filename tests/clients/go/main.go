@@ -33,6 +33,7 @@ func all() []scenario {
 func always() []scenario {
 	return []scenario{
 		{"go_rebalance", rebalance},
+		{"go_transactions", transactions},
 		{"go_retry_later", retryLater},
 		{"go_orderly", orderly},
 		{"go_push", push},

@@ -16,6 +16,8 @@ import org.apache.rocketmq.client.consumer.PullStatus;
 import org.apache.rocketmq.client.consumer.rebalance.AllocateMessageQueueAveragely;
 import org.apache.rocketmq.client.exception.MQClientException;
 import org.apache.rocketmq.client.producer.DefaultMQProducer;
+import org.apache.rocketmq.client.producer.TransactionListener;
+import org.apache.rocketmq.client.producer.TransactionMQProducer;
 import org.apache.rocketmq.common.consumer.ConsumeFromWhere;
 import org.apache.rocketmq.common.message.Message;
 import org.apache.rocketmq.common.message.MessageExt;
@@ -122,6 +124,17 @@ final class Context implements AutoCloseable {
         prepare(made, made::shutdown);
         made.setSendMsgTimeout(10_000);
         made.start();
+        return made;
+    }
+
+    TransactionMQProducer transactionProducer(String group, TransactionListener listener) throws Exception {
+        TransactionMQProducer made = new TransactionMQProducer(group);
+        made.setNamesrvAddr(namesrv);
+        made.setInstanceName(instance());
+        made.setSendMsgTimeout(10_000);
+        made.setTransactionListener(listener);
+        made.start();
+        closeLater(made::shutdown);
         return made;
     }
 

@@ -11,6 +11,8 @@ final class Scenarios {
     static Map<String, Main.Scenario> all() {
         Map<String, Main.Scenario> all = new LinkedHashMap<>();
         all.put("rebalance", PushScenarios::rebalance);
+        all.put("transactions", TransactionScenarios::transactions);
+        all.put("transactions_restart", TransactionScenarios::checkAfterRestart);
         all.put("retry_later", PushScenarios::retryLater);
         all.put("offset_persist", PushScenarios::offsetPersist);
         all.put("reset_online", ToolScenarios::resetOnline);
