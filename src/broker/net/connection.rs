@@ -251,7 +251,8 @@ impl<S: Stream> Connection<S> {
         loop {
             let mut output = self.output.borrow_mut();
             let Some(first) = output.first() else {
-                return;
+                // Also what was written when the writer task had emptied the output before.
+                return self.drained.set();
             };
             let wanted = first.len();
             match self.stream.try_write(first) {
@@ -333,7 +334,7 @@ impl<S: Stream> Connection<S> {
         true
     }
 
-    /// Resolves when the writer task has emptied the output, or the connection is closed.
+    /// Resolves when the output is empty, or the connection is closed.
     pub async fn drained(&self) {
         while self.output_bytes() > 0 && !self.closed.get() {
             self.drained.wait_and_clear().await;

@@ -79,7 +79,10 @@ pub async fn of_all<R: Runtime>(control: &Rc<Control<R>>, request: &Request<'_>)
             let mut one = of_topic(control, &topic, Some(offsets), queues).await;
             one.consume_tps = consume_tps(control, name, &group);
             let behind = one.offset_table.values();
-            total += behind.map(|queue| queue.broker_offset - queue.consumer_offset).sum::<i64>();
+            // An offset may be any number; Java's sum overflows in silence as well.
+            total = behind.fold(total, |total, queue| {
+                total.wrapping_add(queue.broker_offset.wrapping_sub(queue.consumer_offset))
+            });
             if !std::mem::replace(&mut first, false) {
                 part.push(b',');
             }

@@ -128,7 +128,7 @@ final class Context implements AutoCloseable {
     }
 
     TransactionMQProducer transactionProducer(String group, TransactionListener listener) throws Exception {
-        TransactionMQProducer made = new TransactionMQProducer(group);
+        TransactionMQProducer made = new TransactionMQProducer(group, Accounts.own());
         made.setNamesrvAddr(namesrv);
         made.setInstanceName(instance());
         made.setSendMsgTimeout(10_000);
@@ -178,7 +178,7 @@ final class Context implements AutoCloseable {
     }
 
     DefaultMQAdminExt admin() throws Exception {
-        DefaultMQAdminExt made = new DefaultMQAdminExt(20_000);
+        DefaultMQAdminExt made = new DefaultMQAdminExt(Accounts.own(), 20_000);
         made.setNamesrvAddr(namesrv);
         made.setInstanceName(instance());
         made.start();
