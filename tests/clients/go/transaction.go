@@ -48,11 +48,16 @@ func transactions(c *testContext) {
 	broker := c.createTopic()
 	listener := &transactionListener{checks: map[string]int{}}
 	starting.Lock()
-	made, err := rocketmq.NewTransactionProducer(listener,
+	options := []producer.Option{
 		producer.WithNameServer([]string{c.namesrv}),
 		producer.WithInstanceName(c.instance()),
-		producer.WithGroupName("TX_"+c.name+"_"+runName),
-		producer.WithSendMsgTimeout(10*time.Second))
+		producer.WithGroupName("TX_" + c.name + "_" + runName),
+		producer.WithSendMsgTimeout(10 * time.Second),
+	}
+	if accountsAreChecked() {
+		options = append(options, producer.WithCredentials(ownAccount()))
+	}
+	made, err := rocketmq.NewTransactionProducer(listener, options...)
 	check(err, "new transaction producer")
 	check(made.Start(), "start of a transaction producer")
 	starting.Unlock()

@@ -147,6 +147,6 @@ final class ToolScenarios {
 
     private static void run(SubCommand command, String... arguments) throws Exception {
         Options options = command.buildCommandlineOptions(ServerUtil.buildCommandlineOptions(new Options()));
-        command.execute(new PosixParser().parse(options, arguments), options, null);
+        command.execute(new PosixParser().parse(options, arguments), options, Accounts.own());
     }
 }
