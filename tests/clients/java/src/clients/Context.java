@@ -16,14 +16,11 @@ import org.apache.rocketmq.client.consumer.PullStatus;
 import org.apache.rocketmq.client.consumer.rebalance.AllocateMessageQueueAveragely;
 import org.apache.rocketmq.client.exception.MQClientException;
 import org.apache.rocketmq.client.producer.DefaultMQProducer;
-import org.apache.rocketmq.client.producer.TransactionListener;
-import org.apache.rocketmq.client.producer.TransactionMQProducer;
 import org.apache.rocketmq.common.consumer.ConsumeFromWhere;
 import org.apache.rocketmq.common.message.Message;
 import org.apache.rocketmq.common.message.MessageExt;
 import org.apache.rocketmq.common.message.MessageQueue;
 import org.apache.rocketmq.remoting.RPCHook;
-import org.apache.rocketmq.tools.admin.DefaultMQAdminExt;
 
 /** What a scenario works with: clients under names of their own, closed when it ends. */
 final class Context implements AutoCloseable {
@@ -127,17 +124,6 @@ final class Context implements AutoCloseable {
         return made;
     }
 
-    TransactionMQProducer transactionProducer(String group, TransactionListener listener) throws Exception {
-        TransactionMQProducer made = new TransactionMQProducer(group, Accounts.own());
-        made.setNamesrvAddr(namesrv);
-        made.setInstanceName(instance());
-        made.setSendMsgTimeout(10_000);
-        made.setTransactionListener(listener);
-        made.start();
-        closeLater(made::shutdown);
-        return made;
-    }
-
     /** Not started yet. From the first offset, so that no message is passed over. */
     DefaultMQPushConsumer pushConsumer(String group) {
         return pushConsumer(group, Accounts.own());
@@ -175,15 +161,6 @@ final class Context implements AutoCloseable {
 
     String namesrv() {
         return namesrv;
-    }
-
-    DefaultMQAdminExt admin() throws Exception {
-        DefaultMQAdminExt made = new DefaultMQAdminExt(Accounts.own(), 20_000);
-        made.setNamesrvAddr(namesrv);
-        made.setInstanceName(instance());
-        made.start();
-        closeLater(made::shutdown);
-        return made;
     }
 
     /** The queues of a topic by number. */

@@ -27,6 +27,13 @@ final class ToolScenarios {
     private ToolScenarios() {
     }
 
+    private static DefaultMQAdminExt admin(Context context) throws Exception {
+        DefaultMQAdminExt made = new DefaultMQAdminExt(Accounts.own(), 20_000);
+        context.prepare(made, made::shutdown);
+        made.start();
+        return made;
+    }
+
     /** A consumer that has had all messages, which are of this topic. */
     private static DefaultMQPushConsumer consumer(Context context, String topic, Inbox inbox) throws Exception {
         DefaultMQPushConsumer consumer = context.pushConsumer(context.group(""));
@@ -56,7 +63,7 @@ final class ToolScenarios {
         Inbox inbox = new Inbox();
         DefaultMQPushConsumer consumer = consumer(context, topic, inbox);
         String group = consumer.getConsumerGroup();
-        DefaultMQAdminExt admin = context.admin();
+        DefaultMQAdminExt admin = admin(context);
         Context.await("offsets are committed", 20, () -> committed(admin, group, topic) == MESSAGES);
         Map<MessageQueue, Long> offsets = admin.resetOffsetByTimestamp(topic, group, 0, true);
         Check.same(4, offsets.size(), "queues");
@@ -81,7 +88,7 @@ final class ToolScenarios {
         Inbox inbox = new Inbox();
         DefaultMQPushConsumer consumer = consumer(context, topic, inbox);
         String group = consumer.getConsumerGroup();
-        DefaultMQAdminExt admin = context.admin();
+        DefaultMQAdminExt admin = admin(context);
         var connections = admin.examineConsumerConnectionInfo(group).getConnectionSet();
         Check.same(1, connections.size(), "members");
         String client = connections.iterator().next().getClientId();
@@ -117,7 +124,7 @@ final class ToolScenarios {
         DefaultMQPushConsumer consumer = consumer(context, topic, inbox);
         String group = consumer.getConsumerGroup();
         String to = context.group("_clone");
-        DefaultMQAdminExt admin = context.admin();
+        DefaultMQAdminExt admin = admin(context);
         Context.await("offsets are committed", 20, () -> committed(admin, group, topic) == MESSAGES);
         // the tools ask for the route of a group's retry topic, which its first member makes
         DefaultMQPushConsumer other = context.pushConsumer(to);

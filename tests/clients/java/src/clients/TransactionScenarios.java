@@ -23,6 +23,16 @@ final class TransactionScenarios {
     private TransactionScenarios() {
     }
 
+    private static TransactionMQProducer transactionProducer(
+        Context context, String group, TransactionListener listener) throws Exception {
+        TransactionMQProducer made = new TransactionMQProducer(group, Accounts.own());
+        context.prepare(made, made::shutdown);
+        made.setSendMsgTimeout(10_000);
+        made.setTransactionListener(listener);
+        made.start();
+        return made;
+    }
+
     /** Says at once what `atOnce` says, and when it is asked what `asked` says. */
     private record Listener(Function<Message, LocalTransactionState> atOnce,
         Function<MessageExt, LocalTransactionState> asked) implements TransactionListener {
@@ -76,7 +86,7 @@ final class TransactionScenarios {
             return body.startsWith("later commit") ? LocalTransactionState.COMMIT_MESSAGE
                 : LocalTransactionState.ROLLBACK_MESSAGE;
         });
-        TransactionMQProducer producer = context.transactionProducer(context.group("_tx"), listener);
+        TransactionMQProducer producer = transactionProducer(context, context.group("_tx"), listener);
         Set<String> committed = new TreeSet<>();
         for (int number = 0; number < 20; number++) {
             for (String kind : new String[] {"commit ", "rollback ", "later commit ", "later rollback "}) {
@@ -101,7 +111,7 @@ final class TransactionScenarios {
         String group = context.group("_tx");
         Listener silent = new Listener(message -> LocalTransactionState.UNKNOW,
             message -> LocalTransactionState.UNKNOW);
-        TransactionMQProducer first = context.transactionProducer(group, silent);
+        TransactionMQProducer first = transactionProducer(context, group, silent);
         Set<String> sent = new TreeSet<>();
         for (int number = 0; number < 20; number++) {
             send(first, topic, "lost " + number);
@@ -110,7 +120,7 @@ final class TransactionScenarios {
         first.shutdown();
         Listener knowing = new Listener(message -> LocalTransactionState.UNKNOW,
             message -> LocalTransactionState.COMMIT_MESSAGE);
-        TransactionMQProducer second = context.transactionProducer(group, knowing);
+        TransactionMQProducer second = transactionProducer(context, group, knowing);
         // a producer that has sent nothing knows no broker, and sends no heartbeat
         second.getDefaultMQProducerImpl().getmQClientFactory()
             .updateTopicRouteInfoFromNameServer(topic);
