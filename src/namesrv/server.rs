@@ -22,7 +22,7 @@ use ringmq_io::{Accepted, Listener, Net, Runtime, Shares, Stream, signal::Event}
 use ringmq_net::{
     accept::accept_all,
     addresses::{Addresses, Limits},
-    input_budget::{Input, InputBudget, Reading},
+    input_budget::{Closable, Input, InputBudget},
 };
 
 use self::{
@@ -271,7 +271,7 @@ impl<R: Runtime> Shared<R> {
         let connection = self.connections.borrow().get(&id).cloned();
         match connection {
             Some(connection) => {
-                report(broker, Reading::peer(&*connection), "it was silent for too long");
+                report(broker, Closable::peer(&*connection), "it was silent for too long");
                 connection.close();
             }
             None => report(broker, &broker.address, "it was silent for too long"),

@@ -27,13 +27,17 @@ pub struct Share {
     partial_since: Cell<Option<Duration>>,
 }
 
-/// A connection that has a share.
-pub trait Reading {
-    fn share(&self) -> &Share;
+/// A connection that a budget may close.
+pub trait Closable {
     fn peer(&self) -> SocketAddr;
     fn is_closed(&self) -> bool;
-    /// Ends it; its task gives the buffer back when it hears of it, at once.
+    /// Ends it; its task gives its memory back when it hears of it, at once.
     fn close(&self);
+}
+
+/// A connection that has a share.
+pub trait Reading: Closable {
+    fn share(&self) -> &Share;
 }
 
 /// In bytes of memory beyond [`FREE_BYTES`] of each connection.
@@ -119,7 +123,9 @@ mod tests {
         fn share(&self) -> &Share {
             &self.share
         }
+    }
 
+    impl Closable for One {
         fn peer(&self) -> SocketAddr {
             SocketAddr::from(([10, 0, 0, 1], 1))
         }

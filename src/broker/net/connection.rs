@@ -13,7 +13,7 @@ use ringmq_io::{
     Stream,
     signal::{Event, Notify},
 };
-use ringmq_net::input_budget::{Reading, Share};
+use ringmq_net::input_budget::{Closable, Reading, Share};
 
 use super::{
     output::Output,
@@ -59,7 +59,9 @@ impl<S: Stream> Reading for Connection<S> {
     fn share(&self) -> &Share {
         &self.input
     }
+}
 
+impl<S: Stream> Closable for Connection<S> {
     fn peer(&self) -> SocketAddr {
         self.peer
     }

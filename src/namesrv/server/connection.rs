@@ -3,7 +3,7 @@
 use std::{cell::Cell, io, net::SocketAddr, rc::Rc, time::Duration};
 
 use ringmq_io::{Net, Runtime, Stream};
-use ringmq_net::input_budget::{self, Input, Reading};
+use ringmq_net::input_budget::{self, Closable, Input, Reading};
 use ringmq_remoting::{
     codes::response,
     command::{self, Header, HeaderError},
@@ -57,25 +57,15 @@ impl<S: Stream> Reading for Connection<S> {
     fn share(&self) -> &input_budget::Share {
         &self.input
     }
-
-    fn peer(&self) -> SocketAddr {
-        self.peer
-    }
-
-    fn is_closed(&self) -> bool {
-        Connection::is_closed(self)
-    }
-
-    fn close(&self) {
-        Connection::close(self);
-    }
 }
 
 impl<S: Stream> Answered for Connection<S> {
     fn output(&self) -> &output_budget::Share {
         &self.output
     }
+}
 
+impl<S: Stream> Closable for Connection<S> {
     fn peer(&self) -> SocketAddr {
         self.peer
     }

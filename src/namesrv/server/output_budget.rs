@@ -2,9 +2,10 @@
 //! answer is made at a time. When there is no room left, whoever has had an answer on its way for
 //! longest is closed: a client that takes its answers has not.
 
-use std::{cell::Cell, net::SocketAddr, time::Duration};
+use std::{cell::Cell, time::Duration};
 
 use ringmq_io::signal::Notify;
+use ringmq_net::input_budget::Closable;
 
 use crate::turn::Turn;
 
@@ -20,11 +21,8 @@ pub struct Share {
 }
 
 /// A connection that has a share.
-pub trait Answered {
+pub trait Answered: Closable {
     fn output(&self) -> &Share;
-    fn peer(&self) -> SocketAddr;
-    fn is_closed(&self) -> bool;
-    fn close(&self);
 }
 
 pub struct OutputBudget {
@@ -103,6 +101,8 @@ impl OutputBudget {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use super::*;
 
     #[derive(Default)]
@@ -115,7 +115,9 @@ mod tests {
         fn output(&self) -> &Share {
             &self.output
         }
+    }
 
+    impl Closable for One {
         fn peer(&self) -> SocketAddr {
             SocketAddr::from(([10, 0, 0, 1], 1))
         }
