@@ -49,11 +49,6 @@ impl Budgets {
     pub fn sum(&self) -> u64 {
         self.0.iter().map(|budget| budget.bytes).sum()
     }
-
-    /// Some are less than they would be with more memory.
-    pub fn are_cut(&self) -> bool {
-        self.0.iter().any(|budget| budget.basis == Basis::Memory)
-    }
 }
 
 /// `appendQueueBytesMax 16.0 MiB, ...`: a budget each, all of it.

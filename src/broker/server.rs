@@ -31,9 +31,6 @@ use crate::{
     sizes::Sizes,
 };
 
-/// Where memory is short, buffers of this size and more go back to the kernel when they are freed.
-const LARGE_BUFFER_BYTES: i32 = 1 << 20;
-
 /// Why the broker did not start: one sentence each.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -62,10 +59,8 @@ pub fn start(
 ) -> Result<Broker, StartError> {
     let mut cpus = shard_cpus(&loaded.config, cpus);
     let fitted = fit(loaded, cpus.len(), memory, beside).map_err(StartError::Refused)?;
-    let Fitted { values: Values { config, sizes }, shards, are_cut } = fitted;
-    if are_cut {
-        allocator::give_back_from(LARGE_BUFFER_BYTES);
-    }
+    let Fitted { values: Values { config, sizes }, shards } = fitted;
+    allocator::give_back_large_buffers();
     cpus.truncate(shards);
     let name_servers = config.namesrv_addr.0.clone();
     let spin = std::time::Duration::from_micros(config.spin_before_park_micros);
@@ -140,8 +135,6 @@ impl Broker {
 struct Fitted {
     values: Values,
     shards: usize,
-    /// Budgets are less than they would be with more memory.
-    are_cut: bool,
 }
 
 /// Cuts budgets, and then shards, that nobody has set until the memory is enough, and says what
@@ -162,7 +155,7 @@ fn fit(
         match budgets::fit(&mut values, &origins, counts, beside, memory_of) {
             Ok(budgets) => {
                 say(&budgets, memory, (shards, most_shards));
-                return Ok(Fitted { values, shards, are_cut: budgets.are_cut() });
+                return Ok(Fitted { values, shards });
             }
             Err(_) if free && shards > 1 => shards -= 1,
             Err(sentence) => return Err(sentence),

@@ -24,8 +24,6 @@ pub struct NameServer {
     thread: Handles<()>,
 }
 
-/// Where memory is short, buffers of this size and more go back to the kernel when they are freed.
-const LARGE_BUFFER_BYTES: i32 = 1 << 20;
 /// Of the memory of a process that it shares with a broker, a name server has at most one of so
 /// many parts.
 const SHARE: u64 = 8;
@@ -53,8 +51,8 @@ pub fn fit(
     };
     let fitted = budgets::fit(&mut config, &origins, process, (bytes, &memory.to_string()));
     let budgets = fitted.map_err(|sentence| anyhow!("{sentence}"))?;
-    if place == Place::Process && budgets.are_cut() {
-        allocator::give_back_from(LARGE_BUFFER_BYTES);
+    if place == Place::Process {
+        allocator::give_back_large_buffers();
     }
     tracing::info!(
         "memory: {} of {memory}; {what} stays under {}: {budgets}",
