@@ -229,8 +229,16 @@ async fn reserve<R: Runtime, S: Sink>(
     if end <= allocated {
         return Ok(());
     }
-    let to = (allocated + ALLOCATE_BLOCKS).max(end).min(segment_end);
-    files::allocate(file, allocated - segment_start, to - segment_start).await?;
+    let mut to = (allocated + ALLOCATE_BLOCKS).max(end).min(segment_end);
+    let until = |to: u64| files::allocate(file, allocated - segment_start, to - segment_start);
+    match until(to).await {
+        // On a full disk old segments go only when the index is written: what it needs may fit.
+        Err(error) if to > end && is_full(&error) => {
+            to = end;
+            until(to).await?;
+        }
+        result => result?,
+    }
     shared.index_files.borrow_mut().allocated = to;
     Ok(())
 }

@@ -1,6 +1,9 @@
 //! The queue index: pages, snapshots and what becomes of them.
 
-use ringmq_io::sim::{Sim, SimDisk};
+use ringmq_io::{
+    Disk as _, Runtime as _,
+    sim::{Sim, SimDisk},
+};
 
 use super::*;
 
@@ -289,5 +292,30 @@ fn an_unreadable_entry_is_counted_and_its_place_is_known_to_a_page() {
         assert!(floors.len() > 3, "one place for all of the queue");
         assert_eq!(log.counters().index_unreadable, unreadable);
         assert_eq!(log.position_floor(queue, max), None);
+    });
+}
+
+#[test]
+fn pages_that_fit_into_what_a_disk_has_left_are_written() {
+    let disk = SimDisk::new(91);
+    let oracle = SharedOracle::default();
+    Sim::with_disk(91, &disk).run(async |runtime| {
+        let options = LogOptions {
+            segment_bytes: 1 << 20,
+            zero_ahead_bytes: 1 << 20,
+            index_segment_blocks: 1000,
+            snapshot_bytes: 1 << 30,
+            ..small(FlushMode::Sync)
+        };
+        let (log, _) = open(&runtime, options, &oracle).await.expect("opens");
+        runtime.sleep(Duration::from_secs(1)).await;
+        // Less than is allocated at a time, more than the pages of the messages.
+        let space = runtime.disk().space(Path::new("store")).await;
+        let (free, total) = space.expect("tells");
+        disk.set_capacity(total - free + (100 << 10));
+        fill(&runtime, &log, 2000).await;
+        runtime.sleep(Duration::from_secs(3)).await;
+        assert_eq!(log.shared.state.borrow().index.complete_pages(), 0, "pages wait for space");
+        log.close().await.expect("closes");
     });
 }
