@@ -107,6 +107,8 @@ const ROWS: &[Row<Values, Counts>] = &[
     row!("offset resets", sizes.tables.resets: usize, |_, _| 4_096, 1,
         |_, counts, value| counts.shards * value * 96),
     row!("statistics", sizes.tables.stats_bytes: usize, |_, _| MIB, 4 * KIB, |_, _, value| value),
+    row!("timerMemoryBytesMax", config.timer_memory_bytes_max: u64,
+        |_, counts| counts.logs * MIB, 4 * KIB, |_, _, value| value),
     // What is written, what is kept for the next write, and a record that is larger than a write.
     row!("writes", sizes.log.batch_bytes_max: usize, |_, _| 512 * KIB, 4 * KIB,
     |values, counts, value| {

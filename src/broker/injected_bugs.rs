@@ -23,3 +23,9 @@ pub const MEMBER_ERROR_FORGOTTEN: Bug = bug("forgets the error of a batch's mess
 pub const COMMIT_TWICE: Bug = bug("applies a commit twice");
 /// A start does not read which transactions are decided.
 pub const DECISION_LOST: Bug = bug("loses decisions of transactions at a restart");
+/// Messages with a time of their own are delivered a second before it.
+pub const DELIVERED_EARLY: Bug = bug("delivers a message before its time");
+/// A deletion is stored on one log only.
+pub const DELETION_ELSEWHERE: Bug = bug("looks for what a deletion cancels in one place");
+/// A start takes messages that are not due for delivered.
+pub const TIMER_DROPPED: Bug = bug("drops messages with a time at a restart");

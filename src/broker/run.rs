@@ -13,6 +13,7 @@ use std::{
     time::Duration,
 };
 
+use futures_lite::future::zip;
 use ringmq_base::{LogId, ShardId};
 use ringmq_io::{Accepted, Runtime, Shares, listen_when_free, mailbox::Receiver};
 use ringmq_net::accept::accept_all;
@@ -25,6 +26,7 @@ use crate::{
         answers,
         delay::{self, DelayOffsets},
         long_poll::{self, LongPoll},
+        timer::{self, TimerCursors},
         transaction_check,
     },
     messages::{Message, Start},
@@ -102,7 +104,7 @@ async fn run_or_fail<R: Runtime>(
         return Err(error);
     }
     let store_id = start.store_id;
-    let delay_offsets = Rc::new(take_start(shard, start));
+    let cursors = take_start(shard, start);
     transaction_check::repair(shard).await;
     let requests = Requests::new(shard.clone(), control.clone());
     if shard.id == CONTROL {
@@ -113,7 +115,8 @@ async fn run_or_fail<R: Runtime>(
         }
     }
     spawn_services(shard);
-    delay::start(shard, &delay_offsets);
+    delay::start(shard, &cursors.delays);
+    timer::start(shard, &cursors.timers);
     transaction_check::start(shard);
     inbox::spawn_reply_lane(&requests, reply_lane);
     if let Some(control) = &control {
@@ -127,7 +130,7 @@ async fn run_or_fail<R: Runtime>(
     inbox::serve_requests(&requests, &mut requests_lane).await;
     // The others still call this shard, to persist what they have.
     let serve = inbox::serve_to_the_end(&requests, &mut requests_lane);
-    let shut_down = shut_down(shard, control.as_deref(), &delay_offsets);
+    let shut_down = shut_down(shard, control.as_deref(), &cursors);
     futures_lite::future::or(shut_down, serve).await;
     Ok(())
 }
@@ -180,9 +183,15 @@ pub fn log_options(settings: &BrokerSettings, id: LogId, store_id: u128) -> LogO
     }
 }
 
-/// What the control shard knows of this shard, transactions among it; gives how far its delay
-/// levels are.
-fn take_start<R: Runtime>(shard: &Rc<Shard<R>>, start: Start) -> DelayOffsets {
+/// How far the deliveries of a shard are.
+struct DeliveryCursors {
+    delays: Rc<DelayOffsets>,
+    timers: Rc<TimerCursors>,
+}
+
+/// What the control shard knows of this shard, transactions among it; gives how far its deliveries
+/// are.
+fn take_start<R: Runtime>(shard: &Rc<Shard<R>>, start: Start) -> DeliveryCursors {
     for change in start.changes {
         shard.apply(change);
     }
@@ -197,11 +206,16 @@ fn take_start<R: Runtime>(shard: &Rc<Shard<R>>, start: Start) -> DelayOffsets {
         shard.transactions.open(log.sink().log, 0, Sweeps::default());
     }
     let mut offsets = shard.offsets.borrow_mut();
-    let mut delay_offsets = BTreeMap::new();
+    let (mut delays, mut timers) = (BTreeMap::new(), BTreeMap::new());
     for change in &start.offsets {
-        offsets.apply(change);
-        if let MetaChange::DelayOffset { level, offset } = change {
-            delay_offsets.insert(*level, *offset);
+        match change {
+            MetaChange::DelayOffset { level, offset } => {
+                delays.insert(*level, *offset);
+            }
+            MetaChange::TimerFrontier { queue, frontier } => {
+                timers.insert(*queue, (*frontier).into());
+            }
+            other => offsets.apply(other),
         }
         if let MetaChange::Transactions { log, first, sweeps } = change
             && let Some(log) = LogId::new(*log).filter(|log| shard.queues.log(*log).is_some())
@@ -209,7 +223,8 @@ fn take_start<R: Runtime>(shard: &Rc<Shard<R>>, start: Start) -> DelayOffsets {
             shard.transactions.open(log, *first, Sweeps::new(sweeps));
         }
     }
-    DelayOffsets::new(delay_offsets)
+    let (delays, timers) = (DelayOffsets::new(delays).into(), TimerCursors::new(timers).into());
+    DeliveryCursors { delays, timers }
 }
 
 async fn wait_for_peers<R: Runtime>(
@@ -306,7 +321,7 @@ async fn retry_lanes<R: Runtime>(shard: Rc<Shard<R>>) {
 async fn shut_down<R: Runtime>(
     shard: &Rc<Shard<R>>,
     control: Option<&Control<R>>,
-    delay_offsets: &DelayOffsets,
+    cursors: &DeliveryCursors,
 ) {
     shard.stopping.set(true);
     long_poll::release(shard, pull::run);
@@ -319,8 +334,9 @@ async fn shut_down<R: Runtime>(
         }
     }
     // Offsets are refused since this shard is stopping: these are the last.
-    let delays = delay_offsets.persist_at_last(shard);
-    futures_lite::future::zip(shard.persist_offsets_at_last(), delays).await;
+    let DeliveryCursors { delays, timers } = cursors;
+    let delivered = zip(delays.persist_at_last(shard), timers.persist_at_last(shard));
+    zip(shard.persist_offsets_at_last(), delivered).await;
     match control {
         Some(control) => control.finish().await,
         None => {

@@ -22,6 +22,7 @@ pub mod queues;
 pub mod replies;
 pub mod router;
 pub mod settings;
+pub mod timer_room;
 pub mod transactions;
 pub mod usage;
 pub mod view;
@@ -56,6 +57,7 @@ use self::{
     queues::Queues,
     router::Router,
     settings::BrokerSettings,
+    timer_room::TimerRoom,
     transactions::Transactions,
     usage::Usage,
     view::View,
@@ -94,6 +96,7 @@ pub struct Shard<R: Runtime> {
     /// Delayed messages that could not be delivered, ever.
     pub delayed_passed_over: Cell<u64>,
     pub transactions: Transactions,
+    pub timer_room: TimerRoom,
     pub pull_counts: PullCounts,
     pub usage: Usage,
     /// On the control shard, as long as it runs.
@@ -130,6 +133,7 @@ impl<R: Runtime> Shard<R> {
         let (limit, input_most) = (settings.connections_max, settings.input_bytes_max);
         let connections = Connections::new(id, limit, input_most, &budget);
         let queues = Queues::new(id, router.shards());
+        let timer_room = TimerRoom::new(settings.config.timer_memory_bytes_max);
         let body_room = BodyRoom::new(settings.sizes.bodies_memory_max);
         let offsets = OffsetTable::with_limit(settings.sizes.tables.offsets_bytes).into();
         let offset_resets = OffsetResets::with_limit(settings.sizes.tables.resets).into();
@@ -155,6 +159,7 @@ impl<R: Runtime> Shard<R> {
             client_calls: ClientCalls::default(),
             delayed_passed_over: Cell::default(),
             transactions: Transactions::default(),
+            timer_room,
             pull_counts: PullCounts::default(),
             usage: Usage::default(),
             control_plane: OnceCell::new(),
@@ -191,6 +196,7 @@ impl<R: Runtime> Shard<R> {
             auto_create_group: config.auto_create_subscription_group,
             cluster_property: &self.settings.cluster_property,
             delay_levels: &self.settings.delay_levels,
+            timers: self.settings.timers,
             now: self.turn_ms.get(),
             random: self.random(),
         }

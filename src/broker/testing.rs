@@ -4,6 +4,7 @@ mod batches;
 pub mod cluster;
 pub mod complaints;
 mod consumer_calls;
+mod delays;
 mod deletions;
 mod failed_writes;
 mod lanes;
@@ -20,7 +21,7 @@ use std::{net::SocketAddr, time::Duration};
 use ringmq_base::config::BrokerConfig;
 use ringmq_io::{
     Clock as _, Net, Runtime as _, Stream,
-    sim::{SimRuntime, SimStream},
+    sim::{SimDisk, SimRuntime, SimStream},
 };
 use ringmq_remoting::{
     codes::request,
@@ -196,4 +197,17 @@ impl Client {
             ringmq_remoting::fastjson::from_slice(&answer.body).ok()?;
         table.table.get(key).cloned()
     }
+}
+
+/// Inverts a bit of the first place on the disk that holds these bytes.
+pub fn damage(disk: &SimDisk, wanted: &[u8]) {
+    for path in disk.files() {
+        let bytes = disk.read_file(&path).unwrap_or_default();
+        let found = bytes.windows(wanted.len()).position(|part| part == wanted);
+        if let Some(at) = found {
+            disk.flip_bit(&path, at as u64 * 8);
+            return;
+        }
+    }
+    panic!("{wanted:?} is not on the disk");
 }

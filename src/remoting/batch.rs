@@ -28,6 +28,12 @@ pub enum BatchError {
     Long { field: &'static str, bytes: usize },
 }
 
+/// Whether a property of a message may ask to keep it back: `DELAY`, `TIMER_DELAY_MS` and their
+/// like have this in common.
+pub fn may_ask_for_delay(body: &[u8]) -> bool {
+    memchr::memmem::find(body, b"DEL").is_some()
+}
+
 /// The messages of a batch body. Ends after the first error.
 pub fn messages(body: &[u8]) -> Messages<'_> {
     Messages { rest: body, index: 0 }

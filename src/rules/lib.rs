@@ -18,6 +18,7 @@ pub mod names;
 pub mod refusal;
 pub mod sql_filter;
 pub mod subscription;
+pub mod timer;
 pub mod topic;
 pub mod transaction_rules;
 

@@ -32,6 +32,8 @@ impl Names {
     pub const CLUSTER: Names = Names(16);
     pub const RETRY_TOPIC: Names = Names(32);
     pub const ORIGIN_MESSAGE_ID: Names = Names(64);
+    /// TIMER_DELAY_SEC, TIMER_DELAY_MS and TIMER_DELIVER_MS.
+    pub const TIMER: Names = Names(128);
 
     #[must_use]
     pub const fn and(self, other: Names) -> Names {
@@ -57,6 +59,7 @@ impl Names {
             b"CLUSTER" => Names::CLUSTER,
             b"RETRY_TOPIC" => Names::RETRY_TOPIC,
             b"ORIGIN_MESSAGE_ID" => Names::ORIGIN_MESSAGE_ID,
+            b"TIMER_DELAY_SEC" | b"TIMER_DELAY_MS" | b"TIMER_DELIVER_MS" => Names::TIMER,
             _ => Names::NONE,
         }
     }
@@ -130,11 +133,13 @@ pub struct Scan<'a> {
     pub transaction: bool,
     /// The producer waits until the message is on stable storage and replicated.
     pub waits_for_store: bool,
+    /// `TIMER_DEL_UNIQKEY` is there: it cancels another message.
+    pub cancels: bool,
     /// Some of the string is no property, a name is there twice, or not every property of [`Names`]
     /// is in `spans` for the string is long.
     irregular: bool,
     /// Where the properties of [`Names`] are, by index.
-    spans: [Span; 7],
+    spans: [Span; 8],
 }
 
 impl<'a> Scan<'a> {
@@ -145,8 +150,9 @@ impl<'a> Scan<'a> {
             tags: None,
             transaction: false,
             waits_for_store: true,
+            cancels: false,
             irregular: false,
-            spans: [Span::default(); 7],
+            spans: [Span::default(); 8],
         };
         let mut all = Properties::new(properties);
         let (mut behind, mut seen) = (0, Seen::default());
@@ -157,6 +163,7 @@ impl<'a> Scan<'a> {
             match name {
                 b"TAGS" => scan.tags = Some(value),
                 b"TRAN_MSG" => scan.transaction = value.eq_ignore_ascii_case(b"true"),
+                b"TIMER_DEL_UNIQKEY" => scan.cancels = true,
                 _ => {
                     let known = Names::of(name);
                     if known == Names::WAIT {
@@ -173,11 +180,23 @@ impl<'a> Scan<'a> {
     }
 
     fn note(&mut self, known: Names, index: usize, start: usize, end: usize) {
+        // Several names have one place.
+        self.irregular |= known == Names::TIMER && self.present.intersects(known);
         self.present = self.present.and(known);
         match (self.spans.get_mut(index), u16::try_from(start), u16::try_from(end)) {
             (Some(span), Ok(start), Ok(end)) => *span = Span { start, end },
             _ => self.irregular = true,
         }
+    }
+
+    /// The message is to be kept back, or to cancel one that is.
+    pub fn asks_for_delay(&self) -> bool {
+        self.cancels || self.present.intersects(Names::DELAY.and(Names::TIMER))
+    }
+
+    /// It has a time of its own, or cancels a message that has.
+    pub fn asks_for_time(&self) -> bool {
+        self.cancels || self.present.intersects(Names::TIMER)
     }
 
     /// The hash of the tag, sign-extended; 0 without one.
@@ -322,7 +341,9 @@ mod tests {
 
     #[test]
     fn copies_have_the_size_foretold_whatever_is_dropped() {
-        let strings: [&[u8]; 13] = [
+        let strings: [&[u8]; 15] = [
+            b"TIMER_DELAY_MS\x015\x02TAGS\x01a\x02TIMER_DELIVER_MS\x017",
+            b"A\x01b\x02TIMER_DELAY_SEC\x015\x02C\x01d",
             b"\x02",
             b"a\x02WAIT\x01true",
             b"WAIT\x01true\x02\x02",
@@ -338,7 +359,7 @@ mod tests {
             b"REAL_QID\x011\x02REAL_TOPIC\x01t\x02ORIGIN_MESSAGE_ID\x01i\x02RETRY_TOPIC\x01r",
         ];
         for properties in strings {
-            for dropped in (0..128).map(Names) {
+            for dropped in (0..=255).map(Names) {
                 let scan = Scan::of(properties);
                 let mut out = Vec::new();
                 PropertiesWriter::new(&mut out).copy_without(properties, &scan, dropped);

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     group::Group,
+    timer::wheel::Frontier,
     topic::{Topic, arc_str},
 };
 
@@ -83,6 +84,11 @@ pub enum MetaChange {
         first: i64,
         sweeps: Vec<(i64, i64)>,
     },
+    /// How far the messages of a queue of the timer topic are delivered.
+    TimerFrontier {
+        queue: i32,
+        frontier: Frontier,
+    },
 }
 
 #[cfg(test)]
@@ -110,6 +116,10 @@ mod tests {
             MetaChange::OffsetsDelete { topic: None, group: Some("G".into()) },
             MetaChange::DelayOffset { level: 3, offset: 1000 },
             MetaChange::Transactions { log: 1, first: 7, sweeps: vec![(1_700_000_000_000, 9)] },
+            MetaChange::TimerFrontier {
+                queue: 1,
+                frontier: Frontier { read: 9, due_ms: 1_700_000_000_000, offset: 7, first: 4 },
+            },
         ];
         for change in changes {
             let json = serde_json::to_string(&change).expect("serializes");

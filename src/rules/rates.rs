@@ -23,6 +23,9 @@ pub struct Totals {
     pub transferred: u64,
     /// Delayed messages that could not be delivered, ever.
     pub delayed_passed_over: u64,
+    /// Messages with a time of their own: those that were kept, and those delivered or cancelled.
+    pub timers_read: u64,
+    pub timers_settled: u64,
 }
 
 impl Totals {
@@ -35,6 +38,8 @@ impl Totals {
         self.gets_missed += other.gets_missed;
         self.transferred += other.transferred;
         self.delayed_passed_over += other.delayed_passed_over;
+        self.timers_read += other.timers_read;
+        self.timers_settled += other.timers_settled;
     }
 }
 

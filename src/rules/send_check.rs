@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 
 use ringmq_base::limits::{PROPERTIES_BYTES_MAX, TOPIC_BYTES_MAX};
-use ringmq_remoting::codes::sys_flag;
+use ringmq_remoting::codes::{property::TIMER_OUT_MS, sys_flag};
 
 use super::{
     delay_levels::{DelayLevels, schedule_queue},
@@ -16,8 +16,9 @@ use super::{
         REAL_TOPIC, Scan, bytes_of,
     },
     refusal::{FAQ, Refusal, code},
+    timer::{self, DueTime, TimerLimits},
     topic::{
-        DLQ_PREFIX, HALF_TOPIC, PERM_WRITE, SCHEDULE_TOPIC, Topic, TopicFilterType,
+        DLQ_PREFIX, HALF_TOPIC, PERM_WRITE, SCHEDULE_TOPIC, TIMER_TOPIC, Topic, TopicFilterType,
         is_not_allowed_send_topic, retry_group, validate_topic,
     },
     transaction_rules::TransactionRules,
@@ -58,6 +59,7 @@ pub struct SendContext<'a> {
     /// `CLUSTER` with its value and both separators.
     pub cluster_property: &'a [u8],
     pub delay_levels: &'a DelayLevels,
+    pub timers: TimerLimits,
     /// Milliseconds since 1970.
     pub now: i64,
     /// A fresh random number.
@@ -85,13 +87,16 @@ pub enum Target<'a> {
     Schedule,
     /// `RMQ_SYS_TRANS_HALF_TOPIC`.
     Half,
+    /// `rmq_sys_wheel_timer`, in the queue that is on the log of the real one.
+    Timer,
 }
 
 /// How a message is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SendPlan<'a> {
     pub target: Target<'a>,
-    /// The queue of the target; of the half topic the broker says, see [`SendPlan::real_queue`].
+    /// The queue of the target; for [`Target::Timer`] the real one; of the half topic the broker
+    /// says, see [`SendPlan::real_queue`].
     pub queue_id: i32,
     /// The queue that the reply names.
     pub reply_queue_id: i32,
@@ -99,9 +104,11 @@ pub struct SendPlan<'a> {
     /// the topic (1 queue, readable and writable) unless it is there.
     pub dead_letter: Option<&'a str>,
     pub sys_flag: i32,
-    /// For the schedule topic the time to deliver, for the half topic the time from which on the
-    /// producer is asked, else the hash of the tag.
+    /// For the schedule and the timer topic the time to deliver, for the half topic the time from
+    /// which on the producer is asked, else the hash of the tag.
     pub tags_code: i64,
+    /// When a message of the timer topic is due.
+    pub timer: Option<DueTime>,
     /// Whether the producer waits for storage and replication.
     pub waits_for_store: bool,
     /// Bytes that [`SendPlan::write_properties`] writes.
@@ -144,7 +151,8 @@ pub fn check<'a>(
     if topic.is_none() || request.topic.len() > TOPIC_BYTES_MAX {
         validate_topic(request.topic)?;
     }
-    if is_not_allowed_send_topic(request.topic) {
+    // The broker delivers what is in the timer topic, so that nobody else puts anything there.
+    if is_not_allowed_send_topic(request.topic) || request.topic == TIMER_TOPIC {
         return Err(not_sendable(request.topic));
     }
     let Some(topic) = topic else {
@@ -200,6 +208,7 @@ fn plan<'a>(
         dead_letter,
         sys_flag: flags,
         tags_code: scan.tags_code(),
+        timer: None,
         waits_for_store: scan.waits_for_store,
         properties_bytes: 0,
         edit: Edit { scan, dropped: Names::WAIT.and(Names::CLUSTER), level: None, real: None },
@@ -211,8 +220,8 @@ fn plan<'a>(
     } else {
         if scan.transaction {
             plan.hold_half(context, request)?;
-        } else if scan.present.intersects(Names::DELAY) {
-            plan.delay(context, request)?;
+        } else if scan.asks_for_delay() {
+            plan.keep_back(context, request)?;
         }
     }
     plan.properties_bytes = plan.edited_bytes(request.properties, context.cluster_property.len());
@@ -250,6 +259,13 @@ impl<'a> SendPlan<'a> {
         context: &SendContext<'_>,
         request: &SendRequest<'a>,
     ) -> Result<(), Refusal> {
+        if self.edit.scan.asks_for_time() {
+            return Err(Refusal::new(
+                code::MESSAGE_ILLEGAL,
+                "the message is illegal: a transactional message has a time of its own (property \
+                 TIMER_*); send it without, for transactions and delays do not combine",
+            ));
+        }
         let asked = properties::value(request.properties, DELAY).map(parse_level).transpose()?;
         match asked.and_then(|asked| context.delay_levels.effective(asked)) {
             None => Ok(()),
@@ -263,28 +279,58 @@ impl<'a> SendPlan<'a> {
         }
     }
 
-    /// A delayed message: kept in the schedule topic, with its real place in its properties.
+    /// A delayed message: kept in the schedule or the timer topic, with its real place in its
+    /// properties. A level goes before a time, as in Java.
     #[cold]
-    fn delay(
+    fn keep_back(
         &mut self,
         context: &SendContext<'_>,
         request: &SendRequest<'a>,
     ) -> Result<(), Refusal> {
-        let asked = parse_level(properties::value(request.properties, DELAY).unwrap_or_default())?;
-        let Some(level) = context.delay_levels.effective(asked) else {
-            return Ok(());
-        };
+        let level = properties::value(request.properties, DELAY).map(parse_level).transpose()?;
         let transaction = sys_flag::transaction_value(self.sys_flag);
         if !matches!(transaction, 0 | sys_flag::TRANSACTION_COMMIT_TYPE) {
             return Ok(());
         }
+        let effective = level.and_then(|level| context.delay_levels.effective(level));
+        match (level, effective) {
+            (Some(_), Some(_)) if self.edit.scan.cancels => Err(timer::illegal(&context.timers)),
+            (Some(asked), Some(level)) => {
+                self.delay(context, request, asked, level);
+                Ok(())
+            }
+            _ => self.time(context, request),
+        }
+    }
+
+    fn time(
+        &mut self,
+        context: &SendContext<'_>,
+        request: &SendRequest<'a>,
+    ) -> Result<(), Refusal> {
+        let due = timer::due_time(request.properties, &context.timers, context.now)?;
+        if let Some(due) = due {
+            self.move_to(Target::Timer, self.queue_id, request);
+            self.tags_code = due.tags_code();
+            self.timer = Some(due);
+        }
+        Ok(())
+    }
+
+    fn delay(
+        &mut self,
+        context: &SendContext<'_>,
+        request: &SendRequest<'a>,
+        asked: i32,
+        level: i32,
+    ) {
         self.move_to(Target::Schedule, schedule_queue(level), request);
         self.tags_code = context.delay_levels.deliver_time(level, context.now);
+        self.edit.dropped = self.edit.dropped.and(Names::TIMER);
         if level != asked {
             self.edit.level = Some(level);
             self.edit.dropped = self.edit.dropped.and(Names::DELAY);
         }
-        Ok(())
     }
 
     /// As in Java, WAIT stays among the properties of a message that waits elsewhere.
@@ -306,7 +352,8 @@ impl<'a> SendPlan<'a> {
             let topic_bytes = topic.iter().map(|part| part.len()).sum();
             bytes_of(REAL_TOPIC, topic_bytes) + bytes_of(REAL_QUEUE_ID, digits(queue))
         });
-        kept + level + real + cluster_bytes
+        let out = self.timer.map_or(0, |due| bytes_of(TIMER_OUT_MS, digits(due.out_ms)));
+        kept + level + real + out + cluster_bytes
     }
 
     /// Appends the properties to store: `sent` are those of the request that was checked.
@@ -329,6 +376,9 @@ impl<'a> SendPlan<'a> {
         if let Some((topic, queue)) = edit.real {
             writer.put_real(topic, queue)?;
         }
+        if let Some(due) = self.timer {
+            writer.put_number(TIMER_OUT_MS, due.out_ms)?;
+        }
         Ok(())
     }
 
@@ -344,12 +394,13 @@ impl<'a> SendPlan<'a> {
         match self.target {
             Target::Schedule => Some(SCHEDULE_TOPIC),
             Target::Half => Some(HALF_TOPIC),
+            Target::Timer => Some(TIMER_TOPIC),
             Target::Requested | Target::DeadLetter(_) => None,
         }
     }
 }
 
-fn digits(number: i32) -> usize {
+fn digits(number: impl itoa::Integer) -> usize {
     itoa::Buffer::new().format(number).len()
 }
 
@@ -360,6 +411,9 @@ fn check_batch(
     plan: &SendPlan<'_>,
 ) -> Result<(), Refusal> {
     let delay = properties::value(request.properties, DELAY).map(parse_level).transpose()?;
+    if plan.edit.scan.asks_for_time() {
+        return Err(timer::in_batch());
+    }
     if delay.is_some_and(|level| level > 0) || sys_flag::transaction_value(plan.sys_flag) != 0 {
         return Err(illegal_message(context.body_bytes_max));
     }

@@ -171,6 +171,11 @@ impl<R: Runtime, S: Sink> Log<R, S> {
         (offset(state.first), offset(state.written))
     }
 
+    /// Store time of the newest message: milliseconds since 1970; no message has a later one.
+    pub fn last_stored_ms(&self) -> i64 {
+        self.shared.state.borrow().last_timestamp
+    }
+
     /// Looks at every queue.
     pub fn index_memory(&self) -> IndexMemory {
         let mut memory = IndexMemory::default();

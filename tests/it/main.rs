@@ -43,5 +43,6 @@ mod small_memory;
 mod start_stop;
 mod stores;
 mod tidy;
+mod timers;
 mod topics;
 mod transactions;

@@ -39,7 +39,7 @@ pub(super) const NOT_NEEDED: &str = "
     popFromRetryProbability popPollingSize processReplyMessageThreadPoolNums productEnvName
     pullMessageThreadPoolNums pullThreadPoolQueueCapacity putMessageFutureThreadPoolNums
     putMsgIndexHightWater putThreadPoolQueueCapacity queryMessageThreadPoolNums
-    queryThreadPoolQueueCapacity readOnlyCommitLogStorePaths recallMessageEnable
+    queryThreadPoolQueueCapacity readOnlyCommitLogStorePaths
     recoverThreadPoolNums redeleteHangedFileInterval replyThreadPoolQueueCapacity
     reviveQueueNum rocketmqHome scheduleAsyncDeliverMaxPendingLimit
     scheduleAsyncDeliverMaxResendNum2Blocked sendMessageThreadPoolNums
@@ -74,10 +74,6 @@ pub(super) const WITHOUT_EFFECT: &[(&str, &str)] = &[
     ),
     ("metricsExporterType metricsPromExporterPort", "metrics are not there yet"),
     ("syncFlushTimeout", "a send is answered when the disk has it, however long that takes"),
-    (
-        "timerMaxDelaySec timerPrecisionMs timerWheelEnable",
-        "messages with a delivery time are not there yet",
-    ),
 ];
 
 /// Keys that protect and are not served yet, with the values that ask for no protection. With any

@@ -238,13 +238,18 @@ config_table! {
                 "messageDelayLevel", "", Limits::Length(2, 1024), fixed,
                 "Delays of the levels 1, 2, ...: numbers with s, m, h or d.";
             timer_wheel_enable: bool = true,
-                "timerWheelEnable", "", ANY, fixed, "Serve messages with a delivery time.";
+                "timerWheelEnable", "", ANY, fixed,
+                "Keep messages with a delivery time back; with false they are refused.";
             timer_precision_ms: u64 = 1_000,
                 "timerPrecisionMs", "ms", Limits::Clamp(1, 60_000), fixed,
-                "How exactly delivery times are kept.";
+                "Slots by which messages with a delivery time are cancelled: 100, 200, 500 or \
+                 1000. They are delivered at their millisecond.";
             timer_max_delay_seconds: u64 = 259_200,
                 "timerMaxDelaySec", "s", Limits::Clamp(1, 10 * 365 * 24 * 3600), live,
                 "Longest delay of a message with a delivery time.";
+            recall_message_enable: bool = false,
+                "recallMessageEnable", "", ANY, fixed,
+                "Let producers call back messages that wait for their time of delivery.";
             offset_check_in_slave: bool = false,
                 "offsetCheckInSlave", "", ANY, live, "Correct illegal pull offsets on a slave.";
             ha_max_gap_not_in_sync_bytes: u64 = 256 * MIB,
@@ -343,6 +348,10 @@ config_table! {
                 "transactionStateBytesMax", "bytes", Limits::Number(4 << 10, 1 << 30), fixed,
                 "Memory of each log for which half messages are decided, a bit for each from the \
                  oldest undecided one on; beyond, new ones are answered SYSTEM_BUSY.";
+            timer_memory_bytes_max: u64 = 256 * MIB,
+                "timerMemoryBytesMax", "bytes", Limits::Number(1 << 20, 1 << 40), fixed,
+                "Memory for messages that wait for their time of delivery, of all logs; more are \
+                 refused. Each takes 8 to 16 bytes.";
             metrics_exporter_type: MetricsExporterType = MetricsExporterType::Disable,
                 "metricsExporterType", "", ANY, fixed, "Whether metrics are served.";
             metrics_prom_exporter_port: u16 = 5_557,

@@ -18,6 +18,7 @@ use ringmq_rules::{
     meta::MetaChange,
     offsets::{ENTRIES_AT_ONCE_MAX, ListedTo, OffsetTable},
     refusal::Refusal,
+    timer::wheel::Frontier,
 };
 use ringmq_store::MetaLog;
 
@@ -50,6 +51,8 @@ pub struct Metadata<R: Runtime> {
     delay_offsets: RefCell<BTreeMap<i32, i64>>,
     /// By log: the last [`MetaChange::Transactions`].
     transactions: RefCell<BTreeMap<u16, MetaChange>>,
+    /// By queue of the timer topic.
+    timer_frontiers: RefCell<BTreeMap<i32, Frontier>>,
     /// Changes that are in the tables and not yet durable.
     pending: RefCell<AHashSet<Subject>>,
     /// Calls of [`Control::persist`] under way.
@@ -71,6 +74,7 @@ impl<R: Runtime> Metadata<R> {
             offsets: RefCell::default(),
             delay_offsets: RefCell::default(),
             transactions: RefCell::default(),
+            timer_frontiers: RefCell::default(),
             pending: RefCell::default(),
             persisting: Cell::new(0),
             settled: Notify::default(),
@@ -102,11 +106,13 @@ impl<R: Runtime> Metadata<R> {
         changes
     }
 
-    /// How far the delay levels and the transactions of all logs are, as changes.
+    /// How far delayed messages, those with a time, and transactions are, as changes.
     fn own_cursors(&self) -> impl Iterator<Item = MetaChange> {
         let cursors = self.delay_offsets.borrow().clone().into_iter();
         let delays = cursors.map(|(level, offset)| MetaChange::DelayOffset { level, offset });
-        delays.chain(self.transactions.borrow().clone().into_values())
+        let timers = self.timer_frontiers.borrow().clone().into_iter();
+        let timers = timers.map(|(queue, frontier)| MetaChange::TimerFrontier { queue, frontier });
+        delays.chain(timers).chain(self.transactions.borrow().clone().into_values())
     }
 
     /// By delay level: the next message to deliver, as last persisted.
@@ -172,6 +178,9 @@ impl<R: Runtime> Metadata<R> {
             }
             MetaChange::Transactions { log, .. } => {
                 self.transactions.borrow_mut().insert(*log, change.clone());
+            }
+            MetaChange::TimerFrontier { queue, frontier } => {
+                self.timer_frontiers.borrow_mut().insert(*queue, *frontier);
             }
             other => self.offsets.borrow_mut().apply(other),
         }

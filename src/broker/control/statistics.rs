@@ -7,7 +7,7 @@ use ringmq_io::Runtime;
 use ringmq_rules::rates::Totals;
 use ringmq_store::Queued;
 
-use crate::shard::Shard;
+use crate::shard::{Shard, timer_room::TimerUse};
 
 /// What a shard did since the start, and what its logs hold.
 #[derive(Clone, Debug, Default)]
@@ -20,6 +20,8 @@ pub struct ShardTotals {
     pub range: Option<(i64, i64)>,
     /// How long consumer offsets have not become durable, on the shard where it is longest.
     pub offsets_failing: Duration,
+    /// Messages with a time of their own.
+    pub timers: TimerUse,
 }
 
 /// What all shards did since the start.
@@ -32,15 +34,18 @@ pub async fn all_totals<R: Runtime>(shard: &Rc<Shard<R>>) -> ShardTotals {
 }
 
 fn totals<R: Runtime>(shard: &Shard<R>) -> ShardTotals {
+    let timers = shard.timer_room.sum();
     let totals = Totals {
         gets_found: shard.pull_counts.found.get(),
         gets_missed: shard.pull_counts.missed.get(),
         transferred: shard.pull_counts.messages.get(),
         delayed_passed_over: shard.delayed_passed_over.get(),
+        timers_read: timers.read,
+        timers_settled: timers.settled,
         ..Totals::default()
     };
     let offsets_failing = shard.offset_writes.failing_for(shard.runtime.monotonic());
-    let mut all = ShardTotals { totals, offsets_failing, ..ShardTotals::default() };
+    let mut all = ShardTotals { totals, offsets_failing, timers, ..ShardTotals::default() };
     for log in shard.queues.own_logs() {
         let counters = log.counters();
         let totals = Totals {
@@ -68,6 +73,7 @@ impl ShardTotals {
         self.queued = self.queued + other.queued;
         self.write_latency.add(&other.write_latency);
         self.range = join(self.range, other.range);
+        self.timers = self.timers.and(&other.timers);
         self.offsets_failing = self.offsets_failing.max(other.offsets_failing);
     }
 }

@@ -1,38 +1,46 @@
 //! Delivery of delayed messages: each level is a queue of SCHEDULE_TOPIC_XXXX whose entries carry
-//! the time of delivery; its owner moves what is due to the real queue, in order, and remembers
-//! how far it is. A message may be delivered again after a crash, never lost.
+//! the time of delivery; its owner moves what is due to the real queues, in order, and remembers
+//! how far it is. After a crash it looks what it has delivered beyond that.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ops::Range,
     rc::{Rc, Weak},
     sync::Arc,
     time::Duration,
 };
 
-use futures_util::future::{LocalBoxFuture, join_all};
-use ringmq_base::{LogId, LogPosition, record::Record};
+use futures_util::future::LocalBoxFuture;
+use ringmq_base::{LogId, LogPosition};
 use ringmq_io::{Runtime, Shares};
-use ringmq_store::{Entry, QueueHandle, ReadError};
+use ringmq_store::{Entry, QueueHandle};
 
+use super::{
+    cursors::Cursors,
+    delivery::{self, NotDelivered},
+    suspects::{self, IN_DOUBT_MAX, Suspect},
+};
 use crate::{
-    messages::{NewMessage, TopicView},
+    messages::TopicView,
     shard::{BrokerLog, Shard, held_messages::HeldMessages, lookups::position_of},
 };
 use ringmq_rules::{
     delay::{self, DelayStep},
     delay_levels::schedule_queue,
-    refusal::{Refusal, code},
+    refusal::Refusal,
     topic::SCHEDULE_TOPIC,
 };
 
-mod offsets;
 #[cfg(test)]
 mod tests;
 
-pub use offsets::DelayOffsets;
+/// By level: the next message to deliver.
+pub type DelayOffsets = Cursors<i64>;
 
-/// Messages that are delivered side by side.
+/// Messages that are delivered at a time.
 const WINDOW: usize = 256;
+/// The same, in bytes; a larger one is delivered alone.
+const WINDOW_BYTES: u64 = 512 * 1024;
 /// The wall clock may jump: a level that waits looks at it again after this time at the latest.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
 /// Pause after a message could not be delivered.
@@ -93,41 +101,8 @@ impl<R: Runtime> HeldMessages for DelayedMessages<R> {
     }
 }
 
-/// Why a due message is not in its real queue.
-enum NotDelivered {
-    /// Something is in the way that may go: it is tried again.
-    NotYet(Refusal),
-    /// The device could not read it, which may pass or be a bad sector: it is tried again a few
-    /// times, then passed over.
-    Unreadable(String),
-    /// It cannot be read, or be stored where it belongs, ever: it is passed over.
-    Never(String),
-}
-
-impl From<Refusal> for NotDelivered {
-    fn from(refusal: Refusal) -> Self {
-        match refusal.code {
-            code::MESSAGE_ILLEGAL => NotDelivered::Never(refusal.remark),
-            _ => NotDelivered::NotYet(refusal),
-        }
-    }
-}
-
-impl From<ReadError> for NotDelivered {
-    fn from(error: ReadError) -> Self {
-        let text = error.to_string();
-        match error {
-            error if error.is_of_medium() => NotDelivered::Unreadable(text),
-            ReadError::Damaged { .. } | ReadError::Removed { .. } => NotDelivered::Never(text),
-            ReadError::Disk(_) | ReadError::DamagedKeys { .. } => {
-                NotDelivered::NotYet(Refusal::system_error(text))
-            }
-        }
-    }
-}
-
 /// What the next messages of a level are, up to the first that has to wait.
-struct Due {
+struct NextOfLevel {
     /// An error: the entry of the message cannot be read.
     entries: Vec<Result<Entry, NotDelivered>>,
     /// Until the first message behind them is due; `None` without one.
@@ -146,6 +121,15 @@ struct Level {
 }
 
 impl Level {
+    /// Moves the cursor into what the queue has.
+    fn correct(&mut self, (min, max): (i64, i64), offsets: &DelayOffsets) {
+        let corrected = delay::corrected_offset(self.cursor, min, max);
+        if corrected != self.cursor {
+            self.cursor = corrected;
+            offsets.set(self.level, corrected);
+        }
+    }
+
     /// Takes note of what became of the messages from the cursor on. Why the one that it stands at
     /// now is to be tried again, if it is.
     fn settle<R: Runtime>(
@@ -195,10 +179,15 @@ async fn deliver_level<R: Runtime>(
     let arrived = shard.queue_watchers.watch(log.sink().log, queue);
     let cursor = offsets.of(level);
     let mut own = Level { level, cursor, ahead: BTreeSet::new(), unreadable: (0, 0) };
+    own.correct(log.bounds(queue), offsets);
+    let (cursor, max) = (own.cursor, log.bounds(queue).1);
+    own.ahead = delivered_before(shard, log, queue, level, cursor..max).await;
     while !shard.stopping.get() {
-        let (min, max) = log.bounds(queue);
-        own.cursor = delay::corrected_offset(own.cursor, min, max);
-        let Due { entries, wait } = due(shard, log, queue, level, own.cursor).await;
+        own.correct(log.bounds(queue), offsets);
+        // A start looks for so many that may be delivered.
+        let known = own.cursor + WINDOW as i64 - IN_DOUBT_MAX as i64;
+        offsets.wait_until(level, |durable| durable >= known).await;
+        let NextOfLevel { entries, wait } = next(shard, log, queue, level, own.cursor).await;
         if entries.is_empty() {
             if let Some(wait) = wait {
                 shard.runtime.sleep(wait.min(LOOK_AGAIN)).await;
@@ -211,14 +200,16 @@ async fn deliver_level<R: Runtime>(
             continue;
         }
         let first = own.cursor;
-        let outcomes = (first..).zip(entries).map(async |(offset, entry)| {
-            if own.ahead.contains(&offset) { Ok(()) } else { deliver(shard, entry).await }
+        let due = (first..).zip(entries).map(|(offset, entry)| match entry {
+            _ if own.ahead.contains(&offset) => delivery::Due::Done,
+            Ok(entry) => delivery::Due::Deliver(entry),
+            Err(error) => delivery::Due::Failed(error),
         });
-        let outcomes = join_all(outcomes).await;
+        let outcomes = delivery::deliver(shard, due.collect()).await;
         let not_yet = own.settle(shard, outcomes);
         let offset = own.cursor;
         if offset > first {
-            offsets.delivered(level, offset);
+            offsets.set(level, offset);
         }
         if let Some(refusal) = not_yet {
             tracing::warn!(level, offset, %refusal, "delayed message not delivered yet");
@@ -227,25 +218,58 @@ async fn deliver_level<R: Runtime>(
     }
 }
 
+/// Messages of a level from its durable cursor on that an earlier process has delivered.
+async fn delivered_before<R: Runtime>(
+    shard: &Rc<Shard<R>>,
+    log: &BrokerLog<R>,
+    queue: QueueHandle,
+    level: i32,
+    waiting: Range<i64>,
+) -> BTreeSet<i64> {
+    if waiting.is_empty() {
+        return BTreeSet::new();
+    }
+    let latest = suspects::latest_ms(shard).await;
+    let levels = &shard.settings.delay_levels;
+    let mut suspects = Vec::new();
+    let mut offsets = BTreeMap::new();
+    for offset in waiting.take(IN_DOUBT_MAX) {
+        let Ok(Some(entry)) = log.entry(queue, offset).await else {
+            continue;
+        };
+        let due = entry.tags_code;
+        if delay::step(levels, level, due, latest) != DelayStep::Deliver {
+            break;
+        }
+        // One whose time is far off was due when it was stored.
+        let since_ms = if due <= latest { due } else { 0 };
+        suspects.push(Suspect { entry, since_ms });
+        offsets.insert(entry.physical.get(), offset);
+    }
+    let delivered = suspects::delivered(shard, &suspects).await;
+    delivered.iter().filter_map(|origin| offsets.get(origin).copied()).collect()
+}
+
 /// The messages of a level from `cursor` on that are due, at most [`WINDOW`].
-async fn due<R: Runtime>(
+async fn next<R: Runtime>(
     shard: &Shard<R>,
     log: &BrokerLog<R>,
     queue: QueueHandle,
     level: i32,
     cursor: i64,
-) -> Due {
+) -> NextOfLevel {
     let levels = &shard.settings.delay_levels;
-    let mut due = Due { entries: Vec::new(), wait: None };
-    while due.entries.len() < WINDOW {
-        let offset = cursor + due.entries.len() as i64;
+    let mut next = NextOfLevel { entries: Vec::new(), wait: None };
+    let mut bytes = 0;
+    while next.entries.len() < WINDOW {
+        let offset = cursor + next.entries.len() as i64;
         let entry = match log.entry(queue, offset).await {
             Ok(Some(entry)) => entry,
             Ok(None) => break,
             Err(error) => {
                 let error = NotDelivered::from(error);
                 let stops = !matches!(error, NotDelivered::Never(_));
-                due.entries.push(Err(error));
+                next.entries.push(Err(error));
                 if stops {
                     break;
                 }
@@ -253,14 +277,20 @@ async fn due<R: Runtime>(
             }
         };
         match delay::step(levels, level, entry.tags_code, shard.runtime.now_ms()) {
-            DelayStep::Deliver => due.entries.push(Ok(entry)),
+            DelayStep::Deliver => {
+                bytes += u64::from(entry.size);
+                if bytes > WINDOW_BYTES && !next.entries.is_empty() {
+                    break;
+                }
+                next.entries.push(Ok(entry));
+            }
             DelayStep::Wait(ms) => {
-                due.wait = Some(Duration::from_millis(u64::try_from(ms).unwrap_or(1)));
+                next.wait = Some(Duration::from_millis(u64::try_from(ms).unwrap_or(1)));
                 break;
             }
         }
     }
-    due
+    next
 }
 
 /// A message of a level is lost: says so, once, and counts it.
@@ -268,41 +298,4 @@ async fn due<R: Runtime>(
 fn pass_over<R: Runtime>(shard: &Shard<R>, level: i32, offset: i64, why: &str) {
     shard.delayed_passed_over.set(shard.delayed_passed_over.get() + 1);
     tracing::error!(level, offset, why, "delayed message passed over: it is not delivered");
-}
-
-async fn deliver<R: Runtime>(
-    shard: &Rc<Shard<R>>,
-    entry: Result<Entry, NotDelivered>,
-) -> Result<(), NotDelivered> {
-    let entry = entry?;
-    let id = entry.physical.log();
-    let Some(log) = shard.queues.log(id) else {
-        return Err(Refusal::system_error("the log belongs to another shard").into());
-    };
-    let place = || {
-        let from = entry.physical.position().0;
-        format!("log {id}, bytes {from}..{}", from + u64::from(entry.size))
-    };
-    let never = |why: &dyn std::fmt::Display| NotDelivered::Never(format!("{}: {why}", place()));
-    let bytes = log.read_record(entry.physical).await?;
-    let bytes = bytes.ok_or_else(|| never(&"no message begins there, or not any more"))?;
-    let record = Record::decode(&bytes).map_err(|error| never(&error))?;
-    let real = delay::due_message(&record).map_err(|error| never(&error))?;
-    let Some(topic) = shard.topic(real.topic) else {
-        return Err(never(&format_args!("its topic {:?} is gone", real.topic)));
-    };
-    let message = NewMessage {
-        topic: Arc::clone(&topic),
-        queue_id: real.queue_id.clamp(0, (topic.topic.queues() - 1).max(0)),
-        flag: record.flag,
-        sys_flag: record.sys_flag,
-        born_timestamp: record.born_timestamp,
-        born_host: record.born_host,
-        reconsume_times: record.reconsume_times,
-        tags_code: real.tags_code,
-        prepared_transaction_offset: record.prepared_transaction_offset,
-        properties: real.properties.to_vec(),
-        body: record.body.to_vec(),
-    };
-    Ok(shard.put_message(message).await.map(drop)?)
 }

@@ -40,6 +40,8 @@ pub struct SendItem {
     pub is_batch: bool,
     /// A half message of a transaction.
     pub is_half: bool,
+    /// It is kept in the timer topic.
+    pub is_timer: bool,
 }
 
 impl SendItem {

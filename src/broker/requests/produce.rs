@@ -3,7 +3,9 @@
 pub mod batch;
 pub mod end_transaction;
 pub mod forwarded;
+pub mod recall;
 pub mod record;
 pub mod reply;
 pub mod send;
 pub mod send_back;
+pub mod timer;

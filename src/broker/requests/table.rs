@@ -178,6 +178,7 @@ requests! {
     VIEW_MESSAGE_BY_ID Here Data Nothing Ask 64 * KIB Message => message::view_by_id;
     END_TRANSACTION Here Data Nothing Ask 64 * KIB Small => end_transaction::end;
     CONSUMER_SEND_MSG_BACK Here Data Group Subscribe 64 * KIB Small => send_back::send_back;
+    RECALL_MESSAGE Here Data Topic Publish 64 * KIB Small => recall::recall;
     SEND_REPLY_MESSAGE Control Data Nothing Ask 16 * MIB Small => reply::send_reply;
     SEND_REPLY_MESSAGE_V2 Control Data Nothing Ask 16 * MIB Small => reply::send_reply;
     HEART_BEAT Control Data Subscriptions Subscribe 1 * MIB Small => client::heartbeat;

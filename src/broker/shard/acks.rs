@@ -36,8 +36,17 @@ pub struct ClientTicket {
     pub queue_id: i32,
     pub queue_offset: i64,
     pub physical: PhysicalOffset,
+    /// What few answers tell besides.
+    pub more: Option<Box<More>>,
+}
+
+/// What the answer to a send tells besides where its message is.
+#[derive(Debug)]
+pub enum More {
     /// The messages of a batch before the last one; `queue_offset` is that of the first then.
-    pub batch: Option<Box<[PhysicalOffset]>>,
+    Batch(Vec<PhysicalOffset>),
+    /// By which the message can be called back.
+    RecallHandle(String),
 }
 
 /// The store's view of a shard.
@@ -95,10 +104,16 @@ impl<R: Runtime> Sink for LogSink<R> {
     }
 }
 
-fn send_ok<R: Runtime>(shard: &Shard<R>, ticket: &ClientTicket) {
+/// Answers a send whose messages are durable.
+pub fn send_ok<R: Runtime>(shard: &Shard<R>, ticket: &ClientTicket) {
     let settings = &shard.settings;
     let last = message_id(settings.store_host, ticket.physical.get());
-    let joined = ticket.batch.as_ref().map(|others| {
+    let (others, recall_handle) = match ticket.more.as_deref() {
+        None => (None, None),
+        Some(More::Batch(others)) => (Some(others), None),
+        Some(More::RecallHandle(handle)) => (None, Some(handle.as_str())),
+    };
+    let joined = others.map(|others| {
         let ids = others.iter().map(|other| message_id(settings.store_host, other.get()));
         let mut joined = Vec::with_capacity((others.len() + 1) * (last.as_bytes().len() + 1));
         for id in ids {
@@ -113,6 +128,7 @@ fn send_ok<R: Runtime>(shard: &Shard<R>, ticket: &ClientTicket) {
         queue_id: ticket.queue_id,
         queue_offset: ticket.queue_offset,
         transaction_id: None,
+        recall_handle,
         region: &settings.region,
         trace_on: settings.trace_on,
     };

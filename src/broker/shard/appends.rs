@@ -1,11 +1,15 @@
 //! Storing messages in the logs of a shard.
 
-use std::rc::Rc;
+use std::{collections::BTreeMap, rc::Rc};
 
-use ringmq_base::record::NewRecord;
-use ringmq_io::{Runtime, signal::oneshot};
+use futures_util::future::join_all;
+use ringmq_base::ShardId;
+use ringmq_io::{
+    Runtime,
+    signal::{OneshotReceiver, oneshot},
+};
 use ringmq_remoting::codes::response;
-use ringmq_rules::{refusal::Refusal, send_check::unknown_topic};
+use ringmq_rules::{refusal::Refusal, send_check::unknown_topic, topic::TIMER_TOPIC};
 use ringmq_store::AppendError;
 
 use super::{CONTROL, Shard, acks::Ticket, queues::Seal};
@@ -33,29 +37,67 @@ impl<R: Runtime> Shard<R> {
         self.call(owner, async |shard: Rc<Self>| shard.put_own(message).await).await
     }
 
+    /// Stores messages wherever their queues live, those of one shard in their order; resolves when
+    /// all are durable. Behind one that is not stored now but may be later, none of its shard is.
+    pub async fn put_in_order(
+        self: &Rc<Self>,
+        messages: Vec<NewMessage>,
+    ) -> Vec<Result<StoredAt, Refusal>> {
+        let mut outcomes: Vec<_> = messages.iter().map(|_| Err(behind_another())).collect();
+        let mut by_owner: BTreeMap<ShardId, (Vec<usize>, Vec<NewMessage>)> = BTreeMap::new();
+        for (place, message) in messages.into_iter().enumerate() {
+            let owner = self.queues.owner(&message.topic, message.queue_id);
+            let (places, own) = by_owner.entry(owner).or_default();
+            places.push(place);
+            own.push(message);
+        }
+        let puts = by_owner.into_iter().map(async |(owner, (places, own))| {
+            let put = async move |shard: Rc<Self>| shard.put_own_in_order(own).await;
+            (places, self.call(owner, put).await)
+        });
+        for (places, stored) in join_all(puts).await {
+            for (place, stored) in places.into_iter().zip(stored) {
+                outcomes[place] = stored;
+            }
+        }
+        outcomes
+    }
+
+    /// Stores messages in queues of this shard, up to the first that may be stored later.
+    async fn put_own_in_order(&self, messages: Vec<NewMessage>) -> Vec<Result<StoredAt, Refusal>> {
+        let mut begun = Vec::with_capacity(messages.len());
+        for message in messages {
+            let put = self.begin_put(&message).await;
+            let stops =
+                put.as_ref().is_err_and(|refusal| refusal.code != response::MESSAGE_ILLEGAL);
+            begun.push(put);
+            if stops {
+                break;
+            }
+        }
+        join_all(begun.into_iter().map(async |put| finish_put(put?).await)).await
+    }
+
     /// Stores a message in a queue of this shard.
     async fn put_own(&self, message: NewMessage) -> Result<StoredAt, Refusal> {
+        finish_put(self.begin_put(&message).await?).await
+    }
+
+    /// Appends a message to a queue of this shard, and says when it will be known to be durable.
+    async fn begin_put(&self, message: &NewMessage) -> Result<Stored, Refusal> {
         if let Some(refusal) = &self.view.borrow().disk_full {
             return Err((**refusal).clone());
         }
         let (log, queue) = self.queues.get(&message.topic, message.queue_id);
         log.room().await;
         self.check_seal(&message.topic)?;
-        let record = NewRecord {
-            topic: &message.topic.topic.name,
-            queue_id: message.queue_id,
-            flag: message.flag,
-            sys_flag: message.sys_flag,
-            born_timestamp: message.born_timestamp,
-            born_host: message.born_host,
-            store_host: self.settings.store_host,
-            reconsume_times: message.reconsume_times,
-            prepared_transaction_offset: message.prepared_transaction_offset,
-            body: &message.body,
-            properties: [&message.properties, b"", b""],
-        };
+        let is_timer = &*message.topic.topic.name == TIMER_TOPIC;
+        if is_timer {
+            self.timer_room.check(log.sink().log, self.queues.log_count())?;
+        }
         let (sender, stored) = oneshot();
         let appended = self.append(|| {
+            let record = message.record(self.settings.store_host);
             log.append(queue, &record, message.tags_code, |appended| {
                 let stored =
                     StoredAt { queue_offset: appended.queue_offset, physical: appended.physical };
@@ -64,7 +106,10 @@ impl<R: Runtime> Shard<R> {
         });
         let appended = appended.map_err(|error| self.refusal_of(&error))?;
         self.usage.count_puts(&message.topic, 1, appended.size as u64);
-        stored.await.unwrap_or_else(|| Err(Refusal::system_error("the log was closed")))
+        if is_timer {
+            self.timer_room.appended(log.sink().log);
+        }
+        Ok(stored)
     }
 
     /// Whether messages may be stored in the queues of a topic.
@@ -109,6 +154,18 @@ impl<R: Runtime> Shard<R> {
             control.look_at_storage();
         }
     }
+}
+
+/// Resolves when an appended message is durable.
+type Stored = OneshotReceiver<Result<StoredAt, Refusal>>;
+
+async fn finish_put(stored: Stored) -> Result<StoredAt, Refusal> {
+    stored.await.unwrap_or_else(|| Err(Refusal::system_error("the log was closed")))
+}
+
+#[cold]
+fn behind_another() -> Refusal {
+    Refusal::system_error("a message before it is not stored yet")
 }
 
 /// How often the control shard hears that a log has no space.

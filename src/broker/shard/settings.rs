@@ -13,7 +13,8 @@ use ringmq_net::addresses::Limits;
 use crate::{messages::AccessControl, sizes::Sizes};
 use ringmq_remoting::codes::property;
 use ringmq_rules::{
-    delay::DelayLevels, message_properties::PropertiesWriter, transaction::TransactionRules,
+    delay::DelayLevels, message_properties::PropertiesWriter, timer::TimerLimits,
+    transaction::TransactionRules,
 };
 
 /// [`BrokerSettings::young_bytes`] unless the machine's memory says otherwise.
@@ -70,6 +71,7 @@ pub struct BrokerSettings {
     pub transactions: TransactionRules,
     /// Half messages of a log from the oldest undecided one on.
     pub halves_max: i64,
+    pub timers: TimerLimits,
     /// `CLUSTER` with its value and separators, appended to the properties of every message.
     pub cluster_property: Vec<u8>,
     /// Milliseconds since 1970.
@@ -130,6 +132,11 @@ impl BrokerSettings {
             delay_levels,
             transactions: transaction_rules(&config),
             halves_max: config.transaction_state_bytes_max.saturating_mul(8).cast_signed(),
+            timers: TimerLimits::new(
+                config.timer_wheel_enable,
+                config.timer_precision_ms,
+                config.timer_max_delay_seconds,
+            ),
             cluster_property,
             boot_timestamp,
             sizes: Sizes::default(),

@@ -22,6 +22,8 @@ pub struct SendOk<'a> {
     /// Of the first message of a batch.
     pub queue_offset: i64,
     pub transaction_id: Option<&'a str>,
+    /// By which a message that is kept back can be called back.
+    pub recall_handle: Option<&'a str>,
     pub region: &'a str,
     pub trace_on: bool,
 }
@@ -65,6 +67,10 @@ fn json_header(out: &mut Vec<u8>, opaque: i32, ok: &SendOk<'_>) {
         out.extend_from_slice(b"\",\"transactionId\":\"");
         json::escape(out, transaction_id);
     }
+    if let Some(recall_handle) = ok.recall_handle {
+        out.extend_from_slice(b"\",\"recallHandle\":\"");
+        json::escape(out, recall_handle);
+    }
     out.extend_from_slice(b"\"},\"flag\":1,\"language\":\"JAVA\",\"opaque\":");
     json::integer(out, opaque);
     out.extend_from_slice(b",\"serializeTypeCurrentRPC\":\"JSON\",\"version\":409}");
@@ -86,6 +92,9 @@ fn binary_header(
     binary::field(out, limit, "queueOffset", buffer.format(ok.queue_offset).as_bytes())?;
     if let Some(transaction_id) = ok.transaction_id {
         binary::field(out, limit, "transactionId", transaction_id.as_bytes())?;
+    }
+    if let Some(recall_handle) = ok.recall_handle {
+        binary::field(out, limit, "recallHandle", recall_handle.as_bytes())?;
     }
     binary::field(out, limit, field::MSG_REGION, ok.region.as_bytes())?;
     binary::field(out, limit, field::TRACE_ON, truth(ok.trace_on))?;
@@ -112,6 +121,7 @@ mod tests {
             queue_id: 0,
             queue_offset: 0,
             transaction_id: None,
+            recall_handle: None,
             region: "r",
             trace_on: false,
         };
@@ -132,6 +142,7 @@ mod tests {
             queue_id: i32::MIN,
             queue_offset: i64::MIN,
             transaction_id: None,
+            recall_handle: None,
             region: "DefaultRegion",
             trace_on: false,
         };
@@ -149,6 +160,7 @@ mod tests {
                 queue_id: 3,
                 queue_offset: i64::MAX,
                 transaction_id,
+                recall_handle: transaction_id,
                 region: "DefaultRegion",
                 trace_on: true,
             };

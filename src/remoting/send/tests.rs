@@ -243,6 +243,7 @@ fn nanoseconds_per_header() {
             queue_id: 3,
             queue_offset: 123_456,
             transaction_id: None,
+            recall_handle: None,
             region: "DefaultRegion",
             trace_on: true,
         };

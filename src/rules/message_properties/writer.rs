@@ -80,7 +80,11 @@ impl<'o> PropertiesWriter<'o> {
     ///
     /// # Errors
     /// If the name has a separator in it.
-    pub fn put_number(&mut self, name: &str, value: i32) -> Result<(), PropertyError> {
+    pub fn put_number(
+        &mut self,
+        name: &str,
+        value: impl itoa::Integer,
+    ) -> Result<(), PropertyError> {
         self.put(name, itoa::Buffer::new().format(value).as_bytes())
     }
 

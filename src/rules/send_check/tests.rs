@@ -17,6 +17,7 @@ fn context(delay_levels: &DelayLevels) -> SendContext<'_> {
         auto_create_group: true,
         cluster_property: CLUSTER,
         delay_levels,
+        timers: TimerLimits::new(true, 1000, 259_200),
         now: NOW,
         random: 7,
     }
@@ -242,4 +243,51 @@ fn a_batch_is_neither_delayed_nor_part_of_a_transaction() {
     let (plan, properties) = stored(&batch(b"DELAY\x010\x02", 0), &topic, None);
     assert_eq!(plan.target, Target::Requested);
     assert_eq!(text(&properties, "DELAY"), Some("0"));
+}
+
+#[test]
+fn a_message_with_a_time_is_kept_in_the_timer_topic() {
+    let topic = topic("T");
+    let (plan, properties) =
+        stored(&request("T", b"TIMER_DELAY_MS\x01700\x02REAL_TOPIC\x01x\x02K\x01v"), &topic, None);
+    assert_eq!((plan.target, plan.queue_id, plan.reply_queue_id), (Target::Timer, 3, 3));
+    assert_eq!(plan.tags_code, NOW + 700);
+    assert_eq!(plan.system_topic(), Some("rmq_sys_wheel_timer"));
+    let expected = b"TIMER_DELAY_MS\x01700\x02K\x01v\x02CLUSTER\x01c\x02REAL_TOPIC\x01T\x02\
+        REAL_QID\x013\x02TIMER_OUT_MS\x011700000000000\x02";
+    assert_eq!(properties, expected);
+    let (plan, _) = stored(&request("T", b"TIMER_DELAY_MS\x010"), &topic, None);
+    assert_eq!((plan.target, plan.timer), (Target::Requested, None));
+}
+
+#[test]
+fn a_level_goes_before_a_time_and_takes_it_away() {
+    let properties = b"TIMER_DELAY_MS\x01700\x02DELAY\x013\x02TIMER_DELIVER_MS\x019\x02K\x01v";
+    let (plan, properties) = stored(&request("T", properties), &topic("T"), None);
+    assert_eq!(plan.target, Target::Schedule);
+    let expected = b"DELAY\x013\x02K\x01v\x02CLUSTER\x01c\x02REAL_TOPIC\x01T\x02REAL_QID\x013\x02";
+    assert_eq!(properties, expected);
+    let (plan, _) =
+        stored(&request("T", b"TIMER_DELAY_MS\x01700\x02DELAY\x010"), &topic("T"), None);
+    assert_eq!(plan.target, Target::Timer);
+}
+
+#[test]
+fn a_deletion_is_kept_or_refused_and_never_delivered() {
+    let topic = topic("T");
+    let deletion = b"TIMER_DEL_UNIQKEY\x01T+k\x02TIMER_DELAY_MS\x015000";
+    let (plan, _) = stored(&request("T", deletion), &topic, None);
+    assert_eq!((plan.target, plan.tags_code), (Target::Timer, -(NOW + 4000)));
+    for refused_one in [
+        &b"TIMER_DEL_UNIQKEY\x01T+k"[..],
+        b"TIMER_DEL_UNIQKEY\x01T+k\x02DELAY\x013",
+        b"TIMER_DEL_UNIQKEY\x01T+k\x02TIMER_DELIVER_MS\x015",
+    ] {
+        let refusal = refused(&request("T", refused_one), Some(&topic), None);
+        assert_eq!(refusal.code, code::MESSAGE_ILLEGAL, "{refusal:?}");
+    }
+    let refusal = refused(&request("rmq_sys_wheel_timer", b""), Some(&topic), None);
+    assert_eq!(refusal.code, code::NO_PERMISSION);
+    let batch = SendRequest { batch: true, ..request("T", b"TIMER_DELAY_MS\x015") };
+    assert_eq!(refused(&batch, Some(&topic), None).code, code::MESSAGE_ILLEGAL);
 }

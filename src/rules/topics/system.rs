@@ -6,7 +6,7 @@ use super::{
     super::topic::{
         AUTO_CREATE_TOPIC, BENCHMARK_TOPIC, CHECKED_OUT_TOPIC, HALF_TOPIC, OFFSET_MOVED_TOPIC,
         OPERATION_HALF_TOPIC, PERM_INHERIT, PERM_READ, PERM_WRITE, SCHEDULE_TOPIC, SELF_TEST_TOPIC,
-        reply_topic,
+        TIMER_TOPIC, reply_topic,
     },
     MetaChange, Topic, TopicSettings, TopicTable,
 };
@@ -45,6 +45,8 @@ fn wanted(settings: &TopicSettings) -> Vec<Topic> {
         Topic::new(&reply_topic(&settings.cluster_name), 1, READ_WRITE),
         Topic::new(HALF_TOPIC, settings.logs.into(), READ_WRITE),
         Topic::new(OPERATION_HALF_TOPIC, settings.logs.into(), READ_WRITE),
+        // One on each log.
+        Topic::new(TIMER_TOPIC, settings.logs.into(), READ_WRITE),
     ];
     if settings.auto_create_topic {
         let queues = settings.default_topic_queues;

@@ -17,6 +17,7 @@ const NEED: &[(i32, &str)] = &[
     (LITE_PULL_MESSAGE, "topic:none"),
     (QUERY_MESSAGE, "topic:none"),
     (UPDATE_CONSUMER_OFFSET, "topic:none"),
+    (RECALL_MESSAGE, "topic:none"),
     (CONSUMER_SEND_MSG_BACK, "group:others"),
     (UNREGISTER_CLIENT, "group:others"),
     (GET_CONSUMER_LIST_BY_GROUP, "group:others"),

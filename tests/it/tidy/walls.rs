@@ -25,7 +25,7 @@ const WALLS: &[Walls] = &[
             ),
             ("requests", &["control", "shard", "net", "messages", "injected_bugs"]),
             ("control", &["shard", "messages"]),
-            ("engines", &["shard", "messages"]),
+            ("engines", &["shard", "messages", "injected_bugs"]),
             ("shard", &["net", "messages", "sizes", "injected_bugs"]),
             ("net", &[]),
             ("messages", &[]),

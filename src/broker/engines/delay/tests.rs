@@ -4,29 +4,16 @@ use std::time::Duration;
 
 use ringmq_io::{
     Clock as _,
-    sim::{Fault, FaultRule, OperationKind, Sim, SimDisk},
+    sim::{Fault, FaultRule, OperationKind, Sim},
 };
 use ringmq_remoting::codes::response;
 
-use crate::testing::{Client, config, start};
+use crate::testing::{Client, config, damage, start};
 
 const LARGE: usize = 60_000;
 
 /// Little of the log stays in memory.
 const COLD: [(&str, &str); 2] = [("hotTailBytes", "1048576"), ("blockCacheBytes", "1048576")];
-
-/// Inverts a bit of the first place on the disk that holds these bytes.
-fn damage(disk: &SimDisk, wanted: &[u8]) {
-    for path in disk.files() {
-        let bytes = disk.read_file(&path).unwrap_or_default();
-        let found = bytes.windows(wanted.len()).position(|part| part == wanted);
-        if let Some(at) = found {
-            disk.flip_bit(&path, at as u64 * 8);
-            return;
-        }
-    }
-    panic!("{wanted:?} is not on the disk");
-}
 
 /// Sends three messages that are due after five seconds, and what drives them out of the memory.
 async fn send_delayed(client: &mut Client) {

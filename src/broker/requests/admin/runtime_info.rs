@@ -44,6 +44,7 @@ pub async fn runtime_info<R: Runtime>(control: &Rc<Control<R>>, _: &Request<'_>)
     put_delays(control, &mut put).await;
     let all = statistics::all_totals(shard).await;
     put_totals(&mut put, &control.rates.borrow(), &all.totals, now);
+    put_timers(&mut put, &control.rates.borrow(), &all, now);
     put_writes(&mut put, &control.recent_writes.borrow(), &all);
     put("consumerOffsetsNotDurableMillis", all.offsets_failing.as_millis().to_string());
     let (min, max) = all.range.unwrap_or_default();
@@ -114,6 +115,26 @@ fn put_totals<T>(put: &mut impl FnMut(&str, String) -> T, rates: &Rates, all: &T
     put("putMessageAverageSize", average(all.put_bytes, all.puts));
 }
 
+/// Of messages with a time of their own; whole seconds behind, as in Java.
+fn put_timers<T>(
+    put: &mut impl FnMut(&str, String) -> T,
+    rates: &Rates,
+    all: &ShardTotals,
+    now: i64,
+) {
+    let behind_ms = all.timers.next_due_ms.map_or(0, |due| (now - due).max(0));
+    put("timerReadBehind", (behind_ms / 1000).to_string());
+    put("timerOffsetBehind", all.timers.unread.to_string());
+    put("timerCongestNum", all.timers.waiting.to_string());
+    put("timerMemoryBytes", all.timers.bytes.to_string());
+    let counts: [(&str, Count); 2] =
+        [("timerEnqueueTps", |all| all.timers_read), ("timerDequeueTps", |all| all.timers_settled)];
+    for (name, count) in counts {
+        let [ten, ..] = rates.per_second(now, &all.totals, count);
+        put(name, format!("{ten:.1}"));
+    }
+}
+
 /// What RocketMQ measures of putting a message is here the write that it waits for.
 fn put_writes<T>(
     put: &mut impl FnMut(&str, String) -> T,
@@ -130,7 +151,7 @@ fn put_writes<T>(
 }
 
 /// Numbers that RingMQ has no counterpart of, or does not count.
-const COUNTS: [&str; 28] = [
+const COUNTS: [&str; 23] = [
     "getMessageEntireTimeMax",
     "dispatchMaxBuffer",
     "dispatchBehindBytes",
@@ -154,11 +175,6 @@ const COUNTS: [&str; 28] = [
     "ackThreadPoolQueueHeadWaitTimeMills",
     "EndTransactionQueueSize",
     "EndTransactionThreadPoolQueueCapacity",
-    "timerReadBehind",
-    "timerOffsetBehind",
-    "timerCongestNum",
-    "timerEnqueueTps",
-    "timerDequeueTps",
 ];
 
 fn average(bytes: u64, messages: u64) -> String {

@@ -5,8 +5,9 @@ use ringmq_base::record::NewRecord;
 use ringmq_io::Runtime;
 use ringmq_remoting::{batch, codes::response};
 use ringmq_rules::{
-    message_properties::{Scan, missing_end},
+    message_properties::{DELAY, Scan, missing_end, text},
     refusal::Refusal,
+    timer,
 };
 use ringmq_store::{AppendError, Appended, QueueHandle};
 
@@ -14,16 +15,21 @@ use super::record::{record_of, ticket};
 use crate::{
     injected_bugs::{BATCH_CUT, MEMBER_ERROR_FORGOTTEN, is_planted},
     messages::{SendItem, TopicView},
-    shard::{BrokerLog, Shard},
+    shard::{BrokerLog, Shard, acks::More},
 };
 
 /// Looks at all messages of a batch first: it is stored as one, or refused as one. `most`: as many
 /// messages as it may have (key batchMessagesMax); no more are looked at.
 pub fn check(body: &[u8], most: u32) -> Result<(), Refusal> {
     let illegal = |remark: String| Refusal::new(response::MESSAGE_ILLEGAL, remark);
+    // Rarely anything is found, and then all properties are looked at.
+    let may_delay = batch::may_ask_for_delay(body);
     let mut count = 0;
     for message in batch::messages(body) {
-        message.map_err(|error| illegal(format!("batch body: {error}")))?;
+        let message = message.map_err(|error| illegal(format!("batch body: {error}")))?;
+        if may_delay && asks_for_delay(message.properties) {
+            return Err(timer::in_batch());
+        }
         if count == most {
             return Err(illegal(format!(
                 "the batch of {} bytes has more than {most} messages, the limit (key \
@@ -37,6 +43,14 @@ pub fn check(body: &[u8], most: u32) -> Result<(), Refusal> {
         0 => Err(illegal("the batch has no message".to_owned())),
         _ => Ok(()),
     }
+}
+
+/// Whether a message would have to be kept back, which it cannot be in a batch.
+#[cold]
+fn asks_for_delay(properties: &[u8]) -> bool {
+    let scan = Scan::of(properties);
+    let level = || text(properties, DELAY).and_then(|level| level.parse().ok());
+    scan.asks_for_time() || level().is_some_and(|level: i32| level > 0)
 }
 
 /// Appends the messages of a checked batch; `common` are the properties of the batch as a whole,
@@ -70,7 +84,8 @@ pub fn append<R: Runtime>(
             "the messages of a batch lie behind each other"
         );
         let others = all.iter().take(all.len() - 1).map(|appended| appended.physical);
-        ticket(item, last, Some((first.queue_offset, others.collect())))
+        let others = More::Batch(others.collect());
+        ticket(item, last, first.queue_offset, Some(Box::new(others)))
     };
     let now_ms = shard.turn_ms.get();
     if is_planted(BATCH_CUT) {

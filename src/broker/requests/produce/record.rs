@@ -1,6 +1,6 @@
 //! What becomes of a checked send: a record of the log, and the ticket of its answer.
 
-use ringmq_base::{PhysicalOffset, record::NewRecord};
+use ringmq_base::record::NewRecord;
 use ringmq_io::Runtime;
 use ringmq_store::Appended;
 
@@ -8,7 +8,7 @@ use crate::{
     messages::{SendItem, TopicView},
     shard::{
         Shard,
-        acks::{ClientTicket, Ticket},
+        acks::{ClientTicket, More, Ticket},
     },
 };
 
@@ -34,25 +34,22 @@ pub fn record_of<'a, R: Runtime>(
     }
 }
 
-/// `batch`: queue offset of the first, and positions of all but the last message of a batch.
+/// `more`: what the answer tells besides; the queue offset is that of `first`, of a batch.
 #[inline]
 pub fn ticket(
     item: &SendItem,
     appended: &Appended,
-    batch: Option<(i64, Box<[PhysicalOffset]>)>,
+    first: i64,
+    more: Option<Box<More>>,
 ) -> Option<Ticket> {
     if item.reply_to.oneway {
         return None;
     }
-    let (queue_offset, batch) = match batch {
-        Some((first, others)) => (first, Some(others)),
-        None => (appended.queue_offset, None),
-    };
     Some(Ticket::Client(ClientTicket {
         reply_to: item.reply_to,
         queue_id: item.reply_queue_id,
-        queue_offset,
+        queue_offset: first,
         physical: appended.physical,
-        batch,
+        more,
     }))
 }

@@ -17,9 +17,10 @@ use ringmq_store::{AppendError, Appended, QueueHandle};
 use super::{
     batch,
     record::{record_of, ticket},
+    timer::{self, NotKept},
 };
 use crate::{
-    messages::{AutoCreate, ReplyTo, SendItem, TopicView},
+    messages::{AutoCreate, NewMessage, ReplyTo, SendItem, TopicView},
     requests::{
         next::{Next, Peer, Wait},
         prerequisite::Prerequisite,
@@ -110,6 +111,9 @@ fn try_store<R: Runtime>(
     // Nothing happened since the queue was looked up that could have sealed it.
     let sent = match queue.filter(|_| plan.target == Target::Requested) {
         Some(queue) => store_own(shard, topic, &item, queue, &properties, body),
+        None if plan.timer.is_some() => {
+            store_timer(shard, &view, (topic, &plan), &mut item, &properties, body)
+        }
         None => store(shard, topic, &mut item, &properties, body),
     };
     shard.properties.replace(properties);
@@ -152,6 +156,7 @@ fn item_of(
         properties_bytes: 0,
         body_bytes: 0,
         is_batch: header.batch,
+        is_timer: false,
         is_half: plan.target == Target::Half,
     }
 }
@@ -159,6 +164,38 @@ fn item_of(
 #[cold]
 fn wait_for(reply_to: ReplyTo, needed: Prerequisite) -> Next {
     Next::Wait(reply_to, Wait::Prerequisite(needed))
+}
+
+/// Stores a message that is kept back until its time. `topic`: the real one.
+#[cold]
+fn store_timer<R: Runtime>(
+    shard: &Rc<Shard<R>>,
+    view: &View,
+    (topic, plan): (&Arc<TopicView>, &SendPlan<'_>),
+    item: &mut SendItem,
+    properties: &[u8],
+    body: &[u8],
+) -> Result<Next, Refusal> {
+    let timers = timer::topic(view)?;
+    item.queue_id = timer::timer_queue(shard, timers, topic, plan.queue_id);
+    item.is_timer = true;
+    if plan.timer.is_some_and(|timer| timer.is_deletion) && shard.queues.log_count() > 1 {
+        let message = NewMessage {
+            topic: timers.clone(),
+            queue_id: item.queue_id,
+            flag: item.flag,
+            sys_flag: item.sys_flag,
+            born_timestamp: item.born_timestamp,
+            born_host: item.born_host,
+            reconsume_times: item.reconsume_times,
+            tags_code: item.tags_code,
+            prepared_transaction_offset: 0,
+            properties: properties.to_vec(),
+            body: body.to_vec(),
+        };
+        return Ok(timer::store_deletion(shard, item, message));
+    }
+    store(shard, timers, item, properties, body)
 }
 
 /// The topic to make for a send.
@@ -172,7 +209,8 @@ fn topic_of(header: &SendHeader<'_>) -> Prerequisite {
     })
 }
 
-/// The topic that the message is stored in, or what to ask for to have it made.
+/// The topic that the message is stored in, or for one with a time the real one; or what to ask for
+/// to have it made.
 fn target<'v>(
     view: &'v View,
     requested: Option<&'v Arc<TopicView>>,
@@ -185,6 +223,10 @@ fn target<'v>(
         }
     }
     let found = match plan.target {
+        Target::Timer => match plan.dead_letter {
+            Some(group) => view.topics.get(&*dlq_topic(group)),
+            None => requested,
+        },
         Target::Requested => requested,
         Target::DeadLetter(group) => view.topics.get(&*dlq_topic(group)),
         Target::Schedule | Target::Half => {
@@ -299,19 +341,30 @@ fn append_to<R: Runtime>(
     if item.is_half {
         shard.check_half_room(log, queue).map_err(NotStored::Refused)?;
     }
+    if item.is_timer {
+        return match timer::append(shard, topic, item, (log, queue), properties, body) {
+            Ok(()) => Ok(()),
+            Err(NotKept::Refused(refusal)) => Err(NotStored::Refused(refusal)),
+            Err(NotKept::Log(error)) => Err(not_stored(shard, log, &error)),
+        };
+    }
     let appended = shard.append(|| {
         if item.is_batch {
             return batch::append(shard, topic, item, (log, queue), properties, body);
         }
         let record = record_of(shard, topic, item, [properties, b"", b""], body);
-        let ticket = |appended: &Appended| ticket(item, appended, None);
+        let ticket = |appended: &Appended| ticket(item, appended, appended.queue_offset, None);
         let now_ms = shard.turn_ms.get();
         let appended = log.append_at(now_ms, queue, &record, item.tags_code, ticket)?;
         shard.usage.count_puts(topic, 1, appended.size as u64);
         Ok(())
     });
-    appended.map_err(|error| match error {
+    appended.map_err(|error| not_stored(shard, log, &error))
+}
+
+fn not_stored<R: Runtime>(shard: &Shard<R>, log: &BrokerLog<R>, error: &AppendError) -> NotStored {
+    match error {
         AppendError::Busy { .. } => NotStored::Busy(log.sink().log),
-        error => NotStored::Refused(shard.refusal_of(&error)),
-    })
+        error => NotStored::Refused(shard.refusal_of(error)),
+    }
 }

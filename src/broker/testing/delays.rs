@@ -1,0 +1,80 @@
+//! Delayed messages through kills: each comes once, in the order in which it was sent.
+
+use std::time::Duration;
+
+use ringmq_io::{
+    Clock as _,
+    sim::{Fault, Sim},
+};
+use ringmq_remoting::codes::response;
+
+use crate::testing::{
+    Client,
+    cluster::{Broker, QUEUES, TOPIC, after_a_kill, clients, on_all},
+    metadata::fill_metadata,
+};
+
+const MESSAGES: u32 = 600;
+
+/// Sends numbered messages of the first level to all queues in turn, in one write.
+async fn send_delayed(client: &mut Client) {
+    for number in 0..MESSAGES {
+        let queue = (number % QUEUES as u32) as i32;
+        let body = format!("{number}");
+        let sent = client.send_to(TOPIC, queue, false, "DELAY\u{1}1\u{2}", body.as_bytes()).await;
+        assert_eq!(sent.code, response::SUCCESS, "{}", sent.remark);
+    }
+}
+
+/// The numbers that each queue has, in its order.
+async fn numbers(client: &mut Client) -> Vec<Vec<u32>> {
+    let mut queues = Vec::new();
+    for queue in 0..QUEUES {
+        let mut numbers = Vec::new();
+        loop {
+            let (code, bodies) = client.bodies(TOPIC, queue, numbers.len() as i64).await;
+            if code != response::SUCCESS || bodies.is_empty() {
+                break;
+            }
+            let parse = |body: &Vec<u8>| -> u32 {
+                std::str::from_utf8(body).expect("text").parse().expect("a number")
+            };
+            numbers.extend(bodies.iter().map(parse));
+        }
+        queues.push(numbers);
+    }
+    queues
+}
+
+/// All that was sent, as each queue must have it.
+fn expected() -> Vec<Vec<u32>> {
+    (0..QUEUES as u32).map(|queue| (queue..MESSAGES).step_by(QUEUES as usize).collect()).collect()
+}
+
+#[test]
+fn levels_are_delivered_once_and_in_order_through_a_kill_in_mid_delivery() {
+    on_all(6, |shards, seed| {
+        let sim = Sim::new(seed);
+        let delivered = sim.run(async |runtime| {
+            let broker = Broker::start(&runtime, shards, &[]);
+            let client = &mut clients(&runtime, shards).await[0];
+            client.make_topic(TOPIC).await;
+            send_delayed(client).await;
+            if seed % 2 == 1 {
+                // How far deliveries are does not become durable.
+                fill_metadata(&sim, &broker, Fault::NoSpace).await;
+            }
+            while client.stored(TOPIC).await < Some(100 + 60 * seed as i64) {
+                runtime.sleep(Duration::from_micros(300)).await;
+            }
+            client.stored(TOPIC).await.unwrap_or(0)
+        });
+        println!("killed after {delivered} deliveries");
+        after_a_kill(&sim, async |runtime| {
+            Broker::start(&runtime, shards, &[]);
+            let client = &mut clients(&runtime, shards).await[0];
+            runtime.sleep(Duration::from_secs(4)).await;
+            assert_eq!(numbers(client).await, expected());
+        });
+    });
+}
