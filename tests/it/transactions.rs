@@ -1,6 +1,8 @@
 //! Transactions over sockets: half messages that nobody sees, commits and rollbacks that hold
 //! through kill -9, and questions of the broker.
 
+mod open;
+
 use std::time::{Duration, Instant};
 
 use ringmq_remoting::codes::{request, response};
@@ -27,7 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Queue offset and physical offset of a half message.
 type Place = (i64, i64);
 
-fn half(client: &mut Client, queue: i32, body: &str) -> Place {
+fn start_half(client: &mut Client, queue: i32, body: &str) {
     let queue = queue.to_string();
     let properties =
         format!("TRAN_MSG\u{1}true\u{2}PGROUP\u{1}{GROUP}\u{2}UNIQ_KEY\u{1}{body}\u{2}");
@@ -46,8 +48,13 @@ fn half(client: &mut Client, queue: i32, body: &str) -> Place {
         ("l", "0"),
         ("m", "false"),
     ];
-    let reply = client.call(request::SEND_MESSAGE_V2, &fields, body.as_bytes());
-    let reply = reply.expect("an answer").expect(response::SUCCESS);
+    let sent = client.start(request::SEND_MESSAGE_V2, false, &fields, body.as_bytes());
+    sent.expect("it is sent");
+}
+
+fn half(client: &mut Client, queue: i32, body: &str) -> Place {
+    start_half(client, queue, body);
+    let reply = client.reply().expect("an answer").expect(response::SUCCESS);
     let (_, position) = MessageId::parse(&reply.fields["msgId"]).expect("an id");
     (reply.number("queueOffset"), position)
 }
