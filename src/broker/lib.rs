@@ -28,5 +28,6 @@ mod shard;
 #[cfg(test)]
 mod testing;
 
+pub use requests::table::codes as request_codes;
 pub use server::{Broker, StartError, start};
 pub use shard::settings;

@@ -67,6 +67,11 @@ const REQUESTS: &[(i32, Plane, usize)] = &[
     (request::BROKER_HEARTBEAT, Plane::Open, NO_BODY),
 ];
 
+/// Every code that is served.
+pub fn request_codes() -> impl Iterator<Item = i32> {
+    REQUESTS.iter().map(|(code, ..)| *code)
+}
+
 /// Whether the body of a request is one that is read. Unknown requests have none. `most`: what a
 /// budget of memory leaves for any.
 ///

@@ -166,6 +166,11 @@ pub fn needs(code: i32) -> Needs {
     row(code).map_or(unknown, |row| row.needs)
 }
 
+/// Every code that is answered.
+pub fn codes() -> impl Iterator<Item = i32> {
+    FREQUENT.iter().map(|(code, ..)| *code).chain(ROWS.iter().map(|row| row.code))
+}
+
 requests! {
     QUERY_CONSUMER_OFFSET Queue Data Nothing Ask 64 * KIB Small => offset::query;
     UPDATE_CONSUMER_OFFSET Queue Data TopicAndConsumerGroup Subscribe 64 * KIB Small

@@ -3,23 +3,32 @@
 //! nothing panics, nothing grows, and the log has no error.
 //!
 //! A case is a batch of requests on a connection of its own; its number and the seed give all of
-//! its bytes.
+//! its bytes, but for the places of half messages, which the broker says in the beginning.
+//!
+//! There are two rounds with servers of their own: in the second one the broker checks accounts.
 
+mod accounts;
+mod halves;
 mod requests;
 mod shapes;
 
 use std::{
-    collections::HashSet,
+    collections::{BTreeMap, HashMap},
     fs,
     io::{self, ErrorKind},
     net::{Shutdown, SocketAddr},
     path::PathBuf,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
 
-use self::requests::{Batch, batch};
+use ringmq_remoting::codes::{request, response};
+
+use self::requests::{Batch, Known, batch};
 use crate::{
     hostile::{
         log, raise_descriptors,
@@ -63,6 +72,19 @@ struct Counters {
     batches: AtomicU64,
     closed: AtomicU64,
     violations: AtomicU64,
+    /// Of each request code: how often it was answered, and how often with SUCCESS.
+    answers: Mutex<BTreeMap<i32, (u64, u64)>>,
+}
+
+/// A run against servers of its own.
+struct Round {
+    /// Requests of all rounds when it begins, and when it ends.
+    from: u64,
+    until: u64,
+    /// What the servers know.
+    known: Known,
+    broker: SocketAddr,
+    names: SocketAddr,
 }
 
 /// Asks until so many requests are made.
@@ -72,29 +94,14 @@ pub fn run(options: &Options) -> Totals {
     let (mut totals, counters) = (Totals::default(), Counters::default());
     println!("sockets: seed {}, {} requests", options.seed, options.requests);
     fs::create_dir_all(&options.directory).expect("the directory can be written");
-    // little is kept in memory, so that growth is seen
-    let keys = [("hotTailBytes", "1048576"), ("blockCacheBytes", "1048576")];
-    let keys = keys.map(|(key, value)| (key, value.to_owned())).to_vec();
-    let mut servers = Servers::start(&options.directory, &Settings { keys, ..Settings::default() });
-    let (broker, names) = (servers.broker.address, servers.names.address);
-    let memory = thread::scope(|scope| {
-        let workers: Vec<_> = (0..CONNECTIONS_OF_A_THREAD * options.threads.max(1))
-            .map(|_| scope.spawn(|| work(options, &counters, broker, names)))
-            .collect();
-        let memory = watch(options, &counters, &servers, || {
-            workers.iter().all(thread::ScopedJoinHandle::is_finished)
-        });
-        for worker in workers {
-            worker.join().expect("a fuzzing thread does not panic");
+    for checked in [false, true] {
+        if options.only.is_none_or(|only| is_checked(only) == checked) {
+            let until = if checked { options.requests } else { options.requests / 2 };
+            round(options, &counters, began, checked, until);
         }
-        memory
-    });
-    for problem in ends(&mut servers, &memory) {
-        println!("violation: {problem}");
-        println!("repeat with: scripts/campaign sockets --seed {}", options.seed);
-        counters.violations.fetch_add(1, Ordering::Relaxed);
     }
     println!("{}", line(&counters, began));
+    println!("{}", unsuccessful(&counters));
     totals.campaign = "sockets".into();
     totals.first_seed = options.seed;
     totals.seeds = 1;
@@ -105,24 +112,64 @@ pub fn run(options: &Options) -> Totals {
     totals
 }
 
-fn work(options: &Options, counters: &Counters, broker: SocketAddr, names: SocketAddr) {
-    loop {
-        let mut number = counters.next.fetch_add(1, Ordering::Relaxed);
-        if let Some(only) = options.only {
-            if number > 0 {
-                return;
-            }
-            number = only;
+/// Whether the batch of a number is for a broker that checks accounts.
+fn is_checked(number: u64) -> bool {
+    number % 2 == 1
+}
+
+fn round(options: &Options, counters: &Counters, began: Instant, checked: bool, until: u64) {
+    // little is kept in memory, so that growth is seen; transactions are asked for and given up
+    let keys = [
+        ("hotTailBytes", "1048576"),
+        ("blockCacheBytes", "1048576"),
+        ("transactionTimeOut", "500"),
+        ("transactionCheckInterval", "1000"),
+        ("transactionCheckMax", "3"),
+    ];
+    let keys = keys.map(|(key, value)| (key, value.to_owned())).to_vec();
+    let accounts = checked.then_some(accounts::FILE);
+    let settings = Settings { keys, accounts, ..Settings::default() };
+    let mut servers = Servers::start(&options.directory, &settings);
+    let (broker, names) = (servers.broker.address, servers.names.address);
+    let halves = halves::store(broker, checked);
+    let known = Known { checked, halves };
+    let from = counters.requests.load(Ordering::Relaxed);
+    let round = Round { from, until, known, broker, names };
+    let memory = thread::scope(|scope| {
+        let workers: Vec<_> = (0..CONNECTIONS_OF_A_THREAD * options.threads.max(1))
+            .map(|_| scope.spawn(|| work(options, &round, counters)))
+            .collect();
+        let over = || workers.iter().all(thread::ScopedJoinHandle::is_finished);
+        let memory = watch(&round, counters, &servers, began, over);
+        for worker in workers {
+            worker.join().expect("a fuzzing thread does not panic");
         }
-        let enough = counters.requests.load(Ordering::Relaxed) >= options.requests;
+        memory
+    });
+    for problem in ends(&mut servers, &memory) {
+        println!("violation: {problem}");
+        println!("repeat with: scripts/campaign sockets --seed {}", options.seed);
+        counters.violations.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+fn work(options: &Options, round: &Round, counters: &Counters) {
+    loop {
+        let next = counters.next.fetch_add(1, Ordering::Relaxed);
+        let number = match options.only {
+            Some(_) if next > 0 => return,
+            Some(only) => only,
+            None => 2 * next + u64::from(round.known.checked),
+        };
+        let enough = counters.requests.load(Ordering::Relaxed) >= round.until;
         if enough || counters.violations.load(Ordering::Relaxed) >= VIOLATIONS_MAX {
             return;
         }
-        let batch = batch(options.seed, number);
-        let address = if batch.side == Side::Broker { broker } else { names };
+        let batch = batch(options.seed, number, &round.known);
+        let address = if batch.side == Side::Broker { round.broker } else { round.names };
         counters.requests.fetch_add(batch.requests, Ordering::Relaxed);
         counters.batches.fetch_add(1, Ordering::Relaxed);
-        match exchange(&batch, address) {
+        match exchange(&batch, address, counters) {
             Ok(true) => {}
             Ok(false) => drop(counters.closed.fetch_add(1, Ordering::Relaxed)),
             Err(problem) => {
@@ -136,24 +183,24 @@ fn work(options: &Options, counters: &Counters, broker: SocketAddr, names: Socke
 }
 
 /// Sends a batch and hears what is answered. Whether the connection stayed as long as it had to.
-fn exchange(batch: &Batch, address: SocketAddr) -> Result<bool, String> {
+fn exchange(batch: &Batch, address: SocketAddr, counters: &Counters) -> Result<bool, String> {
     let link = Link::open_for(address, PATIENCE);
     let mut link = link.map_err(|error| format!("no connection: {error}"))?;
-    let mut waiting: HashSet<i32> = batch.answered.iter().copied().collect();
+    let mut waiting: HashMap<i32, i32> = batch.answered.iter().copied().collect();
     let sent = link.write(&batch.bytes);
     if batch.broken {
         let _ = link.stream().shutdown(Shutdown::Write);
     }
     let ended = match sent {
         Err(error) => Some(error),
-        Ok(()) => hear(&mut link, &mut waiting, batch.broken),
+        Ok(()) => hear(&mut link, &mut waiting, batch.broken, counters),
     };
     match ended {
         None => Ok(true),
         Some(error) if is_closed(&error) && batch.broken => Ok(true),
         Some(error) if is_closed(&error) => Ok(false),
         Some(error) => {
-            let mut left: Vec<_> = waiting.into_iter().collect();
+            let mut left: Vec<_> = waiting.into_keys().collect();
             left.sort_unstable();
             left.truncate(5);
             let what: Vec<_> =
@@ -163,17 +210,45 @@ fn exchange(batch: &Batch, address: SocketAddr) -> Result<bool, String> {
     }
 }
 
-/// Reads until all is answered, and further until the end if there must be one. `None`: all is as
-/// it should be.
-fn hear(link: &mut Link, waiting: &mut HashSet<i32>, to_the_end: bool) -> Option<io::Error> {
+/// Reads until all is answered, and further until the end if there must be one; `waiting`: the
+/// codes of requests by their numbers. `None`: all is as it should be.
+fn hear(
+    link: &mut Link,
+    waiting: &mut HashMap<i32, i32>,
+    to_the_end: bool,
+    counters: &Counters,
+) -> Option<io::Error> {
     while !waiting.is_empty() || to_the_end {
         match link.answer() {
-            Ok(answer) if answer.is_response => drop(waiting.remove(&answer.opaque)),
+            Ok(answer) if answer.is_response => {
+                if let Some(code) = waiting.remove(&answer.opaque) {
+                    let mut answers = counters.answers.lock().expect("nobody panics with it");
+                    let (all, good) = answers.entry(code).or_default();
+                    *all += 1;
+                    *good += u64::from(answer.code == response::SUCCESS);
+                }
+            }
             Ok(_) => {}
             Err(error) => return Some(error),
         }
     }
     None
+}
+
+/// Requests of which none was ever granted: what is asked for in vain tests little.
+fn unsuccessful(counters: &Counters) -> String {
+    let answers = counters.answers.lock().expect("nobody panics with it");
+    let known = shapes::SHAPES.iter().map(|shape| shape.code);
+    let name = |code| request::name(code).unwrap_or("a code without a name");
+    let vain: Vec<_> = known
+        .filter(|code| answers.get(code).is_none_or(|(_, good)| *good == 0))
+        .map(name)
+        .collect();
+    let (ends, ended) = answers.get(&request::END_TRANSACTION).copied().unwrap_or_default();
+    format!(
+        "sockets: {ended} of {ends} ends of transactions were granted; never granted: {}",
+        vain.join(", ")
+    )
 }
 
 fn is_closed(error: &io::Error) -> bool {
@@ -189,18 +264,20 @@ struct Memory {
 }
 
 fn watch(
-    options: &Options,
+    round: &Round,
     counters: &Counters,
     servers: &Servers,
+    began: Instant,
     over: impl Fn() -> bool,
 ) -> Memory {
-    let (mut memory, began) = (Memory::default(), Instant::now());
-    let mut due = LINE_EVERY;
+    let mut memory = Memory::default();
+    let fifth = round.from + round.until.saturating_sub(round.from) / 5;
+    let mut due = began.elapsed() + LINE_EVERY;
     while !over() {
         thread::sleep(Duration::from_millis(20));
         let done = counters.requests.load(Ordering::Relaxed);
         memory.late = (servers.broker.resident().0, servers.names.resident().0);
-        if done >= options.requests / 5 && memory.early.is_none() {
+        if done >= fifth && memory.early.is_none() {
             memory.early = Some(memory.late);
         }
         if began.elapsed() >= due {

@@ -36,6 +36,8 @@ pub struct Settings {
     pub memory: Option<u64>,
     /// Further keys of the broker.
     pub keys: Vec<(&'static str, String)>,
+    /// The file with accounts, if the broker checks them.
+    pub accounts: Option<&'static str>,
     /// CPUs of the broker, as `--cores` takes them.
     pub cores: Option<String>,
 }
@@ -167,6 +169,10 @@ impl Servers {
         let file = directory.join("broker.conf");
         fs::write(&file, configuration(&directory, port, names_port, settings))
             .expect("the directory can be written");
+        if let Some(accounts) = settings.accounts {
+            fs::write(directory.join("plain_acl.yml"), accounts)
+                .expect("the directory can be written");
+        }
         let mut words = vec!["broker", "-c", text_of(&file)];
         if let Some(cores) = &settings.cores {
             words.extend(["--cores", cores]);
@@ -175,7 +181,10 @@ impl Servers {
         broker.await_answer(|link| {
             let fields = queue_fields("TBW102", 0);
             let answer = link.call(request::GET_MAX_OFFSET, &fields, b"");
-            answer.is_ok_and(|answer| answer.code == response::SUCCESS)
+            let checks = settings.accounts.is_some();
+            answer.is_ok_and(|answer| {
+                answer.code == response::SUCCESS || checks && answer.remark.contains("AclException")
+            })
         });
         names.await_answer(|link| {
             let fields = texts(&[("topic", "TBW102")]);
@@ -206,6 +215,9 @@ fn configuration(directory: &Path, port: u16, names: u16, settings: &Settings) -
          diskSpaceWarningLevelRatio=99\nenablePropertyFilter=true\n",
         store.display(),
     );
+    if settings.accounts.is_some() {
+        text.push_str("aclEnable=true\n");
+    }
     for (key, value) in &settings.keys {
         text.push_str(&format!("{key}={value}\n"));
     }

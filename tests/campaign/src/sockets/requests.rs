@@ -9,20 +9,29 @@ use ringmq_remoting::{
 };
 
 use super::{
-    Side,
+    Side, accounts,
+    halves::{self, Half},
     shapes::{self, Body, Kind, Shape},
 };
 
 const REQUESTS_OF_A_BATCH: usize = 64;
 const LARGE_BYTES: usize = 200_000;
 
+/// What requests can know of the servers.
+#[derive(Debug, Default)]
+pub struct Known {
+    /// The broker checks accounts.
+    pub checked: bool,
+    pub halves: Vec<Half>,
+}
+
 /// What goes over one connection.
 #[derive(Debug)]
 pub struct Batch {
     pub side: Side,
     pub bytes: Vec<u8>,
-    /// Numbers of the requests that must be answered.
-    pub answered: Vec<i32>,
+    /// Numbers of the requests that must be answered, and their codes.
+    pub answered: Vec<(i32, i32)>,
     /// What each request is, by its number.
     pub described: Vec<String>,
     /// There are bytes behind them that are no request: the connection may be closed at any time.
@@ -31,7 +40,7 @@ pub struct Batch {
 }
 
 /// The batch of this number.
-pub fn batch(seed: u64, number: u64) -> Batch {
+pub fn batch(seed: u64, number: u64, known: &Known) -> Batch {
     let mut random = Rng::with_seed(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ number);
     let side = if random.u8(..4) == 0 { Side::Names } else { Side::Broker };
     let broken = random.u8(..6) == 0;
@@ -45,11 +54,12 @@ pub fn batch(seed: u64, number: u64) -> Batch {
         requests: count as u64 + u64::from(broken),
     };
     for opaque in 0..count {
-        add(&mut batch, &mut random, i32::try_from(opaque).expect("few"));
+        let opaque = i32::try_from(opaque).expect("few");
+        add(&mut batch, &mut random, opaque, known);
     }
     if broken {
         let before = batch.bytes.len();
-        add(&mut batch, &mut random, i32::MAX);
+        add(&mut batch, &mut random, i32::MAX, known);
         let last = batch.bytes.split_off(before);
         batch.bytes.extend(damaged(last, &mut random));
         batch.answered.clear();
@@ -57,21 +67,25 @@ pub fn batch(seed: u64, number: u64) -> Batch {
     batch
 }
 
-fn add(batch: &mut Batch, random: &mut Rng, opaque: i32) {
+fn add(batch: &mut Batch, random: &mut Rng, opaque: i32, known: &Known) {
     let mut shape = shapes::any(random, batch.side);
     if random.u8(..16) == 0 {
         shape.code = any_code(random);
     }
     let oneway = random.u8(..20) == 0;
     let how = if random.bool() { Serialization::Json } else { Serialization::RocketMq };
-    let fields = fields(&shape, random);
-    let values: Vec<_> = fields.iter().map(|(name, value)| (*name, Value::Str(value))).collect();
+    let half = random.choice(&known.halves).copied().unwrap_or_default();
+    let mut fields = fields(&shape, half, random);
     let body = body(&shape, random);
+    if batch.side == Side::Broker {
+        accounts::sign_somehow(&mut fields, &body, known.checked, random);
+    }
+    let values: Vec<_> = fields.iter().map(|(name, value)| (*name, Value::Str(value))).collect();
     let code = shape.code;
     encode::request_values(&mut batch.bytes, how, code, opaque, oneway, &values, &body)
         .expect("it fits a frame");
     if !oneway {
-        batch.answered.push(opaque);
+        batch.answered.push((opaque, code));
     }
     let short: String = format!("{fields:?}").chars().take(600).collect();
     let bytes = body.len();
@@ -89,7 +103,7 @@ fn any_code(random: &mut Rng) -> i32 {
 }
 
 /// Mostly all fields with sound values; else some are missing, odd or there twice.
-fn fields(shape: &Shape, random: &mut Rng) -> Vec<(&'static str, String)> {
+fn fields(shape: &Shape, half: Half, random: &mut Rng) -> accounts::Fields {
     let sound = random.u8(..3) == 0;
     let mut fields = Vec::new();
     for &(name, kind) in shape.fields {
@@ -97,7 +111,12 @@ fn fields(shape: &Shape, random: &mut Rng) -> Vec<(&'static str, String)> {
             continue;
         }
         let odd = !sound && random.u8(..6) == 0;
-        let value = if odd { odd_value(kind, random) } else { value(kind, random) };
+        let value = match kind {
+            _ if odd => odd_value(kind, random),
+            Kind::HalfOffset => half.queue_offset.to_string(),
+            Kind::HalfPosition => half.position.to_string(),
+            _ => value(kind, random),
+        };
         fields.push((name, value));
     }
     if !sound && random.u8(..8) == 0 {
@@ -113,13 +132,27 @@ fn fields(shape: &Shape, random: &mut Rng) -> Vec<(&'static str, String)> {
 fn value(kind: Kind, random: &mut Rng) -> String {
     match kind {
         Kind::Topic => format!("fuzz{}", random.u8(..6)),
+        Kind::Default => "TBW102".to_owned(),
         Kind::Group => format!("fuzz_group{}", random.u8(..6)),
         Kind::Queue => random.u8(..4).to_string(),
         Kind::Int => random.u8(..8).to_string(),
-        Kind::Long => random.u16(..500).to_string(),
+        Kind::Long | Kind::HalfOffset | Kind::HalfPosition => random.u16(..500).to_string(),
+        Kind::HalfGroup => halves::GROUP.to_owned(),
+        Kind::End => pick(random, &["0", "8", "8", "12"]).to_owned(),
+        Kind::ExpressionType => pick(random, &["TAG", "TAG", "SQL92"]).to_owned(),
+        Kind::Perm => pick(random, &["6", "6", "6", "4", "2", "7"]).to_owned(),
+        Kind::Key => format!("account-{}", random.u8(..6)),
+        Kind::Permission => pick(random, &["DENY", "PUB", "SUB", "PUB|SUB"]).to_owned(),
+        Kind::Permissions => pick(random, &["fuzz1=PUB", "fuzz1=PUB|SUB,fuzz2=DENY"]).to_owned(),
+        Kind::Path => String::new(),
+        Kind::Address => format!("10.{}.*.*", random.u8(..9)),
         Kind::Wait => random.u8(..20).to_string(),
         Kind::Bool => random.bool().to_string(),
         Kind::Text => format!("text{}", random.u8(..6)),
+        Kind::Properties if random.u8(..4) == 0 => {
+            let (group, key) = (random.u8(..6), random.u8(..9));
+            format!("TRAN_MSG\u{1}true\u{2}PGROUP\u{1}fuzz_group{group}\u{2}KEYS\u{1}k{key}")
+        }
         Kind::Properties => format!("KEYS\u{1}k{}\u{2}TAGS\u{1}a\u{2}n\u{1}5", random.u8(..9)),
         Kind::Expression => pick(random, &["*", "a||b", "n > 3", "a"]).to_owned(),
     }
@@ -163,7 +196,7 @@ const TEXTS: [&str; 16] = [
     "\"}{\\",
     "$(id)",
 ];
-const PROPERTIES: [&str; 12] = [
+const PROPERTIES: [&str; 17] = [
     "\u{1}",
     "\u{2}",
     "a",
@@ -171,12 +204,20 @@ const PROPERTIES: [&str; 12] = [
     "DELAY\u{1}1",
     "DELAY\u{1}99999999999",
     "TRAN_MSG\u{1}true",
+    "TRAN_MSG\u{1}TRUE\u{2}DELAY\u{1}3",
+    "TRAN_MSG\u{1}true\u{2}PGROUP\u{1}\u{2}REAL_TOPIC\u{1}other\u{2}REAL_QID\u{1}99",
+    "TRAN_MSG\u{1}true\u{2}PGROUP\u{1}g\u{2}CHECK_IMMUNITY_TIME_IN_SECONDS\u{1}-2",
+    "TRAN_MSG\u{1}true\u{2}CHECK_IMMUNITY_TIME_IN_SECONDS\u{1}9223372036854775807",
+    "TRAN_MSG\u{1}true\u{2}PGROUP\u{1}g\u{2}TRANSACTION_CHECK_TIMES\u{1}x",
     "UNIQ_KEY\u{1}u\u{2}UNIQ_KEY\u{1}v",
     "__STARTDELIVERTIME\u{1}9999999999999",
     "TIMER_DELAY_SEC\u{1}-1",
     "REAL_TOPIC\u{1}fuzz1\u{2}REAL_QID\u{1}-1",
     "RETRY_TOPIC\u{1}%RETRY%x\u{2}MAX_RECONSUME_TIMES\u{1}x",
 ];
+const PERMISSIONS: [&str; 8] = ["", "ANY", "pub", "=", "fuzz1=", "=PUB", "a=PUB,a=SUB", ",,,"];
+const ADDRESSES: [&str; 8] =
+    ["", "x", "10.0.0", "10.0.0.0-999", "10.*.1.1", "10.0.0.{1,2}", ",", "::ffff:10.0.0.*"];
 const EXPRESSIONS: [&str; 12] = [
     "",
     "||",
@@ -198,10 +239,15 @@ fn odd_value(kind: Kind, random: &mut Rng) -> String {
     }
     let text = match kind {
         Kind::Queue | Kind::Int | Kind::Long => pick(random, &NUMBERS),
+        Kind::HalfOffset | Kind::HalfPosition | Kind::End | Kind::Perm => pick(random, &NUMBERS),
+        Kind::Default | Kind::ExpressionType | Kind::Key | Kind::Path => pick(random, &TEXTS),
+        Kind::Permission | Kind::Permissions => pick(random, &PERMISSIONS),
+        // one that takes in the fuzz itself would end the checks
+        Kind::Address => pick(random, &ADDRESSES),
         // a pull that really waits would be waited for here
         Kind::Wait => pick(random, &["", "x", "-1", "-9223372036854775808", "0", "1.5"]),
         Kind::Bool => pick(random, &["", "TRUE", "yes", "0", "null"]),
-        Kind::Topic | Kind::Group | Kind::Text => pick(random, &TEXTS),
+        Kind::Topic | Kind::Group | Kind::HalfGroup | Kind::Text => pick(random, &TEXTS),
         Kind::Properties => pick(random, &PROPERTIES),
         Kind::Expression => pick(random, &EXPRESSIONS),
     };
@@ -335,9 +381,10 @@ mod tests {
 
     #[test]
     fn a_number_always_gives_the_same_batch_and_seeds_differ() {
-        let one = batch(1, 5);
-        assert_eq!(one.bytes, batch(1, 5).bytes);
-        assert_ne!(one.bytes, batch(2, 5).bytes);
+        let known = Known::default();
+        let one = batch(1, 5, &known);
+        assert_eq!(one.bytes, batch(1, 5, &known).bytes);
+        assert_ne!(one.bytes, batch(2, 5, &known).bytes);
     }
 
     #[test]
@@ -348,6 +395,19 @@ mod tests {
             let asked: std::collections::BTreeSet<i32> =
                 (0..3000).map(|_| shapes::any(&mut random, side).code).collect();
             assert_eq!(asked.len(), wanted);
+        }
+    }
+
+    #[test]
+    fn every_code_that_a_server_answers_has_a_shape() {
+        let shaped = |side: Side, code: i32| {
+            shapes::SHAPES.iter().any(|shape| shape.side == side && shape.code == code)
+        };
+        for code in ringmq_broker::request_codes() {
+            assert!(shaped(Side::Broker, code), "request {code} of the broker is never asked for");
+        }
+        for code in ringmq_namesrv::handlers::request_codes() {
+            assert!(shaped(Side::Names, code), "request {code} of the name server is never asked");
         }
     }
 }

@@ -8,6 +8,8 @@ use super::Side;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Topic,
+    /// The topic that others are made after.
+    Default,
     Group,
     Queue,
     Int,
@@ -18,6 +20,25 @@ pub enum Kind {
     Text,
     Properties,
     Expression,
+    ExpressionType,
+    /// Of a topic: what may be done with it.
+    Perm,
+    /// The producers of the half messages that are there.
+    HalfGroup,
+    /// Where one of them is: its queue offset and its physical offset.
+    HalfOffset,
+    HalfPosition,
+    /// What becomes of it.
+    End,
+    /// An access key that requests make, and nobody signs with.
+    Key,
+    Permission,
+    /// Of topics or groups.
+    Permissions,
+    /// Of machines that need no account.
+    Address,
+    /// Of a file: none, or an odd one.
+    Path,
 }
 
 /// What the body of a request is.
@@ -43,7 +64,11 @@ pub struct Shape {
     pub body: Body,
 }
 
-use Kind::{Bool, Expression, Group, Int, Long, Properties, Queue, Text, Topic, Wait};
+use Kind::{
+    Address, Bool, Default, End, Expression, ExpressionType, Group, HalfGroup, HalfOffset,
+    HalfPosition, Int, Key, Long, Path, Perm, Permission, Permissions, Properties, Queue, Text,
+    Topic, Wait,
+};
 
 const QUEUE: &[(&str, Kind)] = &[("topic", Topic), ("queueId", Queue)];
 const TIME: &[(&str, Kind)] = &[("topic", Topic), ("queueId", Queue), ("timestamp", Long)];
@@ -52,7 +77,7 @@ const OFFSET: &[(&str, Kind)] =
 const SEND: &[(&str, Kind)] = &[
     ("producerGroup", Group),
     ("topic", Topic),
-    ("defaultTopic", Topic),
+    ("defaultTopic", Default),
     ("defaultTopicQueueNums", Int),
     ("queueId", Queue),
     ("sysFlag", Int),
@@ -67,7 +92,7 @@ const SEND: &[(&str, Kind)] = &[
 const SEND_V2: &[(&str, Kind)] = &[
     ("a", Group),
     ("b", Topic),
-    ("c", Topic),
+    ("c", Default),
     ("d", Int),
     ("e", Queue),
     ("f", Int),
@@ -90,7 +115,7 @@ const PULL: &[(&str, Kind)] = &[
     ("suspendTimeoutMillis", Wait),
     ("subscription", Expression),
     ("subVersion", Long),
-    ("expressionType", Text),
+    ("expressionType", ExpressionType),
 ];
 const QUERY: &[(&str, Kind)] = &[
     ("topic", Topic),
@@ -100,7 +125,7 @@ const QUERY: &[(&str, Kind)] = &[
     ("endTimestamp", Long),
 ];
 const BACK: &[(&str, Kind)] = &[
-    ("offset", Long),
+    ("offset", HalfPosition),
     ("group", Group),
     ("delayLevel", Int),
     ("originMsgId", Text),
@@ -108,13 +133,32 @@ const BACK: &[(&str, Kind)] = &[
     ("unitMode", Bool),
     ("maxReconsumeTimes", Int),
 ];
+const END: &[(&str, Kind)] = &[
+    ("producerGroup", HalfGroup),
+    ("tranStateTableOffset", HalfOffset),
+    ("commitLogOffset", HalfPosition),
+    ("commitOrRollback", End),
+    ("fromTransactionCheck", Bool),
+    ("msgId", Text),
+    ("transactionId", Text),
+];
+const ACCOUNT: &[(&str, Kind)] = &[
+    ("accessKey", Key),
+    ("secretKey", Key),
+    ("whiteRemoteAddress", Address),
+    ("admin", Bool),
+    ("defaultTopicPerm", Permission),
+    ("defaultGroupPerm", Permission),
+    ("topicPerms", Permissions),
+    ("groupPerms", Permissions),
+];
 const TOPIC: &[(&str, Kind)] = &[("topic", Topic)];
 const NEW_TOPIC: &[(&str, Kind)] = &[
     ("topic", Topic),
-    ("defaultTopic", Topic),
+    ("defaultTopic", Default),
     ("readQueueNums", Queue),
     ("writeQueueNums", Queue),
-    ("perm", Int),
+    ("perm", Perm),
     ("topicFilterType", Text),
     ("topicSysFlag", Int),
     ("order", Bool),
@@ -151,6 +195,7 @@ const ENTRIES: &[(&str, Kind)] = &[
 ];
 const LEAVE: &[(&str, Kind)] =
     &[("clientID", Text), ("producerGroup", Group), ("consumerGroup", Group)];
+const WHITE: &[(&str, Kind)] = &[("globalWhiteAddrs", Address), ("aclFileFullPath", Path)];
 const KEY: &[(&str, Kind)] = &[("namespace", Text), ("key", Text), ("value", Text)];
 const BROKER: &[(&str, Kind)] = &[
     ("brokerName", Text),
@@ -187,7 +232,8 @@ pub const SHAPES: &[Shape] = &[
     to_broker(code::GET_MIN_OFFSET, QUEUE, Body::None),
     to_broker(code::GET_EARLIEST_MSG_STORETIME, QUEUE, Body::None),
     to_broker(code::QUERY_MESSAGE, QUERY, Body::None),
-    to_broker(code::VIEW_MESSAGE_BY_ID, &[("offset", Long)], Body::None),
+    to_broker(code::VIEW_MESSAGE_BY_ID, &[("offset", HalfPosition)], Body::None),
+    to_broker(code::END_TRANSACTION, END, Body::None),
     to_broker(code::CONSUMER_SEND_MSG_BACK, BACK, Body::None),
     to_broker(code::HEART_BEAT, &[], Body::Heartbeat),
     to_broker(code::UNREGISTER_CLIENT, LEAVE, Body::None),
@@ -223,6 +269,10 @@ pub const SHAPES: &[Shape] = &[
     to_broker(code::GET_BROKER_RUNTIME_INFO, &[], Body::None),
     to_broker(code::STORAGE_PLAN, &[], Body::None),
     to_broker(code::DELETE_EXPIRED_COMMITLOG, &[], Body::None),
+    to_broker(code::UPDATE_AND_CREATE_ACL_CONFIG, ACCOUNT, Body::None),
+    to_broker(code::DELETE_ACL_CONFIG, &[("accessKey", Key)], Body::None),
+    to_broker(code::UPDATE_GLOBAL_WHITE_ADDRS_CONFIG, WHITE, Body::None),
+    to_broker(code::GET_BROKER_CLUSTER_ACL_INFO, &[], Body::None),
     to_broker(code::GET_BROKER_CONFIG, &[], Body::None),
     to_names(code::PUT_KV_CONFIG, KEY, Body::None),
     to_names(code::GET_KV_CONFIG, KEY, Body::None),
