@@ -10,6 +10,7 @@ mod plan;
 mod process;
 mod readback;
 mod requests;
+mod transactions;
 mod workload;
 
 use std::{cell::RefCell, panic::AssertUnwindSafe, rc::Rc, sync::Arc, time::Duration};

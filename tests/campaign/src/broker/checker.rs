@@ -12,6 +12,7 @@ use super::{
     model::{Fate, Issue, Known, Model, PROPERTY_BYTES_MAX, Queue, contents, properties},
     plan::BODY_BYTES_MAX,
     requests::Request,
+    transactions,
 };
 
 /// How long a lock of a queue holds; less than in the product, for safety.
@@ -24,6 +25,16 @@ impl Model {
         match request {
             Request::Send { queue, ids, batch } => {
                 self.send_answered(queue, ids, *batch, issue, answer);
+            }
+            Request::Half { id, .. } => {
+                if !self.half_answered(*id, answer) {
+                    self.refused(request, issue, answer);
+                }
+            }
+            Request::End { id, commit } => {
+                if !self.end_answered(*id, *commit, answer) {
+                    self.refused(request, issue, answer);
+                }
             }
             Request::Pull { queue, offset, .. } => {
                 self.pull_answered(queue, *offset, issue, answer);
@@ -176,8 +187,8 @@ impl Model {
                 return;
             }
             _ => {
-                let steady = self.topic(&queue.0).epoch == issue.epoch;
-                if steady && issue.known == Known::There {
+                let there = issue.known == Known::There;
+                if there && self.topic(&queue.0).epoch == issue.epoch {
                     self.wrong(format!("a pull of {queue:?} is refused with {code}: {remark}"));
                 }
                 return;
@@ -193,7 +204,10 @@ impl Model {
                 let found = record.queue_offset;
                 self.wrong(format!("a pull of {queue:?} brings {found}, due is {expected}"));
             }
-            self.served(queue, issue, &record);
+            match *queue.0 == *transactions::GIVEN_UP {
+                true => self.found_given_up(&record),
+                false => self.served(queue, issue, &record),
+            }
             expected = record.queue_offset + 1;
             rest = rest.get(record.size..).unwrap_or_default();
         }
@@ -210,6 +224,9 @@ impl Model {
         let Some(id) = number.filter(|id| *id < self.messages()) else {
             return self.wrong(format!("{place} is a message that nobody sent"));
         };
+        if !self.may_be_served(id) {
+            return self.wrong(format!("{place} is the half {id}, which nobody has committed"));
+        }
         let message = self.message(id).clone();
         if record.body != contents(id, message.body_bytes) {
             self.wrong(format!("{place}: the body of message {id} is another"));
@@ -322,8 +339,10 @@ impl Model {
                 continue;
             }
             let client = self.message(*id).client;
+            // Transactions end in any order.
             if let Some(before) = last.insert(client, *id)
                 && before > *id
+                && *queue.0 != *transactions::TOPIC
             {
                 let text = format!("in {queue:?} at {offset} message {id} is behind {before}");
                 self.wrong(text);

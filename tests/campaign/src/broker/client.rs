@@ -14,7 +14,10 @@ use ringmq_io::{
     signal::Notify,
     sim::{Random, SimRuntime, SimStream},
 };
-use ringmq_remoting::frame::{self, Scan};
+use ringmq_remoting::{
+    codes::request,
+    frame::{self, Scan},
+};
 use ringmq_test_client::Answer;
 
 use super::{
@@ -224,6 +227,9 @@ impl Client {
         };
         if !answer.is_response {
             // A request of the broker, such as that the members of a group have changed.
+            if answer.code == request::CHECK_TRANSACTION_STATE {
+                self.world.model.borrow_mut().asked(&answer);
+            }
             return;
         }
         let opaque = answer.opaque;

@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, ops::Range, rc::Rc, time::Duration};
 
 use ringmq_remoting::codes::response;
 
-use super::requests::Request;
+use super::{
+    requests::Request,
+    transactions::{self, Half},
+};
 
 /// A topic and the number of one of its queues.
 pub type Queue = (Rc<str>, i32);
@@ -107,6 +110,8 @@ pub struct Model {
     by_queue: BTreeMap<Queue, Vec<u64>>,
     names: BTreeMap<(Queue, i64), u64>,
     physical: BTreeMap<i64, u64>,
+    /// Messages that were sent as halves of transactions.
+    pub halves: BTreeMap<u64, Half>,
     pub topics: BTreeMap<Rc<str>, Thing>,
     pub groups: BTreeMap<Rc<str>, Thing>,
     pub commits: BTreeMap<(Rc<str>, Queue), Vec<Commit>>,
@@ -238,6 +243,10 @@ impl Model {
                     self.messages[id as usize].exempt = exempt;
                 }
             }
+            // The broker makes it when it needs it.
+            Request::Pull { queue, .. } if *queue.0 == *transactions::GIVEN_UP => {
+                issue.known = Known::Unsure;
+            }
             Request::Pull { queue, .. } => {
                 let thing = self.topic(&queue.0);
                 (issue.epoch, issue.known) = (thing.epoch, thing.known);
@@ -256,6 +265,8 @@ impl Model {
                     message.exempt |= message.queue.0 == *topic;
                 }
             }
+            Request::Half { id, .. } => self.half_issued(*id),
+            Request::End { id, commit } => self.end_issued(*id, *commit),
             Request::Unlock { client, queue } => {
                 let holds = self.locks.get(queue).is_some_and(|(holder, _)| holder == client);
                 self.locks.retain(|locked, _| !holds || locked != queue);
@@ -287,6 +298,9 @@ impl Model {
             for id in ids.clone() {
                 self.messages[id as usize].fate = Fate::Unknown;
             }
+        }
+        if let Request::End { id, .. } = request {
+            self.end_unknown(*id);
         }
         if let Request::Unlock { queue, .. } | Request::Lock { queue, .. } = request {
             self.locks.remove(queue);

@@ -65,6 +65,8 @@ pub enum Part {
     Errors,
     /// Lanes of less than their usual length.
     SmallLanes,
+    /// Transactions.
+    Transactions,
 }
 
 /// One process.
@@ -139,7 +141,7 @@ impl Plan {
             slow_readers: of(&[0, 0, 1]) == 1,
             offset_interval: Duration::from_millis(interval),
             huge_name: false,
-            config: config(interval, fast_failure, auto_create),
+            config: config(interval, fast_failure, auto_create, of(&[2, 15])),
             sizes,
             segment_bytes: of(&[64, 128, 256]) * KIB,
             zero_ahead_bytes: of(&[8, 32]) * KIB,
@@ -291,8 +293,8 @@ fn sizes(of: &mut impl FnMut(&[u64]) -> u64) -> Sizes {
     sizes
 }
 
-fn config(interval: u64, fast_failure: bool, auto_create: bool) -> BrokerConfig {
-    let interval = interval.to_string();
+fn config(interval: u64, fast_failure: bool, auto_create: bool, checks: u64) -> BrokerConfig {
+    let (interval, checks) = (interval.to_string(), checks.to_string());
     let body_max = BODY_BYTES_MAX.to_string();
     let keys = [
         ("brokerName", "sim"),
@@ -311,6 +313,9 @@ fn config(interval: u64, fast_failure: bool, auto_create: bool) -> BrokerConfig 
         ("diskSpaceCleanForciblyRatio", "99"),
         ("diskSpaceWarningLevelRatio", "99"),
         ("cleanFileForciblyEnable", "false"),
+        ("transactionTimeOut", "100"),
+        ("transactionCheckInterval", "200"),
+        ("transactionCheckMax", &checks),
         ("deleteUnconsumedWhenFull", "false"),
     ];
     let keys = keys.map(|(key, value)| (key.to_owned(), value.to_owned()));

@@ -19,7 +19,7 @@ use super::{
     client::World,
     model::Model,
     plan::{BODY_BYTES_MAX, End, Plan, Process, Trouble},
-    process_seed, readback,
+    process_seed, readback, transactions,
     workload::{self, Worker},
 };
 
@@ -122,9 +122,13 @@ impl Stage {
     }
 
     async fn work(&self, random: &mut Random) {
-        readback::read_all(&self.world, self.run.crashed).await;
-        if self.run.is_last || !self.world.model.borrow().problems.is_empty() {
+        readback::read_all(&self.world, &self.plan, self.run.crashed).await;
+        if !self.world.model.borrow().problems.is_empty() {
             return;
+        }
+        if self.run.is_last {
+            transactions::end_all(&self.world).await;
+            return readback::read_all(&self.world, &self.plan, self.run.crashed).await;
         }
         if self.run.number == 0 {
             workload::set_up(&self.world, &self.plan).await;
@@ -182,7 +186,7 @@ impl Stage {
             workload::see_it_healed(&self.world, &self.plan).await;
         }
         let failed = matches!(self.run.process.trouble, Trouble::Errors { .. });
-        readback::read_all(&self.world, self.run.crashed || failed).await;
+        readback::read_all(&self.world, &self.plan, self.run.crashed || failed).await;
     }
 
     /// Orders what goes wrong, and its end.

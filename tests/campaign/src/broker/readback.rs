@@ -13,15 +13,16 @@ use ringmq_remoting::{
 use super::{
     client::{Client, World},
     model::{Known, Queue},
+    plan::Plan,
     requests::Request,
-    workload,
+    transactions, workload,
 };
 
 /// Tries of a read that the broker is too busy for.
 const TRIES: u32 = 200;
 
 /// Reads all that should be there; `crashed`: since the last time a process was killed.
-pub async fn read_all(world: &Rc<World>, crashed: bool) {
+pub async fn read_all(world: &Rc<World>, plan: &Plan, crashed: bool) {
     let Some(client) = world.connect(u32::MAX, false).await else {
         return;
     };
@@ -36,6 +37,7 @@ pub async fn read_all(world: &Rc<World>, crashed: bool) {
             queue(world, &client, &(topic.clone(), id), crashed).await;
         }
     }
+    given_up(world, &client, plan).await;
     let keys: Vec<_> = world.model.borrow().commits.keys().cloned().collect();
     for (group, queue) in keys {
         patiently(world, &client, || Request::QueryOffset {
@@ -45,6 +47,27 @@ pub async fn read_all(world: &Rc<World>, crashed: bool) {
         .await;
     }
     client.end();
+}
+
+/// Reads the messages of transactions that were given up, in a queue of each log.
+async fn given_up(world: &Rc<World>, client: &Rc<Client>, plan: &Plan) {
+    world.model.borrow_mut().read_given_up();
+    for id in 0..i32::from(plan.logs) {
+        let mut offset = 0;
+        loop {
+            let queue: Queue = (transactions::GIVEN_UP.into(), id);
+            let (group, wait) = (workload::READER.into(), Duration::ZERO);
+            let pull = Request::Pull { group, queue, offset, wait };
+            let Some(answer) = patiently(world, client, || pull.clone()).await else {
+                return;
+            };
+            match answer.find_number("nextBeginOffset") {
+                Some(next) if answer.code == response::SUCCESS => offset = next,
+                _ => break,
+            }
+        }
+    }
+    world.model.borrow_mut().judge_given_up();
 }
 
 /// Calls until the broker is not busy.

@@ -9,7 +9,7 @@ use ringmq_remoting::{
         ConsumerData, HeartbeatData, LockBatchRequestBody, MessageQueue, ProducerData,
         SubscriptionGroupConfig,
     },
-    codes::request,
+    codes::{request, sys_flag},
     encode::{self, Value},
     fastjson,
     frame::Serialization,
@@ -25,6 +25,16 @@ pub enum Request {
         queue: Queue,
         ids: Range<u64>,
         batch: bool,
+    },
+    /// A message as the half of a transaction.
+    Half {
+        queue: Queue,
+        id: u64,
+    },
+    /// Commits a half or rolls it back.
+    End {
+        id: u64,
+        commit: bool,
     },
     Pull {
         group: Rc<str>,
@@ -80,6 +90,9 @@ pub enum Request {
     Groups,
 }
 
+/// The group of all producers.
+const PRODUCERS: &str = "producer";
+
 /// Of a control character, which JSON writes in six bytes.
 const HUGE_BYTES: usize = 3 << 20;
 
@@ -97,6 +110,8 @@ impl Request {
         let mut frame = Frame { opaque, random, out };
         match self {
             Request::Send { queue, ids, batch } => send(model, queue, ids, *batch, &mut frame),
+            Request::Half { queue, id } => half(model, queue, *id, &mut frame),
+            Request::End { id, commit } => end(model, *id, *commit, &mut frame),
             Request::Pull { group, queue, offset, wait } => {
                 pull(group, queue, *offset, *wait, &mut frame)
             }
@@ -236,6 +251,31 @@ fn send(model: &Model, (topic, id): &Queue, ids: &Range<u64>, batch: bool, frame
     frame.write(code, &fields, &body);
 }
 
+fn half(model: &Model, (topic, id): &Queue, number: u64, frame: &mut Frame<'_>) {
+    let message = model.message(number);
+    let body = contents(number, message.body_bytes);
+    let own = String::from_utf8(properties(number, message.property_bytes)).expect("text");
+    let own = format!("TRAN_MSG\u{1}true\u{2}PGROUP\u{1}{PRODUCERS}\u{2}{own}");
+    let send = Send { topic, queue: *id, queues: 4, properties: &own, batch: false };
+    frame.write(request::SEND_MESSAGE_V2, &send.fields(), &body);
+}
+
+fn end(model: &Model, number: u64, commit: bool, frame: &mut Frame<'_>) {
+    let (offset, position) = model.half(number).place.expect("only halves with a place are ended");
+    let asked = match commit {
+        true => sys_flag::TRANSACTION_COMMIT_TYPE,
+        false => sys_flag::TRANSACTION_ROLLBACK_TYPE,
+    };
+    let fields = [
+        ("producerGroup", Value::Str(PRODUCERS)),
+        ("tranStateTableOffset", Value::Int(offset)),
+        ("commitLogOffset", Value::Int(position)),
+        ("commitOrRollback", Value::Int(asked.into())),
+        ("msgId", Value::Str("id")),
+    ];
+    frame.write(request::END_TRANSACTION, &fields, b"");
+}
+
 fn pull(group: &str, (topic, id): &Queue, offset: i64, wait: Duration, frame: &mut Frame<'_>) {
     let pull = Pull { group, topic, queue: *id, offset, messages_max: 32, wait };
     frame.write(request::PULL_MESSAGE, &pull.fields(), b"");
@@ -255,7 +295,7 @@ fn lock_body(client: u32, (topic, id): &Queue) -> Vec<u8> {
 fn heartbeat(client: u32, group: &str) -> Vec<u8> {
     fastjson::to_vec(&HeartbeatData {
         client_id: format!("client-{client}"),
-        producer_data_set: vec![ProducerData { group_name: "producer".to_owned() }],
+        producer_data_set: vec![ProducerData { group_name: PRODUCERS.to_owned() }],
         consumer_data_set: vec![ConsumerData {
             group_name: group.to_owned(),
             ..ConsumerData::default()
