@@ -22,6 +22,7 @@ pub mod queues;
 pub mod replies;
 pub mod router;
 pub mod settings;
+pub mod slow_clients;
 pub mod timer_room;
 pub mod transactions;
 pub mod usage;

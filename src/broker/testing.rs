@@ -142,6 +142,18 @@ impl Client {
         waiting.is_none()
     }
 
+    /// Takes so many bytes of whatever the broker sends; false when it has closed the connection.
+    pub async fn take(&self, bytes: usize) -> bool {
+        let (mut room, mut taken) = (vec![0; bytes], 0);
+        while taken < bytes {
+            match self.stream.read(&mut room[taken..]).await {
+                Ok(count) if count > 0 => taken += count,
+                _ => return false,
+            }
+        }
+        true
+    }
+
     /// Whether the broker has closed the connection, behind whatever it sent before.
     pub async fn is_ended(&self) -> bool {
         let mut room = vec![0; 4096];

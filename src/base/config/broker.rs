@@ -326,11 +326,12 @@ config_table! {
                  all others; what it asks for beyond waits until it reads.";
             output_bytes_max: u64 = 256 * MIB,
                 "outputBytesMax", "bytes", Limits::Number(64 << 20, 1 << 40), fixed,
-                "Answers that wait for all clients; beyond, requests wait, and whoever has taken \
-                 nothing for longest is closed. A shard has perConnectionOutputBytesMax at least.";
+                "Answers that wait for all clients; beyond, requests wait, and the slowest clients \
+                 are closed. A shard has perConnectionOutputBytesMax at least.";
             output_stall_time_ms: u64 = 30_000,
                 "outputStallTimeMs", "ms", Limits::Number(1_000, 3_600_000), fixed,
-                "Time in which a client takes none of its answers, before it is closed.";
+                "Time in which a client takes none of its answers, before it is closed; where \
+                 three quarters of outputBytesMax wait, an eighth of it is enough for the rest.";
             input_bytes_max: u64 = 256 * MIB,
                 "inputBytesMax", "bytes", Limits::Number(64 << 20, 1 << 40), fixed,
                 "Requests that have not arrived in full, of all clients; the slowest is closed.";

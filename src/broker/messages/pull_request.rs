@@ -22,6 +22,9 @@ pub struct PullRequest {
     /// The consumer offset to store for the group; once.
     pub commit: Option<i64>,
     pub wait: Wait,
+    /// Its client has taken all that it was sent, and that was more than a little. Told to other
+    /// shards than that of the connection, which knows.
+    pub proven: bool,
 }
 
 /// Whether a pull that finds nothing is kept.

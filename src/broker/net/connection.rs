@@ -18,8 +18,12 @@ use ringmq_net::input_budget::{Closable, Reading, Share};
 use super::{
     output::Output,
     output_budget::{OutputBudget, Taken},
+    pace::{Estimate, Pace},
 };
 use ringmq_rules::ConnectionId;
+
+/// A client that has taken so much shows that it takes its answers.
+const PROVEN_BYTES: u64 = 64 * 1024;
 
 pub struct Connection<S: Stream> {
     pub id: ConnectionId,
@@ -34,6 +38,10 @@ pub struct Connection<S: Stream> {
     /// [`Connection::taken`] when it was last looked at, and since when it has not changed although
     /// there is output.
     seen: Cell<(u64, Option<Duration>)>,
+    /// Of taking the output, and whether that was empty since the pace was last looked at: who has
+    /// nothing to take is not slow.
+    pace: Cell<Pace>,
+    emptied: Cell<bool>,
     /// Bytes that are set aside for answers under way.
     reserved: Cell<usize>,
     /// Something waits until there is room for its answer.
@@ -86,6 +94,8 @@ impl<S: Stream> Connection<S> {
             writing: Cell::new(false),
             taken: Cell::new(0),
             seen: Cell::default(),
+            pace: Cell::default(),
+            emptied: Cell::new(false),
             reserved: Cell::new(0),
             is_waited_for: Cell::new(false),
             wake_writer: Event::default(),
@@ -244,6 +254,36 @@ impl<S: Stream> Connection<S> {
         Some(since)
     }
 
+    /// Measures how fast the client takes its output. To be called at intervals shorter than
+    /// `length`.
+    pub fn look_at_pace(&self, now: Duration, length: Duration) {
+        let mut pace = if self.emptied.replace(false) { Pace::default() } else { self.pace.get() };
+        pace.look(now, length, (self.output_bytes(), self.taken.get()));
+        self.pace.set(pace);
+    }
+
+    /// How long the client needs for its output at the pace that it has, sure if it was watched for
+    /// `length`; `None` if that is not known at all, or there is none.
+    pub fn time_to_take(&self, now: Duration, length: Duration) -> Option<Estimate> {
+        let held = self.output_bytes();
+        if held == 0 || self.emptied.get() || self.closed.get() {
+            return None;
+        }
+        self.pace.get().time_for(now, length, (held, self.taken.get()))
+    }
+
+    /// Whether the client has taken all that it was sent, and that was more than a little.
+    pub fn is_proven(&self) -> bool {
+        self.taken.get() >= PROVEN_BYTES && self.output_bytes() == 0
+    }
+
+    /// Bytes that the client has not taken yet and this shard counts.
+    pub fn counted_bytes(&self) -> usize {
+        let output = self.output.borrow();
+        // Of an answer in two pieces one may be gone.
+        output.bytes().saturating_sub(output.of_others())
+    }
+
     /// Sends what the socket takes; the writer task gets the rest.
     pub fn flush(&self) {
         self.dirty.set(false);
@@ -254,6 +294,7 @@ impl<S: Stream> Connection<S> {
             let mut output = self.output.borrow_mut();
             let Some(first) = output.first() else {
                 // Also what was written when the writer task had emptied the output before.
+                self.emptied.set(true);
                 return self.drained.set();
             };
             let wanted = first.len();
@@ -318,6 +359,7 @@ impl<S: Stream> Connection<S> {
                 }
             }
             self.writing.set(false);
+            self.emptied.set(true);
             self.drained.set();
         }
     }

@@ -14,10 +14,21 @@ use slab::Slab;
 use super::{
     connection::Connection,
     output_budget::{Counted, OutputBudget, Taken},
+    pace::Estimate,
 };
 use ringmq_rules::ConnectionId;
 
 pub type ShardConnection<R> = Connection<<<R as Runtime>::Net as Net>::Stream>;
+
+/// A connection whose client may be slow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slow {
+    /// In which time it takes what waits for it.
+    pub pace: Estimate,
+    pub connection: ConnectionId,
+    /// Bytes that come free when it is closed.
+    pub held: usize,
+}
 
 pub struct Connections<R: Runtime> {
     shard: ShardId,
@@ -178,6 +189,39 @@ impl<R: Runtime> Connections<R> {
         stalled.collect()
     }
 
+    /// Measures how fast clients take their output. Called at intervals shorter than `length`.
+    pub fn look_at_paces(&self, now: Duration, length: Duration) {
+        for (_, connection) in self.open.borrow().iter() {
+            connection.look_at_pace(now, length);
+        }
+    }
+
+    /// Those with output that this shard counts: how long they need for all of theirs at their
+    /// pace, as far as that is known, and how many bytes are counted.
+    pub fn counted(&self, now: Duration, length: Duration) -> Vec<Slow> {
+        let open = self.open.borrow();
+        let counted = open.iter().filter_map(|(_, connection)| {
+            let held = connection.counted_bytes();
+            let pace = connection.time_to_take(now, length).filter(|_| held > 0)?;
+            Some(Slow { pace, connection: connection.id, held })
+        });
+        counted.collect()
+    }
+
+    /// How long these connections need for their output at their pace; `None` if that is not known
+    /// or they are gone.
+    pub fn times_to_take(
+        &self,
+        ids: &[ConnectionId],
+        now: Duration,
+        length: Duration,
+    ) -> Vec<Option<Estimate>> {
+        let time = |id: &ConnectionId| {
+            self.with(*id, |connection| connection.time_to_take(now, length)).flatten()
+        };
+        ids.iter().map(time).collect()
+    }
+
     /// Sends the output of all connections that got some since the last call.
     pub fn flush(&self) {
         loop {
@@ -217,23 +261,25 @@ impl<R: Runtime> Connections<R> {
     }
 
     /// Closes a connection because answers take `all` bytes of the `limit` of some shard, if its
-    /// client has taken nothing for a time. False if it has, or the connection is gone.
+    /// client needs longer than `most` for what waits for it. False if it does not, or the
+    /// connection is gone.
     pub fn close_slow(
         &self,
         id: ConnectionId,
-        (now, least): (Duration, Duration),
+        (now, length, most): (Duration, Duration, Duration),
         (all, limit): (usize, usize),
     ) -> bool {
         let closed = self.with(id, |connection| {
-            let since = connection.stalled_since(now).filter(|since| now - *since >= least);
-            let Some(since) = since else {
+            let slow = |pace: &Estimate| pace.is_sure && pace.time > most;
+            let Some(Estimate { time, .. }) = connection.time_to_take(now, length).filter(slow)
+            else {
                 return false;
             };
             tracing::warn!(
-                peer = %connection.peer, held = connection.output_bytes(), time = ?(now - since),
-                all, limit,
+                peer = %connection.peer, held = connection.output_bytes(), ?time, all, limit,
                 "connection closed: answers that clients do not take are more than three quarters \
-                 of outputBytesMax, and its client has taken nothing for longest"
+                 of outputBytesMax, others wait for room, and its client would need longest for \
+                 its own"
             );
             connection.close();
             true

@@ -31,12 +31,19 @@ pub struct Output {
     written: u64,
     gone: u64,
     counted: VecDeque<Counted>,
+    /// Bytes of all of these.
+    of_others: usize,
 }
 
 impl Output {
     /// Bytes of pieces that are not given back, those that the writer has included.
     pub fn bytes(&self) -> usize {
         usize::try_from(self.written - self.gone).unwrap_or(usize::MAX)
+    }
+
+    /// Of these, what other shards count.
+    pub fn of_others(&self) -> usize {
+        self.of_others
     }
 
     /// Appends what `write` writes; how many bytes that was.
@@ -63,6 +70,7 @@ impl Output {
     /// What was written last, `length` bytes, is counted by another shard.
     pub fn count(&mut self, length: usize, by: u16, bytes: usize) {
         self.counted.push_back(Counted { end: self.written, length, by, bytes });
+        self.of_others += length;
     }
 
     /// What is to be sent next: the rest of the oldest piece.
@@ -103,7 +111,9 @@ impl Output {
     /// and what it counts.
     pub fn next_counted(&mut self) -> Option<(usize, u16, usize)> {
         self.counted.front().filter(|first| first.end <= self.gone)?;
-        self.counted.pop_front().map(|first| (first.length, first.by, first.bytes))
+        let first = self.counted.pop_front()?;
+        self.of_others -= first.length;
+        Some((first.length, first.by, first.bytes))
     }
 
     /// Gives everything back, as if it were sent.
@@ -166,6 +176,7 @@ mod tests {
         output.count(PIECE_BYTES, 2, 77);
         add(&mut output, 10);
         output.count(10, 3, 5);
+        assert_eq!(output.of_others(), PIECE_BYTES + 10);
         assert_eq!(output.sent(PIECE_BYTES - 1), None);
         assert_eq!(output.next_counted(), None);
         assert_eq!(output.sent(1), Some(PIECE_BYTES));
@@ -173,6 +184,6 @@ mod tests {
         assert_eq!(output.next_counted(), None);
         output.clear();
         assert_eq!(output.next_counted(), Some((10, 3, 5)));
-        assert_eq!(output.bytes(), 0);
+        assert_eq!((output.bytes(), output.of_others()), (0, 0));
     }
 }

@@ -48,8 +48,10 @@ pub struct OutputBudget {
     pub some_taken: Event,
     /// Connections that have room again and pulls that wait for it.
     pub(crate) freed: RefCell<VecDeque<ConnectionId>>,
-    /// Somebody waits for room of the shard.
-    wanted: Cell<bool>,
+    /// Somebody waits for so much room of the shard, the least of all: with nothing to take, and
+    /// with something.
+    wanted_first: Cell<Option<usize>>,
+    wanted_more: Cell<Option<usize>>,
     /// There is room again for somebody who waits.
     pub some_room: Event,
     /// Readers of connections wait for room.
@@ -100,9 +102,20 @@ impl OutputBudget {
         used == 0 || used + bytes.min(self.most / 2) <= most
     }
 
-    /// Somebody waits for room of the shard, and hears of the next that there is.
-    pub fn want(&self) {
-        self.wanted.set(true);
+    /// How much more than three quarters is in use.
+    pub fn excess(&self) -> usize {
+        self.bytes().saturating_sub(self.three_quarters())
+    }
+
+    /// Somebody waits for room of the shard, and hears when there is. See [`OutputBudget::fits`].
+    pub fn want(&self, bytes: usize, first: bool) {
+        let wanted = if first { &self.wanted_first } else { &self.wanted_more };
+        wanted.set(Some(wanted.get().map_or(bytes, |least| least.min(bytes))));
+    }
+
+    /// Whether somebody waits for room of the shard who has nothing to take.
+    pub fn is_wanted(&self) -> bool {
+        self.wanted_first.get().is_some()
     }
 
     pub(super) fn write(&self, bytes: usize, of_others: usize) {
@@ -136,9 +149,11 @@ impl OutputBudget {
     }
 
     fn tell_of_room(&self) {
-        if self.wanted.get() && (!self.is_scarce() || self.bytes() == 0) {
-            self.wanted.set(false);
-            self.some_room.set();
+        for (wanted, first) in [(&self.wanted_first, true), (&self.wanted_more, false)] {
+            if wanted.get().is_some_and(|bytes| self.fits(bytes, first)) {
+                wanted.set(None);
+                self.some_room.set();
+            }
         }
     }
 
@@ -190,11 +205,26 @@ mod tests {
         assert!(!budget.is_scarce());
         budget.count_away(6);
         assert!(budget.is_scarce());
-        budget.want();
-        budget.unreserve(0);
-        assert!(!budget.some_room.is_set(), "still scarce");
-        budget.uncount_away(6);
+        budget.want(5, false);
+        budget.uncount_away(5);
+        assert!(!budget.some_room.is_set(), "the last quarter is not for it");
+        budget.uncount_away(1);
         assert!(budget.some_room.is_set());
+    }
+
+    #[test]
+    fn who_waits_hears_of_room_when_its_answer_fits() {
+        let budget = OutputBudget::new(100, 10);
+        budget.reserve(100);
+        budget.want(30, false);
+        assert!(!budget.is_wanted());
+        budget.want(30, true);
+        budget.want(20, true);
+        assert!(budget.is_wanted());
+        budget.unreserve(19);
+        assert!(!budget.some_room.is_set());
+        budget.unreserve(1);
+        assert!(budget.some_room.is_set() && !budget.is_wanted());
     }
 
     #[test]

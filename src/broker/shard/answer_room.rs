@@ -5,8 +5,8 @@
 use std::{
     cell::{Cell, RefCell},
     collections::VecDeque,
+    ops::ControlFlow,
     rc::Rc,
-    time::Duration,
 };
 
 use ahash::AHashMap;
@@ -25,14 +25,16 @@ use crate::{
 struct Account {
     /// Bytes made here and not known to be taken, of a connection of another shard.
     made: usize,
-    /// They have changed since they were last looked at.
-    moved: bool,
-    /// Since when they have not.
-    since: Option<Duration>,
     /// Pulls without room, and how many bytes their answers have.
     waiting: VecDeque<(PullRequest, usize)>,
-    /// It is in the queue of those that wait for room of the shard.
+    /// It is in a queue of those that wait for room of the shard.
     is_queued: bool,
+}
+
+impl Account {
+    fn is_empty(&self) -> bool {
+        self.made == 0 && self.waiting.is_empty() && !self.is_queued
+    }
 }
 
 /// What keeps an answer from being made.
@@ -41,8 +43,20 @@ enum NoRoom {
     /// The client has not taken enough of what it was sent.
     Connection,
     /// All clients together have not.
-    Shard,
+    Shard(Rank),
 }
+
+/// In which order connections get room of the shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rank {
+    /// Clients that are known to take their answers, and have taken all.
+    Proven,
+    /// Those that have nothing to take.
+    First,
+    More,
+}
+
+const RANKS: [Rank; 3] = [Rank::Proven, Rank::First, Rank::More];
 
 pub struct AnswerRoom {
     pub budget: Rc<OutputBudget>,
@@ -53,8 +67,8 @@ pub struct AnswerRoom {
     waiting_most: usize,
     waiting: Cell<usize>,
     accounts: RefCell<AHashMap<ConnectionId, Account>>,
-    /// Connections whose first pull waits for room of the shard.
-    queue: RefCell<VecDeque<ConnectionId>>,
+    /// By rank: connections whose first pull waits for room of the shard.
+    queues: [RefCell<VecDeque<ConnectionId>>; RANKS.len()],
 }
 
 impl AnswerRoom {
@@ -73,7 +87,7 @@ impl AnswerRoom {
             waiting_most,
             waiting: Cell::new(0),
             accounts: RefCell::default(),
-            queue: RefCell::default(),
+            queues: Default::default(),
         }
     }
 
@@ -90,7 +104,6 @@ impl AnswerRoom {
     fn count_away(&self, connection: ConnectionId, bytes: usize) {
         let mut accounts = self.accounts.borrow_mut();
         let account = accounts.entry(connection).or_default();
-        account.moved |= account.made == 0;
         account.made += bytes;
         self.budget.count_away(bytes);
     }
@@ -103,9 +116,8 @@ impl AnswerRoom {
         };
         let bytes = bytes.min(account.made);
         account.made -= bytes;
-        account.moved = true;
         let waits = !account.waiting.is_empty();
-        if account.made == 0 && !waits {
+        if account.is_empty() {
             accounts.remove(&connection);
         }
         drop(accounts);
@@ -135,44 +147,61 @@ impl AnswerRoom {
         self.waiting.set(self.waiting.get() + 1);
     }
 
-    /// The bytes that the first waiting pull of a connection needs.
-    fn first_needs(&self, connection: ConnectionId) -> Option<usize> {
+    /// The bytes that the first waiting pull of a connection needs, and whether its client is
+    /// proven.
+    fn first_needs(&self, connection: ConnectionId) -> Option<(usize, bool)> {
         let accounts = self.accounts.borrow();
-        accounts.get(&connection)?.waiting.front().map(|(_, bytes)| *bytes)
+        let (request, bytes) = accounts.get(&connection)?.waiting.front()?;
+        Some((*bytes, request.proven))
     }
 
     fn take_first(&self, connection: ConnectionId) -> Option<PullRequest> {
         let mut accounts = self.accounts.borrow_mut();
         let account = accounts.get_mut(&connection)?;
         let (request, _) = account.waiting.pop_front()?;
-        if account.waiting.is_empty() && account.made == 0 && !account.is_queued {
+        if account.is_empty() {
             accounts.remove(&connection);
         }
         self.waiting.set(self.waiting.get() - 1);
         Some(request)
     }
 
-    fn queue(&self, connection: ConnectionId) {
+    /// The first pull of a connection waits for room of the shard.
+    fn queue(&self, connection: ConnectionId, rank: Rank) {
         let mut accounts = self.accounts.borrow_mut();
-        if let Some(account) = accounts.get_mut(&connection)
-            && !std::mem::replace(&mut account.is_queued, true)
-        {
-            self.queue.borrow_mut().push_back(connection);
+        let Some(account) = accounts.get_mut(&connection) else {
+            return;
+        };
+        if !std::mem::replace(&mut account.is_queued, true) {
+            self.queue_of(rank).borrow_mut().push_back(connection);
         }
-        self.budget.want();
+        let bytes = account.waiting.front().map_or(0, |(_, bytes)| *bytes);
+        self.budget.want(bytes, rank != Rank::More);
     }
 
-    fn unqueue_first(&self) {
-        let first = self.queue.borrow_mut().pop_front();
+    fn queue_of(&self, rank: Rank) -> &RefCell<VecDeque<ConnectionId>> {
+        &self.queues[rank as usize]
+    }
+
+    fn is_queued(&self, connection: ConnectionId) -> bool {
+        self.accounts.borrow().get(&connection).is_some_and(|account| account.is_queued)
+    }
+
+    /// Takes the connection out that is next in a queue. True: pulls of it still wait.
+    fn unqueue(&self, rank: Rank) -> bool {
+        let next = self.queue_of(rank).borrow_mut().pop_front();
         let mut accounts = self.accounts.borrow_mut();
-        if let Some(first) = first
-            && let Some(account) = accounts.get_mut(&first)
-        {
-            account.is_queued = false;
-            if account.waiting.is_empty() && account.made == 0 {
-                accounts.remove(&first);
-            }
+        let Some((next, account)) =
+            next.and_then(|next| accounts.get_mut(&next).map(|account| (next, account)))
+        else {
+            return false;
+        };
+        account.is_queued = false;
+        if account.is_empty() {
+            accounts.remove(&next);
+            return false;
         }
+        !account.waiting.is_empty()
     }
 
     /// Drops what a connection has here that is no more.
@@ -184,18 +213,12 @@ impl AnswerRoom {
         }
     }
 
-    /// Connections of other shards whose clients have taken nothing that was made here for a time,
-    /// and that time. Called at intervals, to whose length it is precise.
-    pub fn stalled(&self, now: Duration) -> Vec<(Duration, ConnectionId)> {
-        let mut accounts = self.accounts.borrow_mut();
-        let with_answers = accounts.iter_mut().filter(|(_, account)| account.made > 0);
-        let stalled = with_answers.map(|(connection, account)| {
-            let moved = std::mem::take(&mut account.moved);
-            let since = account.since.filter(|_| !moved).unwrap_or(now);
-            account.since = Some(since);
-            (now - since, *connection)
-        });
-        stalled.collect()
+    /// Connections of other shards for which answers were made here that are not known to be taken,
+    /// and how many bytes.
+    pub fn made(&self) -> Vec<(ConnectionId, usize)> {
+        let accounts = self.accounts.borrow();
+        let made = accounts.iter().filter(|(_, account)| account.made > 0);
+        made.map(|(connection, account)| (*connection, account.made)).collect()
     }
 }
 
@@ -218,7 +241,7 @@ impl<R: Runtime> Shard<R> {
             true => Some(NoRoom::Connection),
             false => {
                 self.set_room(reply_to, 0);
-                self.no_room(reply_to.connection, bytes)
+                self.no_room(reply_to.connection, bytes, request.proven)
             }
         };
         let Some(no_room) = no_room else {
@@ -241,28 +264,46 @@ impl<R: Runtime> Shard<R> {
 
     fn wait_again(&self, connection: ConnectionId, why: NoRoom) {
         match why {
-            NoRoom::Shard => self.answer_room.queue(connection),
-            NoRoom::Connection => {
-                let _ = self.connections.with(connection, |connection| connection.wait_for_room());
-            }
+            NoRoom::Shard(rank) => self.answer_room.queue(connection, rank),
+            NoRoom::Connection => {}
         }
+        // Also who waits for room of the shard: it has more when it has nothing to take.
+        let _ = self.connections.with(connection, |connection| connection.wait_for_room());
     }
 
-    /// What keeps so many bytes for a connection from being made.
-    fn no_room(&self, connection: ConnectionId, bytes: usize) -> Option<NoRoom> {
+    /// What a connection has waiting of answers that are made here, and the most that it may have,
+    /// in bytes; `None` if it is gone.
+    fn held_of(&self, connection: ConnectionId) -> Option<(usize, usize)> {
         let room = &self.answer_room;
-        let (has, most) = if connection.shard == self.id.0 {
-            let has = self.connections.with(connection, |connection| connection.promised_bytes());
-            // Nobody makes an answer for one that is gone.
-            (has?, room.connection_most)
-        } else {
-            let accounts = room.accounts.borrow();
-            (accounts.get(&connection).map_or(0, |account| account.made), room.away_most)
-        };
+        if connection.shard == self.id.0 {
+            let held = self.connections.with(connection, |connection| connection.promised_bytes());
+            return Some((held?, room.connection_most));
+        }
+        let accounts = room.accounts.borrow();
+        Some((accounts.get(&connection).map_or(0, |account| account.made), room.away_most))
+    }
+
+    /// What keeps so many bytes for a connection from being made. `proven`: what its shard has told
+    /// of its client, if that is another one.
+    fn no_room(&self, connection: ConnectionId, bytes: usize, proven: bool) -> Option<NoRoom> {
+        // Nobody makes an answer for one that is gone.
+        let (has, most) = self.held_of(connection)?;
         if has > 0 && has + bytes > most {
             return Some(NoRoom::Connection);
         }
-        (!room.budget.fits(bytes, has == 0)).then_some(NoRoom::Shard)
+        if self.answer_room.budget.fits(bytes, has == 0) {
+            return None;
+        }
+        let is_proven = || {
+            let proven_here =
+                self.connections.with(connection, |connection| connection.is_proven());
+            proven || proven_here.unwrap_or(false)
+        };
+        Some(NoRoom::Shard(match has {
+            0 if is_proven() => Rank::Proven,
+            0 => Rank::First,
+            _ => Rank::More,
+        }))
     }
 
     /// Makes the room of an answer that is not made yet so large, whether there is any or not.
@@ -295,7 +336,7 @@ impl<R: Runtime> Shard<R> {
     /// all. False: there is none, see [`Shard::room_for`].
     pub fn try_room(&self, reply_to: &mut ReplyTo, bytes: usize) -> bool {
         let bytes = bytes.min(self.answer_room.budget.most() / 2);
-        let has_room = self.no_room(reply_to.connection, bytes).is_none();
+        let has_room = self.no_room(reply_to.connection, bytes, false).is_none();
         if has_room {
             self.set_room(reply_to, bytes);
         }
@@ -305,9 +346,9 @@ impl<R: Runtime> Shard<R> {
     /// Resolves when there is room for an answer to a connection of this shard, or that is closed.
     pub async fn room_for(&self, connection: ConnectionId, bytes: usize) {
         let bytes = bytes.min(self.answer_room.budget.most() / 2);
-        while let Some(why) = self.no_room(connection, bytes) {
+        while let Some(why) = self.no_room(connection, bytes, false) {
             match why {
-                NoRoom::Shard => self.answer_room.budget.want(),
+                NoRoom::Shard(rank) => self.answer_room.budget.want(bytes, rank != Rank::More),
                 NoRoom::Connection => self.wait_again(connection, why),
             }
             self.answer_room.budget.readers.wait().await;
@@ -329,7 +370,7 @@ impl<R: Runtime> Shard<R> {
     fn next_freed(&self) -> Option<PullRequest> {
         loop {
             let freed = self.answer_room.budget.freed.borrow().front().copied()?;
-            match self.first_with_room(freed) {
+            match self.freed_with_room(freed) {
                 Ok(Some(request)) => return Some(request),
                 Ok(None) => {}
                 Err(why) => self.wait_again(freed, why),
@@ -338,29 +379,51 @@ impl<R: Runtime> Shard<R> {
         }
     }
 
+    /// Who waits in turn for room of the shard does so on, unless it has nothing to take any more.
+    fn freed_with_room(&self, connection: ConnectionId) -> Result<Option<PullRequest>, NoRoom> {
+        let has_some = self.held_of(connection).is_some_and(|(held, _)| held > 0);
+        if has_some && self.answer_room.is_queued(connection) {
+            return Err(NoRoom::Shard(Rank::More));
+        }
+        self.first_with_room(connection)
+    }
+
     fn next_queued(&self) -> Option<PullRequest> {
+        let next = RANKS.into_iter().try_for_each(|rank| self.next_of(rank));
+        next.break_value().flatten()
+    }
+
+    /// One pull of a connection of a rank, which then goes behind the others. It ends with the
+    /// first rank of which somebody waits on.
+    fn next_of(&self, rank: Rank) -> ControlFlow<Option<PullRequest>> {
+        let room = &self.answer_room;
         loop {
-            let first = self.answer_room.queue.borrow().front().copied()?;
-            match self.first_with_room(first) {
-                Ok(Some(request)) => return Some(request),
-                Err(NoRoom::Shard) => {
-                    self.answer_room.budget.want();
-                    return None;
-                }
-                Ok(None) => {}
-                Err(why) => self.wait_again(first, why),
+            let next = room.queue_of(rank).borrow().front().copied();
+            let Some(next) = next else {
+                return ControlFlow::Continue(());
+            };
+            let found = self.first_with_room(next);
+            if matches!(found, Err(NoRoom::Shard(still)) if still == rank) {
+                room.queue(next, rank);
+                return ControlFlow::Break(None);
             }
-            self.answer_room.unqueue_first();
+            if room.unqueue(rank) {
+                let why = found.as_ref().err().copied();
+                self.wait_again(next, why.unwrap_or(NoRoom::Shard(Rank::More)));
+            }
+            if let Ok(Some(request)) = found {
+                return ControlFlow::Break(Some(request));
+            }
         }
     }
 
     /// The first pull of a connection that waits, with its room. The error: why there is none.
     fn first_with_room(&self, connection: ConnectionId) -> Result<Option<PullRequest>, NoRoom> {
         let room = &self.answer_room;
-        let Some(bytes) = room.first_needs(connection) else {
+        let Some((bytes, proven)) = room.first_needs(connection) else {
             return Ok(None);
         };
-        if let Some(why) = self.no_room(connection, bytes) {
+        if let Some(why) = self.no_room(connection, bytes, proven) {
             return Err(why);
         }
         let mut request = room.take_first(connection);

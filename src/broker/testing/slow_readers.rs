@@ -300,3 +300,115 @@ fn when_room_is_scarce_whoever_has_taken_nothing_for_longest_is_closed_first() {
         beside_clients_that_take_nothing(shards, seed, many, test);
     });
 }
+
+/// Clients that ask for more than there is room for, and take some bytes every 10 ms.
+async fn trickles(runtime: &SimRuntime, count: usize, bytes: usize) -> Rc<Cell<usize>> {
+    let open = Rc::new(Cell::new(count));
+    for _ in 0..count {
+        let client = Client::connect(runtime).await;
+        let slow = write(runtime, client, pulls(100, 0, Duration::ZERO));
+        let (own, open) = (runtime.clone(), open.clone());
+        runtime.spawn(Shares::Foreground, "trickle", async move {
+            while slow.take(bytes).await {
+                own.sleep(Duration::from_millis(10)).await;
+            }
+            open.set(open.get() - 1);
+        });
+    }
+    open
+}
+
+/// The longest that clients who take what they ask for waited for one of so many answers each.
+async fn longest_pull(runtime: &SimRuntime, clients: &mut [Client], rounds: i32) -> Duration {
+    let mut longest = Duration::ZERO;
+    for round in 0..rounds {
+        for client in &mut *clients {
+            let began = runtime.monotonic();
+            let (code, bodies) = client.bodies(TOPIC, round % QUEUES, 0).await;
+            assert_eq!((code, bodies.len()), (response::SUCCESS, 1));
+            longest = longest.max(runtime.monotonic() - began);
+        }
+        runtime.sleep(Duration::from_millis(50)).await;
+    }
+    longest
+}
+
+/// A story of clients that take a trickle, on sockets of 64 KiB, and what was said of them.
+fn beside_trickles(
+    (shards, seed): (usize, u64),
+    keys: &[(&str, &str)],
+    test: impl AsyncFn(&SimRuntime, Vec<Client>),
+) -> Vec<String> {
+    let complaints = Complaints::default();
+    let _guard = tracing::subscriber::set_default(complaints.clone());
+    let sim = Sim::new(seed);
+    sim.set_socket_bytes(64 << 10);
+    sim.run(async |runtime| {
+        let (_broker, clients) = broker(&runtime, shards, keys).await;
+        test(&runtime, clients).await;
+    });
+    complaints.take()
+}
+
+/// Those of brokers with seven shards as well.
+fn on_many(seeds: u64, test: impl Fn(usize, u64)) {
+    on_all(seeds, &test);
+    (0..seeds).for_each(|seed| test(7, seed));
+}
+
+/// Bytes every 10 ms.
+const TRICKLE: usize = 300;
+/// They ask for more than there is on each shard.
+const TRICKLES: usize = 20;
+const STEADY: usize = 2;
+
+/// Before the pace of clients was looked at, others waited until the last of these had taken what
+/// it had asked for: nobody is silent for a second, so nobody was closed.
+#[test]
+fn clients_that_take_a_trickle_do_not_hold_the_room_of_others() {
+    on_many(2, |shards, seed| {
+        let keys = [("outputStallTimeMs", "4000")];
+        let said = beside_trickles((shards, seed), &keys, async |runtime, mut clients| {
+            // They show that they take what they are sent.
+            longest_pull(runtime, &mut clients, 1).await;
+            trickles(runtime, TRICKLES, TRICKLE).await;
+            runtime.sleep(Duration::from_millis(100)).await;
+            let longest = longest_pull(runtime, &mut clients, 40).await;
+            // An eighth of the key, and a look until they are watched and another that sees it.
+            assert!(longest < Duration::from_millis(1000), "{longest:?}");
+        });
+        assert!(!said.is_empty());
+        assert!(said.iter().all(|line| line.contains("would need longest")), "{said:?}");
+    });
+}
+
+/// It takes its answers forty times as fast as the others, and never all of them.
+#[test]
+fn who_takes_more_slowly_than_others_is_not_closed_while_there_are_slower_ones() {
+    on_many(2, |shards, seed| {
+        let keys = [("outputStallTimeMs", "4000")];
+        let said = beside_trickles((shards, seed), &keys, async |runtime, mut clients| {
+            let steady = trickles(runtime, STEADY, 40 * TRICKLE).await;
+            runtime.sleep(Duration::from_millis(700)).await;
+            trickles(runtime, TRICKLES, TRICKLE).await;
+            longest_pull(runtime, &mut clients, 40).await;
+            assert_eq!(steady.get(), STEADY);
+        });
+        assert!(!said.is_empty());
+        assert!(said.iter().all(|line| line.contains("would need longest")), "{said:?}");
+    });
+}
+
+#[test]
+fn nobody_is_closed_while_there_is_room_for_those_who_take_their_answers() {
+    on_many(2, |shards, seed| {
+        let (keys, count) = ([("outputStallTimeMs", "2000")], (3 * shards).min(10));
+        let said = beside_trickles((shards, seed), &keys, async |runtime, mut clients| {
+            let trickles = trickles(runtime, count, TRICKLE).await;
+            let longest = longest_pull(runtime, &mut clients, 60).await;
+            assert!(longest < SOON, "{longest:?}");
+            assert_eq!(trickles.get(), count);
+        });
+        assert!(said.is_empty(), "{said:?}");
+    });
+}

@@ -14,6 +14,7 @@ use ringmq_remoting::{
 use super::pull;
 use crate::{
     messages::{PullRequest, ReplyTo, Wait as Keep},
+    net::connections::ShardConnection,
     requests::{
         next::{Next, Peer, Wait},
         prerequisite::Prerequisite,
@@ -52,11 +53,15 @@ pub fn check_and_pull<R: Runtime>(
     header: &PullHeader<'_>,
 ) -> Next {
     match checked(shard, peer, reply_to, header) {
-        Ok(Ok(request)) => {
+        Ok(Ok(mut request)) => {
             let owner = shard.queues.owner(&request.topic, request.queue_id);
             if owner == shard.id {
                 pull::run(shard, request);
-            } else if let Err(overloaded) = shard.router.pull(owner, request) {
+                return Next::Continue;
+            }
+            let proven = |connection: &ShardConnection<R>| connection.is_proven();
+            request.proven = shard.connections.with(peer.connection, proven).unwrap_or(false);
+            if let Err(overloaded) = shard.router.pull(owner, request) {
                 shard.refuse(&reply_to, &overloaded.into());
             }
             Next::Continue
@@ -114,6 +119,7 @@ fn checked<R: Runtime>(
         group: Arc::clone(&group.name),
         commit,
         wait: wait(config, header),
+        proven: false,
     }))
 }
 
