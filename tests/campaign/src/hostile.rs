@@ -3,7 +3,7 @@
 //! notice of it. What is promised is in `docs/RELIABILITY.md`.
 //!
 //! All share a few processors, which they would not do on a network: honest clients go before all
-//! others, then servers, and attackers come last. What is measured without an attack is measured
+//! others, and attackers come last. What is measured without an attack is measured
 //! beside processes that take all they get of every processor, as attackers would.
 
 pub mod attacker;
@@ -79,7 +79,6 @@ pub fn raise_descriptors() -> u64 {
 pub fn run(options: &Options) -> Totals {
     let began = Instant::now();
     println!("hostile: {} open files are allowed", raise_descriptors());
-    priority::raise_session();
     let mut totals = Totals { campaign: "hostile".into(), ..Totals::default() };
     let seconds = |usual, attack| Lengths {
         usual: Duration::from_secs(usual),

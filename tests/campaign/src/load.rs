@@ -24,7 +24,7 @@ use crate::{
     hostile::{
         figures::{NORMAL_WITHIN, Seen, normal_after},
         honest::Honest,
-        priority, raise_descriptors,
+        raise_descriptors,
         servers::{Servers, Settings},
         wire::{self, Link},
     },
@@ -62,7 +62,6 @@ pub fn run(options: &Options) -> Totals {
     let began = Instant::now();
     let mut totals = Totals { campaign: "load".into(), ..Totals::default() };
     println!("load: {} open files are allowed", raise_descriptors());
-    priority::raise_session();
     fs::create_dir_all(&options.directory).expect("the directory can be written");
     for (name, load) in LOADS {
         if options.only.as_ref().is_some_and(|only| only != name) {

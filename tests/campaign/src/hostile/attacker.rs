@@ -6,7 +6,7 @@ use std::{
     io,
     net::SocketAddr,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Stdio},
     sync::{Mutex, MutexGuard},
     thread,
     time::{Duration, Instant},
@@ -80,6 +80,7 @@ impl Pace {
 
 /// Runs the attack of this name until the process is killed.
 pub fn attack(name: &str, target: &Target) {
+    priority::lower_session();
     let found = ATTACKS.iter().chain([&SPINNER]).find(|attack| attack.name == name);
     let Attack { run, .. } = found.unwrap_or_else(|| panic!("no attack is called {name}"));
     thread::scope(|scope| {
@@ -122,9 +123,7 @@ impl Attacker {
         let output = directory.join(format!("attack-{}.log", attack.name));
         let file = File::create(&output).expect("the directory can be written");
         let program = std::env::current_exe().expect("a program has a path");
-        let child = Command::new("nice")
-            .args(["-n", priority::ATTACKERS])
-            .arg(program)
+        let child = priority::attacker(&program)
             .args(["attacker", "--only", attack.name])
             .args(["--broker", &target.broker.to_string()])
             .args(["--namesrv", &target.names.to_string()])
@@ -133,7 +132,7 @@ impl Attacker {
             .stdout(file.try_clone().expect("a second descriptor"))
             .stderr(file)
             .spawn()
-            .expect("nice can be started");
+            .expect("setsid and nice can be started");
         Attacker { child, output }
     }
 

@@ -6,8 +6,6 @@ use std::{
     process::Command,
 };
 
-use super::priority;
-
 const ROOT: &str = "/sys/fs/cgroup";
 
 /// A limit of memory for one process. It is removed with the value, when the process is gone.
@@ -38,7 +36,7 @@ impl Cgroup {
 
     /// A command that runs a program in it.
     pub fn command(&self, program: &Path) -> Command {
-        let mut command = priority::server("sh");
+        let mut command = Command::new("sh");
         command.args(["-c", "echo $$ >\"$0\" && exec \"$@\""]);
         command.arg(self.path.join("cgroup.procs")).arg(program);
         command

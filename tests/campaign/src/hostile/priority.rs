@@ -2,6 +2,7 @@
 //! each would have its own, and what is measured is what the server makes honest clients wait for.
 
 use std::{
+    path::Path,
     process::{Command, Stdio},
     thread,
     time::Duration,
@@ -10,18 +11,21 @@ use std::{
 use nix::unistd::gettid;
 
 /// Nice value of attackers.
-pub const ATTACKERS: &str = "19";
-/// Nice value of servers, which go before whatever else the machine does.
-pub const SERVERS: &str = "-10";
+const ATTACKERS: &str = "19";
 
-/// Of the session that this program is in, with all that it starts, against other sessions: where
-/// the kernel shares processors out by sessions, nice values only count within one.
-const SESSION: &str = "-10";
+/// Lets the session of an attacker, which [`attacker`] made, come after all others: where the
+/// kernel shares processors out by sessions, nice values only count within one. Servers have the
+/// usual value, as the threads of the kernel have that complete their writes: with a better one,
+/// sends were seen to wait for tens of milliseconds, and in one session with attackers for seconds.
+pub fn lower_session() {
+    let _ = std::fs::write("/proc/self/autogroup", ATTACKERS);
+}
 
-/// Lets the session of this program go before others. Where that is not allowed, or processors are
-/// not shared out by sessions, nothing changes.
-pub fn raise_session() {
-    let _ = std::fs::write("/proc/self/autogroup", SESSION);
+/// A command that runs a program with the priority of attackers, in a session of its own.
+pub fn attacker(program: &Path) -> Command {
+    let mut command = Command::new("setsid");
+    command.args(["nice", "-n", ATTACKERS]).arg(program);
+    command
 }
 
 /// Lets the thread that calls go before all others; false if the machine does not allow it.
@@ -31,26 +35,6 @@ pub fn go_first() -> bool {
     command.args(["--rr", "--pid", "1", &thread]).stdin(Stdio::null());
     let status = command.stdout(Stdio::null()).stderr(Stdio::null()).status();
     status.is_ok_and(|status| status.success())
-}
-
-/// A command that runs a program with the priority of servers, or with the usual one if that is all
-/// that the machine allows.
-pub fn server(program: &str) -> Command {
-    if !may_raise() {
-        return Command::new(program);
-    }
-    let mut command = Command::new("nice");
-    command.args(["-n", SERVERS, program]);
-    command
-}
-
-/// Whether `nice` may raise a priority: where it may not, it complains and goes on.
-fn may_raise() -> bool {
-    let shown = |arguments: &[&str]| {
-        let output = Command::new("nice").args(arguments).stderr(Stdio::null()).output().ok()?;
-        String::from_utf8(output.stdout).ok()?.trim().parse::<i32>().ok()
-    };
-    shown(&["-n", SERVERS, "nice"]).zip(shown(&[])).is_some_and(|(raised, usual)| raised < usual)
 }
 
 /// What the threads of a process had of the processors until now.

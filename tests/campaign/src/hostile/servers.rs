@@ -5,7 +5,7 @@ use std::{
     fs::{self, File},
     net::{Ipv4Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
-    process::{Child, Stdio},
+    process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
@@ -19,7 +19,7 @@ use ringmq_test_client::queue_fields;
 
 use super::{
     cgroup::Cgroup,
-    priority::{self, Processors},
+    priority::Processors,
     wire::{Link, texts},
 };
 
@@ -67,7 +67,7 @@ impl Server {
         let binary = binary();
         let mut command = match &cgroup {
             Ok(cgroup) => cgroup.command(&binary),
-            Err(_) => priority::server(text_of(&binary)),
+            Err(_) => Command::new(&binary),
         };
         let log = at.join(format!("{name}.log"));
         let output = File::create(&log).expect("the log can be created");
