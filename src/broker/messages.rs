@@ -142,6 +142,8 @@ pub enum Message<S> {
     Ready {
         result: Result<(), String>,
     },
+    /// The shard that sends it has few requests before it again.
+    Near,
     /// A shard has written everything and ends.
     Finished(ShardId),
     /// Stop taking requests, write everything, end.

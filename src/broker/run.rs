@@ -324,6 +324,7 @@ async fn shut_down<R: Runtime>(
     cursors: &DeliveryCursors,
 ) {
     shard.stopping.set(true);
+    shard.router.wake();
     long_poll::release(shard, pull::run);
     if let Some(control) = control {
         control.registrar.unregister().await;

@@ -40,6 +40,7 @@ use std::{
 
 use ringmq_base::LogId;
 use ringmq_io::Runtime;
+use ringmq_net::rounds::Rounds;
 use ringmq_rules::{offset_resets::OffsetResets, offsets::OffsetTable, send_check::SendContext};
 use ringmq_store::QueueHandle;
 
@@ -93,6 +94,8 @@ pub struct Shard<R: Runtime> {
     pub offset_resets: RefCell<OffsetResets>,
     pub offset_writes: OffsetWrites,
     pub connections: Connections<R>,
+    /// Whose turn it is of the connections that ask for much or are sent much.
+    pub rounds: Rc<Rounds>,
     pub client_calls: ClientCalls,
     /// Delayed messages that could not be delivered, ever.
     pub delayed_passed_over: Cell<u64>,
@@ -157,6 +160,7 @@ impl<R: Runtime> Shard<R> {
             offset_resets,
             offset_writes: OffsetWrites::default(),
             connections,
+            rounds: Rc::default(),
             client_calls: ClientCalls::default(),
             delayed_passed_over: Cell::default(),
             transactions: Transactions::default(),

@@ -15,7 +15,6 @@ mod json;
 pub mod kv;
 pub mod route;
 mod server;
-mod turn;
 mod work;
 
 pub use server::{ServeError, serve};

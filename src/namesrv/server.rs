@@ -23,6 +23,7 @@ use ringmq_net::{
     accept::accept_all,
     addresses::{Addresses, Limits},
     input_budget::{Closable, Input, InputBudget},
+    turn::Turn,
 };
 
 use self::{
@@ -34,7 +35,6 @@ use crate::{
     handlers::NameServer,
     kv::{KvLimits, file::KvFileError, store::KvStore},
     route::{ConnectionId, expire::Dropped},
-    turn::Turn,
 };
 
 /// How long connections may take to end after the shutdown.

@@ -13,7 +13,10 @@ use ringmq_io::{
     Stream,
     signal::{Event, Notify},
 };
-use ringmq_net::input_budget::{Closable, Reading, Share};
+use ringmq_net::{
+    input_budget::{Closable, Reading, Share},
+    rounds::{Had, PIECE_BYTES, Rounds, units_of},
+};
 
 use super::{
     output::Output,
@@ -284,12 +287,13 @@ impl<S: Stream> Connection<S> {
         output.bytes().saturating_sub(output.of_others())
     }
 
-    /// Sends what the socket takes; the writer task gets the rest.
+    /// Sends what the socket takes, up to a piece; the writer task gets the rest.
     pub fn flush(&self) {
         self.dirty.set(false);
         if self.closed.get() || self.writing.get() {
             return;
         }
+        let mut left = PIECE_BYTES;
         loop {
             let mut output = self.output.borrow_mut();
             let Some(first) = output.first() else {
@@ -297,13 +301,17 @@ impl<S: Stream> Connection<S> {
                 self.emptied.set(true);
                 return self.drained.set();
             };
-            let wanted = first.len();
-            match self.stream.try_write(first) {
+            let wanted = first.len().min(left);
+            if wanted == 0 {
+                return self.wake_writer.set();
+            }
+            match self.stream.try_write(&first[..wanted]) {
                 Ok(count) => {
                     self.taken.set(self.taken.get() + count as u64);
                     let gone = output.sent(count);
                     drop(output);
                     self.gone(gone.unwrap_or(0));
+                    left -= count;
                     if count < wanted {
                         return self.wake_writer.set();
                     }
@@ -337,7 +345,8 @@ impl<S: Stream> Connection<S> {
     }
 
     /// The writer task: ends when the connection is closed.
-    pub async fn write_pending(&self) {
+    pub async fn write_pending(&self, rounds: &Rounds) {
+        let had = Had::default();
         loop {
             self.wake_writer.wait_and_clear().await;
             self.writing.set(true);
@@ -348,7 +357,7 @@ impl<S: Stream> Connection<S> {
                 let Some((bytes, sent)) = self.output.borrow_mut().take_first() else {
                     break;
                 };
-                if !self.write_all(&bytes, sent).await {
+                if !self.write_all(&bytes, sent, (rounds, &had)).await {
                     return self.close();
                 }
                 let length = bytes.len();
@@ -364,10 +373,20 @@ impl<S: Stream> Connection<S> {
         }
     }
 
-    async fn write_all(&self, bytes: &[u8], sent: usize) -> bool {
+    async fn write_all(&self, bytes: &[u8], sent: usize, (rounds, had): (&Rounds, &Had)) -> bool {
         let mut written = sent;
         while written < bytes.len() {
-            match self.stream.write(&bytes[written..]).await {
+            let piece = &bytes[written..bytes.len().min(written + PIECE_BYTES)];
+            let turn = rounds.take(had).await;
+            let mut wrote = self.stream.try_write(piece);
+            had.note(wrote.as_ref().map_or(0, |count| units_of(*count)), rounds);
+            if let Some(turn) = turn {
+                turn.pass_on().await;
+            }
+            if matches!(&wrote, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
+                wrote = self.stream.write(piece).await;
+            }
+            match wrote {
                 Ok(count) if count > 0 => {
                     written += count;
                     self.taken.set(self.taken.get() + count as u64);

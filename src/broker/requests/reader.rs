@@ -9,7 +9,10 @@ use std::{
 
 use ringmq_base::ShardId;
 use ringmq_io::{Accepted, Net, Runtime, Shares};
-use ringmq_net::input_budget::Input;
+use ringmq_net::{
+    input_budget::Input,
+    rounds::{Had, PIECE_BYTES, SHARE, units_of},
+};
 use ringmq_remoting::frame::FrameBuffer;
 use ringmq_rules::ConnectionId;
 
@@ -28,12 +31,13 @@ use crate::{
 /// What a connection keeps of the room in which headers with escapes are read.
 const SCRATCH_BYTES: usize = 4096;
 
-/// Frames that are no ordinary messages or pulls and are handled without a pause: some 200 us.
-const SLICE_COSTLY: usize = 32;
+/// Units of frames that are handled in a turn without a pause: some 200 to 500 us. An ordinary
+/// message or pull is one.
+const SLICE_UNITS: u32 = 128;
+/// Units of any other frame.
+const COSTLY_UNITS: u32 = 4;
 /// Bytes of such frames after which there is a pause whatever their number.
 const SLICE_COSTLY_BYTES: usize = 128 * 1024;
-/// Ordinary messages and pulls that are handled without a pause.
-const SLICE_PLAIN: usize = 128;
 /// Bytes of answers after which there is a pause whatever was asked: some 200 us to copy.
 const SLICE_ANSWERS_BYTES: usize = 1024 * 1024;
 
@@ -53,9 +57,9 @@ pub fn serve<R: Runtime>(requests: &Rc<Requests<R>>, accepted: Accepted) {
         tracing::warn!(%peer, limit, "connection refused: connectionsMax is reached on this shard");
         return left(requests, shard.id, peer.ip());
     };
-    let writer = connection.clone();
+    let (writer, rounds) = (connection.clone(), shard.rounds.clone());
     shard.runtime.spawn(Shares::Foreground, "connection output", async move {
-        writer.write_pending().await;
+        writer.write_pending(&rounds).await;
     });
     let (requests, runtime) = (requests.clone(), shard.runtime.clone());
     runtime.spawn(Shares::Foreground, "connection input", async move {
@@ -96,10 +100,16 @@ async fn read_all<R: Runtime>(requests: &Rc<Requests<R>>, connection: &Rc<ShardC
     let shard = &requests.shard;
     let mut buffer = FrameBuffer::default();
     let mut scratch = Vec::new();
+    let had = Had::default();
     while !connection.is_closed() {
-        match connection.read(buffer.space()).await {
+        let space = buffer.space();
+        let piece = space.len().min(PIECE_BYTES);
+        match connection.read(&mut space[..piece]).await {
             Ok(0) | Err(_) => return,
-            Ok(count) => buffer.filled(count),
+            Ok(count) => {
+                buffer.filled(count);
+                had.note(units_of(count), &shard.rounds);
+            }
         }
         let mut complete = false;
         let read_at = shard.runtime.monotonic();
@@ -107,7 +117,23 @@ async fn read_all<R: Runtime>(requests: &Rc<Requests<R>>, connection: &Rc<ShardC
         connection.touch(read_at);
         shard.turn_ms.set(shard.runtime.now_ms());
         loop {
-            match take_frames(requests, connection, &mut buffer, &mut scratch) {
+            let rounds = &shard.rounds;
+            let turn = rounds.take(&had).await;
+            if turn.is_some() && !shard.stopping.get() {
+                shard.router.others_are_near().await;
+            }
+            let most = if turn.is_some() { SLICE_UNITS } else { SHARE };
+            let (mut units, output) = (0, connection.output_bytes());
+            let handled =
+                take_frames(requests, connection, &mut buffer, &mut scratch, (&mut units, most));
+            units += units_of(connection.output_bytes().saturating_sub(output));
+            had.note(units, rounds);
+            if let Some(turn) = turn {
+                shard.flush();
+                turn.pass_on().await;
+                shard.turn_ms.set(shard.runtime.now_ms());
+            }
+            match handled {
                 Ok(Turn::Drained { some }) => {
                     complete |= some;
                     break;
@@ -119,6 +145,8 @@ async fn read_all<R: Runtime>(requests: &Rc<Requests<R>>, connection: &Rc<ShardC
                 }
                 Ok(Turn::Pause) => {
                     complete = true;
+                    // It may be long until its next turn.
+                    shard.flush();
                     shard.runtime.yield_if_needed().await;
                     shard.turn_ms.set(shard.runtime.now_ms());
                 }
@@ -224,15 +252,15 @@ fn take_frames<R: Runtime>(
     connection: &ShardConnection<R>,
     buffer: &mut FrameBuffer,
     scratch: &mut Vec<u8>,
+    (units, most): (&mut u32, u32),
 ) -> Result<Turn, Malformed> {
     let peer = Peer { connection: connection.id, address: connection.peer };
     let mut some = false;
-    let (mut plain, mut costly, mut costly_bytes) = (0, 0, 0);
+    let mut costly_bytes = 0;
     let answered = connection.output_bytes() + SLICE_ANSWERS_BYTES;
     loop {
-        if costly >= SLICE_COSTLY
+        if *units >= most
             || costly_bytes >= SLICE_COSTLY_BYTES
-            || plain >= SLICE_PLAIN
             || connection.output_bytes() > answered
         {
             return Ok(Turn::Pause);
@@ -254,11 +282,11 @@ fn take_frames<R: Runtime>(
         match guarded(requests, || requests.dispatch(peer, frame, scratch))? {
             Next::Continue => {
                 buffer.consume_first();
-                plain += 1;
+                *units += 1;
             }
             Next::Costly => {
                 buffer.consume_first();
-                costly += 1;
+                *units += COSTLY_UNITS;
                 costly_bytes += bytes;
             }
             Next::Wait(reply_to, wait) => return Ok(Turn::Later { reply_to, wait }),

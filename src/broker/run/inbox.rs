@@ -13,8 +13,9 @@ use crate::{
     shard::Shard,
 };
 
-/// Pulls that are run without a pause: some 100 us.
-const SLICE_PULLS: usize = 32;
+/// Pulls that are run without a pause: some 30 us, 500 us with the longest answers that are copied
+/// at once.
+const SLICE_PULLS: usize = 8;
 
 /// Handles the messages of the request lane until the broker is told to stop.
 pub async fn serve_requests<R: Runtime>(
@@ -81,9 +82,10 @@ pub async fn take<R: Runtime>(requests: &Rc<Requests<R>>, message: ShardMessage<
     let shard = &requests.shard;
     match message {
         Message::Sends(batch) => {
-            let bytes = batch.bytes.len();
+            let (bytes, sends) = (batch.bytes.len(), batch.sends.len());
             forwarded::store(shard, batch);
             shard.router.handled(bytes);
+            shard.router.done(sends);
         }
         Message::Replies(batch) => write_replies(shard, batch),
         Message::LongReply(LongReply { connection, room, head, body }) => {
@@ -91,16 +93,20 @@ pub async fn take<R: Runtime>(requests: &Rc<Requests<R>>, message: ShardMessage<
             shard.connections.write_long(connection, counted, &head, body);
         }
         Message::Pulls(pulls) => {
+            let all = pulls.len();
             for (count, request) in (1..).zip(pulls) {
                 pull::run(shard, request);
                 if count % SLICE_PULLS == 0 {
+                    shard.router.done(SLICE_PULLS);
                     shard.runtime.yield_if_needed().await;
                 }
             }
+            shard.router.done(all % SLICE_PULLS);
         }
         Message::Frames(frames) => {
             for frame in frames {
                 requests.handle_frame(frame);
+                shard.router.done(1);
                 shard.runtime.yield_if_needed().await;
             }
         }
@@ -117,6 +123,7 @@ pub async fn take<R: Runtime>(requests: &Rc<Requests<R>>, message: ShardMessage<
             shard.view_version.applied();
         }
         Message::Connection(accepted) => reader::serve(requests, accepted),
+        Message::Near => shard.router.wake(),
         Message::Taken(taken) => shard.taken(&taken),
         Message::Handled(handled) => {
             for (connection, bytes) in handled {

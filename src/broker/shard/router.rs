@@ -8,12 +8,15 @@ use std::{
     collections::VecDeque,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
 use ringmq_base::ShardId;
-use ringmq_io::{mailbox::Sender, signal::Event};
+use ringmq_io::{
+    mailbox::Sender,
+    signal::{Event, Notify},
+};
 use ringmq_remoting::codes::response;
 use ringmq_rules::{ConnectionId, refusal::Refusal};
 
@@ -26,17 +29,36 @@ use crate::{
     sizes::Sizes,
 };
 
+/// Requests that a shard may have before it from others when a connection that asks for much has
+/// its turn: some 2 ms. Those of connections that ask for little come behind them.
+const NEAR_REQUESTS: usize = 512;
+
+/// Requests that a shard has not handled yet, from all others.
+#[derive(Default)]
+struct Ahead {
+    requests: AtomicUsize,
+    /// Somebody wants to hear when there are few.
+    is_waited_for: AtomicBool,
+}
+
+impl Ahead {
+    fn is_near(&self) -> bool {
+        self.requests.load(Ordering::SeqCst) <= NEAR_REQUESTS
+    }
+}
+
 /// The two lanes into one shard, as its peers hold them.
 pub struct Lanes<S> {
     pub requests: Sender<Message<S>>,
     pub replies: Sender<Message<S>>,
     /// Of requests that the shard has not handled yet, from all others.
     request_bytes: Arc<AtomicUsize>,
+    ahead: Arc<Ahead>,
 }
 
 impl<S> Lanes<S> {
     pub fn new(requests: Sender<Message<S>>, replies: Sender<Message<S>>) -> Lanes<S> {
-        Lanes { requests, replies, request_bytes: Arc::default() }
+        Lanes { requests, replies, request_bytes: Arc::default(), ahead: Arc::default() }
     }
 }
 
@@ -46,6 +68,7 @@ impl<S> Clone for Lanes<S> {
             requests: self.requests.clone(),
             replies: self.replies.clone(),
             request_bytes: self.request_bytes.clone(),
+            ahead: self.ahead.clone(),
         }
     }
 }
@@ -128,6 +151,7 @@ struct Outgoing<S> {
     reply_lane: Lane<S>,
     /// See [`Lanes`].
     request_bytes: Arc<AtomicUsize>,
+    ahead: Arc<Ahead>,
 }
 
 impl<S> Outgoing<S> {
@@ -141,6 +165,7 @@ impl<S> Outgoing<S> {
             request_lane: Lane::new(lanes.requests),
             reply_lane: Lane::new(lanes.replies),
             request_bytes: lanes.request_bytes,
+            ahead: lanes.ahead,
         }
     }
 
@@ -152,15 +177,15 @@ impl<S> Outgoing<S> {
     fn flush(&mut self) -> bool {
         let mut requests_sent = self.request_lane.send_backlog();
         if let Some(batch) = self.sends.take() {
-            requests_sent = self.send_request(Message::Sends(batch));
+            requests_sent = self.send_request(batch.sends.len(), Message::Sends(batch));
         }
         if !self.pulls.is_empty() {
             let pulls = std::mem::take(&mut self.pulls);
-            requests_sent = self.request_lane.send(Message::Pulls(pulls));
+            requests_sent = self.send_request(pulls.len(), Message::Pulls(pulls));
         }
         if !self.frames.is_empty() {
             let frames = std::mem::take(&mut self.frames);
-            requests_sent = self.send_request(Message::Frames(frames));
+            requests_sent = self.send_request(frames.len(), Message::Frames(frames));
         }
         if is_planted(LANE_BLOCKS) && !requests_sent {
             return false;
@@ -177,8 +202,9 @@ impl<S> Outgoing<S> {
     }
 
     /// Sends what counts as memory of the target until that has handled it.
-    fn send_request(&mut self, message: Message<S>) -> bool {
+    fn send_request(&mut self, requests: usize, message: Message<S>) -> bool {
         self.request_bytes.fetch_add(message.bytes(), Ordering::Relaxed);
+        self.ahead.requests.fetch_add(requests, Ordering::SeqCst);
         self.request_lane.send(message)
     }
 
@@ -202,6 +228,9 @@ pub struct Router<S> {
     lane_bytes_max: usize,
     /// Of requests for this shard that it has not handled yet.
     own_request_bytes: Arc<AtomicUsize>,
+    own_ahead: Arc<Ahead>,
+    /// Some other shard has few requests before it again.
+    near: Notify,
     shards: usize,
     /// Set when there is something to flush at the end of this turn.
     pub collected: Event,
@@ -212,10 +241,13 @@ pub struct Router<S> {
 impl<S> Router<S> {
     pub fn new(id: ShardId, lanes: Vec<Lanes<S>>, sizes: &Sizes) -> Self {
         let own_request_bytes = lanes[id.index()].request_bytes.clone();
+        let own_ahead = lanes[id.index()].ahead.clone();
         Router {
             id,
             lane_bytes_max: sizes.lane_bytes_max,
             own_request_bytes,
+            own_ahead,
+            near: Notify::default(),
             shards: lanes.len(),
             outgoing: RefCell::new(lanes.into_iter().map(Outgoing::new).collect()),
             spares: RefCell::default(),
@@ -404,6 +436,38 @@ impl<S> Router<S> {
         }
     }
 
+    /// Resolves when no other shard has more requests before it than [`NEAR_REQUESTS`], or at
+    /// [`Router::wake`]. Safe to cancel.
+    pub async fn others_are_near(&self) {
+        for peer in self.peers() {
+            let ahead = self.outgoing.borrow()[peer.index()].ahead.clone();
+            if ahead.is_near() {
+                continue;
+            }
+            let woken = self.near.wait();
+            ahead.is_waited_for.store(true, Ordering::SeqCst);
+            if !ahead.is_near() {
+                // It may be over for this one while it is not for the next: that is near enough.
+                return woken.await;
+            }
+        }
+    }
+
+    /// Whoever waits for others to be near goes on.
+    pub fn wake(&self) {
+        self.near.notify();
+    }
+
+    /// So many requests of other shards are handled here: if somebody waits for it, all hear of it
+    /// when few are left.
+    pub fn done(&self, requests: usize) {
+        let before = self.own_ahead.requests.fetch_sub(requests, Ordering::SeqCst);
+        assert!(before >= requests, "requests are counted before they are handled");
+        if self.own_ahead.is_near() && self.own_ahead.is_waited_for.swap(false, Ordering::SeqCst) {
+            self.peers().for_each(|peer| self.answer(peer, Message::Near));
+        }
+    }
+
     /// Requests with so many bytes are handled here.
     pub fn handled(&self, bytes: usize) {
         self.own_request_bytes.fetch_sub(bytes, Ordering::Relaxed);
@@ -456,6 +520,7 @@ impl<S> Router<S> {
 
 #[cfg(test)]
 mod tests {
+    use futures_lite::future::{block_on, poll_once};
     use ringmq_io::mailbox::{Receiver, mailbox};
     use ringmq_remoting::frame::Serialization;
 
@@ -602,6 +667,32 @@ mod tests {
         assert_eq!((refused.shard, refused.unit), (ShardId(0), "bytes"));
         router.handled(frame.bytes());
         assert_eq!(router.keep(&frame), Ok(()));
+    }
+
+    #[test]
+    fn who_asks_for_much_waits_until_others_have_few_requests_before_them() {
+        let ((own_requests, _), (own_replies, mut told)) = (mailbox(8), mailbox(8));
+        let ((peer_requests, _from_requests), (peer_replies, _from_replies)) =
+            (mailbox(1000), mailbox(8));
+        let own = Lanes::new(own_requests, own_replies);
+        let peer = Lanes::new(peer_requests, peer_replies);
+        let lanes = || vec![own.clone(), peer.clone()];
+        let [here, there] =
+            [0, 1].map(|id| Router::<()>::new(ShardId(id), lanes(), &Sizes::default()));
+        block_on(async {
+            for _ in 0..=NEAR_REQUESTS {
+                here.others_are_near().await;
+                here.forward(ShardId(1), frame(REQUEST_BYTES)).expect("there is room");
+                here.flush();
+            }
+            let mut waiting = Box::pin(here.others_are_near());
+            assert!(poll_once(&mut waiting).await.is_none(), "one more than are few");
+            there.done(1);
+            assert!(matches!(told.try_recv(), Some(Message::Near)));
+            here.wake();
+            assert!(poll_once(&mut waiting).await.is_some());
+            there.done(NEAR_REQUESTS);
+        });
     }
 
     #[test]

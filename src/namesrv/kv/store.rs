@@ -6,9 +6,10 @@ use std::{
 };
 
 use ringmq_io::Disk;
+use ringmq_net::turn::Turn;
 
 use super::{Change, KvError, KvLimits, KvTable, file};
-use crate::{turn::Turn, work::Work};
+use crate::work::Work;
 
 pub struct KvStore<D> {
     disk: D,

@@ -5,9 +5,7 @@
 use std::{cell::Cell, time::Duration};
 
 use ringmq_io::signal::Notify;
-use ringmq_net::input_budget::Closable;
-
-use crate::turn::Turn;
+use ringmq_net::{input_budget::Closable, turn::Turn};
 
 /// Output of this size is every connection's own, and not counted.
 pub const FREE_BYTES: usize = 4096;

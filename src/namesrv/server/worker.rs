@@ -3,10 +3,11 @@
 use std::{cell::Cell, rc::Rc, time::Duration};
 
 use ringmq_io::Runtime;
+use ringmq_net::turn::Taken;
 use ringmq_remoting::{codes::response, fastjson::BODY_BYTES_MAX};
 
 use super::{Shared, connection::ConnectionOf};
-use crate::{answer::Answer, turn::Taken, work::Work};
+use crate::{answer::Answer, work::Work};
 
 /// How long a long answer waits for others to be taken, before room is made.
 const ROOM_PATIENCE: Duration = Duration::from_secs(1);

@@ -4,6 +4,7 @@
 use std::rc::Rc;
 
 use ringmq_io::{Runtime, Shares};
+use ringmq_net::rounds::PIECE_BYTES;
 use ringmq_remoting::codes::response;
 use ringmq_store::{PageNeeded, ReadPlan, ReadStatus};
 
@@ -44,6 +45,9 @@ pub fn run<R: Runtime>(shard: &Rc<Shard<R>>, mut request: PullRequest) {
             let filter = filter.clone();
             answer_filtered(shard, (log, queue), request, plan, filter, run);
             return;
+        }
+        if plan.bytes > PIECE_BYTES {
+            return answer_large(shard, log, request, plan);
         }
         answer_found(shard, log, request, plan);
         return;
@@ -101,6 +105,23 @@ fn run_with_page<R: Runtime>(
     });
 }
 
+/// An answer that takes long to copy holds up nobody who asks for little.
+fn answer_large<R: Runtime>(
+    shard: &Rc<Shard<R>>,
+    log: &BrokerLog<R>,
+    request: PullRequest,
+    plan: ReadPlan,
+) {
+    let (shard, log) = (shard.clone(), log.clone());
+    let runtime = shard.runtime.clone();
+    runtime.spawn(Shares::Foreground, "large pull", async move {
+        let turn = shard.rounds.turn().await;
+        answer_found(&shard, &log, request, plan);
+        shard.flush();
+        turn.pass_on().await;
+    });
+}
+
 fn answer_found<R: Runtime>(
     shard: &Rc<Shard<R>>,
     log: &BrokerLog<R>,
@@ -132,12 +153,20 @@ fn answer_found<R: Runtime>(
             Ok(()) => {
                 let took = (shard.runtime.monotonic() - begun).as_millis() as u64;
                 shard.count_pull(&request, (plan.extents.len(), plan.bytes), took);
+                let turn = match body.len() > PIECE_BYTES {
+                    true => Some(shard.rounds.turn().await),
+                    false => None,
+                };
                 shard.write_reply(&request.reply_to, |out| {
                     let start =
                         begin(out, &request.reply_to, response::SUCCESS, Some("FOUND"), &plan)?;
                     out.extend_from_slice(&body);
                     start.finish(out)
                 });
+                if let Some(turn) = turn {
+                    shard.flush();
+                    turn.pass_on().await;
+                }
             }
             Err(error) => {
                 tracing::error!(topic = %request.topic.topic.name, %error, "pull failed");

@@ -45,6 +45,11 @@ impl Turn {
         Taken { turn: self }
     }
 
+    /// Somebody has it.
+    pub fn is_taken(&self) -> bool {
+        self.taken.get()
+    }
+
     fn pass_on(&self) {
         loop {
             let next = self.waiting.borrow_mut().pop_front();
