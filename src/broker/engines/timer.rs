@@ -175,13 +175,13 @@ async fn deliver_queue<R: Runtime>(
     };
     own.load(frontier).await;
     while !shard.stopping.get() {
-        own.read_new().await;
         // A start looks for so many that may be delivered.
         let known = (own.settled + WINDOW as u64).saturating_sub(IN_DOUBT_MAX as u64);
         cursors.wait_until(queue_id, |durable| durable.settled >= known).await;
-        let failed = own.deliver_due().await;
-        own.note(cursors, failed.is_ok());
-        match failed {
+        let read_ms = own.read_new().await;
+        let delivered = own.deliver_due(read_ms).await;
+        own.note(cursors, matches!(delivered, Ok(0)).then_some(read_ms));
+        match delivered {
             Ok(0) => {
                 log.watch(queue);
                 if own.wheel.read() < log.bounds(queue).1 {
@@ -203,10 +203,10 @@ async fn deliver_queue<R: Runtime>(
 }
 
 impl<R: Runtime> TimerQueue<'_, R> {
-    /// Reads what is new in the queue. All that was acknowledged before this call is read: a
-    /// deletion comes before what it cancels.
-    async fn read_new(&mut self) {
-        let end = self.log.bounds(self.queue).1;
+    /// Reads what is new in the queue; all that was acknowledged before the time that this gives
+    /// is read. What is due later must wait: a deletion of it may have come since.
+    async fn read_new(&mut self) -> i64 {
+        let (read_ms, end) = (self.shard.runtime.now_ms(), self.log.bounds(self.queue).1);
         while self.wheel.read() < end && !self.shard.stopping.get() {
             let offset = self.wheel.read();
             if let Some(entry) = self.entry_at(offset).await {
@@ -216,6 +216,7 @@ impl<R: Runtime> TimerQueue<'_, R> {
             self.count(1);
             self.shard.runtime.yield_if_needed().await;
         }
+        read_ms
     }
 
     /// The entry at an offset, as soon as it can be read; `None` if it never will.
@@ -240,10 +241,10 @@ impl<R: Runtime> TimerQueue<'_, R> {
         }
     }
 
-    /// Delivers the next messages that are due; how many are settled. What failed for now is
-    /// the error; it waits again, as does what must not go before it.
-    async fn deliver_due(&mut self) -> Result<usize, Refusal> {
-        let (window, entries) = self.take_due().await;
+    /// Delivers the next messages that are due by then; how many are settled. What failed for now
+    /// is the error; it waits again, as does what must not go before it.
+    async fn deliver_due(&mut self, until_ms: i64) -> Result<usize, Refusal> {
+        let (window, entries) = self.take_due(until_ms).await;
         if window.is_empty() {
             return Ok(0);
         }
@@ -261,15 +262,17 @@ impl<R: Runtime> TimerQueue<'_, R> {
         failed.map_or(Ok((self.settled - settled) as usize), Err)
     }
 
-    /// The next messages that are due, with their entries.
-    async fn take_due(&mut self) -> (Vec<Waiting>, Vec<Result<Entry, NotDelivered>>) {
-        let mut now_ms = self.shard.runtime.now_ms();
+    /// The next messages that are due by then, with their entries.
+    async fn take_due(
+        &mut self,
+        mut until_ms: i64,
+    ) -> (Vec<Waiting>, Vec<Result<Entry, NotDelivered>>) {
         if is_planted(DELIVERED_EARLY) {
-            now_ms += 1000;
+            until_ms += 1000;
         }
         let (mut window, mut entries, mut bytes) = (Vec::new(), Vec::new(), 0);
         while window.len() < WINDOW
-            && let Some(waiting) = self.wheel.take(now_ms)
+            && let Some(waiting) = self.wheel.take(until_ms)
         {
             let gone = || NotDelivered::Never("its entry is gone".to_owned());
             let entry = self.log.entry(self.queue, waiting.offset).await;
@@ -346,10 +349,10 @@ impl<R: Runtime> TimerQueue<'_, R> {
     }
 
     /// Says how far deliveries are: at once if something was delivered, else now and then.
-    fn note(&mut self, cursors: &TimerCursors, up_to_date: bool) {
+    /// `all_until_ms`: nothing is left that was due by then.
+    fn note(&mut self, cursors: &TimerCursors, all_until_ms: Option<i64>) {
         let frontier = self.wheel.frontier();
-        let now_ms = self.shard.runtime.now_ms();
-        let passed = if up_to_date { now_ms } else { frontier.due_ms };
+        let passed = all_until_ms.unwrap_or(frontier.due_ms);
         self.cancelled.forget_before(passed - SLOT_MS_MAX - CANCELLED_MS);
         let (at, noted) = self.noted;
         let now = self.shard.runtime.monotonic();

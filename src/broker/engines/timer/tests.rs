@@ -130,13 +130,7 @@ fn cancelled_messages_never_come_also_over_a_kill() {
                         assert_eq!(answer.fields["msgId"], number.to_string());
                     }
                     1 => {
-                        // To another queue than the message.
-                        let deletion = format!(
-                            "TIMER_DELIVER_MS\u{1}{due_ms}\u{2}\
-                             TIMER_DEL_UNIQKEY\u{1}{TOPIC}+{number}\u{2}"
-                        );
-                        let answer = client.send_to(TOPIC, 0, false, &deletion, b"x").await;
-                        assert_eq!(answer.code, response::SUCCESS, "{}", answer.remark);
+                        delete(&mut client, message).await;
                     }
                     _ => {}
                 }
@@ -159,6 +153,64 @@ fn cancelled_messages_never_come_also_over_a_kill() {
             assert_eq!(client.runtime_value("timerCongestNum").await.as_deref(), Some("0"));
         });
     });
+}
+
+/// A deletion of a message, to another queue.
+async fn delete(client: &mut Client, Sent { due_ms, number }: Sent) {
+    let deletion =
+        format!("TIMER_DELIVER_MS\u{1}{due_ms}\u{2}TIMER_DEL_UNIQKEY\u{1}{TOPIC}+{number}\u{2}");
+    let answer = client.send_to(TOPIC, 3, false, &deletion, b"x").await;
+    assert_eq!(answer.code, response::SUCCESS, "{}", answer.remark);
+}
+
+#[test]
+fn a_deletion_counts_that_comes_while_deliveries_stand_still() {
+    // One more than are delivered at most before it is durable how far that is.
+    const MESSAGES: u32 = 4097;
+    let sim = Sim::new(1);
+    sim.run(async |runtime| {
+        let (broker, mut client) = broker(&runtime, 1, &[]).await;
+        let due_ms = runtime.now_ms() + 20_000;
+        for number in 0..MESSAGES {
+            send(&mut client, 0, Sent { due_ms, number }, "").await;
+        }
+        let last = Sent { due_ms: due_ms + 4000, number: MESSAGES };
+        send(&mut client, 0, last, "").await;
+        fill_metadata(&sim, &broker, Fault::NoSpace).await;
+        sleep_until(&runtime, due_ms + 3000).await;
+        assert!(client.stored(TOPIC).await < Some(i64::from(MESSAGES)), "they stand still");
+        delete(&mut client, last).await;
+        sleep_until(&runtime, last.due_ms + 1000).await;
+        sim.disk().clear_faults();
+        runtime.sleep(Duration::from_secs(5)).await;
+        let delivered = delivered(&mut client, 0).await;
+        assert_eq!(delivered.last(), Some(&Sent { due_ms, number: MESSAGES - 1 }));
+    });
+}
+
+#[test]
+fn a_deletion_counts_when_deliveries_are_far_behind() {
+    // More than are delivered at a time, in one slot.
+    const MESSAGES: u32 = 1500;
+    let sim = Sim::new(2);
+    sim.run(async |runtime| {
+        let (_broker, mut client) = broker(&runtime, 1, &[]).await;
+        let slot = (runtime.now_ms() + 60_000) / 1000 * 1000;
+        for number in 0..MESSAGES {
+            send(&mut client, 0, Sent { due_ms: slot + 500, number }, "").await;
+        }
+        let last = Sent { due_ms: slot + 900, number: MESSAGES };
+        send(&mut client, 0, last, "").await;
+        delete(&mut client, last).await;
+        sim.jump_wall_clock(120_000);
+        runtime.sleep(Duration::from_secs(3)).await;
+        assert_eq!(client.stored(TOPIC).await, Some(i64::from(MESSAGES)));
+    });
+}
+
+async fn sleep_until(runtime: &SimRuntime, until_ms: i64) {
+    let wait = u64::try_from(until_ms - runtime.now_ms()).expect("it is to come");
+    runtime.sleep(Duration::from_millis(wait)).await;
 }
 
 /// The rule: a message comes when the wall clock shows its time, within a second of a jump.
