@@ -78,3 +78,48 @@ fn levels_are_delivered_once_and_in_order_through_a_kill_in_mid_delivery() {
         });
     });
 }
+
+/// What is in the queues 0 to 2, which have a message of the level after their number each.
+async fn levels_that_came(client: &mut Client) -> Vec<i32> {
+    let mut came = Vec::new();
+    for queue in 0..3 {
+        let (_, bodies) = client.bodies(TOPIC, queue, 0).await;
+        assert!(bodies.len() <= 1, "twice");
+        came.extend(bodies.iter().map(|_| queue + 1));
+    }
+    came
+}
+
+#[test]
+fn messages_keep_their_time_when_levels_change_unless_the_new_delay_is_shorter() {
+    on_all(1, |shards, seed| {
+        let sim = Sim::new(seed);
+        sim.run(async |runtime| {
+            Broker::start(&runtime, shards, &[("messageDelayLevel", "4s 20s 20s")]);
+            let client = &mut clients(&runtime, shards).await[0];
+            client.make_topic(TOPIC).await;
+            for level in 1..=3 {
+                let delay = format!("DELAY\u{1}{level}\u{2}");
+                let sent = client.send_to(TOPIC, level - 1, false, &delay, b"later").await;
+                assert_eq!(sent.code, response::SUCCESS, "{}", sent.remark);
+            }
+        });
+        let changed = Sim::with_disk(seed + 100, &sim.disk().kill(seed));
+        changed.run(async |runtime| {
+            Broker::start(&runtime, shards, &[("messageDelayLevel", "30s 2s")]);
+            let client = &mut clients(&runtime, shards).await[0];
+            runtime.sleep(Duration::from_secs(1)).await;
+            assert_eq!(levels_that_came(client).await, [2], "its time is further away");
+            runtime.sleep(Duration::from_secs(5)).await;
+            assert_eq!(levels_that_came(client).await, [1, 2], "its time is kept");
+            runtime.sleep(Duration::from_secs(30)).await;
+            assert_eq!(levels_that_came(client).await, [1, 2], "the third level is gone");
+        });
+        after_a_kill(&changed, async |runtime| {
+            Broker::start(&runtime, shards, &[("messageDelayLevel", "30s 2s 1s")]);
+            let client = &mut clients(&runtime, shards).await[0];
+            runtime.sleep(Duration::from_secs(1)).await;
+            assert_eq!(levels_that_came(client).await, [1, 2, 3], "it is there again");
+        });
+    });
+}
