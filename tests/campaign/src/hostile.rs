@@ -163,8 +163,7 @@ impl Row {
 
 fn round(name: &'static str, attacks: &[&Attack], lengths: Lengths, directory: &Path) -> Row {
     fs::create_dir_all(directory).expect("the directory can be written");
-    let settings = Settings { memory: Some(MEMORY), ..Settings::default() };
-    let mut servers = Servers::start(directory, &settings);
+    let mut servers = Servers::start(directory, &settings(attacks));
     let honest = Honest::start(servers.broker.address, servers.names.address, directory);
     let spinners = attacker::spinners(directory);
     thread::sleep(WARM_UP);
@@ -213,6 +212,19 @@ fn round(name: &'static str, attacks: &[&Attack], lengths: Lengths, directory: &
     }
     let requests = before.len() + during.len() + after.len();
     Row { name, usual, attacked, normal_after, resident, requests, broken, notes }
+}
+
+/// Transactions are asked for within the time of an attack. Accounts are checked where an attack is
+/// on them: all others come from an address that needs none.
+fn settings(attacks: &[&Attack]) -> Settings {
+    let keys = [("transactionTimeOut", "500"), ("transactionCheckInterval", "1000")];
+    let on_accounts = attacks.iter().any(|attack| attack.name == "false-signatures");
+    Settings {
+        memory: Some(MEMORY),
+        keys: keys.map(|(key, value)| (key, value.to_owned())).to_vec(),
+        accounts: on_accounts.then_some(attacks::signatures::ACCOUNTS),
+        ..Settings::default()
+    }
 }
 
 /// Lets time pass, less if a server ends. Keeps the most resident bytes of both: who has ended does

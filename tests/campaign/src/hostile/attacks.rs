@@ -10,6 +10,8 @@ mod pulls;
 mod readers;
 mod routes;
 mod sends;
+pub mod signatures;
+mod transactions;
 
 use std::io;
 
@@ -45,6 +47,9 @@ attacks! {
     "dead-pulls" => pulls::dead;
     "false-brokers" => routes::false_brokers;
     "empty-batches" => sends::empty_batches;
+    "half-floods" => transactions::half_floods;
+    "false-ends" => transactions::false_ends;
+    "false-signatures" => signatures::false_signatures;
     "many-offsets" => admin::many_offsets;
     "escapes" => admin::escapes;
 }

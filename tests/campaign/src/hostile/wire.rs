@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, Read as _, Write as _},
-    net::{SocketAddr, TcpStream},
+    net::{Ipv4Addr, SocketAddr, TcpStream},
     time::Duration,
 };
 
@@ -11,6 +11,7 @@ use ringmq_remoting::{
     frame::Serialization,
 };
 use ringmq_test_client::{Answer, Field};
+use socket2::{Domain, Socket, Type};
 
 /// Longest wait for a connection, for an answer and for room to write.
 pub const PATIENCE: Duration = Duration::from_secs(10);
@@ -67,7 +68,18 @@ impl Link {
 
     /// A connection whose calls wait at most so long.
     pub fn open_for(address: SocketAddr, patience: Duration) -> io::Result<Link> {
-        let stream = TcpStream::connect_timeout(&address, patience)?;
+        Link::over(TcpStream::connect_timeout(&address, patience)?, patience)
+    }
+
+    /// A connection that comes from this address of the machine.
+    pub fn open_from(from: Ipv4Addr, address: SocketAddr) -> io::Result<Link> {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+        socket.bind(&SocketAddr::from((from, 0)).into())?;
+        socket.connect_timeout(&address.into(), PATIENCE)?;
+        Link::over(socket.into(), PATIENCE)
+    }
+
+    fn over(stream: TcpStream, patience: Duration) -> io::Result<Link> {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(patience))?;
         stream.set_write_timeout(Some(patience))?;
