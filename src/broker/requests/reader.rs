@@ -145,10 +145,7 @@ async fn read_all<R: Runtime>(requests: &Rc<Requests<R>>, connection: &Rc<ShardC
                 }
                 Ok(Turn::Pause) => {
                     complete = true;
-                    // It may be long until its next turn.
-                    shard.flush();
-                    shard.runtime.yield_if_needed().await;
-                    shard.turn_ms.set(shard.runtime.now_ms());
+                    pause(shard).await;
                 }
                 Ok(Turn::Full) => {
                     complete = true;
@@ -162,23 +159,38 @@ async fn read_all<R: Runtime>(requests: &Rc<Requests<R>>, connection: &Rc<ShardC
                 }
             }
         }
-        if scratch.capacity() > SCRATCH_BYTES {
-            scratch = Vec::new();
-        }
-        if shard.connections.is_input_scarce() {
-            buffer.give_back();
-        }
-        let (bytes, partial) = (buffer.capacity(), buffer.is_partial());
-        shard
-            .connections
-            .note_input(connection, &Input { bytes, partial, new: complete, now: read_at });
-        shard.connections.flush();
-        shard.router.flush_soon();
+        note_read(shard, connection, (&mut buffer, &mut scratch), (complete, read_at));
         if is_full(shard, connection) {
             until_taken(shard, connection).await;
         }
         shard.runtime.yield_if_needed().await;
     }
+}
+
+/// Lets others go first: it may be long until the next turn.
+async fn pause<R: Runtime>(shard: &Rc<Shard<R>>) {
+    shard.flush();
+    shard.runtime.yield_if_needed().await;
+    shard.turn_ms.set(shard.runtime.now_ms());
+}
+
+/// All of a read is handled: tells what is kept of it, and sends what came of it.
+fn note_read<R: Runtime>(
+    shard: &Rc<Shard<R>>,
+    connection: &Rc<ShardConnection<R>>,
+    (buffer, scratch): (&mut FrameBuffer, &mut Vec<u8>),
+    (new, now): (bool, Duration),
+) {
+    if scratch.capacity() > SCRATCH_BYTES {
+        *scratch = Vec::new();
+    }
+    if shard.connections.is_input_scarce() {
+        buffer.give_back();
+    }
+    let (bytes, partial) = (buffer.capacity(), buffer.is_partial());
+    shard.connections.note_input(connection, &Input { bytes, partial, new, now });
+    shard.connections.flush();
+    shard.router.flush_soon();
 }
 
 /// Waits for what a frame needs before it is handled again. False: it is refused.

@@ -110,14 +110,7 @@ pub async fn take<R: Runtime>(requests: &Rc<Requests<R>>, message: ShardMessage<
                 shard.runtime.yield_if_needed().await;
             }
         }
-        Message::Change(change) if is_planted(CHANGE_LATE) => {
-            let shard = shard.clone();
-            shard.runtime.clone().spawn(Shares::Foreground, "late change", async move {
-                shard.runtime.sleep(Duration::from_millis(5)).await;
-                shard.apply(change);
-                shard.view_version.applied();
-            });
-        }
+        Message::Change(change) if is_planted(CHANGE_LATE) => apply_late(shard, change),
         Message::Change(change) => {
             shard.apply(change);
             shard.view_version.applied();
@@ -150,6 +143,16 @@ pub async fn take<R: Runtime>(requests: &Rc<Requests<R>>, message: ShardMessage<
             tracing::error!(shard = shard.id.0, "message on the wrong lane or at the wrong time");
         }
     }
+}
+
+#[cold]
+fn apply_late<R: Runtime>(shard: &Rc<Shard<R>>, change: Change) {
+    let shard = shard.clone();
+    shard.runtime.clone().spawn(Shares::Foreground, "late change", async move {
+        shard.runtime.sleep(Duration::from_millis(5)).await;
+        shard.apply(change);
+        shard.view_version.applied();
+    });
 }
 
 fn write_replies<R: Runtime>(shard: &Shard<R>, batch: ShardBatch) {
