@@ -8,6 +8,8 @@ use ringmq_io::sim::Random;
 use ringmq_store::KeySizes;
 
 const KIB: u64 = 1 << 10;
+/// More than all clients of a seed leave untaken.
+const ROOMY_OUTPUT: usize = 16 << 20;
 /// Time in which a client takes none of its answers; where room for answers is scarce, an eighth of
 /// it is enough for all that waits for a client, see the key `outputStallTimeMs`.
 const OUTPUT_STALL: Duration = Duration::from_secs(2);
@@ -106,7 +108,7 @@ pub struct Plan {
     pub requests_max: u32,
     pub output_bytes_max: usize,
     /// Of a shard, for all its connections.
-    pub output_budget: usize,
+    output_budget: usize,
     /// More than the clients of a seed send at once.
     pub input_bytes_max: usize,
 }
@@ -230,6 +232,16 @@ impl Plan {
         }
     }
 
+    /// What the answers of a shard may take in a process. Readers that take a few bytes at a time
+    /// may use up a small budget, and then pulls wait until the slowest of them are closed: beside
+    /// a slow log, where prompt answers are asked for, it is large.
+    pub fn output_budget(&self, process: &Process) -> usize {
+        match process.trouble {
+            Trouble::SlowLog { .. } => ROOMY_OUTPUT,
+            _ => self.output_budget,
+        }
+    }
+
     pub fn settings(&self, now_ms: i64, process: &Process) -> BrokerSettings {
         let shards = process.shards;
         let settings = BrokerSettings::new(self.config.clone(), Vec::new(), shards, now_ms);
@@ -244,7 +256,7 @@ impl Plan {
         settings.backlog_bytes_max = self.backlog_bytes_max;
         settings.requests_max = self.requests_max;
         settings.connection_output_bytes_max = self.output_bytes_max;
-        settings.output_bytes_max = self.output_budget;
+        settings.output_bytes_max = self.output_budget(process);
         settings.output_stall_time = OUTPUT_STALL;
         settings.input_bytes_max = self.input_bytes_max;
         settings.sizes = self.sizes.clone();

@@ -319,7 +319,7 @@ const PULL_BYTES_MAX: usize = 256 << 10;
 
 /// What a shard may hold at most: the limits, and what was admitted just below them.
 fn too_much(plan: &Plan, process: &Process, held: &Held) -> Option<String> {
-    let (shards, budget) = (process.shards, plan.output_budget);
+    let (shards, budget) = (process.shards, plan.output_budget(process));
     let sizes = plan.sizes();
     let message = usize::try_from(BODY_BYTES_MAX).expect("small") + 64 * 1024;
     let clients = plan.clients as usize + 4;
