@@ -352,7 +352,7 @@ config_table! {
             timer_memory_bytes_max: u64 = 256 * MIB,
                 "timerMemoryBytesMax", "bytes", Limits::Number(1 << 20, 1 << 40), fixed,
                 "Memory for messages that wait for their time of delivery, of all logs; more are \
-                 refused. Each takes 8 to 16 bytes.";
+                 refused. Each takes 10 to 35 bytes.";
             metrics_exporter_type: MetricsExporterType = MetricsExporterType::Disable,
                 "metricsExporterType", "", ANY, fixed, "Whether metrics are served.";
             metrics_prom_exporter_port: u16 = 5_557,
