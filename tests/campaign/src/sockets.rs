@@ -125,6 +125,7 @@ fn round(options: &Options, counters: &Counters, began: Instant, checked: bool, 
         ("transactionTimeOut", "500"),
         ("transactionCheckInterval", "1000"),
         ("transactionCheckMax", "3"),
+        ("recallMessageEnable", "true"),
     ];
     let keys = keys.map(|(key, value)| (key, value.to_owned())).to_vec();
     let accounts = checked.then_some(accounts::FILE);

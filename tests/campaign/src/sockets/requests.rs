@@ -1,12 +1,15 @@
 //! Requests from a seed: valid ones, ones with odd or missing fields and bodies, and bytes that are
 //! no frame.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use fastrand::Rng;
 use ringmq_remoting::{
     batch::{self as batches, BatchMessage},
     encode::{self, Value},
     frame::Serialization,
 };
+use ringmq_rules::timer::recall::RecallHandle;
 
 use super::{
     Side, accounts,
@@ -129,6 +132,14 @@ fn fields(shape: &Shape, half: Half, random: &mut Rng) -> accounts::Fields {
     fields
 }
 
+/// The end of the day after this one: nearer than what may wait for its time, and the same for all
+/// requests of a run.
+fn tomorrow_ms() -> i64 {
+    const DAY_MS: u128 = 24 * 60 * 60 * 1000;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from((now.as_millis() / DAY_MS + 2) * DAY_MS).unwrap_or(i64::MAX)
+}
+
 fn value(kind: Kind, random: &mut Rng) -> String {
     match kind {
         Kind::Topic => format!("fuzz{}", random.u8(..6)),
@@ -139,6 +150,10 @@ fn value(kind: Kind, random: &mut Rng) -> String {
         Kind::Long | Kind::HalfOffset | Kind::HalfPosition => random.u16(..500).to_string(),
         Kind::HalfGroup => halves::GROUP.to_owned(),
         Kind::End => pick(random, &["0", "8", "8", "12"]).to_owned(),
+        Kind::Recall => {
+            let topic = value(Kind::Topic, random);
+            RecallHandle::encode(&topic, "broker-a", tomorrow_ms(), &format!("k{}", random.u8(..9)))
+        }
         Kind::ExpressionType => pick(random, &["TAG", "TAG", "SQL92"]).to_owned(),
         Kind::Perm => pick(random, &["6", "6", "6", "4", "2", "7"]).to_owned(),
         Kind::Key => format!("account-{}", random.u8(..6)),
@@ -247,7 +262,9 @@ fn odd_value(kind: Kind, random: &mut Rng) -> String {
         // a pull that really waits would be waited for here
         Kind::Wait => pick(random, &["", "x", "-1", "-9223372036854775808", "0", "1.5"]),
         Kind::Bool => pick(random, &["", "TRUE", "yes", "0", "null"]),
-        Kind::Topic | Kind::Group | Kind::HalfGroup | Kind::Text => pick(random, &TEXTS),
+        Kind::Topic | Kind::Group | Kind::HalfGroup | Kind::Text | Kind::Recall => {
+            pick(random, &TEXTS)
+        }
         Kind::Properties => pick(random, &PROPERTIES),
         Kind::Expression => pick(random, &EXPRESSIONS),
     };

@@ -30,6 +30,8 @@ pub enum Kind {
     HalfPosition,
     /// What becomes of it.
     End,
+    /// By which a message that waits for its time is called back.
+    Recall,
     /// An access key that requests make, and nobody signs with.
     Key,
     Permission,
@@ -66,8 +68,8 @@ pub struct Shape {
 
 use Kind::{
     Address, Bool, Default, End, Expression, ExpressionType, Group, HalfGroup, HalfOffset,
-    HalfPosition, Int, Key, Long, Path, Perm, Permission, Permissions, Properties, Queue, Text,
-    Topic, Wait,
+    HalfPosition, Int, Key, Long, Path, Perm, Permission, Permissions, Properties, Queue, Recall,
+    Text, Topic, Wait,
 };
 
 const QUEUE: &[(&str, Kind)] = &[("topic", Topic), ("queueId", Queue)];
@@ -142,6 +144,8 @@ const END: &[(&str, Kind)] = &[
     ("msgId", Text),
     ("transactionId", Text),
 ];
+const RECALL: &[(&str, Kind)] =
+    &[("producerGroup", Group), ("topic", Topic), ("recallHandle", Recall)];
 const ACCOUNT: &[(&str, Kind)] = &[
     ("accessKey", Key),
     ("secretKey", Key),
@@ -234,6 +238,7 @@ pub const SHAPES: &[Shape] = &[
     to_broker(code::QUERY_MESSAGE, QUERY, Body::None),
     to_broker(code::VIEW_MESSAGE_BY_ID, &[("offset", HalfPosition)], Body::None),
     to_broker(code::END_TRANSACTION, END, Body::None),
+    to_broker(code::RECALL_MESSAGE, RECALL, Body::None),
     to_broker(code::CONSUMER_SEND_MSG_BACK, BACK, Body::None),
     to_broker(code::HEART_BEAT, &[], Body::Heartbeat),
     to_broker(code::UNREGISTER_CLIENT, LEAVE, Body::None),
