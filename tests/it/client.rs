@@ -2,7 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ringmq_base::record::Record;
 use ringmq_remoting::codes::{request, response};
@@ -13,6 +13,8 @@ pub use ringmq_test_client::Answer;
 use ringmq_test_client::{Pull, Send, queue_fields, topic_fields};
 
 const REPLY_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long delayed messages may take.
+const MESSAGES_PATIENCE: Duration = Duration::from_secs(30);
 pub const GROUP: &str = "it_group";
 
 /// A stored message, as a pull shows it.
@@ -215,6 +217,43 @@ impl Client {
     pub fn send(&mut self, topic: &str, queue: i32, body: &[u8]) -> io::Result<Answer> {
         let opaque = self.start_send(topic, queue, body)?;
         self.reply_to(opaque)
+    }
+
+    /// Sends a message with these properties and the flag 3, which is to be stored.
+    pub fn send_with(&mut self, topic: &str, queue: i32, properties: &str, body: &str) -> Answer {
+        let queue = queue.to_string();
+        let fields = [
+            ("a", "it_producer"),
+            ("b", topic),
+            ("c", "TBW102"),
+            ("d", "4"),
+            ("e", queue.as_str()),
+            ("f", "0"),
+            ("g", "1700000000000"),
+            ("h", "3"),
+            ("i", properties),
+            ("j", "0"),
+            ("k", "false"),
+            ("l", "0"),
+            ("m", "false"),
+        ];
+        let reply = self.call(request::SEND_MESSAGE_V2, &fields, body.as_bytes());
+        reply.expect("an answer").expect(response::SUCCESS)
+    }
+
+    /// The messages of a queue when it has that many; it must not have more.
+    pub fn await_messages(&mut self, topic: &str, queue: i32, count: usize) -> Vec<Stored> {
+        let began = Instant::now();
+        loop {
+            let found = self.pull(topic, queue, 0, 32).expect("an answer").messages;
+            if found.len() >= count {
+                assert_eq!(found.len(), count, "{found:?}");
+                return found;
+            }
+            let waited = began.elapsed();
+            assert!(waited < MESSAGES_PATIENCE, "queue {queue} has {} of {count}", found.len());
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// Pulls without waiting for messages; a refusal is an error of the kind `Other`.

@@ -1,10 +1,10 @@
 //! Delayed messages: they come once, not before their time, as they were sent, and over a restart.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ringmq_remoting::codes::{request, response};
 
-use crate::client::{Client, Stored};
+use crate::client::Client;
 use crate::process;
 use crate::runtime_info::now_ms;
 use crate::server::{Server, Settings};
@@ -19,38 +19,8 @@ const TOPIC: &str = "later";
 const PATIENCE: Duration = Duration::from_secs(30);
 
 fn send(client: &mut Client, queue: i32, body: &str, level: u32) {
-    let queue = queue.to_string();
     let properties = format!("TAGS\u{1}t\u{2}own\u{1}1\u{2}DELAY\u{1}{level}\u{2}");
-    let fields = [
-        ("a", "it_producer"),
-        ("b", TOPIC),
-        ("c", "TBW102"),
-        ("d", "4"),
-        ("e", queue.as_str()),
-        ("f", "0"),
-        ("g", "1700000000000"),
-        ("h", "3"),
-        ("i", properties.as_str()),
-        ("j", "0"),
-        ("k", "false"),
-        ("l", "0"),
-        ("m", "false"),
-    ];
-    let reply = client.call(request::SEND_MESSAGE_V2, &fields, body.as_bytes());
-    reply.expect("an answer").expect(response::SUCCESS);
-}
-
-fn await_messages(client: &mut Client, queue: i32, count: usize) -> Vec<Stored> {
-    let began = Instant::now();
-    loop {
-        let found = client.pull(TOPIC, queue, 0, 32).expect("an answer").messages;
-        if found.len() >= count {
-            assert_eq!(found.len(), count, "{found:?}");
-            return found;
-        }
-        assert!(began.elapsed() < PATIENCE, "queue {queue} has {} of {count}", found.len());
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    client.send_with(TOPIC, queue, &properties, body);
 }
 
 fn delayed_messages_come_once_and_after_their_time_also_over_a_restart(shards: u32) {
@@ -67,7 +37,7 @@ fn delayed_messages_come_once_and_after_their_time_also_over_a_restart(shards: u
     // one that a restart finds waiting
     send(&mut client, 3, "over a restart", 3);
     for queue in 0..4 {
-        let found = await_messages(&mut client, queue, 2);
+        let found = client.await_messages(TOPIC, queue, 2);
         for (message, number) in found.iter().zip([queue, queue + 4]) {
             assert_eq!(message.body, number.to_string().into_bytes());
             assert!(message.store_timestamp >= sent + 1000, "came too early: {message:?}");
@@ -82,11 +52,11 @@ fn delayed_messages_come_once_and_after_their_time_also_over_a_restart(shards: u
     drop(server);
     let server = Server::start(directory.path(), &settings);
     let mut client = server.client();
-    let found = await_messages(&mut client, 3, 3);
+    let found = client.await_messages(TOPIC, 3, 3);
     assert_eq!(found[2].body, b"over a restart");
     // what came before the restart does not come again: the next one is the next of its queue
     send(&mut client, 0, "last", 1);
-    let found = await_messages(&mut client, 0, 3);
+    let found = client.await_messages(TOPIC, 0, 3);
     assert_eq!(found[2].body, b"last");
 }
 
@@ -100,6 +70,6 @@ fn a_delayed_message_of_a_queue_that_is_gone_comes_to_the_last_one(shards: u32) 
     let deleted = client.call(request::DELETE_TOPIC_IN_BROKER, &fields, b"");
     deleted.expect("an answer").expect(response::SUCCESS);
     client.create_topic(TOPIC, 2).expect("the broker serves").expect(0);
-    let found = await_messages(&mut client, 1, 1);
+    let found = client.await_messages(TOPIC, 1, 1);
     assert_eq!((found[0].body.as_slice(), found[0].queue_id), (b"late".as_slice(), 1));
 }

@@ -1,7 +1,7 @@
 //! Messages with a time of their own: they come once, not before their time, in order and over a
 //! restart; cancelled ones do not come.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ringmq_remoting::codes::{request, response};
 
@@ -21,40 +21,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Sends a message that is due at that time; the handle that calls it back.
 fn send(client: &mut Client, queue: i32, due_ms: i64, body: &str) -> Option<String> {
-    let queue = queue.to_string();
     let timer = format!("UNIQ_KEY\u{1}k{body}\u{2}TIMER_DELIVER_MS\u{1}{due_ms}");
     let properties = format!("TAGS\u{1}t\u{2}{timer}");
-    let fields = [
-        ("a", "it_producer"),
-        ("b", TOPIC),
-        ("c", "TBW102"),
-        ("d", "4"),
-        ("e", queue.as_str()),
-        ("f", "0"),
-        ("g", "1700000000000"),
-        ("h", "3"),
-        ("i", properties.as_str()),
-        ("j", "0"),
-        ("k", "false"),
-        ("l", "0"),
-        ("m", "false"),
-    ];
-    let reply = client.call(request::SEND_MESSAGE_V2, &fields, body.as_bytes());
-    let reply = reply.expect("an answer").expect(response::SUCCESS);
-    reply.fields.get("recallHandle").cloned()
-}
-
-fn await_messages(client: &mut Client, queue: i32, count: usize) -> Vec<Stored> {
-    let began = Instant::now();
-    loop {
-        let found = client.pull(TOPIC, queue, 0, 32).expect("an answer").messages;
-        if found.len() >= count {
-            assert_eq!(found.len(), count, "{found:?}");
-            return found;
-        }
-        assert!(began.elapsed() < PATIENCE, "queue {queue} has {} of {count}", found.len());
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    client.send_with(TOPIC, queue, &properties, body).fields.get("recallHandle").cloned()
 }
 
 fn bodies(found: &[Stored]) -> Vec<String> {
@@ -83,7 +52,7 @@ fn messages_with_a_time_come_once_and_in_order_also_over_a_restart(shards: u32) 
         assert_eq!(recalled.expect(response::SUCCESS).fields["msgId"], format!("knever{queue}"));
     }
     for queue in 0..4 {
-        let found = await_messages(&mut client, queue, 2);
+        let found = client.await_messages(TOPIC, queue, 2);
         assert_eq!(bodies(&found), ["first", "second"]);
         for (message, after) in found.iter().zip([900, 1500]) {
             assert!(message.store_timestamp >= now + after, "came too early: {message:?}");
@@ -98,7 +67,7 @@ fn messages_with_a_time_come_once_and_in_order_also_over_a_restart(shards: u32) 
     let server = Server::start(directory.path(), &settings(shards));
     let mut client = server.client();
     for queue in 0..4 {
-        let found = await_messages(&mut client, queue, 3);
+        let found = client.await_messages(TOPIC, queue, 3);
         assert_eq!(bodies(&found), ["first", "second", "third"]);
     }
 }
@@ -119,7 +88,7 @@ fn what_was_delivered_does_not_come_again_after_kill_9(shards: u32) {
     let server = Server::start(directory.path(), &settings(shards));
     let mut client = server.client();
     for queue in 0..4 {
-        let found = await_messages(&mut client, queue, 20);
+        let found = client.await_messages(TOPIC, queue, 20);
         let expected: Vec<_> = (0..20).map(|number| (number * 4 + queue).to_string()).collect();
         assert_eq!(bodies(&found), expected);
     }
