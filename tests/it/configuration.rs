@@ -12,7 +12,7 @@ use ringmq_remoting::codes::{request, response};
 use crate::client::Client;
 use crate::needs::needs;
 use crate::process::{self, Process, binary};
-use crate::server::{Server, Settings, await_route, free_port};
+use crate::server::{DISK_LEVELS, Server, Settings, await_route, free_port};
 use crate::shards::for_shards;
 
 for_shards!(
@@ -80,6 +80,7 @@ fn servers_are_reached_by_ipv6_where_the_machine_has_it() {
     if needs("servers_are_reached_by_ipv6", local.map_err(|error| error.to_string())).is_none() {
         return;
     }
+    let levels = DISK_LEVELS.map(|(key, value)| format!("{key}={value}"));
     for bind in [None, Some("bindAddress=[::]"), Some("bindAddress=::1")] {
         let directory = process::directory("ipv6");
         let (namesrv, broker) = (free_port(), free_port());
@@ -88,8 +89,8 @@ fn servers_are_reached_by_ipv6_where_the_machine_has_it() {
         let mut arguments = vec!["standalone", "--store", store.to_str().expect("UTF-8")];
         arguments.extend(["--namesrv-port", &names, "--listen-port", &port]);
         arguments.extend(["--advertise", "::1", "--set", "shards=1"]);
-        if let Some(bind) = bind {
-            arguments.extend(["--set", bind]);
+        for key in levels.iter().map(String::as_str).chain(bind) {
+            arguments.extend(["--set", key]);
         }
         let process = Process::start(&arguments, directory.path().join("standalone.log"));
         let local = |port| SocketAddr::from((Ipv6Addr::LOCALHOST, port));
@@ -123,11 +124,12 @@ fn names_stand_for_addresses_and_need_not_be_known_at_the_start() {
     drop(server);
 
     let broker = free_port();
+    let levels = DISK_LEVELS.map(|(key, value)| format!("{key}={value}\n")).concat();
     let file = write(
         directory.path(),
         "named.conf",
         &format!(
-            "brokerName=named\nbrokerIP1=localhost\nlistenPort={broker}\nshards=1\n\
+            "brokerName=named\nbrokerIP1=localhost\nlistenPort={broker}\nshards=1\n{levels}\
              zeroAheadBytes=4194304\nnamesrvAddr=localhost:{port}\nstorePathRootDir={}\n",
             directory.path().join("named").display()
         ),
@@ -160,7 +162,10 @@ fn split_and_compressed_registrations_tell_the_name_server_all(shards: u32) {
         client.create_topic(&topic, 4).expect("an answer").expect(response::SUCCESS);
         let fields = [("topic", &*topic)];
         let route = names.call(request::GET_ROUTEINFO_BY_TOPIC, &fields, b"").expect("an answer");
-        assert!(String::from_utf8_lossy(&route.body).contains(r#""writeQueueNums":4"#), "{topic}");
+        assert!(
+            String::from_utf8_lossy(&route.body).contains(r#""writeQueueNums":4"#),
+            "{topic}: {route:?}"
+        );
     }
     for topic in ["BenchmarkTest", "SELF_TEST_TOPIC", "broker-a", "DefaultCluster"] {
         let fields = [("topic", topic)];

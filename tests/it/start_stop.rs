@@ -190,10 +190,11 @@ fn a_taken_port_of_a_standalone_server_names_its_flag() {
     let free = free_port();
     let store = directory.path().join("store");
     let store = store.to_str().expect("UTF-8");
+    let levels = DISK_LEVELS.map(|(key, value)| format!("{key}={value}"));
     for (namesrv, broker, flag) in [(taken, free, "--namesrv-port"), (free, taken, "--listen-port")]
     {
         let (namesrv, broker) = (namesrv.to_string(), broker.to_string());
-        let arguments = [
+        let mut arguments = vec![
             "standalone",
             "--store",
             store,
@@ -204,6 +205,9 @@ fn a_taken_port_of_a_standalone_server_names_its_flag() {
             "--set",
             "bindAddress=127.0.0.1",
         ];
+        for level in &levels {
+            arguments.extend(["--set", level]);
+        }
         let output = refused(directory.path(), &arguments, &[1]);
         one_sentence(&output, &[flag, &taken.to_string()]);
     }

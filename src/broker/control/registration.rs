@@ -56,6 +56,7 @@ struct Server {
     wanted: Event,
     /// The change counter that this name server knows.
     known: Cell<u64>,
+    /// It has answered on the connection that stands.
     connected: Cell<bool>,
     /// The version that came with what it took last.
     told: Cell<Option<DataVersion>>,
@@ -322,6 +323,8 @@ async fn register<R: Runtime>(
         match session.call(request::REGISTER_BROKER, &fields, &part.body).await {
             Ok(answered) => {
                 said.taken += 1;
+                // What changes from now on waits for it, though there may be more to say at first.
+                server.connected.set(true);
                 server.told.set(Some(part.version));
                 note_order_topics(control, &answered.body).await;
             }

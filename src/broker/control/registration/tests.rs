@@ -61,6 +61,8 @@ struct NameServer {
     hated: RefCell<Option<String>>,
     /// What registrations are answered with: the order topics.
     order: RefCell<String>,
+    /// How long it thinks about a request.
+    pause: Cell<Duration>,
 }
 
 impl NameServer {
@@ -73,9 +75,9 @@ impl NameServer {
                 let accepted = listener.accept().await.expect("accept");
                 let stream = net.net().adopt(accepted).expect("adopt");
                 own.connections.set(own.connections.get() + 1);
-                let own = own.clone();
+                let (own, inner) = (own.clone(), net.clone());
                 net.spawn(Shares::Foreground, "name server connection", async move {
-                    own.converse(stream).await;
+                    own.converse(&inner, stream).await;
                     // A broker is forgotten with its connection.
                     own.known.borrow_mut().clear();
                     own.version.set(None);
@@ -85,13 +87,14 @@ impl NameServer {
         server
     }
 
-    async fn converse(&self, stream: SimStream) {
+    async fn converse(&self, runtime: &SimRuntime, stream: SimStream) {
         let mut buffer = FrameBuffer::default();
         loop {
             if let Some(frame) = buffer.first().expect("frames") {
                 let mut answer = Vec::new();
                 self.answer(frame, &mut answer);
                 buffer.consume_first();
+                runtime.sleep(self.pause.get()).await;
                 let mut rest = answer.as_slice();
                 while !rest.is_empty() {
                     let count = stream.write(rest).await.expect("the broker reads");
@@ -294,6 +297,21 @@ fn a_split_registration_tells_all_and_is_not_repeated_without_need() {
             assert!(server.count() > before, "or if it names another version");
         });
     }
+}
+
+/// Clients find the broker as soon as the first of several requests is taken.
+#[test]
+fn a_topic_made_during_the_first_registration_is_known_before_the_answer() {
+    Sim::new(5).run(async |runtime| {
+        let server = NameServer::start(&runtime, address(1));
+        server.pause.set(Duration::from_millis(100));
+        let keys = [LOCAL, ("enableSplitRegistration", "true"), ("splitRegistrationSize", "1")];
+        let _broker = start(&runtime, config(&keys));
+        let mut client = Client::connect(&runtime).await;
+        until(&runtime, "some are registered", || server.count() > 1).await;
+        create(&mut client, "T").await;
+        assert!(server.knows("T"), "after {} requests", server.count());
+    });
 }
 
 /// D8: what it does not take keeps it from nothing else.
