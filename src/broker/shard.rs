@@ -189,8 +189,8 @@ impl<R: Runtime> Shard<R> {
         next
     }
 
-    /// What a send is checked against.
-    pub fn send_context<'a>(&'a self, view: &View) -> SendContext<'a> {
+    /// What a send of a client of this version is checked against.
+    pub fn send_context<'a>(&'a self, view: &View, version: i32) -> SendContext<'a> {
         let config = &self.settings.config;
         SendContext {
             broker_permission: view.permission,
@@ -199,7 +199,7 @@ impl<R: Runtime> Shard<R> {
             transactions: &self.settings.transactions,
             body_bytes_max: config.max_message_size as usize,
             auto_create_group: config.auto_create_subscription_group,
-            cluster_property: &self.settings.cluster_property,
+            own_properties: self.settings.own_properties.of(version),
             delay_levels: &self.settings.delay_levels,
             timers: self.settings.timers,
             now: self.turn_ms.get(),

@@ -29,6 +29,7 @@ pub mod groups;
 pub mod locks;
 pub mod offset_resets;
 pub mod offsets;
+pub mod own_properties;
 pub mod pull_check;
 pub mod rates;
 pub mod retention;

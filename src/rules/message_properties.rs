@@ -21,7 +21,7 @@ pub use writer::{PropertiesWriter, PropertyError, missing_end};
 
 /// Properties that the broker replaces or takes out, as bits of a set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Names(u8);
+pub struct Names(u16);
 
 impl Names {
     pub const NONE: Names = Names(0);
@@ -34,10 +34,17 @@ impl Names {
     pub const ORIGIN_MESSAGE_ID: Names = Names(64);
     /// TIMER_DELAY_SEC, TIMER_DELAY_MS and TIMER_DELIVER_MS.
     pub const TIMER: Names = Names(128);
+    /// MSG_REGION and TRACE_ON.
+    pub const REGION: Names = Names(256);
 
     #[must_use]
     pub const fn and(self, other: Names) -> Names {
         Names(self.0 | other.0)
+    }
+
+    #[must_use]
+    pub const fn without(self, other: Names) -> Names {
+        Names(self.0 & !other.0)
     }
 
     pub const fn intersects(self, other: Names) -> bool {
@@ -59,6 +66,7 @@ impl Names {
             b"CLUSTER" => Names::CLUSTER,
             b"RETRY_TOPIC" => Names::RETRY_TOPIC,
             b"ORIGIN_MESSAGE_ID" => Names::ORIGIN_MESSAGE_ID,
+            b"MSG_REGION" | b"TRACE_ON" => Names::REGION,
             b"TIMER_DELAY_SEC" | b"TIMER_DELAY_MS" | b"TIMER_DELIVER_MS" => Names::TIMER,
             _ => Names::NONE,
         }
@@ -139,7 +147,7 @@ pub struct Scan<'a> {
     /// is in `spans` for the string is long.
     irregular: bool,
     /// Where the properties of [`Names`] are, by index.
-    spans: [Span; 8],
+    spans: [Span; 9],
 }
 
 impl<'a> Scan<'a> {
@@ -152,7 +160,7 @@ impl<'a> Scan<'a> {
             waits_for_store: true,
             cancels: false,
             irregular: false,
-            spans: [Span::default(); 8],
+            spans: [Span::default(); 9],
         };
         let mut all = Properties::new(properties);
         let (mut behind, mut seen) = (0, Seen::default());
@@ -181,7 +189,7 @@ impl<'a> Scan<'a> {
 
     fn note(&mut self, known: Names, index: usize, start: usize, end: usize) {
         // Several names have one place.
-        self.irregular |= known == Names::TIMER && self.present.intersects(known);
+        self.irregular |= self.present.intersects(known);
         self.present = self.present.and(known);
         match (self.spans.get_mut(index), u16::try_from(start), u16::try_from(end)) {
             (Some(span), Ok(start), Ok(end)) => *span = Span { start, end },

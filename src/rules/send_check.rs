@@ -15,6 +15,7 @@ use super::{
         self as properties, DELAY, Names, PropertiesWriter, PropertyError, REAL_QUEUE_ID,
         REAL_TOPIC, Scan, bytes_of,
     },
+    own_properties::OwnProperties,
     refusal::{FAQ, Refusal, code},
     timer::{self, DueTime, TimerLimits},
     topic::{
@@ -56,8 +57,7 @@ pub struct SendContext<'a> {
     /// maxMessageSize.
     pub body_bytes_max: usize,
     pub auto_create_group: bool,
-    /// `CLUSTER` with its value and both separators.
-    pub cluster_property: &'a [u8],
+    pub own_properties: &'a OwnProperties,
     pub delay_levels: &'a DelayLevels,
     pub timers: TimerLimits,
     /// Milliseconds since 1970.
@@ -211,11 +211,16 @@ fn plan<'a>(
         timer: None,
         waits_for_store: scan.waits_for_store,
         properties_bytes: 0,
-        edit: Edit { scan, dropped: Names::WAIT.and(Names::CLUSTER), level: None, real: None },
+        edit: Edit {
+            scan,
+            dropped: Names::WAIT.and(context.own_properties.names),
+            level: None,
+            real: None,
+        },
     };
     if request.batch {
         // As in Java, the messages of a batch keep what the request says of all of them.
-        plan.edit.dropped = Names::CLUSTER;
+        plan.edit.dropped = context.own_properties.names;
         check_batch(context, request, &plan)?;
     } else {
         if scan.transaction {
@@ -224,7 +229,7 @@ fn plan<'a>(
             plan.keep_back(context, request)?;
         }
     }
-    plan.properties_bytes = plan.edited_bytes(request.properties, context.cluster_property.len());
+    plan.properties_bytes = plan.edited_bytes(request.properties, context.own_properties);
     if plan.properties_bytes > PROPERTIES_BYTES_MAX || request.body_bytes > context.body_bytes_max {
         return Err(illegal_message(context.body_bytes_max));
     }
@@ -340,11 +345,12 @@ impl<'a> SendPlan<'a> {
             _ => ["", request.topic],
         };
         self.edit.real = Some((real, self.queue_id));
-        self.edit.dropped = Names::CLUSTER.and(Names::REAL_TOPIC).and(Names::REAL_QUEUE_ID);
+        let dropped = self.edit.dropped.without(Names::WAIT);
+        self.edit.dropped = dropped.and(Names::REAL_TOPIC).and(Names::REAL_QUEUE_ID);
         (self.target, self.queue_id) = (target, queue_id);
     }
 
-    fn edited_bytes(&self, sent: &[u8], cluster_bytes: usize) -> usize {
+    fn edited_bytes(&self, sent: &[u8], own: &OwnProperties) -> usize {
         let edit = &self.edit;
         let kept = properties::bytes_without(sent, &edit.scan, edit.dropped);
         let level = edit.level.map_or(0, |level| bytes_of(DELAY, digits(level)));
@@ -353,7 +359,7 @@ impl<'a> SendPlan<'a> {
             bytes_of(REAL_TOPIC, topic_bytes) + bytes_of(REAL_QUEUE_ID, digits(queue))
         });
         let out = self.timer.map_or(0, |due| bytes_of(TIMER_OUT_MS, digits(due.out_ms)));
-        kept + level + real + out + cluster_bytes
+        kept + level + real + out + own.text.len()
     }
 
     /// Appends the properties to store: `sent` are those of the request that was checked.
@@ -363,13 +369,13 @@ impl<'a> SendPlan<'a> {
     pub fn write_properties(
         &self,
         sent: &[u8],
-        cluster_property: &[u8],
+        own: &OwnProperties,
         out: &mut Vec<u8>,
     ) -> Result<(), PropertyError> {
         let edit = &self.edit;
         let mut writer = PropertiesWriter::new(out);
         writer.copy_without(sent, &edit.scan, edit.dropped);
-        writer.copy(cluster_property);
+        writer.copy(&own.text);
         if let Some(level) = edit.level {
             writer.put_number(DELAY, level)?;
         }

@@ -11,9 +11,8 @@ use ringmq_base::config::{BrokerConfig, BrokerRole, FlushDiskType, address::loca
 use ringmq_net::addresses::Limits;
 
 use crate::{messages::AccessControl, sizes::Sizes};
-use ringmq_remoting::codes::property;
 use ringmq_rules::{
-    delay::DelayLevels, message_properties::PropertiesWriter, timer::TimerLimits,
+    delay::DelayLevels, own_properties::OwnPropertiesByVersion, timer::TimerLimits,
     transaction::TransactionRules,
 };
 
@@ -72,8 +71,7 @@ pub struct BrokerSettings {
     /// Half messages of a log from the oldest undecided one on.
     pub halves_max: i64,
     pub timers: TimerLimits,
-    /// `CLUSTER` with its value and separators, appended to the properties of every message.
-    pub cluster_property: Vec<u8>,
+    pub own_properties: OwnPropertiesByVersion,
     /// Milliseconds since 1970.
     pub boot_timestamp: i64,
     pub sizes: Sizes,
@@ -92,10 +90,11 @@ impl BrokerSettings {
         refuse_unserved(&config)?;
         let delay_levels = DelayLevels::parse(&config.message_delay_level)
             .map_err(|error| format!("messageDelayLevel: {error}"))?;
-        let mut cluster_property = Vec::new();
-        PropertiesWriter::new(&mut cluster_property)
-            .put(property::CLUSTER, config.broker_cluster_name.as_bytes())
-            .map_err(|error| format!("brokerClusterName: {error}"))?;
+        let own_properties = OwnPropertiesByVersion::new(
+            &config.broker_cluster_name,
+            &config.region_id,
+            config.trace_on,
+        )?;
         Ok(BrokerSettings {
             name_servers,
             advertised: host_and_port(&config.broker_ip1, config.listen_port),
@@ -137,7 +136,7 @@ impl BrokerSettings {
                 config.timer_precision_ms,
                 config.timer_max_delay_seconds,
             ),
-            cluster_property,
+            own_properties,
             boot_timestamp,
             sizes: Sizes::default(),
             access: None,

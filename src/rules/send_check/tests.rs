@@ -1,7 +1,11 @@
+use std::sync::LazyLock;
+
 use super::*;
-use crate::message_properties::text;
+use crate::{message_properties::text, own_properties::OwnPropertiesByVersion};
 
 const CLUSTER: &[u8] = b"CLUSTER\x01c\x02";
+static OWN: LazyLock<OwnPropertiesByVersion> =
+    LazyLock::new(|| OwnPropertiesByVersion::new("c", "r", true).expect("no separators"));
 const NOW: i64 = 1_700_000_000_000;
 
 const TRANSACTIONS: TransactionRules =
@@ -15,7 +19,7 @@ fn context(delay_levels: &DelayLevels) -> SendContext<'_> {
         transactions: &TRANSACTIONS,
         body_bytes_max: 4096,
         auto_create_group: true,
-        cluster_property: CLUSTER,
+        own_properties: OWN.of(0),
         delay_levels,
         timers: TimerLimits::new(true, 1000, 259_200),
         now: NOW,
@@ -49,10 +53,12 @@ fn stored<'a>(
     group: Option<&Group>,
 ) -> (SendPlan<'a>, Vec<u8>) {
     let levels = DelayLevels::default();
-    let decision = check(&context(&levels), request, Some(topic), group).expect("passes");
+    let own_properties = OWN.of(request.version);
+    let context = SendContext { own_properties, ..context(&levels) };
+    let decision = check(&context, request, Some(topic), group).expect("passes");
     let SendDecision::Store(plan) = decision else { panic!("stored") };
     let mut out = Vec::new();
-    plan.write_properties(request.properties, CLUSTER, &mut out).expect("no separator");
+    plan.write_properties(request.properties, own_properties, &mut out).expect("no separator");
     assert_eq!(out.len(), plan.properties_bytes);
     (plan, out)
 }
@@ -78,6 +84,24 @@ fn a_plain_message_is_stored_with_its_cluster_and_without_wait() {
 fn a_cluster_that_came_with_the_message_is_replaced() {
     let (_, properties) = stored(&request("T", b"CLUSTER\x01old\x02K\x01v"), &topic("T"), None);
     assert_eq!(properties, b"K\x01v\x02CLUSTER\x01c\x02");
+}
+
+/// Consumers of 5.x tell in their trace of no message that does not.
+#[test]
+fn the_message_of_a_5_x_producer_names_its_region_once() {
+    const OWN_TEXT: &[u8] = b"CLUSTER\x01c\x02MSG_REGION\x01r\x02TRACE_ON\x01true\x02";
+    for sent in [&b"K\x01v\x02"[..], b"MSG_REGION\x01x\x02K\x01v\x02TRACE_ON\x01false\x02"] {
+        let newer = SendRequest { version: 413, ..request("T", sent) };
+        assert_eq!(stored(&newer, &topic("T"), None).1, [b"K\x01v\x02", OWN_TEXT].concat());
+        let older = SendRequest { version: 412, ..request("T", sent) };
+        assert_eq!(stored(&older, &topic("T"), None).1, [sent, CLUSTER].concat());
+    }
+    let delayed =
+        SendRequest { version: 413, ..request("T", b"DELAY\x013\x02MSG_REGION\x01x\x02") };
+    let (_, properties) = stored(&delayed, &topic("T"), None);
+    assert_eq!(text(&properties, "MSG_REGION"), Some("r"));
+    let count = properties.windows(6).filter(|part| part == b"REGION").count();
+    assert_eq!(count, 1);
 }
 
 #[test]

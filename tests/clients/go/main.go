@@ -35,6 +35,7 @@ func always() []scenario {
 		{"go_rebalance", rebalance},
 		{"go_transactions", transactions},
 		{"go_retry_later", retryLater},
+		{"go_trace", trace},
 		{"go_orderly", orderly},
 		{"go_push", push},
 		{"go_tags", tags},

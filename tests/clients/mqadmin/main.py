@@ -77,7 +77,16 @@ def refusals(_admin, stranger, _work):
           "Need admin permission for request code=51")
 
 
-SCENARIOS = {"mqadmin_topics": topics, "mqadmin_accounts": accounts, "mqadmin_refusals": refusals}
+def trace(admin, _stranger, _work):
+    """A message that the tool sends with its trace on, looked up by its id."""
+    check(admin("updateTopic", "-c", CLUSTER, "-t", "TracedByTool"), "success")
+    sent = admin("sendMessage", "-t", "TracedByTool", "-p", "traced", "-m", "true")
+    check(sent, "SEND_OK")
+    found = admin("queryMsgTraceById", "-i", re.search(r"SEND_OK\s+(\w+)", sent).group(1))
+    check(found, r"Pub\s", r"success")
+
+
+SCENARIOS = {"mqadmin_topics": topics, "mqadmin_accounts": accounts, "mqadmin_trace": trace, "mqadmin_refusals": refusals}
 
 
 def main():

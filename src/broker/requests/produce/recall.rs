@@ -83,7 +83,7 @@ fn deletion<R: Runtime>(
     let topic = topic.ok_or_else(|| send_check::unknown_topic(&header.topic))?;
     shard.turn_ms.set(now);
     let view = shard.view.borrow();
-    let context = shard.send_context(&view);
+    let context = shard.send_context(&view, request.header.version);
     let asked = SendRequest {
         topic: &header.topic,
         queue_id: 0,
@@ -101,7 +101,7 @@ fn deletion<R: Runtime>(
         _ => return Err(Refusal::system_error("recall failed, execute error")),
     };
     let mut properties = Vec::with_capacity(plan.properties_bytes);
-    plan.write_properties(&sent, context.cluster_property, &mut properties)?;
+    plan.write_properties(&sent, context.own_properties, &mut properties)?;
     let timers = timer_topic(&view)?;
     Ok(NewMessage {
         topic: timers.clone(),

@@ -106,7 +106,7 @@ async fn checked<R: Runtime>(
     };
     shard.turn_ms.set(shard.runtime.now_ms());
     let view = shard.view.borrow();
-    let context = shard.send_context(&view);
+    let context = shard.send_context(&view, header.version);
     let asked = SendRequest {
         topic: header.topic,
         queue_id: header.queue_id,
@@ -127,7 +127,7 @@ async fn checked<R: Runtime>(
         }
     };
     let mut properties = Vec::with_capacity(plan.properties_bytes);
-    plan.write_properties(header.properties, context.cluster_property, &mut properties)?;
+    plan.write_properties(header.properties, context.own_properties, &mut properties)?;
     let message = NewMessage {
         topic: topic.clone(),
         queue_id: plan.queue_id,

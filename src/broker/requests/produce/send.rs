@@ -82,7 +82,7 @@ fn try_store<R: Runtime>(
     let topic = view.topics.get(header.topic);
     let queue = topic.and_then(|topic| shard.queues.known(topic, header.queue_id));
     let group = retry_group(header.topic).and_then(|group| view.groups.get(group));
-    let context = shard.send_context(&view);
+    let context = shard.send_context(&view, header.version);
     let topic_config = topic.map(|view| &view.topic);
     let decision =
         send_check::check(&context, &request, topic_config, group.map(|group| &**group))?;
@@ -107,7 +107,7 @@ fn try_store<R: Runtime>(
     }
     let mut properties = shard.properties.take();
     properties.clear();
-    plan.write_properties(header.properties, context.cluster_property, &mut properties)?;
+    plan.write_properties(header.properties, context.own_properties, &mut properties)?;
     // Nothing happened since the queue was looked up that could have sealed it.
     let sent = match queue.filter(|_| plan.target == Target::Requested) {
         Some(queue) => store_own(shard, topic, &item, queue, &properties, body),

@@ -18,6 +18,8 @@ final class Scenarios {
         all.put("reset_online", ToolScenarios::resetOnline);
         all.put("ask_consumer", ToolScenarios::askConsumer);
         all.put("tool_commands", ToolScenarios::commands);
+        all.put("trace", TraceScenarios::trace);
+        all.put("trace_custom", TraceScenarios::custom);
         all.put("orderly", OrderScenarios::orderly);
         all.put("orderly_suspend", OrderScenarios::suspend);
         all.put("request_reply", RequestScenarios::requestReply);
