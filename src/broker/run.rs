@@ -257,6 +257,7 @@ fn spawn_services<R: Runtime>(shard: &Rc<Shard<R>>) {
     runtime.spawn(Shares::ColdRead, "crowds of long polls", crowds);
     let forget = long_poll::forget_gone(shard.clone());
     runtime.spawn(Shares::Foreground, "pulls of gone connections", forget);
+    runtime.spawn(Shares::Foreground, "pulls and changes", long_poll::recheck(shard.clone()));
     let resume = answers::resume(shard.clone(), pull::run);
     runtime.spawn(Shares::Foreground, "pulls without room", resume);
     runtime.spawn(Shares::Foreground, "answers taken", answers::tell(shard.clone()));

@@ -112,6 +112,17 @@ pub async fn forget_gone<R: Runtime>(shard: Rc<Shard<R>>) {
     }
 }
 
+/// Answers pulls that may not wait any more since a group or a topic has changed, some at a time.
+/// Ends with the shard.
+pub async fn recheck<R: Runtime>(shard: Rc<Shard<R>>) {
+    while !shard.stopping.get() {
+        shard.held_pulls.some_changed.wait_and_clear().await;
+        while shard.recheck_some() {
+            shard.runtime.yield_if_needed().await;
+        }
+    }
+}
+
 /// Answers pulls whose time is over; ends with the shard.
 pub async fn expire<R: Runtime>(shard: Rc<Shard<R>>, run: RunPull<R>) {
     while !shard.stopping.get() {
@@ -138,6 +149,7 @@ pub fn release<R: Runtime>(shard: &Rc<Shard<R>>, run: RunPull<R>) {
     shard.waiting_pulls.changed.set();
     shard.waiting_pulls.crowded.set();
     shard.waiting_pulls.some_gone.set();
+    shard.held_pulls.some_changed.set();
 }
 
 /// Answers some whose time is over; whether there may be more.

@@ -1,6 +1,6 @@
 //! Very many pulls that wait for one queue.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use ringmq_io::{Clock as _, sim::Sim};
 use ringmq_remoting::{
@@ -8,12 +8,13 @@ use ringmq_remoting::{
     encode,
     frame::Serialization,
 };
-use ringmq_rules::ConnectionId;
+use ringmq_rules::{ConnectionId, groups::Group};
 
 use super::{
     Client,
     cluster::{Broker, TOPIC, clients, on_all},
 };
+use crate::{messages::Change, shard::waiting_pulls::TAKE_MAX};
 
 /// Starts a pull of queue 0 that waits up to a minute for a message with a tag.
 async fn start_pull(client: &mut Client, tag: &str) {
@@ -108,4 +109,36 @@ fn what_a_connection_waited_for_goes_a_few_pulls_at_a_time() {
         runtime.sleep(Duration::from_secs(1)).await;
         assert_eq!(waiting.count(), 0);
     });
+}
+
+/// Before, all pulls that waited were looked at, and answered, in one turn.
+#[test]
+fn pulls_of_a_group_that_may_not_consume_any_more_are_answered_a_few_at_a_time() {
+    const PULLS: usize = 2000;
+    for seed in 0..4 {
+        Sim::new(seed).run(async |runtime| {
+            let broker = Broker::start(&runtime, 1, &[]);
+            let mut client = Client::connect(&runtime).await;
+            let topic = client.make_topic(TOPIC).await;
+            assert_eq!(topic.code, response::SUCCESS);
+            for _ in 0..PULLS {
+                start_pull(&mut client, "*").await;
+            }
+            runtime.sleep(Duration::from_secs(1)).await;
+            let shard = broker.shard(0);
+            let waiting = &shard.waiting_pulls;
+            assert_eq!(waiting.count(), PULLS);
+            let mut group = Group::new("readers");
+            group.consume_enable = false;
+            shard.apply(Change::Group(Arc::new(group)));
+            // Its look comes behind the first.
+            shard.apply(Change::GroupRemoved("others".into()));
+            assert_eq!(waiting.count(), PULLS - TAKE_MAX, "after a turn");
+            for _ in 0..PULLS {
+                assert_eq!(client.receive().await.code, response::NO_PERMISSION);
+            }
+            assert_eq!(waiting.count(), 0);
+            assert!(client.is_open().await, "nothing is answered twice");
+        });
+    }
 }
