@@ -34,8 +34,8 @@ use ringmq_rules::{
 use ringmq_store::{META_DIRECTORY, Manifest, MetaLog};
 
 use self::{
-    departures::Departures, metadata::Metadata, questions::Questions, registration::Registrar,
-    retention::Storage,
+    client_events::Notifications, departures::Departures, metadata::Metadata, questions::Questions,
+    registration::Registrar, retention::Storage,
 };
 use crate::{
     messages::{AccessChange, AccessJob, Change, Message, Start, TopicView, log_of_queue},
@@ -59,6 +59,7 @@ pub struct Control<R: Runtime> {
     pub shard: Rc<Shard<R>>,
     pub tables: RefCell<Tables>,
     pub departures: Departures,
+    pub notifications: Notifications,
     pub questions: Questions,
     pub metadata: Metadata<R>,
     pub registrar: Registrar,
@@ -91,6 +92,7 @@ impl<R: Runtime> Control<R> {
             shard: shard.clone(),
             tables: RefCell::new(tables),
             departures: Departures::default(),
+            notifications: Notifications::default(),
             questions: Questions::default(),
             metadata: Metadata::new(shard.runtime.clone(), meta),
             registrar: Registrar::new(&shard.settings),

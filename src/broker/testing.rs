@@ -1,6 +1,7 @@
 //! A whole broker on the simulated machine, and a client that talks to it.
 
 mod batches;
+mod clients;
 pub mod cluster;
 pub mod complaints;
 mod consumer_calls;

@@ -91,6 +91,11 @@ impl SimRuntime {
         SimRuntime { core, disk, net }
     }
 
+    /// How often tasks have asked whether others want a turn, ever: long work is to ask often.
+    pub fn pauses(&self) -> u64 {
+        self.core.pauses.get()
+    }
+
     /// A source of chance of the simulation's seed, for workloads.
     pub fn random(&self) -> Random {
         self.core.draw(Random::fork)
@@ -123,6 +128,7 @@ impl Spawn for SimRuntime {
     }
 
     async fn yield_if_needed(&self) {
+        self.core.pauses.set(self.core.pauses.get() + 1);
         if self.core.draw(|random| random.chance(1, 4)) {
             self.core.give_way().await;
         }

@@ -86,8 +86,8 @@ pub struct ConsumerRegistration<'a> {
 /// What the broker has to do about a change of clients.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClientEvent {
-    /// Tell these members to rebalance (request code 40, one-way).
-    GroupChanged { group: Arc<str>, notify: Vec<ConnectionId> },
+    /// Tell its members to rebalance (request code 40, one-way).
+    GroupChanged { group: Arc<str> },
     /// Publish what the group subscribes to; `None`: it has no member left.
     SubscriptionsChanged { group: Arc<str>, subscriptions: Option<Arc<GroupSubscriptions>> },
     /// Make the retry topic of the group unless it is there. Comes with every heartbeat.
@@ -194,7 +194,7 @@ impl ClientTable {
             });
         }
         if change.members && notify {
-            events.push(ClientEvent::GroupChanged { group: name, notify: group.connections() });
+            events.push(ClientEvent::GroupChanged { group: name });
         }
         Ok(events)
     }
@@ -311,21 +311,6 @@ impl ClientTable {
         self.consumers.get(group).into_iter().flat_map(move |group| group.members_behind(after))
     }
 
-    /// The client ids of a consumer group, sorted, as all members must see them: as in Java one for
-    /// each connection, so that members of brokers of both kinds share queues out alike.
-    ///
-    /// # Errors
-    /// If the group has no member (request code 38).
-    pub fn consumer_ids(&self, group: &str) -> Result<Vec<Arc<str>>, Refusal> {
-        let mut ids: Vec<_> =
-            self.consumers(group).map(|client| client.client_id.clone()).collect();
-        if ids.is_empty() {
-            return Err(Refusal::system_error(format!("no consumer for this group, {group}")));
-        }
-        ids.sort_unstable();
-        Ok(ids)
-    }
-
     pub fn subscriptions(&self, group: &str) -> Option<Arc<GroupSubscriptions>> {
         self.consumers.get(group).map(ConsumerGroup::subscriptions)
     }
@@ -421,7 +406,7 @@ impl ClientTable {
             self.consumers.remove(&name);
             events.push(ClientEvent::SubscriptionsChanged { group: name, subscriptions: None });
         } else if always_notify || group.notifies() {
-            events.push(ClientEvent::GroupChanged { group: name, notify: group.connections() });
+            events.push(ClientEvent::GroupChanged { group: name });
         }
         true
     }

@@ -86,7 +86,7 @@ impl<R: Runtime> Control<R> {
     }
 
     /// Takes the first connection out of some of its groups. False: nobody is left that has ended.
-    fn leave_some(&self) -> bool {
+    fn leave_some(self: &Rc<Self>) -> bool {
         let departures = &self.departures;
         let Some(connection) = departures.leaving.borrow().front().copied() else {
             return false;

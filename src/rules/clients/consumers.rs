@@ -146,10 +146,6 @@ impl ConsumerGroup {
         self.members.behind(after)
     }
 
-    pub fn connections(&self) -> Vec<ConnectionId> {
-        self.members.iter().map(|client| client.connection).collect()
-    }
-
     pub fn subscriptions(&self) -> Arc<GroupSubscriptions> {
         self.subscriptions.clone()
     }

@@ -1,22 +1,18 @@
 //! Clients: HEART_BEAT (34), UNREGISTER_CLIENT (35), CHECK_CLIENT_CONFIG (46),
 //! GET_CONSUMER_LIST_BY_GROUP (38). Handled by the control shard, which knows all clients.
 
-use std::rc::Rc;
+use std::{collections::BTreeMap, iter, rc::Rc, sync::Arc};
 
 use ringmq_io::Runtime;
 use ringmq_remoting::{
-    body::{
-        CheckClientRequestBody, ConsumerData, GetConsumerListByGroupResponseBody, HeartbeatData,
-        ProducerData, SubscriptionData,
-    },
+    body::{CheckClientRequestBody, ConsumerData, HeartbeatData, ProducerData, SubscriptionData},
     command::Language,
-    fastjson,
     headers::consume::{GetConsumerListByGroupRequestHeader, UnregisterClientRequestHeader},
 };
 
 use crate::{
     control::Control,
-    requests::{Handled, Request, Response, response::read_json},
+    requests::{Handled, Request, Response, admin::name_list::NameList, response::read_json},
     shard::{Shard, control_plane::ControlPlane},
 };
 use ringmq_rules::{
@@ -31,8 +27,13 @@ use ringmq_rules::{
 /// Producer groups that are noted without a pause: some 100 us.
 const SLICE_PRODUCERS: usize = 64;
 
+/// Client ids of a group that are listed without a pause: some 100 us.
+const SLICE_IDS: usize = 256;
+
 pub async fn heartbeat<R: Runtime>(control: &Rc<Control<R>>, request: &Request<'_>) -> Handled {
     let shard = &control.shard;
+    // From now on: its connection may end while the body is read.
+    let noted = control.departures.beat(request.reply_to.connection);
     let _room = shard.body_room.take(request.body.len()).await;
     let mut beat = request.read(shard, read_beat).await?;
     let channel = Channel {
@@ -42,7 +43,6 @@ pub async fn heartbeat<R: Runtime>(control: &Rc<Control<R>>, request: &Request<'
         language: request.header.language.unwrap_or(Language::Other),
         version: request.header.version,
     };
-    let noted = control.departures.beat(channel.connection);
     for (consumer, subscriptions) in &mut beat.consumers {
         // A group that may not be made has its members all the same: only their pulls are refused,
         // until somebody makes the group.
@@ -180,10 +180,37 @@ pub async fn check_config<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_
     Ok(Response::ok())
 }
 
+/// The client ids of a group, sorted, as all its members must see them: as in Java one for each
+/// connection, so that members of brokers of both kinds share queues out alike.
 pub async fn consumer_list<R: Runtime>(control: &Rc<Control<R>>, request: &Request<'_>) -> Handled {
     let header = GetConsumerListByGroupRequestHeader::decode(&request.header.fields)?;
-    let ids = control.tables.borrow().clients.consumer_ids(&header.consumer_group)?;
-    let consumer_id_list = ids.iter().map(|id| id.to_string()).collect();
-    let body = GetConsumerListByGroupResponseBody { consumer_id_list };
-    Ok(Response::with_body(fastjson::to_vec(&body)))
+    let group = &header.consumer_group;
+    let (mut ids, mut last) = (BTreeMap::<Arc<str>, usize>::new(), None);
+    loop {
+        let mut some = 0;
+        for member in control.tables.borrow().clients.consumers_behind(group, last).take(SLICE_IDS)
+        {
+            *ids.entry(member.client_id.clone()).or_default() += 1;
+            (some, last) = (some + 1, Some(member.connection));
+        }
+        if some < SLICE_IDS {
+            break;
+        }
+        control.shard.runtime.yield_if_needed().await;
+    }
+    if ids.is_empty() {
+        let remark = format!("no consumer for this group, {group}");
+        return Err(Refusal::system_error(remark));
+    }
+    let mut list = NameList::new("consumerIdList");
+    let mut written = 0;
+    while let Some((id, count)) = ids.pop_first() {
+        list.add(iter::repeat_n(&id, count));
+        written += count;
+        if written >= SLICE_IDS {
+            written = 0;
+            control.shard.runtime.yield_if_needed().await;
+        }
+    }
+    list.answer("use more groups")
 }
