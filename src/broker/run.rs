@@ -196,11 +196,7 @@ fn take_start<R: Runtime>(shard: &Rc<Shard<R>>, start: Start) -> DeliveryCursors
         shard.apply(change);
     }
     for (topic, deleted) in &start.deleted {
-        shard.record_deletion(
-            topic,
-            deleted.first_log,
-            deleted.ends.iter().map(|(id, end)| (*id, *end)),
-        );
+        shard.record_deletion(topic, deleted.first_log, deleted.ends.iter().copied());
     }
     for log in shard.queues.own_logs() {
         shard.transactions.open(log.sink().log, 0, Sweeps::default());

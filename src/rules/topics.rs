@@ -77,8 +77,21 @@ pub struct TopicUpdate<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Deleted {
     pub first_log: u16,
-    /// Where each queue begins if the topic is made again.
-    pub ends: BTreeMap<i32, i64>,
+    /// Where each queue begins if the topic is made again, sorted. A topic may have very many.
+    pub ends: Arc<[(i32, i64)]>,
+}
+
+impl Deleted {
+    /// The ends after one more deletion: of two of a queue the later counts.
+    fn and(&self, ends: &[(i32, i64)]) -> Arc<[(i32, i64)]> {
+        let mut all = [&*self.ends, ends].concat();
+        // Both parts are sorted: no sort from the ground up.
+        all.sort();
+        all.reverse();
+        all.dedup_by_key(|(queue, _)| *queue);
+        all.reverse();
+        all.into()
+    }
 }
 
 /// What a queue of a deleted topic takes, about, in bytes.
@@ -300,10 +313,10 @@ impl TopicTable {
         let Some((name, old)) = self.topics.get_key_value(topic) else {
             return Ok(None);
         };
-        let known = self.deleted.get(name);
-        let is_new = |queue| known.is_none_or(|deleted| !deleted.ends.contains_key(queue));
-        let new = ends.iter().filter(|(queue, _)| is_new(queue)).count() * DELETED_QUEUE_BYTES;
-        let more = new + if known.is_some() { 0 } else { deleted_bytes(name, 0) };
+        let more = match self.deleted.get(name) {
+            Some(known) => (known.and(&ends).len() - known.ends.len()) * DELETED_QUEUE_BYTES,
+            None => deleted_bytes(name, ends.len()),
+        };
         let (bytes, most) = (self.deleted_bytes + more, self.settings.topics_deleted_bytes_max);
         if more > 0 && bytes > most {
             let remark = format!(
@@ -391,7 +404,7 @@ impl TopicTable {
             topic: topic.clone(),
             version,
             first_log: Some(deleted.first_log),
-            ends: deleted.ends.iter().map(|(queue_id, end)| (*queue_id, *end)).collect(),
+            ends: deleted.ends.to_vec(),
         })
     }
 
@@ -405,11 +418,8 @@ impl TopicTable {
 
     fn bury(&mut self, topic: &Arc<str>, first_log: u16, ends: &[(i32, i64)]) {
         let known = self.deleted.get(topic).cloned();
-        let mut deleted = known.unwrap_or(Deleted { first_log, ends: BTreeMap::new() });
-        for (queue_id, end) in ends {
-            let known = deleted.ends.entry(*queue_id).or_default();
-            *known = (*known).max(*end);
-        }
+        let mut deleted = known.unwrap_or_else(|| Deleted { first_log, ends: Arc::default() });
+        deleted.ends = deleted.and(ends);
         self.set_deleted(topic, Some(deleted));
     }
 

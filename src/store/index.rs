@@ -136,6 +136,13 @@ impl Index {
         self.queues.get(number)
     }
 
+    /// The queues of a topic from one on, in their order.
+    pub fn of_topic(&self, topic: &str, from: i32) -> impl Iterator<Item = (i32, QueueHandle)> {
+        let queues = self.topics.get(topic).map_or(&[][..], Vec::as_slice);
+        let at = queues.partition_point(|(id, _)| *id < from);
+        queues.iter().skip(at).copied()
+    }
+
     pub fn all(&self) -> impl Iterator<Item = (QueueHandle, &Queue)> {
         (0..).map(QueueHandle).zip(&self.queues)
     }
@@ -154,5 +161,7 @@ mod tests {
             assert_eq!(index.find_or_create("T", n, 0), handle);
         }
         assert_eq!((index.find("T", 100), index.find("U", 0)), (None, None));
+        let ids = |topic, from| index.of_topic(topic, from).map(|(id, _)| id).collect::<Vec<_>>();
+        assert_eq!((ids("T", 97), ids("T", 100), ids("U", 0)), (vec![97, 98, 99], vec![], vec![]));
     }
 }

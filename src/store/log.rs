@@ -157,11 +157,9 @@ impl<R: Runtime, S: Sink> Log<R, S> {
         self.shared.state.borrow_mut().watch(queue);
     }
 
-    /// All queues: topic, queue id, handle.
-    pub fn queues(&self) -> Vec<(String, i32, QueueHandle)> {
-        let state = self.shared.state.borrow();
-        let queues = state.index.all();
-        queues.map(|(handle, queue)| (queue.topic.to_string(), queue.queue_id, handle)).collect()
+    /// Queues of a topic that were ever used, from one on, in their order; at most so many.
+    pub fn queues_of(&self, topic: &str, from: i32, most: usize) -> Vec<(i32, QueueHandle)> {
+        self.shared.state.borrow().index.of_topic(topic, from).take(most).collect()
     }
 
     /// Positions of the first byte kept and of the end of what is visible, as physical offsets.

@@ -26,7 +26,10 @@ use self::snapshot::Snapshot;
 use super::{Control, Tables};
 use crate::{
     messages::{Change, Message, TopicView},
-    shard::control_plane::{NotWritten, refusal_of},
+    shard::{
+        control_plane::{NotWritten, refusal_of},
+        queue_starts::SLICE_QUEUES,
+    },
 };
 
 /// The metadata log is rewritten when it is this many times larger than what it says.
@@ -128,7 +131,10 @@ impl<R: Runtime> Metadata<R> {
         let mut not_written: Option<NotWritten> = None;
         let mut rest = changes;
         while !rest.is_empty() {
-            let records = pieces::first(rest);
+            let records = match pieces::long(rest) {
+                Some(change) => vec![self.runtime.aside(move || pieces::encode(&change)).await],
+                None => pieces::first(rest),
+            };
             let (changes, behind) = rest.split_at(records.len());
             rest = behind;
             let records: Vec<&[u8]> = records.iter().map(Vec::as_slice).collect();
@@ -285,6 +291,7 @@ impl<R: Runtime> Control<R> {
         let written = self.metadata.write(std::slice::from_ref(change)).await;
         match &written {
             Ok(()) => {
+                self.record_long_deletion(change).await;
                 if let Some(shared) = self.shared(change) {
                     self.publish(shared);
                 }
@@ -293,6 +300,16 @@ impl<R: Runtime> Control<R> {
             Err(_) => undo(&mut self.tables.borrow_mut()),
         }
         written
+    }
+
+    /// Takes what a deleted topic of very many queues had away before all shards forget the topic.
+    async fn record_long_deletion(&self, change: &MetaChange) {
+        if let MetaChange::TopicDelete { topic, first_log: Some(first_log), ends, .. } = change
+            && ends.len() > SLICE_QUEUES
+        {
+            let ends = ends.as_slice().into();
+            self.shard.record_long_deletion(topic, *first_log, &ends).await;
+        }
     }
 
     /// What puts a subject back to what it is now.
@@ -319,7 +336,9 @@ impl<R: Runtime> Control<R> {
             MetaChange::TopicDelete { topic, ends, .. } => {
                 // A topic of the same name is another one: it gets another id.
                 self.metadata.topic_ids.borrow_mut().remove(topic);
-                Change::TopicRemoved(topic.clone(), ends.as_slice().into())
+                // Of a long one they are recorded already.
+                let ends = Some(ends.as_slice()).filter(|ends| ends.len() <= SLICE_QUEUES);
+                Change::TopicRemoved(topic.clone(), ends.unwrap_or_default().into())
             }
             MetaChange::GroupPut { group, .. } => Change::Group(Arc::new(group.clone())),
             MetaChange::GroupDelete { group, .. } => Change::GroupRemoved(group.clone()),

@@ -2,7 +2,7 @@
 //! queues begin where those of the old one ended. Topic, queue and offset name one message for
 //! ever, and nothing of the old topic comes back.
 
-use std::{cell::RefCell, rc::Rc, sync::Arc};
+use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::Arc};
 
 use ahash::AHashMap;
 use ringmq_io::Runtime;
@@ -11,9 +11,13 @@ use ringmq_rules::refusal::Refusal;
 use super::{Shard, queues::Seal};
 use crate::messages::{TopicView, log_of_queue};
 
-/// Where queues of this shard begin that do not begin at 0, by topic and queue.
+/// Queues of a topic that are sealed, or deleted, without a pause: some 100 us.
+pub const SLICE_QUEUES: usize = 512;
+
+/// Where queues of this shard begin that do not begin at 0, by topic and queue. A topic may have
+/// very many: a tree does not move them when it grows.
 #[derive(Default)]
-pub struct QueueStarts(RefCell<AHashMap<String, AHashMap<i32, i64>>>);
+pub struct QueueStarts(RefCell<AHashMap<String, BTreeMap<i32, i64>>>);
 
 impl QueueStarts {
     /// Where a queue began when its topic was made.
@@ -42,6 +46,23 @@ impl<R: Runtime> Shard<R> {
         }
     }
 
+    /// The same on all shards, some queues at a time.
+    pub async fn record_long_deletion(
+        self: &Rc<Self>,
+        topic: &Arc<str>,
+        first_log: u16,
+        ends: &Arc<[(i32, i64)]>,
+    ) {
+        let (topic, ends) = (topic.clone(), ends.clone());
+        let record = async move |shard: Rc<Self>| {
+            for some in ends.chunks(SLICE_QUEUES) {
+                shard.record_deletion(&topic, first_log, some.iter().copied());
+                shard.runtime.yield_if_needed().await;
+            }
+        };
+        self.call_all(record).await;
+    }
+
     /// Ends the queues of a topic on all shards: nothing is stored in them any more, not even what
     /// was checked before. Resolves with their next offsets, without those at 0, when no power cut
     /// can take back what is before them.
@@ -55,7 +76,8 @@ impl<R: Runtime> Shard<R> {
         for ends in ends {
             all.extend(ends?);
         }
-        all.sort_unstable();
+        // Those of each log are sorted: no sort from the ground up.
+        all.sort();
         Ok(all)
     }
 
@@ -71,8 +93,16 @@ impl<R: Runtime> Shard<R> {
         let mut ends = Vec::new();
         for log in self.queues.own_logs() {
             // Of the log, not of the topic: it may have had more queues once.
-            let queues = log.queues().into_iter().filter(|(name, ..)| **name == *topic.topic.name);
-            ends.extend(queues.map(|(_, queue_id, queue)| (queue_id, log.next_offset(queue))));
+            let mut from = i32::MIN;
+            loop {
+                let queues = log.queues_of(&topic.topic.name, from, SLICE_QUEUES);
+                ends.extend(queues.iter().map(|(id, queue)| (*id, log.next_offset(*queue))));
+                let Some((last, _)) = queues.get(SLICE_QUEUES - 1) else {
+                    break;
+                };
+                from = last.saturating_add(1);
+                self.runtime.yield_if_needed().await;
+            }
         }
         for log in self.queues.own_logs() {
             let synced = log.synced().await;

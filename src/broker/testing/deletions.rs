@@ -11,13 +11,15 @@ use ringmq_io::{
     Clock as _, Shares, Spawn as _,
     sim::{Fault, FaultRule, OperationKind, Sim, SimRuntime},
 };
-use ringmq_remoting::codes::response;
+use ringmq_remoting::codes::{request, response};
+use ringmq_test_client::topic_fields;
 
 use super::{
     Client,
     cluster::{Broker, QUEUES, TOPIC, after_a_kill, clients, on_all},
     metadata::fill_metadata,
 };
+use crate::shard::queue_starts::SLICE_QUEUES;
 
 /// What the senders did: bodies that were answered before the topic was made again, and all that
 /// were acknowledged.
@@ -235,6 +237,48 @@ fn the_ends_of_a_topic_name_only_queues_that_had_messages() {
             let shard = broker.shard(0);
             let topic = shard.topic(TOPIC).expect("made above");
             assert_eq!(shard.seal_topic(&topic).await, Ok(vec![(1, 2)]));
+        });
+    });
+}
+
+/// Before, its queues were sealed and given their ends in one turn of each shard.
+#[test]
+fn a_topic_of_very_many_queues_is_deleted_some_of_them_at_a_time() {
+    const MANY: i32 = 5000;
+    on_all(1, |shards, seed| {
+        let sim = Sim::new(seed);
+        sim.run(async |runtime| {
+            Broker::start(&runtime, shards, &[]);
+            let mut client = Client::connect(&runtime).await;
+            let mut turns = Vec::new();
+            for queues in [QUEUES, MANY] {
+                let fields = topic_fields(TOPIC, queues);
+                let made = client.call_values(request::UPDATE_AND_CREATE_TOPIC, &fields, b"").await;
+                assert_eq!(made.code, response::SUCCESS, "{}", made.remark);
+                for queue in 0..queues {
+                    let sent = client.send_to(TOPIC, queue, false, "", b"old").await;
+                    assert_eq!(sent.code, response::SUCCESS, "{}", sent.remark);
+                }
+                let before = runtime.pauses();
+                let deleted = client.delete_topic(TOPIC).await;
+                assert_eq!(deleted.code, response::SUCCESS, "{}", deleted.remark);
+                turns.push(runtime.pauses() - before);
+            }
+            let slices = 2 * (MANY as u64 / SLICE_QUEUES as u64);
+            assert!(turns[1] >= turns[0] + slices - shards as u64, "{turns:?}");
+            let fields = topic_fields(TOPIC, MANY);
+            client.call_values(request::UPDATE_AND_CREATE_TOPIC, &fields, b"").await;
+            for queue in [0, 3, 4, 1234, MANY - 1] {
+                let ends = if queue < QUEUES { 2 } else { 1 };
+                assert_eq!(client.range_of(TOPIC, queue).await, (ends, ends), "{queue}");
+            }
+        });
+        after_a_kill(&sim, async |runtime| {
+            Broker::start(&runtime, shards, &[]);
+            let mut client = Client::connect(&runtime).await;
+            for (queue, ends) in [(0, 2), (1234, 1), (MANY - 1, 1)] {
+                assert_eq!(client.range_of(TOPIC, queue).await, (ends, ends), "{queue}");
+            }
         });
     });
 }

@@ -21,6 +21,18 @@ pub fn first(changes: &[MetaChange]) -> Vec<Vec<u8>> {
     records
 }
 
+/// A deletion of more queues is encoded aside.
+const LONG_DELETION: usize = 4096;
+
+/// A copy of the first change, if encoding it would hold the shard for long. It stands alone.
+pub fn long(changes: &[MetaChange]) -> Option<MetaChange> {
+    let is_long = |change: &&MetaChange| match change {
+        MetaChange::TopicDelete { ends, .. } => ends.len() > LONG_DELETION,
+        _ => false,
+    };
+    changes.first().filter(is_long).cloned()
+}
+
 pub fn encode(change: &MetaChange) -> Vec<u8> {
     serde_json::to_vec(change).expect("changes have string keys only")
 }
