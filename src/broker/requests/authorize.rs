@@ -11,18 +11,22 @@ use ringmq_rules::{
 use super::{Requests, dispatch::Malformed, next::Peer, table};
 
 impl<R: Runtime> Requests<R> {
-    /// Whether a frame may be handled. If not, it has been answered. Answers to the broker's own
-    /// requests may.
+    /// The header of a frame that may be handled; `None`: it may not, and has been answered.
+    /// Answers to the broker's own requests may.
     ///
     /// # Errors
     /// If what is there is no request: the connection ends.
-    pub fn authorize(&self, peer: Peer, frame: &Frame<'_>) -> Result<bool, Malformed> {
+    pub fn authorize<'a>(
+        &self,
+        peer: Peer,
+        frame: &Frame<'a>,
+    ) -> Result<Option<Header<'a>>, Malformed> {
         let header = Header::decode(frame)?;
         if header.is_response() {
-            return Ok(true);
+            return Ok(Some(header));
         }
         let Err(refusal) = self.check_access(peer, &header, frame.body) else {
-            return Ok(true);
+            return Ok(Some(header));
         };
         tracing::info!(
             peer = %peer.address,
@@ -36,7 +40,7 @@ impl<R: Runtime> Requests<R> {
         if self.shard.begin_request(&reply_to) {
             self.shard.refuse(&reply_to, &refusal);
         }
-        Ok(false)
+        Ok(None)
     }
 
     fn check_access(&self, peer: Peer, header: &Header<'_>, body: &[u8]) -> Result<(), Refusal> {

@@ -57,9 +57,11 @@ impl<R: Runtime> Requests<R> {
     ) -> Result<Next, Malformed> {
         let frame = Frame::parse(bytes)?;
         check_header_length(frame.header.len())?;
+        let mut checked = None;
         if self.shard.settings.config.acl_enable {
-            // The header is read in one way only: what is checked is what is handled.
-            if !self.authorize(peer, &frame)? {
+            // The header is read once: what is checked is what is handled.
+            checked = self.authorize(peer, &frame)?;
+            if checked.is_none() {
                 return Ok(Next::Continue);
             }
         } else if let Some(next) = self.dispatch_fast(peer, &frame, scratch) {
@@ -74,9 +76,10 @@ impl<R: Runtime> Requests<R> {
         if !self.shard.begin_request(&reply_to) {
             return Ok(Next::Continue);
         }
+        let header = || checked.map_or_else(|| Header::decode(&frame), Ok);
         match peek.code {
             request::SEND_MESSAGE | request::SEND_MESSAGE_V2 | request::SEND_BATCH_MESSAGE => {
-                Ok(send::send(&self.shard, peer, reply_to, &frame)?)
+                Ok(send::send(&self.shard, peer, reply_to, (&header()?, &frame)))
             }
             request::LITE_PULL_MESSAGE if !self.shard.settings.config.lite_pull_message_enable => {
                 let refusal =
@@ -85,9 +88,10 @@ impl<R: Runtime> Requests<R> {
                 Ok(Next::Continue)
             }
             request::PULL_MESSAGE | request::LITE_PULL_MESSAGE => {
-                Ok(pull_request::pull(&self.shard, peer, reply_to, &frame)?)
+                Ok(pull_request::pull(&self.shard, peer, reply_to, (&header()?, &frame)))
             }
-            code => self.dispatch_by_table(peer, reply_to, code, &frame, bytes),
+            // What is no header ends the connection, whatever its code seems to be.
+            _ => Ok(self.dispatch_by_table(peer, reply_to, (&header()?, &frame), bytes)),
         }
     }
 
@@ -130,45 +134,42 @@ impl<R: Runtime> Requests<R> {
         self: &Rc<Self>,
         peer: Peer,
         mut reply_to: ReplyTo,
-        code: i32,
-        frame: &Frame<'_>,
+        (header, frame): (&Header<'_>, &Frame<'_>),
         bytes: &[u8],
-    ) -> Result<Next, Malformed> {
-        // What is no header ends the connection, whatever its code seems to be.
-        let header = Header::decode(frame)?;
-        let row = table::row(code);
-        if let Err(refusal) = check_sizes(row, &header, frame.body.len()) {
+    ) -> Next {
+        let row = table::row(header.code);
+        if let Err(refusal) = check_sizes(row, header, frame.body.len()) {
             self.shard.refuse(&reply_to, &refusal);
-            return Ok(Next::Continue);
+            return Next::Continue;
         }
         let refusal = match row {
-            None => table::unsupported(code),
+            None => table::unsupported(header.code),
             Some(row) if row.access == Access::Admin && !self.may_administer(peer.address) => {
                 let refusal = not_local(row, peer);
-                administration::note(row, peer.address, &header, frame.body, Some(&refusal));
+                administration::note(row, peer.address, header, frame.body, Some(&refusal));
                 refusal
             }
             Some(row) => {
                 let target = match row.plane {
                     Plane::Here => self.shard.id,
                     Plane::Control => CONTROL,
-                    Plane::Queue => self.owner_of(&header),
+                    Plane::Queue => self.owner_of(header),
                 };
                 if !self.shard.may_hand_over(target, peer.connection, bytes.len()) {
-                    return Ok(Next::Wait(reply_to, Wait::Handled));
+                    return Next::Wait(reply_to, Wait::Handled);
                 }
                 let largest = self.shard.settings.config.max_message_size as usize;
                 let largest = largest + MESSAGE_OVERHEAD_BYTES_MAX;
                 let needed = row.answer.bytes(largest);
                 if needed > 0 && !self.shard.try_room(&mut reply_to, needed) {
-                    return Ok(Next::Wait(reply_to, Wait::Answer(needed)));
+                    return Next::Wait(reply_to, Wait::Answer(needed));
                 }
                 self.hand_over(target, peer, reply_to, bytes);
-                return Ok(Next::Costly);
+                return Next::Costly;
             }
         };
         self.shard.refuse(&reply_to, &refusal);
-        Ok(Next::Continue)
+        Next::Continue
     }
 
     fn hand_over(self: &Rc<Self>, target: ShardId, peer: Peer, reply_to: ReplyTo, bytes: &[u8]) {

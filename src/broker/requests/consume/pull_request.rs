@@ -4,12 +4,7 @@ use std::{rc::Rc, sync::Arc, time::Duration};
 
 use ringmq_base::config::BrokerConfig;
 use ringmq_io::Runtime;
-use ringmq_remoting::{
-    command::{Header, HeaderError},
-    field_limits,
-    frame::Frame,
-    pull::PullHeader,
-};
+use ringmq_remoting::{command::Header, field_limits, frame::Frame, pull::PullHeader};
 
 use super::pull;
 use crate::{
@@ -31,18 +26,17 @@ pub fn pull<R: Runtime>(
     shard: &Rc<Shard<R>>,
     peer: Peer,
     reply_to: ReplyTo,
-    frame: &Frame<'_>,
-) -> Result<Next, HeaderError> {
-    let header = Header::decode(frame)?;
+    (header, frame): (&Header<'_>, &Frame<'_>),
+) -> Next {
     let checked = field_limits::check(&header.fields).map_err(Refusal::from);
-    let pull = checked.and_then(|()| Ok(PullHeader::from_header(&header, frame.serialization)?));
-    Ok(match pull {
+    let pull = checked.and_then(|()| Ok(PullHeader::from_header(header, frame.serialization)?));
+    match pull {
         Ok(header) => check_and_pull(shard, peer, reply_to, &header),
         Err(refusal) => {
             shard.refuse(&reply_to, &refusal);
             Next::Continue
         }
-    })
+    }
 }
 
 /// Checks a pull and runs it, or answers why not.

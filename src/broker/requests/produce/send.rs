@@ -6,12 +6,7 @@ use std::{rc::Rc, sync::Arc};
 
 use ringmq_base::LogId;
 use ringmq_io::Runtime;
-use ringmq_remoting::{
-    command::{Header, HeaderError},
-    field_limits,
-    frame::Frame,
-    send::SendHeader,
-};
+use ringmq_remoting::{command::Header, field_limits, frame::Frame, send::SendHeader};
 use ringmq_store::{AppendError, Appended, QueueHandle};
 
 use super::{
@@ -38,18 +33,17 @@ pub fn send<R: Runtime>(
     shard: &Rc<Shard<R>>,
     peer: Peer,
     reply_to: ReplyTo,
-    frame: &Frame<'_>,
-) -> Result<Next, HeaderError> {
-    let header = Header::decode(frame)?;
+    (header, frame): (&Header<'_>, &Frame<'_>),
+) -> Next {
     let checked = field_limits::check(&header.fields).map_err(Refusal::from);
-    let send = checked.and_then(|()| Ok(SendHeader::from_header(&header, frame.serialization)?));
-    Ok(match send {
+    let send = checked.and_then(|()| Ok(SendHeader::from_header(header, frame.serialization)?));
+    match send {
         Ok(header) => check_and_store(shard, peer, reply_to, &header, frame.body),
         Err(refusal) => {
             shard.refuse(&reply_to, &refusal);
             Next::Continue
         }
-    })
+    }
 }
 
 /// Checks a send and appends it, or answers why not.
