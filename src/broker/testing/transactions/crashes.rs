@@ -47,6 +47,18 @@ fn commit_until_the_end(sim: &Sim, shards: usize, after: Duration) -> (Vec<Sent>
     (halves.take(), answered.take())
 }
 
+/// Resolves when the decisions of all logs are known, and what a crash has torn off of them and the
+/// start has stored anew can be read.
+async fn all_known(broker: &Broker, shards: usize) {
+    for number in 0..shards {
+        let shard = broker.shard(number as u16);
+        for log in shard.queues.own_logs() {
+            shard.transactions.ready(log.sink().log).await;
+            log.synced().await.expect("the log is sound");
+        }
+    }
+}
+
 #[test]
 fn whatever_a_crash_leaves_of_a_commit_a_half_is_committed_once() {
     let mut torn = 0;
@@ -63,8 +75,9 @@ fn whatever_a_crash_leaves_of_a_commit_a_half_is_committed_once() {
         };
         let again = Sim::with_disk(seed + 1, &image);
         torn += again.run(async |runtime| {
-            let _broker = start(&runtime, shards);
+            let broker = start(&runtime, shards);
             let mut clients = clients(&runtime, shards).await;
+            all_known(&broker, shards).await;
             let client = &mut clients[0];
             let mut decided_unanswered = 0;
             for (number, half) in halves.iter().enumerate() {
