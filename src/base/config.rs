@@ -16,6 +16,7 @@ mod broker;
 mod finish;
 mod namesrv;
 mod suggest;
+pub mod tls;
 
 use std::{
     collections::BTreeMap,
@@ -26,8 +27,10 @@ use std::{
 pub use broker::BrokerConfig;
 pub use namesrv::NamesrvConfig;
 pub use table::{Key, Table, ValueError};
+pub use tls::{TlsClientKeys, TlsServerKeys};
 pub use value::{
-    AddressList, BrokerRole, CoreList, FlushDiskType, Limits, MetricsExporterType, Value,
+    AddressList, BrokerRole, ClientAuth, CoreList, FlushDiskType, Limits, MetricsExporterType,
+    Secret, TlsMode, Value,
 };
 
 /// Largest configuration file that is read.
@@ -134,6 +137,7 @@ impl BrokerConfig {
             let pairs = [("namesrvAddr".to_owned(), addresses)];
             loader.take_pairs(&pairs, &Origin::Environment("NAMESRV_ADDR"))?;
         }
+        loader.take_tls_file(path, overrides)?;
         loader.take_file(path)?;
         loader.take_pairs(overrides, &Origin::CommandLine)?;
         let home = match path {
@@ -161,9 +165,10 @@ impl NamesrvConfig {
     ) -> Result<Loaded<Self>, ConfigError> {
         let mut loader = Loader::<Self>::new(&[]);
         loader.take_pairs(preset, &Origin::Preset)?;
+        loader.take_tls_file(path, overrides)?;
         loader.take_file(path)?;
         loader.take_pairs(overrides, &Origin::CommandLine)?;
-        Ok(loader.loaded)
+        finish::namesrv(loader.loaded)
     }
 }
 
@@ -212,14 +217,42 @@ impl<C: Table> Loader<C> {
         pairs.iter().try_for_each(|(key, value)| self.take(key, value, origin.clone()))
     }
 
-    fn take_file(&mut self, path: Option<&Path>) -> Result<(), ConfigError> {
-        let Some(path) = path else { return Ok(()) };
-        let text = properties::decode(&read(path)?);
-        if let Some((line, found)) = properties::odd_character(&text) {
-            return Err(ConfigError::NotText { path: path.to_owned(), line, found });
+    /// The file that `tls.config.file` names, be it in `path` or among the `overrides`; by default
+    /// it need not be there. Keys of clients mean nothing to a server that makes no connections.
+    fn take_tls_file(
+        &mut self,
+        path: Option<&Path>,
+        overrides: &[(String, String)],
+    ) -> Result<(), ConfigError> {
+        let mut named = None;
+        if let Some(path) = path {
+            let entries = entries(path)?.into_iter().filter(|entry| entry.key == tls::CONFIG_FILE);
+            named = entries.map(|entry| entry.value).next_back();
         }
+        let of_command = overrides.iter().rev().find(|(key, _)| key == tls::CONFIG_FILE);
+        let named = of_command.map(|(_, value)| value.clone()).or(named);
+        let file = match &named {
+            Some(text) => expanded(text),
+            None => self.loaded.config.get(tls::CONFIG_FILE).unwrap_or_default().into(),
+        };
+        if file.as_os_str().is_empty() || (named.is_none() && !file.exists()) {
+            return Ok(());
+        }
+        let wanted = |key: &str| C::key(key).is_some() || !tls::is_of_clients(key);
+        self.take_entries(&file, wanted)
+    }
+
+    fn take_file(&mut self, path: Option<&Path>) -> Result<(), ConfigError> {
+        path.map_or(Ok(()), |path| self.take_entries(path, |_| true))
+    }
+
+    fn take_entries(
+        &mut self,
+        path: &Path,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Result<(), ConfigError> {
         let mut lines: BTreeMap<String, usize> = BTreeMap::new();
-        for entry in properties::parse(&text) {
+        for entry in entries(path)?.into_iter().filter(|entry| wanted(&entry.key)) {
             let origin = Origin::File { path: path.to_owned(), line: entry.line };
             if let Some(earlier) = lines.insert(entry.key.clone(), entry.line) {
                 self.loaded.warnings.push(format!(
@@ -269,6 +302,19 @@ impl<C: Table> Loader<C> {
             }
         }
     }
+}
+
+fn entries(path: &Path) -> Result<Vec<properties::Entry>, ConfigError> {
+    let text = properties::decode(&read(path)?);
+    match properties::odd_character(&text) {
+        Some((line, found)) => Err(ConfigError::NotText { path: path.to_owned(), line, found }),
+        None => Ok(properties::parse(&text)),
+    }
+}
+
+fn expanded(text: &str) -> PathBuf {
+    let home = std::env::var_os("HOME").map(PathBuf::from);
+    value::expand_home(text.trim(), home.as_deref())
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, ConfigError> {

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 pub use ringmq_base::budgets::Budgets;
 use ringmq_base::{
     budgets::{Row, Table},
-    config::{BrokerConfig, Origin},
+    config::{BrokerConfig, Origin, TlsMode},
 };
 use ringmq_rules::acl::RULES_BYTES_MAX;
 
@@ -21,6 +21,8 @@ const MIB: u64 = 1024 * KIB;
 /// Code, stacks and rings, without and with each shard.
 const PROCESS_BYTES: u64 = 16 * MIB;
 const SHARD_BYTES: u64 = 6 * MIB;
+/// Read buffer, output and tasks of a connection without TLS that has nothing on its way.
+const CONNECTION_BYTES: u64 = 16 * KIB;
 /// What a frame has beyond the body of its message, and room for a second small one.
 const FRAME_MORE_BYTES: u64 = MIB;
 
@@ -82,8 +84,8 @@ const ROWS: &[Row<Values, Counts>] = &[
     // Chunks of it are found by a list of some bytes each.
     row!("transactionStateBytesMax", config.transaction_state_bytes_max: u64, |_, _| 256 * KIB,
         4 * KIB, |_, counts, value| counts.logs * (value + value / 64)),
-    row!("connectionsMax", config.connections_max: u32, |_, _| 500, 1,
-        |_, _, value| value * 16 * KIB),
+    row!("connectionsMax", config.connections_max: u32, |_, _| 450, 1,
+        |values, _, value| value * connection_bytes(values)),
     row!("waiting pulls", sizes.waiting_pulls_max: usize, |_, _| 2_000, 1,
         |_, counts, value| counts.shards * value * 512),
     row!("requests under way", sizes.lane_bytes_max: usize, |_, _| 2 * MIB, 4 * KIB,
@@ -128,6 +130,14 @@ const ROWS: &[Row<Values, Counts>] = &[
 /// Of what other shards may hold for each shard; nothing if there is one only.
 fn between(counts: Counts, bytes: u64) -> u64 {
     if counts.shards > 1 { counts.shards * bytes } else { 0 }
+}
+
+/// Of a connection that waits for its client, which may use TLS unless that is off.
+fn connection_bytes(values: &Values) -> u64 {
+    match values.config.tls_server_mode {
+        TlsMode::Disabled => CONNECTION_BYTES,
+        _ => CONNECTION_BYTES + ringmq_tls::IDLE_BYTES as u64,
+    }
 }
 
 /// The largest record of a log.

@@ -20,6 +20,7 @@ use ringmq_io::{
     ring::RingRuntime,
 };
 use ringmq_store::{descriptors_needed, log_directory};
+use ringmq_tls::{Acceptor, Connector};
 
 use crate::{
     access,
@@ -72,16 +73,18 @@ pub fn start(
         checked.map_err(|error| StartError::Refused(error.to_string()))?;
     }
     let (access_control, access) = access::open(&config).map_err(StartError::Refused)?.unzip();
+    let (tls, tls_client) = open_tls(&config).map_err(StartError::Refused)?;
     let settings =
         BrokerSettings::new(config, name_servers, shards, now_ms()).map_err(StartError::Refused)?;
     let connections_max = connections_max(&settings, &log_path, (shards, logs));
-    let young_bytes = memory.bytes / 10 * 4;
     let settings = Arc::new(BrokerSettings {
         log_path,
         connections_max,
         sizes,
-        young_bytes,
+        young_bytes: memory.bytes / 10 * 4,
         access: access_control,
+        tls,
+        tls_client,
         ..settings
     });
     let BrokerParts { lanes, shards: parts, reports } = BrokerParts::new(&settings, shards);
@@ -129,6 +132,10 @@ impl Broker {
         }
         self.executors.join();
     }
+}
+
+fn open_tls(config: &BrokerConfig) -> Result<(Acceptor, Option<Connector>), String> {
+    Ok((Acceptor::open(config.tls())?, Connector::open(&config.tls_client())?))
 }
 
 /// What a broker is started with in the memory that there is.

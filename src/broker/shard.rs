@@ -137,7 +137,7 @@ impl<R: Runtime> Shard<R> {
         let waiting_most = settings.sizes.waiting_pulls_max;
         let answer_room = AnswerRoom::new(&budget, output_most, router.shards(), waiting_most);
         let (limit, input_most) = (settings.connections_max, settings.input_bytes_max);
-        let connections = Connections::new(id, limit, input_most, &budget);
+        let connections = Connections::new(id, limit, &settings.tls, input_most, &budget);
         let queues = Queues::new(id, router.shards());
         let timer_room = TimerRoom::new(settings.config.timer_memory_bytes_max);
         let body_room = BodyRoom::new(settings.sizes.bodies_memory_max);

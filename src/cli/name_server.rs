@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::anyhow;
 use ringmq_base::{
-    config::{Loaded, NamesrvConfig},
+    config::{Loaded, NamesrvConfig, TlsServerKeys},
     units::human_bytes,
 };
 use ringmq_io::{
@@ -18,6 +18,7 @@ use ringmq_io::{
     mailbox::{Sender, mailbox},
 };
 use ringmq_namesrv::budgets;
+use ringmq_tls::Acceptor;
 
 pub struct NameServer {
     stop: Sender<()>,
@@ -65,17 +66,19 @@ pub fn fit(
 /// Starts the name server; it listens when this returns. `port_setting`: what sets its port.
 pub fn start(
     config: NamesrvConfig,
+    tls: TlsServerKeys,
     port_setting: &'static str,
 ) -> anyhow::Result<(NameServer, SocketAddr)> {
+    let tls = Acceptor::open(tls).map_err(|sentence| anyhow!("{sentence}"))?;
     let (stop, stopped) = mailbox::<()>(1);
     let (report, reports) = mpsc::channel();
     let cpus = launch::allowed_cpus()?;
     let cpu = cpus.first().copied().unwrap_or(0);
-    let start = Arc::new(Mutex::new(Some((config, stopped, report))));
+    let start = Arc::new(Mutex::new(Some((config, tls, stopped, report))));
     let thread = launch::launch(&[cpu], false, move |_, runtime| {
         let start = start.lock().ok().and_then(|mut start| start.take());
         async move {
-            let Some((config, mut stopped, report)) = start else {
+            let Some((config, tls, mut stopped, report)) = start else {
                 return;
             };
             let address = SocketAddr::new(config.bind_address, config.listen_port);
@@ -94,7 +97,8 @@ pub fn start(
             let shutdown = async {
                 stopped.recv().await;
             };
-            if let Err(error) = ringmq_namesrv::serve(runtime, config, listener, shutdown).await {
+            let served = ringmq_namesrv::serve(runtime, config, &tls, listener, shutdown).await;
+            if let Err(error) = served {
                 tracing::error!(%error, "name server ended");
             }
         }

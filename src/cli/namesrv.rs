@@ -23,7 +23,8 @@ pub fn run(options: Options) -> anyhow::Result<ExitCode> {
     ringmq_io::gate::check(None, 1)?;
     let memory = ringmq_io::gate::memory_limit();
     let (config, _) = name_server::fit(loaded, &memory, name_server::Place::Process)?;
-    let (server, _) = name_server::start(config, "listenPort in its configuration")?;
+    let tls = config.tls();
+    let (server, _) = name_server::start(config, tls, "listenPort in its configuration")?;
     stop.wait();
     server.stop();
     Ok(ExitCode::SUCCESS)

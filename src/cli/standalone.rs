@@ -54,7 +54,7 @@ pub fn run(options: Options) -> anyhow::Result<ExitCode> {
     ringmq_io::gate::check(None, 1)?;
     let memory = ringmq_io::gate::memory_limit();
     let (namesrv, beside) = name_server::fit(namesrv, &memory, name_server::Place::Broker)?;
-    let (namesrv, _) = name_server::start(namesrv, "--namesrv-port")?;
+    let (namesrv, _) = name_server::start(namesrv, loaded.config.tls(), "--namesrv-port")?;
     let started = match broker::start(loaded, &memory, beside) {
         Ok(started) => started,
         Err(error) => {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 pub use ringmq_base::budgets::Budgets;
 use ringmq_base::{
     budgets::{Row, Table},
-    config::{NamesrvConfig, Origin},
+    config::{NamesrvConfig, Origin, TlsMode},
 };
 
 const KIB: u64 = 1024;
@@ -25,7 +25,7 @@ macro_rules! row {
             name: $name,
             get: |config| config.$field.into(),
             set: |config, value| config.$field = <$type>::try_from(value).unwrap_or(<$type>::MAX),
-            bytes: |_, (), value| $bytes(value),
+            bytes: |config, (), value| $bytes(config, value),
             least: |_, ()| $least,
             unit: $unit,
         }
@@ -33,13 +33,22 @@ macro_rules! row {
 }
 
 const ROWS: &[Row<NamesrvConfig, ()>] = &[
-    row!("connectionsMax", connections_max: u32, 100, 1, |value| value * CONNECTION_BYTES),
-    row!("inputBytesMax", input_bytes_max: u64, 2 * MIB, 4 * KIB, |value| value),
-    row!("outputBytesMax", output_bytes_max: u64, 2 * MIB, 4 * KIB, |value| value),
-    row!("routeBytesMax", route_bytes_max: u64, 2 * MIB, 4 * KIB, |value| value),
+    row!("connectionsMax", connections_max: u32, 100, 1,
+        |config, value| value * connection_bytes(config)),
+    row!("inputBytesMax", input_bytes_max: u64, 2 * MIB, 4 * KIB, |_, value| value),
+    row!("outputBytesMax", output_bytes_max: u64, 2 * MIB, 4 * KIB, |_, value| value),
+    row!("routeBytesMax", route_bytes_max: u64, 2 * MIB, 4 * KIB, |_, value| value),
     // Beside them what is written to the file in one go.
-    row!("kvBytesMax", kv_bytes_max: u64, MIB / 2, 4 * KIB, |value| value + MIB / 2),
+    row!("kvBytesMax", kv_bytes_max: u64, MIB / 2, 4 * KIB, |_, value| value + MIB / 2),
 ];
+
+/// Of a connection that waits for its client, which may use TLS unless that is off.
+fn connection_bytes(config: &NamesrvConfig) -> u64 {
+    match config.tls_server_mode {
+        TlsMode::Disabled => CONNECTION_BYTES,
+        _ => CONNECTION_BYTES + ringmq_tls::IDLE_BYTES as u64,
+    }
+}
 
 /// Cuts what the operator did not set until all fits into `memory` bytes, and lists what came of
 /// it. `process`: what the name server takes besides. `whence`: what says that there is no more.

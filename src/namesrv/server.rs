@@ -25,6 +25,7 @@ use ringmq_net::{
     input_budget::{Closable, Input, InputBudget},
     turn::Turn,
 };
+use ringmq_tls::{Acceptor, Handshakes, TlsStream};
 
 use self::{
     connection::{Connection, ConnectionOf, Ended},
@@ -63,6 +64,7 @@ struct Shared<R: Runtime> {
     /// Longest body of a registration, in bytes.
     registration_bytes_max: usize,
     addresses: Addresses,
+    handshakes: Rc<Handshakes>,
     input: InputBudget,
     outputs: OutputBudget,
     /// Held for a piece of long work.
@@ -74,12 +76,13 @@ struct Shared<R: Runtime> {
     drained: Event,
 }
 
-/// Serves until `shutdown` resolves; then closes all connections and resolves when they have ended,
-/// after 3 seconds at the latest. Answers are sent as soon as they are known; changes of the KV
-/// configuration are on stable storage before their answer.
+/// Serves, with TLS as `tls` says, until `shutdown` resolves; then closes all connections and
+/// resolves when they have ended, after 3 seconds at the latest. Answers are sent as soon as they
+/// are known; changes of the KV configuration are on stable storage before their answer.
 pub async fn serve<R: Runtime>(
     runtime: R,
     config: NamesrvConfig,
+    tls: &Acceptor,
     listener: <R::Net as Net>::Listener,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
@@ -96,6 +99,7 @@ pub async fn serve<R: Runtime>(
         stall: Duration::from_millis(config.output_stall_time_ms),
         registration_bytes_max: bytes(config.input_bytes_max) / 2,
         addresses: Addresses::new(connection_limits(&config)),
+        handshakes: Handshakes::new(tls),
         input: InputBudget::new(bytes(config.input_bytes_max)),
         outputs: OutputBudget::new(bytes(config.output_bytes_max)),
         work: Turn::default(),
@@ -154,6 +158,7 @@ impl<R: Runtime> Shared<R> {
         self.next_connection.set(id + 1);
         let local = is_local(address.ip(), stream.local().ip());
         let peer = Peer { address, local, connection: ConnectionId(id) };
+        let stream = TlsStream::accepted(stream, &self.handshakes);
         let connection = Rc::new(Connection::new(stream, address));
         self.connections.borrow_mut().insert(id, Rc::clone(&connection));
         let task = Rc::clone(self).converse(connection, peer);
@@ -191,12 +196,12 @@ impl<R: Runtime> Shared<R> {
     }
 
     /// The result of a read or write, or the end of patience, which 0 makes endless as in Java.
-    async fn within(
+    async fn within<T>(
         &self,
         patience: Duration,
-        operation: impl Future<Output = io::Result<usize>>,
+        operation: impl Future<Output = io::Result<T>>,
         late: impl FnOnce(Duration) -> Ended,
-    ) -> Result<usize, Ended> {
+    ) -> Result<T, Ended> {
         let operation = async { operation.await.map_err(Ended::Broken) };
         if patience.is_zero() {
             return operation.await;

@@ -15,8 +15,9 @@ pub const SHARE: u32 = 16;
 pub const PIECE_BYTES: usize = 256 * 1024;
 
 /// Units of bytes that were read or written, at most [`PIECE_BYTES`]; none if they are few.
-pub fn units_of(bytes: usize) -> u32 {
-    u32::try_from(bytes / (PIECE_BYTES / SHARE as usize)).unwrap_or(u32::MAX)
+pub const fn units_of(bytes: usize) -> u32 {
+    let units = bytes / (PIECE_BYTES / SHARE as usize);
+    if units < u32::MAX as usize { units as u32 } else { u32::MAX }
 }
 
 /// The turns of those that ask for much. A round is over when all had a turn that waited for one

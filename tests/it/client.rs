@@ -11,6 +11,7 @@ use ringmq_remoting::frame::Serialization;
 use ringmq_rules::acl::signature;
 pub use ringmq_test_client::Answer;
 use ringmq_test_client::{Pull, Send, queue_fields, topic_fields};
+use rustls::{ClientConnection, StreamOwned};
 
 const REPLY_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long delayed messages may take.
@@ -37,8 +38,37 @@ pub struct Pulled {
     pub messages: Vec<Stored>,
 }
 
+/// What carries the bytes of a client.
+pub enum Wire {
+    Plain(TcpStream),
+    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+}
+
+impl Wire {
+    fn tcp(&mut self) -> &mut TcpStream {
+        match self {
+            Wire::Plain(stream) => stream,
+            Wire::Tls(stream) => &mut stream.sock,
+        }
+    }
+
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Wire::Plain(stream) => stream.write_all(bytes),
+            Wire::Tls(stream) => stream.write_all(bytes).and_then(|()| stream.flush()),
+        }
+    }
+
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Wire::Plain(stream) => stream.read(bytes),
+            Wire::Tls(stream) => stream.read(bytes),
+        }
+    }
+}
+
 pub struct Client {
-    stream: TcpStream,
+    wire: Wire,
     opaque: i32,
     input: Vec<u8>,
     credentials: Option<Credentials>,
@@ -51,18 +81,27 @@ pub struct Credentials {
     pub secret_key: &'static str,
 }
 
+/// A connection as clients have it.
+pub fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(address)?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(REPLY_TIMEOUT))?;
+    stream.set_write_timeout(Some(REPLY_TIMEOUT))?;
+    Ok(stream)
+}
+
 impl Client {
     pub fn connect(address: SocketAddr) -> io::Result<Client> {
-        let stream = TcpStream::connect(address)?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(REPLY_TIMEOUT))?;
-        stream.set_write_timeout(Some(REPLY_TIMEOUT))?;
-        Ok(Client::over(stream))
+        Ok(Client::over(connect(address)?))
     }
 
     /// Over a connection that was made otherwise.
     pub fn over(stream: TcpStream) -> Client {
-        Client { stream, opaque: 0, input: Vec::new(), credentials: None }
+        Client::over_wire(Wire::Plain(stream))
+    }
+
+    pub fn over_wire(wire: Wire) -> Client {
+        Client { wire, opaque: 0, input: Vec::new(), credentials: None }
     }
 
     /// The same client, which signs what it asks for.
@@ -71,12 +110,13 @@ impl Client {
         self
     }
 
+    /// With TLS, what is below it.
     pub fn stream(&mut self) -> &mut TcpStream {
-        &mut self.stream
+        self.wire.tcp()
     }
 
     pub fn set_timeout(&mut self, timeout: Duration) {
-        self.stream.set_read_timeout(Some(timeout)).expect("a timeout above 0");
+        self.stream().set_read_timeout(Some(timeout)).expect("a timeout above 0");
     }
 
     /// Sends a request and returns its opaque, without waiting for the reply.
@@ -111,7 +151,7 @@ impl Client {
         }
         encode::request_values(&mut out, json, code, self.opaque, oneway, &fields, body)
             .map_err(io::Error::other)?;
-        self.stream.write_all(&out)?;
+        self.wire.write_all(&out)?;
         Ok(self.opaque)
     }
 
@@ -151,7 +191,7 @@ impl Client {
         let mut out = Vec::new();
         encode::response(&mut out, Serialization::Json, opaque, code, remark, &[], body)
             .map_err(io::Error::other)?;
-        self.stream.write_all(&out)
+        self.wire.write_all(&out)
     }
 
     fn next(&mut self, response: bool) -> io::Result<Answer> {
@@ -175,7 +215,7 @@ impl Client {
                 }
             }
             let mut chunk = [0; 65_536];
-            match self.stream.read(&mut chunk)? {
+            match self.wire.read(&mut chunk)? {
                 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
                 count => self.input.extend_from_slice(&chunk[..count]),
             }
@@ -277,6 +317,19 @@ impl Client {
             min: reply.number("minOffset"),
             messages: records(&reply.body),
         })
+    }
+
+    /// Sends a pull, without waiting for its answer.
+    pub fn start_pull(
+        &mut self,
+        topic: &str,
+        queue: i32,
+        offset: i64,
+        max: u32,
+    ) -> io::Result<i32> {
+        let wait = Duration::ZERO;
+        let pull = Pull { group: GROUP, topic, queue, offset, messages_max: max, wait };
+        self.start_values(request::PULL_MESSAGE, false, &pull.fields(), b"")
     }
 
     pub fn max_offset(&mut self, topic: &str, queue: i32) -> io::Result<i64> {

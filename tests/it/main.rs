@@ -44,5 +44,6 @@ mod start_stop;
 mod stores;
 mod tidy;
 mod timers;
+mod tls;
 mod topics;
 mod transactions;

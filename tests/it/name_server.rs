@@ -1,6 +1,7 @@
 //! A name server on a port of its own.
 
 use std::fmt::Write;
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -25,12 +26,29 @@ impl NameServer {
         NameServer::start_in(directory, keys, None)
     }
 
+    /// The same, for which `connect` makes clients that it serves.
+    pub fn start_with(
+        directory: &Path,
+        keys: &[(&str, String)],
+        connect: impl Fn(SocketAddr) -> io::Result<Client>,
+    ) -> NameServer {
+        let mut server = NameServer::spawn(directory, keys, None);
+        server.await_answer(connect);
+        server
+    }
+
     /// The same in a cgroup.
     pub fn start_in(
         directory: &Path,
         keys: &[(&str, String)],
         cgroup: Option<&Path>,
     ) -> NameServer {
+        let mut server = NameServer::spawn(directory, keys, cgroup);
+        server.await_answer(Client::connect);
+        server
+    }
+
+    fn spawn(directory: &Path, keys: &[(&str, String)], cgroup: Option<&Path>) -> NameServer {
         let port = free_port();
         // On a busy machine a test may take longer than a broker may be silent.
         let mut text = format!(
@@ -49,20 +67,17 @@ impl NameServer {
             Some(group) => Process::start_in_cgroup(&arguments, log, group),
             None => Process::start(&arguments, log),
         };
-        let mut server =
-            NameServer { process, address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)) };
-        server.await_answer();
-        server
+        NameServer { process, address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)) }
     }
 
     pub fn client(&self) -> Client {
         Client::connect(self.address).expect("the name server listens")
     }
 
-    fn await_answer(&mut self) {
+    fn await_answer(&mut self, connect: impl Fn(SocketAddr) -> io::Result<Client>) {
         let began = Instant::now();
         let asks = |address| {
-            let mut client = Client::connect(address)?;
+            let mut client = connect(address)?;
             client.call(request::GET_BROKER_CLUSTER_INFO, &[], b"")
         };
         while asks(self.address).is_err() {

@@ -82,9 +82,6 @@ pub(super) const PROTECTING: &[(&str, &[&str])] = &[
     ("authenticationEnabled", &["", "false"]),
     ("authorizationEnabled", &["", "false"]),
     ("tls.enable", &["", "false"]),
-    ("tls.server.authClient", &["", "false"]),
-    ("tls.server.mode", &["disabled", "permissive"]),
-    ("tls.server.need.client.auth", &["none", "optional"]),
     ("tlsEnable", &["", "false"]),
     ("useTLS", &["", "false"]),
 ];

@@ -8,7 +8,8 @@ use std::{
 use super::{
     table::config_table,
     value::{
-        AddressList, BrokerRole, CoreList, FlushDiskType, Limits, MetricsExporterType, expand_home,
+        AddressList, BrokerRole, ClientAuth, CoreList, FlushDiskType, Limits, MetricsExporterType,
+        Secret, TlsMode, expand_home,
     },
 };
 use crate::limits::{BATCH_MESSAGES_LIMIT, MESSAGE_BODY_BYTES_DEFAULT};
@@ -171,6 +172,53 @@ config_table! {
             admin_allow_remote: bool = false,
                 "adminAllowRemote", "", ANY, fixed,
                 "Take administration requests from other machines although there is no ACL.";
+        }
+        "TLS" {
+            tls_server_mode: TlsMode = TlsMode::Permissive,
+                "tls.server.mode", "", ANY, fixed,
+                "Whether clients may use TLS on the ports for clients, must, or must not.";
+            tls_config_file: PathBuf = PathBuf::from("/etc/rocketmq/tls.properties"),
+                "tls.config.file", "", ANY, fixed,
+                "File with the other keys of this section, if it is there; keys of the \
+                 configuration file and of the command line count more.";
+            tls_test_mode_enable: bool = true,
+                "tls.test.mode.enable", "", ANY, fixed,
+                "Serve TLS with a certificate that is made at the start and that nobody can \
+                 check. Default: unless tls.server.certPath or tls.server.keyPath is set.";
+            tls_server_cert_path: PathBuf = PathBuf::new(),
+                "tls.server.certPath", "", ANY, fixed,
+                "PEM file of the server's certificate, followed by those that vouch for it.";
+            tls_server_key_path: PathBuf = PathBuf::new(),
+                "tls.server.keyPath", "", ANY, fixed, "PEM file of the certificate's private key.";
+            tls_server_key_password: Secret = Secret::default(),
+                "tls.server.keyPassword", "", ANY, fixed,
+                "Password of tls.server.keyPath, if it is encrypted.";
+            tls_server_need_client_auth: ClientAuth = ClientAuth::None,
+                "tls.server.need.client.auth", "", ANY, fixed,
+                "Whether clients that use TLS show a certificate.";
+            tls_server_auth_client: bool = false,
+                "tls.server.authClient", "", ANY, fixed,
+                "Take only certificates of clients that tls.server.trustCertPath vouches for.";
+            tls_server_trust_cert_path: PathBuf = PathBuf::new(),
+                "tls.server.trustCertPath", "", ANY, fixed,
+                "PEM file of the certificates that vouch for clients.";
+            tls_enable: bool = false,
+                "tls.enable", "", ANY, fixed,
+                "Use TLS to name servers. Default: whether tls.server.mode is enforcing.";
+            tls_client_auth_server: bool = false,
+                "tls.client.authServer", "", ANY, fixed,
+                "Take only name servers that tls.client.trustCertPath vouches for.";
+            tls_client_trust_cert_path: PathBuf = PathBuf::new(),
+                "tls.client.trustCertPath", "", ANY, fixed,
+                "PEM file of the certificates that vouch for name servers.";
+            tls_client_cert_path: PathBuf = PathBuf::new(),
+                "tls.client.certPath", "", ANY, fixed,
+                "PEM file of the certificate that name servers are shown, if they ask.";
+            tls_client_key_path: PathBuf = PathBuf::new(),
+                "tls.client.keyPath", "", ANY, fixed, "PEM file of its private key.";
+            tls_client_key_password: Secret = Secret::default(),
+                "tls.client.keyPassword", "", ANY, fixed,
+                "Password of tls.client.keyPath, if it is encrypted.";
         }
         "Store" {
             store_path_root_dir: PathBuf = home("~/store"),
@@ -362,4 +410,5 @@ config_table! {
 }
 
 /// Keys of RocketMQ under another name of this table.
-pub(super) const ALIASES: &[(&str, &str)] = &[("haSlaveFallbehindMax", "haMaxGapNotInSync")];
+pub(super) const ALIASES: &[(&str, &str)] =
+    &[("haSlaveFallbehindMax", "haMaxGapNotInSync"), ("useTLS", "tls.enable")];

@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use super::{
-    BrokerConfig, BrokerRole, ConfigError, Loaded, Origin, Table, accepted,
+    BrokerConfig, BrokerRole, ConfigError, Loaded, NamesrvConfig, Origin, Table, TlsMode, accepted,
     address::{host_name, local_address},
+    tls,
 };
 
 /// Read, write and inherit.
@@ -46,6 +47,18 @@ pub(super) fn broker(
     if cores != 0 && config.shards > cores {
         return Err(conflict(config, "shards", "cores", "each shard needs a core of its own"));
     }
+    tls::finish(&mut loaded)?;
+    if loaded.origins.get("tls.enable") == Some(&Origin::Default) {
+        loaded.config.tls_enable = loaded.config.tls_server_mode == TlsMode::Enforcing;
+        loaded.origins.insert("tls.enable", Origin::Derived);
+    }
+    Ok(loaded)
+}
+
+pub(super) fn namesrv(
+    mut loaded: Loaded<NamesrvConfig>,
+) -> Result<Loaded<NamesrvConfig>, ConfigError> {
+    tls::finish(&mut loaded)?;
     Ok(loaded)
 }
 
@@ -149,8 +162,8 @@ fn take_as_java(loaded: &mut Loaded<BrokerConfig>) {
     }
 }
 
-fn conflict(
-    config: &BrokerConfig,
+pub(super) fn conflict(
+    config: &impl Table,
     first_key: &'static str,
     second_key: &'static str,
     remedy: &'static str,

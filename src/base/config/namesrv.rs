@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     table::config_table,
-    value::{Limits, expand_home},
+    value::{ClientAuth, Limits, Secret, TlsMode, expand_home},
 };
 
 const ANY: Limits = Limits::Any;
@@ -47,6 +47,36 @@ config_table! {
             admin_allow_remote: bool = false,
                 "adminAllowRemote", "", ANY, fixed,
                 "Take administration requests from other machines.";
+        }
+        "TLS" {
+            tls_server_mode: TlsMode = TlsMode::Permissive,
+                "tls.server.mode", "", ANY, fixed,
+                "Whether clients may use TLS on the port, must, or must not.";
+            tls_config_file: PathBuf = PathBuf::from("/etc/rocketmq/tls.properties"),
+                "tls.config.file", "", ANY, fixed,
+                "File with the other keys of this section, if it is there; keys of the \
+                 configuration file and of the command line count more.";
+            tls_test_mode_enable: bool = true,
+                "tls.test.mode.enable", "", ANY, fixed,
+                "Serve TLS with a certificate that is made at the start and that nobody can \
+                 check. Default: unless tls.server.certPath or tls.server.keyPath is set.";
+            tls_server_cert_path: PathBuf = PathBuf::new(),
+                "tls.server.certPath", "", ANY, fixed,
+                "PEM file of the server's certificate, followed by those that vouch for it.";
+            tls_server_key_path: PathBuf = PathBuf::new(),
+                "tls.server.keyPath", "", ANY, fixed, "PEM file of the certificate's private key.";
+            tls_server_key_password: Secret = Secret::default(),
+                "tls.server.keyPassword", "", ANY, fixed,
+                "Password of tls.server.keyPath, if it is encrypted.";
+            tls_server_need_client_auth: ClientAuth = ClientAuth::None,
+                "tls.server.need.client.auth", "", ANY, fixed,
+                "Whether clients that use TLS show a certificate.";
+            tls_server_auth_client: bool = false,
+                "tls.server.authClient", "", ANY, fixed,
+                "Take only certificates of clients that tls.server.trustCertPath vouches for.";
+            tls_server_trust_cert_path: PathBuf = PathBuf::new(),
+                "tls.server.trustCertPath", "", ANY, fixed,
+                "PEM file of the certificates that vouch for clients.";
         }
         "Routes" {
             kv_config_path: PathBuf = home("~/namesrv/kvConfig.json"),

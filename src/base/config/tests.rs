@@ -176,9 +176,16 @@ fn the_samples_name_real_keys_with_their_defaults() {
         }
     }
     let broker = include_str!("../../../conf/broker.conf");
-    let examples = ["namesrvAddr", "brokerIP1", "storePathCommitLog", "aclFile", "aclDirectory"];
+    let paths = ["certPath", "keyPath", "trustCertPath"];
+    let tls: Vec<_> = ["tls.server", "tls.client"]
+        .iter()
+        .flat_map(|side| paths.iter().map(move |path| format!("{side}.{path}")))
+        .collect();
+    let mut examples =
+        vec!["namesrvAddr", "brokerIP1", "storePathCommitLog", "aclFile", "aclDirectory"];
+    examples.extend(tls.iter().map(String::as_str));
     check::<BrokerConfig>(broker, &examples);
-    check::<NamesrvConfig>(include_str!("../../../conf/namesrv.conf"), &[]);
+    check::<NamesrvConfig>(include_str!("../../../conf/namesrv.conf"), &examples);
     assert!(load(broker).expect("valid").warnings.is_empty());
 }
 
@@ -198,22 +205,72 @@ fn no_path_address_or_switch_of_security_can_be_changed_at_run_time() {
 /// Nobody is to believe that a port is protected when it is not.
 #[test]
 fn a_key_that_protects_and_is_not_served_stops_the_start() {
-    for line in [
-        "tls.server.mode = enforcing",
-        "tls.server.mode = enforcng",
-        "tls.server.need.client.auth = require",
-        "tls.server.authClient = true",
-        "authenticationEnabled = true",
-        "authorizationEnabled=TRUE",
-    ] {
+    for line in ["authenticationEnabled = true", "authorizationEnabled=TRUE"] {
         let error = load(&format!("{line}\n")).expect_err(line).to_string();
         for part in [".conf, line 1", "asks for protection", "take the key out"] {
             assert!(error.contains(part), "{part}: {error}");
         }
     }
-    for line in ["tls.server.mode = permissive", "authenticationEnabled = false"] {
-        assert_eq!(load(&format!("{line}\n")).expect("harmless").warnings.len(), 1, "{line}");
-    }
-    let set = [("tls.server.mode".to_owned(), "enforcing".to_owned())];
+    let off = "authenticationEnabled = false\n";
+    assert_eq!(load(off).expect("harmless").warnings.len(), 1);
+    // Name servers make no connections.
+    let set = [("useTLS".to_owned(), "true".to_owned())];
     assert!(NamesrvConfig::load(None, &set).is_err());
+}
+
+#[test]
+fn keys_of_tls_that_protect_are_kept_or_stop_the_start() {
+    for (lines, part) in [
+        ("tls.server.mode = enforcng\n", "one of: disabled permissive enforcing"),
+        ("tls.server.need.client.auth = required\n", "one of: none optional require"),
+        ("tls.server.authClient = true\n", "does not go with tls.server.need.client.auth = none"),
+    ] {
+        let error = load(lines).expect_err(lines).to_string();
+        assert!(error.contains(part), "{part}: {error}");
+    }
+    let any = load("tls.server.need.client.auth = require\n").expect("as in Java");
+    assert!(any.warnings[0].contains("any certificate is taken"), "{:?}", any.warnings);
+    let plain = load("").expect("defaults").config;
+    assert_eq!((plain.tls().mode, plain.tls().test_mode), (TlsMode::Permissive, true));
+    assert!(!plain.tls_client().enable);
+    let all = load("tls.server.mode = enforcing\n").expect("sound").config;
+    assert!(all.tls_client().enable, "name servers are likely to enforce it as well");
+    let own = load("tls.server.certPath = /a\nuseTLS = true\n").expect("sound").config;
+    assert!(!own.tls().test_mode && own.tls_client().enable);
+}
+
+#[test]
+fn a_password_is_shown_nowhere() {
+    let loaded = load("tls.server.keyPassword = geheim-1\n").expect("sound");
+    assert_eq!(loaded.config.tls().key_password.0, "geheim-1");
+    let shown = [
+        describe(&loaded),
+        loaded.config.to_properties(),
+        format!("{:?}", loaded.config),
+        format!("{:?}", loaded.config.tls()),
+    ];
+    assert!(shown.iter().all(|text| !text.contains("geheim-1") && text.contains("(not shown)")));
+}
+
+#[test]
+fn the_file_of_tls_counts_less_than_the_configuration_file() {
+    let directory = std::env::temp_dir().join(format!("ringmq-tls-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).expect("a directory");
+    let (file, own) = (directory.join("tls.properties"), directory.join("own.conf"));
+    let text = "tls.server.mode=enforcing\ntls.server.certPath=/a\ntls.client.authServer=true\n";
+    std::fs::write(&file, text).expect("written");
+    let named = format!("tls.config.file={}\ntls.server.certPath=/b\n", file.display());
+    std::fs::write(&own, &named).expect("written");
+    let broker = BrokerConfig::load(Some(&own), &[]).expect("sound");
+    let tls = broker.config.tls();
+    assert_eq!((tls.mode, tls.cert_path.to_str()), (TlsMode::Enforcing, Some("/b")));
+    assert!(broker.config.tls_client().auth_server);
+    assert!(matches!(broker.origins["tls.server.mode"], Origin::File { .. }));
+    // A name server has no use for the keys of clients.
+    let names = NamesrvConfig::load(Some(&own), &[]).expect("sound");
+    assert_eq!((names.config.tls().mode, names.warnings.len()), (TlsMode::Enforcing, 0));
+    let missing = [("tls.config.file".to_owned(), "/nowhere/tls.properties".to_owned())];
+    let error = BrokerConfig::load(Some(&own), &missing).expect_err("it was named").to_string();
+    assert!(error.contains("/nowhere/tls.properties"), "{error}");
+    std::fs::remove_dir_all(&directory).expect("there");
 }

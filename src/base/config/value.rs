@@ -151,6 +151,33 @@ impl Value for String {
     }
 }
 
+/// A text that is shown nowhere.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Secret(pub String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.print())
+    }
+}
+
+impl Value for Secret {
+    const KIND: &'static str = "text that is not shown";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        String::parse(text).map(Secret)
+    }
+
+    /// Only whether there is one.
+    fn print(&self) -> String {
+        if self.0.is_empty() { String::new() } else { "(not shown)".to_owned() }
+    }
+
+    fn measure(&self) -> Option<i64> {
+        self.0.measure()
+    }
+}
+
 impl Value for PathBuf {
     const KIND: &'static str = "a path";
 
@@ -332,6 +359,30 @@ choice!(
         SyncMaster = "SYNC_MASTER",
         /// Copies a master; `brokerId` is above 0.
         Slave = "SLAVE",
+    }
+);
+
+choice!(
+    /// What a server does about TLS. A client decides with the first byte of its connection.
+    TlsMode {
+        /// Connections with TLS are closed.
+        Disabled = "disabled",
+        /// Both are served.
+        Permissive = "permissive",
+        /// Connections without TLS are closed.
+        Enforcing = "enforcing",
+    }
+);
+
+choice!(
+    /// Whether clients that come with TLS show a certificate.
+    ClientAuth {
+        /// They are not asked.
+        None = "none",
+        /// They are asked, and may have none.
+        Optional = "optional",
+        /// Without one they are closed.
+        Require = "require",
     }
 );
 

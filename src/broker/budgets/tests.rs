@@ -41,6 +41,19 @@ fn the_sum_stays_under_what_the_kernel_leaves_whatever_the_memory() {
     }
 }
 
+/// Any client may use TLS where that is not off.
+#[test]
+fn connections_have_what_tls_takes() {
+    for (mode, each) in
+        [("disabled", 16 * 1024), ("permissive", 28 * 1024), ("enforcing", 28 * 1024)]
+    {
+        let set = [("tls.server.mode", mode), ("connectionsMax", "1000")];
+        let (_, budgets) = fit_in(&set, ONE, 1024).expect("they fit");
+        let row = budgets.0.iter().find(|budget| budget.name == "connectionsMax");
+        assert_eq!(row.expect("a row").bytes, 1000 * each, "{mode}");
+    }
+}
+
 #[test]
 fn more_shards_and_logs_need_more() {
     let counts = |shards, logs| Counts { shards, logs };

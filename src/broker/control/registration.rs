@@ -213,7 +213,8 @@ async fn registered<R: Runtime>(
     let timeout = Duration::from_millis(config.register_broker_timeout_ms);
     let period = Duration::from_millis(config.register_name_server_period_ms);
     let mut succeeded = false;
-    let session = Session::connect(&shard.runtime, &server.name, timeout).await;
+    let tls = shard.settings.tls_client.as_ref();
+    let session = Session::connect(&shard.runtime, &server.name, tls, timeout).await;
     let mut session = session.map_err(|error| (error, succeeded))?;
     let mut full = true;
     loop {

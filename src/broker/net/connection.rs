@@ -10,13 +10,14 @@ use std::{
 };
 
 use ringmq_io::{
-    Stream,
+    Runtime, Stream,
     signal::{Event, Notify},
 };
 use ringmq_net::{
     input_budget::{Closable, Reading, Share},
     rounds::{Had, PIECE_BYTES, Rounds, units_of},
 };
+use ringmq_tls::{Came, TlsStream};
 
 use super::{
     output::Output,
@@ -31,8 +32,10 @@ const PROVEN_BYTES: u64 = 64 * 1024;
 pub struct Connection<S: Stream> {
     pub id: ConnectionId,
     pub peer: SocketAddr,
-    stream: S,
+    stream: TlsStream<S>,
     output: RefCell<Output>,
+    /// Of the bytes that TLS has made of output and that wait, those that the budget counts.
+    sealed_bytes: Cell<usize>,
     budget: Rc<OutputBudget>,
     /// The writer task is at it.
     writing: Cell<bool>,
@@ -87,12 +90,18 @@ impl<S: Stream> Closable for Connection<S> {
 }
 
 impl<S: Stream> Connection<S> {
-    pub fn new(id: ConnectionId, stream: S, now: Duration, budget: &Rc<OutputBudget>) -> Self {
+    pub fn new(
+        id: ConnectionId,
+        stream: TlsStream<S>,
+        now: Duration,
+        budget: &Rc<OutputBudget>,
+    ) -> Self {
         Connection {
             id,
             peer: stream.peer(),
             stream,
             output: RefCell::default(),
+            sealed_bytes: Cell::new(0),
             budget: budget.clone(),
             writing: Cell::new(false),
             taken: Cell::new(0),
@@ -114,8 +123,13 @@ impl<S: Stream> Connection<S> {
         }
     }
 
-    pub async fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.stream.read(buffer).await
+    pub async fn read<R: Runtime>(&self, runtime: &R, buffer: &mut [u8]) -> io::Result<Came> {
+        self.stream.read(runtime, buffer).await
+    }
+
+    /// Memory that TLS has for what is read, in bytes, and whether a record has begun to come.
+    pub fn tls_input(&self) -> (usize, bool) {
+        self.stream.input()
     }
 
     pub fn touch(&self, now: Duration) {
@@ -313,17 +327,33 @@ impl<S: Stream> Connection<S> {
                     self.gone(gone.unwrap_or(0));
                     left -= count;
                     if count < wanted {
-                        return self.wake_writer.set();
+                        return self.leave_to_writer();
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    return self.wake_writer.set();
+                    return self.leave_to_writer();
                 }
                 Err(_) => {
                     drop(output);
                     return self.close();
                 }
             }
+        }
+    }
+
+    fn leave_to_writer(&self) {
+        self.count_sealed();
+        self.wake_writer.set();
+    }
+
+    /// What TLS has made of output counts beside it, as long as it waits for the socket.
+    fn count_sealed(&self) {
+        let bytes = if self.closed.get() { 0 } else { self.stream.output_bytes() };
+        let before = self.sealed_bytes.replace(bytes);
+        if bytes > before {
+            self.budget.write(bytes - before, 0);
+        } else if bytes < before {
+            self.budget.unwrite(before - bytes, 0);
         }
     }
 
@@ -379,7 +409,8 @@ impl<S: Stream> Connection<S> {
             let piece = &bytes[written..bytes.len().min(written + PIECE_BYTES)];
             let turn = rounds.take(had).await;
             let mut wrote = self.stream.try_write(piece);
-            had.note(wrote.as_ref().map_or(0, |count| units_of(*count)), rounds);
+            let work = wrote.as_ref().map_or(0, |count| self.stream.work_of(*count));
+            had.note(units_of(work), rounds);
             if let Some(turn) = turn {
                 turn.pass_on().await;
             }
@@ -390,6 +421,7 @@ impl<S: Stream> Connection<S> {
                 Ok(count) if count > 0 => {
                     written += count;
                     self.taken.set(self.taken.get() + count as u64);
+                    self.count_sealed();
                 }
                 _ => return false,
             }
@@ -418,6 +450,7 @@ impl<S: Stream> Connection<S> {
         self.gone(bytes);
         self.is_waited_for.set(true);
         self.tell_of_room();
+        self.count_sealed();
         self.stream.shutdown();
         self.wake_writer.set();
         self.drained.set();

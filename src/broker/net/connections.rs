@@ -9,6 +9,7 @@ use std::{
 use ringmq_base::ShardId;
 use ringmq_io::{Net, Runtime};
 use ringmq_net::input_budget::{Input, InputBudget};
+use ringmq_tls::{Acceptor, Handshakes, TlsStream};
 use slab::Slab;
 
 use super::{
@@ -33,6 +34,7 @@ pub struct Slow {
 pub struct Connections<R: Runtime> {
     shard: ShardId,
     limit: usize,
+    handshakes: Rc<Handshakes>,
     input: InputBudget,
     output: Rc<OutputBudget>,
     generation: Cell<u32>,
@@ -42,16 +44,18 @@ pub struct Connections<R: Runtime> {
 
 impl<R: Runtime> Connections<R> {
     /// `limit`: connections. `input_bytes_max`: memory of their read buffers. `output`: what the
-    /// answers of the shard may take.
+    /// answers of the shard may take. `tls`: what connections with TLS are accepted with.
     pub fn new(
         shard: ShardId,
         limit: usize,
+        tls: &Acceptor,
         input_bytes_max: usize,
         output: &Rc<OutputBudget>,
     ) -> Self {
         Connections {
             shard,
             limit,
+            handshakes: Handshakes::new(tls),
             input: InputBudget::new(input_bytes_max),
             output: output.clone(),
             generation: Cell::new(0),
@@ -75,6 +79,7 @@ impl<R: Runtime> Connections<R> {
         let entry = open.vacant_entry();
         let slot = u32::try_from(entry.key()).ok()?;
         let id = ConnectionId { shard: self.shard.0, slot, generation };
+        let stream = TlsStream::accepted(stream, &self.handshakes);
         let connection = Rc::new(ShardConnection::<R>::new(id, stream, now, &self.output));
         entry.insert(connection.clone());
         Some(connection)

@@ -15,6 +15,7 @@ use ringmq_net::{
 };
 use ringmq_remoting::frame::FrameBuffer;
 use ringmq_rules::ConnectionId;
+use ringmq_tls::{Came, TLS_WORK};
 
 use super::{
     Requests,
@@ -102,68 +103,103 @@ async fn read_all<R: Runtime>(requests: &Rc<Requests<R>>, connection: &Rc<ShardC
     let mut scratch = Vec::new();
     let had = Had::default();
     while !connection.is_closed() {
-        let space = buffer.space();
-        let piece = space.len().min(PIECE_BYTES);
-        match connection.read(&mut space[..piece]).await {
-            Ok(0) | Err(_) => return,
-            Ok(count) => {
-                buffer.filled(count);
-                had.note(units_of(count), &shard.rounds);
-            }
+        if !read(shard, connection, &mut buffer, &had).await {
+            return;
         }
-        let mut complete = false;
         let read_at = shard.runtime.monotonic();
         shard.view_version.caught_up().await;
         connection.touch(read_at);
         shard.turn_ms.set(shard.runtime.now_ms());
-        loop {
-            let rounds = &shard.rounds;
-            let turn = rounds.take(&had).await;
-            if turn.is_some() && !shard.stopping.get() {
-                shard.router.others_are_near().await;
-            }
-            let most = if turn.is_some() { SLICE_UNITS } else { SHARE };
-            let (mut units, output) = (0, connection.output_bytes());
-            let handled =
-                take_frames(requests, connection, &mut buffer, &mut scratch, (&mut units, most));
-            units += units_of(connection.output_bytes().saturating_sub(output));
-            had.note(units, rounds);
-            if let Some(turn) = turn {
-                shard.flush();
-                turn.pass_on().await;
-                shard.turn_ms.set(shard.runtime.now_ms());
-            }
-            match handled {
-                Ok(Turn::Drained { some }) => {
-                    complete |= some;
-                    break;
-                }
-                Ok(Turn::Later { reply_to, wait }) => {
-                    if !wait_for(shard, connection, &reply_to, wait, read_at).await {
-                        buffer.consume_first();
-                    }
-                }
-                Ok(Turn::Pause) => {
-                    complete = true;
-                    pause(shard).await;
-                }
-                Ok(Turn::Full) => {
-                    complete = true;
-                    shard.flush();
-                    until_taken(shard, connection).await;
-                }
-                Err(error) => {
-                    tracing::warn!(peer = %connection.peer, %error, "connection closed: bad frame");
-                    shard.flush();
-                    return;
-                }
-            }
-        }
+        let parts = (&mut buffer, &mut scratch);
+        let Some(complete) = handle_all(requests, connection, parts, (&had, read_at)).await else {
+            return;
+        };
         note_read(shard, connection, (&mut buffer, &mut scratch), (complete, read_at));
         if is_full(shard, connection) {
             until_taken(shard, connection).await;
         }
         shard.runtime.yield_if_needed().await;
+    }
+}
+
+/// Reads until there is data; false at the end.
+async fn read<R: Runtime>(
+    shard: &Shard<R>,
+    connection: &ShardConnection<R>,
+    buffer: &mut FrameBuffer,
+    had: &Had,
+) -> bool {
+    loop {
+        let space = buffer.space();
+        let piece = space.len().min(PIECE_BYTES);
+        let (count, work) = match connection.read(&shard.runtime, &mut space[..piece]).await {
+            Ok(Came::Bytes(count)) => (count, count),
+            Ok(Came::Opened(count)) => (count, count * TLS_WORK),
+            Ok(Came::Nothing) => {
+                let now = shard.runtime.monotonic();
+                connection.touch(now);
+                note_input(shard, connection, buffer, false, now);
+                shard.runtime.yield_if_needed().await;
+                if connection.is_closed() {
+                    return false;
+                }
+                continue;
+            }
+            Err(_) => return false,
+        };
+        buffer.filled(count);
+        had.note(units_of(work), &shard.rounds);
+        return count > 0;
+    }
+}
+
+/// Handles all frames that are complete, in turn with others; whether there were some. `None`: the
+/// connection is closed over one.
+async fn handle_all<R: Runtime>(
+    requests: &Rc<Requests<R>>,
+    connection: &Rc<ShardConnection<R>>,
+    (buffer, scratch): (&mut FrameBuffer, &mut Vec<u8>),
+    (had, read_at): (&Had, Duration),
+) -> Option<bool> {
+    let (shard, rounds) = (&requests.shard, &requests.shard.rounds);
+    let mut complete = false;
+    loop {
+        let turn = rounds.take(had).await;
+        if turn.is_some() && !shard.stopping.get() {
+            shard.router.others_are_near().await;
+        }
+        let most = if turn.is_some() { SLICE_UNITS } else { SHARE };
+        let (mut units, output) = (0, connection.output_bytes());
+        let handled = take_frames(requests, connection, buffer, scratch, (&mut units, most));
+        units += units_of(connection.output_bytes().saturating_sub(output));
+        had.note(units, rounds);
+        if let Some(turn) = turn {
+            shard.flush();
+            turn.pass_on().await;
+            shard.turn_ms.set(shard.runtime.now_ms());
+        }
+        match handled {
+            Ok(Turn::Drained { some }) => return Some(complete | some),
+            Ok(Turn::Later { reply_to, wait }) => {
+                if !wait_for(shard, connection, &reply_to, wait, read_at).await {
+                    buffer.consume_first();
+                }
+            }
+            Ok(Turn::Pause) => {
+                complete = true;
+                pause(shard).await;
+            }
+            Ok(Turn::Full) => {
+                complete = true;
+                shard.flush();
+                until_taken(shard, connection).await;
+            }
+            Err(error) => {
+                tracing::warn!(peer = %connection.peer, %error, "connection closed: bad frame");
+                shard.flush();
+                return None;
+            }
+        }
     }
 }
 
@@ -187,10 +223,23 @@ fn note_read<R: Runtime>(
     if shard.connections.is_input_scarce() {
         buffer.give_back();
     }
-    let (bytes, partial) = (buffer.capacity(), buffer.is_partial());
-    shard.connections.note_input(connection, &Input { bytes, partial, new, now });
+    note_input(shard, connection, buffer, new, now);
     shard.connections.flush();
     shard.router.flush_soon();
+}
+
+/// `new`: what is there in part began with this read.
+fn note_input<R: Runtime>(
+    shard: &Shard<R>,
+    connection: &ShardConnection<R>,
+    buffer: &FrameBuffer,
+    new: bool,
+    now: Duration,
+) {
+    let (tls_bytes, tls_partial) = connection.tls_input();
+    let bytes = buffer.capacity() + tls_bytes;
+    let partial = buffer.is_partial() || tls_partial;
+    shard.connections.note_input(connection, &Input { bytes, partial, new, now });
 }
 
 /// Waits for what a frame needs before it is handled again. False: it is refused.

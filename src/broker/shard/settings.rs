@@ -15,6 +15,7 @@ use ringmq_rules::{
     delay::DelayLevels, own_properties::OwnPropertiesByVersion, timer::TimerLimits,
     transaction::TransactionRules,
 };
+use ringmq_tls::{Acceptor, Connector};
 
 /// [`BrokerSettings::young_bytes`] unless the machine's memory says otherwise.
 const YOUNG_BYTES_DEFAULT: u64 = 400 << 20;
@@ -77,6 +78,9 @@ pub struct BrokerSettings {
     pub sizes: Sizes,
     /// With `aclEnable`.
     pub access: Option<AccessControl>,
+    /// How connections are accepted, and made to name servers: without TLS unless it was opened.
+    pub tls: Acceptor,
+    pub tls_client: Option<Connector>,
 }
 
 impl BrokerSettings {
@@ -140,6 +144,8 @@ impl BrokerSettings {
             boot_timestamp,
             sizes: Sizes::default(),
             access: None,
+            tls: Acceptor::default(),
+            tls_client: None,
             config,
         })
     }

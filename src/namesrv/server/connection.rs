@@ -11,6 +11,7 @@ use ringmq_remoting::{
     field_limits::REQUEST_HEADER_BYTES_MAX,
     frame::{BegunFrame, Frame, FrameBuffer, FrameError},
 };
+use ringmq_tls::{Came, TlsStream};
 
 use super::{
     Shared,
@@ -29,7 +30,7 @@ pub(super) type ConnectionOf<R> = Connection<<<R as Runtime>::Net as Net>::Strea
 
 /// What others see of a connection.
 pub(super) struct Connection<S> {
-    pub stream: S,
+    pub stream: TlsStream<S>,
     peer: SocketAddr,
     input: input_budget::Share,
     output: output_budget::Share,
@@ -37,7 +38,7 @@ pub(super) struct Connection<S> {
 }
 
 impl<S: Stream> Connection<S> {
-    pub fn new(stream: S, peer: SocketAddr) -> Connection<S> {
+    pub fn new(stream: TlsStream<S>, peer: SocketAddr) -> Connection<S> {
         let (input, output) = Default::default();
         Connection { stream, peer, input, output, closed: Cell::new(false) }
     }
@@ -142,10 +143,17 @@ pub(super) async fn converse<R: Runtime>(
         }
         // What was handled is done with; what has begun is on its way since it came.
         note(shared, connection, &input, input.is_partial(), std::mem::take(&mut complete));
-        let read = connection.stream.read(input.space());
-        match shared.within(shared.idle, read, |time| Ended::Idle { time }).await? {
-            0 => return Ok(()),
-            count => input.filled(count),
+        loop {
+            let read = connection.stream.read(&shared.runtime, input.space());
+            match shared.within(shared.idle, read, |time| Ended::Idle { time }).await? {
+                Came::Bytes(0) | Came::Opened(0) => return Ok(()),
+                Came::Bytes(count) | Came::Opened(count) => break input.filled(count),
+                Came::Nothing => note(shared, connection, &input, input.is_partial(), false),
+            }
+            if connection.is_closed() {
+                return Err(Ended::Before);
+            }
+            shared.runtime.yield_if_needed().await;
         }
         // A request counts as on its way until it is handled: that may take its time, too.
         note(shared, connection, &input, true, false);
@@ -163,7 +171,9 @@ fn note<R: Runtime>(
     new: bool,
 ) {
     let now = shared.runtime.monotonic();
-    let bytes = input.capacity();
+    let (tls_bytes, tls_partial) = connection.stream.input();
+    let bytes = input.capacity() + tls_bytes;
+    let partial = partial || tls_partial;
     shared.note_input(connection, &Input { bytes, partial, new, now });
 }
 
@@ -266,7 +276,8 @@ async fn flush<R: Runtime>(
     left: usize,
 ) -> Result<(), Ended> {
     let now = shared.runtime.monotonic();
-    shared.outputs.set(&**connection, left + output.capacity(), now);
+    let sealed = connection.stream.sealed_bytes(output.len());
+    shared.outputs.set(&**connection, left + output.capacity() + sealed, now);
     let mut written = 0;
     while let Some(rest) = output.get(written..).filter(|rest| !rest.is_empty()) {
         let write = connection.stream.write(rest);

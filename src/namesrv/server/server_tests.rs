@@ -129,7 +129,7 @@ fn start(runtime: &SimRuntime, config: NamesrvConfig) -> Running {
     let (stop, stopped) = (Rc::new(Event::default()), Rc::new(Event::default()));
     let (stopping, ended, own) = (stop.clone(), stopped.clone(), runtime.clone());
     runtime.spawn(Shares::Foreground, "server", async move {
-        serve(own, config, listener, stopping.wait()).await.expect("serves");
+        serve(own, config, &Acceptor::default(), listener, stopping.wait()).await.expect("serves");
         ended.set();
     });
     Running { address, stop, stopped }

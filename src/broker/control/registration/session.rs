@@ -2,13 +2,14 @@
 
 use std::{future::Future, time::Duration};
 
-use ringmq_io::{Net, Runtime, Stream, signal::Event};
+use ringmq_io::{Net, Runtime, signal::Event};
 use ringmq_remoting::{
     codes::response,
     command::Header,
     encode::{self, EncodeError},
     frame::{Frame, FrameBuffer, FrameError, Serialization},
 };
+use ringmq_tls::{Connector, TlsStream};
 
 /// Why a name server does not know what it should.
 #[derive(Debug, thiserror::Error)]
@@ -37,7 +38,7 @@ pub struct Answered {
 
 pub struct Session<R: Runtime> {
     runtime: R,
-    stream: <R::Net as Net>::Stream,
+    stream: TlsStream<<R::Net as Net>::Stream>,
     buffer: FrameBuffer,
     opaque: i32,
     timeout: Duration,
@@ -45,18 +46,23 @@ pub struct Session<R: Runtime> {
 
 impl<R: Runtime> Session<R> {
     /// Connects to the first address of `name` that takes the connection. The name is looked up
-    /// each time: name servers move.
+    /// each time: name servers move. With `tls` it has to have a certificate for the name.
     pub async fn connect(
         runtime: &R,
         name: &str,
+        tls: Option<&Connector>,
         timeout: Duration,
     ) -> Result<Self, RegisterError> {
         let net = runtime.net();
         let look_up = async { Ok(net.look_up(name).await?) };
         let addresses = limited(runtime, timeout, look_up).await?;
+        let host = name.rsplit_once(':').map_or(name, |(host, _)| host);
         let mut failed = RegisterError::Closed;
         for address in addresses {
-            let connect = async { Ok(net.connect(address).await?) };
+            let connect = async {
+                let stream = net.connect(address).await?;
+                Ok(TlsStream::connected(stream, tls, host, runtime).await?)
+            };
             match limited(runtime, timeout, connect).await {
                 Ok(stream) => {
                     let (runtime, buffer) = (runtime.clone(), FrameBuffer::default());
@@ -117,7 +123,7 @@ impl<R: Runtime> Session<R> {
     }
 
     async fn fill(&mut self) -> Result<(), RegisterError> {
-        match self.stream.read(self.buffer.space()).await? {
+        match self.stream.read_data(&self.runtime, self.buffer.space()).await? {
             0 => Err(RegisterError::Closed),
             count => {
                 self.buffer.filled(count);

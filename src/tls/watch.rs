@@ -1,0 +1,129 @@
+//! Certificates in force, which a thread of their own reads again when their files change.
+//! Connections that are there keep what they were made with; new ones get what is new.
+
+use std::{
+    fs, io,
+    os::unix::fs::MetadataExt,
+    path::PathBuf,
+    sync::{Arc, PoisonError, RwLock, Weak},
+    thread,
+    time::{Duration, SystemTime},
+};
+
+use ringmq_base::config::{TlsClientKeys, TlsMode, TlsServerKeys};
+use rustls::{
+    ClientConfig, ClientConnection, Connection, ServerConfig, ServerConnection,
+    pki_types::ServerName,
+};
+
+use crate::certificates;
+
+/// Time between two looks at the files. What is new is taken when it has not changed for as long:
+/// certificate and key are two files.
+const LOOK: Duration = Duration::from_millis(300);
+
+type InForce = RwLock<Arc<ServerConfig>>;
+
+/// What a server accepts connections with; clones are the same one. By default none with TLS.
+#[derive(Clone, Debug, Default)]
+pub struct Acceptor {
+    /// With the mode, unless TLS is off.
+    current: Option<(TlsMode, Arc<InForce>)>,
+}
+
+impl Acceptor {
+    /// Reads the files, and starts the thread that looks at them; it ends when nobody has the
+    /// acceptor any more.
+    ///
+    /// # Errors
+    /// If the files are not what they should be: a sentence for the operator.
+    pub fn open(keys: TlsServerKeys) -> Result<Acceptor, String> {
+        if keys.mode == TlsMode::Disabled {
+            return Ok(Acceptor::default());
+        }
+        let seen = fingerprint(&keys);
+        let in_force = Arc::new(RwLock::new(certificates::server(&keys)?));
+        let mode = keys.mode;
+        if seen.iter().any(|(_, file)| file.is_some()) {
+            let weak = Arc::downgrade(&in_force);
+            let thread = thread::Builder::new().name("certificates".into());
+            let started = thread.spawn(move || watch(&keys, seen, &weak));
+            started.map_err(|error| format!("certificates cannot be watched: {error}"))?;
+        }
+        Ok(Acceptor { current: Some((mode, in_force)) })
+    }
+
+    pub fn mode(&self) -> TlsMode {
+        self.current.as_ref().map_or(TlsMode::Disabled, |(mode, _)| *mode)
+    }
+
+    /// # Errors
+    /// If TLS is off.
+    pub(crate) fn connection(&self) -> io::Result<Connection> {
+        let (_, in_force) = self.current.as_ref().ok_or(io::ErrorKind::Unsupported)?;
+        let config = in_force.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let connection = ServerConnection::new(config).map_err(io::Error::other)?;
+        Ok(Connection::Server(connection))
+    }
+}
+
+/// Names, times, lengths and numbers of the files.
+type Fingerprint = Vec<(PathBuf, Option<(SystemTime, u64, u64)>)>;
+
+fn fingerprint(keys: &TlsServerKeys) -> Fingerprint {
+    let of = |path: &PathBuf| {
+        let metadata = fs::metadata(path).ok()?;
+        Some((metadata.modified().ok()?, metadata.len(), metadata.ino()))
+    };
+    let paths = [&keys.cert_path, &keys.key_path, &keys.trust_cert_path];
+    let named = paths.into_iter().filter(|path| !path.as_os_str().is_empty());
+    named.map(|path| (path.clone(), of(path))).collect()
+}
+
+fn watch(keys: &TlsServerKeys, mut read: Fingerprint, in_force: &Weak<InForce>) {
+    let mut seen = read.clone();
+    loop {
+        thread::park_timeout(LOOK);
+        let Some(in_force) = in_force.upgrade() else { return };
+        let now = fingerprint(keys);
+        if now == read || now != seen {
+            seen = now;
+            continue;
+        }
+        read = now;
+        match certificates::server(keys) {
+            Ok(config) => {
+                *in_force.write().unwrap_or_else(PoisonError::into_inner) = config;
+                tracing::info!("certificates are read again: new connections with TLS have them");
+            }
+            Err(why) => tracing::warn!(
+                "certificates have changed and are not taken: {why}; those of before stay in force \
+                 until that is mended"
+            ),
+        }
+    }
+}
+
+/// What connections to servers are made with.
+#[derive(Clone, Debug)]
+pub struct Connector(Arc<ClientConfig>);
+
+impl Connector {
+    /// `None` if connections are plain ones.
+    ///
+    /// # Errors
+    /// As [`Acceptor::open`].
+    pub fn open(keys: &TlsClientKeys) -> Result<Option<Connector>, String> {
+        match keys.enable {
+            true => certificates::client(keys).map(|config| Some(Connector(config))),
+            false => Ok(None),
+        }
+    }
+
+    pub(crate) fn connection(&self, host: &str) -> io::Result<Connection> {
+        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        let name = ServerName::try_from(bare.to_owned()).map_err(io::Error::other)?;
+        let connection = ClientConnection::new(self.0.clone(), name).map_err(io::Error::other)?;
+        Ok(Connection::Client(connection))
+    }
+}
