@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 import socket
+import ssl
 import struct
 import subprocess
 import time
@@ -64,13 +65,58 @@ def free_ports(count):
     raise Unusable("no free ports between 20,000 and 30,000")
 
 
-def request(address, code, fields, timeout=2.0):
+def openssl(work, *arguments):
+    program = shutil.which("openssl")
+    if program is None:
+        raise Unusable("openssl is not installed: apt-get install openssl")
+    done = subprocess.run([program, *arguments], cwd=work, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise Unusable(f"openssl {' '.join(arguments)}: {done.stderr.strip()}")
+
+
+class Certificates:
+    """An authority, and a certificate each for servers and clients, in files."""
+
+    def __init__(self, work):
+        self.work = work
+        key = ["-newkey", "rsa:2048", "-nodes", "-days", "30"]
+        openssl(work, "req", "-x509", *key, "-subj", "/CN=authority", "-keyout", "authority.key", "-out", "authority.pem")
+        for name in ("server", "client"):
+            openssl(work, "req", "-x509", *key, "-subj", f"/CN={name}", "-CA", "authority.pem", "-CAkey", "authority.key",
+                    "-addext", f"subjectAltName=IP:{HOST},DNS:localhost", "-addext", "basicConstraints=CA:FALSE",
+                    "-keyout", f"{name}.key", "-out", f"{name}.pem")
+
+    def path(self, name):
+        return os.path.join(self.work, name)
+
+    def of_side(self, side, own):
+        return {f"tls.{side}.certPath": self.path(f"{own}.pem"), f"tls.{side}.keyPath": self.path(f"{own}.key"),
+                f"tls.{side}.trustCertPath": self.path("authority.pem")}
+
+    def of_servers(self):
+        """TLS for everybody, who has to show a certificate; name servers are checked likewise."""
+        return {"tls.server.mode": "enforcing", "tls.server.need.client.auth": "require", "tls.server.authClient": "true",
+                "tls.client.authServer": "true", **self.of_side("server", "server"), **self.of_side("client", "server")}
+
+    def of_clients(self):
+        """System properties of Java clients."""
+        return {"tls.enable": "true", "tls.test.mode.enable": "false", "tls.client.authServer": "true",
+                **self.of_side("client", "client")}
+
+    def wrap(self, connection):
+        context = ssl.create_default_context(cafile=self.path("authority.pem"))
+        context.load_cert_chain(self.path("client.pem"), self.path("client.key"))
+        return context.wrap_socket(connection, server_hostname=HOST)
+
+
+def request(address, code, fields, timeout=2.0, tls=None):
     """One request in a connection of its own; returns the response code."""
     host, port = address.split(":")
     header = json.dumps({"code": code, "language": "OTHER", "version": 409, "opaque": 1, "flag": 0,
                          "extFields": fields}).encode()
     frame = struct.pack(">ii", 4 + len(header), len(header)) + header
-    with socket.create_connection((host, int(port)), timeout) as connection:
+    plain = socket.create_connection((host, int(port)), timeout)
+    with tls.wrap(plain) if tls else plain as connection:
         connection.sendall(frame)
         reply = b""
         while len(reply) < 8 or len(reply) < 4 + struct.unpack(">i", reply[:4])[0]:
@@ -85,8 +131,9 @@ def request(address, code, fields, timeout=2.0):
 class Server:
     """Processes, in the order in which they were started."""
 
-    def __init__(self, namesrv):
+    def __init__(self, namesrv, tls=None):
         self.namesrv = namesrv
+        self.tls = tls
         self.processes = []
         self.start_seconds = 0.0
 
@@ -133,7 +180,7 @@ class Server:
                 self.stop()
                 raise Unusable(problem)
             try:
-                if request(self.namesrv, GET_ROUTE, {"topic": "TBW102"}) == 0:
+                if request(self.namesrv, GET_ROUTE, {"topic": "TBW102"}, tls=self.tls) == 0:
                     self.start_seconds = time.monotonic() - began
                     return
             except OSError:
@@ -229,7 +276,7 @@ def start_ringmq(work, root, ports, brokers, shards, extra):
     return server
 
 
-def start_standalone(work, root, ports, shards, acl):
+def start_standalone(work, root, ports, shards, acl, tls):
     command = [binary(root), "standalone", "--store", os.path.join(work, "store"), "--namesrv-port", str(ports),
                "--listen-port", str(ports + 4), "--advertise", HOST]
     settings = dict(DISK_LEVELS, **CHECKS, enablePropertyFilter="true",
@@ -239,24 +286,27 @@ def start_standalone(work, root, ports, shards, acl):
         with open(accounts, "w") as file:
             file.write(ACCOUNTS)
         settings.update({"aclEnable": "true", "aclFile": accounts})
+    certificates = Certificates(work) if tls else None
+    if certificates:
+        settings.update(certificates.of_servers())
     for key, value in settings.items():
         command += ["--set", f"{key}={value}"]
-    server = Server(f"{HOST}:{ports}")
+    server = Server(f"{HOST}:{ports}", certificates)
     server.spawn("standalone", command, work)
     return server
 
 
-def start(kind, work, root, shards, maven, brokers=("broker-a",), extra=None, heap="1g", acl=False):
+def start(kind, work, root, shards, maven, brokers=("broker-a",), extra=None, heap="1g", acl=False, tls=False):
     """Starts a name server and brokers; returns when the name server tells a route.
 
     `extra`: further settings by the broker's name; `heap`: of each Java broker; `acl`: a standalone server
-    checks accounts."""
+    checks accounts; `tls`: it takes only clients with TLS and a certificate."""
     ports = free_ports(5 + 5 * len(brokers))
     if kind == "java":
         server = start_java(work, root, ports, brokers, maven, extra or {}, heap)
     elif kind == "ringmq":
         server = start_ringmq(work, root, ports, brokers, shards, extra or {})
     else:
-        server = start_standalone(work, root, ports, shards, acl)
+        server = start_standalone(work, root, ports, shards, acl, tls)
     server.await_route()
     return server
