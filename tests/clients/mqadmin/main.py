@@ -29,10 +29,12 @@ class Mqadmin:
         with open(os.path.join(conf, "tools.yml"), "w") as file:
             file.write(f"accessKey: {access_key}\nsecretKey: {secret_key}\n")
         self.libraries, self.namesrv = libraries, namesrv
+        # Those of TLS, if the server takes only that.
+        self.properties = os.environ.get("CLIENTS_JAVA_PROPERTIES", "").split()
 
     def __call__(self, *arguments):
         command = ["java", "-Xmx256m", "-XX:TieredStopAtLevel=1", f"-Drocketmq.home.dir={self.home}",
-                   f"-Duser.home={self.home}", "-cp", self.libraries,
+                   f"-Duser.home={self.home}", *self.properties, "-cp", self.libraries,
                    "org.apache.rocketmq.tools.command.MQAdminStartup", *arguments, "-n", self.namesrv]
         done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, text=True, errors="replace",

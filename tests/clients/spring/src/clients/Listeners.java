@@ -35,6 +35,7 @@ final class Listeners {
 
     @Component
     @RocketMQMessageListener(topic = "spring_text_${clients.run}", consumerGroup = "spring_text_${clients.run}",
+        tlsEnable = "${tls.enable:false}",
         selectorExpression = "wanted || also")
     static class Texts implements RocketMQListener<String> {
         final BlockingQueue<String> got = new LinkedBlockingQueue<>();
@@ -47,6 +48,7 @@ final class Listeners {
 
     @Component
     @RocketMQMessageListener(topic = "spring_order_${clients.run}", consumerGroup = "spring_order_${clients.run}",
+        tlsEnable = "${tls.enable:false}",
         consumeMode = ConsumeMode.ORDERLY)
     static class Orders implements RocketMQListener<Order> {
         final BlockingQueue<Order> got = new LinkedBlockingQueue<>();
@@ -59,6 +61,7 @@ final class Listeners {
 
     @Component
     @RocketMQMessageListener(topic = "spring_sql_${clients.run}", consumerGroup = "spring_sql_${clients.run}",
+        tlsEnable = "${tls.enable:false}",
         selectorType = SelectorType.SQL92, selectorExpression = "amount > 10")
     static class Selected implements RocketMQListener<MessageExt> {
         final BlockingQueue<MessageExt> got = new LinkedBlockingQueue<>();
@@ -72,6 +75,7 @@ final class Listeners {
     /** Fails the first time, so that the broker brings each message again. */
     @Component
     @RocketMQMessageListener(topic = "spring_retry_${clients.run}", consumerGroup = "spring_retry_${clients.run}",
+        tlsEnable = "${tls.enable:false}",
         delayLevelWhenNextConsume = 1)
     static class Retried implements RocketMQListener<MessageExt> {
         final BlockingQueue<Integer> times = new LinkedBlockingQueue<>();
@@ -86,7 +90,8 @@ final class Listeners {
     }
 
     @Component
-    @RocketMQMessageListener(topic = "spring_tx_${clients.run}", consumerGroup = "spring_tx_${clients.run}")
+    @RocketMQMessageListener(topic = "spring_tx_${clients.run}", consumerGroup = "spring_tx_${clients.run}",
+        tlsEnable = "${tls.enable:false}")
     static class Decided implements RocketMQListener<String> {
         final BlockingQueue<String> got = new LinkedBlockingQueue<>();
 

@@ -23,6 +23,7 @@ public class Main {
         System.setProperty("clients.run", run);
         System.setProperty("rocketmq.producer.group", "spring_producer_" + run);
         System.setProperty("rocketmq.producer.sendMessageTimeout", "10000");
+        System.setProperty("rocketmq.producer.tlsEnable", System.getProperty("tls.enable", "false"));
         System.setProperty("spring.main.banner-mode", "off");
         System.setProperty("logging.level.root", "WARN");
         int passed = 0;
