@@ -34,7 +34,7 @@ enum Command {
     /// Questions to running servers.
     Admin(admin::Options),
     /// Load tool: produces and consumes, reports messages a second and latency.
-    Bench(ringmq_benchmark::Arguments),
+    Bench(Box<ringmq_benchmark::Arguments>),
     /// Checks a store while its broker is stopped, and changes nothing. Ends with 0 if it is sound,
     /// 1 if it is damaged, 2 if it could not be checked.
     Doctor(doctor::Options),
@@ -48,7 +48,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
         Command::Namesrv(options) => namesrv::run(options),
         Command::Broker(options) => broker::run(options),
         Command::Admin(options) => admin::run(options),
-        Command::Bench(arguments) => ringmq_benchmark::run(arguments),
+        Command::Bench(arguments) => ringmq_benchmark::run(*arguments),
         Command::Doctor(options) => Ok(doctor::run(&options)),
         Command::Version => {
             println!("ringmq {}", env!("CARGO_PKG_VERSION"));

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 
+use crate::tls::TlsOptions;
+
 /// Most requests in flight on one connection: the slot number must fit the opaque (`opaque.rs`).
 pub const DEPTH_MAX: u32 = 1 << 14;
 /// Queues that clients ask for when nothing is said.
@@ -35,6 +37,9 @@ pub struct Options {
     /// Name servers, `host:port`, several separated by `;`.
     #[arg(short = 'n', long, env = "NAMESRV_ADDR", default_value = "127.0.0.1:9876")]
     pub namesrv: String,
+    /// How servers are connected to.
+    #[command(flatten)]
+    pub tls: TlsOptions,
     /// Topic; with --topics it is the prefix of their names.
     #[arg(short = 't', long, default_value = "BenchmarkTest")]
     pub topic: String,

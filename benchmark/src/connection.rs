@@ -7,6 +7,10 @@ use std::time::Duration;
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 use ringmq_base::limits::FRAME_BYTES_MAX;
+use ringmq_tls::Connector;
+use rustls::ClientConnection;
+
+use crate::tls::{RECORDS_BYTES, shake_hands};
 
 const INPUT_BYTES: usize = 256 * 1024;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -15,6 +19,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 #[derive(Debug)]
 pub struct Connection {
     stream: TcpStream,
+    tls: Option<Box<ClientConnection>>,
+    /// What TLS reads from the socket.
+    records: Vec<u8>,
     input: Vec<u8>,
     start: usize,
     end: usize,
@@ -33,15 +40,28 @@ pub enum Received {
 }
 
 impl Connection {
-    /// Connects, waiting at most three seconds, and registers for reading and writing.
-    pub fn open(address: SocketAddr, registry: &Registry, token: Token) -> io::Result<Connection> {
-        let stream = std::net::TcpStream::connect_timeout(&address, CONNECT_TIMEOUT)?;
+    /// Connects, waiting at most three seconds, and as long for each step of a TLS handshake, and
+    /// registers for reading and writing.
+    pub fn open(
+        address: SocketAddr,
+        connector: Option<&Connector>,
+        registry: &Registry,
+        token: Token,
+    ) -> io::Result<Connection> {
+        let mut stream = std::net::TcpStream::connect_timeout(&address, CONNECT_TIMEOUT)?;
         stream.set_nodelay(true)?;
+        let mut tls = None;
+        if let Some(connector) = connector {
+            stream.set_read_timeout(Some(CONNECT_TIMEOUT))?;
+            tls = Some(shake_hands(connector, &address.ip().to_string(), &mut stream)?);
+        }
         stream.set_nonblocking(true)?;
         let mut stream = TcpStream::from_std(stream);
         registry.register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
         Ok(Connection {
             stream,
+            records: if tls.is_some() { vec![0; INPUT_BYTES] } else { Vec::new() },
+            tls,
             input: vec![0; INPUT_BYTES],
             start: 0,
             end: 0,
@@ -52,7 +72,8 @@ impl Connection {
 
     /// Whether output waits for the socket to become writable.
     pub fn has_unwritten(&self) -> bool {
-        self.written < self.output.len()
+        let records = self.tls.as_ref().is_some_and(|tls| tls.wants_write());
+        records || self.written < self.output.len()
     }
 
     /// Writes what the socket takes. Nothing is lost when it takes less than all.
@@ -61,7 +82,7 @@ impl Connection {
     /// When the connection is broken.
     pub fn flush(&mut self) -> io::Result<()> {
         while self.has_unwritten() {
-            match self.stream.write(&self.output[self.written..]) {
+            match self.write_some() {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
                 Ok(bytes) => self.written += bytes,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
@@ -74,12 +95,31 @@ impl Connection {
         Ok(())
     }
 
+    /// Writes some of the output. With TLS that is done when its records are made; the call after
+    /// that of the last byte writes what the socket did not take of them.
+    fn write_some(&mut self) -> io::Result<usize> {
+        let rest = &self.output[self.written..];
+        let Some(tls) = &mut self.tls else { return self.stream.write(rest) };
+        while tls.wants_write() {
+            if tls.write_tls(&mut self.stream)? == 0 {
+                return Err(ErrorKind::WriteZero.into());
+            }
+        }
+        if rest.is_empty() {
+            return Err(ErrorKind::Interrupted.into());
+        }
+        tls.writer().write(&rest[..rest.len().min(RECORDS_BYTES)])
+    }
+
     /// Reads once into the buffer.
     ///
     /// # Errors
     /// When the connection is broken or the peer closed it.
     pub fn receive(&mut self) -> io::Result<Received> {
         self.make_room();
+        if self.tls.is_some() {
+            return self.receive_records();
+        }
         loop {
             let room = self.input.len() - self.end;
             match self.stream.read(&mut self.input[self.end..]) {
@@ -94,6 +134,34 @@ impl Connection {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    fn receive_records(&mut self) -> io::Result<Received> {
+        let Some(tls) = &mut self.tls else { return Ok(Received::All) };
+        let count = match self.stream.read(&mut self.records) {
+            Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+            Ok(count) => count,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Received::All),
+            Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(Received::Some),
+            Err(error) => return Err(error),
+        };
+        let mut came = &self.records[..count];
+        while !came.is_empty() {
+            if tls.read_tls(&mut came)? == 0 {
+                return Err(ErrorKind::UnexpectedEof.into());
+            }
+            let state = tls.process_new_packets();
+            let state = state.map_err(|error| io::Error::new(ErrorKind::InvalidData, error))?;
+            let last = self.end + state.plaintext_bytes_to_read();
+            if last > self.input.len() {
+                self.input.resize(last + INPUT_BYTES, 0);
+            }
+            if last > self.end {
+                tls.reader().read_exact(&mut self.input[self.end..last])?;
+                self.end = last;
+            }
+        }
+        Ok(if count < self.records.len() { Received::All } else { Received::Some })
     }
 
     /// Takes the next whole frame, without its length field.

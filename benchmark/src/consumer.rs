@@ -125,8 +125,13 @@ impl Consumer {
             }
         }
         for (index, link) in links.iter_mut().enumerate() {
-            let connection = Connection::open(link.address, poll.registry(), Token(index))
-                .map_err(|error| connect_error(error, &link.name, link.address))?;
+            let connection = Connection::open(
+                link.address,
+                shared.connector.as_ref(),
+                poll.registry(),
+                Token(index),
+            )
+            .map_err(|error| connect_error(error, &link.name, link.address))?;
             link.connection = Some(connection);
         }
         Ok(Consumer {
@@ -182,8 +187,13 @@ impl Consumer {
                 link.lose(&self.shared, &mut self.recorder);
             }
             if link.connection.is_none() && now_ns >= link.reconnect_ns {
-                link.connection =
-                    Connection::open(link.address, self.poll.registry(), Token(index)).ok();
+                link.connection = Connection::open(
+                    link.address,
+                    self.shared.connector.as_ref(),
+                    self.poll.registry(),
+                    Token(index),
+                )
+                .ok();
                 link.reconnect_ns = now_ns + RECONNECT_NS;
             }
             link.beat(&self.shared, topics, now_ns);

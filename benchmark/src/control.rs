@@ -12,11 +12,14 @@ use ringmq_remoting::codes::{request, response};
 use ringmq_remoting::command::Header;
 use ringmq_remoting::encode;
 use ringmq_remoting::frame::{Frame, Serialization};
+use ringmq_tls::Connector;
+use rustls::StreamOwned;
 use serde::Deserialize;
 
 use crate::arguments::{DEFAULT_QUEUES, Options};
 use crate::consumer::Offsets;
 use crate::plan::Plan;
+use crate::tls::shake_hands;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// Brokers tell the name servers about a new topic at once, but not everything is at once.
@@ -40,10 +43,16 @@ pub enum Need {
 /// A client of name servers and brokers.
 pub struct Control {
     name_servers: Vec<String>,
-    connections: HashMap<String, TcpStream>,
+    connector: Option<Connector>,
+    connections: HashMap<String, Box<dyn Duplex>>,
     timeout: Duration,
     opaque: i32,
 }
+
+/// A connection, with or without TLS.
+trait Duplex: Read + Write {}
+
+impl<T: Read + Write> Duplex for T {}
 
 /// What a server answered.
 pub struct Answer {
@@ -80,15 +89,17 @@ struct BrokerData {
 
 impl Control {
     /// A client that has not connected yet.
-    pub fn new(options: &Options) -> Control {
-        Control::of(&options.namesrv, options.timeout)
+    pub fn new(options: &Options, connector: Option<Connector>) -> Control {
+        Control::of(&options.namesrv, connector, options.timeout)
     }
 
-    /// A client of these name servers, separated by `;` or `,`, that waits so long for an answer.
-    pub fn of(name_servers: &str, timeout: Duration) -> Control {
+    /// A client of these name servers, separated by `;` or `,`, that waits so long for an answer;
+    /// with a connector it uses TLS.
+    pub fn of(name_servers: &str, connector: Option<Connector>, timeout: Duration) -> Control {
         let servers = name_servers.split([';', ',']).map(str::trim);
         Control {
             name_servers: servers.filter(|text| !text.is_empty()).map(str::to_owned).collect(),
+            connector,
             connections: HashMap::new(),
             timeout,
             opaque: 0,
@@ -269,6 +280,16 @@ impl Control {
         result.with_context(|| format!("request {code} to {address}"))
     }
 
+    fn connect(&self, address: &str) -> anyhow::Result<Box<dyn Duplex>> {
+        let mut stream = TcpStream::connect_timeout(&resolve(address)?, CONNECT_TIMEOUT)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(self.timeout))?;
+        let Some(connector) = &self.connector else { return Ok(Box::new(stream)) };
+        let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+        let tls = shake_hands(connector, host, &mut stream).context("TLS handshake")?;
+        Ok(Box::new(StreamOwned::new(*tls, stream)))
+    }
+
     fn try_call(
         &mut self,
         address: &str,
@@ -276,9 +297,7 @@ impl Control {
         fields: &[(&str, &str)],
     ) -> anyhow::Result<Answer> {
         if !self.connections.contains_key(address) {
-            let stream = TcpStream::connect_timeout(&resolve(address)?, CONNECT_TIMEOUT)?;
-            stream.set_nodelay(true)?;
-            stream.set_read_timeout(Some(self.timeout))?;
+            let stream = self.connect(address)?;
             self.connections.insert(address.to_owned(), stream);
         }
         let stream = self.connections.get_mut(address).context("the connection was just made")?;

@@ -2,7 +2,7 @@
 //!
 //! It must cost less than 0.5 us of CPU a message, or it measures itself: frames are encoded once
 //! and patched in place, one thread drives many connections with its own epoll loop.
-//! May depend on `base` and `remoting`, on nothing of the server.
+//! May depend on `base`, `remoting` and `tls`, on nothing else of the server.
 
 #![forbid(unsafe_code)]
 
@@ -26,6 +26,7 @@ mod slots;
 mod stamp;
 mod statistics;
 mod template;
+pub mod tls;
 mod worker;
 
 pub use crate::arguments::{Arguments, CpuList, Mode, Options, Serialization, StartFrom};

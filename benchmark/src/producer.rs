@@ -235,8 +235,13 @@ impl Producer {
                 .fail(CODE_TIMEOUT, expired, || format!("no answer within {timeout_ns} ns"));
             if link.connection.is_none() && now_ns >= link.reconnect_ns {
                 let address = self.brokers[link.broker].address;
-                link.connection =
-                    Connection::open(address, self.poll.registry(), Token(index)).ok();
+                link.connection = Connection::open(
+                    address,
+                    self.shared.connector.as_ref(),
+                    self.poll.registry(),
+                    Token(index),
+                )
+                .ok();
                 link.reconnect_ns = now_ns + RECONNECT_NS;
             }
             link.beat(&self.shared, now_ns);
@@ -253,8 +258,13 @@ impl Producer {
     fn add_link(&mut self, broker: usize, number: usize, depth: u32) -> anyhow::Result<()> {
         let index = self.connections.len();
         let BrokerFrames { name, address, targets, .. } = &self.brokers[broker];
-        let connection = Connection::open(*address, self.poll.registry(), Token(index))
-            .map_err(|error| connect_error(error, name, *address))?;
+        let connection = Connection::open(
+            *address,
+            self.shared.connector.as_ref(),
+            self.poll.registry(),
+            Token(index),
+        )
+        .map_err(|error| connect_error(error, name, *address))?;
         let threads = self.shared.options.threads as usize;
         let (all, _) = self.shared.options.connections_and_depth();
         let place = (number * threads + self.shared.thread as usize) * targets.len();

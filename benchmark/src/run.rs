@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 
+use ringmq_tls::Connector;
+
 use crate::arguments::{Arguments, Mode, Options, StartFrom};
 use crate::clock::{Clock, Window};
 use crate::consumer::{Consumer, Offsets};
@@ -39,7 +41,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     };
     options.check()?;
     let mut run = Run::new(Arc::new(options))?;
-    let mut control = Control::new(&run.options);
+    let mut control = Control::new(&run.options, run.connector.clone());
     if is_producer {
         let plan = control.plan(&run.options, Need::Write)?;
         run.kinds.push(Kind::new(true, plan));
@@ -61,6 +63,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
 /// A run and its threads.
 struct Run {
     options: Arc<Options>,
+    connector: Option<Connector>,
     clock: Clock,
     window: Window,
     quota: Arc<Quota>,
@@ -104,6 +107,7 @@ impl Run {
             clock: Clock::start(),
             window: Window::new(options.warmup(), options.measured()),
             quota: Arc::new(Quota::new(options.messages)),
+            connector: options.tls.connector()?,
             options,
             stop,
             kinds: Vec::new(),
@@ -156,6 +160,7 @@ impl Run {
         Shared {
             cpu: cpus.map(|cpus| cpus[number % cpus.len()]),
             options,
+            connector: self.connector.clone(),
             thread,
             group,
             clock: self.clock,

@@ -12,6 +12,7 @@ use nix::unistd::Pid;
 use ringmq_remoting::codes::request;
 use ringmq_remoting::encode;
 use ringmq_remoting::frame::Serialization;
+use ringmq_tls::Connector;
 use serde_json::Value;
 
 use crate::arguments::Options;
@@ -64,6 +65,8 @@ impl Quota {
 pub struct Shared {
     /// Command line.
     pub options: Arc<Options>,
+    /// With what connections have TLS.
+    pub connector: Option<Connector>,
     /// Number of this thread among those of its kind.
     pub thread: u32,
     /// CPU to run on.

@@ -6,7 +6,7 @@ use std::{process::ExitCode, time::Duration};
 
 use anyhow::ensure;
 use clap::Subcommand;
-use ringmq_benchmark::control::Control;
+use ringmq_benchmark::{control::Control, tls::TlsOptions};
 
 /// How long a server may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -39,12 +39,15 @@ struct Target {
     /// One broker, host:port.
     #[arg(short = 'b', long = "brokerAddr", value_name = "ADDRESS")]
     broker: Option<String>,
+    #[command(flatten)]
+    tls: TlsOptions,
 }
 
 impl Target {
     /// A client and the addresses of the brokers.
     fn connect(&self) -> anyhow::Result<(Control, Vec<String>)> {
-        let mut control = Control::of(self.namesrv.as_deref().unwrap_or_default(), TIMEOUT);
+        let name_servers = self.namesrv.as_deref().unwrap_or_default();
+        let mut control = Control::of(name_servers, self.tls.connector()?, TIMEOUT);
         if let Some(broker) = &self.broker {
             return Ok((control, vec![broker.clone()]));
         }

@@ -120,10 +120,17 @@ impl Connector {
         }
     }
 
-    pub(crate) fn connection(&self, host: &str) -> io::Result<Connection> {
+    /// The client's side of a connection to `host`, for whoever has a stream of his own.
+    ///
+    /// # Errors
+    /// If the host is no name or address that a certificate can have.
+    pub fn client(&self, host: &str) -> io::Result<ClientConnection> {
         let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
         let name = ServerName::try_from(bare.to_owned()).map_err(io::Error::other)?;
-        let connection = ClientConnection::new(self.0.clone(), name).map_err(io::Error::other)?;
-        Ok(Connection::Client(connection))
+        ClientConnection::new(self.0.clone(), name).map_err(io::Error::other)
+    }
+
+    pub(crate) fn connection(&self, host: &str) -> io::Result<Connection> {
+        self.client(host).map(Connection::Client)
     }
 }

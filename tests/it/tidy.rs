@@ -53,7 +53,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("src/admin", &["ringmq-base", "ringmq-remoting"]),
-    ("benchmark", &["ringmq-base", "ringmq-remoting"]),
+    ("benchmark", &["ringmq-base", "ringmq-remoting", "ringmq-tls"]),
     ("tests/client", &["ringmq-remoting"]),
     (
         "tests/campaign",

@@ -4,6 +4,7 @@ mod authority;
 mod bounds;
 mod names;
 mod reload;
+mod tools;
 
 use std::net::SocketAddr;
 use std::path::Path;

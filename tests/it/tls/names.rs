@@ -8,7 +8,7 @@ use super::authority::{Authority, Identity, tls_client};
 use super::{await_line, serves, start};
 use crate::client::Client;
 use crate::name_server::NameServer;
-use crate::process;
+use crate::process::{self, Process};
 use crate::server::free_port;
 use crate::shards::for_shards;
 
@@ -16,7 +16,7 @@ for_shards!(a_broker_registers_by_tls_and_checks_the_name_server_if_it_is_told_t
 
 const ROUTE_MAX: Duration = Duration::from_secs(30);
 
-fn text(path: &std::path::Path) -> String {
+pub fn text(path: &std::path::Path) -> String {
     path.to_str().expect("UTF-8").to_owned()
 }
 
@@ -112,27 +112,43 @@ fn a_broker_registers_by_tls_and_checks_the_name_server_if_it_is_told_to(shards:
     names.process.allows("is dropped: its connection has ended");
 }
 
+/// A name server and a broker in one process, with two shards and these keys.
+pub struct Standalone {
+    pub process: Process,
+    /// Their ports.
+    pub names: String,
+    pub broker: String,
+}
+
+impl Standalone {
+    pub fn start(directory: &std::path::Path, keys: &[(&str, String)]) -> Standalone {
+        let store = directory.join("store");
+        let (names, broker) = (free_port().to_string(), free_port().to_string());
+        let set: Vec<String> = keys
+            .iter()
+            .map(|(key, value)| format!("{key}={value}"))
+            .chain(["shards=2".to_owned()])
+            .chain(crate::server::DISK_LEVELS.map(|(key, value)| format!("{key}={value}")))
+            .collect();
+        let mut arguments = vec!["standalone", "--store", store.to_str().expect("UTF-8")];
+        arguments.extend(["--namesrv-port", &names, "--listen-port", &broker]);
+        arguments.extend(["--advertise", "127.0.0.1"]);
+        for key in &set {
+            arguments.extend(["--set", key]);
+        }
+        let process = Process::start(&arguments, directory.join("standalone.log"));
+        Standalone { process, names, broker }
+    }
+}
+
 // Single: it is the number of shards of a standalone server by default.
 #[test]
 fn a_standalone_server_that_enforces_tls_registers_with_itself() {
     let directory = process::directory("tls-standalone");
     let authority = Authority::new();
-    let keys = authority.issue().write(directory.path());
-    let store = directory.path().join("store");
-    let (names, broker) = (free_port().to_string(), free_port().to_string());
-    let set: Vec<String> = keys
-        .iter()
-        .map(|(key, value)| format!("{key}={value}"))
-        .chain(["tls.server.mode=enforcing".to_owned(), "shards=2".to_owned()])
-        .chain(crate::server::DISK_LEVELS.map(|(key, value)| format!("{key}={value}")))
-        .collect();
-    let mut arguments = vec!["standalone", "--store", store.to_str().expect("UTF-8")];
-    arguments.extend(["--namesrv-port", &names, "--listen-port", &broker]);
-    arguments.extend(["--advertise", "127.0.0.1"]);
-    for key in &set {
-        arguments.extend(["--set", key]);
-    }
-    let process = process::Process::start(&arguments, directory.path().join("standalone.log"));
+    let mut keys = authority.issue().write(directory.path());
+    keys.push(("tls.server.mode", "enforcing".to_owned()));
+    let Standalone { process, names, broker } = Standalone::start(directory.path(), &keys);
     await_line(&process, "registered", 1);
     let trusting = authority.trusting(None);
     for port in [names, broker] {
