@@ -261,6 +261,18 @@ impl Client {
 
     /// Sends a message with these properties and the flag 3, which is to be stored.
     pub fn send_with(&mut self, topic: &str, queue: i32, properties: &str, body: &str) -> Answer {
+        let opaque = self.start_send_with(topic, queue, properties, body);
+        self.reply_to(opaque).expect("an answer").expect(response::SUCCESS)
+    }
+
+    /// The same without waiting for the reply; the opaque.
+    pub fn start_send_with(
+        &mut self,
+        topic: &str,
+        queue: i32,
+        properties: &str,
+        body: &str,
+    ) -> i32 {
         let queue = queue.to_string();
         let fields = [
             ("a", "it_producer"),
@@ -277,8 +289,8 @@ impl Client {
             ("l", "0"),
             ("m", "false"),
         ];
-        let reply = self.call(request::SEND_MESSAGE_V2, &fields, body.as_bytes());
-        reply.expect("an answer").expect(response::SUCCESS)
+        let started = self.start(request::SEND_MESSAGE_V2, false, &fields, body.as_bytes());
+        started.expect("a connection")
     }
 
     /// The messages of a queue when it has that many; it must not have more.

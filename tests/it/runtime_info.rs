@@ -17,7 +17,7 @@ for_shards!(
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The value of a key in the table of GET_BROKER_RUNTIME_INFO.
-fn value(client: &mut Client, key: &str) -> String {
+pub fn value(client: &mut Client, key: &str) -> String {
     let reply = client.call(request::GET_BROKER_RUNTIME_INFO, &[], b"").expect("an answer");
     let body = String::from_utf8(reply.expect(0).body).expect("JSON is text");
     let start = format!("\"{key}\":\"");
