@@ -10,6 +10,7 @@ mod plan;
 mod process;
 mod readback;
 mod requests;
+mod timers;
 mod transactions;
 mod workload;
 

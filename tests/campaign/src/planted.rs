@@ -46,7 +46,7 @@ const fn bug(bug: Bug, campaign: Campaign) -> Case {
     Case { name: bug.name, how: bug.file, planted: Some(bug), lie: DiskLie::None, campaign }
 }
 
-const CASES: [Case; 15] = [
+const CASES: [Case; 18] = [
     bug(in_broker::BATCH_CUT, Campaign::Broker),
     bug(in_broker::LANE_BLOCKS, Campaign::Broker),
     bug(in_broker::CHANGE_LATE, Campaign::Broker),
@@ -55,6 +55,9 @@ const CASES: [Case; 15] = [
     bug(in_broker::MEMBER_ERROR_FORGOTTEN, Campaign::Broker),
     bug(in_broker::COMMIT_TWICE, Campaign::Broker),
     bug(in_broker::DECISION_LOST, Campaign::Broker),
+    bug(in_broker::DELIVERED_EARLY, Campaign::Broker),
+    bug(in_broker::DELETION_ELSEWHERE, Campaign::Broker),
+    bug(in_broker::TIMER_DROPPED, Campaign::Broker),
     lie(
         "acknowledges before the sync",
         "a disk whose durable writes are not",

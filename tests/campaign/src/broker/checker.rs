@@ -12,7 +12,7 @@ use super::{
     model::{Fate, Issue, Known, Model, PROPERTY_BYTES_MAX, Queue, contents, properties},
     plan::BODY_BYTES_MAX,
     requests::Request,
-    transactions,
+    timers, transactions,
 };
 
 /// How long a lock of a queue holds; less than in the product, for safety.
@@ -33,6 +33,16 @@ impl Model {
             }
             Request::End { id, commit } => {
                 if !self.end_answered(*id, *commit, answer) {
+                    self.refused(request, issue, answer);
+                }
+            }
+            Request::Timed { queue, id } => {
+                if !self.kept_back(*id, answer) {
+                    self.send_answered(queue, &(*id..id + 1), false, issue, answer);
+                }
+            }
+            Request::Cancel { id, .. } => {
+                if !self.cancel_answered(*id, issue, answer) {
                     self.refused(request, issue, answer);
                 }
             }
@@ -250,6 +260,7 @@ impl Model {
         {
             self.wrong(format!("{place} is message {id} of the topic that was deleted before"));
         }
+        self.timed_served(id, &place, record);
         self.name(id, offset, record.physical_offset, "a pull");
         self.see(id);
     }
@@ -313,15 +324,18 @@ impl Model {
         let ids: Vec<u64> = self.of_queue(queue).to_vec();
         for id in &ids {
             let message = self.message(*id);
-            let promised = message.fate == Fate::Stored || message.seen;
+            let promised = message.seen || message.fate == Fate::Stored && self.has_come(*id);
             if !promised || message.exempt {
                 continue;
             }
             let name = message.name.map(|(offset, _)| (offset, *id));
             if name.is_none_or(|name| found.binary_search(&name).is_err()) {
+                let timed = self.timed.get(id);
                 let text = format!(
-                    "message {id} of {queue:?} was {:?} as {:?} and is not there",
-                    message.fate, message.name
+                    "message {id} of {queue:?} was {:?} as {:?} and is not there{}",
+                    message.fate,
+                    message.name,
+                    timed.map(|timed| format!(": {timed:?}")).unwrap_or_default()
                 );
                 self.wrong(text);
             }
@@ -339,10 +353,11 @@ impl Model {
                 continue;
             }
             let client = self.message(*id).client;
-            // Transactions end in any order.
+            // Transactions end in any order; what is kept back comes in that of its times.
             if let Some(before) = last.insert(client, *id)
                 && before > *id
                 && *queue.0 != *transactions::TOPIC
+                && *queue.0 != *timers::TOPIC
             {
                 let text = format!("in {queue:?} at {offset} message {id} is behind {before}");
                 self.wrong(text);

@@ -144,6 +144,7 @@ impl Client {
         self.next.set(opaque + 1);
         let issue = {
             let mut model = self.world.model.borrow_mut();
+            model.see_clock(self.world.runtime.now_ms());
             request.encode(&model, opaque, &mut self.random.borrow_mut(), bytes);
             model.issued(&request, self.world.now())
         };
@@ -245,6 +246,7 @@ impl Client {
             let text = format!("{request:?} took {took:?} beside a slow log, limit {patience:?}");
             self.world.wrong(text);
         }
+        self.world.model.borrow_mut().see_clock(self.world.runtime.now_ms());
         self.world.model.borrow_mut().answered(&request, &issue, &answer, now);
         if self.wanted.borrow().contains(&opaque) {
             self.answers.borrow_mut().insert(opaque, answer);

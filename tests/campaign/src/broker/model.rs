@@ -6,6 +6,7 @@ use ringmq_remoting::codes::response;
 
 use super::{
     requests::Request,
+    timers::{Clock, Timed},
     transactions::{self, Half},
 };
 
@@ -102,6 +103,8 @@ pub struct Issue {
     pub epoch: u64,
     pub known: Known,
     pub excuses: Excuses,
+    /// The latest time that a clock has shown.
+    pub latest_ms: i64,
 }
 
 #[derive(Debug, Default)]
@@ -112,6 +115,9 @@ pub struct Model {
     physical: BTreeMap<i64, u64>,
     /// Messages that were sent as halves of transactions.
     pub halves: BTreeMap<u64, Half>,
+    /// Messages that are kept back until their time.
+    pub timed: BTreeMap<u64, Timed>,
+    pub clock: Clock,
     pub topics: BTreeMap<Rc<str>, Thing>,
     pub groups: BTreeMap<Rc<str>, Thing>,
     pub commits: BTreeMap<(Rc<str>, Queue), Vec<Commit>>,
@@ -139,9 +145,14 @@ pub fn contents(number: u64, bytes: usize) -> Vec<u8> {
     body
 }
 
+/// What the producer names a message.
+pub fn unique_key(number: u64) -> String {
+    format!("{number:032X}")
+}
+
 /// The properties of a message, of the length or a few bytes more.
 pub fn properties(number: u64, bytes: usize) -> Vec<u8> {
-    let mut text = format!("UNIQ_KEY\u{1}{number:032X}\u{2}");
+    let mut text = format!("UNIQ_KEY\u{1}{}\u{2}", unique_key(number));
     if bytes > text.len() + 3 {
         let fill = "f".repeat(bytes - text.len() - 3);
         text = format!("{text}p\u{1}{fill}\u{2}");
@@ -229,7 +240,8 @@ impl Model {
         self.events += 1;
         let event = self.events;
         let excuses = self.excuses;
-        let mut issue = Issue { event, at: now, epoch: 0, known: Known::There, excuses };
+        let latest_ms = self.clock.latest_ms;
+        let mut issue = Issue { event, at: now, epoch: 0, known: Known::There, excuses, latest_ms };
         match request {
             Request::Send { queue, ids, .. } => {
                 let made = self.auto_create;
@@ -251,6 +263,12 @@ impl Model {
                 let thing = self.topic(&queue.0);
                 (issue.epoch, issue.known) = (thing.epoch, thing.known);
             }
+            Request::Timed { queue, id } => {
+                let thing = self.topic(&queue.0);
+                (issue.epoch, issue.known) = (thing.epoch, thing.known);
+                self.timed_issued(*id);
+            }
+            Request::Cancel { id, .. } => self.cancel_issued(*id),
             Request::MakeTopic { topic, queues } => {
                 let thing = self.topic(topic);
                 thing.change();
@@ -301,6 +319,9 @@ impl Model {
         }
         if let Request::End { id, .. } = request {
             self.end_unknown(*id);
+        }
+        if let Request::Timed { id, .. } = request {
+            self.messages[*id as usize].fate = Fate::Unknown;
         }
         if let Request::Unlock { queue, .. } | Request::Lock { queue, .. } = request {
             self.locks.remove(queue);

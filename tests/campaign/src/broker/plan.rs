@@ -7,6 +7,8 @@ use ringmq_broker::{settings::BrokerSettings, sizes::Sizes};
 use ringmq_io::sim::Random;
 use ringmq_store::KeySizes;
 
+use super::timers;
+
 const KIB: u64 = 1 << 10;
 /// More than all clients of a seed leave untaken.
 const ROOMY_OUTPUT: usize = 16 << 20;
@@ -70,6 +72,8 @@ pub enum Part {
     SmallLanes,
     /// Transactions.
     Transactions,
+    /// Messages that are kept back until their time.
+    Timers,
 }
 
 /// One process.
@@ -300,6 +304,7 @@ fn sizes(of: &mut impl FnMut(&[u64]) -> u64) -> Sizes {
 fn config(interval: u64, fast_failure: bool, auto_create: bool, checks: u64) -> BrokerConfig {
     let (interval, checks) = (interval.to_string(), checks.to_string());
     let body_max = BODY_BYTES_MAX.to_string();
+    let precision = timers::PRECISION_MS.to_string();
     let keys = [
         ("brokerName", "sim"),
         ("brokerIP1", "127.0.0.1"),
@@ -307,6 +312,8 @@ fn config(interval: u64, fast_failure: bool, auto_create: bool, checks: u64) -> 
         ("vipPortEnable", "false"),
         ("storePathRootDir", "store"),
         ("messageDelayLevel", "1s"),
+        ("timerPrecisionMs", &precision),
+        ("recallMessageEnable", "true"),
         ("maxMessageSize", &body_max),
         ("cleanResourceInterval", "500"),
         ("flushConsumerOffsetInterval", &interval),

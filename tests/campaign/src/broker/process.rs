@@ -19,7 +19,7 @@ use super::{
     client::World,
     model::Model,
     plan::{BODY_BYTES_MAX, End, Plan, Process, Trouble},
-    process_seed, readback, transactions,
+    process_seed, readback, timers, transactions,
     workload::{self, Worker},
 };
 
@@ -57,6 +57,8 @@ pub fn run_process(
     model.borrow_mut().excuses = Default::default();
     model.borrow_mut().full_until = Duration::ZERO;
     let outcome = sim.try_run(async |runtime| {
+        let chance = process_seed(plan.seed, run.number) >> 7;
+        sim.jump_wall_clock(model.borrow().clock.jump(runtime.now_ms(), chance));
         let world = Rc::new(World {
             runtime,
             model: model.clone(),
@@ -127,6 +129,7 @@ impl Stage {
             return;
         }
         if self.run.is_last {
+            timers::await_all(&self.world).await;
             transactions::end_all(&self.world).await;
             return readback::read_all(&self.world, &self.plan, self.run.crashed).await;
         }
@@ -268,6 +271,8 @@ impl Stage {
                 self.world.wrong("it does not stop in time".to_owned());
             }
         }
+        // What was delivered before a kill was due by then.
+        self.world.model.borrow_mut().see_clock(self.runtime().now_ms());
         self.world.model.borrow_mut().process_ended(clean && !failed, firm);
     }
 

@@ -38,6 +38,7 @@ pub async fn read_all(world: &Rc<World>, plan: &Plan, crashed: bool) {
         }
     }
     given_up(world, &client, plan).await;
+    world.model.borrow_mut().judge_times();
     let keys: Vec<_> = world.model.borrow().commits.keys().cloned().collect();
     for (group, queue) in keys {
         patiently(world, &client, || Request::QueryOffset {

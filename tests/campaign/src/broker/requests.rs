@@ -16,7 +16,10 @@ use ringmq_remoting::{
 };
 use ringmq_test_client::{Pull, Send, commit_fields, queue_fields, topic_fields};
 
-use super::model::{Model, Queue, contents, properties};
+use super::{
+    model::{Model, Queue, contents, properties, unique_key},
+    timers,
+};
 
 #[derive(Clone, Debug)]
 pub enum Request {
@@ -35,6 +38,17 @@ pub enum Request {
     End {
         id: u64,
         commit: bool,
+    },
+    /// A message that is kept back until its time.
+    Timed {
+        queue: Queue,
+        id: u64,
+    },
+    /// Cancels such a message: with a deletion that is sent to a queue, or by its handle.
+    Cancel {
+        id: u64,
+        queue: Queue,
+        recall: bool,
     },
     Pull {
         group: Rc<str>,
@@ -112,6 +126,9 @@ impl Request {
             Request::Send { queue, ids, batch } => send(model, queue, ids, *batch, &mut frame),
             Request::Half { queue, id } => half(model, queue, *id, &mut frame),
             Request::End { id, commit } => end(model, *id, *commit, &mut frame),
+            Request::Timed { queue, id } => timed(model, queue, *id, &mut frame),
+            Request::Cancel { id, recall: true, .. } => frame.recall(model.timed[id].handle()),
+            Request::Cancel { id, queue, .. } => cancel(model, queue, *id, &mut frame),
             Request::Pull { group, queue, offset, wait } => {
                 pull(group, queue, *offset, *wait, &mut frame)
             }
@@ -200,6 +217,15 @@ impl Frame<'_> {
             .expect("below the largest header");
     }
 
+    fn recall(&mut self, handle: &str) {
+        let fields = [
+            ("producerGroup", Value::Str("producer")),
+            ("topic", Value::Str(timers::TOPIC)),
+            ("recallHandle", Value::Str(handle)),
+        ];
+        self.write(request::RECALL_MESSAGE, &fields, b"");
+    }
+
     fn of_queue(&mut self, code: i32, (topic, id): &Queue) {
         self.write(code, &queue_fields(topic, *id), b"");
     }
@@ -260,6 +286,15 @@ fn half(model: &Model, (topic, id): &Queue, number: u64, frame: &mut Frame<'_>) 
     frame.write(request::SEND_MESSAGE_V2, &send.fields(), &body);
 }
 
+fn timed(model: &Model, (topic, id): &Queue, number: u64, frame: &mut Frame<'_>) {
+    let message = model.message(number);
+    let body = contents(number, message.body_bytes);
+    let own = String::from_utf8(properties(number, message.property_bytes)).expect("text");
+    let own = format!("{}{own}", model.timed[&number].properties());
+    let send = Send { topic, queue: *id, queues: 4, properties: &own, batch: false };
+    frame.write(request::SEND_MESSAGE_V2, &send.fields(), &body);
+}
+
 fn end(model: &Model, number: u64, commit: bool, frame: &mut Frame<'_>) {
     let (offset, position) = model.half(number).place.expect("only halves with a place are ended");
     let asked = match commit {
@@ -274,6 +309,14 @@ fn end(model: &Model, number: u64, commit: bool, frame: &mut Frame<'_>) {
         ("msgId", Value::Str("id")),
     ];
     frame.write(request::END_TRANSACTION, &fields, b"");
+}
+
+fn cancel(model: &Model, (topic, id): &Queue, number: u64, frame: &mut Frame<'_>) {
+    let until = model.timed[&number].properties();
+    let key = unique_key(number);
+    let own = format!("{until}TIMER_DEL_UNIQKEY\u{1}{topic}+{key}\u{2}UNIQ_KEY\u{1}{key}\u{2}");
+    let send = Send { topic, queue: *id, queues: 4, properties: &own, batch: false };
+    frame.write(request::SEND_MESSAGE_V2, &send.fields(), b"x");
 }
 
 fn pull(group: &str, (topic, id): &Queue, offset: i64, wait: Duration, frame: &mut Frame<'_>) {

@@ -10,7 +10,7 @@ use super::{
     model::{Known, PROPERTY_BYTES_ILLEGAL, Queue},
     plan::{BODY_BYTES_MAX, Part, Plan},
     requests::Request,
-    transactions,
+    timers, transactions,
 };
 
 /// The topic that is always there.
@@ -76,7 +76,7 @@ impl Worker {
     }
 
     async fn step(&mut self, client: &Rc<Client>) {
-        match self.random.below(23) {
+        match self.random.below(26) {
             0..=4 => {
                 let most = if self.random.chance(1, 8) { 80 } else { 8 };
                 let count = 1 + self.random.below(most);
@@ -108,6 +108,7 @@ impl Worker {
             }
             17 => client.all_answered().await,
             20..=22 if self.plan.has(Part::Transactions) => self.transact(client).await,
+            23..=25 if self.plan.has(Part::Timers) => self.keep_back(client).await,
             _ => {
                 let pause = Duration::from_micros(self.random.below(150_000));
                 self.world.runtime.sleep(pause).await;
@@ -193,7 +194,13 @@ pub async fn set_up(world: &Rc<World>, plan: &Plan) {
     let Some(client) = world.connect(0, false).await else {
         return;
     };
-    for (topic, queues) in [(TOPIC, plan.queues), (AGAIN, 2), (transactions::TOPIC, plan.queues)] {
+    let topics = [
+        (TOPIC, plan.queues),
+        (AGAIN, 2),
+        (transactions::TOPIC, plan.queues),
+        (timers::TOPIC, plan.queues),
+    ];
+    for (topic, queues) in topics {
         let make = || Request::MakeTopic { topic: topic.into(), queues };
         let answer = client.call(make()).await;
         if answer.is_none_or(|answer| answer.code != response::SUCCESS) {
