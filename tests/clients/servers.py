@@ -38,8 +38,8 @@ ACCOUNTS = f"""accounts:
 """
 # How full the machine's disk is must not matter.
 DISK_LEVELS = {"diskMaxUsedSpaceRatio": 95, "diskSpaceCleanForciblyRatio": 99, "diskSpaceWarningLevelRatio": 99}
-# Transactions are asked for soon.
-CHECKS = {"transactionTimeOut": 1000, "transactionCheckInterval": 2000}
+# Transactions are asked for soon, and messages that wait for their time may be called back.
+CHECKS = {"transactionTimeOut": 1000, "transactionCheckInterval": 2000, "recallMessageEnable": "true"}
 
 
 class Unusable(Exception):

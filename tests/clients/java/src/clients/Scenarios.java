@@ -13,6 +13,7 @@ final class Scenarios {
         all.put("rebalance", PushScenarios::rebalance);
         all.put("transactions", TransactionScenarios::transactions);
         all.put("transactions_restart", TransactionScenarios::checkAfterRestart);
+        all.put("timers", TimerScenarios::timers);
         all.put("retry_later", PushScenarios::retryLater);
         all.put("offset_persist", PushScenarios::offsetPersist);
         all.put("reset_online", ToolScenarios::resetOnline);
