@@ -83,33 +83,42 @@ impl<R: Runtime> Shard<R> {
         finish_put(self.begin_put(&message).await?).await
     }
 
-    /// Appends a message to a queue of this shard, and says when it will be known to be durable.
+    /// Appends a message to a queue of this shard, as soon as its log has room, and says when it
+    /// will be known to be durable.
     async fn begin_put(&self, message: &NewMessage) -> Result<Stored, Refusal> {
-        if let Some(refusal) = &self.view.borrow().disk_full {
-            return Err((**refusal).clone());
-        }
         let (log, queue) = self.queues.get(&message.topic, message.queue_id);
-        log.room().await;
-        self.check_seal(&message.topic)?;
         let is_timer = &*message.topic.topic.name == TIMER_TOPIC;
-        if is_timer {
-            self.timer_room.check(log.sink().log, self.queues.log_count())?;
+        loop {
+            if let Some(refusal) = &self.view.borrow().disk_full {
+                return Err((**refusal).clone());
+            }
+            log.room().await;
+            self.check_seal(&message.topic)?;
+            if is_timer {
+                self.timer_room.check(log.sink().log, self.queues.log_count())?;
+            }
+            let (sender, stored) = oneshot();
+            let appended = self.append(|| {
+                let record = message.record(self.settings.store_host);
+                log.append(queue, &record, message.tags_code, |appended| {
+                    let stored = StoredAt {
+                        queue_offset: appended.queue_offset,
+                        physical: appended.physical,
+                    };
+                    Some(Ticket::Internal(sender, stored))
+                })
+            });
+            let appended = match appended {
+                // The space that it needs is on its way.
+                Err(AppendError::Busy { .. }) => continue,
+                appended => appended.map_err(|error| self.refusal_of(&error))?,
+            };
+            self.usage.count_puts(&message.topic, 1, appended.size as u64);
+            if is_timer {
+                self.timer_room.appended(log.sink().log);
+            }
+            return Ok(stored);
         }
-        let (sender, stored) = oneshot();
-        let appended = self.append(|| {
-            let record = message.record(self.settings.store_host);
-            log.append(queue, &record, message.tags_code, |appended| {
-                let stored =
-                    StoredAt { queue_offset: appended.queue_offset, physical: appended.physical };
-                Some(Ticket::Internal(sender, stored))
-            })
-        });
-        let appended = appended.map_err(|error| self.refusal_of(&error))?;
-        self.usage.count_puts(&message.topic, 1, appended.size as u64);
-        if is_timer {
-            self.timer_room.appended(log.sink().log);
-        }
-        Ok(stored)
     }
 
     /// Whether messages may be stored in the queues of a topic.

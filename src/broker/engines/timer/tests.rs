@@ -14,6 +14,7 @@ use ringmq_remoting::{
 };
 use ringmq_test_client::Pull;
 
+use crate::settings::BrokerSettings;
 use crate::testing::{
     Client,
     cluster::{Broker, QUEUES, TOPIC, after_a_kill, clients, on_all},
@@ -234,6 +235,28 @@ fn jumps_of_the_clock_bring_messages_forward_and_hold_them_back() {
             assert_eq!(client.stored(TOPIC).await, Some(1), "the jump holds it back");
             runtime.sleep(Duration::from_secs(9)).await;
             assert_eq!(delivered(&mut client, 0).await.len(), 2);
+        });
+    });
+}
+
+/// A log that has to grow by more than it grows ahead takes several steps for a message.
+#[test]
+fn messages_that_a_log_has_no_space_for_yet_come_as_soon_as_it_has_grown() {
+    const MESSAGES: u32 = 10;
+    on_all(2, |shards, seed| {
+        let sim = Sim::new(seed);
+        sim.run(async |runtime| {
+            let small = |settings: &mut BrokerSettings| settings.zero_ahead_bytes = 8 << 10;
+            let _broker = Broker::start_with(&runtime, shards, &[], small);
+            let mut client = clients(&runtime, shards).await.remove(0);
+            client.make_topic(TOPIC).await;
+            let due_ms = runtime.now_ms() + 2000;
+            let large = format!("p\u{1}{}\u{2}", "x".repeat(30_000));
+            for number in 0..MESSAGES {
+                send(&mut client, 0, Sent { due_ms, number }, &large).await;
+            }
+            sleep_until(&runtime, due_ms + 500).await;
+            assert_eq!(delivered(&mut client, 0).await.len(), MESSAGES as usize);
         });
     });
 }
