@@ -13,6 +13,7 @@ pub mod value;
 
 mod accepted;
 mod broker;
+mod change;
 mod finish;
 mod namesrv;
 mod suggest;
@@ -25,6 +26,7 @@ use std::{
 };
 
 pub use broker::BrokerConfig;
+pub use change::{ChangeError, Changed};
 pub use namesrv::NamesrvConfig;
 pub use table::{Key, Table, ValueError};
 pub use tls::{TlsClientKeys, TlsServerKeys};
@@ -53,6 +55,8 @@ pub enum Origin {
         line: usize,
     },
     CommandLine,
+    /// An administrator changed it while the server ran.
+    Request,
     /// Found out at the start, such as an address of this machine, or from another key.
     Derived,
 }
@@ -65,6 +69,7 @@ impl fmt::Display for Origin {
             Origin::Environment(name) => write!(f, "environment variable {name}"),
             Origin::File { path, line } => write!(f, "{}, line {line}", path.display()),
             Origin::CommandLine => f.write_str("command line"),
+            Origin::Request => f.write_str("request"),
             Origin::Derived => f.write_str("found out"),
         }
     }
@@ -183,9 +188,10 @@ pub fn describe<C: Table>(loaded: &Loaded<C>) -> String {
         }
         let default = (key.default)();
         let unit = if key.unit.is_empty() { String::new() } else { format!(", {}", key.unit) };
+        let live = if key.live { "; live" } else { "" };
         let origin = loaded.origins.get(key.name).unwrap_or(&Origin::Default);
         text.push_str(&format!(
-            "\n# {}\n# {}{unit}; allowed: {}; default: {default}; from: {origin}\n",
+            "\n# {}\n# {}{unit}; allowed: {}; default: {default}{live}; from: {origin}\n",
             key.doc, key.kind, key.limits
         ));
         text.push_str(&properties::line(

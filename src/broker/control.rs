@@ -4,6 +4,7 @@
 pub mod client_events;
 pub mod departures;
 pub mod ensure;
+pub mod live_keys;
 pub mod log_usage;
 pub mod metadata;
 pub mod questions;
@@ -28,6 +29,7 @@ use ringmq_rules::{
     locks::{QueueLocks, SweptTo},
     rates::{Rates, SAMPLE_MS},
     stats::Stats,
+    stored_keys::StoredKeys,
     topics::{TopicSettings, TopicTable},
     write_times::RecentWrites,
 };
@@ -51,6 +53,7 @@ const SLICE_LOCKS: usize = 1024;
 pub struct Tables {
     pub topics: TopicTable,
     pub groups: SubscriptionGroupTable,
+    pub keys: StoredKeys,
     pub clients: ClientTable,
     pub locks: QueueLocks<MessageQueue>,
 }
@@ -85,6 +88,7 @@ impl<R: Runtime> Control<R> {
             topics: TopicTable::new(topic_settings(&shard.settings, manifest.logs)),
             groups: SubscriptionGroupTable::new(config.auto_create_subscription_group)
                 .with_limit(limits.groups),
+            keys: StoredKeys::default(),
             clients: ClientTable::with_limit(limits.clients_bytes),
             locks: QueueLocks::with_limit(limits.locks_bytes),
         };
@@ -113,6 +117,7 @@ impl<R: Runtime> Control<R> {
             })?;
             control.apply(&change);
         }
+        control.take_stored_keys().await?;
         control.add_system_topics(now).await?;
         let start = control.start_of(&manifest, shard.id);
         for peer in shard.router.peers() {
@@ -140,10 +145,10 @@ impl<R: Runtime> Control<R> {
             Change::Topic(Arc::new(TopicView { id, topic: (**topic).clone() }))
         });
         let groups = tables.groups.iter().map(|group| Change::Group(group.clone()));
-        let permission = Change::Permission(self.shard.settings.config.broker_permission);
+        let live = Change::Live(self.shard.live());
         let access = self.shard.settings.access.iter();
         let access = access.map(|access| Change::Access(access.rules.clone()));
-        let changes = topics.chain(groups).chain([permission]).chain(access).collect();
+        let changes = topics.chain(groups).chain([live]).chain(access).collect();
         let shards = self.shard.router.shards() as u16;
         let owner = |topic: &str, queue_id: i32| {
             let first = tables.topics.get(topic).map_or(0, |topic| topic.first_log);

@@ -4,6 +4,7 @@
 pub mod access;
 pub mod auto_create;
 pub mod change;
+pub mod live_settings;
 pub mod new_message;
 pub mod pull_request;
 pub mod shard_batch;
@@ -25,6 +26,7 @@ pub use self::{
     access::{AccessChange, AccessControl, AccessJob},
     auto_create::AutoCreate,
     change::{Change, TopicView, log_of_queue},
+    live_settings::LiveSettings,
     new_message::{NewMessage, StoredAt},
     pull_request::{PullRequest, Wait},
     shard_batch::{FramePart, SendItem, ShardBatch, SpareBatches},

@@ -69,7 +69,7 @@ use self::{
     waiting_sends::WaitingSends,
 };
 use crate::{
-    messages::{Change, TopicView},
+    messages::{Change, LiveSettings, TopicView},
     net::{connections::Connections, output_budget::OutputBudget},
 };
 
@@ -130,6 +130,7 @@ impl<R: Runtime> Shard<R> {
         published: Published,
     ) -> Rc<Self> {
         let id = router.id;
+        let view = View::new(settings.live.clone());
         let waiting_pulls = WaitingPulls::new(settings.sizes.waiting_pulls_max);
         let output_most = settings.connection_output_bytes_max;
         let tell_at = (away_most(output_most, router.shards()) / 4).min(TELL_BYTES_MAX);
@@ -149,7 +150,7 @@ impl<R: Runtime> Shard<R> {
             settings,
             router,
             calls: Calls::default(),
-            view: RefCell::default(),
+            view: RefCell::new(view),
             view_version: ViewVersion::new(published),
             queues,
             queue_starts: QueueStarts::default(),
@@ -193,21 +194,27 @@ impl<R: Runtime> Shard<R> {
     }
 
     /// What a send of a client of this version is checked against.
-    pub fn send_context<'a>(&'a self, view: &View, version: i32) -> SendContext<'a> {
-        let config = &self.settings.config;
+    pub fn send_context<'a>(&'a self, view: &'a View, version: i32) -> SendContext<'a> {
+        let live = &*view.live;
+        let config = &live.config;
         SendContext {
-            broker_permission: view.permission,
+            broker_permission: config.broker_permission,
             accept_from: config.start_accept_send_request_time_stamp,
             broker_ip: &config.broker_ip1,
-            transactions: &self.settings.transactions,
+            transactions: &live.transactions,
             body_bytes_max: config.max_message_size as usize,
             auto_create_group: config.auto_create_subscription_group,
-            own_properties: self.settings.own_properties.of(version),
+            own_properties: live.own_properties.of(version),
             delay_levels: &self.settings.delay_levels,
-            timers: self.settings.timers,
+            timers: live.timers,
             now: self.turn_ms.get(),
             random: self.random(),
         }
+    }
+
+    /// What may change while the broker runs, as it is now.
+    pub fn live(&self) -> Arc<LiveSettings> {
+        self.view.borrow().live.clone()
     }
 
     pub fn topic(&self, name: &str) -> Option<Arc<TopicView>> {

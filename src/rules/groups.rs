@@ -42,6 +42,11 @@ fn attribute_bytes(group: &Group) -> usize {
 }
 
 impl SubscriptionGroupTable {
+    /// autoCreateSubscriptionGroup, from now on.
+    pub fn set_auto_create(&mut self, enabled: bool) {
+        self.auto_create = enabled;
+    }
+
     /// A table with the built-in groups; replay the persisted changes into it.
     pub fn new(auto_create: bool) -> SubscriptionGroupTable {
         let mut table = SubscriptionGroupTable {

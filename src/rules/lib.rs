@@ -17,6 +17,7 @@ pub mod meta;
 pub mod names;
 pub mod refusal;
 pub mod sql_filter;
+pub mod stored_keys;
 pub mod subscription;
 pub mod timer;
 pub mod topic;

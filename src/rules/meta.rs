@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     group::Group,
+    stored_keys::StoredKey,
     timer::wheel::Frontier,
     topic::{Topic, arc_str},
 };
@@ -84,6 +85,10 @@ pub enum MetaChange {
         first: i64,
         sweeps: Vec<(i64, i64)>,
     },
+    /// Keys of the configuration that were changed while the broker ran.
+    Keys {
+        keys: Vec<StoredKey>,
+    },
     /// How far the messages of a queue of the timer topic are delivered.
     TimerFrontier {
         queue: i32,
@@ -116,6 +121,13 @@ mod tests {
             MetaChange::OffsetsDelete { topic: None, group: Some("G".into()) },
             MetaChange::DelayOffset { level: 3, offset: 1000 },
             MetaChange::Transactions { log: 1, first: 7, sweeps: vec![(1_700_000_000_000, 9)] },
+            MetaChange::Keys {
+                keys: vec![StoredKey {
+                    key: "fileReservedTime".to_owned(),
+                    value: Some("24".to_owned()),
+                    instead_of: "72".to_owned(),
+                }],
+            },
             MetaChange::TimerFrontier {
                 queue: 1,
                 frontier: Frontier { read: 9, due_ms: 1_700_000_000_000, offset: 7, first: 4 },

@@ -137,6 +137,11 @@ pub struct TopicTable {
 }
 
 impl TopicTable {
+    /// autoCreateTopicEnable, from now on.
+    pub fn set_auto_create(&mut self, enabled: bool) {
+        self.settings.auto_create_topic = enabled;
+    }
+
     /// An empty table: replay the persisted changes into it, then apply
     /// [`TopicTable::plan_system_topics`].
     pub fn new(settings: TopicSettings) -> TopicTable {

@@ -21,6 +21,7 @@ mod groups;
 mod kill9;
 mod lenient;
 mod limits;
+mod live_keys;
 mod log_lines;
 mod long_bodies;
 mod name_server;

@@ -92,6 +92,11 @@ pub(super) fn asks_for_protection(name: &str, value: &str) -> bool {
     known.is_some_and(|(_, off)| !off.iter().any(|off| value.trim().eq_ignore_ascii_case(off)))
 }
 
+/// Whether a key is RocketMQ's, and not in the table.
+pub(super) fn is_known(key: &str) -> bool {
+    names(NOT_NEEDED, key) || names(NOT_SERVED, key)
+}
+
 /// Features of RocketMQ that are not served yet: switched on, they deserve a louder warning.
 pub(super) const NOT_SERVED: &str = "
     allAckInSyncStateSet authenticationEnabled authorizationEnabled controllerAddr dLegerGroup

@@ -97,7 +97,7 @@ config_table! {
             auto_create_subscription_group: bool = true,
                 "autoCreateSubscriptionGroup", "", ANY, live, "Create a group on its first use.";
             default_topic_queue_nums: u32 = 8,
-                "defaultTopicQueueNums", "", Limits::Clamp(1, 65_535), live,
+                "defaultTopicQueueNums", "", Limits::Clamp(1, 65_535), fixed,
                 "Queues of a topic created on first use, at most.";
             cluster_topic_enable: bool = true,
                 "clusterTopicEnable", "", ANY, fixed, "Keep a topic named as the cluster.";

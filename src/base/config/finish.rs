@@ -63,7 +63,7 @@ pub(super) fn namesrv(
 }
 
 /// One line for each key that was set and that nothing reads.
-fn warn_without_effect(loaded: &mut Loaded<BrokerConfig>) {
+pub(super) fn warn_without_effect(loaded: &mut Loaded<BrokerConfig>) {
     for (keys, why) in accepted::WITHOUT_EFFECT {
         for key in keys.split_ascii_whitespace() {
             let Some(origin) = loaded.origins.get(key) else {
@@ -116,7 +116,7 @@ fn derive(loaded: &mut Loaded<BrokerConfig>, home: &Path) {
 }
 
 /// Values that Java starts with although they mean less than they say.
-fn take_as_java(loaded: &mut Loaded<BrokerConfig>) {
+pub(super) fn take_as_java(loaded: &mut Loaded<BrokerConfig>) {
     let Loaded { config, warnings, origins } = loaded;
     let mut taken = |key: &'static str, value: String, why: String| {
         let origin = origins.get(key).unwrap_or(&Origin::Default);

@@ -12,17 +12,19 @@ pub(super) fn unknown<C: Table>(name: &str, value: &str, origin: &Origin) -> Str
         let state = if off { "which is fine as it is off" } else { "so it has NO EFFECT" };
         return format!("{origin}: {name} belongs to a feature that RingMQ lacks, {state}");
     }
-    let near = C::KEYS
-        .iter()
-        .map(|key| (distance(name, key.name), key.name))
-        .filter(|(distance, _)| *distance <= 2.max(name.len() / 4))
-        .min();
-    match near {
-        Some((_, near)) => {
+    match near::<C>(name) {
+        Some(near) => {
             format!("{origin}: unknown key {name:?} is ignored; did you mean {near}?")
         }
         None => format!("{origin}: unknown key {name:?} is ignored"),
     }
+}
+
+/// The key of the table that is most like this word, if one is.
+pub(super) fn near<C: Table>(name: &str) -> Option<&'static str> {
+    let near = C::KEYS.iter().map(|key| (distance(name, key.name), key.name));
+    let near = near.filter(|(distance, _)| *distance <= 2.max(name.len() / 4)).min();
+    near.map(|(_, near)| near)
 }
 
 /// Edits (insert, delete, replace one letter) between two words; a change of capitals is free.

@@ -55,7 +55,7 @@ impl<R: Runtime> Control<R> {
     }
 
     fn notifies_members(&self) -> bool {
-        self.shard.settings.config.notify_consumer_ids_changed_enable
+        self.shard.view.borrow().live.config.notify_consumer_ids_changed_enable
     }
 
     /// Does what a change of clients asks for: publishes subscriptions, tells members.

@@ -42,6 +42,8 @@ const REWRITE_BYTES_MIN: u64 = 8 * 1024 * 1024;
 pub enum Subject {
     Topic(Arc<str>),
     Group(Arc<str>),
+    /// Keys of the configuration.
+    Keys,
 }
 
 pub struct Metadata<R: Runtime> {
@@ -229,6 +231,7 @@ impl<R: Runtime> Control<R> {
         let mut tables = self.tables.borrow_mut();
         tables.topics.apply(change);
         tables.groups.apply(change);
+        tables.keys.apply(change);
         self.metadata.note_offsets(change);
     }
 
@@ -324,6 +327,10 @@ impl<R: Runtime> Control<R> {
                 let (name, before) = (name.clone(), tables.groups.get(name).cloned());
                 Box::new(move |tables| tables.groups.restore(&name, before))
             }
+            Subject::Keys => {
+                let before = tables.keys.clone();
+                Box::new(move |tables| tables.keys = before)
+            }
         }
     }
 
@@ -342,6 +349,7 @@ impl<R: Runtime> Control<R> {
             }
             MetaChange::GroupPut { group, .. } => Change::Group(Arc::new(group.clone())),
             MetaChange::GroupDelete { group, .. } => Change::GroupRemoved(group.clone()),
+            MetaChange::Keys { .. } => Change::Live(self.live_settings()),
             _ => return None,
         })
     }

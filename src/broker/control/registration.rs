@@ -103,6 +103,14 @@ impl Registrar {
         }
     }
 
+    /// Notes a change that all topics are registered with, such as brokerPermission.
+    pub fn all_changed(&self) {
+        self.changes.borrow_mut().add_all();
+        for server in &self.servers {
+            server.wanted.set();
+        }
+    }
+
     /// Notes a change that is durable; name servers hear of changes of topics at once.
     pub fn changed(&self, change: &MetaChange) {
         let name = match change {

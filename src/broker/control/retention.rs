@@ -92,7 +92,8 @@ async fn keep<R: Runtime>(control: &Rc<Control<R>>) {
 /// Looks, decides, acts. True if there is more to do.
 async fn round<R: Runtime>(control: &Control<R>) -> Option<bool> {
     let (shard, storage) = (&control.shard, &control.storage);
-    let policy = Policy::of(&shard.settings.config);
+    let live = shard.live();
+    let policy = Policy::of(&live.config);
     let asked = storage.asked.get();
     storage.asked.set(asked.saturating_sub(1));
     let look_up_unconsumed = !policy.delete_unconsumed;
@@ -103,7 +104,7 @@ async fn round<R: Runtime>(control: &Control<R>) -> Option<bool> {
     let actions = retention.step(&policy, &input, shard.runtime.now_ms());
     storage.retention.set(retention);
     publish_disk_state(control, &policy, &input, &actions);
-    let pause = Duration::from_millis(shard.settings.config.delete_commit_log_files_interval_ms);
+    let pause = Duration::from_millis(live.config.delete_commit_log_files_interval_ms);
     for deletion in &actions.deletions {
         if shard.stopping.get() {
             return None;
@@ -216,12 +217,13 @@ impl<R: Runtime> Control<R> {
     /// What is kept until when; `None` if the rules cannot be read.
     pub async fn storage_plan(&self) -> Option<StoragePlan> {
         let (shard, storage) = (&self.shard, &self.storage);
-        let policy = Policy::of(&shard.settings.config);
+        let live = shard.live();
+        let policy = Policy::of(&live.config);
         let input = collect_input(shard, true).await;
         let state = storage.retention.get().disk;
         let (now, zone) = (shard.runtime.now_ms(), TimeZone::system());
         let plan = forecast::forecast(&policy, &input, state, now, &zone);
-        let config = &shard.settings.config;
+        let config = &live.config;
         Some(StoragePlan {
             broker_name: config.broker_name.clone(),
             rules: forecast::rules(config, &zone),

@@ -84,11 +84,11 @@ async fn serve<R: Runtime>(shard: &Rc<Shard<R>>, id: LogId) -> Result<(), Refusa
     let queue = shard.half_queue(id)?;
     recover::read_decisions(shard, log, queue).await?;
     shard.transactions.set_ready(id);
-    let interval = Duration::from_millis(shard.settings.config.transaction_check_interval_ms);
     let durable = shard.transactions.with(id, |own| own.halves.first());
     let mut sweeps = Sweeper { shard: shard.clone(), id, queue, durable };
     while !shard.stopping.get() {
-        shard.runtime.sleep(interval).await;
+        let interval_ms = shard.live().config.transaction_check_interval_ms;
+        shard.runtime.sleep(Duration::from_millis(interval_ms)).await;
         sweeps.sweep(log).await;
     }
     Ok(())
@@ -150,7 +150,7 @@ impl<R: Runtime> Sweeper<R> {
             counts.alone += alone;
             self.shard.runtime.sleep(PAUSE).await;
         }
-        let most = self.shard.settings.transactions.checks_max;
+        let most = self.shard.live().transactions.checks_max;
         own.with(self.id, |own| own.sweeps.add(Sweep { at: now, end }, most));
         self.note(&counts);
         self.persist(log).await;
@@ -187,7 +187,7 @@ impl<R: Runtime> Sweeper<R> {
     async fn look(&self, log: &BrokerLog<R>, offset: i64, entry: Entry, now: i64) -> Outcome {
         let mut checked = Checked { offset, check_from: entry.tags_code, stored_at: None };
         let step = |checked: &Checked| {
-            let rules = &self.shard.settings.transactions;
+            let rules = &self.shard.live().transactions;
             self.shard.transactions.with(self.id, |own| step(rules, checked, &own.sweeps, now))
         };
         let bytes = match log.read_record(entry.physical).await {

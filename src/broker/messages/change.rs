@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::LiveSettings;
 use ringmq_base::LogId;
 use ringmq_rules::{
     acl::AccessRules, clients::GroupSubscriptions, groups::Group, refusal::Refusal, topics::Topic,
@@ -48,8 +49,8 @@ pub enum Change {
     GroupRemoved(Arc<str>),
     /// The subscriptions of a group's online members; `None` when the last one left.
     Subscriptions(Arc<str>, Option<Arc<GroupSubscriptions>>),
-    /// brokerPermission: 2 write, 4 read.
-    Permission(i32),
+    /// Keys of the configuration that an administrator changed.
+    Live(Arc<LiveSettings>),
     /// The answer to sends while the disk is too full; `None` when they are taken again.
     DiskFull(Option<Arc<Refusal>>),
     /// By which requests are checked.

@@ -81,7 +81,7 @@ impl<R: Runtime> Requests<R> {
             request::SEND_MESSAGE | request::SEND_MESSAGE_V2 | request::SEND_BATCH_MESSAGE => {
                 Ok(send::send(&self.shard, peer, reply_to, (&header()?, &frame)))
             }
-            request::LITE_PULL_MESSAGE if !self.shard.settings.config.lite_pull_message_enable => {
+            request::LITE_PULL_MESSAGE if !self.serves_lite_pulls() => {
                 let refusal =
                     pull_check::lite_pull_forbidden(&self.shard.settings.config.broker_ip1);
                 self.shard.refuse(&reply_to, &refusal);
@@ -93,6 +93,10 @@ impl<R: Runtime> Requests<R> {
             // What is no header ends the connection, whatever its code seems to be.
             _ => Ok(self.dispatch_by_table(peer, reply_to, (&header()?, &frame), bytes)),
         }
+    }
+
+    fn serves_lite_pulls(&self) -> bool {
+        self.shard.view.borrow().live.config.lite_pull_message_enable
     }
 
     /// Sends and pulls written as clients usually write them, in one pass over the header.
@@ -115,9 +119,7 @@ impl<R: Runtime> Requests<R> {
                 }
                 Some(send::check_and_store(&self.shard, peer, reply_to, &header, frame.body))
             }
-            request::LITE_PULL_MESSAGE if !self.shard.settings.config.lite_pull_message_enable => {
-                None
-            }
+            request::LITE_PULL_MESSAGE if !self.serves_lite_pulls() => None,
             request::PULL_MESSAGE | request::LITE_PULL_MESSAGE => {
                 let header = ringmq_remoting::pull::decode_fast(frame, scratch)?;
                 let reply_to = reply_to(header.opaque, header.oneway);
@@ -158,7 +160,7 @@ impl<R: Runtime> Requests<R> {
                 if !self.shard.may_hand_over(target, peer.connection, bytes.len()) {
                     return Next::Wait(reply_to, Wait::Handled);
                 }
-                let largest = self.shard.settings.config.max_message_size as usize;
+                let largest = self.shard.live().config.max_message_size as usize;
                 let largest = largest + MESSAGE_OVERHEAD_BYTES_MAX;
                 let needed = row.answer.bytes(largest);
                 if needed > 0 && !self.shard.try_room(&mut reply_to, needed) {

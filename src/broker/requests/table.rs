@@ -242,6 +242,8 @@ requests! {
     UPDATE_GLOBAL_WHITE_ADDRS_CONFIG Control Admin Nothing Administer 64 * KIB Small
         => access::update_white_addresses;
     GET_BROKER_CLUSTER_ACL_INFO Control Inspect Nothing Ask 64 * KIB Small => access::versions;
+    UPDATE_BROKER_CONFIG Control Admin Nothing Administer 64 * KIB Small
+        => runtime_info::update_config;
     GET_BROKER_CONFIG Control Inspect Nothing Ask 64 * KIB Small => runtime_info::config;
 }
 

@@ -130,7 +130,7 @@ pub fn send_ok<R: Runtime>(shard: &Shard<R>, ticket: &ClientTicket) {
         transaction_id: None,
         recall_handle,
         region: &settings.region,
-        trace_on: settings.trace_on,
+        trace_on: shard.view.borrow().live.config.trace_on,
     };
     let ReplyTo { serialization, opaque, .. } = ticket.reply_to;
     shard.write_reply(&ticket.reply_to, |out| encode::send_ok(out, serialization, opaque, &ok));

@@ -56,7 +56,7 @@ impl<R: Runtime> Shard<R> {
         since: Duration,
         room: impl Future<Output = ()>,
     ) -> Result<(), Refusal> {
-        let Some(limit) = self.settings.send_wait_max else {
+        let Some(limit) = self.live().send_wait_max else {
             room.await;
             return Ok(());
         };

@@ -56,7 +56,7 @@ impl<R: Runtime> Shard<R> {
                 Change::Topic(topic) => changed.topics.insert(topic.topic.name.clone()),
                 Change::TopicRemoved(name, _) => changed.topics.insert(name.clone()),
                 Change::Subscriptions(..)
-                | Change::Permission(_)
+                | Change::Live(_)
                 | Change::DiskFull(_)
                 | Change::Access(_) => return,
             };
@@ -105,7 +105,7 @@ impl<R: Runtime> Shard<R> {
         // One that was made again under the same name is another one.
         let same = view.topics.get(topic).filter(|now| now.id == pull.topic.id);
         still_allowed(
-            self.settings.config.auto_create_subscription_group,
+            view.live.config.auto_create_subscription_group,
             (&pull.group, view.groups.get(&pull.group).map(|group| &**group)),
             (topic, same.map(|topic| &topic.topic)),
             view.subscriptions.get(&pull.group).map(|all| &**all),

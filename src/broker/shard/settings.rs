@@ -3,6 +3,7 @@
 use std::{
     net::{IpAddr, Ipv6Addr, SocketAddr, ToSocketAddrs},
     path::PathBuf,
+    sync::Arc,
     time::Duration,
 };
 
@@ -10,11 +11,11 @@ use ringmq_base::config::{BrokerConfig, BrokerRole, FlushDiskType, address::loca
 
 use ringmq_net::addresses::Limits;
 
-use crate::{messages::AccessControl, sizes::Sizes};
-use ringmq_rules::{
-    delay::DelayLevels, own_properties::OwnPropertiesByVersion, timer::TimerLimits,
-    transaction::TransactionRules,
+use crate::{
+    messages::{AccessControl, LiveSettings},
+    sizes::Sizes,
 };
+use ringmq_rules::delay::DelayLevels;
 use ringmq_tls::{Acceptor, Connector};
 
 /// [`BrokerSettings::young_bytes`] unless the machine's memory says otherwise.
@@ -22,7 +23,10 @@ const YOUNG_BYTES_DEFAULT: u64 = 400 << 20;
 
 #[derive(Debug)]
 pub struct BrokerSettings {
+    /// As at the start; of keys that are live the view of a shard has the values that count.
     pub config: BrokerConfig,
+    /// What the view of a shard begins with.
+    pub live: Arc<LiveSettings>,
     /// `host:port` each.
     pub name_servers: Vec<String>,
     /// What clients are told: brokerIP1 as written, with the port.
@@ -34,7 +38,6 @@ pub struct BrokerSettings {
     pub bind_address: IpAddr,
     pub listen_port: u16,
     pub region: String,
-    pub trace_on: bool,
     pub admin_allow_remote: bool,
     /// Per shard.
     pub connections_max: usize,
@@ -48,8 +51,6 @@ pub struct BrokerSettings {
     pub input_bytes_max: usize,
     /// Requests of one connection that are under way.
     pub requests_max: u32,
-    /// How long a send may wait for its log before it is answered SYSTEM_BUSY; `None`: for ever.
-    pub send_wait_max: Option<Duration>,
     pub store_path: PathBuf,
     /// The directory whose disk the logs fill.
     pub log_path: PathBuf,
@@ -68,11 +69,8 @@ pub struct BrokerSettings {
     pub young_bytes: u64,
     pub offset_flush_interval: Duration,
     pub delay_levels: DelayLevels,
-    pub transactions: TransactionRules,
     /// Half messages of a log from the oldest undecided one on.
     pub halves_max: i64,
-    pub timers: TimerLimits,
-    pub own_properties: OwnPropertiesByVersion,
     /// Milliseconds since 1970.
     pub boot_timestamp: i64,
     pub sizes: Sizes,
@@ -94,11 +92,6 @@ impl BrokerSettings {
         refuse_unserved(&config)?;
         let delay_levels = DelayLevels::parse(&config.message_delay_level)
             .map_err(|error| format!("messageDelayLevel: {error}"))?;
-        let own_properties = OwnPropertiesByVersion::new(
-            &config.broker_cluster_name,
-            &config.region_id,
-            config.trace_on,
-        )?;
         Ok(BrokerSettings {
             name_servers,
             advertised: host_and_port(&config.broker_ip1, config.listen_port),
@@ -107,7 +100,6 @@ impl BrokerSettings {
             bind_address: config.bind_address,
             listen_port: config.listen_port,
             region: config.region_id.clone(),
-            trace_on: config.trace_on,
             admin_allow_remote: config.admin_allow_remote,
             connections_max: (config.connections_max as usize).div_ceil(shards.max(1)),
             connection_output_bytes_max: limit(config.per_connection_output_bytes_max),
@@ -117,9 +109,6 @@ impl BrokerSettings {
             output_stall_time: Duration::from_millis(config.output_stall_time_ms),
             input_bytes_max: limit(config.input_bytes_max) / shards.max(1),
             requests_max: config.per_connection_requests_max,
-            send_wait_max: config
-                .broker_fast_failure_enable
-                .then(|| Duration::from_millis(config.wait_time_in_send_queue_ms)),
             store_path: config.store_path_root_dir.clone(),
             log_path: config.store_path_root_dir.clone(),
             flush_sync: config.flush_disk_type == FlushDiskType::SyncFlush,
@@ -133,14 +122,8 @@ impl BrokerSettings {
             young_bytes: YOUNG_BYTES_DEFAULT,
             offset_flush_interval: Duration::from_millis(config.flush_consumer_offset_interval_ms),
             delay_levels,
-            transactions: transaction_rules(&config),
             halves_max: config.transaction_state_bytes_max.saturating_mul(8).cast_signed(),
-            timers: TimerLimits::new(
-                config.timer_wheel_enable,
-                config.timer_precision_ms,
-                config.timer_max_delay_seconds,
-            ),
-            own_properties,
+            live: Arc::new(LiveSettings::new(config.clone())?),
             boot_timestamp,
             sizes: Sizes::default(),
             access: None,
@@ -164,16 +147,6 @@ impl BrokerSettings {
     pub fn vip_port(&self) -> Option<u16> {
         let port = self.listen_port.checked_sub(2).filter(|port| *port > 0);
         port.filter(|_| self.config.vip_port_enable)
-    }
-}
-
-fn transaction_rules(config: &BrokerConfig) -> TransactionRules {
-    let ms = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
-    TransactionRules {
-        reject: config.reject_transaction_message,
-        time_out_ms: ms(config.transaction_time_out_ms),
-        checks_max: config.transaction_check_max,
-        age_max_ms: ms(config.file_reserved_time_hours.saturating_mul(3_600_000)),
     }
 }
 

@@ -216,7 +216,7 @@ impl<R: Runtime> Shard<R> {
             queue_id: *queue_id,
             offset: log.next_offset(queue),
         };
-        let properties = half.ended_properties(stored.topic, &self.settings.transactions);
+        let properties = half.ended_properties(stored.topic, &self.live().transactions);
         let record = self.ended(half, &stored, &properties);
         let message = WithDecision { queue, record, tags_code: half.tags_code() };
         self.append_decision(log, half.record.queue_offset, Some(stored), Some(message))

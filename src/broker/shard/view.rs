@@ -8,20 +8,30 @@ use ringmq_rules::{
     acl::AccessRules, clients::GroupSubscriptions, groups::Group, refusal::Refusal,
 };
 
-use crate::messages::{Change, TopicView};
+use crate::messages::{Change, LiveSettings, TopicView};
 
-#[derive(Default)]
 pub struct View {
     pub topics: AHashMap<Arc<str>, Arc<TopicView>>,
     pub groups: AHashMap<Arc<str>, Arc<Group>>,
     pub subscriptions: AHashMap<Arc<str>, Arc<GroupSubscriptions>>,
-    pub permission: i32,
+    pub live: Arc<LiveSettings>,
     pub disk_full: Option<Arc<Refusal>>,
     /// With `aclEnable`.
     pub access: Option<Arc<AccessRules>>,
 }
 
 impl View {
+    pub fn new(live: Arc<LiveSettings>) -> View {
+        View {
+            topics: AHashMap::default(),
+            groups: AHashMap::default(),
+            subscriptions: AHashMap::default(),
+            live,
+            disk_full: None,
+            access: None,
+        }
+    }
+
     pub fn apply(&mut self, change: Change) {
         match change {
             Change::Topic(topic) => {
@@ -42,7 +52,7 @@ impl View {
             Change::Subscriptions(group, None) => {
                 self.subscriptions.remove(&group);
             }
-            Change::Permission(permission) => self.permission = permission,
+            Change::Live(live) => self.live = live,
             Change::DiskFull(refusal) => self.disk_full = refusal,
             Change::Access(rules) => self.access = Some(rules),
         }

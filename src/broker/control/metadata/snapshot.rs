@@ -21,6 +21,7 @@ enum At {
     Topics(Option<Arc<str>>),
     DeletedGroups,
     Groups(Option<Arc<str>>),
+    Keys,
     Offsets(ListedTo),
     OwnCursors,
     End,
@@ -72,8 +73,12 @@ impl<R: Runtime> Snapshot<R> {
             At::Groups(after) => {
                 let last = after.take();
                 let (records, more) = slice(tables.groups.puts_from(behind(&last)), after);
-                (records, unless(more, At::Offsets(ListedTo::default())))
+                (records, unless(more, At::Keys))
             }
+            At::Keys => (
+                tables.keys.put().iter().map(encode).collect(),
+                Some(At::Offsets(ListedTo::default())),
+            ),
             At::Offsets(to) => {
                 let changes = metadata.offsets.borrow().list(None, to, OFFSETS_OF_CHANGE_MAX);
                 let more = !changes.is_empty();

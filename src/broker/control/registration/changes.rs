@@ -43,6 +43,12 @@ impl Changes {
         }
     }
 
+    /// Something changed that all topics are registered with.
+    pub fn add_all(&mut self) {
+        self.count += 1;
+        self.forget(self.count);
+    }
+
     /// The topics that changed after `number`, in the order of their last change; `None` if that is
     /// not known any more.
     pub fn since(&self, number: u64) -> Option<Vec<Arc<str>>> {
@@ -98,6 +104,16 @@ mod tests {
         assert_eq!(since(&changes, 2).expect("known"), ["c"]);
         changes.forget(1);
         assert_eq!(since(&changes, 1), None, "nothing comes back");
+    }
+
+    #[test]
+    fn after_a_change_of_all_topics_no_single_ones_are_named() {
+        let mut changes = Changes::default();
+        changes.add(&Arc::from("a"));
+        changes.add_all();
+        assert_eq!((changes.count(), since(&changes, 1)), (2, None));
+        changes.add(&Arc::from("b"));
+        assert_eq!(since(&changes, 2).expect("known"), ["b"]);
     }
 
     #[test]

@@ -99,7 +99,10 @@ pub async fn next_part<R: Runtime>(
     'filling: loop {
         let (chunk, permission) = {
             let tables = control.tables.borrow();
-            (pending.chunk(&tables.topics), control.shard.view.borrow().permission)
+            (
+                pending.chunk(&tables.topics),
+                control.shard.view.borrow().live.config.broker_permission,
+            )
         };
         if chunk.is_empty() {
             part.last = true;

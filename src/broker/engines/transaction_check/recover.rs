@@ -65,7 +65,7 @@ async fn repair_log<R: Runtime>(shard: &Rc<Shard<R>>, log: &BrokerLog<R>) -> Res
     let bytes = text(log.read_record(entry.physical).await)?.ok_or("the half is gone")?;
     let record = Record::decode(&bytes).map_err(|error| error.to_string())?;
     let half = refusal(Half::of(&record))?;
-    let properties = half.ended_properties(stored.topic, &shard.settings.transactions);
+    let properties = half.ended_properties(stored.topic, &shard.live().transactions);
     let message = shard.ended(&half, &stored, &properties);
     let appended = shard.append(|| log.append(target, &message, half.tags_code(), |_| None));
     let appended = appended.map_err(|error| error.to_string())?;

@@ -43,7 +43,7 @@ pub async fn reset<R: Runtime>(control: &Rc<Control<R>>, request: &Request<'_>) 
     let group: Arc<str> = Arc::from(&*header.group);
     // Of RocketMQ 5: one queue, to an offset or to a time, whether its group is online or not.
     let queue_id = header.queue_id.filter(|queue_id| *queue_id >= 0);
-    let whatever = queue_id.is_some() || shard.settings.config.use_server_side_reset_offset;
+    let whatever = queue_id.is_some() || shard.live().config.use_server_side_reset_offset;
     let topic = shard.topic(&header.topic).ok_or_else(|| no_topic(&header.topic, whatever))?;
     if whatever {
         check_names(control, &topic, &group, queue_id)?;

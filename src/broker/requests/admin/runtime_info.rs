@@ -1,8 +1,12 @@
-//! What the broker says of itself: GET_BROKER_RUNTIME_INFO (28), GET_BROKER_CONFIG (26).
+//! What the broker says of itself: GET_BROKER_RUNTIME_INFO (28), GET_BROKER_CONFIG (26), and
+//! UPDATE_BROKER_CONFIG (25).
 
 use std::{collections::BTreeMap, rc::Rc, time::Duration};
 
-use ringmq_base::{config::Table, units::human_bytes};
+use ringmq_base::{
+    config::{Table, properties},
+    units::human_bytes,
+};
 use ringmq_io::{Disk, Runtime};
 use ringmq_remoting::{body::KVTable, encode::VERSION, fastjson};
 
@@ -35,7 +39,7 @@ pub async fn runtime_info<R: Runtime>(control: &Rc<Control<R>>, _: &Request<'_>)
     put("brokerVersionDesc", VERSION_NAME.to_owned());
     put("bootTimestamp", settings.boot_timestamp.to_string());
     put("runtime", uptime(now - settings.boot_timestamp));
-    let start = settings.config.start_accept_send_request_time_stamp;
+    let start = shard.live().config.start_accept_send_request_time_stamp;
     put("startAcceptSendRequestTimeStamp", start.to_string());
     for name in COUNTS {
         put(name, "0".to_owned());
@@ -198,7 +202,13 @@ pub async fn config<R: Runtime>(control: &Rc<Control<R>>, _: &Request<'_>) -> Ha
     let text = String::from_utf8(fastjson::to_vec(&current)).unwrap_or_default();
     Ok(Response {
         fields: vec![("version", Field::Text(text))],
-        body: shard.settings.config.to_properties().into_bytes(),
+        body: shard.live().config.to_properties().into_bytes(),
         ..Response::default()
     })
+}
+
+/// All keys that the body names change, or none.
+pub async fn update_config<R: Runtime>(control: &Rc<Control<R>>, request: &Request<'_>) -> Handled {
+    control.change_keys(&properties::decode(request.body)).await?;
+    Ok(Response::ok())
 }

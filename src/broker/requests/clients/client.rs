@@ -174,7 +174,7 @@ pub async fn check_config<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_
     let body: CheckClientRequestBody = request.json(shard).await?;
     if let Some(subscription) = body.subscription_data {
         let kind = subscription.expression_type.as_deref().unwrap_or_default();
-        let enabled = shard.settings.config.enable_property_filter;
+        let enabled = shard.live().config.enable_property_filter;
         check_subscription(&subscription.sub_string, kind, enabled)?;
     }
     Ok(Response::ok())

@@ -75,9 +75,9 @@ fn checked<R: Runtime>(
     header: &PullHeader<'_>,
 ) -> Result<Result<PullRequest, Prerequisite>, Refusal> {
     let view = shard.view.borrow();
-    let config = &shard.settings.config;
+    let config = &view.live.config;
     let context = pull_check::PullContext {
-        broker_permission: view.permission,
+        broker_permission: config.broker_permission,
         broker_ip: &config.broker_ip1,
         auto_create_group: config.auto_create_subscription_group,
         property_filter: config.enable_property_filter,

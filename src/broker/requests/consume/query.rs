@@ -69,7 +69,7 @@ impl LookedUp {
 pub async fn by_key<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) -> Handled {
     let wanted = QueryMessageRequestHeader::decode(&request.header.fields)?;
     let messages_max = if wanted.unique_key_query == Some(true) {
-        shard.settings.config.default_query_max_num as usize
+        shard.live().config.default_query_max_num as usize
     } else {
         usize::try_from(wanted.max_num).unwrap_or(0)
     };

@@ -33,13 +33,13 @@ const RECALL_TAG: &[u8] = b"_RECALL_TAG_";
 
 pub async fn recall<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) -> Handled {
     let header = RecallMessageRequestHeader::decode(&request.header.fields)?;
-    let config = &shard.settings.config;
-    if !config.recall_message_enable {
+    let live = shard.live();
+    if !live.config.recall_message_enable {
         let remark = "recall failed, operation is forbidden";
         return Err(Refusal::new(response::NO_PERMISSION, remark));
     }
     let now_ms = shard.runtime.now_ms();
-    if now_ms < config.start_accept_send_request_time_stamp {
+    if now_ms < live.config.start_accept_send_request_time_stamp {
         let remark = "recall failed, broker service not available";
         return Err(Refusal::new(response::SERVICE_NOT_AVAILABLE, remark));
     }
@@ -48,8 +48,8 @@ pub async fn recall<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) -> 
         return Err(Refusal::new(response::TOPIC_NOT_EXIST, remark));
     }
     let handle = RecallHandle::decode(&header.recall_handle)?;
-    let longest = shard.settings.timers.delay_ms_max;
-    recall::check(&handle, &header.topic, &config.broker_name, now_ms, longest)?;
+    let longest = live.timers.delay_ms_max;
+    recall::check(&handle, &header.topic, &live.config.broker_name, now_ms, longest)?;
     let message = deletion(shard, request, &header, &handle)?;
     let stored = delete_everywhere(shard, message).await;
     if let Err(refusal) = stored {

@@ -46,7 +46,8 @@ pub async fn send_reply<R: Runtime>(control: &Rc<Control<R>>, request: &Request<
     let queue_id = message.queue_id;
     // As in Java a reply that cannot be stored is delivered all the same.
     let mut place = (String::from("0"), 0);
-    if shard.settings.config.store_reply_message_enable {
+    let live = shard.live();
+    if live.config.store_reply_message_enable {
         match shard.put_message(message).await {
             Ok(put) => {
                 let id = message_id(shard.settings.store_host, put.physical.get());
@@ -64,7 +65,7 @@ pub async fn send_reply<R: Runtime>(control: &Rc<Control<R>>, request: &Request<
             ("queueId", Field::Int(queue_id.into())),
             ("queueOffset", Field::Int(place.1)),
             (MSG_REGION, Field::Text(shard.settings.region.clone())),
-            (TRACE_SWITCH, Field::Bool(shard.settings.trace_on)),
+            (TRACE_SWITCH, Field::Bool(live.config.trace_on)),
         ],
         ..Response::default()
     })

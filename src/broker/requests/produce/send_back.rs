@@ -31,7 +31,7 @@ pub async fn send_back<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) 
         max_reconsume_times: header.max_reconsume_times,
         version: request.header.version,
     };
-    let permission = shard.view.borrow().permission;
+    let permission = shard.view.borrow().live.config.broker_permission;
     let group = ensured_group(shard, &header.group).await?;
     let ip = &shard.settings.config.broker_ip1;
     let retry_queues = match send_back::check(&asked, group.as_deref(), permission, ip)? {

@@ -278,6 +278,7 @@ pub const SHAPES: &[Shape] = &[
     to_broker(code::DELETE_ACL_CONFIG, &[("accessKey", Key)], Body::None),
     to_broker(code::UPDATE_GLOBAL_WHITE_ADDRS_CONFIG, WHITE, Body::None),
     to_broker(code::GET_BROKER_CLUSTER_ACL_INFO, &[], Body::None),
+    to_broker(code::UPDATE_BROKER_CONFIG, &[], Body::Configuration),
     to_broker(code::GET_BROKER_CONFIG, &[], Body::None),
     to_names(code::PUT_KV_CONFIG, KEY, Body::None),
     to_names(code::GET_KV_CONFIG, KEY, Body::None),

@@ -1,0 +1,138 @@
+//! Keys of the configuration that administrators change while the broker runs: durable with the
+//! metadata, in the view of every shard, and kept by a restart.
+
+use std::sync::Arc;
+
+use ringmq_base::config::{ChangeError, Changed, Table};
+use ringmq_io::Runtime;
+use ringmq_remoting::codes::response;
+use ringmq_rules::{meta::MetaChange, refusal::Refusal, stored_keys::StoredKey};
+
+use super::{Control, Tables, metadata::Subject};
+use crate::messages::{Change, LiveSettings};
+
+impl<R: Runtime> Control<R> {
+    /// Changes all keys that a text in .properties format names, or none: durable and in effect on
+    /// all shards when resolved.
+    ///
+    /// # Errors
+    /// If one of them may not be changed, or why it cannot be written.
+    pub async fn change_keys(&self, text: &str) -> Result<(), Refusal> {
+        let before = self.shard.live();
+        let plan = |tables: &Tables| {
+            let changed = self.live_settings_of(tables).config.change(text).map_err(refusal)?;
+            self.check_sizes(&changed)?;
+            changed.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+            let now = &self.shard.settings.config;
+            let keys = changed.keys.into_iter().map(|(key, value)| StoredKey {
+                key: key.to_owned(),
+                value: Some(value),
+                instead_of: now.get(key).unwrap_or_default(),
+            });
+            let keys: Vec<StoredKey> = keys.collect();
+            Ok((!keys.is_empty()).then_some(MetaChange::Keys { keys }))
+        };
+        if !self.change(Subject::Keys, plan).await? {
+            return Ok(());
+        }
+        let after = self.shard.live();
+        self.use_live(&after);
+        self.storage.look();
+        if before.config.broker_permission != after.config.broker_permission {
+            self.registrar.all_changed();
+            self.registrar.settled(&self.shard.runtime).await;
+        }
+        Ok(())
+    }
+
+    /// Budgets follow from what is largest at the start.
+    fn check_sizes<C: Table>(&self, changed: &Changed<C>) -> Result<(), Refusal> {
+        const KEY: &str = "maxMessageSize";
+        let most = self.shard.settings.config.max_message_size;
+        let value = changed.config.get(KEY).and_then(|value| value.parse::<u32>().ok());
+        if value.is_none_or(|value| value <= most) {
+            return Ok(());
+        }
+        Err(Refusal::system_error(format!(
+            "{KEY} = {} is more than {most}, which the memory was planned for at the start: set it \
+             in the configuration file and start the broker again",
+            changed.config.get(KEY).unwrap_or_default()
+        )))
+    }
+
+    /// What counts with the keys that are stored.
+    pub fn live_settings(&self) -> Arc<LiveSettings> {
+        self.live_settings_of(&self.tables.borrow())
+    }
+
+    fn live_settings_of(&self, tables: &Tables) -> Arc<LiveSettings> {
+        let mut config = self.shard.settings.config.clone();
+        for stored in tables.keys.iter() {
+            let Some(value) = &stored.value else { continue };
+            // A value that another version took may be none here: then the configuration counts.
+            if let Err(error) = config.set(&stored.key, value) {
+                tracing::warn!(key = stored.key, value, %error, "a stored key has no effect");
+            }
+        }
+        match LiveSettings::new(config) {
+            Ok(live) => Arc::new(live),
+            Err(error) => {
+                tracing::error!(error, "stored keys have no effect");
+                self.shard.settings.live.clone()
+            }
+        }
+    }
+
+    /// The tables follow keys of their own.
+    fn use_live(&self, live: &LiveSettings) {
+        let mut tables = self.tables.borrow_mut();
+        tables.topics.set_auto_create(live.config.auto_create_topic_enable);
+        tables.groups.set_auto_create(live.config.auto_create_subscription_group);
+    }
+
+    /// At the start: what was stored counts, unless the configuration says something new.
+    pub(super) async fn take_stored_keys(&self) -> Result<(), String> {
+        let config = &self.shard.settings.config;
+        let stored: Vec<StoredKey> = self.tables.borrow().keys.iter().cloned().collect();
+        let mut superseded = Vec::new();
+        for StoredKey { key, value, instead_of } in stored {
+            let configured = config.get(&key).unwrap_or_default();
+            let value = value.unwrap_or_default();
+            if configured == instead_of {
+                tracing::info!(
+                    key,
+                    value,
+                    configured,
+                    "an administrator changed this key while the broker ran"
+                );
+                continue;
+            }
+            tracing::warn!(
+                key,
+                configured,
+                value,
+                "what an administrator set is dropped: the configuration \
+                 was changed since"
+            );
+            superseded.push(StoredKey { key, value: None, instead_of });
+        }
+        if !superseded.is_empty() {
+            let change = MetaChange::Keys { keys: superseded };
+            self.apply(&change);
+            let written = self.metadata.write(&[change]).await;
+            written.map_err(|not_written| not_written.refusal.remark)?;
+        }
+        let live = self.live_settings();
+        self.use_live(&live);
+        self.shard.apply(Change::Live(live));
+        Ok(())
+    }
+}
+
+fn refusal(error: ChangeError) -> Refusal {
+    let code = match error {
+        ChangeError::Fixed { .. } => response::NO_PERMISSION,
+        _ => response::SYSTEM_ERROR,
+    };
+    Refusal::new(code, error.to_string())
+}
