@@ -200,6 +200,7 @@ impl<R: Runtime> Control<R> {
             let expired = tables.borrow().clients.expired_some(&mut to, SLICE_CLIENTS, now);
             for connection in expired {
                 self.shard.close_connection(connection);
+                self.shard.ended.note(connection);
                 self.connection_closed(connection);
             }
             self.shard.runtime.yield_if_needed().await;

@@ -10,6 +10,7 @@ pub mod calls;
 pub mod client_calls;
 pub mod consumer_offsets;
 pub mod control_plane;
+pub mod ended;
 pub mod frames;
 pub mod held_messages;
 pub mod held_pulls;
@@ -51,6 +52,7 @@ use self::{
     calls::Calls,
     client_calls::ClientCalls,
     control_plane::ControlPlane,
+    ended::Ended,
     held_messages::HeldMessages,
     held_pulls::HeldPulls,
     lookups::PullCounts,
@@ -96,6 +98,7 @@ pub struct Shard<R: Runtime> {
     pub offset_resets: RefCell<OffsetResets>,
     pub offset_writes: OffsetWrites,
     pub connections: Connections<R>,
+    pub ended: Ended,
     /// Whose turn it is of the connections that ask for much or are sent much.
     pub rounds: Rc<Rounds>,
     pub client_calls: ClientCalls,
@@ -164,6 +167,7 @@ impl<R: Runtime> Shard<R> {
             offset_resets,
             offset_writes: OffsetWrites::default(),
             connections,
+            ended: Ended::default(),
             rounds: Rc::default(),
             client_calls: ClientCalls::default(),
             delayed_passed_over: Cell::default(),

@@ -77,7 +77,6 @@ pub struct ConsumerRegistration<'a> {
     pub consume_type: ConsumeType,
     pub message_model: MessageModel,
     pub consume_from_where: ConsumeFromWhere,
-    pub unit_mode: bool,
     pub subscriptions: Vec<Subscription>,
     /// notifyConsumerIdsChangedEnable of the group's configuration.
     pub notify: bool,
@@ -90,8 +89,6 @@ pub enum ClientEvent {
     GroupChanged { group: Arc<str> },
     /// Publish what the group subscribes to; `None`: it has no member left.
     SubscriptionsChanged { group: Arc<str>, subscriptions: Option<Arc<GroupSubscriptions>> },
-    /// Make the retry topic of the group unless it is there. Comes with every heartbeat.
-    RetryTopicNeeded { group: Arc<str>, unit_mode: bool },
 }
 
 /// The groups of one connection, so that its end costs no more than it has.
@@ -159,7 +156,7 @@ impl ClientTable {
         let client = Client::new(channel, member, now);
         let before = member.map_or(0, |member| membership_bytes(registration.group, member));
         let name = known.map_or_else(|| Arc::from(registration.group), |(name, _)| name.clone());
-        let (unit_mode, notify) = (registration.unit_mode, registration.notify);
+        let notify = registration.notify;
         let plan = Plan::new(known.map(|(_, group)| group), registration);
         let mut growth = Growth { before, after: membership_bytes(&name, &client), others: 0 };
         if plan.publishes() {
@@ -175,7 +172,7 @@ impl ClientTable {
             self.make_room(channel, &name, growth)?;
         }
         self.registered(channel.connection).consumer_groups.insert(name.clone());
-        let mut events = vec![ClientEvent::RetryTopicNeeded { group: name.clone(), unit_mode }];
+        let mut events = Vec::new();
         let change = match self.consumers.get_mut(&name) {
             Some(group) => group.register(client, plan),
             None => {

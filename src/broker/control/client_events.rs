@@ -38,27 +38,26 @@ struct Told {
 pub struct Notifications(RefCell<BTreeMap<Arc<str>, Told>>);
 
 impl<R: Runtime> Control<R> {
-    /// Makes the retry topics that a heartbeat needs.
-    pub async fn make_retry_topics(self: &Rc<Self>, events: &[ClientEvent]) -> Result<(), Refusal> {
-        for event in events {
-            let ClientEvent::RetryTopicNeeded { group, unit_mode } = event else {
-                continue;
-            };
-            let queues = {
-                let tables = self.tables.borrow();
-                tables.groups.get(group).map_or(1, |group| group.retry_queues)
-            };
-            let sys_flag = if *unit_mode { SYS_FLAG_UNIT_SUB } else { 0 };
-            self.clone().ensure_internal_topic(retry_topic(group), queues, sys_flag).await?;
-        }
-        Ok(())
+    /// Makes the retry topic of a group that is there, unless it has one.
+    pub async fn make_retry_topic(
+        self: &Rc<Self>,
+        group: &str,
+        unit_mode: bool,
+    ) -> Result<(), Refusal> {
+        let queues = {
+            let tables = self.tables.borrow();
+            tables.groups.get(group).map_or(1, |group| group.retry_queues)
+        };
+        let sys_flag = if unit_mode { SYS_FLAG_UNIT_SUB } else { 0 };
+        self.clone().ensure_internal_topic(retry_topic(group), queues, sys_flag).await.map(drop)
     }
 
     fn notifies_members(&self) -> bool {
         self.shard.view.borrow().live.config.notify_consumer_ids_changed_enable
     }
 
-    /// Does what a change of clients asks for: publishes subscriptions, tells members.
+    /// Does what a change of clients asks for, in the turn of the change, so that of two the later
+    /// is published last: publishes subscriptions, tells members.
     pub fn client_events(self: &Rc<Self>, events: Vec<ClientEvent>) {
         for event in events {
             match event {
@@ -68,7 +67,6 @@ impl<R: Runtime> Control<R> {
                 ClientEvent::SubscriptionsChanged { group, subscriptions } => {
                     self.publish(Change::Subscriptions(group, subscriptions));
                 }
-                ClientEvent::RetryTopicNeeded { .. } => {}
             }
         }
     }

@@ -1,10 +1,6 @@
 //! The connections of one shard: who is there, who has output waiting, who has gone quiet.
 
-use std::{
-    cell::{Cell, RefCell},
-    rc::Rc,
-    time::Duration,
-};
+use std::{cell::RefCell, rc::Rc, time::Duration};
 
 use ringmq_base::ShardId;
 use ringmq_io::{Net, Runtime};
@@ -37,7 +33,8 @@ pub struct Connections<R: Runtime> {
     handshakes: Rc<Handshakes>,
     input: InputBudget,
     output: Rc<OutputBudget>,
-    generation: Cell<u32>,
+    /// Of the last connection of each place.
+    generations: RefCell<Vec<u32>>,
     open: RefCell<Slab<Rc<ShardConnection<R>>>>,
     dirty: RefCell<Vec<Rc<ShardConnection<R>>>>,
 }
@@ -58,7 +55,7 @@ impl<R: Runtime> Connections<R> {
             handshakes: Handshakes::new(tls),
             input: InputBudget::new(input_bytes_max),
             output: output.clone(),
-            generation: Cell::new(0),
+            generations: RefCell::default(),
             open: RefCell::default(),
             dirty: RefCell::default(),
         }
@@ -74,10 +71,14 @@ impl<R: Runtime> Connections<R> {
         if open.len() >= self.limit {
             return None;
         }
-        let generation = self.generation.get().wrapping_add(1);
-        self.generation.set(generation);
         let entry = open.vacant_entry();
         let slot = u32::try_from(entry.key()).ok()?;
+        let mut generations = self.generations.borrow_mut();
+        if generations.len() <= entry.key() {
+            generations.resize(entry.key() + 1, 0);
+        }
+        let generation = generations[entry.key()].wrapping_add(1);
+        generations[entry.key()] = generation;
         let id = ConnectionId { shard: self.shard.0, slot, generation };
         let stream = TlsStream::accepted(stream, &self.handshakes);
         let connection = Rc::new(ShardConnection::<R>::new(id, stream, now, &self.output));

@@ -90,6 +90,7 @@ pub fn left<R: Runtime>(requests: &Requests<R>, shard: ShardId, address: IpAddr)
 
 /// What this shard holds for a connection of any shard goes with it.
 pub fn ended<R: Runtime>(requests: &Requests<R>, connection: ConnectionId) {
+    requests.shard.ended.note(connection);
     requests.shard.waiting_pulls.forget(connection);
     requests.shard.answer_room.forget(connection);
     if let Some(control) = &requests.control {

@@ -255,6 +255,9 @@ impl<R: Runtime> Shard<R> {
     fn wait_for_room(&self, request: PullRequest, (bytes, first): (usize, bool), why: NoRoom) {
         let room = &self.answer_room;
         let connection = request.reply_to.connection;
+        if self.ended.has(connection) {
+            return;
+        }
         if room.waiting.get() >= room.waiting_most {
             return self.refuse(&request.reply_to, &too_many_wait(room.waiting_most));
         }

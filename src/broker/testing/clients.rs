@@ -223,3 +223,30 @@ fn a_heartbeat_whose_connection_ends_leaves_no_member_behind() {
         });
     });
 }
+
+/// Its group and the retry topic of that are made meanwhile, which waits for the disk. Before, its
+/// subscriptions were published behind their removal, and stayed for ever.
+#[test]
+fn a_heartbeat_whose_connection_ends_leaves_no_subscription_behind() {
+    const BEATS: u64 = 20;
+    on_all(4, |shards, seed| {
+        Sim::new(seed).run(async |runtime| {
+            let broker = Broker::start(&runtime, shards, &[]);
+            for number in 0..BEATS {
+                let mut client = Client::connect(&runtime).await;
+                let (mut out, body) = (Vec::new(), consumer("gone", &format!("g{number}")));
+                let beat = request::HEART_BEAT;
+                encode::request(&mut out, JSON, beat, 1, false, &[], &body).expect("fits");
+                client.write(&out).await;
+                runtime.sleep(Duration::from_micros(50 * number)).await;
+                drop(client);
+            }
+            runtime.sleep(SOON).await;
+            for number in 0..shards {
+                let shard = broker.shard(number as u16);
+                let subscriptions = &shard.view.borrow().subscriptions;
+                assert!(subscriptions.is_empty(), "{:?}", subscriptions.keys());
+            }
+        });
+    });
+}

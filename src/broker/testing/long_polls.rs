@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures_lite::future::zip;
 use ringmq_io::{Clock as _, sim::Sim};
 use ringmq_remoting::{
     codes::{pull_flag, request, response},
@@ -18,19 +19,25 @@ use crate::{messages::Change, shard::waiting_pulls::TAKE_MAX};
 
 /// Starts a pull of queue 0 that waits up to a minute for a message with a tag.
 async fn start_pull(client: &mut Client, tag: &str) {
+    start_filtered(client, 0, ("TAG", tag)).await;
+}
+
+/// The same from an offset on, for a message that an expression of a kind lets through.
+async fn start_filtered(client: &mut Client, offset: i64, (kind, expression): (&str, &str)) {
+    let offset = offset.to_string();
     let flag = (pull_flag::SUBSCRIPTION | pull_flag::SUSPEND).to_string();
     let fields = [
         ("consumerGroup", "readers"),
         ("topic", TOPIC),
         ("queueId", "0"),
-        ("queueOffset", "0"),
+        ("queueOffset", offset.as_str()),
         ("maxMsgNums", "32"),
         ("sysFlag", flag.as_str()),
         ("commitOffset", "0"),
         ("suspendTimeoutMillis", "60000"),
-        ("subscription", tag),
+        ("subscription", expression),
         ("subVersion", "0"),
-        ("expressionType", "TAG"),
+        ("expressionType", kind),
     ];
     let (mut out, json) = (Vec::new(), Serialization::Json);
     encode::request(&mut out, json, request::PULL_MESSAGE, 7, false, &fields, b"").expect("fits");
@@ -141,4 +148,38 @@ fn pulls_of_a_group_that_may_not_consume_any_more_are_answered_a_few_at_a_time()
             assert!(client.is_open().await, "nothing is answered twice");
         });
     }
+}
+
+/// Before, such a pull waited on for a client that was gone, until its time was over.
+#[test]
+fn a_pull_whose_connection_ends_while_messages_are_read_for_it_waits_no_more() {
+    const PULLS: i64 = 40;
+    on_all(4, |shards, seed| {
+        Sim::new(seed).run(async |runtime| {
+            let broker = Broker::start(&runtime, shards, &[("enablePropertyFilter", "true")]);
+            let mut client = Client::connect(&runtime).await;
+            assert_eq!(client.make_topic(TOPIC).await.code, response::SUCCESS);
+            for offset in 0..PULLS {
+                let mut reader = Client::connect(&runtime).await;
+                start_filtered(&mut reader, offset, ("SQL92", "price > 7")).await;
+                // The first has its group made.
+                while waiting(&broker, shards) == 0 {
+                    runtime.sleep(Duration::from_millis(1)).await;
+                }
+                let end = async {
+                    runtime.sleep(Duration::from_micros(offset as u64 * 5)).await;
+                    drop(reader);
+                };
+                let (sent, ()) = zip(client.send(b"at no price"), end).await;
+                assert_eq!(sent.code, response::SUCCESS, "{}", sent.remark);
+                runtime.sleep(Duration::from_millis(10)).await;
+                assert_eq!(waiting(&broker, shards), 0, "{offset}");
+            }
+        });
+    });
+}
+
+/// Pulls that wait on all shards.
+fn waiting(broker: &Broker, shards: usize) -> usize {
+    (0..shards).map(|shard| broker.shard(shard as u16).waiting_pulls.count()).sum()
 }

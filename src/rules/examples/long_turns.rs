@@ -76,7 +76,6 @@ fn registration(subscriptions: Vec<Subscription>) -> ConsumerRegistration<'stati
         consume_type: ConsumeType::Passively,
         message_model: MessageModel::Clustering,
         consume_from_where: ConsumeFromWhere::LastOffset,
-        unit_mode: false,
         subscriptions,
         notify: true,
     }

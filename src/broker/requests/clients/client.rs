@@ -32,8 +32,8 @@ const SLICE_IDS: usize = 256;
 
 pub async fn heartbeat<R: Runtime>(control: &Rc<Control<R>>, request: &Request<'_>) -> Handled {
     let shard = &control.shard;
-    // From now on: its connection may end while the body is read.
-    let noted = control.departures.beat(request.reply_to.connection);
+    // Its connection may end while something is waited for: no member may be left then.
+    let is_gone = || shard.ended.has(request.reply_to.connection);
     let _room = shard.body_room.take(request.body.len()).await;
     let mut beat = request.read(shard, read_beat).await?;
     let channel = Channel {
@@ -47,7 +47,10 @@ pub async fn heartbeat<R: Runtime>(control: &Rc<Control<R>>, request: &Request<'
         // A group that may not be made has its members all the same: only their pulls are refused,
         // until somebody makes the group.
         let known = control.clone().ensure_group(consumer.group_name.clone()).await?;
-        if noted.is_gone() {
+        if known {
+            control.make_retry_topic(&consumer.group_name, consumer.unit_mode).await?;
+        }
+        if is_gone() {
             return Ok(Response::ok());
         }
         let notify = {
@@ -61,9 +64,6 @@ pub async fn heartbeat<R: Runtime>(control: &Rc<Control<R>>, request: &Request<'
         let registration = registration(consumer, subscriptions, notify);
         let events =
             control.tables.borrow_mut().clients.register_consumer(&channel, registration, now)?;
-        if known {
-            control.make_retry_topics(&events).await?;
-        }
         control.client_events(events);
         shard.runtime.yield_if_needed().await;
     }
@@ -71,10 +71,9 @@ pub async fn heartbeat<R: Runtime>(control: &Rc<Control<R>>, request: &Request<'
         if count > 0 && count % SLICE_PRODUCERS == 0 {
             shard.runtime.yield_if_needed().await;
         }
-        if noted.is_gone() {
+        if is_gone() {
             return Ok(Response::ok());
         }
-
         let now = shard.runtime.now_ms();
         let clients = &mut control.tables.borrow_mut().clients;
         clients.register_producer(&channel, &producer.group_name, now)?;
@@ -145,7 +144,6 @@ fn registration(
             .unwrap_or(MessageModel::Clustering),
         consume_from_where: ConsumeFromWhere::from_name(name(&consumer.consume_from_where))
             .unwrap_or(ConsumeFromWhere::LastOffset),
-        unit_mode: consumer.unit_mode,
         subscriptions,
         notify,
     }

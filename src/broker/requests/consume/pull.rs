@@ -72,6 +72,10 @@ pub fn run<R: Runtime>(shard: &Rc<Shard<R>>, mut request: PullRequest) {
             if let Err(refusal) = shard.check_held(&request) {
                 return shard.refuse(&request.reply_to, &refusal);
             }
+            // Behind an await it may be gone, and what it had waiting with it.
+            if shard.ended.has(request.reply_to.connection) {
+                return;
+            }
             request.wait = Wait::Until(deadline);
             log.watch(queue);
             let place = (log.sink().log, queue);
