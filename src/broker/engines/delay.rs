@@ -17,7 +17,7 @@ use ringmq_store::{Entry, QueueHandle};
 
 use super::{
     cursors::Cursors,
-    delivery::{self, NotDelivered},
+    delivery::{self, NotDelivered, Nowhere},
     suspects::{self, IN_DOUBT_MAX, Suspect},
 };
 use crate::{
@@ -137,7 +137,7 @@ impl Level {
         shard: &Shard<R>,
         outcomes: Vec<Result<(), NotDelivered>>,
     ) -> Option<Refusal> {
-        let mut not_yet = None;
+        let (mut not_yet, mut nowhere) = (None, Nowhere::default());
         for (offset, outcome) in (self.cursor..).zip(outcomes) {
             if not_yet.is_some() {
                 if outcome.is_ok() {
@@ -147,6 +147,7 @@ impl Level {
             }
             match outcome {
                 Ok(()) => {}
+                Err(NotDelivered::Nowhere(why)) => nowhere.add(offset, why),
                 Err(NotDelivered::Never(why)) => pass_over(shard, self.level, offset, &why),
                 Err(NotDelivered::Unreadable(why)) if self.gives_up(offset) => {
                     pass_over(shard, self.level, offset, &why);
@@ -157,6 +158,7 @@ impl Level {
             self.cursor = offset + i64::from(not_yet.is_none());
         }
         self.ahead = self.ahead.split_off(&self.cursor);
+        nowhere.tell(shard, format_args!("delay level {}", self.level));
         not_yet
     }
 
@@ -268,7 +270,7 @@ async fn next<R: Runtime>(
             Ok(None) => break,
             Err(error) => {
                 let error = NotDelivered::from(error);
-                let stops = !matches!(error, NotDelivered::Never(_));
+                let stops = error.stops();
                 next.entries.push(Err(error));
                 if stops {
                     break;

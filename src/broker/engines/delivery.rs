@@ -21,14 +21,49 @@ pub enum NotDelivered {
     /// The device could not read it, which may pass or be a bad sector: it is tried again a few
     /// times, then passed over.
     Unreadable(String),
-    /// It cannot be read, or be stored where it belongs, ever: it is passed over.
+    /// It cannot be read, ever: it is passed over.
     Never(String),
+    /// It belongs nowhere any more, such as that of a deleted topic: it is passed over. Clients may
+    /// bring that about.
+    Nowhere(String),
+}
+
+impl NotDelivered {
+    /// What is behind it must wait.
+    pub fn stops(&self) -> bool {
+        matches!(self, NotDelivered::NotYet(_) | NotDelivered::Unreadable(_))
+    }
+}
+
+/// The messages of a window that belong nowhere: they are told in one line, and no error.
+#[derive(Default)]
+pub struct Nowhere {
+    count: u64,
+    first: Option<(i64, String)>,
+}
+
+impl Nowhere {
+    /// Counts one with its offset.
+    pub fn add(&mut self, offset: i64, why: String) {
+        self.count += 1;
+        self.first.get_or_insert((offset, why));
+    }
+
+    /// `from`: the queue.
+    pub fn tell<R: Runtime>(self, shard: &Shard<R>, from: impl Display) {
+        let Some((first, why)) = self.first else {
+            return;
+        };
+        let passed_over = self.count;
+        shard.delayed_passed_over.set(shard.delayed_passed_over.get() + passed_over);
+        tracing::info!(%from, passed_over, first, why, "messages whose time has come are dropped");
+    }
 }
 
 impl From<Refusal> for NotDelivered {
     fn from(refusal: Refusal) -> Self {
         match refusal.code {
-            code::MESSAGE_ILLEGAL => NotDelivered::Never(refusal.remark),
+            code::MESSAGE_ILLEGAL => NotDelivered::Nowhere(refusal.remark),
             _ => NotDelivered::NotYet(refusal),
         }
     }
@@ -85,7 +120,7 @@ pub async fn put<R: Runtime>(
                 outcomes.push(Ok(()));
             }
             Err(error) => {
-                let stops = !matches!(error, NotDelivered::Never(_));
+                let stops = error.stops();
                 outcomes.push(Err(error));
                 if stops {
                     break;
@@ -109,7 +144,8 @@ pub async fn read<R: Runtime>(
     let record = decode(&bytes, entry)?;
     let real = due_message(&record).map_err(|error| never(entry, &error))?;
     let Some(topic) = shard.topic(real.topic) else {
-        return Err(never(entry, &format_args!("its topic {:?} is gone", real.topic)));
+        let why = format!("{}: its topic {:?} is gone", place(entry), real.topic);
+        return Err(NotDelivered::Nowhere(why));
     };
     Ok(NewMessage {
         topic: Arc::clone(&topic),
@@ -144,7 +180,12 @@ pub fn decode<'a>(bytes: &'a [u8], entry: &Entry) -> Result<Record<'a>, NotDeliv
 }
 
 fn never(entry: &Entry, why: &dyn Display) -> NotDelivered {
+    NotDelivered::Never(format!("{}: {why}", place(entry)))
+}
+
+/// Where the record of an entry is.
+fn place(entry: &Entry) -> String {
     let (log, from) = (entry.physical.log(), entry.physical.position().0);
     let to = from + u64::from(entry.size);
-    NotDelivered::Never(format!("log {log}, bytes {from}..{to}: {why}"))
+    format!("log {log}, bytes {from}..{to}")
 }

@@ -32,7 +32,7 @@ use ringmq_store::{Entry, QueueHandle};
 
 use super::{
     cursors::{Cursor, Cursors},
-    delivery::{self, NotDelivered},
+    delivery::{self, NotDelivered, Nowhere},
     suspects::IN_DOUBT_MAX,
 };
 use crate::{
@@ -226,7 +226,7 @@ impl<R: Runtime> TimerQueue<'_, R> {
                 // Without an entry retention has given it up, which it does not before it was
                 // delivered.
                 Ok(entry) => return entry,
-                Err(NotDelivered::Never(why)) => {
+                Err(NotDelivered::Never(why) | NotDelivered::Nowhere(why)) => {
                     self.pass_over(offset, &why);
                     return None;
                 }
@@ -325,10 +325,11 @@ impl<R: Runtime> TimerQueue<'_, R> {
         window: &[Waiting],
         outcomes: Vec<Result<(), NotDelivered>>,
     ) -> Option<Refusal> {
-        let mut failed = None;
+        let (mut failed, mut nowhere) = (None, Nowhere::default());
         for (waiting, outcome) in window.iter().zip(outcomes) {
             match outcome {
                 Ok(()) => {}
+                Err(NotDelivered::Nowhere(why)) => nowhere.add(waiting.offset, why),
                 Err(NotDelivered::Never(why)) => self.pass_over(waiting.offset, &why),
                 Err(NotDelivered::Unreadable(why)) if self.gives_up(waiting.offset) => {
                     self.pass_over(waiting.offset, &why);
@@ -345,6 +346,7 @@ impl<R: Runtime> TimerQueue<'_, R> {
             self.wheel.settle(waiting);
             self.settled += 1;
         }
+        nowhere.tell(self.shard, format_args!("messages with a time, queue {}", self.queue_id));
         failed
     }
 

@@ -11,6 +11,7 @@ use ringmq_remoting::codes::response;
 use crate::testing::{
     Client,
     cluster::{Broker, QUEUES, TOPIC, after_a_kill, clients, on_all},
+    complaints::Complaints,
     metadata::fill_metadata,
 };
 
@@ -121,5 +122,33 @@ fn messages_keep_their_time_when_levels_change_unless_the_new_delay_is_shorter()
             runtime.sleep(Duration::from_secs(1)).await;
             assert_eq!(levels_that_came(client).await, [1, 2, 3], "it is there again");
         });
+    });
+}
+
+/// Clients bring that about. Before, each of them was an ERROR.
+#[test]
+fn messages_that_wait_for_their_time_when_their_topic_is_deleted_are_dropped_and_no_error() {
+    const OF_EACH: i32 = 20;
+    on_all(2, |shards, seed| {
+        let complaints = Complaints::default();
+        let _guard = tracing::subscriber::set_default(complaints.clone());
+        Sim::new(seed).run(async |runtime| {
+            Broker::start(&runtime, shards, &[]);
+            let client = &mut clients(&runtime, shards).await[0];
+            client.make_topic(TOPIC).await;
+            for number in 0..OF_EACH {
+                for time in ["DELAY\u{1}1\u{2}", "TIMER_DELAY_MS\u{1}1500\u{2}"] {
+                    let sent = client.send_to(TOPIC, number % QUEUES, false, time, b"late").await;
+                    assert_eq!(sent.code, response::SUCCESS, "{}", sent.remark);
+                }
+            }
+            let deleted = client.delete_topic(TOPIC).await;
+            assert_eq!(deleted.code, response::SUCCESS, "{}", deleted.remark);
+            runtime.sleep(Duration::from_secs(4)).await;
+            let dropped = client.runtime_value("scheduleMessagePassedOver").await;
+            assert_eq!(dropped, Some((2 * OF_EACH).to_string()));
+        });
+        let said = complaints.take();
+        assert!(said.is_empty(), "{said:?}");
     });
 }

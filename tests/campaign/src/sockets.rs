@@ -320,15 +320,7 @@ fn ends(servers: &mut Servers, memory: &Memory) -> Vec<String> {
             Some(status) => problems.push(format!("the {name} ended, {status}")),
             None => problems.extend(server.stop().err()),
         }
-        let output = server.output();
-        let unexpected = output.lines().filter(|line| !follows_from_a_deletion(line));
-        let unexpected: Vec<_> = unexpected.collect();
-        problems.extend(log::problems(name, &unexpected.join("\n")));
+        problems.extend(log::problems(name, &server.output()));
     }
     problems
-}
-
-/// Topics are deleted although messages for them wait for their time, which the broker reports.
-fn follows_from_a_deletion(line: &str) -> bool {
-    line.contains("delayed message passed over") && line.contains("is gone")
 }

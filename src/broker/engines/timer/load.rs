@@ -104,9 +104,11 @@ impl<R: Runtime> TimerQueue<'_, R> {
             Ok(kept @ Kept::Deletion(..)) => drop(self.unless_cancelled(kept)),
             Ok(_) => {}
             Err(NotDelivered::NotYet(refusal)) => self.pass_over(waiting.offset, &refusal.remark),
-            Err(NotDelivered::Unreadable(why) | NotDelivered::Never(why)) => {
-                self.pass_over(waiting.offset, &why);
-            }
+            Err(
+                NotDelivered::Unreadable(why)
+                | NotDelivered::Never(why)
+                | NotDelivered::Nowhere(why),
+            ) => self.pass_over(waiting.offset, &why),
         }
     }
 }
