@@ -61,7 +61,7 @@ pub fn start(
     let mut cpus = shard_cpus(&loaded.config, cpus);
     let fitted = fit(loaded, cpus.len(), memory, beside).map_err(StartError::Refused)?;
     let Fitted { values: Values { config, sizes }, shards } = fitted;
-    allocator::give_back_large_buffers();
+    allocator::give_back_buffers_from(allocator::BROKER_BUFFER_BYTES);
     cpus.truncate(shards);
     let name_servers = config.namesrv_addr.0.clone();
     let spin = std::time::Duration::from_micros(config.spin_before_park_micros);

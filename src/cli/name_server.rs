@@ -53,7 +53,7 @@ pub fn fit(
     let fitted = budgets::fit(&mut config, &origins, process, (bytes, &memory.to_string()));
     let budgets = fitted.map_err(|sentence| anyhow!("{sentence}"))?;
     if place == Place::Process {
-        allocator::give_back_large_buffers();
+        allocator::give_back_buffers_from(allocator::NAME_SERVER_BUFFER_BYTES);
     }
     tracing::info!(
         "memory: {} of {memory}; {what} stays under {}: {budgets}",

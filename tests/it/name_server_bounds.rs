@@ -169,7 +169,8 @@ fn half_read_registrations_share_a_budget_and_the_slowest_is_closed() {
     });
     let grown = most.saturating_sub(before);
     println!("{grown} bytes more");
-    assert!(grown < 24 * MIB, "{grown} bytes more");
+    // 110 MB without a budget; what is being closed is there besides, the longer the busier it is.
+    assert!(grown < 32 * MIB, "{grown} bytes more");
     let refused = server.client().call(request::REGISTER_BROKER, &[], &vec![b' '; 5 << 20]);
     let refused = refused.expect("an answer").expect(response::SYSTEM_ERROR);
     assert!(refused.remark.contains("the limit is 4194304, half of inputBytesMax"), "{refused:?}");
