@@ -16,6 +16,7 @@ use crate::shards::for_shards;
 for_shards!(
     topics_are_listed_as_they_were_made_also_after_a_restart,
     groups_are_listed_as_they_were_made_also_after_a_restart,
+    lists_of_topics_and_groups_are_made_whole_or_not_at_all,
     consumers_are_listed_until_they_leave,
     a_group_is_told_how_far_it_is_in_every_queue,
 );
@@ -127,6 +128,41 @@ fn beat(client: &mut Client, id: &str) {
     reply.expect("an answer").expect(response::SUCCESS);
 }
 
+/// Requests of RocketMQ 5, and two for files that RingMQ does not have.
+fn lists_of_topics_and_groups_are_made_whole_or_not_at_all(shards: u32) {
+    let (_directory, server) = server("lists", shards);
+    let mut client = server.client();
+    let mut make = |code: i32, list: &str, name: &str, names: [&str; 2]| {
+        let [one, two] = names.map(|value| json!({ name: value }));
+        let body = json!({ list: [one, two] }).to_string();
+        client.call(code, &[], body.as_bytes()).expect("an answer")
+    };
+    let (topics, groups) =
+        (request::UPDATE_AND_CREATE_TOPIC_LIST, request::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST);
+    make(topics, "topicConfigList", "topicName", ["T1", "T2"]).expect(response::SUCCESS);
+    make(groups, "groupConfigList", "groupName", ["G1", "G2"]).expect(response::SUCCESS);
+    let refused = make(topics, "topicConfigList", "topicName", ["T3", "not legal!"]);
+    assert_eq!(refused.code, response::SYSTEM_ERROR, "{}", refused.remark);
+    let refused = make(groups, "groupConfigList", "groupName", ["G3", ""]);
+    assert_eq!(refused.code, response::SYSTEM_ERROR, "{}", refused.remark);
+    for (topic, code) in [("T1", 0), ("T2", 0), ("T3", response::TOPIC_NOT_EXIST)] {
+        let found = client.call(request::GET_TOPIC_CONFIG, &[("topic", topic)], b"");
+        assert_eq!(found.expect("an answer").code, code, "{topic}");
+    }
+    for (group, code) in [("G1", 0), ("G2", 0), ("G3", response::SUBSCRIPTION_GROUP_NOT_EXIST)] {
+        let found = client.call(request::GET_SUBSCRIPTIONGROUP_CONFIG, &[("group", group)], b"");
+        let found = found.expect("an answer");
+        assert_eq!(found.code, code, "{group}");
+        if code == response::SUCCESS {
+            let config: SubscriptionGroupConfig = fastjson::from_slice(&found.body).expect("one");
+            assert_eq!((&*config.group_name, config.retry_max_times), (group, 16));
+        }
+    }
+    for code in [request::CLEAN_EXPIRED_CONSUMEQUEUE, request::CLEAN_UNUSED_TOPIC] {
+        client.call(code, &[], b"").expect("an answer").expect(response::SUCCESS);
+    }
+}
+
 fn consumers_are_listed_until_they_leave(shards: u32) {
     let (_directory, server) = server("consumers", shards);
     let (mut one, mut two, mut tool) = (server.client(), server.client(), server.client());
@@ -154,6 +190,12 @@ fn consumers_are_listed_until_they_leave(shards: u32) {
     assert_eq!(body.message_model.as_deref(), Some("CLUSTERING"));
     assert_eq!(body.consume_from_where.as_deref(), Some("CONSUME_FROM_FIRST_OFFSET"));
     assert_eq!(body.subscription_table["T"].sub_string, "a || b");
+    for (topic, subscribed) in [("T", Some("a || b")), ("Other", None)] {
+        let fields = [("group", "watched"), ("topic", topic)];
+        let body = ask(&mut tool, request::QUERY_SUBSCRIPTION_BY_CONSUMER, &fields);
+        let body: Value = serde_json::from_slice(&body).expect("JSON");
+        assert_eq!(body["subscriptionData"]["subString"].as_str(), subscribed, "{body}");
+    }
     let producers = [("producerGroup", "makers")];
     let body = ask(&mut tool, request::GET_PRODUCER_CONNECTION_LIST, &producers);
     assert!(String::from_utf8_lossy(&body).contains("client-2"));

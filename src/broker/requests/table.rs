@@ -194,6 +194,8 @@ requests! {
     LOCK_BATCH_MQ Control Data LockGroup Subscribe 1 * MIB Small => lock::lock_batch;
     UNLOCK_BATCH_MQ Control Data LockGroup Subscribe 1 * MIB Small => lock::unlock_batch;
     UPDATE_AND_CREATE_TOPIC Control Admin Nothing Administer 64 * KIB Small => topic::update;
+    UPDATE_AND_CREATE_TOPIC_LIST Control Admin Nothing Administer 1 * MIB Small
+        => topic::update_list;
     DELETE_TOPIC_IN_BROKER Control Admin Nothing Administer 64 * KIB Small => topic::delete;
     GET_ALL_TOPIC_CONFIG Control Inspect Nothing Ask 64 * KIB Frame => topic::all;
     GET_TOPIC_CONFIG Control Inspect Nothing Ask 64 * KIB Small => topic::one;
@@ -202,6 +204,11 @@ requests! {
         => topic::system_list;
     UPDATE_AND_CREATE_SUBSCRIPTIONGROUP Control Admin Nothing Administer 1 * MIB Small
         => group::update;
+    UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST Control Admin Nothing Administer 1 * MIB Small
+        => group::update_list;
+    GET_SUBSCRIPTIONGROUP_CONFIG Control Inspect Nothing Ask 64 * KIB Small => group::one;
+    QUERY_SUBSCRIPTION_BY_CONSUMER Control Inspect Nothing Ask 64 * KIB Small
+        => connections::subscription_of;
     DELETE_SUBSCRIPTIONGROUP Control Admin Nothing Administer 64 * KIB Small => group::delete;
     GET_ALL_SUBSCRIPTIONGROUP_CONFIG Control Inspect Nothing Ask 64 * KIB Frame => group::all;
     GET_CONSUMER_CONNECTION_LIST Control Inspect Nothing Ask 64 * KIB Frame
@@ -236,6 +243,9 @@ requests! {
     STORAGE_PLAN Control Inspect Nothing Ask 64 * KIB Small => storage::plan;
     DELETE_EXPIRED_COMMITLOG Control Admin Nothing Administer 64 * KIB Small
         => storage::delete_expired;
+    CLEAN_EXPIRED_CONSUMEQUEUE Control Admin Nothing Administer 64 * KIB Small
+        => storage::clean_queues;
+    CLEAN_UNUSED_TOPIC Control Admin Nothing Administer 64 * KIB Small => storage::clean_queues;
     UPDATE_AND_CREATE_ACL_CONFIG Control Admin Nothing Administer 64 * KIB Small
         => access::update;
     DELETE_ACL_CONFIG Control Admin Nothing Administer 64 * KIB Small => access::delete;

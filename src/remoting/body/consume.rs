@@ -94,6 +94,16 @@ pub struct QueueTimeSpan {
     pub delay_time: i64,
 }
 
+/// The answer to QUERY_SUBSCRIPTION_BY_CONSUMER.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct QuerySubscriptionResponseBody {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subscription_data: Option<SubscriptionData>,
+    pub group: String,
+    pub topic: String,
+}
+
 /// The answer to QUERY_CONSUME_QUEUE.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]

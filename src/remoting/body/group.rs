@@ -30,6 +30,13 @@ pub struct SubscriptionGroupConfig {
     pub attributes: Option<BTreeMap<String, String>>,
 }
 
+/// UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST (225, of RocketMQ 5).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct SubscriptionGroupList {
+    pub group_config_list: Vec<SubscriptionGroupConfig>,
+}
+
 impl Default for SubscriptionGroupConfig {
     /// As Java has it.
     fn default() -> Self {

@@ -63,6 +63,13 @@ impl Default for TopicConfig {
     }
 }
 
+/// UPDATE_AND_CREATE_TOPIC_LIST (18, of RocketMQ 5).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct CreateTopicListRequestBody {
+    pub topic_config_list: Vec<TopicConfig>,
+}
+
 /// All topics of a broker: the answer to GET_ALL_TOPIC_CONFIG and a part of REGISTER_BROKER.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]

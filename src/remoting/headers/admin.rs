@@ -26,6 +26,11 @@ headers! {
     GroupRequestHeader {
         required group: String = "group",
     }
+    /// QUERY_SUBSCRIPTION_BY_CONSUMER.
+    QuerySubscriptionByConsumerRequestHeader {
+        required group: String = "group",
+        required topic: String = "topic",
+    }
     /// DELETE_SUBSCRIPTIONGROUP. Both flags mean that the offsets go as well: the first is that
     /// of RocketMQ 4, the second that of 5.
     DeleteSubscriptionGroupRequestHeader {

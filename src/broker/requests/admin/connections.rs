@@ -1,15 +1,17 @@
 //! Who is in a group: GET_CONSUMER_CONNECTION_LIST (203), GET_PRODUCER_CONNECTION_LIST (204),
-//! GET_ALL_PRODUCER_INFO (328). Handled by the control shard, a few members at a time.
+//! GET_ALL_PRODUCER_INFO (328), QUERY_SUBSCRIPTION_BY_CONSUMER (345). Handled by the control shard,
+//! a few members at a time.
 
 use std::{rc::Rc, sync::Arc};
 
 use ringmq_io::Runtime;
 use ringmq_remoting::{
-    body::{Connection, ProducerInfo, SubscriptionData},
+    body::{Connection, ProducerInfo, QuerySubscriptionResponseBody, SubscriptionData},
     codes::response,
     fastjson,
     headers::admin::{
         GetConsumerConnectionListRequestHeader, GetProducerConnectionListRequestHeader,
+        QuerySubscriptionByConsumerRequestHeader,
     },
 };
 use ringmq_rules::{
@@ -21,7 +23,7 @@ use ringmq_rules::{
 use super::body::PartedBody;
 use crate::{
     control::Control,
-    requests::{Handled, Request},
+    requests::{Handled, Request, Response},
 };
 
 /// Members or subscriptions that are written without a pause: some 200 us.
@@ -60,6 +62,22 @@ pub async fn consumers<R: Runtime>(control: &Rc<Control<R>>, request: &Request<'
         subscriptions.consume_from_where.name()
     ));
     body.answer("ask for less, such as one topic or one group")
+}
+
+/// What the members of a group subscribe of a topic; nothing if they are not online, or do not.
+pub async fn subscription_of<R: Runtime>(
+    control: &Rc<Control<R>>,
+    request: &Request<'_>,
+) -> Handled {
+    let header = QuerySubscriptionByConsumerRequestHeader::decode(&request.header.fields)?;
+    let subscriptions = control.tables.borrow().clients.subscriptions(&header.group);
+    let found = subscriptions.as_ref().and_then(|all| all.topics.get(&header.topic));
+    let body = QuerySubscriptionResponseBody {
+        subscription_data: found.map(subscription),
+        group: header.group,
+        topic: header.topic,
+    };
+    Ok(Response::with_body(fastjson::to_vec(&body)))
 }
 
 pub async fn producers<R: Runtime>(control: &Rc<Control<R>>, request: &Request<'_>) -> Handled {

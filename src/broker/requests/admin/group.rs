@@ -1,4 +1,5 @@
 //! Consumer and producer groups: UPDATE_AND_CREATE_SUBSCRIPTIONGROUP (200),
+//! UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST (225), GET_SUBSCRIPTIONGROUP_CONFIG (352),
 //! DELETE_SUBSCRIPTIONGROUP (207), GET_ALL_SUBSCRIPTIONGROUP_CONFIG (201),
 //! QUERY_TOPIC_CONSUME_BY_WHO (300), QUERY_TOPICS_BY_CONSUMER (343).
 //! Handled by the control shard.
@@ -7,7 +8,9 @@ use std::{collections::BTreeSet, ops::Bound, rc::Rc, sync::Arc};
 
 use ringmq_io::Runtime;
 use ringmq_remoting::{
-    body::SubscriptionGroupConfig,
+    body::{SubscriptionGroupConfig, SubscriptionGroupList},
+    codes::response,
+    fastjson,
     headers::admin::{
         DeleteSubscriptionGroupRequestHeader, GroupRequestHeader, TopicRequestHeader,
     },
@@ -18,7 +21,7 @@ use crate::{
     control::{Control, Tables, metadata::Subject},
     requests::{Handled, Request, Response},
 };
-use ringmq_rules::{groups::Group, topic::retry_topic};
+use ringmq_rules::{groups::Group, refusal::Refusal, topic::retry_topic};
 
 /// Groups that are looked at without a pause: some 100 us.
 const SLICE_GROUPS: usize = 512;
@@ -26,6 +29,34 @@ const SLICE_GROUPS: usize = 512;
 pub async fn update<R: Runtime>(control: &Rc<Control<R>>, request: &Request<'_>) -> Handled {
     let _room = control.shard.body_room.take(request.body.len()).await;
     let config: SubscriptionGroupConfig = request.json(&control.shard).await?;
+    if change(control, config).await? {
+        control.registrar.settled(&control.shard.runtime).await;
+    }
+    Ok(Response::ok())
+}
+
+/// Groups of a list, some of them that are there. If one is refused none is changed; what cannot be
+/// written ends it in the middle, as in Java.
+pub async fn update_list<R: Runtime>(control: &Rc<Control<R>>, request: &Request<'_>) -> Handled {
+    let shard = &control.shard;
+    let _room = shard.body_room.take(request.body.len()).await;
+    let list: SubscriptionGroupList = request.json(shard).await?;
+    let now = shard.runtime.now_ms();
+    for config in &list.group_config_list {
+        control.tables.borrow().groups.plan_update(group_of(config.clone()), now)?;
+        shard.runtime.yield_if_needed().await;
+    }
+    let mut topics_changed = false;
+    for config in list.group_config_list {
+        topics_changed |= change(control, config).await?;
+    }
+    if topics_changed {
+        control.registrar.settled(&shard.runtime).await;
+    }
+    Ok(Response::ok())
+}
+
+fn group_of(config: SubscriptionGroupConfig) -> Group {
     let mut group = Group::new(&config.group_name);
     group.consume_enable = config.consume_enable;
     group.consume_from_min_enable = config.consume_from_min_enable;
@@ -40,16 +71,35 @@ pub async fn update<R: Runtime>(control: &Rc<Control<R>>, request: &Request<'_>)
     group.consume_timeout_minutes = config.consume_timeout_minute;
     group.attributes = config.attributes.unwrap_or_default();
     group.retry_policy = config.group_retry_policy;
+    group
+}
+
+/// True if its retry topic got more queues.
+async fn change<R: Runtime>(
+    control: &Rc<Control<R>>,
+    config: SubscriptionGroupConfig,
+) -> Result<bool, Refusal> {
+    let group = group_of(config);
     let now = control.shard.runtime.now_ms();
     let subject = Subject::Group(group.name.clone());
     let retry = (retry_topic(&group.name), group.retry_queues);
     control.change(subject, |tables| tables.groups.plan_update(group, now).map(Some)).await?;
     let subject = Subject::Topic(Arc::from(&*retry.0));
     let more = |tables: &Tables| Ok(tables.topics.plan_more_queues(&retry.0, retry.1, now));
-    if control.change(subject, more).await? {
-        control.registrar.settled(&control.shard.runtime).await;
-    }
-    Ok(Response::ok())
+    control.change(subject, more).await
+}
+
+/// Of RocketMQ 5. Java's broker makes a group that it is asked for; here nothing is changed.
+pub async fn one<R: Runtime>(control: &Rc<Control<R>>, request: &Request<'_>) -> Handled {
+    let GroupRequestHeader { group } = GroupRequestHeader::decode(&request.header.fields)?;
+    let tables = control.tables.borrow();
+    let Some(found) = tables.groups.get(&group) else {
+        return Err(Refusal::new(
+            response::SUBSCRIPTION_GROUP_NOT_EXIST,
+            "No group in this broker",
+        ));
+    };
+    Ok(Response::with_body(fastjson::to_vec(&config(found))))
 }
 
 pub async fn delete<R: Runtime>(control: &Rc<Control<R>>, request: &Request<'_>) -> Handled {

@@ -1,12 +1,12 @@
-//! Topics: UPDATE_AND_CREATE_TOPIC (17), DELETE_TOPIC_IN_BROKER (215), GET_ALL_TOPIC_CONFIG (21),
-//! GET_TOPIC_CONFIG (351), GET_TOPIC_STATS_INFO (202), GET_SYSTEM_TOPIC_LIST_FROM_BROKER (305).
-//! Handled by the control shard.
+//! Topics: UPDATE_AND_CREATE_TOPIC (17), UPDATE_AND_CREATE_TOPIC_LIST (18), DELETE_TOPIC_IN_BROKER
+//! (215), GET_ALL_TOPIC_CONFIG (21), GET_TOPIC_CONFIG (351), GET_TOPIC_STATS_INFO (202),
+//! GET_SYSTEM_TOPIC_LIST_FROM_BROKER (305). Handled by the control shard.
 
 use std::{ops::Bound, rc::Rc, sync::Arc};
 
 use ringmq_io::Runtime;
 use ringmq_remoting::{
-    body::{TopicList, TopicOffset},
+    body::{CreateTopicListRequestBody, TopicConfig, TopicList, TopicOffset},
     fastjson,
     headers::admin::{CreateTopicRequestHeader, TopicRequestHeader},
 };
@@ -21,12 +21,12 @@ use crate::{
     requests::{Handled, Request, Response},
 };
 use ringmq_rules::{
+    refusal::Refusal,
     send_check::unknown_topic,
     topics::{TopicFilterType, TopicUpdate},
 };
 
 pub async fn update<R: Runtime>(control: &Rc<Control<R>>, request: &Request<'_>) -> Handled {
-    let shard = &control.shard;
     let header = CreateTopicRequestHeader::decode(&request.header.fields)?;
     let update = TopicUpdate {
         topic: &header.topic,
@@ -38,11 +38,62 @@ pub async fn update<R: Runtime>(control: &Rc<Control<R>>, request: &Request<'_>)
         order: header.order,
         attributes: header.attributes.as_deref().unwrap_or_default(),
     };
-    let now = shard.runtime.now_ms();
-    let subject = Subject::Topic(Arc::from(&*header.topic));
+    change(control, update).await?;
+    control.registrar.settled(&control.shard.runtime).await;
+    Ok(Response::ok())
+}
+
+async fn change<R: Runtime>(
+    control: &Rc<Control<R>>,
+    update: TopicUpdate<'_>,
+) -> Result<(), Refusal> {
+    let now = control.shard.runtime.now_ms();
+    let subject = Subject::Topic(Arc::from(update.topic));
     control.change(subject, |tables| tables.topics.plan_update(update, now).map(Some)).await?;
+    Ok(())
+}
+
+/// Topics of a list, some of them that are there. If one is refused none is changed; what cannot be
+/// written ends it in the middle, as in Java.
+pub async fn update_list<R: Runtime>(control: &Rc<Control<R>>, request: &Request<'_>) -> Handled {
+    let shard = &control.shard;
+    let _room = shard.body_room.take(request.body.len()).await;
+    let body: CreateTopicListRequestBody = request.json(shard).await?;
+    let configs = body.topic_config_list.into_iter();
+    let configs: Vec<_> = configs.map(|config| (attributes(&config), config)).collect();
+    let now = shard.runtime.now_ms();
+    for (attributes, config) in &configs {
+        control.tables.borrow().topics.plan_update(update_of(config, attributes), now)?;
+        shard.runtime.yield_if_needed().await;
+    }
+    for (attributes, config) in &configs {
+        change(control, update_of(config, attributes)).await?;
+    }
     control.registrar.settled(&shard.runtime).await;
     Ok(Response::ok())
+}
+
+/// As [`TopicUpdate`] has them: `+name=value,-name`.
+fn attributes(config: &TopicConfig) -> String {
+    let all = config.attributes.iter().flatten();
+    let all = all.map(|(name, value)| match value.is_empty() {
+        true => name.clone(),
+        false => format!("{name}={value}"),
+    });
+    all.collect::<Vec<_>>().join(",")
+}
+
+fn update_of<'a>(config: &'a TopicConfig, attributes: &'a str) -> TopicUpdate<'a> {
+    TopicUpdate {
+        topic: &config.topic_name,
+        read_queues: config.read_queue_nums,
+        write_queues: config.write_queue_nums,
+        perm: config.perm,
+        filter_type: TopicFilterType::from_name(&config.topic_filter_type),
+        sys_flag: config.topic_sys_flag,
+        order: config.order,
+        attributes,
+    }
 }
 
 pub async fn delete<R: Runtime>(control: &Rc<Control<R>>, request: &Request<'_>) -> Handled {

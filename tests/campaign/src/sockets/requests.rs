@@ -315,6 +315,16 @@ fn sound_body(body: Body, random: &mut Rng) -> Vec<u8> {
                 \"groupName\":\"{group}\",\"retryMaxTimes\":16,\"retryQueueNums\":1,\
                 \"whichBrokerWhenConsumeSlowly\":1}}"
         ),
+        Body::GroupList => {
+            format!(
+                "{{\"groupConfigList\":[{{\"groupName\":\"{group}\"}},{{\"retryQueueNums\":2}}]}}"
+            )
+        }
+        Body::TopicList => format!(
+            "{{\"topicConfigList\":[{{\"topicName\":\"{topic}\",\"readQueueNums\":4,\
+                \"writeQueueNums\":4}},{{\"topicName\":\"{topic}\",\
+                \"attributes\":{{\"+a\":\"b\"}}}}]}}"
+        ),
         Body::Check => format!(
             "{{\"clientId\":\"c\",\"group\":\"{group}\",\"namespace\":\"\",\
                 \"subscriptionData\":{{\"expressionType\":\"SQL92\",\"subString\":\"n > 3\",\
