@@ -1,6 +1,6 @@
 //! TCP as the servers see it.
 
-use std::{io, net::SocketAddr, os::fd::OwnedFd, time::Duration};
+use std::{io, net::SocketAddr, os::fd::OwnedFd, rc::Rc, time::Duration};
 
 use crate::runtime::Runtime;
 
@@ -91,4 +91,31 @@ pub trait Stream: 'static {
 
     /// Ends both directions: a waiting read sees the end, the peer sees FIN.
     fn shutdown(&self);
+}
+
+/// A stream that several have.
+impl<S: Stream> Stream for Rc<S> {
+    fn peer(&self) -> SocketAddr {
+        S::peer(self)
+    }
+
+    fn local(&self) -> SocketAddr {
+        S::local(self)
+    }
+
+    async fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        S::read(self, buffer).await
+    }
+
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        S::try_write(self, bytes)
+    }
+
+    async fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        S::write(self, bytes).await
+    }
+
+    fn shutdown(&self) {
+        S::shutdown(self);
+    }
 }

@@ -198,7 +198,7 @@ fn what_a_slow_reader_takes_is_heard_of_before_a_whole_part_is_taken() {
         sim.run(async |runtime| {
             let (server, client) = pair(&runtime, &acceptor).await;
             let client = Rc::new(client);
-            let shared = Shared(client.clone());
+            let shared = client.clone();
             let connected = TlsStream::connected(shared, connector.as_ref(), HOST, &runtime);
             let mut buffer = [0; 1_000];
             let begin = async {
@@ -241,8 +241,7 @@ fn a_record_that_is_begun_counts() {
         let (server, client) = pair(&runtime, &acceptor).await;
         let connector = connector();
         let client = Rc::new(client);
-        let connected =
-            TlsStream::connected(Shared(client.clone()), Some(&connector), HOST, &runtime);
+        let connected = TlsStream::connected(client.clone(), Some(&connector), HOST, &runtime);
         let mut buffer = [0; 20_000];
         let serve = async {
             while server.read(&runtime, &mut buffer).await.expect("more") == Came::Nothing
@@ -264,33 +263,4 @@ fn a_record_that_is_begun_counts() {
         assert!(server.input().1, "a record has begun");
         drop(connected);
     });
-}
-
-/// A stream that the test has, too.
-struct Shared(Rc<SimStream>);
-
-impl Stream for Shared {
-    fn peer(&self) -> SocketAddr {
-        self.0.peer()
-    }
-
-    fn local(&self) -> SocketAddr {
-        self.0.local()
-    }
-
-    async fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.read(buffer).await
-    }
-
-    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.try_write(bytes)
-    }
-
-    async fn write(&self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write(bytes).await
-    }
-
-    fn shutdown(&self) {
-        self.0.shutdown();
-    }
 }

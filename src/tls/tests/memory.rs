@@ -2,14 +2,7 @@
 //! so that nobody else allocates meanwhile.
 
 use std::{
-    alloc::System,
-    fs,
-    io::{self, Write},
-    net::SocketAddr,
-    path::Path,
-    rc::Rc,
-    sync::Arc,
-    time::Duration,
+    alloc::System, fs, io::Write, net::SocketAddr, path::Path, rc::Rc, sync::Arc, time::Duration,
 };
 
 use cap::Cap;
@@ -35,34 +28,7 @@ const HOST: &str = "localhost";
 const RECORD: usize = 16 * 1024;
 
 /// A stream that stays when the connection that has it is dropped.
-#[derive(Clone)]
-struct Kept(Rc<SimStream>);
-
-impl Stream for Kept {
-    fn peer(&self) -> SocketAddr {
-        self.0.peer()
-    }
-
-    fn local(&self) -> SocketAddr {
-        self.0.local()
-    }
-
-    async fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.read(buffer).await
-    }
-
-    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.try_write(bytes)
-    }
-
-    async fn write(&self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write(bytes).await
-    }
-
-    fn shutdown(&self) {
-        self.0.shutdown();
-    }
-}
+type Kept = Rc<SimStream>;
 
 /// Both ends of a connection; the server's may have TLS.
 async fn pair(runtime: &SimRuntime, handshakes: &Rc<Handshakes>) -> (TlsStream<Kept>, Kept) {
@@ -70,8 +36,8 @@ async fn pair(runtime: &SimRuntime, handshakes: &Rc<Handshakes>) -> (TlsStream<K
     let listener = runtime.net().listen(address).expect("the port is free");
     let (accepted, client) = zip(listener.accept(), runtime.net().connect(address)).await;
     let server = runtime.net().adopt(accepted.expect("it listens")).expect("it is there");
-    let server = TlsStream::accepted(Kept(Rc::new(server)), handshakes);
-    (server, Kept(Rc::new(client.expect("it listens"))))
+    let server = TlsStream::accepted(Rc::new(server), handshakes);
+    (server, Rc::new(client.expect("it listens")))
 }
 
 /// Reads with so much room until nothing comes any more.
