@@ -20,6 +20,7 @@ pub mod property;
 pub mod request;
 pub mod response;
 pub mod topic;
+pub mod version;
 
 /// Bits of a message's system flag (`MessageSysFlag`).
 pub mod sys_flag {

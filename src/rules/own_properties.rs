@@ -1,12 +1,11 @@
 //! What the broker itself puts among the properties of each message that it stores.
 
-use ringmq_remoting::codes::property::{CLUSTER, MSG_REGION, TRACE_SWITCH};
+use ringmq_remoting::codes::{
+    property::{CLUSTER, MSG_REGION, TRACE_SWITCH},
+    version::V5_0_0,
+};
 
 use crate::message_properties::{Names, PropertiesWriter, PropertyError};
-
-/// From this version on clients tell of what they consumed only if the message names its region.
-/// Source: `MQVersion.V5_0_0`, `AsyncTraceDispatcher`.
-const VERSION_THAT_NEEDS_REGION: i32 = 413;
 
 /// Properties in place of those that the producer may have set itself.
 #[derive(Clone, Debug)]
@@ -41,7 +40,7 @@ impl OwnPropertiesByVersion {
     /// For a message whose producer has this version.
     #[inline]
     pub fn of(&self, version: i32) -> &OwnProperties {
-        if version >= VERSION_THAT_NEEDS_REGION { &self.new } else { &self.old }
+        if version >= V5_0_0 { &self.new } else { &self.old }
     }
 }
 

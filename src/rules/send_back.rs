@@ -2,6 +2,7 @@
 //! or, after too many times, to have it in the group's dead letter topic.
 
 use ringmq_base::{limits::TOPIC_BYTES_MAX, record::Record};
+use ringmq_remoting::codes::version::V3_4_9;
 
 use super::{
     delay_levels::{DelayLevels, schedule_queue},
@@ -14,9 +15,6 @@ use super::{
     refusal::{FAQ, Refusal, code},
     topic::{DLQ_PREFIX, PERM_WRITE, RETRY_PREFIX, Topic},
 };
-
-/// From this version on a client's maxReconsumeTimes counts. Source: `MQVersion.V3_4_9`.
-const VERSION_WITH_MAX_RECONSUME_TIMES: i32 = 121;
 
 /// A message that a consumer gave back for the n-th time waits for level 3 + n.
 const FIRST_RETRY_LEVEL: i32 = 3;
@@ -120,7 +118,7 @@ pub fn decide<'a>(
     random: u32,
 ) -> Result<SendBack<'a>, Refusal> {
     let asked = request.max_reconsume_times;
-    let asked = asked.filter(|_| request.version >= VERSION_WITH_MAX_RECONSUME_TIMES);
+    let asked = asked.filter(|_| request.version >= V3_4_9);
     let max = asked.unwrap_or(group.retry_max_times);
     let dead_letter = record.reconsume_times >= max || request.delay_level < 0;
     let queues = u32::try_from(group.retry_queues.min(retry_queues)).unwrap_or(1).max(1);

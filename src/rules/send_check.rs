@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 
 use ringmq_base::limits::{PROPERTIES_BYTES_MAX, TOPIC_BYTES_MAX};
-use ringmq_remoting::codes::{property::TIMER_OUT_MS, sys_flag};
+use ringmq_remoting::codes::{property::TIMER_OUT_MS, sys_flag, version::V3_4_9};
 
 use super::{
     delay_levels::{DelayLevels, schedule_queue},
@@ -24,9 +24,6 @@ use super::{
     },
     transaction_rules::TransactionRules,
 };
-
-/// From this version on a client's maxReconsumeTimes counts. Source: `MQVersion.V3_4_9`.
-pub const VERSION_WITH_MAX_RECONSUME_TIMES: i32 = 121;
 
 /// What a send says, as its header has it.
 #[derive(Clone, Copy, Debug)]
@@ -440,7 +437,7 @@ fn parse_level(delay: &[u8]) -> Result<i32, Refusal> {
 /// means something for retry topics only.
 fn is_exhausted(request: &SendRequest<'_>, group: &Group) -> bool {
     let asked = request.max_reconsume_times;
-    let asked = asked.filter(|_| request.version >= VERSION_WITH_MAX_RECONSUME_TIMES);
+    let asked = asked.filter(|_| request.version >= V3_4_9);
     request.reconsume_times >= asked.unwrap_or(group.retry_max_times)
 }
 

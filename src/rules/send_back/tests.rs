@@ -83,7 +83,7 @@ fn the_last_failure_goes_to_the_dead_letter_topic_at_once() {
 fn a_limit_of_the_client_counts_if_the_client_is_new_enough() {
     let mut request = SendBackRequest { max_reconsume_times: Some(2), ..request(0) };
     assert!(sent_back(&request, &record(b"", 2)).0.dead_letter);
-    request.version = VERSION_WITH_MAX_RECONSUME_TIMES - 1;
+    request.version = V3_4_9 - 1;
     assert!(!sent_back(&request, &record(b"", 2)).0.dead_letter);
 }
 

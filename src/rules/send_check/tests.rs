@@ -210,7 +210,7 @@ fn a_retry_sent_too_often_goes_to_the_dead_letter_topic() {
     assert_eq!(target(&request), Target::DeadLetter("g"));
     request.max_reconsume_times = Some(20);
     assert_eq!(target(&request), Target::Requested);
-    request.version = VERSION_WITH_MAX_RECONSUME_TIMES - 1;
+    request.version = V3_4_9 - 1;
     assert_eq!(target(&request), Target::DeadLetter("g"));
     request.properties = b"DELAY\x0118";
     let (plan, properties) = stored(&request, &topic, Some(&group));

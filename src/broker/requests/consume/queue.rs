@@ -5,10 +5,13 @@
 use std::rc::Rc;
 
 use ringmq_io::Runtime;
-use ringmq_remoting::headers::consume::{
-    GetEarliestMsgStoretimeRequestHeader, GetEarliestMsgStoretimeResponseHeader,
-    GetMaxOffsetRequestHeader, GetMinOffsetRequestHeader, OffsetResponseHeader,
-    SearchOffsetRequestHeader,
+use ringmq_remoting::{
+    codes::version::V5_0_0,
+    headers::consume::{
+        GetEarliestMsgStoretimeRequestHeader, GetEarliestMsgStoretimeResponseHeader,
+        GetMaxOffsetRequestHeader, GetMinOffsetRequestHeader, OffsetResponseHeader,
+        SearchOffsetRequestHeader,
+    },
 };
 use ringmq_store::{Boundary, QueueHandle};
 
@@ -16,9 +19,6 @@ use crate::{
     requests::{Handled, Request, Response},
     shard::{BrokerLog, Shard, lookups::store_timestamp, offset_resets::offset_by_time},
 };
-
-/// Version from which clients know the boundary type (5.0.0 and later).
-const BOUNDARY_VERSION: i32 = 413;
 
 /// Whether the first message of a queue is recent: new groups then start at the beginning.
 /// Source: Java's `checkInDiskByConsumeOffset`, with 40 % of the memory as the measure.
@@ -61,7 +61,7 @@ pub fn boundary(wanted: Option<&str>, version: i32) -> Boundary {
     match wanted {
         Some(name) if name.eq_ignore_ascii_case("UPPER") => Boundary::Upper,
         Some(_) => Boundary::Lower,
-        None if version >= BOUNDARY_VERSION => Boundary::Lower,
+        None if version >= V5_0_0 => Boundary::Lower,
         None => Boundary::Nearest49,
     }
 }
