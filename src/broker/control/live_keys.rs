@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use ringmq_base::config::{ChangeError, Changed, Table};
+use ringmq_base::config::{BrokerConfig, ChangeError, Table};
 use ringmq_io::Runtime;
 use ringmq_remoting::codes::response;
 use ringmq_rules::{meta::MetaChange, refusal::Refusal, stored_keys::StoredKey};
@@ -19,15 +19,16 @@ impl<R: Runtime> Control<R> {
     /// If one of them may not be changed, or why it cannot be written.
     pub async fn change_keys(&self, text: &str) -> Result<(), Refusal> {
         let before = self.shard.live();
-        let plan = |tables: &Tables| {
-            let changed = self.live_settings_of(tables).config.change(text).map_err(refusal)?;
-            self.check_sizes(&changed)?;
+        // Whoever has the turn sees in the view what was changed last.
+        let plan = |_: &Tables| {
+            let changed = self.shard.live().config.change(text).map_err(refusal)?;
+            self.check_sizes(&changed.config)?;
             changed.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-            let now = &self.shard.settings.config;
+            let configured = &self.shard.settings.config;
             let keys = changed.keys.into_iter().map(|(key, value)| StoredKey {
                 key: key.to_owned(),
                 value: Some(value),
-                instead_of: now.get(key).unwrap_or_default(),
+                instead_of: configured.get(key).unwrap_or_default(),
             });
             let keys: Vec<StoredKey> = keys.collect();
             Ok((!keys.is_empty()).then_some(MetaChange::Keys { keys }))
@@ -46,28 +47,21 @@ impl<R: Runtime> Control<R> {
     }
 
     /// Budgets follow from what is largest at the start.
-    fn check_sizes<C: Table>(&self, changed: &Changed<C>) -> Result<(), Refusal> {
-        const KEY: &str = "maxMessageSize";
-        let most = self.shard.settings.config.max_message_size;
-        let value = changed.config.get(KEY).and_then(|value| value.parse::<u32>().ok());
-        if value.is_none_or(|value| value <= most) {
+    fn check_sizes(&self, changed: &BrokerConfig) -> Result<(), Refusal> {
+        let (value, most) = (changed.max_message_size, self.shard.settings.config.max_message_size);
+        if value <= most {
             return Ok(());
         }
         Err(Refusal::system_error(format!(
-            "{KEY} = {} is more than {most}, which the memory was planned for at the start: set it \
-             in the configuration file and start the broker again",
-            changed.config.get(KEY).unwrap_or_default()
+            "maxMessageSize = {value} is more than {most}, which the memory was planned for at the \
+             start: set it in the configuration file and start the broker again"
         )))
     }
 
     /// What counts with the keys that are stored.
     pub fn live_settings(&self) -> Arc<LiveSettings> {
-        self.live_settings_of(&self.tables.borrow())
-    }
-
-    fn live_settings_of(&self, tables: &Tables) -> Arc<LiveSettings> {
         let mut config = self.shard.settings.config.clone();
-        for stored in tables.keys.iter() {
+        for stored in self.tables.borrow().keys.iter() {
             let Some(value) = &stored.value else { continue };
             // A value that another version took may be none here: then the configuration counts.
             if let Err(error) = config.set(&stored.key, value) {

@@ -103,12 +103,17 @@ impl Registrar {
         }
     }
 
-    /// Notes a change that all topics are registered with, such as brokerPermission.
-    pub fn all_changed(&self) {
-        self.changes.borrow_mut().add_all();
+    /// All name servers are told what they do not know.
+    fn wake(&self) {
         for server in &self.servers {
             server.wanted.set();
         }
+    }
+
+    /// Notes a change that all topics are registered with, such as brokerPermission.
+    pub fn all_changed(&self) {
+        self.changes.borrow_mut().add_all();
+        self.wake();
     }
 
     /// Notes a change that is durable; name servers hear of changes of topics at once.
@@ -119,9 +124,7 @@ impl Registrar {
             _ => return,
         };
         self.changes.borrow_mut().add(name);
-        for server in &self.servers {
-            server.wanted.set();
-        }
+        self.wake();
     }
 
     /// Resolves when all name servers that answer know the topics as they are now.
@@ -154,9 +157,7 @@ impl Registrar {
     /// Unregisters from all name servers that are connected.
     pub async fn unregister(&self) {
         self.stopping.set(true);
-        for server in &self.servers {
-            server.wanted.set();
-        }
+        self.wake();
         while self.servers.iter().any(|server| server.connected.get()) {
             self.progress.wait().await;
         }
