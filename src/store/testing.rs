@@ -201,6 +201,11 @@ async fn check_range(
         let mut bytes = Vec::new();
         let resident = log.copy_resident(&plan, &mut bytes);
         assert_eq!(resident, plan.in_memory);
+        let mut pieces = Vec::new();
+        while resident && pieces.len() < plan.bytes {
+            assert!(log.copy_resident_piece(&plan, 1000, &mut pieces));
+        }
+        assert_eq!(pieces, bytes);
         let mut cold = Vec::new();
         match log.read_cold(&plan, &mut cold).await {
             Ok(()) => {}

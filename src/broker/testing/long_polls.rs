@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use futures_lite::future::zip;
 use ringmq_io::{Clock as _, sim::Sim};
+use ringmq_net::rounds::PIECE_BYTES;
 use ringmq_remoting::{
     codes::{pull_flag, request, response},
     encode,
@@ -182,4 +183,33 @@ fn a_pull_whose_connection_ends_while_messages_are_read_for_it_waits_no_more() {
 /// Pulls that wait on all shards.
 fn waiting(broker: &Broker, shards: usize) -> usize {
     (0..shards).map(|shard| broker.shard(shard as u16).waiting_pulls.count()).sum()
+}
+
+/// Before, it was copied in one go, and once more on the shard of its connection.
+#[test]
+fn a_large_answer_is_copied_a_piece_at_a_time() {
+    const BYTES: usize = 3 << 20;
+    on_all(2, |shards, seed| {
+        Sim::new(seed).run(async |runtime| {
+            let keys = [("mappedFileSizeCommitLog", "16777216"), ("zeroAheadBytes", "1048576")];
+            Broker::start(&runtime, shards, &keys);
+            let mut clients = clients(&runtime, shards).await;
+            assert_eq!(clients[0].make_topic(TOPIC).await.code, response::SUCCESS);
+            let body: Vec<_> = (0..BYTES).map(|at| (at % 251) as u8).collect();
+            for (queue, body) in [(0, &body[..9]), (1, &body)] {
+                let sent = clients[0].send_to(TOPIC, queue, false, "", body).await;
+                assert_eq!(sent.code, response::SUCCESS, "{}", sent.remark);
+            }
+            for client in &mut clients {
+                let mut pauses = Vec::new();
+                for (queue, body) in [(0, &body[..9]), (1, &body)] {
+                    let before = runtime.pauses();
+                    assert_eq!(client.bodies(TOPIC, queue, 0).await, (0, vec![body.to_vec()]));
+                    pauses.push(runtime.pauses() - before);
+                }
+                let pieces = (BYTES / PIECE_BYTES) as u64;
+                assert!(pauses[0] < pieces && pauses[1] >= pieces, "{pauses:?}");
+            }
+        });
+    });
 }

@@ -175,6 +175,28 @@ impl<R: Runtime, S: Sink> Log<R, S> {
         true
     }
 
+    /// The same in pieces: appends at most `most` of the bytes of the planned records behind those
+    /// that `out` has, and it has nothing else. The answer is false if they are not in memory, or
+    /// not any more.
+    pub fn copy_resident_piece(&self, plan: &ReadPlan, most: usize, out: &mut Vec<u8>) -> bool {
+        let state = self.shared.state.borrow();
+        let (mut skip, mut left, mut near) = (out.len(), most, 0);
+        for (position, size) in &plan.extents {
+            let size = *size as usize;
+            let bytes = size.saturating_sub(skip).min(left);
+            if bytes > 0 {
+                let from = position.0 + skip as u64;
+                match state.tail.get_near(&mut near, from, bytes) {
+                    Some(bytes) => out.extend_from_slice(bytes),
+                    None => return false,
+                }
+            }
+            skip = skip.saturating_sub(size);
+            left -= bytes;
+        }
+        true
+    }
+
     /// Appends the planned records to `out`, from disk where they are not in memory. After an error
     /// `out` is unchanged.
     pub async fn read_cold(&self, plan: &ReadPlan, out: &mut Vec<u8>) -> Result<(), ReadError> {

@@ -9,7 +9,7 @@ use ringmq_remoting::codes::response;
 use ringmq_store::{PageNeeded, ReadPlan, ReadStatus};
 
 use super::{
-    pull_answer::{answer_reset, answer_without_messages, begin, get_status},
+    pull_answer::{answer_reset, answer_with_messages, answer_without_messages, begin, get_status},
     pull_filtered::answer_filtered,
 };
 use crate::{
@@ -109,7 +109,8 @@ fn run_with_page<R: Runtime>(
     });
 }
 
-/// An answer that takes long to copy holds up nobody who asks for little.
+/// An answer that takes long to copy is copied in turn with others, a piece at a time, and once: it
+/// holds up nobody who asks for little.
 fn answer_large<R: Runtime>(
     shard: &Rc<Shard<R>>,
     log: &BrokerLog<R>,
@@ -119,10 +120,21 @@ fn answer_large<R: Runtime>(
     let (shard, log) = (shard.clone(), log.clone());
     let runtime = shard.runtime.clone();
     runtime.spawn(Shares::Foreground, "large pull", async move {
-        let turn = shard.rounds.turn().await;
-        answer_found(&shard, &log, request, plan);
+        let mut body = Vec::new();
+        body.reserve_exact(plan.bytes);
+        let mut resident = plan.in_memory;
+        while resident && body.len() < plan.bytes {
+            let turn = shard.rounds.turn().await;
+            resident = log.copy_resident_piece(&plan, PIECE_BYTES, &mut body);
+            turn.pass_on().await;
+            shard.runtime.yield_if_needed().await;
+        }
+        if !resident {
+            return answer_cold(&shard, &log, request, plan);
+        }
+        shard.count_pull(&request, (plan.extents.len(), plan.bytes), 0);
+        answer_with_messages(&shard, &request, &plan, body);
         shard.flush();
-        turn.pass_on().await;
     });
 }
 
@@ -149,6 +161,15 @@ fn answer_found<R: Runtime>(
             return;
         }
     }
+    answer_cold(shard, log, request, plan);
+}
+
+fn answer_cold<R: Runtime>(
+    shard: &Rc<Shard<R>>,
+    log: &BrokerLog<R>,
+    request: PullRequest,
+    plan: ReadPlan,
+) {
     let (shard, log) = (shard.clone(), log.clone());
     let runtime = shard.runtime.clone();
     runtime.spawn(Shares::ColdRead, "cold pull", async move {
@@ -157,20 +178,7 @@ fn answer_found<R: Runtime>(
             Ok(()) => {
                 let took = (shard.runtime.monotonic() - begun).as_millis() as u64;
                 shard.count_pull(&request, (plan.extents.len(), plan.bytes), took);
-                let turn = match body.len() > PIECE_BYTES {
-                    true => Some(shard.rounds.turn().await),
-                    false => None,
-                };
-                shard.write_reply(&request.reply_to, |out| {
-                    let start =
-                        begin(out, &request.reply_to, response::SUCCESS, Some("FOUND"), &plan)?;
-                    out.extend_from_slice(&body);
-                    start.finish(out)
-                });
-                if let Some(turn) = turn {
-                    shard.flush();
-                    turn.pass_on().await;
-                }
+                answer_with_messages(&shard, &request, &plan, body);
             }
             Err(error) => {
                 tracing::error!(topic = %request.topic.topic.name, %error, "pull failed");

@@ -1,6 +1,7 @@
 //! The answer to a pull, but for the messages.
 
 use ringmq_io::Runtime;
+use ringmq_net::rounds::PIECE_BYTES;
 use ringmq_remoting::{
     codes::response,
     encode::{self, EncodeError, Value},
@@ -24,6 +25,22 @@ pub fn answer_without_messages<R: Runtime>(
     shard.write_reply(&request.reply_to, |out| {
         begin(out, &request.reply_to, code, Some(status.name()), plan)?.finish(out)
     });
+}
+
+/// Answers with records that were read; a long body is not copied again.
+pub fn answer_with_messages<R: Runtime>(
+    shard: &Shard<R>,
+    request: &PullRequest,
+    plan: &ReadPlan,
+    body: Vec<u8>,
+) {
+    let reply_to = &request.reply_to;
+    let begin = |out: &mut Vec<u8>| begin(out, reply_to, response::SUCCESS, Some("FOUND"), plan);
+    if body.len() <= PIECE_BYTES {
+        return shard.write_reply(reply_to, |out| begin(out)?.finish_with(out, &body));
+    }
+    let bytes = body.len();
+    shard.write_long_reply(reply_to, |out| begin(out)?.finish_before(out, bytes), body);
 }
 
 /// Sends a reader to the offset that its group was reset to.

@@ -5,10 +5,9 @@ use std::{rc::Rc, sync::Arc};
 
 use ringmq_base::record::Record;
 use ringmq_io::{Runtime, Shares};
-use ringmq_remoting::codes::response;
 use ringmq_store::{QueueHandle, ReadPlan, ReadStatus};
 
-use super::pull_answer::{answer_without_messages, begin};
+use super::pull_answer::{answer_with_messages, answer_without_messages};
 use crate::{
     messages::{PullRequest, Wait},
     shard::{BrokerLog, Shard},
@@ -35,7 +34,7 @@ pub fn answer_filtered<R: Runtime>(
         let mut wanted =
             Wanted { runtime: &shard.runtime, filter: &filter, steps: Steps::default() };
         match read_wanted(&log, queue, &request, plan, &mut wanted).await {
-            Ok((plan, kept)) => answer_kept(&shard, request, &plan, &kept, run),
+            Ok((plan, kept)) => answer_kept(&shard, request, &plan, kept, run),
             Err(failure) => {
                 let topic = &request.topic.topic.name;
                 let refusal = match failure {
@@ -57,18 +56,13 @@ fn answer_kept<R: Runtime>(
     shard: &Rc<Shard<R>>,
     mut request: PullRequest,
     plan: &ReadPlan,
-    kept: &Kept,
+    kept: Kept,
     run: fn(&Rc<Shard<R>>, PullRequest),
 ) {
     shard.set_room(&mut request.reply_to, kept.records.len());
     if kept.messages > 0 {
         shard.count_pull(&request, (kept.messages, kept.records.len()), 0);
-        shard.write_reply(&request.reply_to, |out| {
-            let code = response::SUCCESS;
-            let start = begin(out, &request.reply_to, code, Some("FOUND"), plan)?;
-            out.extend_from_slice(&kept.records);
-            start.finish(out)
-        });
+        answer_with_messages(shard, &request, plan, kept.records);
     } else if matches!(request.wait, Wait::Until(_)) && plan.next_offset == plan.max {
         // A kept pull whose filter lets nothing new through goes on waiting behind it.
         request.offset = plan.next_offset;
