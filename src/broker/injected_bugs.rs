@@ -29,3 +29,13 @@ pub const DELIVERED_EARLY: Bug = bug("delivers a message before its time");
 pub const DELETION_ELSEWHERE: Bug = bug("looks for what a deletion cancels in one place");
 /// A start takes messages that are not due for delivered.
 pub const TIMER_DROPPED: Bug = bug("drops messages with a time at a restart");
+/// A start takes delayed messages that are not due for delivered.
+pub const DELAYED_DROPPED: Bug = bug("drops delayed messages at a restart");
+/// What is given back comes again at once.
+pub const BACK_AT_ONCE: Bug = bug("does not wait with what is given back");
+/// A message is given back once more than it may be.
+pub const DEAD_LETTER_LATE: Bug = bug("gives a message back too often");
+/// Whatever clients commit counts, also behind a reset.
+pub const RESET_UNDONE: Bug = bug("lets old commits undo a reset");
+/// A reset is acknowledged before it is durable.
+pub const RESET_LOST: Bug = bug("acknowledges a reset that is not durable");

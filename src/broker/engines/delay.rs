@@ -21,6 +21,7 @@ use super::{
     suspects::{self, IN_DOUBT_MAX, Suspect},
 };
 use crate::{
+    injected_bugs::{DELAYED_DROPPED, is_planted},
     messages::TopicView,
     shard::{BrokerLog, Shard, held_messages::HeldMessages, lookups::position_of},
 };
@@ -184,6 +185,9 @@ async fn deliver_level<R: Runtime>(
     own.correct(log.bounds(queue), offsets);
     let (cursor, max) = (own.cursor, log.bounds(queue).1);
     own.ahead = delivered_before(shard, log, queue, level, cursor..max).await;
+    if is_planted(DELAYED_DROPPED) {
+        own.cursor = max;
+    }
     while !shard.stopping.get() {
         own.correct(log.bounds(queue), offsets);
         // A start looks for so many that may be delivered.

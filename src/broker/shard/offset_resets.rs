@@ -12,7 +12,10 @@ use ringmq_rules::{
 use ringmq_store::{Boundary, QueueHandle, ReadError};
 
 use super::{BrokerLog, Shard};
-use crate::messages::{PullRequest, TopicView};
+use crate::{
+    injected_bugs::{RESET_LOST, RESET_UNDONE, is_planted},
+    messages::{PullRequest, TopicView},
+};
 
 /// Where a group goes on in a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +46,9 @@ impl<R: Runtime> Shard<R> {
     #[inline]
     pub(super) fn takes_commit(&self, topic: &str, group: &str, queue: i32, offset: i64) -> bool {
         let resets = self.offset_resets.borrow();
-        resets.is_empty() || resets.takes(topic, group, queue, offset, self.runtime.monotonic())
+        resets.is_empty()
+            || is_planted(RESET_UNDONE)
+            || resets.takes(topic, group, queue, offset, self.runtime.monotonic())
     }
 
     /// `Some`: the pull is to be sent there, since its client did not follow a reset.
@@ -120,6 +125,9 @@ impl<R: Runtime> Shard<R> {
         let (own, of_topic, of_group) = (offsets.clone(), topic.clone(), group.clone());
         let reset = async move |shard: Rc<Self>| shard.reset_own(&of_topic, &of_group, &own);
         self.call_all(reset).await.into_iter().collect::<Result<(), Refusal>>()?;
+        if is_planted(RESET_LOST) {
+            return Ok(());
+        }
         // What a shard persists from now on has them as well.
         self.persist_now(&topic.topic.name, group, &offsets).await
     }

@@ -10,6 +10,8 @@ mod plan;
 mod process;
 mod readback;
 mod requests;
+mod resets;
+mod sent_back;
 mod timers;
 mod transactions;
 mod workload;

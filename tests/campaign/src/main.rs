@@ -42,7 +42,8 @@ struct Arguments {
     /// First seed.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Only this case of the seed, or this attack, as a violation names it.
+    /// Only this case of the seed, or this attack, as a violation names it; or the planted bugs
+    /// with this in their names.
     #[arg(long)]
     only: Option<String>,
     /// The long sizes, of `docs/RELIABILITY.md`; else those of every change.
@@ -191,7 +192,7 @@ fn run(name: Name, arguments: &Arguments) -> Totals {
             let usual = if arguments.long { 1_000 } else { 50 };
             kill9::run(arguments.seed, arguments.cycles.unwrap_or(usual))
         }
-        Name::Planted => planted(arguments.seed),
+        Name::Planted => planted(arguments.seed, arguments.only.clone().unwrap_or_default()),
         Name::Sockets => {
             let usual = if arguments.long { 20_000_000 } else { 200_000 };
             sockets::run(&sockets::Options {
@@ -234,14 +235,15 @@ fn attacker(arguments: &Arguments) {
 }
 
 #[cfg(feature = "planted")]
-fn planted(seed: u64) -> Totals {
+fn planted(seed: u64, only: String) -> Totals {
     let worker = thread::Builder::new().name(WORKER.into());
-    let worker = worker.spawn(move || ringmq_campaign::planted::run(seed)).expect("a thread");
+    let worker =
+        worker.spawn(move || ringmq_campaign::planted::run(seed, &only)).expect("a thread");
     worker.join().expect("it catches panics")
 }
 
 #[cfg(not(feature = "planted"))]
-fn planted(_: u64) -> Totals {
+fn planted(_: u64, _: String) -> Totals {
     eprintln!("planted: build with --features planted, as scripts/campaign does");
     Totals { campaign: "planted".into(), violations: 1, ..Totals::default() }
 }

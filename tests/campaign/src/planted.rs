@@ -46,7 +46,7 @@ const fn bug(bug: Bug, campaign: Campaign) -> Case {
     Case { name: bug.name, how: bug.file, planted: Some(bug), lie: DiskLie::None, campaign }
 }
 
-const CASES: [Case; 18] = [
+const CASES: [Case; 23] = [
     bug(in_broker::BATCH_CUT, Campaign::Broker),
     bug(in_broker::LANE_BLOCKS, Campaign::Broker),
     bug(in_broker::CHANGE_LATE, Campaign::Broker),
@@ -58,6 +58,11 @@ const CASES: [Case; 18] = [
     bug(in_broker::DELIVERED_EARLY, Campaign::Broker),
     bug(in_broker::DELETION_ELSEWHERE, Campaign::Broker),
     bug(in_broker::TIMER_DROPPED, Campaign::Broker),
+    bug(in_broker::DELAYED_DROPPED, Campaign::Broker),
+    bug(in_broker::BACK_AT_ONCE, Campaign::Broker),
+    bug(in_broker::DEAD_LETTER_LATE, Campaign::Broker),
+    bug(in_broker::RESET_UNDONE, Campaign::Broker),
+    bug(in_broker::RESET_LOST, Campaign::Broker),
     lie(
         "acknowledges before the sync",
         "a disk whose durable writes are not",
@@ -77,10 +82,11 @@ const CASES: [Case; 18] = [
     bug(in_store::OFFSET_REUSED, Campaign::PowerCuts),
 ];
 
-/// Plants one bug after the other; a bug that is not found is the violation.
-pub fn run(seed: u64) -> Totals {
+/// Plants one bug after the other, of those whose names have `only` in them; a bug that is not
+/// found is the violation.
+pub fn run(seed: u64, only: &str) -> Totals {
     let mut totals = Totals { campaign: "planted".into(), first_seed: seed, ..Totals::default() };
-    for bug in &CASES {
+    for bug in CASES.iter().filter(|bug| bug.name.contains(only)) {
         let budget = match bug.campaign {
             Campaign::Broker => BROKER_BUDGET,
             _ => BUDGET,
@@ -100,8 +106,13 @@ pub fn run(seed: u64) -> Totals {
                 let found = found.lines().next().unwrap_or_default().to_owned();
                 let found: String = found.chars().take(120).collect();
                 println!(
-                    "planted: found: {} ({}), by {:?} after {seconds:.1} s and {} images: {found}",
-                    bug.name, bug.how, bug.campaign, one.images
+                    "planted: found: {} ({}), by {:?} after {seconds:.1} s, {} seeds and {} \
+                     images: {found}",
+                    bug.name,
+                    bug.how,
+                    bug.campaign,
+                    next - seed,
+                    one.images
                 );
             }
             None => {

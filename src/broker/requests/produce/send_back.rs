@@ -10,6 +10,7 @@ use ringmq_remoting::{
 };
 
 use crate::{
+    injected_bugs::{BACK_AT_ONCE, DEAD_LETTER_LATE, is_planted},
     messages::NewMessage,
     requests::{Handled, Request, Response},
     shard::Shard,
@@ -28,7 +29,9 @@ pub async fn send_back<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) 
         group: &header.group,
         offset: header.offset,
         delay_level: header.delay_level,
-        max_reconsume_times: header.max_reconsume_times,
+        max_reconsume_times: header
+            .max_reconsume_times
+            .map(|times| times.saturating_add(is_planted(DEAD_LETTER_LATE).into())),
         version: request.header.version,
     };
     let permission = shard.view.borrow().live.config.broker_permission;
@@ -52,7 +55,10 @@ pub async fn send_back<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) 
     let (now, random) = (shard.runtime.now_ms(), shard.random());
     let levels = &shard.settings.delay_levels;
     let queues = (&*group, retry.topic.write_queues);
-    let decision = send_back::decide(&asked, queues, &record, levels, now, random)?;
+    let mut decision = send_back::decide(&asked, queues, &record, levels, now, random)?;
+    if is_planted(BACK_AT_ONCE) {
+        decision.level = None;
+    }
     let mut target = retry;
     if decision.dead_letter {
         target = shard.ensure_internal_topic(&decision.real_topic(), 1, 0).await?;

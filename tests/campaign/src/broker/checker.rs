@@ -12,7 +12,7 @@ use super::{
     model::{Fate, Issue, Known, Model, PROPERTY_BYTES_MAX, Queue, contents, properties},
     plan::BODY_BYTES_MAX,
     requests::Request,
-    timers, transactions,
+    resets, sent_back, timers, transactions,
 };
 
 /// How long a lock of a queue holds; less than in the product, for safety.
@@ -46,25 +46,24 @@ impl Model {
                     self.refused(request, issue, answer);
                 }
             }
+            Request::SendBack(back) => {
+                if !self.back_answered(back, issue, answer) {
+                    self.refused(request, issue, answer);
+                }
+            }
             Request::Pull { queue, offset, .. } => {
+                self.reset_answered(queue, issue, answer);
                 self.pull_answered(queue, *offset, issue, answer);
             }
-            Request::Commit { group, queue, offset } => {
-                let gone = answer.code == response::TOPIC_NOT_EXIST;
-                if gone && issue.known != Known::There {
-                    return;
-                }
+            Request::Commit { .. } => self.commit_answered(request, issue, answer, now),
+            Request::Reset { queue, .. } => {
+                self.reset_answered(queue, issue, answer);
                 if answer.code != response::SUCCESS {
-                    return self.refused(request, issue, answer);
-                }
-                let commits = self.commits.get_mut(&(group.clone(), queue.clone()));
-                let commits = commits.into_iter().flatten();
-                for commit in commits.filter(|commit| commit.offset == *offset) {
-                    commit.acknowledged = Some(now);
+                    self.refused(request, issue, answer);
                 }
             }
             Request::HugeCommit { .. } => {}
-            Request::QueryOffset { .. } => self.offset_told(request, issue, answer),
+            Request::QueryOffset { .. } => self.offset_told(request, issue, answer, now),
             Request::Lock { client, queue } => {
                 self.lock_answered((*client, queue), issue, answer, now)
             }
@@ -87,6 +86,31 @@ impl Model {
                     self.refused(request, issue, answer);
                 }
             }
+        }
+    }
+
+    fn commit_answered(
+        &mut self,
+        request: &Request,
+        issue: &Issue,
+        answer: &Answer,
+        now: Duration,
+    ) {
+        let Request::Commit { group, queue, offset } = request else {
+            return;
+        };
+        self.reset_answered(queue, issue, answer);
+        let gone = answer.code == response::TOPIC_NOT_EXIST;
+        if gone && issue.known != Known::There {
+            return;
+        }
+        if answer.code != response::SUCCESS {
+            return self.refused(request, issue, answer);
+        }
+        let commits = self.commits.get_mut(&(group.clone(), queue.clone()));
+        let commits = commits.into_iter().flatten();
+        for commit in commits.filter(|commit| commit.offset == *offset) {
+            commit.acknowledged = Some(now);
         }
     }
 
@@ -214,9 +238,10 @@ impl Model {
                 let found = record.queue_offset;
                 self.wrong(format!("a pull of {queue:?} brings {found}, due is {expected}"));
             }
-            match *queue.0 == *transactions::GIVEN_UP {
-                true => self.found_given_up(&record),
-                false => self.served(queue, issue, &record),
+            match &*queue.0 {
+                transactions::GIVEN_UP => self.found_given_up(&record),
+                topic if sent_back::is_own(topic) => self.found_back(queue, &record),
+                _ => self.served(queue, issue, &record),
             }
             expected = record.queue_offset + 1;
             rest = rest.get(record.size..).unwrap_or_default();
@@ -291,7 +316,7 @@ impl Model {
     }
 
     /// The offset of a group is at least what has to be there, and one that was committed.
-    fn offset_told(&mut self, request: &Request, issue: &Issue, answer: &Answer) {
+    fn offset_told(&mut self, request: &Request, issue: &Issue, answer: &Answer, now: Duration) {
         let Request::QueryOffset { group, queue } = request else {
             return;
         };
@@ -305,6 +330,9 @@ impl Model {
             response::QUERY_NOT_FOUND => None,
             _ => return self.refused(request, issue, answer),
         };
+        if **group == *resets::GROUP {
+            return self.reset_told(queue, issue, found, now);
+        }
         if let Some(least) = least
             && found.is_none_or(|found| found < least)
         {

@@ -6,6 +6,8 @@ use ringmq_remoting::codes::response;
 
 use super::{
     requests::Request,
+    resets::{self, Asked},
+    sent_back::{self, SentBack},
     timers::{Clock, Timed},
     transactions::{self, Half},
 };
@@ -118,6 +120,10 @@ pub struct Model {
     /// Messages that are kept back until their time.
     pub timed: BTreeMap<u64, Timed>,
     pub clock: Clock,
+    /// What consumers give back.
+    pub back: SentBack,
+    /// What is asked about the group whose offsets are reset, by queue.
+    pub resets: BTreeMap<Queue, Vec<Asked>>,
     pub topics: BTreeMap<Rc<str>, Thing>,
     pub groups: BTreeMap<Rc<str>, Thing>,
     pub commits: BTreeMap<(Rc<str>, Queue), Vec<Commit>>,
@@ -242,6 +248,7 @@ impl Model {
         let excuses = self.excuses;
         let latest_ms = self.clock.latest_ms;
         let mut issue = Issue { event, at: now, epoch: 0, known: Known::There, excuses, latest_ms };
+        self.reset_issued(request, event, now);
         match request {
             Request::Send { queue, ids, .. } => {
                 let made = self.auto_create;
@@ -256,7 +263,9 @@ impl Model {
                 }
             }
             // The broker makes it when it needs it.
-            Request::Pull { queue, .. } if *queue.0 == *transactions::GIVEN_UP => {
+            Request::Pull { queue, .. }
+                if *queue.0 == *transactions::GIVEN_UP || sent_back::is_own(&queue.0) =>
+            {
                 issue.known = Known::Unsure;
             }
             Request::Pull { queue, .. } => {
@@ -283,6 +292,7 @@ impl Model {
                     message.exempt |= message.queue.0 == *topic;
                 }
             }
+            Request::SendBack(back) => self.back_issued(back),
             Request::Half { id, .. } => self.half_issued(*id),
             Request::End { id, commit } => self.end_issued(*id, *commit),
             Request::Unlock { client, queue } => {
@@ -292,7 +302,7 @@ impl Model {
             Request::MakeGroup { group } | Request::DeleteGroup { group } => {
                 self.group(group).change();
             }
-            Request::Commit { group, queue, offset } => {
+            Request::Commit { group, queue, offset } if **group != *resets::GROUP => {
                 let key = (group.clone(), queue.clone());
                 let commit = Commit { offset: *offset, acknowledged: None, firm: false };
                 self.commits.entry(key).or_default().push(commit);
@@ -402,6 +412,7 @@ impl Model {
             }
         }
         self.locks.clear();
+        self.resets_end(clean);
         self.process += 1;
     }
 }

@@ -74,6 +74,10 @@ pub enum Part {
     Transactions,
     /// Messages that are kept back until their time.
     Timers,
+    /// Messages that consumers give back.
+    Retries,
+    /// Consumer offsets that are reset.
+    Resets,
 }
 
 /// One process.
@@ -311,7 +315,7 @@ fn config(interval: u64, fast_failure: bool, auto_create: bool, checks: u64) -> 
         ("bindAddress", "127.0.0.1"),
         ("vipPortEnable", "false"),
         ("storePathRootDir", "store"),
-        ("messageDelayLevel", "1s"),
+        ("messageDelayLevel", "1s 2s"),
         ("timerPrecisionMs", &precision),
         ("recallMessageEnable", "true"),
         ("maxMessageSize", &body_max),

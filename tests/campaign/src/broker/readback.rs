@@ -15,7 +15,7 @@ use super::{
     model::{Known, Queue},
     plan::Plan,
     requests::Request,
-    transactions, workload,
+    resets, sent_back, transactions, workload,
 };
 
 /// Tries of a read that the broker is too busy for.
@@ -39,7 +39,12 @@ pub async fn read_all(world: &Rc<World>, plan: &Plan, crashed: bool) {
     }
     given_up(world, &client, plan).await;
     world.model.borrow_mut().judge_times();
-    let keys: Vec<_> = world.model.borrow().commits.keys().cloned().collect();
+    given_back(world, &client).await;
+    let keys: Vec<_> = {
+        let model = world.model.borrow();
+        let of_reset = model.resets.keys().map(|queue| (resets::GROUP.into(), queue.clone()));
+        model.commits.keys().cloned().chain(of_reset).collect()
+    };
     for (group, queue) in keys {
         patiently(world, &client, || Request::QueryOffset {
             group: group.clone(),
@@ -54,21 +59,36 @@ pub async fn read_all(world: &Rc<World>, plan: &Plan, crashed: bool) {
 async fn given_up(world: &Rc<World>, client: &Rc<Client>, plan: &Plan) {
     world.model.borrow_mut().read_given_up();
     for id in 0..i32::from(plan.logs) {
-        let mut offset = 0;
-        loop {
-            let queue: Queue = (transactions::GIVEN_UP.into(), id);
-            let (group, wait) = (workload::READER.into(), Duration::ZERO);
-            let pull = Request::Pull { group, queue, offset, wait };
-            let Some(answer) = patiently(world, client, || pull.clone()).await else {
-                return;
-            };
-            match answer.find_number("nextBeginOffset") {
-                Some(next) if answer.code == response::SUCCESS => offset = next,
-                _ => break,
-            }
-        }
+        internal(world, client, &(transactions::GIVEN_UP.into(), id)).await;
     }
     world.model.borrow_mut().judge_given_up();
+}
+
+/// Reads what comes again and what is in dead letter topics.
+async fn given_back(world: &Rc<World>, client: &Rc<Client>) {
+    world.model.borrow_mut().read_back();
+    for topic in sent_back::topics() {
+        internal(world, client, &(topic, 0)).await;
+    }
+    world.model.borrow_mut().judge_back();
+}
+
+/// Reads a queue of a topic that the broker makes when it needs it.
+async fn internal(world: &Rc<World>, client: &Rc<Client>, queue: &Queue) {
+    let mut offset = 0;
+    loop {
+        let pull = || Request::Pull {
+            group: workload::READER.into(),
+            queue: queue.clone(),
+            offset,
+            wait: Duration::ZERO,
+        };
+        let answer = patiently(world, client, pull).await;
+        match answer.as_ref().and_then(|answer| answer.find_number("nextBeginOffset")) {
+            Some(next) if answer.is_some_and(|is| is.code == response::SUCCESS) => offset = next,
+            _ => return,
+        }
+    }
 }
 
 /// Calls until the broker is not busy.

@@ -18,6 +18,7 @@ use ringmq_test_client::{Pull, Send, commit_fields, queue_fields, topic_fields};
 
 use super::{
     model::{Model, Queue, contents, properties, unique_key},
+    sent_back::Back,
     timers,
 };
 
@@ -50,6 +51,8 @@ pub enum Request {
         queue: Queue,
         recall: bool,
     },
+    /// A consumer gives a message back.
+    SendBack(Back),
     Pull {
         group: Rc<str>,
         queue: Queue,
@@ -57,6 +60,12 @@ pub enum Request {
         wait: Duration,
     },
     Commit {
+        group: Rc<str>,
+        queue: Queue,
+        offset: i64,
+    },
+    /// Has a group go on there, whatever its clients commit.
+    Reset {
         group: Rc<str>,
         queue: Queue,
         offset: i64,
@@ -136,6 +145,8 @@ impl Request {
                 let fields = commit_fields(group, &queue.0, queue.1, *offset);
                 frame.write(request::UPDATE_CONSUMER_OFFSET, &fields, b"");
             }
+            Request::SendBack(back) => frame.send_back(back),
+            Request::Reset { group, queue, offset } => frame.reset(group, queue, *offset),
             Request::HugeCommit { queue } => frame.huge_commit(queue),
             Request::QueryOffset { group, queue } => frame.write(
                 request::QUERY_CONSUMER_OFFSET,
@@ -224,6 +235,29 @@ impl Frame<'_> {
             ("recallHandle", Value::Str(handle)),
         ];
         self.write(request::RECALL_MESSAGE, &fields, b"");
+    }
+
+    fn send_back(&mut self, back: &Back) {
+        let fields = [
+            ("offset", Value::Int(back.physical)),
+            ("group", Value::Str(&back.group)),
+            ("delayLevel", Value::Int(back.level.into())),
+            ("unitMode", Value::Bool(false)),
+            ("maxReconsumeTimes", Value::Int(back.times_max.into())),
+        ];
+        self.write(request::CONSUMER_SEND_MSG_BACK, &fields, b"");
+    }
+
+    fn reset(&mut self, group: &str, (topic, id): &Queue, offset: i64) {
+        let fields = [
+            ("topic", Value::Str(topic)),
+            ("group", Value::Str(group)),
+            ("timestamp", Value::Int(0)),
+            ("isForce", Value::Bool(true)),
+            ("queueId", Value::Int((*id).into())),
+            ("offset", Value::Int(offset)),
+        ];
+        self.write(request::INVOKE_BROKER_TO_RESET_OFFSET, &fields, b"");
     }
 
     fn of_queue(&mut self, code: i32, (topic, id): &Queue) {

@@ -22,21 +22,22 @@ use super::{
 pub const TOPIC: &str = "Timed";
 /// Slots by which messages are cancelled, in milliseconds.
 pub const PRECISION_MS: i64 = 100;
-/// Of the only delay level.
-const LEVEL_MS: i64 = 1000;
+/// Of the delay levels.
+pub const LEVELS_MS: [i64; 2] = [1000, 2000];
+const LEVEL_MS: i64 = LEVELS_MS[0];
 /// How much later than its time a message may come when nothing is in the way.
 const DELIVERED_AFTER_MS: i64 = 2500;
 
 /// The wall clocks of all processes, in milliseconds since 1970.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Clock {
-    now_ms: i64,
+    pub now_ms: i64,
     /// The latest time that any has shown.
     pub latest_ms: i64,
     /// A process began earlier than one before it ended.
     went_back: bool,
     /// The time of all messages has come and they should be there.
-    all_are_due: bool,
+    pub all_are_due: bool,
 }
 
 /// What is known of a message that is kept back.
@@ -107,12 +108,14 @@ impl Worker {
 
 /// Waits until all that was kept back should be there.
 pub async fn await_all(world: &Rc<World>) {
-    let last = world.model.borrow().timed.values().map(Timed::latest_ms).max();
-    if let Some(last) = last {
-        // What was due when this process started has to be read and stored first as well.
-        let wait = (last - world.runtime.now_ms()).max(0) + DELIVERED_AFTER_MS;
-        world.runtime.sleep(Duration::from_millis(u64::try_from(wait).unwrap_or(0))).await;
-    }
+    let last = {
+        let model = world.model.borrow();
+        let last = model.timed.values().map(Timed::latest_ms).max();
+        last.unwrap_or(0).max(model.all_back_ms())
+    };
+    // What was due when this process started has to be read and stored first as well.
+    let wait = (last - world.runtime.now_ms()).max(0) + DELIVERED_AFTER_MS;
+    world.runtime.sleep(Duration::from_millis(u64::try_from(wait).unwrap_or(0))).await;
     world.model.borrow_mut().clock.all_are_due = true;
 }
 
@@ -241,13 +244,7 @@ impl Model {
         let Some(timed) = self.timed.get(&id).cloned() else {
             return;
         };
-        let (clock, stored_ms) = (self.clock, record.store_timestamp);
-        let seen_ms = clock.latest_ms.min(stored_ms);
-        // When the clock is set back, no level waits longer than its delay.
-        if seen_ms < timed.due_ms && !(timed.by_level && clock.went_back) {
-            let early = timed.due_ms - seen_ms;
-            self.wrong(format!("{place}: message {id} came {early} ms before its time"));
-        }
+        self.too_early(place, (id, timed.due_ms), timed.by_level, record.store_timestamp);
         if timed.cancelled == Cancelled::Yes {
             self.wrong(format!("{place}: message {id} was cancelled before its time"));
         }
@@ -255,6 +252,23 @@ impl Model {
         if timed.kept.is_some_and(|kept| kept != origin) {
             let kept = timed.kept;
             self.wrong(format!("{place}: message {id} was kept at {kept:?}, not at {origin}"));
+        }
+    }
+
+    /// A message that was due at a time was stored then: whether that was too early.
+    pub fn too_early(
+        &mut self,
+        place: &str,
+        (id, due_ms): (u64, i64),
+        by_level: bool,
+        stored_ms: i64,
+    ) {
+        let clock = self.clock;
+        let seen_ms = clock.latest_ms.min(stored_ms);
+        // When the clock is set back, no level waits longer than its delay.
+        if seen_ms < due_ms && !(by_level && clock.went_back) {
+            let early = due_ms - seen_ms;
+            self.wrong(format!("{place}: message {id} came {early} ms before its time"));
         }
     }
 

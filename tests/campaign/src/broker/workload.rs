@@ -10,7 +10,7 @@ use super::{
     model::{Known, PROPERTY_BYTES_ILLEGAL, Queue},
     plan::{BODY_BYTES_MAX, Part, Plan},
     requests::Request,
-    timers, transactions,
+    resets, timers, transactions,
 };
 
 /// The topic that is always there.
@@ -76,7 +76,7 @@ impl Worker {
     }
 
     async fn step(&mut self, client: &Rc<Client>) {
-        match self.random.below(26) {
+        match self.random.below(31) {
             0..=4 => {
                 let most = if self.random.chance(1, 8) { 80 } else { 8 };
                 let count = 1 + self.random.below(most);
@@ -109,6 +109,8 @@ impl Worker {
             17 => client.all_answered().await,
             20..=22 if self.plan.has(Part::Transactions) => self.transact(client).await,
             23..=25 if self.plan.has(Part::Timers) => self.keep_back(client).await,
+            26..=28 if self.plan.has(Part::Retries) => self.give_back(client).await,
+            29 | 30 if self.plan.has(Part::Resets) => self.reset(client).await,
             _ => {
                 let pause = Duration::from_micros(self.random.below(150_000));
                 self.world.runtime.sleep(pause).await;
@@ -116,7 +118,7 @@ impl Worker {
         }
     }
 
-    fn fixed_queue(&mut self) -> Queue {
+    pub fn fixed_queue(&mut self) -> Queue {
         (TOPIC.into(), self.random.below(2) as i32)
     }
 
@@ -207,6 +209,7 @@ pub async fn set_up(world: &Rc<World>, plan: &Plan) {
             world.wrong(format!("the topic {topic} cannot be made"));
         }
     }
+    client.call(Request::MakeGroup { group: resets::GROUP.into() }).await;
     // The group that reads everything is there before anything fails.
     let (queue, wait) = ((TOPIC.into(), 0), Duration::ZERO);
     client.call(Request::Pull { group: READER.into(), queue, offset: 0, wait }).await;
