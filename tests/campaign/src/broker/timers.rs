@@ -225,8 +225,9 @@ impl Model {
         let timed = self.timed.get_mut(&id).expect("it was made");
         match answer.code {
             response::SUCCESS => {
-                // What was not stored yet when this was asked for may come behind it.
-                if latest_ms < timed.due_ms && timed.acknowledged_ms <= issue.latest_ms {
+                // What was not stored yet when this was asked for may come behind it, and within a
+                // millisecond nobody can tell.
+                if latest_ms < timed.due_ms && timed.acknowledged_ms < issue.latest_ms {
                     timed.cancelled = Cancelled::Yes;
                 }
                 true
