@@ -252,7 +252,8 @@ impl<R: Runtime> TimerQueue<'_, R> {
         let read = join_all(both.map(async |(waiting, entry)| self.read(waiting, &entry?).await));
         let read = read.await;
         // Deletions come before what they cancel.
-        let messages = read.into_iter().map(|kept| kept.map(|kept| self.unless_cancelled(kept)));
+        let both = window.iter().zip(read);
+        let messages = both.map(|(waiting, kept)| Ok(self.unless_cancelled(waiting, kept?)));
         let messages = messages.collect();
         let outcomes = delivery::put(self.shard, messages).await;
         let settled = self.settled;
@@ -301,11 +302,11 @@ impl<R: Runtime> TimerQueue<'_, R> {
     }
 
     /// Takes note of a deletion; the message to deliver, if it is one that was not cancelled.
-    fn unless_cancelled(&mut self, kept: Kept) -> Option<NewMessage> {
+    fn unless_cancelled(&mut self, waiting: &Waiting, kept: Kept) -> Option<NewMessage> {
         match kept {
             Kept::Nothing => None,
             Kept::Deletion(out_ms, key) => {
-                self.cancelled.add(out_ms, &key);
+                self.cancelled.add(out_ms, &key, waiting.offset, &mut self.wheel);
                 None
             }
             Kept::Message(message) => match timer::role(&message.properties) {
@@ -353,9 +354,9 @@ impl<R: Runtime> TimerQueue<'_, R> {
     /// Says how far deliveries are: at once if something was delivered, else now and then.
     /// `all_until_ms`: nothing is left that was due by then.
     fn note(&mut self, cursors: &TimerCursors, all_until_ms: Option<i64>) {
+        let passed = all_until_ms.unwrap_or_else(|| self.wheel.frontier().due_ms);
+        self.cancelled.forget_before(passed - SLOT_MS_MAX - CANCELLED_MS, &mut self.wheel);
         let frontier = self.wheel.frontier();
-        let passed = all_until_ms.unwrap_or(frontier.due_ms);
-        self.cancelled.forget_before(passed - SLOT_MS_MAX - CANCELLED_MS);
         let (at, noted) = self.noted;
         let now = self.shard.runtime.monotonic();
         let delivered = (frontier.due_ms, frontier.offset) != (noted.due_ms, noted.offset);

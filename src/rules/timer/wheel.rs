@@ -31,7 +31,7 @@ pub struct Frontier {
     pub read: i64,
     pub due_ms: i64,
     pub offset: i64,
-    /// No message before this offset waits.
+    /// No message before this offset waits, and no deletion before it is remembered.
     pub first: i64,
 }
 
@@ -73,7 +73,7 @@ pub struct Wheel {
     high: (i64, i64),
     /// Offsets of messages that came when their time had been passed by.
     late: BTreeSet<i64>,
-    /// How many wait of each run of offsets.
+    /// How many wait of each run of offsets, or are deletions that are remembered.
     runs: BTreeMap<i64, u32>,
     /// Offset of the next message to read.
     read: i64,
@@ -103,7 +103,7 @@ impl Wheel {
     /// Adds a message that was read from the queue. Offsets are 0 to [`OFFSET_MAX`].
     pub fn add(&mut self, waiting: Waiting) {
         assert!((0..=OFFSET_MAX).contains(&waiting.offset), "a queue of so many messages");
-        *self.runs.entry(waiting.offset / RUN).or_default() += 1;
+        self.hold(waiting.offset);
         self.count += 1;
         self.deletions += usize::from(waiting.is_deletion);
         if (waiting.due_ms, waiting.offset) < self.high {
@@ -181,7 +181,17 @@ impl Wheel {
         self.late.remove(&settled.offset);
         self.count -= 1;
         self.deletions -= usize::from(settled.is_deletion);
-        let run = settled.offset / RUN;
+        self.release(settled.offset);
+    }
+
+    /// What lies at this offset is read again after a start, until it is released.
+    pub fn hold(&mut self, offset: i64) {
+        *self.runs.entry(offset / RUN).or_default() += 1;
+    }
+
+    /// The opposite of [`Wheel::hold`].
+    pub fn release(&mut self, offset: i64) {
+        let run = offset / RUN;
         if let Some(count) = self.runs.get_mut(&run) {
             *count -= 1;
             if *count == 0 {

@@ -11,7 +11,7 @@ use ringmq_rules::timer::{
 };
 use ringmq_store::Entry;
 
-use super::{Kept, NotDelivered, TimerQueue, WINDOW, waiting};
+use super::{CANCELLED_MS, Kept, NotDelivered, TimerQueue, WINDOW, waiting};
 use crate::{
     engines::suspects::{self, IN_DOUBT_MAX, Suspect},
     injected_bugs::{TIMER_DROPPED, is_planted},
@@ -59,7 +59,8 @@ impl<R: Runtime> TimerQueue<'_, R> {
             };
             let waiting = waiting(offset, &entry);
             if frontier.covers(waiting.due_ms, offset) {
-                if waiting.is_deletion && waiting.due_ms >= frontier.due_ms - SLOT_MS_MAX {
+                let remembered_ms = frontier.due_ms - SLOT_MS_MAX - CANCELLED_MS;
+                if waiting.is_deletion && waiting.due_ms >= remembered_ms {
                     self.cancel(&waiting, &entry).await;
                 }
             } else if waiting.is_deletion || waiting.due_ms > latest {
@@ -98,10 +99,10 @@ impl<R: Runtime> TimerQueue<'_, R> {
         }
     }
 
-    /// A deletion that is settled, and whose slot is not.
+    /// A deletion that is settled, and remembered.
     async fn cancel(&mut self, waiting: &Waiting, entry: &Entry) {
         match self.read(waiting, entry).await {
-            Ok(kept @ Kept::Deletion(..)) => drop(self.unless_cancelled(kept)),
+            Ok(kept @ Kept::Deletion(..)) => drop(self.unless_cancelled(waiting, kept)),
             Ok(_) => {}
             Err(NotDelivered::NotYet(refusal)) => self.pass_over(waiting.offset, &refusal.remark),
             Err(

@@ -209,6 +209,27 @@ fn a_deletion_counts_when_deliveries_are_far_behind() {
     });
 }
 
+#[test]
+fn a_deletion_is_remembered_over_a_kill_also_when_nothing_waits_any_more() {
+    on_all(2, |shards, seed| {
+        let sim = Sim::new(seed);
+        sim.run(async |runtime| {
+            let (_broker, mut client) = broker(&runtime, shards, &[]).await;
+            let slot = (runtime.now_ms() + 5000) / 1000 * 1000;
+            let cancelled = Sent { due_ms: slot + 1000, number: 1 };
+            delete(&mut client, cancelled).await;
+            // The deletion is settled, and that is durable.
+            sleep_until(&runtime, slot + 950).await;
+            send(&mut client, 0, cancelled, "").await;
+        });
+        after_a_kill(&sim, async |runtime| {
+            let (_broker, mut client) = broker(&runtime, shards, &[]).await;
+            runtime.sleep(Duration::from_secs(10)).await;
+            assert_eq!(client.stored(TOPIC).await, Some(0), "a cancelled message came");
+        });
+    });
+}
+
 async fn sleep_until(runtime: &SimRuntime, until_ms: i64) {
     let wait = u64::try_from(until_ms - runtime.now_ms()).expect("it is to come");
     runtime.sleep(Duration::from_millis(wait)).await;
