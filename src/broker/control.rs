@@ -8,6 +8,7 @@ pub mod live_keys;
 pub mod log_usage;
 pub mod metadata;
 pub mod questions;
+pub mod queue_locks;
 pub mod registration;
 pub mod retention;
 pub mod statistics;
@@ -26,7 +27,7 @@ use ringmq_remoting::body::MessageQueue;
 use ringmq_rules::{
     clients::{ClientTable, LookedTo},
     groups::SubscriptionGroupTable,
-    locks::{QueueLocks, SweptTo},
+    locks::QueueLocks,
     rates::{Rates, SAMPLE_MS},
     stats::Stats,
     stored_keys::StoredKeys,
@@ -46,9 +47,6 @@ use crate::{
 
 /// Clients that are looked at without a pause: a few microseconds, more if many have to leave.
 const SLICE_CLIENTS: usize = 4096;
-
-/// Locks that are looked at without a pause: some 300 us if all of them are expired.
-const SLICE_LOCKS: usize = 1024;
 
 pub struct Tables {
     pub topics: TopicTable,
@@ -202,19 +200,6 @@ impl<R: Runtime> Control<R> {
                 self.shard.close_connection(connection);
                 self.shard.ended.note(connection);
                 self.connection_closed(connection);
-            }
-            self.shard.runtime.yield_if_needed().await;
-        }
-    }
-
-    /// Forgets the locks that are not renewed any more.
-    async fn sweep_locks(&self) {
-        let mut to = SweptTo::default();
-        loop {
-            let now = self.shard.runtime.now_ms();
-            let tables = &self.tables;
-            if tables.borrow_mut().locks.sweep_some(&mut to, SLICE_LOCKS, now) {
-                return;
             }
             self.shard.runtime.yield_if_needed().await;
         }

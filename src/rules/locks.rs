@@ -1,5 +1,11 @@
 //! Which client may consume a queue in order: locks that last 60 seconds from their last renewal.
-//! They are kept in memory only; after a restart every client locks again.
+//! Times are milliseconds since an arbitrary start that never go back: a wall clock that is set
+//! forward would give queues to others while their clients consume them.
+//!
+//! Who has a lock is durable, when it was renewed is not: a client goes on with what it has for 30
+//! seconds without hearing from the broker, so a start must not give its queues to somebody else.
+
+mod durable;
 
 use std::{collections::BTreeMap, ops::Bound, sync::Arc};
 
@@ -32,6 +38,8 @@ pub const LOCK_LIVE_MS: i64 = 60_000;
 struct Lock {
     client_id: Arc<str>,
     renewed: i64,
+    /// Whether a start will know of it.
+    durable: bool,
 }
 
 impl Lock {
@@ -63,7 +71,7 @@ fn group_bytes(group: &str) -> usize {
     group.len() + 1024
 }
 
-/// Where a sweep has got to: a group and a queue of it.
+/// Where a sweep or a list has got to: a group and a queue of it.
 #[derive(Debug)]
 pub struct SweptTo<Q>(Option<(Arc<str>, Q)>);
 
@@ -110,6 +118,7 @@ impl<Q: Lockable> QueueLocks<Q> {
         Q: 'q,
     {
         let client_id: Arc<str> = Arc::from(client_id);
+        let new = Lock { client_id: client_id.clone(), renewed: now, durable: false };
         if !self.groups.contains_key(group) {
             self.bytes += group_bytes(group);
         }
@@ -118,18 +127,18 @@ impl<Q: Lockable> QueueLocks<Q> {
         for queue in queues {
             match locks.get_mut(queue) {
                 Some(lock) if lock.client_id != client_id && !lock.is_expired(now) => continue,
+                Some(lock) if lock.client_id == client_id => lock.renewed = now,
                 Some(lock) => {
                     let before = lock_bytes(queue, lock);
-                    *lock = Lock { client_id: client_id.clone(), renewed: now };
+                    *lock = new.clone();
                     self.bytes = self.bytes - before + lock_bytes(queue, lock);
                 }
                 None => {
-                    let lock = Lock { client_id: client_id.clone(), renewed: now };
-                    let bytes = self.bytes + lock_bytes(queue, &lock);
+                    let bytes = self.bytes + lock_bytes(queue, &new);
                     if bytes > self.bytes_max {
                         continue;
                     }
-                    locks.insert(queue.clone(), lock);
+                    locks.insert(queue.clone(), new.clone());
                     self.count += 1;
                     self.bytes = bytes;
                 }
@@ -143,30 +152,47 @@ impl<Q: Lockable> QueueLocks<Q> {
         granted
     }
 
-    /// Frees those of the queues that the client has locked.
+    /// Frees those of the queues that the client has locked, and returns them.
     pub fn unlock_batch<'q>(
         &mut self,
         group: &str,
         client_id: &str,
         queues: impl IntoIterator<Item = &'q Q>,
-    ) where
+    ) -> Vec<Q>
+    where
         Q: 'q,
     {
+        self.free(group, queues, |lock| &*lock.client_id == client_id)
+    }
+
+    /// Frees those of the queues whose locks are meant, and returns them.
+    fn free<'q>(
+        &mut self,
+        group: &str,
+        queues: impl IntoIterator<Item = &'q Q>,
+        is_meant: impl Fn(&Lock) -> bool,
+    ) -> Vec<Q>
+    where
+        Q: 'q,
+    {
+        let mut freed = Vec::new();
         let Some(locks) = self.groups.get_mut(group) else {
-            return;
+            return freed;
         };
         for queue in queues {
-            let own = locks.get(queue).filter(|lock| &*lock.client_id == client_id);
-            if let Some(bytes) = own.map(|lock| lock_bytes(queue, lock)) {
+            let meant = locks.get(queue).filter(|lock| is_meant(lock));
+            if let Some(bytes) = meant.map(|lock| lock_bytes(queue, lock)) {
                 locks.remove(queue);
                 self.count -= 1;
                 self.bytes -= bytes;
+                freed.push(queue.clone());
             }
         }
         if locks.is_empty() {
             self.groups.remove(group);
             self.bytes -= group_bytes(group);
         }
+        freed
     }
 
     /// Looks at the next `most` locks and forgets those that are expired. True: it was at the end.

@@ -94,6 +94,15 @@ pub enum MetaChange {
         queue: i32,
         frontier: Frontier,
     },
+    /// Queues of a topic that a client of a group has locked, or nobody.
+    Locks {
+        #[serde(with = "arc_str")]
+        group: Arc<str>,
+        client: Option<String>,
+        topic: String,
+        broker: String,
+        queues: Vec<i32>,
+    },
 }
 
 #[cfg(test)]
@@ -131,6 +140,13 @@ mod tests {
             MetaChange::TimerFrontier {
                 queue: 1,
                 frontier: Frontier { read: 9, due_ms: 1_700_000_000_000, offset: 7, first: 4 },
+            },
+            MetaChange::Locks {
+                group: "G".into(),
+                client: Some("10.0.0.1@7".to_owned()),
+                topic: "T".to_owned(),
+                broker: "broker-a".to_owned(),
+                queues: vec![0, 3],
             },
         ];
         for change in changes {

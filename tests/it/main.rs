@@ -29,6 +29,7 @@ mod name_server_bounds;
 mod names;
 mod needs;
 mod offsets;
+mod order;
 mod output;
 mod process;
 mod produce;

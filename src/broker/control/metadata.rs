@@ -44,6 +44,8 @@ pub enum Subject {
     Group(Arc<str>),
     /// Keys of the configuration.
     Keys,
+    /// Who of a group has locked which queues.
+    Locks(Arc<str>),
 }
 
 pub struct Metadata<R: Runtime> {
@@ -232,6 +234,7 @@ impl<R: Runtime> Control<R> {
         tables.topics.apply(change);
         tables.groups.apply(change);
         tables.keys.apply(change);
+        tables.locks.restore(change, self.lock_time());
         self.metadata.note_offsets(change);
     }
 
@@ -331,6 +334,8 @@ impl<R: Runtime> Control<R> {
                 let before = tables.keys.clone();
                 Box::new(move |tables| tables.keys = before)
             }
+            // Whoever locks takes it back.
+            Subject::Locks(_) => Box::new(|_| {}),
         }
     }
 

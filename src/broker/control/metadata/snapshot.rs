@@ -3,7 +3,9 @@
 use std::{ops::Bound, rc::Rc, sync::Arc};
 
 use ringmq_io::Runtime;
+use ringmq_remoting::body::MessageQueue;
 use ringmq_rules::{
+    locks::SweptTo,
     meta::MetaChange,
     offsets::{ListedTo, OFFSETS_OF_CHANGE_MAX},
 };
@@ -13,6 +15,8 @@ use crate::control::Control;
 
 /// Bytes of records that are made without a pause: a few hundred microseconds.
 const SLICE_BYTES: usize = 64 * 1024;
+/// Locks that are listed without a pause.
+const SLICE_LOCKS: usize = 256;
 
 /// What comes next, in the order in which a start has to read it. Names are the last ones that were
 /// written.
@@ -23,6 +27,7 @@ enum At {
     Groups(Option<Arc<str>>),
     Keys,
     Offsets(ListedTo),
+    Locks(SweptTo<MessageQueue>),
     OwnCursors,
     End,
 }
@@ -81,6 +86,11 @@ impl<R: Runtime> Snapshot<R> {
             ),
             At::Offsets(to) => {
                 let changes = metadata.offsets.borrow().list(None, to, OFFSETS_OF_CHANGE_MAX);
+                let more = !changes.is_empty();
+                (changes.iter().map(encode).collect(), unless(more, At::Locks(SweptTo::default())))
+            }
+            At::Locks(to) => {
+                let changes = tables.locks.list(to, SLICE_LOCKS);
                 let more = !changes.is_empty();
                 (changes.iter().map(encode).collect(), unless(more, At::OwnCursors))
             }

@@ -15,37 +15,25 @@ use crate::{
 };
 use ringmq_rules::{Refusal, locks};
 
-/// Queues that are locked without a pause: some 100 us.
-const SLICE_QUEUES: usize = 128;
-
 pub async fn lock_batch<R: Runtime>(control: &Rc<Control<R>>, request: &Request<'_>) -> Handled {
     let shard = &control.shard;
     let _room = shard.body_room.take(request.body.len()).await;
     let body = request.read(shard, read).await?;
     let mut answer = PartedBody::new(b"{\"lockOKMQSet\":[".to_vec());
-    for queues in body.queues.chunks(SLICE_QUEUES) {
-        let now = shard.runtime.now_ms();
-        let granted = {
-            let locks = &mut control.tables.borrow_mut().locks;
-            locks.lock_batch(&body.group, &body.client_id, queues, now)
-        };
-        for queue in &granted {
+    let granted = |queues: &[MessageQueue]| {
+        for queue in queues {
             answer.item(|part| fastjson::append(part, queue));
         }
-        shard.runtime.yield_if_needed().await;
-    }
+    };
+    control.lock_queues(&body.group, &body.client_id, &body.queues, granted).await?;
     answer.text("]}");
     answer.answer("lock fewer queues at a time")
 }
 
 pub async fn unlock_batch<R: Runtime>(control: &Rc<Control<R>>, request: &Request<'_>) -> Handled {
-    let runtime = &control.shard.runtime;
     let _room = control.shard.body_room.take(request.body.len()).await;
     let body = request.read(&control.shard, read).await?;
-    for queues in body.queues.chunks(SLICE_QUEUES) {
-        control.tables.borrow_mut().locks.unlock_batch(&body.group, &body.client_id, queues);
-        runtime.yield_if_needed().await;
-    }
+    control.unlock_queues(&body.group, &body.client_id, &body.queues).await;
     Ok(Response::ok())
 }
 

@@ -9,14 +9,11 @@ use ringmq_remoting::{
 use ringmq_test_client::Answer;
 
 use super::{
-    model::{Fate, Issue, Known, Model, PROPERTY_BYTES_MAX, Queue, contents, properties},
+    model::{Fate, Issue, Known, LOCK, Model, PROPERTY_BYTES_MAX, Queue, contents, properties},
     plan::BODY_BYTES_MAX,
     requests::Request,
     resets, sent_back, timers, transactions,
 };
-
-/// How long a lock of a queue holds; less than in the product, for safety.
-const LOCK: Duration = Duration::from_secs(30);
 
 impl Model {
     /// An answer has come.

@@ -170,6 +170,10 @@ pub fn properties(number: u64, bytes: usize) -> Vec<u8> {
 pub const PROPERTY_BYTES_MAX: usize = 32_600;
 pub const PROPERTY_BYTES_ILLEGAL: usize = 32_760;
 
+/// How long a client counts on the lock of a queue, whether the broker is there or not; the product
+/// keeps it for longer.
+pub const LOCK: Duration = Duration::from_secs(30);
+
 impl Model {
     pub fn new(auto_create: bool, legal_body: usize) -> Model {
         Model { auto_create, legal_body, ..Model::default() }
@@ -398,7 +402,7 @@ impl Model {
     }
 
     /// What can be said after a process that has ended in some way.
-    pub fn process_ended(&mut self, clean: bool, firm_before: Option<Duration>) {
+    pub fn process_ended(&mut self, clean: bool, firm_before: Option<Duration>, now: Duration) {
         for message in &mut self.messages {
             if message.fate == Fate::Open {
                 message.fate = Fate::Unknown;
@@ -411,8 +415,10 @@ impl Model {
                 commit.acknowledged = None;
             }
         }
-        self.locks.clear();
         self.resets_end(clean);
+        // Their clients count on them all the same; the next process begins at zero.
+        self.locks.retain(|_, (_, since)| now < *since + LOCK);
+        self.locks.values_mut().for_each(|(_, since)| *since = Duration::ZERO);
         self.process += 1;
     }
 }

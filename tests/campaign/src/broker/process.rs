@@ -273,7 +273,7 @@ impl Stage {
         }
         // What was delivered before a kill was due by then.
         self.world.model.borrow_mut().see_clock(self.runtime().now_ms());
-        self.world.model.borrow_mut().process_ended(clean && !failed, firm);
+        self.world.model.borrow_mut().process_ended(clean && !failed, firm, now);
     }
 
     /// All answers are taken: nothing is set aside for any.
