@@ -74,10 +74,29 @@ impl<'a> Half<'a> {
     /// # Errors
     /// If the record is no half message.
     pub fn of(record: &'a Record<'a>) -> Result<Half<'a>, Refusal> {
+        Half::in_topic(record, HALF_TOPIC)
+    }
+
+    /// What was given up, to be asked for anew: a new half message is made of it.
+    ///
+    /// # Errors
+    /// If the record is something else.
+    pub fn given_up(record: &'a Record<'a>) -> Result<Half<'a>, Refusal> {
+        if record.topic == HALF_TOPIC {
+            return Err(Refusal::system_error(format!(
+                "half message {} is not given up: its producer is asked for it until it is \
+                 decided; name a message of {CHECKED_OUT_TOPIC}",
+                record.queue_offset
+            )));
+        }
+        Half::in_topic(record, CHECKED_OUT_TOPIC)
+    }
+
+    fn in_topic(record: &'a Record<'a>, topic: &str) -> Result<Half<'a>, Refusal> {
         let text = |name| properties::text(record.properties, name);
         let real_queue = text(REAL_QUEUE_ID).and_then(|queue| queue.parse().ok());
         match (text(REAL_TOPIC).filter(|topic| !is_not_allowed_send_topic(topic)), real_queue) {
-            (Some(real_topic), Some(real_queue)) if record.topic == HALF_TOPIC => {
+            (Some(real_topic), Some(real_queue)) if record.topic == topic => {
                 let group = text(PRODUCER_GROUP).unwrap_or_default();
                 Ok(Half { record, real_topic, real_queue, group })
             }

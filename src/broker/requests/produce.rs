@@ -6,6 +6,7 @@ pub mod forwarded;
 pub mod recall;
 pub mod record;
 pub mod reply;
+pub mod resume_check;
 pub mod send;
 pub mod send_back;
 pub mod timer;

@@ -182,6 +182,8 @@ requests! {
     QUERY_MESSAGE Here Data Topic Subscribe 64 * KIB Joined => query::by_key;
     VIEW_MESSAGE_BY_ID Here Data Nothing Ask 64 * KIB Message => message::view_by_id;
     END_TRANSACTION Here Data Nothing Ask 64 * KIB Small => end_transaction::end;
+    RESUME_CHECK_HALF_MESSAGE Here Admin Nothing Administer 64 * KIB Message
+        => resume_check::resume;
     CONSUMER_SEND_MSG_BACK Here Data Group Subscribe 64 * KIB Small => send_back::send_back;
     RECALL_MESSAGE Here Data Topic Publish 64 * KIB Small => recall::recall;
     SEND_REPLY_MESSAGE Control Data Nothing Ask 16 * MIB Small => reply::send_reply;

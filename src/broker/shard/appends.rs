@@ -9,7 +9,11 @@ use ringmq_io::{
     signal::{OneshotReceiver, oneshot},
 };
 use ringmq_remoting::codes::response;
-use ringmq_rules::{refusal::Refusal, send_check::unknown_topic, topic::TIMER_TOPIC};
+use ringmq_rules::{
+    refusal::Refusal,
+    send_check::unknown_topic,
+    topic::{HALF_TOPIC, TIMER_TOPIC},
+};
 use ringmq_store::AppendError;
 
 use super::{CONTROL, Shard, acks::Ticket, queues::Seal};
@@ -88,6 +92,7 @@ impl<R: Runtime> Shard<R> {
     async fn begin_put(&self, message: &NewMessage) -> Result<Stored, Refusal> {
         let (log, queue) = self.queues.get(&message.topic, message.queue_id);
         let is_timer = &*message.topic.topic.name == TIMER_TOPIC;
+        let is_half = &*message.topic.topic.name == HALF_TOPIC;
         loop {
             if let Some(refusal) = &self.view.borrow().disk_full {
                 return Err((**refusal).clone());
@@ -96,6 +101,9 @@ impl<R: Runtime> Shard<R> {
             self.check_seal(&message.topic)?;
             if is_timer {
                 self.timer_room.check(log.sink().log, self.queues.log_count())?;
+            }
+            if is_half {
+                self.check_half_room(log, queue)?;
             }
             let (sender, stored) = oneshot();
             let appended = self.append(|| {

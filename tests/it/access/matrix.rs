@@ -44,6 +44,7 @@ const ADMIN: &[i32] = &[
     INVOKE_BROKER_TO_RESET_OFFSET,
     CONSUME_MESSAGE_DIRECTLY,
     CLONE_GROUP_OFFSET,
+    RESUME_CHECK_HALF_MESSAGE,
 ];
 
 /// Everything that a request may name.

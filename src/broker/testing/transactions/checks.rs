@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use ringmq_io::Clock as _;
+use ringmq_remoting::message_id::message_id;
 use serde_json::json;
 
 use super::*;
@@ -106,6 +107,57 @@ fn a_half_that_is_checked_too_often_is_given_up_once_and_for_all() {
             runtime.sleep(Duration::from_secs(10)).await;
             assert_eq!(clients[0].count_all(CHECKED_OUT, b"forgotten").await, 1);
             clients[0].is_decided(half.as_ref().expect("sent")).await;
+        });
+    });
+}
+
+/// The id of the message that was given up.
+async fn given_up(client: &mut Client) -> String {
+    for queue in 0..QUEUES {
+        if let Some(bytes) = client.records(CHECKED_OUT, queue).await.first() {
+            let record = Record::decode(bytes).expect("a record");
+            return message_id(record.store_host, record.physical_offset).to_string();
+        }
+    }
+    panic!("nothing was given up");
+}
+
+async fn resume(client: &mut Client, id: &str) -> Answer {
+    client.call(request::RESUME_CHECK_HALF_MESSAGE, &[("msgId", id)], b"").await
+}
+
+#[test]
+fn what_was_given_up_is_asked_for_anew_when_that_is_resumed() {
+    on_all(2, |shards, seed| {
+        let sim = Sim::new(seed);
+        sim.run(async |runtime| {
+            let (_broker, mut clients) = begin(&runtime, shards, &KEYS).await;
+            let old = clients[0].half(2, b"forgotten").await;
+            let refused = resume(&mut clients[0], &old.id).await;
+            assert!(refused.remark.contains("is not given up"), "{}", refused.remark);
+            runtime.sleep(Duration::from_secs(10)).await;
+            let id = given_up(&mut clients[0]).await;
+            assert_eq!(resume(&mut clients[0], &id).await.code, response::SUCCESS);
+        });
+        after_a_kill(&sim, async |runtime| {
+            let _broker = Broker::start(&runtime, shards, &KEYS);
+            let mut clients = clients(&runtime, shards).await;
+            let id = given_up(&mut clients[0]).await;
+            clients[0].register("again").await;
+            let (offset, position, body, times) = clients[0].question().await;
+            assert_eq!((body.as_slice(), times.as_str()), (&b"forgotten"[..], "1"));
+            let mut ends = Client::connect(&runtime).await;
+            let answer = ends.end_as(GROUP, (offset, position), COMMIT).await;
+            assert_eq!(answer.code, response::SUCCESS, "{}", answer.remark);
+            assert_eq!(ends.count(TOPIC, 2, b"forgotten").await, 1);
+            // What is no message that was given up.
+            let plain = ends.send_to(TOPIC, 0, false, "", b"plain").await.fields["msgId"].clone();
+            for wrong in [plain.as_str(), "", "no id"] {
+                let refused = resume(&mut ends, wrong).await;
+                assert_eq!(refused.code, response::SYSTEM_ERROR, "{wrong}");
+            }
+            ends.delete_topic(TOPIC).await;
+            assert_eq!(resume(&mut ends, &id).await.code, response::TOPIC_NOT_EXIST);
         });
     });
 }

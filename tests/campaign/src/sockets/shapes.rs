@@ -240,6 +240,7 @@ pub const SHAPES: &[Shape] = &[
     to_broker(code::QUERY_MESSAGE, QUERY, Body::None),
     to_broker(code::VIEW_MESSAGE_BY_ID, &[("offset", HalfPosition)], Body::None),
     to_broker(code::END_TRANSACTION, END, Body::None),
+    to_broker(code::RESUME_CHECK_HALF_MESSAGE, &[("msgId", Text), ("topic", Topic)], Body::None),
     to_broker(code::RECALL_MESSAGE, RECALL, Body::None),
     to_broker(code::CONSUMER_SEND_MSG_BACK, BACK, Body::None),
     to_broker(code::HEART_BEAT, &[], Body::Heartbeat),
