@@ -135,10 +135,12 @@ class Server:
         self.namesrv = namesrv
         self.tls = tls
         self.processes = []
+        self.commands = {}
         self.start_seconds = 0.0
 
     def spawn(self, name, command, work):
-        log = open(os.path.join(work, f"{name}.log"), "wb")
+        self.commands[name] = (command, work)
+        log = open(os.path.join(work, f"{name}.log"), "ab")
         environment = dict(os.environ, HOME=work)
         environment.pop("NAMESRV_ADDR", None)
         environment.pop("RINGMQ_LOG", None)
@@ -146,6 +148,13 @@ class Server:
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, cwd=work,
             env=environment)))
         log.close()
+
+    def kill_and_start(self):
+        """Kills the process that was started last, a broker, and starts it again."""
+        name, _, process = self.processes.pop()
+        process.kill()
+        process.wait()
+        self.spawn(name, *self.commands[name])
 
     def died(self):
         """What became of a process that should run, or nothing."""

@@ -47,7 +47,7 @@ final class PushScenarios {
         return bodies;
     }
 
-    private static long owned(DefaultMQPushConsumer consumer, String topic) {
+    static long owned(DefaultMQPushConsumer consumer, String topic) {
         return consumer.getDefaultMQPushConsumerImpl().getRebalanceImpl().getProcessQueueTable().keySet()
             .stream().filter(queue -> queue.getTopic().equals(topic)).count();
     }

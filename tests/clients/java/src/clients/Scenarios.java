@@ -10,6 +10,8 @@ final class Scenarios {
 
     static Map<String, Main.Scenario> all() {
         Map<String, Main.Scenario> all = new LinkedHashMap<>();
+        all.put("locks_broker_restart", LockScenarios::brokerRestart);
+        all.put("locks_queues", LockScenarios::queues);
         all.put("rebalance", PushScenarios::rebalance);
         all.put("transactions", TransactionScenarios::transactions);
         all.put("transactions_restart", TransactionScenarios::checkAfterRestart);
