@@ -63,6 +63,11 @@ pub const BODY_MEMORY_PER_BYTE: usize = 16;
 /// beside the shard.
 pub const SHORT_BODY_BYTES: usize = 16 * 1024;
 
+/// Bytes of a body whose signature is checked where its request comes in: some 200 us, twice that
+/// where the processor has no instructions for SHA-1. Those of longer ones are checked beside the
+/// shard.
+pub const SHORT_SIGNED_BYTES: usize = 256 * 1024;
+
 /// What all bodies that a shard handles at a time may become in memory, in bytes: one of 1 MiB, or
 /// hundreds of usual size.
 pub const BODIES_MEMORY_MAX: usize = BODY_MEMORY_FREE + BODY_MEMORY_PER_BYTE * 1024 * 1024;

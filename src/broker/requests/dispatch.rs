@@ -23,6 +23,7 @@ use ringmq_rules::{pull_check, refusal::Refusal};
 use super::{
     Handled, Request, Requests, administration,
     admission::check_header_length,
+    authorize::Access as Authorized,
     consume::pull_request,
     next::{Next, Peer, Wait},
     produce::send,
@@ -48,11 +49,11 @@ pub enum Malformed {
 }
 
 impl<R: Runtime> Requests<R> {
-    /// Handles one complete frame.
+    /// Handles one complete frame. `is_checked`: it was found that it may be, see [`Wait::Access`].
     pub fn dispatch(
         self: &Rc<Self>,
         peer: Peer,
-        bytes: &[u8],
+        (bytes, is_checked): (&[u8], bool),
         scratch: &mut Vec<u8>,
     ) -> Result<Next, Malformed> {
         let frame = Frame::parse(bytes)?;
@@ -60,10 +61,11 @@ impl<R: Runtime> Requests<R> {
         let mut checked = None;
         if self.shard.settings.config.acl_enable {
             // The header is read once: what is checked is what is handled.
-            checked = self.authorize(peer, &frame)?;
-            if checked.is_none() {
-                return Ok(Next::Continue);
-            }
+            checked = match self.authorize(peer, &frame, is_checked)? {
+                Authorized::Granted(header) => Some(header),
+                Authorized::Refused => return Ok(Next::Continue),
+                Authorized::Long(reply_to) => return Ok(Next::Wait(reply_to, Wait::Access)),
+            };
         } else if let Some(next) = self.dispatch_fast(peer, &frame, scratch) {
             return Ok(next);
         }

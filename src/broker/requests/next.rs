@@ -41,6 +41,8 @@ pub enum Wait {
     Prerequisite(Prerequisite),
     /// Until there is room for the answer, of so many bytes.
     Answer(usize),
+    /// Whether the account that sent it may is found out beside the shard.
+    Access,
     /// Until an earlier request of the connection is handled.
     Handled,
     /// The log that the message is for has too much in memory: until it has room.

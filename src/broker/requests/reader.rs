@@ -19,6 +19,7 @@ use ringmq_tls::{Came, TLS_WORK};
 
 use super::{
     Requests,
+    authorize::check_aside,
     dispatch::Malformed,
     next::{Next, Peer, Wait},
     table::BODY_BYTES_LEAST,
@@ -163,7 +164,7 @@ async fn handle_all<R: Runtime>(
     (had, read_at): (&Had, Duration),
 ) -> Option<bool> {
     let (shard, rounds) = (&requests.shard, &requests.shard.rounds);
-    let mut complete = false;
+    let (mut complete, mut is_checked) = (false, false);
     loop {
         let turn = rounds.take(had).await;
         if turn.is_some() && !shard.stopping.get() {
@@ -171,7 +172,8 @@ async fn handle_all<R: Runtime>(
         }
         let most = if turn.is_some() { SLICE_UNITS } else { SHARE };
         let (mut units, output) = (0, connection.output_bytes());
-        let handled = take_frames(requests, connection, buffer, scratch, (&mut units, most));
+        let parts = (&mut *buffer, &mut *scratch, &mut is_checked);
+        let handled = take_frames(requests, connection, parts, (&mut units, most));
         units += units_of(connection.output_bytes().saturating_sub(output));
         had.note(units, rounds);
         if let Some(turn) = turn {
@@ -182,8 +184,12 @@ async fn handle_all<R: Runtime>(
         match handled {
             Ok(Turn::Drained { some }) => return Some(complete | some),
             Ok(Turn::Later { reply_to, wait }) => {
-                if !wait_for(shard, connection, &reply_to, wait, read_at).await {
+                let checks = matches!(wait, Wait::Access);
+                if wait_for(shard, connection, &reply_to, (wait, buffer), read_at).await {
+                    is_checked |= checks;
+                } else {
                     buffer.consume_first();
+                    is_checked = false;
                 }
             }
             Ok(Turn::Pause) => {
@@ -248,7 +254,7 @@ async fn wait_for<R: Runtime>(
     shard: &Rc<Shard<R>>,
     connection: &ShardConnection<R>,
     reply_to: &ReplyTo,
-    wait: Wait,
+    (wait, buffer): (Wait, &mut FrameBuffer),
     read_at: Duration,
 ) -> bool {
     shard.flush();
@@ -259,6 +265,11 @@ async fn wait_for<R: Runtime>(
         Wait::Handled => {
             connection.frame_handled().await;
             Ok(())
+        }
+        Wait::Access => {
+            let frame = buffer.first().ok().flatten().unwrap_or_default();
+            let peer = Peer { connection: connection.id, address: connection.peer };
+            check_aside(shard, peer, frame).await
         }
         Wait::CaughtUp(log) => shard.log_caught_up(log, read_at).await,
         Wait::Answer(bytes) => {
@@ -312,8 +323,7 @@ enum Turn {
 fn take_frames<R: Runtime>(
     requests: &Rc<Requests<R>>,
     connection: &ShardConnection<R>,
-    buffer: &mut FrameBuffer,
-    scratch: &mut Vec<u8>,
+    (buffer, scratch, is_checked): (&mut FrameBuffer, &mut Vec<u8>, &mut bool),
     (units, most): (&mut u32, u32),
 ) -> Result<Turn, Malformed> {
     let peer = Peer { connection: connection.id, address: connection.peer };
@@ -341,18 +351,17 @@ fn take_frames<R: Runtime>(
         };
         some = true;
         let bytes = frame.len();
+        let frame = (frame, *is_checked);
         match guarded(requests, || requests.dispatch(peer, frame, scratch))? {
-            Next::Continue => {
-                buffer.consume_first();
-                *units += 1;
-            }
+            Next::Continue => *units += 1,
             Next::Costly => {
-                buffer.consume_first();
                 *units += COSTLY_UNITS;
                 costly_bytes += bytes;
             }
             Next::Wait(reply_to, wait) => return Ok(Turn::Later { reply_to, wait }),
         }
+        buffer.consume_first();
+        *is_checked = false;
     }
 }
 

@@ -72,6 +72,11 @@ impl Need {
 }
 
 impl Needs {
+    /// Whether the body says what the request is about, so that it has to be read for the check.
+    pub fn are_in_body(&self) -> bool {
+        matches!(self.resource, Resource::Subscriptions | Resource::LockGroup)
+    }
+
     /// The permissions that a request needs; as in Java none for what it does not name.
     ///
     /// # Errors
