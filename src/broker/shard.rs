@@ -40,9 +40,12 @@ use std::{
 };
 
 use ringmq_base::LogId;
-use ringmq_io::Runtime;
+use ringmq_io::{Runtime, Shares};
 use ringmq_net::rounds::Rounds;
-use ringmq_rules::{offset_resets::OffsetResets, offsets::OffsetTable, send_check::SendContext};
+use ringmq_rules::{
+    limits::FEW_SUBSCRIPTIONS, offset_resets::OffsetResets, offsets::OffsetTable,
+    send_check::SendContext,
+};
 use ringmq_store::QueueHandle;
 
 pub use self::{acks::Arrivals, control_plane::CONTROL, queues::BrokerLog};
@@ -238,7 +241,14 @@ impl<R: Runtime> Shard<R> {
             _ => false,
         };
         let recheck = rechecked.then(|| change.clone());
-        self.view.borrow_mut().apply(change);
+        let replaced = self.view.borrow_mut().apply(change);
+        if let Some(old) = replaced.filter(|old| old.topics.len() > FEW_SUBSCRIPTIONS) {
+            // The last shard that gives it back would be held up.
+            let runtime = self.runtime.clone();
+            self.runtime.spawn(Shares::Background, "subscriptions of before", async move {
+                runtime.aside(move || drop(old)).await;
+            });
+        }
         if let Some(change) = recheck {
             self.recheck_held(&change);
         }

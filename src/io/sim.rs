@@ -96,6 +96,11 @@ impl SimRuntime {
         self.core.pauses.get()
     }
 
+    /// How often work was done beside its executor, ever.
+    pub fn asides(&self) -> u64 {
+        self.core.asides.get()
+    }
+
     /// A source of chance of the simulation's seed, for workloads.
     pub fn random(&self) -> Random {
         self.core.draw(Random::fork)
@@ -122,6 +127,7 @@ impl Spawn for SimRuntime {
     }
 
     async fn aside<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
+        self.core.asides.set(self.core.asides.get() + 1);
         let micros = self.core.draw(|random| random.below(ASIDE_MICROS_MAX));
         self.sleep(Duration::from_micros(micros)).await;
         work()

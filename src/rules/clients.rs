@@ -2,6 +2,7 @@
 
 mod consumers;
 mod members;
+mod plan;
 mod producers;
 
 use std::{
@@ -22,7 +23,9 @@ use super::{
     names::Name,
     refusal::Refusal,
 };
-use consumers::{ConsumerGroup, Plan};
+pub use plan::Plan;
+
+use consumers::ConsumerGroup;
 use members::Members;
 use producers::Producers;
 
@@ -150,14 +153,34 @@ impl ClientTable {
         now: i64,
     ) -> Result<Vec<ClientEvent>, Refusal> {
         check_channel(channel, registration.group)?;
-        consumers::check_subscriptions(registration.group, &registration.subscriptions)?;
-        let known = self.consumers.get_key_value(registration.group);
+        let group = registration.group;
+        let mut plan = Plan::new(self.subscriptions(group), registration)?;
+        self.register_planned(channel, group, &mut plan, now)
+    }
+
+    /// The same by a plan, which is made again if the group has changed since. What the plan has
+    /// afterwards is left to the caller: it may take long to drop.
+    ///
+    /// # Errors
+    /// Those of [`ClientTable::register_consumer`].
+    pub fn register_planned(
+        &mut self,
+        channel: &Channel<'_>,
+        group: &str,
+        plan: &mut Plan,
+        now: i64,
+    ) -> Result<Vec<ClientEvent>, Refusal> {
+        check_channel(channel, group)?;
+        let subscriptions = self.subscriptions(group);
+        if !plan.fits(subscriptions.as_ref()) {
+            plan.again(subscriptions);
+        }
+        let known = self.consumers.get_key_value(group);
         let member = known.and_then(|(_, group)| group.get(channel.connection));
         let client = Client::new(channel, member, now);
-        let before = member.map_or(0, |member| membership_bytes(registration.group, member));
-        let name = known.map_or_else(|| Arc::from(registration.group), |(name, _)| name.clone());
-        let notify = registration.notify;
-        let plan = Plan::new(known.map(|(_, group)| group), registration);
+        let before = member.map_or(0, |member| membership_bytes(group, member));
+        let name = known.map_or_else(|| Arc::from(group), |(name, _)| name.clone());
+        let notify = plan.notify;
         let mut growth = Growth { before, after: membership_bytes(&name, &client), others: 0 };
         if plan.publishes() {
             let (owner, bytes) = known.map_or((channel.connection, 0), |(_, group)| group.owned());
@@ -176,8 +199,7 @@ impl ClientTable {
         let change = match self.consumers.get_mut(&name) {
             Some(group) => group.register(client, plan),
             None => {
-                let group = ConsumerGroup::new(client, plan);
-                self.consumers.extend(group.map(|group| (name.clone(), group)));
+                self.consumers.insert(name.clone(), ConsumerGroup::new(client, plan));
                 consumers::Change { members: true, published: true }
             }
         };

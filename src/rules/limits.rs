@@ -63,6 +63,10 @@ pub const BODY_MEMORY_PER_BYTE: usize = 16;
 /// beside the shard.
 pub const SHORT_BODY_BYTES: usize = 16 * 1024;
 
+/// Subscriptions that are compared with those of a group, or dropped, where their heartbeat is
+/// noted: some 100 us. That is done with more beside the shard.
+pub const FEW_SUBSCRIPTIONS: usize = 256;
+
 /// Bytes of a body whose signature is checked where its request comes in: some 200 us, twice that
 /// where the processor has no instructions for SHA-1. Those of longer ones are checked beside the
 /// shard.

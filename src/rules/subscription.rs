@@ -138,6 +138,12 @@ impl From<Vec<Subscription>> for Topics {
     }
 }
 
+impl From<Topics> for Vec<Subscription> {
+    fn from(topics: Topics) -> Vec<Subscription> {
+        topics.0.into_vec()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

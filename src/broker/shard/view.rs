@@ -32,7 +32,8 @@ impl View {
         }
     }
 
-    pub fn apply(&mut self, change: Change) {
+    /// Gives what a group subscribed to before: it may take long to drop.
+    pub fn apply(&mut self, change: Change) -> Option<Arc<GroupSubscriptions>> {
         match change {
             Change::Topic(topic) => {
                 self.topics.insert(topic.topic.name.clone(), topic);
@@ -47,14 +48,13 @@ impl View {
                 self.groups.remove(&name);
             }
             Change::Subscriptions(group, Some(subscriptions)) => {
-                self.subscriptions.insert(group, subscriptions);
+                return self.subscriptions.insert(group, subscriptions);
             }
-            Change::Subscriptions(group, None) => {
-                self.subscriptions.remove(&group);
-            }
+            Change::Subscriptions(group, None) => return self.subscriptions.remove(&group),
             Change::Live(live) => self.live = live,
             Change::DiskFull(refusal) => self.disk_full = refusal,
             Change::Access(rules) => self.access = Some(rules),
         }
+        None
     }
 }

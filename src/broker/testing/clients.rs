@@ -1,7 +1,7 @@
 //! Groups with very many members, and connections that are in very many groups: others have their
 //! turn meanwhile.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use futures_lite::future::poll_once;
 use ringmq_io::{
@@ -9,7 +9,10 @@ use ringmq_io::{
     sim::{Sim, SimRuntime},
 };
 use ringmq_remoting::{
-    body::{ConsumerData, GetConsumerListByGroupResponseBody, HeartbeatData, ProducerData},
+    body::{
+        ConsumerData, GetConsumerListByGroupResponseBody, HeartbeatData, ProducerData,
+        SubscriptionData,
+    },
     codes::{request, response},
     encode, fastjson,
     frame::Serialization,
@@ -36,6 +39,35 @@ fn producer(id: &str, groups: usize) -> Vec<u8> {
     let producer_data_set = (0..groups).map(group).collect();
     let client_id = id.to_owned();
     fastjson::to_vec(&HeartbeatData { client_id, producer_data_set, ..HeartbeatData::default() })
+}
+
+/// A consumer of so many topics, whose subscriptions have this version.
+fn subscriber(id: &str, group: &str, topics: usize, version: i64) -> Vec<u8> {
+    let subscription = |number| SubscriptionData {
+        topic: format!("topic-{number}"),
+        sub_string: "*".to_owned(),
+        sub_version: version,
+        ..SubscriptionData::default()
+    };
+    let consumer = ConsumerData {
+        group_name: group.to_owned(),
+        subscription_data_set: (0..topics).map(subscription).collect(),
+        ..ConsumerData::default()
+    };
+    let (client_id, consumer_data_set) = (id.to_owned(), vec![consumer]);
+    fastjson::to_vec(&HeartbeatData { client_id, consumer_data_set, ..HeartbeatData::default() })
+}
+
+/// The versions of subscriptions of a group that all shards know, each once.
+fn versions(broker: &Broker, group: &str) -> BTreeSet<Option<i64>> {
+    let shards = broker.shards.borrow();
+    let versions = shards.iter().flat_map(|shard| {
+        let subscriptions = shard.view.borrow().subscriptions.get(group).cloned();
+        let versions = subscriptions.iter().flat_map(|known| known.topics.values());
+        let versions: Vec<_> = versions.map(|one| Some(one.version)).collect();
+        if versions.is_empty() { vec![None] } else { versions }
+    });
+    versions.collect()
 }
 
 impl Client {
@@ -126,6 +158,79 @@ fn the_members_of_a_large_group_are_told_of_a_change_and_listed_some_at_a_time()
             let answer = first.ask(request::GET_CONSUMER_LIST_BY_GROUP, &none, b"").await;
             let expected = (response::SYSTEM_ERROR, "no consumer for this group, none");
             assert_eq!((answer.code, &*answer.remark), expected);
+        });
+    });
+}
+
+/// How often work was done beside the shards while `act` went on, and shortly after.
+async fn asides(runtime: &SimRuntime, act: impl AsyncFnOnce()) -> usize {
+    let before = runtime.asides();
+    act().await;
+    runtime.sleep(SOON).await;
+    usize::try_from(runtime.asides() - before).expect("few")
+}
+
+/// Before, the control shard did it in one go, and the shard that heard last of newer ones dropped
+/// the others.
+#[test]
+fn thousands_of_subscriptions_are_compared_and_dropped_beside_the_shards() {
+    const TOPICS: usize = 3000;
+    on_all(2, |shards, seed| {
+        Sim::new(seed).run(async |runtime| {
+            let broker = Broker::start(&runtime, shards, &[]);
+            let mut client = Client::connect(&runtime).await;
+            for version in [1, 2] {
+                let beat = subscriber("c", "few", 50, version);
+                assert_eq!(asides(&runtime, async || client.beat(&beat).await).await, 0);
+                assert_eq!(versions(&broker, "few"), [Some(version)].into());
+            }
+            // It is read and compared; what is left of both is dropped, and what is replaced.
+            let cases = [(1, 1, 0), (1, 1, 0), (2, 2, shards), (1, 2, 0)];
+            for (version, then, replaced) in cases {
+                let beat = subscriber("c", "many", TOPICS, version);
+                let aside = asides(&runtime, async || client.beat(&beat).await).await;
+                assert_eq!(aside, 4 + replaced, "version {version}");
+                assert_eq!(versions(&broker, "many"), [Some(then)].into());
+            }
+            // A few instead of many.
+            let beat = subscriber("c", "many", 1, 1);
+            let aside = asides(&runtime, async || client.beat(&beat).await).await;
+            assert_eq!(aside, 2 + shards);
+            client.beat(&subscriber("c", "many", TOPICS, 3)).await;
+            runtime.sleep(SOON).await;
+            assert_eq!(asides(&runtime, async || drop(client)).await, shards);
+            assert_eq!(versions(&broker, "many"), [None].into());
+        });
+    });
+}
+
+/// Each is compared with what the group subscribed to when it came.
+#[test]
+fn the_newest_of_many_subscriptions_that_come_at_once_count() {
+    const MEMBERS: i64 = 4;
+    on_all(4, |shards, seed| {
+        Sim::new(seed).run(async |runtime| {
+            let broker = Broker::start(&runtime, shards, &[]);
+            let mut members = clients(&runtime, MEMBERS as usize).await;
+            for round in 0..3 {
+                for (number, member) in (0..MEMBERS).zip(&mut members) {
+                    // The newest is not the last.
+                    let version = 10 * round + (number + round) % MEMBERS;
+                    let body = subscriber(&number.to_string(), "g", 1000, version + 1);
+                    let mut out = Vec::new();
+                    let beat = request::HEART_BEAT;
+                    encode::request(&mut out, JSON, beat, 1, false, &[], &body).expect("fits");
+                    member.write(&out).await;
+                }
+                runtime.sleep(SOON).await;
+                assert_eq!(versions(&broker, "g"), [Some(10 * round + MEMBERS)].into());
+            }
+            let mut watcher = Client::connect(&runtime).await;
+            let list = [("consumerGroup", "g")];
+            let answer = watcher.ask(request::GET_CONSUMER_LIST_BY_GROUP, &list, b"").await;
+            let all: GetConsumerListByGroupResponseBody =
+                fastjson::from_slice(&answer.body).expect("a list");
+            assert_eq!(all.consumer_id_list, ["0", "1", "2", "3"]);
         });
     });
 }

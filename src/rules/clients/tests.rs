@@ -88,6 +88,47 @@ fn a_newer_expression_is_published_without_a_rebalance_and_an_older_one_is_ignor
     );
 }
 
+/// As it is when others have their turn while it is made.
+#[test]
+fn a_plan_of_before_others_changed_the_group_is_made_again() {
+    let mut table = ClientTable::default();
+    let versions = |table: &ClientTable| -> Vec<(String, i64)> {
+        let subscriptions = table.subscriptions("g").expect("online");
+        subscriptions.topics.values().map(|one| (one.topic.to_string(), one.version)).collect()
+    };
+    let own = |topics: &[(&str, i64)]| -> Vec<(String, i64)> {
+        topics.iter().map(|(topic, version)| ((*topic).to_owned(), *version)).collect()
+    };
+    let note = |table: &mut ClientTable, topics: &[(&str, i64)]| {
+        table.register_consumer(&channel(A, "a"), consumer("g", topics), 0).expect("room");
+    };
+    let plan = |table: &ClientTable, topics: &[(&str, i64)]| {
+        Plan::new(table.subscriptions("g"), consumer("g", topics)).expect("sound")
+    };
+    // The group was not there, and has a newer one then.
+    let mut first = plan(&table, &[("t", 4), ("u", 1)]);
+    assert!(first.fits(None));
+    note(&mut table, &[("t", 5)]);
+    assert!(!first.fits(table.subscriptions("g").as_ref()));
+    // What the group has newer is gone then.
+    let mut second = plan(&table, &[("s", 1), ("t", 3)]);
+    let events = table.register_planned(&channel(B, "b"), "g", &mut first, 0).expect("room");
+    assert!(notified(&events) && published(&events).is_some());
+    assert_eq!(versions(&table), own(&[("t", 5), ("u", 1)]));
+    note(&mut table, &[("u", 1)]);
+    table.register_planned(&channel(B, "b"), "g", &mut second, 0).expect("room");
+    assert_eq!(versions(&table), own(&[("s", 1), ("t", 3)]));
+    // The group has gone.
+    let mut third = plan(&table, &[("s", 1), ("t", 3)]);
+    table.close(A);
+    table.close(B);
+    let events = table.register_planned(&channel(B, "b"), "g", &mut third, 0).expect("room");
+    assert!(notified(&events) && published(&events).is_some());
+    assert_eq!(versions(&table), own(&[("s", 1), ("t", 3)]));
+    table.close(B);
+    assert_eq!((table.bytes, table.connections.len()), (0, 0));
+}
+
 #[test]
 fn the_last_member_to_leave_takes_the_subscriptions_along() {
     let mut table = ClientTable::default();

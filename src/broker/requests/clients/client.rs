@@ -17,9 +17,11 @@ use crate::{
 };
 use ringmq_rules::{
     clients::{
-        Channel, ConsumeFromWhere, ConsumeType, ConsumerRegistration, MessageModel, Subscription,
+        Channel, ConsumeFromWhere, ConsumeType, ConsumerRegistration, GroupSubscriptions,
+        MessageModel, Plan, Subscription,
     },
     filter::Filter,
+    limits::{FEW_SUBSCRIPTIONS, SHORT_BODY_BYTES},
     pull_check::check_subscription,
     refusal::Refusal,
 };
@@ -30,12 +32,27 @@ const SLICE_PRODUCERS: usize = 64;
 /// Client ids of a group that are listed without a pause: some 100 us.
 const SLICE_IDS: usize = 256;
 
+/// How often a plan is made again beside the shard since the group has changed meanwhile.
+const PLANS_AGAIN_MAX: usize = 8;
+
 pub async fn heartbeat<R: Runtime>(control: &Rc<Control<R>>, request: &Request<'_>) -> Handled {
     let shard = &control.shard;
-    // Its connection may end while something is waited for: no member may be left then.
-    let is_gone = || shard.ended.has(request.reply_to.connection);
     let _room = shard.body_room.take(request.body.len()).await;
     let mut beat = request.read(shard, read_beat).await?;
+    let noted = note_beat(control, request, &mut beat).await;
+    if request.body.len() > SHORT_BODY_BYTES {
+        // Thousands of small values.
+        shard.runtime.aside(move || drop(beat)).await;
+    }
+    noted.map(|()| Response::ok())
+}
+
+async fn note_beat<R: Runtime>(
+    control: &Rc<Control<R>>,
+    request: &Request<'_>,
+    beat: &mut Beat,
+) -> Result<(), Refusal> {
+    let shard = &control.shard;
     let channel = Channel {
         connection: request.reply_to.connection,
         client_id: &beat.client_id,
@@ -44,41 +61,94 @@ pub async fn heartbeat<R: Runtime>(control: &Rc<Control<R>>, request: &Request<'
         version: request.header.version,
     };
     for (consumer, subscriptions) in &mut beat.consumers {
-        // A group that may not be made has its members all the same: only their pulls are refused,
-        // until somebody makes the group.
-        let known = control.clone().ensure_group(consumer.group_name.clone()).await?;
-        if known {
-            control.make_retry_topic(&consumer.group_name, consumer.unit_mode).await?;
-        }
-        if is_gone() {
-            return Ok(Response::ok());
-        }
-        let notify = {
-            let tables = control.tables.borrow();
-            let group = tables.groups.get(&consumer.group_name);
-            group.is_none_or(|group| group.notify_consumer_ids_changed_enable)
-        };
-        let notify = notify && shard.settings.config.notify_consumer_ids_changed_enable;
-        let now = shard.runtime.now_ms();
-        let subscriptions = versioned(std::mem::take(subscriptions), now);
-        let registration = registration(consumer, subscriptions, notify);
-        let events =
-            control.tables.borrow_mut().clients.register_consumer(&channel, registration, now)?;
-        control.client_events(events);
+        note_consumer(control, &channel, consumer, std::mem::take(subscriptions)).await?;
         shard.runtime.yield_if_needed().await;
     }
     for (count, producer) in beat.producers.iter().enumerate() {
         if count > 0 && count % SLICE_PRODUCERS == 0 {
             shard.runtime.yield_if_needed().await;
         }
-        if is_gone() {
-            return Ok(Response::ok());
+        if shard.ended.has(channel.connection) {
+            return Ok(());
         }
         let now = shard.runtime.now_ms();
         let clients = &mut control.tables.borrow_mut().clients;
         clients.register_producer(&channel, &producer.group_name, now)?;
     }
-    Ok(Response::ok())
+    Ok(())
+}
+
+/// Notes a consumer group of a heartbeat, unless its connection has ended: that may happen while
+/// something is waited for, and no member may be left then.
+async fn note_consumer<R: Runtime>(
+    control: &Rc<Control<R>>,
+    channel: &Channel<'_>,
+    consumer: &ConsumerData,
+    subscriptions: Vec<Subscription>,
+) -> Result<(), Refusal> {
+    let (shard, group) = (&control.shard, &consumer.group_name);
+    // A group that may not be made has its members all the same: only their pulls are refused,
+    // until somebody makes the group.
+    let known = control.clone().ensure_group(group.clone()).await?;
+    if known {
+        control.make_retry_topic(group, consumer.unit_mode).await?;
+    }
+    if shard.ended.has(channel.connection) {
+        return Ok(());
+    }
+    let notify = {
+        let tables = control.tables.borrow();
+        let group = tables.groups.get(group);
+        group.is_none_or(|group| group.notify_consumer_ids_changed_enable)
+    };
+    let notify = notify && shard.settings.config.notify_consumer_ids_changed_enable;
+    let now = shard.runtime.now_ms();
+    let known = control.tables.borrow().clients.subscriptions(group);
+    let count = known.as_ref().map_or(0, |known| known.topics.len()) + subscriptions.len();
+    let many = count > FEW_SUBSCRIPTIONS;
+    let mut plan = if many {
+        plan_aside(control, known, (consumer, subscriptions), (notify, now)).await?
+    } else {
+        Plan::new(known, registration(consumer, subscriptions, (notify, now)))?
+    };
+    let noted = match shard.ended.has(channel.connection) {
+        true => Ok(Vec::new()),
+        false => {
+            let clients = &mut control.tables.borrow_mut().clients;
+            clients.register_planned(channel, group, &mut plan, shard.runtime.now_ms())
+        }
+    };
+    let noted = noted.map(|events| control.client_events(events));
+    if many {
+        shard.runtime.aside(move || drop(plan)).await;
+    }
+    noted
+}
+
+/// Compares very many subscriptions with those of their group beside the shard.
+async fn plan_aside<R: Runtime>(
+    control: &Rc<Control<R>>,
+    known: Option<Arc<GroupSubscriptions>>,
+    (consumer, subscriptions): (&ConsumerData, Vec<Subscription>),
+    (notify, now): (bool, i64),
+) -> Result<Plan, Refusal> {
+    let runtime = &control.shard.runtime;
+    let group = &consumer.group_name;
+    let consumer = consumer.clone();
+    let plan = move || Plan::new(known, registration(&consumer, subscriptions, (notify, now)));
+    let mut plan = runtime.aside(plan).await?;
+    for _ in 0..PLANS_AGAIN_MAX {
+        let known = control.tables.borrow().clients.subscriptions(group);
+        if plan.fits(known.as_ref()) {
+            break;
+        }
+        let again = move || {
+            plan.again(known);
+            plan
+        };
+        plan = runtime.aside(again).await;
+    }
+    Ok(plan)
 }
 
 /// A heartbeat, with what the broker makes of its subscriptions.
@@ -131,10 +201,11 @@ fn versioned(mut subscriptions: Vec<Subscription>, now: i64) -> Vec<Subscription
     subscriptions
 }
 
+/// `notify`: its members hear of changes.
 fn registration(
     consumer: &ConsumerData,
     subscriptions: Vec<Subscription>,
-    notify: bool,
+    (notify, now): (bool, i64),
 ) -> ConsumerRegistration<'_> {
     ConsumerRegistration {
         group: &consumer.group_name,
@@ -144,7 +215,7 @@ fn registration(
             .unwrap_or(MessageModel::Clustering),
         consume_from_where: ConsumeFromWhere::from_name(name(&consumer.consume_from_where))
             .unwrap_or(ConsumeFromWhere::LastOffset),
-        subscriptions,
+        subscriptions: versioned(subscriptions, now),
         notify,
     }
 }
