@@ -17,7 +17,7 @@ use std::{
 };
 
 use futures_util::future::LocalBoxFuture;
-use ringmq_base::ShardId;
+use ringmq_base::{LogId, ShardId};
 use ringmq_io::Accepted;
 use ringmq_remoting::frame::Serialization;
 use ringmq_rules::{ConnectionId, acl::AccessRules, meta::MetaChange, topics::Deleted};
@@ -146,6 +146,11 @@ pub enum Message<S> {
     },
     /// The shard that sends it has few requests before it again.
     Near,
+    /// A log of the shard that sends it does not keep up with what it is sent, or does so again.
+    Behind {
+        log: LogId,
+        is_behind: bool,
+    },
     /// A shard has written everything and ends.
     Finished(ShardId),
     /// Stop taking requests, write everything, end.

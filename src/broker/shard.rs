@@ -51,6 +51,7 @@ use ringmq_store::QueueHandle;
 pub use self::{acks::Arrivals, control_plane::CONTROL, queues::BrokerLog};
 use self::{
     answer_room::{AnswerRoom, away_most},
+    backpressure::LogsBehind,
     body_room::BodyRoom,
     calls::Calls,
     client_calls::ClientCalls,
@@ -97,6 +98,7 @@ pub struct Shard<R: Runtime> {
     pub answer_room: AnswerRoom,
     pub body_room: BodyRoom,
     pub waiting_sends: WaitingSends,
+    pub logs_behind: LogsBehind,
     pub offsets: RefCell<OffsetTable>,
     pub offset_resets: RefCell<OffsetResets>,
     pub offset_writes: OffsetWrites,
@@ -166,6 +168,7 @@ impl<R: Runtime> Shard<R> {
             answer_room,
             body_room,
             waiting_sends: WaitingSends::default(),
+            logs_behind: LogsBehind::default(),
             offsets,
             offset_resets,
             offset_writes: OffsetWrites::default(),

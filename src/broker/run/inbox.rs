@@ -117,6 +117,7 @@ pub async fn take<R: Runtime>(requests: &Rc<Requests<R>>, message: ShardMessage<
         }
         Message::Connection(accepted) => reader::serve(requests, accepted),
         Message::Near => shard.router.wake(),
+        Message::Behind { log, is_behind } => shard.logs_behind.note(log, is_behind),
         Message::Taken(taken) => shard.taken(&taken),
         Message::Handled(handled) => {
             for (connection, bytes) in handled {

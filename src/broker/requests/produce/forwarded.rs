@@ -17,11 +17,19 @@ use crate::{
 pub fn store<R: Runtime>(shard: &Rc<Shard<R>>, batch: ShardBatch) {
     let came_at = shard.runtime.monotonic();
     shard.turn_ms.set(shard.runtime.now_ms());
-    let mut rest = batch.bytes.as_slice();
+    let (mut rest, mut last) = (batch.bytes.as_slice(), None);
     for item in &batch.sends {
         let (bytes, behind) = rest.split_at(item.bytes());
         rest = behind;
-        store_one(shard, &batch.topics[usize::from(item.topic)], item, bytes, came_at);
+        let topic = &batch.topics[usize::from(item.topic)];
+        let log = topic.log(item.queue_id, shard.queues.log_count());
+        if let Some(before) = last.replace(log).filter(|before| *before != log) {
+            shard.tell_if_behind(before);
+        }
+        store_one(shard, (topic, log), item, bytes, came_at);
+    }
+    if let Some(log) = last {
+        shard.tell_if_behind(log);
     }
     assert!(rest.is_empty(), "the items of a batch name all of its bytes");
     shard.router.unpacked(batch);
@@ -29,12 +37,11 @@ pub fn store<R: Runtime>(shard: &Rc<Shard<R>>, batch: ShardBatch) {
 
 fn store_one<R: Runtime>(
     shard: &Rc<Shard<R>>,
-    topic: &Arc<TopicView>,
+    (topic, log): (&Arc<TopicView>, LogId),
     item: &SendItem,
     bytes: &[u8],
     came_at: Duration,
 ) {
-    let log = topic.log(item.queue_id, shard.queues.log_count());
     // What came before for the same log goes first.
     let in_order = !shard.waiting_sends.has(log);
     if in_order {

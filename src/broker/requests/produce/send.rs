@@ -258,6 +258,10 @@ fn store<R: Runtime>(
         let queue = open_queue(shard, topic, item.queue_id)?;
         return store_own(shard, topic, item, queue, properties, body);
     }
+    let log = || topic.log(item.queue_id, shard.queues.log_count());
+    if shard.is_flooded_there(item.reply_to.connection, log) {
+        return Ok(Next::Wait(item.reply_to, Wait::CaughtUp(log())));
+    }
     check_batch(shard, item, body)?;
     item.properties_bytes = bytes_of(properties.len())?;
     item.body_bytes = bytes_of(body.len())?;

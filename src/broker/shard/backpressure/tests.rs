@@ -8,7 +8,11 @@ use ringmq_io::{
 };
 
 use super::*;
-use crate::testing::{Client, config, start};
+use crate::testing::{
+    Client,
+    cluster::{Broker, TOPIC, clients},
+    config, start,
+};
 use ringmq_remoting::{codes::request, encode, frame::Serialization};
 use ringmq_test_client::Send;
 
@@ -118,13 +122,73 @@ fn a_connection_with_very_much_under_way_is_read_no_faster_than_the_disk_writes(
     }
 }
 
+/// Before, this held for logs of the connection's own shard only.
+#[test]
+fn so_it_is_if_the_log_is_of_another_shard() {
+    const SENDS: usize = 2000;
+    const BODY: usize = 4 << 10;
+    for (seed, shards) in [(0, 2), (1, 2), (2, 4)] {
+        let sim = Sim::new(seed);
+        sim.set_socket_bytes(64 << 10);
+        sim.run(async |runtime| {
+            let keys = [("mappedFileSizeCommitLog", "134217728"), ("zeroAheadBytes", "67108864")];
+            let broker = Broker::start(&runtime, shards, &keys);
+            let mut clients = clients(&runtime, shards).await;
+            assert_eq!(clients[0].make_topic(TOPIC).await.code, response::SUCCESS);
+            let slow = FaultRule::every(Some(OperationKind::Write), Fault::Stall(PACE));
+            sim.disk().add_fault(slow.where_path_contains(".seg"));
+            let flood = Rc::new(clients.remove(0));
+            let mut modest = clients.remove(0);
+            // Of these at most one is of the flood's own shard.
+            for queue in 0..2 {
+                let (writer, bytes) = (flood.clone(), sends_to(queue, SENDS, BODY));
+                runtime.spawn(Shares::Foreground, "flood", async move {
+                    writer.write_open(&bytes).await;
+                });
+                let (mut stored, mut refused, mut most) = (0, 0, 0);
+                for number in 0..SENDS {
+                    let answer = flood.receive().await;
+                    match answer.code {
+                        response::SUCCESS => stored += 1,
+                        code => {
+                            assert_eq!(code, response::SYSTEM_BUSY, "{}", answer.remark);
+                            assert!(answer.remark.starts_with("[TIMEOUT_CLEAN_QUEUE]"));
+                            refused += 1;
+                        }
+                    }
+                    for shard in broker.shards.borrow().iter() {
+                        let logs = shard.queues.own_logs().map(|log| log.backlog_bytes());
+                        most = most.max(logs.max().unwrap_or(0));
+                    }
+                    if number % 500 == 0 {
+                        let answer = modest.send_to(TOPIC, queue, false, "", b"beside").await;
+                        assert_eq!(answer.code, response::SUCCESS, "{}", answer.remark);
+                    }
+                }
+                assert!(most < BEHIND_BYTES + (2 << 20), "{most} bytes wait for the disk");
+                assert!(stored > SENDS / 2, "{stored} stored, {refused} refused");
+            }
+            // Nobody is taken to be behind for ever.
+            runtime.sleep(STALL).await;
+            for shard in broker.shards.borrow().iter() {
+                assert!(!shard.logs_behind.any_other.get());
+                assert!(shard.logs_behind.own.borrow().is_empty());
+            }
+        });
+    }
+}
+
 /// Of each write of the disk that a flood meets.
 const PACE: Duration = Duration::from_millis(20);
 
 /// Sends in one piece.
 fn sends(count: usize, body: usize) -> Vec<u8> {
+    sends_to(0, count, body)
+}
+
+fn sends_to(queue: i32, count: usize, body: usize) -> Vec<u8> {
     let body = vec![7; body];
-    let send = Send { topic: "Topic", queue: 0, queues: 1, properties: "", batch: false };
+    let send = Send { topic: TOPIC, queue, queues: 1, properties: "", batch: false };
     let mut bytes = Vec::new();
     for number in 0..count {
         let (json, code) = (Serialization::Json, request::SEND_MESSAGE_V2);
