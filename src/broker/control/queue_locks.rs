@@ -45,15 +45,15 @@ impl<R: Runtime> Control<R> {
             self.shard.runtime.yield_if_needed().await;
         }
         let written = self.metadata.write(&changes).await;
-        let locks = &mut self.tables.borrow_mut().locks;
-        match written {
-            Ok(()) => changes.iter().for_each(|change| locks.set_written(change)),
-            Err(not_written) => {
-                changes.iter().for_each(|change| locks.take_back(change));
-                return Err(not_written.refusal);
+        for change in &changes {
+            let tables = &self.tables;
+            match &written {
+                Ok(()) => tables.borrow_mut().locks.set_written(change),
+                Err(_) => tables.borrow_mut().locks.take_back(change),
             }
+            self.shard.runtime.yield_if_needed().await;
         }
-        Ok(())
+        written.map_err(|not_written| not_written.refusal)
     }
 
     /// Frees those of the queues that the client has locked. Durable when resolved, if it can be

@@ -42,6 +42,25 @@ async fn lock(client: &mut Client, id: &str, queues: std::ops::Range<i32>) -> Ve
     locked.lock_ok_mq_set.into_iter().map(|queue| queue.queue_id).collect()
 }
 
+/// Before, those that were written were noted in one go.
+#[test]
+fn thousands_of_queues_are_locked_some_at_a_time() {
+    const QUEUES: i32 = 5000;
+    on_all(2, |shards, seed| {
+        Sim::new(seed).run(async |runtime| {
+            Broker::start(&runtime, shards, &[]);
+            let mut client = Client::connect(&runtime).await;
+            client.make_topic(TOPIC).await;
+            let before = runtime.pauses();
+            assert_eq!(lock(&mut client, "one", 0..QUEUES).await.len(), QUEUES as usize);
+            // Each is taken in one turn and noted in another.
+            let slices = QUEUES as u64 / 128;
+            let turns = runtime.pauses() - before;
+            assert!(turns >= 2 * slices, "{turns}");
+        });
+    });
+}
+
 #[test]
 fn the_locks_of_a_client_that_is_gone_are_free_a_minute_after_it_renewed_them() {
     on_all(1, |shards, seed| {
