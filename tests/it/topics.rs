@@ -152,7 +152,9 @@ fn topics_changed_together_are_all_known_to_the_name_server_when_they_are_answer
     let file = directory.path().join("namesrv.conf");
     std::fs::write(&file, format!("listenPort={port}\nbindAddress=127.0.0.1\n")).expect("written");
     let arguments = ["namesrv", "-c", file.to_str().expect("UTF-8")];
-    let _names = Process::start(&arguments, directory.path().join("namesrv.log"));
+    let process = Process::start(&arguments, directory.path().join("namesrv.log"));
+    // The broker is ended first.
+    process.allows("is dropped: its connection has ended");
     let names = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let extra = vec![("namesrvAddr", names.to_string())];
     let settings = Settings { extra, sync_flush: true, shards, ..Settings::default() };
