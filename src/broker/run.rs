@@ -356,9 +356,10 @@ fn shut_down_peers<R: Runtime>(shard: &Shard<R>) {
 async fn listen<R: Runtime>(requests: &Rc<Requests<R>>) -> Result<(), String> {
     let shard = &requests.shard;
     let ports = std::iter::once(shard.settings.listen_port).chain(shard.settings.vip_port());
+    let buffers = shard.settings.socket_buffers;
     for (index, port) in ports.enumerate() {
         let address = SocketAddr::new(shard.settings.bind_address, port);
-        let listener = listen_when_free(&shard.runtime, address).await.map_err(|error| {
+        let listener = listen_when_free(&shard.runtime, address, buffers).await.map_err(|error| {
             let (what, or) = match index {
                 0 => ("listenPort", ""),
                 _ => ("listenPort - 2, for VIP clients", ", or vipPortEnable=false"),

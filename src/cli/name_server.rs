@@ -11,7 +11,7 @@ use ringmq_base::{
     units::human_bytes,
 };
 use ringmq_io::{
-    Listener, allocator,
+    Listener, SocketBuffers, allocator,
     gate::MemoryLimit,
     launch::{self, Handles},
     listen_when_free,
@@ -82,7 +82,11 @@ pub fn start(
                 return;
             };
             let address = SocketAddr::new(config.bind_address, config.listen_port);
-            let listener = match listen_when_free(&runtime, address).await {
+            let buffers = SocketBuffers {
+                receive: config.server_socket_rcv_buf_size,
+                send: config.server_socket_snd_buf_size,
+            };
+            let listener = match listen_when_free(&runtime, address, buffers).await {
                 Ok(listener) => listener,
                 Err(error) => {
                     let sentence = format!(

@@ -22,5 +22,5 @@ pub mod sim;
 pub use disk::{BlockBuffer, Disk, DiskError, File, OpenMode};
 pub use launch::{allowed_cpus, launch};
 pub use mailbox::mailbox;
-pub use net::{Accepted, Listener, Net, Stream, listen_when_free};
+pub use net::{Accepted, Listener, Net, SocketBuffers, Stream, listen_when_free};
 pub use runtime::{Clock, Runtime, Shares, Spawn};

@@ -16,6 +16,16 @@ pub struct Accepted {
     pub peer: SocketAddr,
 }
 
+/// Of the kernel, for each connection that a listener accepts, in bytes. 0: it chooses, and lets
+/// them grow to megabytes. It allows no more than `net.core.rmem_max` and `net.core.wmem_max`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SocketBuffers {
+    /// What may have arrived and was not read.
+    pub receive: u32,
+    /// What was written and the peer has not confirmed.
+    pub send: u32,
+}
+
 #[allow(async_fn_in_trait)]
 pub trait Net: Clone + 'static {
     type Stream: Stream;
@@ -23,7 +33,16 @@ pub trait Net: Clone + 'static {
 
     /// Listens with SO_REUSEADDR and without SO_REUSEPORT: a port that is taken is an error.
     /// `0.0.0.0` and `::` both stand for all addresses, those of IPv6 too where the machine has it.
-    fn listen(&self, address: SocketAddr) -> io::Result<Self::Listener>;
+    fn listen_with(
+        &self,
+        address: SocketAddr,
+        buffers: SocketBuffers,
+    ) -> io::Result<Self::Listener>;
+
+    /// [`Net::listen_with`] with the kernel's choice of buffers.
+    fn listen(&self, address: SocketAddr) -> io::Result<Self::Listener> {
+        self.listen_with(address, SocketBuffers::default())
+    }
 
     /// Takes a connection over; sets TCP_NODELAY.
     fn adopt(&self, accepted: Accepted) -> io::Result<Self::Stream>;
@@ -41,16 +60,17 @@ pub(crate) fn unknown_name(name: &str) -> io::Error {
     io::Error::new(io::ErrorKind::NotFound, format!("no address is known for {name}"))
 }
 
-/// [`Net::listen`] for the port of a server that starts. Waits up to a second while the port is
-/// taken: sockets that a ring watched are closed by a thread of the kernel some milliseconds after
-/// a killed process has ended, and whoever starts it again may be faster.
+/// [`Net::listen_with`] for the port of a server that starts. Waits up to a second while the port
+/// is taken: sockets that a ring watched are closed by a thread of the kernel some milliseconds
+/// after a killed process has ended, and whoever starts it again may be faster.
 pub async fn listen_when_free<R: Runtime>(
     runtime: &R,
     address: SocketAddr,
+    buffers: SocketBuffers,
 ) -> io::Result<<R::Net as Net>::Listener> {
     let began = runtime.monotonic();
     loop {
-        match runtime.net().listen(address) {
+        match runtime.net().listen_with(address, buffers) {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
                 if runtime.monotonic().saturating_sub(began) >= PORT_PATIENCE {
                     return Err(error);

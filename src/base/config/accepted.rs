@@ -45,7 +45,7 @@ pub(super) const NOT_NEEDED: &str = "
     scheduleAsyncDeliverMaxResendNum2Blocked sendMessageThreadPoolNums
     sendThreadPoolQueueCapacity serverAsyncSemaphoreValue serverCallbackExecutorThreads
     serverOnewaySemaphoreValue serverPooledByteBufAllocatorEnable serverSelectorThreads
-    serverSocketBacklog serverSocketRcvBufSize serverSocketSndBufSize serverWorkerThreads
+    serverSocketBacklog serverWorkerThreads
     storePathDLedgerCommitLog totalReplicas transferMsgByHeap transientStorePoolEnable
     transientStorePoolSize unRegisterBrokerQueueCapacity useEpollNativeSelector
     useReentrantLockWhenPutMessage waitTimeMillsInAckQueue waitTimeMillsInHeartbeatQueue

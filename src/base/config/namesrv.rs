@@ -123,6 +123,14 @@ config_table! {
             output_stall_time_ms: u64 = 30_000,
                 "outputStallTimeMs", "ms", Limits::Number(1_000, 3_600_000), fixed,
                 "Time in which a client takes none of its answers, before it is closed.";
+            server_socket_rcv_buf_size: u32 = 256 * 1024,
+                "serverSocketRcvBufSize", "bytes", Limits::Clamp(0, 1 << 30), fixed,
+                "What the kernel keeps of a connection's requests until they are read, up to \
+                 net.core.rmem_max; 0: it chooses. With more of it requests wait there for longer.";
+            server_socket_snd_buf_size: u32 = 256 * 1024,
+                "serverSocketSndBufSize", "bytes", Limits::Clamp(0, 1 << 30), fixed,
+                "What the kernel keeps of a connection's answers until the client has them, up to \
+                 net.core.wmem_max; 0: it chooses.";
             route_bytes_max: u64 = 256 * MIB,
                 "routeBytesMax", "bytes", Limits::Number(2 << 20, 1 << 40), fixed,
                 "Memory of brokers and their topics; more are refused or left out.";

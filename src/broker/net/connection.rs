@@ -28,6 +28,8 @@ use ringmq_rules::ConnectionId;
 
 /// A client that has taken so much shows that it takes its answers.
 const PROVEN_BYTES: u64 = 64 * 1024;
+/// What is written to a socket without a turn of its own.
+const FLUSH_BYTES: usize = 2 * PIECE_BYTES;
 
 pub struct Connection<S: Stream> {
     pub id: ConnectionId,
@@ -301,13 +303,13 @@ impl<S: Stream> Connection<S> {
         output.bytes().saturating_sub(output.of_others())
     }
 
-    /// Sends what the socket takes, up to a piece; the writer task gets the rest.
+    /// Sends what the socket takes, up to a few pieces; the writer task gets the rest.
     pub fn flush(&self) {
         self.dirty.set(false);
         if self.closed.get() || self.writing.get() {
             return;
         }
-        let mut left = PIECE_BYTES;
+        let mut left = FLUSH_BYTES;
         loop {
             let mut output = self.output.borrow_mut();
             let Some(first) = output.first() else {

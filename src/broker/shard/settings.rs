@@ -9,6 +9,7 @@ use std::{
 
 use ringmq_base::config::{BrokerConfig, BrokerRole, FlushDiskType, address::local_address};
 
+use ringmq_io::SocketBuffers;
 use ringmq_net::addresses::Limits;
 
 use crate::{
@@ -37,6 +38,7 @@ pub struct BrokerSettings {
     pub store_host: SocketAddr,
     pub bind_address: IpAddr,
     pub listen_port: u16,
+    pub socket_buffers: SocketBuffers,
     pub region: String,
     pub admin_allow_remote: bool,
     /// Per shard.
@@ -99,6 +101,10 @@ impl BrokerSettings {
             store_host: SocketAddr::new(store_ip(&config.broker_ip1), config.listen_port),
             bind_address: config.bind_address,
             listen_port: config.listen_port,
+            socket_buffers: SocketBuffers {
+                receive: config.server_socket_rcv_buf_size,
+                send: config.server_socket_snd_buf_size,
+            },
             region: config.region_id.clone(),
             admin_allow_remote: config.admin_allow_remote,
             connections_max: (config.connections_max as usize).div_ceil(shards.max(1)),

@@ -26,7 +26,7 @@ use super::{
 /// How many times tasks may run before the ring is looked at, however many are runnable.
 const POLLS_A_TURN: u32 = 61;
 /// How many times tasks run before the clock is looked at, for those that took their time.
-const POLLS_A_LOOK: u32 = 8;
+const POLLS_A_LOOK: u32 = 4;
 /// How long a task may run on before [`Driver::is_overdue`].
 const TURN: Duration = Duration::from_millis(1);
 

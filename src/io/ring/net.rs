@@ -18,7 +18,7 @@ use nix::{
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::readiness::{Readiness, Watched};
-use crate::net::{Accepted, Listener, Net, Stream, unknown_name};
+use crate::net::{Accepted, Listener, Net, SocketBuffers, Stream, unknown_name};
 
 /// Connections that the kernel completes before they are accepted; also bounded by
 /// `net.core.somaxconn`, 4096 by default.
@@ -40,7 +40,7 @@ impl Net for RingNet {
     type Stream = RingStream;
     type Listener = RingListener;
 
-    fn listen(&self, address: SocketAddr) -> io::Result<RingListener> {
+    fn listen_with(&self, address: SocketAddr, buffers: SocketBuffers) -> io::Result<RingListener> {
         let socket = match address.ip() {
             ip if ip.is_unspecified() => {
                 match bound(Ipv6Addr::UNSPECIFIED.into(), address.port()) {
@@ -52,6 +52,13 @@ impl Net for RingNet {
             }
             ip => bound(ip, address.port()),
         }?;
+        // Before it listens, so that the window that a peer is told of follows from them.
+        if buffers.receive > 0 {
+            socket.set_recv_buffer_size(buffers.receive as usize)?;
+        }
+        if buffers.send > 0 {
+            socket.set_send_buffer_size(buffers.send as usize)?;
+        }
         socket.listen(BACKLOG)?;
         let local = internet_address(socket.local_addr()?)?;
         Ok(RingListener { socket: self.readiness.watch(socket.into()), local })

@@ -3,7 +3,9 @@
 use std::{cell::RefCell, future::pending, net::SocketAddr, rc::Rc, time::Duration};
 
 use super::{START_MS, Sim, SimRuntime, Stopped};
-use crate::{Clock, Listener, Net, Runtime, Shares, Spawn, Stream, listen_when_free};
+use crate::{
+    Clock, Listener, Net, Runtime, Shares, SocketBuffers, Spawn, Stream, listen_when_free,
+};
 
 fn millis(count: u64) -> Duration {
     Duration::from_millis(count)
@@ -232,7 +234,10 @@ fn a_server_waits_a_second_for_its_port() {
         let net = runtime.net();
         let predecessor = net.listen(address()).expect("a free port");
         let began = runtime.monotonic();
-        let taken = listen_when_free(&runtime, address()).await.err().expect("a taken port");
+        let taken = listen_when_free(&runtime, address(), SocketBuffers::default())
+            .await
+            .err()
+            .expect("a taken port");
         assert_eq!(taken.kind(), std::io::ErrorKind::AddrInUse);
         let waited = runtime.monotonic() - began;
         assert!(waited >= Duration::from_secs(1) && waited < Duration::from_secs(2), "{waited:?}");
@@ -241,7 +246,9 @@ fn a_server_waits_a_second_for_its_port() {
             clock.sleep(Duration::from_millis(300)).await;
             drop(predecessor);
         });
-        listen_when_free(&runtime, address()).await.expect("it was freed in time");
+        listen_when_free(&runtime, address(), SocketBuffers::default())
+            .await
+            .expect("it was freed in time");
     });
 }
 

@@ -19,7 +19,7 @@ use super::{
     core::{Alarm, Core},
     random::Random,
 };
-use crate::{Accepted, Listener, Net, Stream, net::unknown_name};
+use crate::{Accepted, Listener, Net, SocketBuffers, Stream, net::unknown_name};
 
 /// What a direction of a connection holds before the writer has to wait, in bytes, unless told
 /// otherwise.
@@ -146,7 +146,7 @@ impl Net for SimNet {
     type Stream = SimStream;
     type Listener = SimListener;
 
-    fn listen(&self, address: SocketAddr) -> io::Result<SimListener> {
+    fn listen_with(&self, address: SocketAddr, _: SocketBuffers) -> io::Result<SimListener> {
         let network = &self.core.network;
         let mut address = address;
         if address.ip().is_unspecified() {

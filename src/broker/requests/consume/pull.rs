@@ -18,6 +18,9 @@ use crate::{
 };
 use ringmq_rules::{filter::Filter, refusal::Refusal};
 
+/// A larger answer is made in turns.
+const LARGE_BYTES: usize = 4 * PIECE_BYTES;
+
 /// Answers a pull now, or keeps it until there is something to answer. The queue is one of
 /// this shard's.
 pub fn run<R: Runtime>(shard: &Rc<Shard<R>>, mut request: PullRequest) {
@@ -46,7 +49,7 @@ pub fn run<R: Runtime>(shard: &Rc<Shard<R>>, mut request: PullRequest) {
             answer_filtered(shard, (log, queue), request, plan, filter, run);
             return;
         }
-        if plan.bytes > PIECE_BYTES {
+        if plan.bytes > LARGE_BYTES {
             return answer_large(shard, log, request, plan);
         }
         answer_found(shard, log, request, plan);

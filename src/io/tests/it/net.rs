@@ -9,11 +9,12 @@ use std::{
 };
 
 use ringmq_io::{
-    Accepted, Clock, Listener, Net, Runtime, Shares, Spawn, Stream,
+    Accepted, Clock, Listener, Net, Runtime, Shares, SocketBuffers, Spawn, Stream,
     mailbox::{Receiver, mailbox},
     ring::{RingRuntime, RingStream},
     signal::oneshot,
 };
+use socket2::SockRef;
 use std::sync::{Arc, Mutex};
 
 use crate::support::{on_executor, on_executors};
@@ -270,6 +271,21 @@ fn an_accepted_connection_crosses_threads() {
                 assert_eq!(usize::from(byte[0]), number + 1);
             }
         }
+    });
+}
+
+/// Buffers of their size leave a stuck client less of the kernel's memory than it would take.
+#[test]
+fn accepted_connections_have_the_buffers_of_their_listener() {
+    on_executor(|runtime| async move {
+        let buffers = SocketBuffers { receive: 50_000, send: 30_000 };
+        let listener = runtime.net().listen_with(anywhere(), buffers).expect("listen");
+        let _client = runtime.net().connect(listener.local()).await.expect("connect");
+        let accepted = listener.accept().await.expect("accept");
+        let socket = SockRef::from(&accepted.descriptor);
+        // The kernel counts twice as much, for what it needs beside.
+        assert_eq!(socket.recv_buffer_size().expect("a socket"), 2 * 50_000);
+        assert_eq!(socket.send_buffer_size().expect("a socket"), 2 * 30_000);
     });
 }
 
