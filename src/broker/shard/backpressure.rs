@@ -24,7 +24,7 @@ use ringmq_rules::{ConnectionId, Refusal};
 
 /// Bytes of a log that wait for the disk, of which a part is being written and the rest goes with
 /// the next write: with more of them it does not keep up.
-const BEHIND_BYTES: usize = 2 * 1024 * 1024;
+const BEHIND_BYTES: usize = 1024 * 1024;
 /// A connection with more requests under way is not read on while its log does not keep up.
 const EAGER_REQUESTS: u32 = 256;
 
