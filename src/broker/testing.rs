@@ -9,6 +9,7 @@ mod delays;
 mod deletions;
 mod failed_writes;
 mod lanes;
+mod long_batches;
 mod long_polls;
 
 pub mod metadata;

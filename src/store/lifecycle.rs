@@ -62,9 +62,11 @@ impl<R: Runtime, S: Sink> Log<R, S> {
     }
 
     /// Writes and syncs everything appended, then the clean mark. Appends are refused from now on.
-    /// When it resolves, no operation of this log is under way; fails if the log is fenced.
+    /// When it resolves, no operation of this log is under way; fails if the log is fenced. A long
+    /// batch that has begun gets in before.
     pub async fn close(self) -> Result<(), LogError> {
         let shared = &self.shared;
+        self.settled().await;
         {
             let mut state = shared.state.borrow_mut();
             if state.is_open() {

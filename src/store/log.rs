@@ -3,6 +3,7 @@
 mod batch;
 pub mod inner;
 pub mod known_damage;
+mod long_batch;
 pub mod prezero;
 mod queue_start;
 pub mod spares;
@@ -123,12 +124,14 @@ impl<R: Runtime, S: Sink> Log<R, S> {
     }
 
     /// Resolves when the backlog is under half of its limit and the next append has a place to go
-    /// or will be told why not; or when the log is fenced or closing. Safe to cancel.
+    /// or will be told why not, with no long batch before it; or when the log is fenced or closing.
+    /// Safe to cancel.
     pub async fn room(&self) {
         loop {
             {
                 let state = self.shared.state.borrow();
-                let waits = state.backlog * 2 > state.backlog_max || state.space_wanted > 0;
+                let is_full = state.backlog * 2 > state.backlog_max || state.space_wanted > 0;
+                let waits = is_full || state.is_held();
                 if !waits || !state.is_open() {
                     return;
                 }

@@ -13,6 +13,7 @@ mod harmless;
 mod index;
 mod keys;
 mod keys_golden;
+mod long_batch;
 mod meta;
 mod meta_harmless;
 mod pacing;

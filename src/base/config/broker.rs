@@ -399,8 +399,8 @@ config_table! {
                 "Sends of one log that wait for the disk, before SYSTEM_BUSY.";
             batch_messages_max: u32 = 16_384,
                 "batchMessagesMax", "messages", Limits::Number(1, BATCH_MESSAGES_LIMIT), fixed,
-                "Most messages of one batch. All are stored in one go, so a large batch holds up \
-                 whatever else its shard does: some 200 us for 1,000 messages.";
+                "Most messages of one batch. More than 512, or 256 KiB, are stored some at a time, \
+                 whole all the same; other sends to the log wait meanwhile: some 400 us for 1,000.";
             transaction_state_bytes_max: u64 = 8 * MIB,
                 "transactionStateBytesMax", "bytes", Limits::Number(4 << 10, 1 << 30), fixed,
                 "Memory of each log for which half messages are decided, a bit for each from the \

@@ -38,6 +38,8 @@ pub struct SendItem {
     pub body_bytes: u32,
     /// The body is a client's batch of messages, checked; the properties are for each of them.
     pub is_batch: bool,
+    /// A batch that is appended some messages at a time.
+    pub is_long: bool,
     /// A half message of a transaction.
     pub is_half: bool,
     /// It is kept in the timer topic.

@@ -6,7 +6,7 @@ use ringmq_base::LogId;
 use ringmq_remoting::frame::Serialization;
 use ringmq_rules::ConnectionId;
 
-use super::prerequisite::Prerequisite;
+use super::{prerequisite::Prerequisite, produce::long_batch::LongBatch};
 use crate::messages::{ReplyTo, Room};
 
 /// The connection that a frame came from.
@@ -50,4 +50,6 @@ pub enum Wait {
     /// The connection has very much under way, and the log that the message is for does not keep
     /// up: until it does.
     CaughtUp(LogId),
+    /// Until a long batch is stored, or on its way; it is not handled again.
+    LongBatch(Box<LongBatch>),
 }

@@ -3,6 +3,7 @@
 pub mod batch;
 pub mod end_transaction;
 pub mod forwarded;
+pub mod long_batch;
 pub mod recall;
 pub mod record;
 pub mod reply;

@@ -13,7 +13,7 @@ use ringmq_net::{
     input_budget::Input,
     rounds::{Had, PIECE_BYTES, SHARE, units_of},
 };
-use ringmq_remoting::frame::FrameBuffer;
+use ringmq_remoting::frame::{Frame, FrameBuffer};
 use ringmq_rules::ConnectionId;
 use ringmq_tls::{Came, TLS_WORK};
 
@@ -249,7 +249,8 @@ fn note_input<R: Runtime>(
     shard.connections.note_input(connection, &Input { bytes, partial, new, now });
 }
 
-/// Waits for what a frame needs before it is handled again. False: it is refused.
+/// Waits for what a frame needs before it is handled again. False: that has been done, or it is
+/// refused.
 async fn wait_for<R: Runtime>(
     shard: &Rc<Shard<R>>,
     connection: &ShardConnection<R>,
@@ -259,6 +260,7 @@ async fn wait_for<R: Runtime>(
 ) -> bool {
     shard.flush();
     connection.set_paused(true);
+    let again = !matches!(wait, Wait::LongBatch(_));
     let waited = match wait {
         Wait::Prerequisite(needed) => needed.make(shard).await,
         Wait::Room(log) => shard.log_room(log, read_at).await,
@@ -276,17 +278,23 @@ async fn wait_for<R: Runtime>(
             shard.room_for(connection.id, bytes).await;
             Ok(())
         }
+        Wait::LongBatch(batch) => {
+            let frame = Frame::parse(buffer.first().ok().flatten().unwrap_or_default());
+            let body = frame.map_or(&[][..], |frame| frame.body);
+            batch.store_guarded(shard, body, read_at).await
+        }
     };
     go_on(shard, connection);
     match &waited {
         // It is counted again when the frame is handled again.
-        Ok(()) => connection.end_requests(u32::from(!reply_to.oneway)),
+        Ok(()) if again => connection.end_requests(u32::from(!reply_to.oneway)),
+        Ok(()) => shard.flush(),
         Err(refusal) => {
             shard.refuse(reply_to, refusal);
             shard.flush();
         }
     }
-    waited.is_ok()
+    waited.is_ok() && again
 }
 
 /// Whether the client has to take what it was sent before it may ask for more.

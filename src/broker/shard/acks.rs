@@ -13,7 +13,7 @@ use ringmq_remoting::{
 use ringmq_rules::refusal::Refusal;
 use ringmq_store::{LogError, QueueHandle, Sink};
 
-use super::Shard;
+use super::{Shard, settings::BrokerSettings};
 use crate::messages::{ReplyTo, StoredAt};
 
 /// Who hears of new messages in queues of a shard.
@@ -45,6 +45,8 @@ pub struct ClientTicket {
 pub enum More {
     /// The messages of a batch before the last one; `queue_offset` is that of the first then.
     Batch(Vec<PhysicalOffset>),
+    /// The ids of all messages of a long batch, as the answer names them; the same.
+    BatchIds(Vec<u8>),
     /// By which the message can be called back.
     RecallHandle(String),
 }
@@ -108,23 +110,18 @@ impl<R: Runtime> Sink for LogSink<R> {
 pub fn send_ok<R: Runtime>(shard: &Shard<R>, ticket: &ClientTicket) {
     let settings = &shard.settings;
     let last = message_id(settings.store_host, ticket.physical.get());
-    let (others, recall_handle) = match ticket.more.as_deref() {
-        None => (None, None),
-        Some(More::Batch(others)) => (Some(others), None),
-        Some(More::RecallHandle(handle)) => (None, Some(handle.as_str())),
-    };
-    let joined = others.map(|others| {
-        let ids = others.iter().map(|other| message_id(settings.store_host, other.get()));
-        let mut joined = Vec::with_capacity((others.len() + 1) * (last.as_bytes().len() + 1));
-        for id in ids {
-            joined.extend_from_slice(id.as_bytes());
-            joined.push(b',');
+    let (joined, ids, recall_handle);
+    (ids, recall_handle) = match ticket.more.as_deref() {
+        None => (last.as_bytes(), None),
+        Some(More::Batch(others)) => {
+            joined = joined_ids(settings, others, last.as_bytes());
+            (joined.as_slice(), None)
         }
-        joined.extend_from_slice(last.as_bytes());
-        joined
-    });
+        Some(More::BatchIds(ids)) => (ids.as_slice(), None),
+        Some(More::RecallHandle(handle)) => (last.as_bytes(), Some(handle.as_str())),
+    };
     let ok = SendOk {
-        message_id: joined.as_deref().unwrap_or(last.as_bytes()),
+        message_id: ids,
         queue_id: ticket.queue_id,
         queue_offset: ticket.queue_offset,
         transaction_id: None,
@@ -134,4 +131,15 @@ pub fn send_ok<R: Runtime>(shard: &Shard<R>, ticket: &ClientTicket) {
     };
     let ReplyTo { serialization, opaque, .. } = ticket.reply_to;
     shard.write_reply(&ticket.reply_to, |out| encode::send_ok(out, serialization, opaque, &ok));
+}
+
+/// The ids of a batch as its answer names them.
+fn joined_ids(settings: &BrokerSettings, others: &[PhysicalOffset], last: &[u8]) -> Vec<u8> {
+    let mut joined = Vec::with_capacity((others.len() + 1) * (last.len() + 1));
+    for other in others {
+        joined.extend_from_slice(message_id(settings.store_host, other.get()).as_bytes());
+        joined.push(b',');
+    }
+    joined.extend_from_slice(last);
+    joined
 }

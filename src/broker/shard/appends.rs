@@ -1,6 +1,6 @@
 //! Storing messages in the logs of a shard.
 
-use std::{collections::BTreeMap, rc::Rc};
+use std::{collections::BTreeMap, future::poll_fn, pin::pin, rc::Rc};
 
 use futures_util::future::join_all;
 use ringmq_base::ShardId;
@@ -28,6 +28,12 @@ impl<R: Runtime> Shard<R> {
         let appended = append();
         self.appending.set(false);
         appended
+    }
+
+    /// The same for an append with pauses, in which others may panic as they like.
+    pub async fn append_slowly<T>(&self, append: impl Future<Output = T>) -> T {
+        let mut append = pin!(append);
+        poll_fn(|context| self.append(|| append.as_mut().poll(context))).await
     }
 
     /// Whether a panic that was caught came out of an append.

@@ -92,6 +92,8 @@ impl<R: Runtime> Shard<R> {
         self.queues.set_seal(topic, Some(Seal::Deletion));
         let mut ends = Vec::new();
         for log in self.queues.own_logs() {
+            // A batch that is being stored gets in whole.
+            log.settled().await;
             // Of the log, not of the topic: it may have had more queues once.
             let mut from = i32::MIN;
             loop {

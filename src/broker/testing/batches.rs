@@ -17,11 +17,16 @@ use super::{
     cluster::{Broker, QUEUES, TOPIC, clients, on_all},
 };
 
-const LARGE: &[(&str, &str)] =
+pub const LARGE: &[(&str, &str)] =
     &[("mappedFileSizeCommitLog", "16777216"), ("zeroAheadBytes", "1048576")];
 
 /// A batch of messages that each begin with their number and the batch's.
-fn batch_of(number: u32, count: u32, bytes: usize, properties: impl Fn(u32) -> usize) -> Vec<u8> {
+pub fn batch_of(
+    number: u32,
+    count: u32,
+    bytes: usize,
+    properties: impl Fn(u32) -> usize,
+) -> Vec<u8> {
     let mut out = Vec::new();
     for message in 0..count {
         let body = body_of(number, message, bytes);
@@ -44,7 +49,7 @@ fn body_of(number: u32, message: u32, bytes: usize) -> Vec<u8> {
 
 /// The ids of an answer, some of them looked up: they name the messages of a
 /// batch in their order.
-async fn check_stored(
+pub async fn check_stored(
     client: &mut Client,
     answer: &Answer,
     queue: i32,
@@ -114,7 +119,7 @@ fn a_batch_with_a_message_that_is_too_large_is_refused_whole_from_every_shard() 
 }
 
 /// Batches of which each is in a queue whole, or not at all. How many there are.
-async fn check_whole(client: &mut Client, queue: i32, count: usize) -> usize {
+pub async fn check_whole(client: &mut Client, queue: i32, count: usize) -> usize {
     let end = client.end_of(TOPIC, queue).await;
     let mut found = Vec::new();
     while (found.len() as i64) < end {

@@ -105,16 +105,29 @@ impl<T> State<T> {
         let before = self.counters.append_bytes;
         appended.reserve(count);
         for (queue, record, tags_code) in messages {
-            let size = record.size();
-            let placed = self.place(envelope::stride(size));
-            placed.expect("room for all of the batch was found before its first message");
-            let offset = self.index.queue(queue).next();
-            appended.push(self.put(queue, &record, size, tags_code, now_ms));
-            assert_eq!(self.index.queue(queue).next(), offset + 1, "a batch with a hole");
+            appended.push(self.put_member(queue, &record, tags_code, now_ms));
         }
         assert_eq!(appended.len(), count, "a batch that changed");
         assert_eq!(self.counters.append_bytes - before, bytes as u64, "a batch that changed");
         Ok(())
+    }
+
+    /// Appends a message of a batch that was admitted.
+    #[inline]
+    pub(super) fn put_member(
+        &mut self,
+        queue: QueueHandle,
+        record: &NewRecord<'_>,
+        tags_code: i64,
+        now_ms: i64,
+    ) -> Appended {
+        let size = record.size();
+        let placed = self.place(envelope::stride(size));
+        placed.expect("room for all of the batch was found before its first message");
+        let offset = self.index.queue(queue).next();
+        let appended = self.put(queue, record, size, tags_code, now_ms);
+        assert_eq!(self.index.queue(queue).next(), offset + 1, "a batch with a hole");
+        appended
     }
 
     /// Messages and bytes of a batch that is going to be appended for sure.
@@ -125,17 +138,41 @@ impl<T> State<T> {
         self.is_taking()?;
         let (mut count, mut bytes) = (0, 0_usize);
         for (queue, record) in records.clone() {
-            let entries = self.index.queue(queue);
-            assert!(entries.is(record.topic, record.queue_id), "an append to another queue");
             count += 1;
-            let size = record.size();
-            let fits = self.check_size(&record, size);
-            fits.map_err(|error| error.of(&format!("message {count} of the batch")))?;
-            bytes = bytes.saturating_add(envelope::stride(size));
+            bytes = bytes.saturating_add(self.admit_member(queue, &record, count)?);
         }
         if count == 0 {
             return Ok((0, 0));
         }
+        let strides = records.map(|(_, record)| envelope::stride(record.size()));
+        self.admit_all(count, bytes, strides)?;
+        Ok((count, bytes))
+    }
+
+    /// Bytes that a message of a batch takes, the `number`th, counted from 1.
+    #[inline]
+    pub(super) fn admit_member(
+        &mut self,
+        queue: QueueHandle,
+        record: &NewRecord<'_>,
+        number: usize,
+    ) -> Result<usize, AppendError> {
+        let entries = self.index.queue(queue);
+        assert!(entries.is(record.topic, record.queue_id), "an append to another queue");
+        let size = record.size();
+        let fits = self.check_size(record, size);
+        fits.map_err(|error| error.of(&format!("message {number} of the batch")))?;
+        Ok(envelope::stride(size))
+    }
+
+    /// Whether there is room for a batch of so many messages and bytes, whose messages take
+    /// `strides`.
+    pub(super) fn admit_all(
+        &mut self,
+        count: usize,
+        bytes: usize,
+        strides: impl Iterator<Item = usize>,
+    ) -> Result<(), AppendError> {
         // A single record larger than the limit is let in when nothing else waits.
         if count > 1 && bytes > self.backlog_max {
             let what = format!("the batch of {count} messages, as stored,");
@@ -152,9 +189,8 @@ impl<T> State<T> {
         {
             return Err(self.busy());
         }
-        let strides = records.map(|(_, record)| envelope::stride(record.size()));
         match self.missing_for(strides) {
-            0 => Ok((count, bytes)),
+            0 => Ok(()),
             missing => Err(self.no_space(missing)),
         }
     }

@@ -30,6 +30,13 @@ use crate::{
 #[derive(Clone, Debug)]
 pub enum Phase {
     Open,
+    /// Open, while the messages of a long batch are appended, some at a time. Nothing else is
+    /// appended, and nothing at `start` or behind it written: it gets in whole or not at all.
+    Batch {
+        start: u64,
+        /// Messages before it, counted as in [`Tail`].
+        messages: u64,
+    },
     /// Appends are refused, what was appended is still written.
     Closing,
     /// An operation of the device failed; nothing is written any more.
@@ -238,6 +245,9 @@ impl<T> State<T> {
     pub(super) fn is_taking(&self) -> Result<(), AppendError> {
         match &self.phase {
             Phase::Open => Ok(()),
+            Phase::Batch { .. } => {
+                Err(AppendError::Busy { backlog: self.backlog, limit: self.backlog_max })
+            }
             Phase::Closing => Err(AppendError::ShuttingDown),
             Phase::Fenced(reason) => Err(AppendError::Fenced { reason: reason.clone() }),
         }
@@ -404,7 +414,24 @@ impl<T> State<T> {
     }
 
     pub fn is_open(&self) -> bool {
-        matches!(self.phase, Phase::Open)
+        matches!(self.phase, Phase::Open | Phase::Batch { .. })
+    }
+
+    /// Whether appends wait for those of a long batch.
+    pub fn is_held(&self) -> bool {
+        matches!(self.phase, Phase::Batch { .. })
+    }
+
+    /// What to write next, at most `bytes_max` as in [`Tail::next_batch`]; nothing of a batch that
+    /// is not there to its end.
+    pub fn next_batch(&self, bytes_max: usize) -> Option<Batch> {
+        let batch = self.tail.next_batch(self.written, bytes_max)?;
+        match self.phase {
+            Phase::Batch { start, messages } if start < batch.end => {
+                (batch.from < start).then_some(Batch { end: start, messages, ..batch })
+            }
+            _ => Some(batch),
+        }
     }
 
     /// A queue's visible end.

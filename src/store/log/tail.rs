@@ -94,6 +94,11 @@ impl Tail {
         }
     }
 
+    /// Messages appended to the log, counted since it was opened.
+    pub fn messages(&self) -> u64 {
+        self.messages
+    }
+
     #[cold]
     fn add_chunk(&mut self, position: u64, bytes: usize) {
         assert!(self.chunks.back().is_none_or(|chunk| chunk.end() <= position));

@@ -33,11 +33,11 @@ pub async fn run<R: Runtime, S: Sink>(shared: Rc<LogInner<R, S>>) {
     loop {
         let (batch, phase) = {
             let state = shared.state.borrow();
-            (state.tail.next_batch(state.written, batch_max), state.phase.clone())
+            (state.next_batch(batch_max), state.phase.clone())
         };
         match (batch, phase) {
             (_, Phase::Fenced(_)) | (None, Phase::Closing) => break,
-            (None, Phase::Open) => shared.appended.wait().await,
+            (None, Phase::Open | Phase::Batch { .. }) => shared.appended.wait().await,
             (Some(batch), _) => match write(&shared, &mut pool, batch).await {
                 Ok(()) => acknowledge(&shared, batch, &mut tickets),
                 Err(error) => shared.fence(&error),

@@ -62,7 +62,7 @@ fn bodies(random: &mut Random, count: usize, most: u64) -> Vec<Vec<u8>> {
 }
 
 /// Sends single messages to other queues for as long as the log lives.
-async fn singles(runtime: SimRuntime, log: TestLog, oracle: SharedOracle) {
+pub async fn singles(runtime: SimRuntime, log: TestLog, oracle: SharedOracle) {
     let mut random = runtime.random();
     loop {
         match append(&log, &oracle, 0, random.below(2) as i32, random_body(&mut random)) {

@@ -7,7 +7,10 @@ use ringmq_io::{Runtime, Shares};
 use ringmq_remoting::codes::response;
 use ringmq_rules::refusal::Refusal;
 
-use super::send::{NotStored, append};
+use super::{
+    long_batch,
+    send::{NotStored, append},
+};
 use crate::{
     messages::{SendItem, ShardBatch, TopicView},
     shard::{Shard, waiting_sends::WaitingSend},
@@ -44,7 +47,7 @@ fn store_one<R: Runtime>(
 ) {
     // What came before for the same log goes first.
     let in_order = !shard.waiting_sends.has(log);
-    if in_order {
+    if in_order && !item.is_long {
         let (properties, body) = bytes.split_at(item.properties_bytes as usize);
         match append(shard, topic, item, properties, body) {
             Ok(()) => return,
@@ -61,7 +64,9 @@ fn store_one<R: Runtime>(
 fn wait<R: Runtime>(shard: &Rc<Shard<R>>, log: LogId, send: WaitingSend) {
     let (bytes, limit) =
         (shard.waiting_sends.bytes() + send.size(), shard.settings.backlog_bytes_max);
-    if bytes > limit {
+    // A long batch is here before it was tried: alone it waits for nothing.
+    let is_alone = send.item.is_long && shard.waiting_sends.bytes() == 0;
+    if bytes > limit && !is_alone {
         return shard.refuse(&send.item.reply_to, &too_much_waits(log, bytes, limit));
     }
     if shard.waiting_sends.add(log, send) {
@@ -86,8 +91,12 @@ async fn store_when_room<R: Runtime>(shard: &Rc<Shard<R>>, log: LogId, send: &Wa
     let (properties, body) = bytes.split_at(item.properties_bytes as usize);
     let refusal = loop {
         shard.turn_ms.set(shard.runtime.now_ms());
-        match append(shard, topic, item, properties, body) {
-            Ok(()) => return,
+        let stored = match item.is_long {
+            true => long_batch::append(shard, topic, item, properties, body).await,
+            false => append(shard, topic, item, properties, body),
+        };
+        match stored {
+            Ok(()) => return shard.tell_if_behind(log),
             Err(NotStored::Refused(refusal)) => break refusal,
             Err(NotStored::Busy(_)) => shard.flush(),
         }

@@ -10,7 +10,8 @@ use ringmq_remoting::{command::Header, field_limits, frame::Frame, send::SendHea
 use ringmq_store::{AppendError, Appended, QueueHandle};
 
 use super::{
-    batch,
+    batch::{self, Length},
+    long_batch::LongBatch,
     record::{record_of, ticket},
     timer::{self, NotKept},
 };
@@ -150,6 +151,7 @@ fn item_of(
         properties_bytes: 0,
         body_bytes: 0,
         is_batch: header.batch,
+        is_long: false,
         is_timer: false,
         is_half: plan.target == Target::Half,
     }
@@ -262,7 +264,9 @@ fn store<R: Runtime>(
     if shard.is_flooded_there(item.reply_to.connection, log) {
         return Ok(Next::Wait(item.reply_to, Wait::CaughtUp(log())));
     }
-    check_batch(shard, item, body)?;
+    if let Length::Long = check_batch(shard, item, body)? {
+        return Ok(wait_for_batch(topic, item, properties));
+    }
     item.properties_bytes = bytes_of(properties.len())?;
     item.body_bytes = bytes_of(body.len())?;
     shard.router.send(owner, topic, item.clone(), properties, body)?;
@@ -272,13 +276,15 @@ fn store<R: Runtime>(
 /// Appends a message or a batch to a queue of this shard.
 fn store_own<R: Runtime>(
     shard: &Shard<R>,
-    topic: &TopicView,
+    topic: &Arc<TopicView>,
     item: &SendItem,
     queue: (&BrokerLog<R>, QueueHandle),
     properties: &[u8],
     body: &[u8],
 ) -> Result<Next, Refusal> {
-    check_batch(shard, item, body)?;
+    if let Length::Long = check_batch(shard, item, body)? {
+        return Ok(wait_for_batch(topic, item, properties));
+    }
     if shard.is_flooded(item.reply_to.connection, queue.0) {
         return Ok(Next::Wait(item.reply_to, Wait::CaughtUp(queue.0.sink().log)));
     }
@@ -289,12 +295,23 @@ fn store_own<R: Runtime>(
     }
 }
 
-fn check_batch<R: Runtime>(shard: &Shard<R>, item: &SendItem, body: &[u8]) -> Result<(), Refusal> {
+fn check_batch<R: Runtime>(
+    shard: &Shard<R>,
+    item: &SendItem,
+    body: &[u8],
+) -> Result<Length, Refusal> {
     let most = shard.settings.config.batch_messages_max;
-    if item.is_batch { batch::check(body, most) } else { Ok(()) }
+    if item.is_batch { batch::check(body, most) } else { Ok(Length::Short) }
 }
 
-fn bytes_of(length: usize) -> Result<u32, Refusal> {
+#[cold]
+fn wait_for_batch(topic: &Arc<TopicView>, item: &SendItem, properties: &[u8]) -> Next {
+    assert!(!item.is_half && !item.is_timer, "a batch is neither kept back nor in a transaction");
+    let (topic, item, properties) = (topic.clone(), item.clone(), properties.to_vec());
+    Next::Wait(item.reply_to, Wait::LongBatch(Box::new(LongBatch { topic, item, properties })))
+}
+
+pub fn bytes_of(length: usize) -> Result<u32, Refusal> {
     u32::try_from(length).map_err(|_| Refusal::system_error("message larger than a frame"))
 }
 
@@ -319,7 +336,7 @@ pub fn append<R: Runtime>(
 }
 
 /// A queue of this shard that messages may be stored in.
-fn open_queue<'s, R: Runtime>(
+pub fn open_queue<'s, R: Runtime>(
     shard: &'s Shard<R>,
     topic: &TopicView,
     queue_id: i32,
@@ -360,7 +377,11 @@ fn append_to<R: Runtime>(
     appended.map_err(|error| not_stored(shard, log, &error))
 }
 
-fn not_stored<R: Runtime>(shard: &Shard<R>, log: &BrokerLog<R>, error: &AppendError) -> NotStored {
+pub fn not_stored<R: Runtime>(
+    shard: &Shard<R>,
+    log: &BrokerLog<R>,
+    error: &AppendError,
+) -> NotStored {
     match error {
         AppendError::Busy { .. } => NotStored::Busy(log.sink().log),
         error => NotStored::Refused(shard.refusal_of(error)),
