@@ -41,7 +41,7 @@ use std::{
 
 use ringmq_base::LogId;
 use ringmq_io::{Runtime, Shares};
-use ringmq_net::rounds::Rounds;
+use ringmq_net::{rounds::Rounds, turn::Turn};
 use ringmq_rules::{
     limits::FEW_SUBSCRIPTIONS, offset_resets::OffsetResets, offsets::OffsetTable,
     send_check::SendContext,
@@ -106,6 +106,8 @@ pub struct Shard<R: Runtime> {
     pub ended: Ended,
     /// Whose turn it is of the connections that ask for much or are sent much.
     pub rounds: Rc<Rounds>,
+    /// Large answers are copied one after the other: a round has one turn for all of them.
+    pub copies: Turn,
     pub client_calls: ClientCalls,
     /// Delayed messages that could not be delivered, ever.
     pub delayed_passed_over: Cell<u64>,
@@ -175,6 +177,7 @@ impl<R: Runtime> Shard<R> {
             connections,
             ended: Ended::default(),
             rounds: Rc::default(),
+            copies: Turn::default(),
             client_calls: ClientCalls::default(),
             delayed_passed_over: Cell::default(),
             transactions: Transactions::default(),

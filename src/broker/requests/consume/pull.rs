@@ -112,8 +112,8 @@ fn run_with_page<R: Runtime>(
     });
 }
 
-/// An answer that takes long to copy is copied in turn with others, a piece at a time, and once: it
-/// holds up nobody who asks for little.
+/// An answer that takes long to copy is copied after those before it, a piece at a time, in turn
+/// with what else takes long, and once: it holds up nobody who asks for little.
 fn answer_large<R: Runtime>(
     shard: &Rc<Shard<R>>,
     log: &BrokerLog<R>,
@@ -123,6 +123,7 @@ fn answer_large<R: Runtime>(
     let (shard, log) = (shard.clone(), log.clone());
     let runtime = shard.runtime.clone();
     runtime.spawn(Shares::Foreground, "large pull", async move {
+        let one = shard.copies.take().await;
         let mut body = Vec::new();
         body.reserve_exact(plan.bytes);
         let mut resident = plan.in_memory;
@@ -132,6 +133,7 @@ fn answer_large<R: Runtime>(
             turn.pass_on().await;
             shard.runtime.yield_if_needed().await;
         }
+        drop(one);
         if !resident {
             return answer_cold(&shard, &log, request, plan);
         }
