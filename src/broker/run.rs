@@ -248,12 +248,12 @@ fn spawn_services<R: Runtime>(shard: &Rc<Shard<R>>) {
     let long_poll: Rc<dyn Arrivals<R>> = Rc::new(LongPoll { run: pull::run });
     assert!(shard.arrivals.set(long_poll).is_ok(), "services start once");
     let expire = long_poll::expire(shard.clone(), pull::run);
-    runtime.spawn(Shares::Requests, "long polls", expire);
+    runtime.spawn(Shares::Foreground, "long polls", expire);
     let crowds = long_poll::serve_crowds(shard.clone(), pull::run);
     runtime.spawn(Shares::ColdRead, "crowds of long polls", crowds);
     let forget = long_poll::forget_gone(shard.clone());
-    runtime.spawn(Shares::Requests, "pulls of gone connections", forget);
-    runtime.spawn(Shares::Requests, "pulls and changes", long_poll::recheck(shard.clone()));
+    runtime.spawn(Shares::Foreground, "pulls of gone connections", forget);
+    runtime.spawn(Shares::Foreground, "pulls and changes", long_poll::recheck(shard.clone()));
     let resume = answers::resume(shard.clone(), pull::run);
     runtime.spawn(Shares::Foreground, "pulls without room", resume);
     runtime.spawn(Shares::Foreground, "answers taken", answers::tell(shard.clone()));

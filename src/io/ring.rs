@@ -82,7 +82,6 @@ impl Parts {
 
 struct RuntimeParts {
     foreground: TaskQueueHandle,
-    requests: TaskQueueHandle,
     cold_read: TaskQueueHandle,
     admin: TaskQueueHandle,
     background: TaskQueueHandle,
@@ -112,7 +111,6 @@ impl RingRuntime {
         let runtime = RingRuntime {
             shared: Rc::new(RuntimeParts {
                 foreground: queue(1000, "foreground"),
-                requests: queue(500, "requests"),
                 cold_read: queue(300, "cold-read"),
                 admin: queue(100, "admin"),
                 background: queue(50, "background"),
@@ -136,7 +134,6 @@ impl RingRuntime {
     ) {
         let queue = match shares {
             Shares::Foreground => self.shared.foreground,
-            Shares::Requests => self.shared.requests,
             Shares::ColdRead => self.shared.cold_read,
             Shares::Admin => self.shared.admin,
             Shares::Background => self.shared.background,

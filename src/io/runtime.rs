@@ -9,9 +9,6 @@ use crate::{Disk, Net};
 pub enum Shares {
     /// Connections, commits: what clients wait for.
     Foreground,
-    /// Requests and calls from where they wait for something, and pulls whose wait is over. Very
-    /// many may go on in one moment: what clients send and pull meanwhile goes in between.
-    Requests,
     /// Reads from disk for consumers that are behind.
     ColdRead,
     /// Administration, registration, heartbeats.

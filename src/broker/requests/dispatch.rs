@@ -206,7 +206,7 @@ impl<R: Runtime> Requests<R> {
             return;
         }
         let shard = self.shard.clone();
-        self.shard.runtime.spawn(Shares::Requests, "request", async move {
+        self.shard.runtime.spawn(Shares::Foreground, "request", async move {
             request.await;
             shard.flush();
             shard.runtime.yield_if_needed().await;

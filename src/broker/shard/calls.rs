@@ -107,7 +107,7 @@ impl<R: Runtime> Shard<R> {
     /// Runs a call of another shard, in a task of its own.
     pub fn run_call(self: &Rc<Self>, from: ShardId, id: u64, work: Work<Self>) {
         let shard = self.clone();
-        self.runtime.spawn(Shares::Requests, "call", async move {
+        self.runtime.spawn(Shares::Foreground, "call", async move {
             let value = work(shard.clone()).await;
             shard.router.answer(from, Message::Returned { id, value });
             shard.flush();

@@ -12,7 +12,7 @@ use std::{
 
 use futures_channel::oneshot;
 use futures_util::FutureExt;
-use ringmq_io::{Clock, Disk, Runtime, Shares, Spawn, Stream, allowed_cpus, launch, signal::Event};
+use ringmq_io::{Clock, Disk, Runtime, Shares, Spawn, Stream, allowed_cpus, launch};
 
 use crate::{net::pair, support::on_executor};
 
@@ -71,43 +71,6 @@ fn a_timer_is_seen_after_a_few_tasks_that_take_long() {
         over.set(true);
         assert!(most <= BUSY + 20, "{most} polls of {BUSY} tasks before a timer was seen");
     });
-}
-
-/// Very many requests may have waited for one thing, such as a write that all of them need: what is
-/// sent meanwhile goes in between.
-#[test]
-fn the_foreground_goes_in_between_requests_that_go_on_together() {
-    const REQUESTS: usize = 500;
-    let turns = on_executor(|runtime| async move {
-        let (go, left) = (Rc::new(Event::default()), Rc::new(Cell::new(REQUESTS)));
-        for _ in 0..REQUESTS {
-            let (own, go, left) = (runtime.clone(), go.clone(), left.clone());
-            runtime.spawn(Shares::Requests, "request", async move {
-                go.wait().await;
-                let began = Instant::now();
-                while began.elapsed() < Duration::from_micros(200) {
-                    std::hint::spin_loop();
-                }
-                left.set(left.get() - 1);
-                own.yield_if_needed().await;
-            });
-        }
-        let (over, turns) = (Rc::new(Event::default()), Rc::new(Cell::new(0)));
-        let (own, told, counted) = (runtime.clone(), over.clone(), turns.clone());
-        runtime.spawn(Shares::Foreground, "send", async move {
-            // They all wait.
-            own.sleep(Duration::from_millis(1)).await;
-            go.set();
-            while left.get() > 0 {
-                own.sleep(Duration::from_micros(100)).await;
-                counted.set(counted.get() + 1);
-            }
-            told.set();
-        });
-        over.wait().await;
-        turns.get()
-    });
-    assert!(turns > 20, "{turns} turns while {REQUESTS} requests of 200 us went on");
 }
 
 /// Any waker may be used, and dropped, on any thread. Would take a pulse of 20 ms each if the
