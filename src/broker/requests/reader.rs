@@ -261,6 +261,7 @@ async fn wait_for<R: Runtime>(
     shard.flush();
     connection.set_paused(true);
     let again = !matches!(wait, Wait::LongBatch(_));
+    // What is large is boxed: every connection that waits for nothing has the place for it.
     let waited = match wait {
         Wait::Prerequisite(needed) => needed.make(shard).await,
         Wait::Room(log) => shard.log_room(log, read_at).await,
@@ -271,7 +272,7 @@ async fn wait_for<R: Runtime>(
         Wait::Access => {
             let frame = buffer.first().ok().flatten().unwrap_or_default();
             let peer = Peer { connection: connection.id, address: connection.peer };
-            check_aside(shard, peer, frame).await
+            Box::pin(check_aside(shard, peer, frame)).await
         }
         Wait::CaughtUp(log) => shard.log_caught_up(log, read_at).await,
         Wait::Answer(bytes) => {
@@ -281,7 +282,7 @@ async fn wait_for<R: Runtime>(
         Wait::LongBatch(batch) => {
             let frame = Frame::parse(buffer.first().ok().flatten().unwrap_or_default());
             let body = frame.map_or(&[][..], |frame| frame.body);
-            batch.store_guarded(shard, body, read_at).await
+            Box::pin(batch.store_guarded(shard, body, read_at)).await
         }
     };
     go_on(shard, connection);
