@@ -210,6 +210,34 @@ fn a_connection_that_takes_all_room_for_waiting_leaves_half_of_it() {
 }
 
 #[test]
+fn connections_that_take_all_room_for_waiting_together_give_up_a_place_for_who_has_none() {
+    Sim::new(1).run(async |runtime| {
+        let sizes = Sizes { waiting_pulls_max: 8, ..Sizes::default() };
+        let _broker = started(&runtime, 1, sizes).await;
+        let mut greedy = Vec::new();
+        // Each has half of what is left, or one: 4, 2, 1 and 1.
+        for waits in [4, 2, 1, 1] {
+            let mut client = Client::connect(&runtime).await;
+            for number in 0..waits {
+                start_pull(&mut client, number % QUEUES, 7).await;
+            }
+            runtime.sleep(Duration::from_secs(1)).await;
+            assert!(client.is_open().await, "all wait");
+            greedy.push(client);
+        }
+        let mut modest = Client::connect(&runtime).await;
+        start_pull(&mut modest, 0, 7).await;
+        assert_eq!(greedy[0].receive().await.code, response::PULL_NOT_FOUND);
+        runtime.sleep(Duration::from_secs(1)).await;
+        assert!(modest.is_open().await, "it waits");
+        // Who has two or three gives up none, and who has three meets the limit.
+        start_pull(&mut greedy[0], 0, 7).await;
+        assert_eq!(greedy[0].receive().await.code, response::PULL_NOT_FOUND);
+        assert!(modest.is_open().await, "it waits on");
+    });
+}
+
+#[test]
 fn only_so_many_pulls_wait_and_the_others_are_answered_at_once() {
     Sim::new(1).run(async |runtime| {
         // of which one connection has half

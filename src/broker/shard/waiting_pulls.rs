@@ -29,6 +29,20 @@ const LOOK_MAX: usize = 1024;
 /// Pulls that are answered then without a pause: some 200 us.
 pub const TAKE_MAX: usize = 64;
 
+/// What becomes of a pull that is to wait.
+pub enum Hold {
+    /// It waits.
+    Waits,
+    /// It waits in the place of this one, which is to be answered.
+    InPlaceOf(PullRequest),
+    /// Its connection has its part of the places: it is to be answered.
+    NoPlace(PullRequest),
+}
+
+/// Connections are looked through for the one that has most once in so many pulls that find no
+/// place: some 50 us for ten thousand.
+const SEARCH_EVERY: u32 = 64;
+
 struct Held {
     place: Place,
     deadline: Duration,
@@ -42,6 +56,10 @@ struct Table {
     by_queue: AHashMap<Place, BTreeSet<Number>>,
     by_connection: AHashMap<ConnectionId, BTreeSet<Number>>,
     deadlines: BTreeSet<(Duration, Number)>,
+    /// The connection that had most pulls when it was looked for.
+    largest: Option<ConnectionId>,
+    /// Pulls that found no place since then.
+    since_search: u32,
 }
 
 pub struct WaitingPulls {
@@ -89,6 +107,27 @@ impl Table {
         Some(request)
     }
 
+    fn waiting_of(&self, connection: ConnectionId) -> usize {
+        self.by_connection.get(&connection).map_or(0, BTreeSet::len)
+    }
+
+    /// Takes the oldest pull of the connection that has most, for one that has `own`: far fewer.
+    fn give_up_one(&mut self, own: usize) -> Option<PullRequest> {
+        let has_many = |table: &Table, of| table.waiting_of(of) > 2 * (own + 1);
+        let mut found = self.largest.filter(|largest| has_many(self, *largest));
+        if found.is_none() {
+            self.since_search += 1;
+            if self.largest.is_none() || self.since_search >= SEARCH_EVERY {
+                self.since_search = 0;
+                let most = self.by_connection.iter().max_by_key(|(_, numbers)| numbers.len());
+                self.largest = most.map(|(connection, _)| *connection);
+                found = self.largest.filter(|largest| has_many(self, *largest));
+            }
+        }
+        let oldest = self.by_connection.get(&found?)?.first().copied()?;
+        self.remove(oldest)
+    }
+
     /// Drops some of what a connection waits for. True: there is more.
     fn forget_some(&mut self, connection: ConnectionId) -> bool {
         let Some(numbers) = self.by_connection.get(&connection) else {
@@ -117,18 +156,18 @@ impl WaitingPulls {
         }
     }
 
-    /// Keeps a pull until `deadline`; gives it back if too many wait already. A connection has no
-    /// more than what is left for others: one that asks for all of it meets the limit alone.
-    pub fn hold(
-        &self,
-        place: Place,
-        deadline: Duration,
-        request: PullRequest,
-    ) -> Option<PullRequest> {
+    /// Keeps a pull until `deadline`. A connection has no more than what is left for others: one
+    /// that asks for all of it meets the limit alone. Where many connections did so together, the
+    /// one that has most gives up a pull for one that has few.
+    pub fn hold(&self, place: Place, deadline: Duration, request: PullRequest) -> Hold {
         let mut table = self.table.borrow_mut();
-        let own = table.by_connection.get(&request.reply_to.connection).map_or(0, BTreeSet::len);
+        let own = table.waiting_of(request.reply_to.connection);
+        let mut hold = Hold::Waits;
         if own >= self.most.saturating_sub(table.held.len()) {
-            return Some(request);
+            match table.give_up_one(own) {
+                Some(other) => hold = Hold::InPlaceOf(other),
+                None => return Hold::NoPlace(request),
+            }
         }
         let number = self.next.get();
         self.next.set(number + 1);
@@ -137,7 +176,7 @@ impl WaitingPulls {
             self.changed.set();
         }
         table.add(number, Held { place, deadline, request });
-        None
+        hold
     }
 
     /// Pulls that wait.

@@ -1,12 +1,12 @@
 //! PULL_MESSAGE (11) and LITE_PULL_MESSAGE (361): checked on the connection's shard, which knows
 //! the client's subscription, and read on the shard that owns the queue.
 
-use std::rc::Rc;
+use std::{rc::Rc, time::Duration};
 
 use ringmq_io::{Runtime, Shares};
 use ringmq_net::rounds::PIECE_BYTES;
 use ringmq_remoting::codes::response;
-use ringmq_store::{PageNeeded, ReadPlan, ReadStatus};
+use ringmq_store::{PageNeeded, QueueHandle, ReadPlan, ReadStatus};
 
 use super::{
     pull_answer::{answer_reset, answer_with_messages, answer_without_messages, begin, get_status},
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     messages::{PullRequest, Wait},
-    shard::{BrokerLog, Shard},
+    shard::{BrokerLog, Shard, waiting_pulls::Hold},
 };
 use ringmq_rules::{filter::Filter, refusal::Refusal};
 
@@ -80,15 +80,32 @@ pub fn run<R: Runtime>(shard: &Rc<Shard<R>>, mut request: PullRequest) {
                 return;
             }
             request.wait = Wait::Until(deadline);
-            log.watch(queue);
-            let place = (log.sink().log, queue);
-            match shard.waiting_pulls.hold(place, deadline, request) {
+            match hold(shard, (log, queue), deadline, request) {
                 None => return,
                 Some(back) => request = back,
             }
         }
     }
     answer_without_messages(shard, &request, &plan);
+}
+
+/// Has a pull wait. It comes back if it has no place.
+fn hold<R: Runtime>(
+    shard: &Rc<Shard<R>>,
+    (log, queue): (&BrokerLog<R>, QueueHandle),
+    deadline: Duration,
+    request: PullRequest,
+) -> Option<PullRequest> {
+    log.watch(queue);
+    match shard.waiting_pulls.hold((log.sink().log, queue), deadline, request) {
+        Hold::Waits => None,
+        Hold::InPlaceOf(mut other) => {
+            other.wait = Wait::No;
+            run(shard, other);
+            None
+        }
+        Hold::NoPlace(back) => Some(back),
+    }
 }
 
 /// Goes on with a pull of long ago when part of the index has been read.
