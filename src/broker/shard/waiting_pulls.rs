@@ -113,18 +113,17 @@ impl Table {
 
     /// Takes the oldest pull of the connection that has most, for one that has `own`: far fewer.
     fn give_up_one(&mut self, own: usize) -> Option<PullRequest> {
-        let has_many = |table: &Table, of| table.waiting_of(of) > 2 * (own + 1);
-        let mut found = self.largest.filter(|largest| has_many(self, *largest));
-        if found.is_none() {
+        let many = 2 * (own + 1);
+        if self.largest.is_none_or(|largest| self.waiting_of(largest) <= many) {
             self.since_search += 1;
             if self.largest.is_none() || self.since_search >= SEARCH_EVERY {
                 self.since_search = 0;
                 let most = self.by_connection.iter().max_by_key(|(_, numbers)| numbers.len());
                 self.largest = most.map(|(connection, _)| *connection);
-                found = self.largest.filter(|largest| has_many(self, *largest));
             }
         }
-        let oldest = self.by_connection.get(&found?)?.first().copied()?;
+        let numbers = self.by_connection.get(&self.largest?)?;
+        let oldest = numbers.first().copied().filter(|_| numbers.len() > many)?;
         self.remove(oldest)
     }
 
