@@ -4,7 +4,7 @@ use std::{cell::RefCell, rc::Rc};
 
 use ringmq_io::{
     Clock as _, Shares, Spawn as _,
-    sim::{Fault, FaultRule, OperationKind, Sim},
+    sim::{Fault, FaultRule, OperationKind, Sim, SimRuntime},
 };
 
 use super::*;
@@ -78,6 +78,34 @@ fn without_fast_failure_all_sends_wait_and_are_stored() {
     assert!(answers.iter().all(|answer| answer.0 == response::SUCCESS), "{answers:?}");
 }
 
+/// Sends that were stored, and those that were refused as they had waited too long. `after`: to be
+/// done after each answer.
+async fn answers(
+    runtime: &SimRuntime,
+    flood: &Rc<Client>,
+    (count, sends): (usize, Vec<u8>),
+    mut after: impl AsyncFnMut(usize),
+) -> (usize, usize) {
+    let writer = flood.clone();
+    runtime.spawn(Shares::Foreground, "flood", async move {
+        writer.write_open(&sends).await;
+    });
+    let (mut stored, mut refused) = (0, 0);
+    for number in 0..count {
+        let answer = flood.receive().await;
+        match answer.code {
+            response::SUCCESS => stored += 1,
+            code => {
+                assert_eq!(code, response::SYSTEM_BUSY, "{}", answer.remark);
+                assert!(answer.remark.starts_with("[TIMEOUT_CLEAN_QUEUE]"));
+                refused += 1;
+            }
+        }
+        after(number).await;
+    }
+    (stored, refused)
+}
+
 /// Before, everything was appended that fits appendQueueBytesMax: a send waited as long as the disk
 /// takes for that.
 #[test]
@@ -95,27 +123,15 @@ fn a_connection_with_very_much_under_way_is_read_no_faster_than_the_disk_writes(
             assert_eq!(modest.send(b"first").await.code, response::SUCCESS);
             let slow = FaultRule::every(Some(OperationKind::Write), Fault::Stall(PACE));
             sim.disk().add_fault(slow.where_path_contains(".seg"));
-            let writer = flood.clone();
-            runtime.spawn(Shares::Foreground, "flood", async move {
-                writer.write_open(&sends(SENDS, BODY)).await;
-            });
-            let (mut stored, mut refused, mut most) = (0, 0, 0);
-            for number in 0..SENDS {
-                let answer = flood.receive().await;
-                match answer.code {
-                    response::SUCCESS => stored += 1,
-                    code => {
-                        assert_eq!(code, response::SYSTEM_BUSY, "{}", answer.remark);
-                        assert!(answer.remark.starts_with("[TIMEOUT_CLEAN_QUEUE]"));
-                        refused += 1;
-                    }
-                }
+            let mut most = 0;
+            let stored = answers(&runtime, &flood, (SENDS, sends(SENDS, BODY)), async |number| {
                 most = most.max(broker.held()[0].log_bytes);
                 if number % 500 == 0 {
                     let answer = modest.send(b"beside").await;
                     assert_eq!(answer.code, response::SUCCESS, "{}", answer.remark);
                 }
-            }
+            });
+            let (stored, refused) = stored.await;
             assert!(most < BEHIND_BYTES + (1 << 20), "{most} bytes wait for the disk");
             assert!(stored > SENDS / 2, "{stored} stored, {refused} refused");
         });
@@ -141,21 +157,8 @@ fn so_it_is_if_the_log_is_of_another_shard() {
             let mut modest = clients.remove(0);
             // Of these at most one is of the flood's own shard.
             for queue in 0..2 {
-                let (writer, bytes) = (flood.clone(), sends_to(queue, SENDS, BODY));
-                runtime.spawn(Shares::Foreground, "flood", async move {
-                    writer.write_open(&bytes).await;
-                });
-                let (mut stored, mut refused, mut most) = (0, 0, 0);
-                for number in 0..SENDS {
-                    let answer = flood.receive().await;
-                    match answer.code {
-                        response::SUCCESS => stored += 1,
-                        code => {
-                            assert_eq!(code, response::SYSTEM_BUSY, "{}", answer.remark);
-                            assert!(answer.remark.starts_with("[TIMEOUT_CLEAN_QUEUE]"));
-                            refused += 1;
-                        }
-                    }
+                let (bytes, mut most) = (sends_to(queue, SENDS, BODY), 0);
+                let stored = answers(&runtime, &flood, (SENDS, bytes), async |number| {
                     for shard in broker.shards.borrow().iter() {
                         let logs = shard.queues.own_logs().map(|log| log.backlog_bytes());
                         most = most.max(logs.max().unwrap_or(0));
@@ -164,7 +167,8 @@ fn so_it_is_if_the_log_is_of_another_shard() {
                         let answer = modest.send_to(TOPIC, queue, false, "", b"beside").await;
                         assert_eq!(answer.code, response::SUCCESS, "{}", answer.remark);
                     }
-                }
+                });
+                let (stored, refused) = stored.await;
                 assert!(most < BEHIND_BYTES + (2 << 20), "{most} bytes wait for the disk");
                 assert!(stored > SENDS / 2, "{stored} stored, {refused} refused");
             }
