@@ -31,8 +31,8 @@ pub use namesrv::NamesrvConfig;
 pub use table::{Key, Table, ValueError};
 pub use tls::{TlsClientKeys, TlsServerKeys};
 pub use value::{
-    AddressList, BrokerRole, ClientAuth, CoreList, FlushDiskType, Limits, MetricsExporterType,
-    Secret, TlsMode, Value,
+    AddressList, AdminAccess, BrokerRole, ClientAuth, CoreList, FlushDiskType, Limits,
+    MetricsExporterType, Secret, TlsMode, Value,
 };
 
 /// Largest configuration file that is read.

@@ -9,6 +9,7 @@ pub mod clients;
 pub mod consume;
 pub mod dispatch;
 pub mod next;
+mod not_served;
 pub mod prerequisite;
 pub mod produce;
 pub mod reader;

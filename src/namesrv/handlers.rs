@@ -20,7 +20,8 @@ use ringmq_remoting::{
 
 use crate::{
     answer::{Answer, Request},
-    kv::store::KvStore,
+    kv::{ORDER_TOPIC_NAMESPACE, store::KvStore},
+    live_keys::LiveKeys,
     route::{Bounds, RouteTable, Rules},
     work::Work,
 };
@@ -28,9 +29,12 @@ use crate::{
 /// Who may make a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Plane {
-    /// Anybody: clients and brokers.
+    /// Anybody: clients and brokers, and administrators of topics.
     Open,
-    /// Administrators: from this machine only, unless `adminAllowRemote`.
+    /// What changes the order of topics is open, other keys and values are as [`Plane::Admin`].
+    Namespace,
+    /// What changes configuration and permissions: from this machine only, unless
+    /// `adminAccess=any`.
     Admin,
 }
 
@@ -42,16 +46,16 @@ const NO_BODY: usize = 64 * 1024;
 /// Every request that is served, with the largest body that is read.
 #[rustfmt::skip]
 const REQUESTS: &[(i32, Plane, usize)] = &[
-    (request::PUT_KV_CONFIG, Plane::Admin, NO_BODY),
+    (request::PUT_KV_CONFIG, Plane::Namespace, NO_BODY),
     (request::GET_KV_CONFIG, Plane::Open, NO_BODY),
-    (request::DELETE_KV_CONFIG, Plane::Admin, NO_BODY),
+    (request::DELETE_KV_CONFIG, Plane::Namespace, NO_BODY),
     (request::REGISTER_BROKER, Plane::Open, FRAME_BYTES_MAX),
     (request::UNREGISTER_BROKER, Plane::Open, NO_BODY),
     (request::GET_ROUTEINFO_BY_TOPIC, Plane::Open, NO_BODY),
     (request::GET_BROKER_CLUSTER_INFO, Plane::Open, NO_BODY),
     (request::WIPE_WRITE_PERM_OF_BROKER, Plane::Admin, NO_BODY),
     (request::GET_ALL_TOPIC_LIST_FROM_NAMESERVER, Plane::Open, NO_BODY),
-    (request::DELETE_TOPIC_IN_NAMESRV, Plane::Admin, NO_BODY),
+    (request::DELETE_TOPIC_IN_NAMESRV, Plane::Open, NO_BODY),
     (request::REGISTER_TOPIC_IN_NAMESRV, Plane::Open, NO_BODY),
     (request::GET_KVLIST_BY_NAMESPACE, Plane::Open, NO_BODY),
     (request::GET_TOPICS_BY_CLUSTER, Plane::Open, NO_BODY),
@@ -60,12 +64,16 @@ const REQUESTS: &[(i32, Plane, usize)] = &[
     (request::GET_HAS_UNIT_SUB_TOPIC_LIST, Plane::Open, NO_BODY),
     (request::GET_HAS_UNIT_SUB_UNUNIT_TOPIC_LIST, Plane::Open, NO_BODY),
     (request::UPDATE_NAMESRV_CONFIG, Plane::Admin, BODY),
-    (request::GET_NAMESRV_CONFIG, Plane::Admin, NO_BODY),
+    (request::GET_NAMESRV_CONFIG, Plane::Open, NO_BODY),
     (request::QUERY_DATA_VERSION, Plane::Open, NO_BODY),
     (request::ADD_WRITE_PERM_OF_BROKER, Plane::Admin, NO_BODY),
     (request::GET_BROKER_MEMBER_GROUP, Plane::Open, NO_BODY),
     (request::BROKER_HEARTBEAT, Plane::Open, NO_BODY),
 ];
+
+/// What is noted in the log whoever asks for it.
+const CHANGES: &[i32] =
+    &[request::PUT_KV_CONFIG, request::DELETE_KV_CONFIG, request::DELETE_TOPIC_IN_NAMESRV];
 
 /// Every code that is served.
 pub fn request_codes() -> impl Iterator<Item = i32> {
@@ -96,15 +104,17 @@ pub struct NameServer<D> {
     config: RefCell<NamesrvConfig>,
     table: RefCell<RouteTable>,
     kv: KvStore<D>,
+    live: LiveKeys<D>,
     /// Set when the table may have something to remove.
     pub to_clear: Event,
 }
 
 impl<D: Disk> NameServer<D> {
-    pub fn new(config: NamesrvConfig, kv: KvStore<D>) -> Self {
+    /// `config`: with what `live` has of it.
+    pub fn new(config: NamesrvConfig, kv: KvStore<D>, live: LiveKeys<D>) -> Self {
         let table = RouteTable::new(bounds(&config), rules(&config));
         let (config, table) = (RefCell::new(config), RefCell::new(table));
-        NameServer { config, table, kv, to_clear: Event::default() }
+        NameServer { config, table, kv, live, to_clear: Event::default() }
     }
 
     /// Not to be held across an await.
@@ -126,11 +136,15 @@ impl<D: Disk> NameServer<D> {
         if let Err(error) = field_limits::check(&request.header.fields) {
             return Answer::refuse(response::SYSTEM_ERROR, error.to_string());
         }
-        let admin = *plane == Plane::Admin;
-        if admin && !request.peer.local && !self.config().admin_allow_remote {
+        let admin = match plane {
+            Plane::Open => false,
+            Plane::Namespace => request.text("namespace") != Some(ORDER_TOPIC_NAMESPACE),
+            Plane::Admin => true,
+        };
+        if admin && !request.peer.local && !self.config().admin_from_anywhere() {
             return refuse_admin(request);
         }
-        if admin {
+        if admin || CHANGES.contains(&code) {
             let name = request::name(code).unwrap_or_default();
             tracing::info!("{name} ({code}) from {}", request.peer.address);
         }
@@ -162,7 +176,7 @@ impl<D: Disk> NameServer<D> {
             | request::GET_HAS_UNIT_SUB_UNUNIT_TOPIC_LIST => self.unit_topics(request, work).await,
             request::REGISTER_TOPIC_IN_NAMESRV => self.register_topic(request),
             request::DELETE_TOPIC_IN_NAMESRV => self.delete_topic(request, work).await,
-            request::UPDATE_NAMESRV_CONFIG => self.update_config(request),
+            request::UPDATE_NAMESRV_CONFIG => self.update_config(request, work).await,
             request::GET_NAMESRV_CONFIG => Ok(self.get_config()),
             code => unreachable!("request {code} stands in the table of requests"),
         }
@@ -196,8 +210,9 @@ fn refuse_admin(request: &Request<'_>) -> Answer {
     let name = request::name(code).unwrap_or_default();
     tracing::warn!("refused {name} ({code}) from {}", request.peer.address);
     let remark = format!(
-        "{name} ({code}) is refused: this name server takes administration requests from its own \
-         machine only; run the tool there, or start the name server with adminAllowRemote = true"
+        "{name} ({code}) is refused: this name server takes what changes its configuration or \
+         permissions from its own machine only; run the tool there, or start the name server with \
+         adminAccess=any"
     );
     Answer::refuse(response::NO_PERMISSION, remark)
 }

@@ -3,7 +3,7 @@
 //!
 //! May depend on `base`, `io` and `remoting`. Lives on one executor; nothing here is `Send`.
 //! Routes are kept in memory only: after a restart the brokers register again within 30 seconds.
-//! The KV configuration alone is kept in a file.
+//! The KV configuration, and what administrators changed of the own one, are kept in files.
 
 #![forbid(unsafe_code)]
 
@@ -13,6 +13,7 @@ pub mod budgets;
 pub mod handlers;
 mod json;
 pub mod kv;
+pub mod live_keys;
 pub mod route;
 mod server;
 mod work;

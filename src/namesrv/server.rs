@@ -35,6 +35,7 @@ use crate::{
     answer::Peer,
     handlers::NameServer,
     kv::{KvLimits, file::KvFileError, store::KvStore},
+    live_keys::LiveKeys,
     route::{ConnectionId, expire::Dropped},
 };
 
@@ -92,6 +93,7 @@ pub async fn serve<R: Runtime>(
     };
     let path = config.kv_config_path.clone();
     let kv = KvStore::open(runtime.disk().clone(), path, limits).await?;
+    let (live, config) = LiveKeys::open(runtime.disk().clone(), config).await?;
     let address = listener.local();
     let shared = Rc::new(Shared {
         started: runtime.monotonic(),
@@ -103,7 +105,7 @@ pub async fn serve<R: Runtime>(
         input: InputBudget::new(bytes(config.input_bytes_max)),
         outputs: OutputBudget::new(bytes(config.output_bytes_max)),
         work: Turn::default(),
-        server: NameServer::new(config, kv),
+        server: NameServer::new(config, kv, live),
         runtime: runtime.clone(),
         connections: RefCell::default(),
         next_connection: Cell::new(1),

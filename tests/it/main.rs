@@ -35,6 +35,7 @@ mod process;
 mod produce;
 mod query;
 mod random;
+mod remote;
 mod resets;
 mod retention;
 mod runtime_info;

@@ -8,8 +8,8 @@ use std::{
 use super::{
     table::config_table,
     value::{
-        AddressList, BrokerRole, ClientAuth, CoreList, FlushDiskType, Limits, MetricsExporterType,
-        Secret, TlsMode, expand_home,
+        AddressList, AdminAccess, BrokerRole, ClientAuth, CoreList, FlushDiskType, Limits,
+        MetricsExporterType, Secret, TlsMode, expand_home,
     },
 };
 use crate::limits::{BATCH_MESSAGES_LIMIT, MESSAGE_BODY_BYTES_DEFAULT};
@@ -169,9 +169,12 @@ config_table! {
                 "aclDirectory", "", ANY, fixed,
                 "Directory with more files of accounts. Default: acl beside the configuration \
                  file, or in conf without one.";
+            admin_access: AdminAccess = AdminAccess::Loopback,
+                "adminAccess", "", ANY, fixed,
+                "From where changes of configuration, permissions and accounts are taken while \
+                 there is no ACL.";
             admin_allow_remote: bool = false,
-                "adminAllowRemote", "", ANY, fixed,
-                "Take administration requests from other machines although there is no ACL.";
+                "adminAllowRemote", "", ANY, fixed, "The same as adminAccess=any.";
         }
         "TLS" {
             tls_server_mode: TlsMode = TlsMode::Permissive,
@@ -420,3 +423,10 @@ config_table! {
 /// Keys of RocketMQ under another name of this table.
 pub(super) const ALIASES: &[(&str, &str)] =
     &[("haSlaveFallbehindMax", "haMaxGapNotInSync"), ("useTLS", "tls.enable")];
+
+impl BrokerConfig {
+    /// Whether changes of configuration, permissions and access are taken from everywhere.
+    pub fn admin_from_anywhere(&self) -> bool {
+        self.admin_allow_remote || self.admin_access == AdminAccess::Any
+    }
+}

@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     table::config_table,
-    value::{ClientAuth, Limits, Secret, TlsMode, expand_home},
+    value::{AdminAccess, ClientAuth, Limits, Secret, TlsMode, expand_home},
 };
 
 const ANY: Limits = Limits::Any;
@@ -44,9 +44,11 @@ config_table! {
                 "connectionsReserved", "", Limits::Number(0, 1_000_000), fixed,
                 "Last places of connectionsMax, an eighth of them at most: half for loopback, half \
                  also for addresses that have no connection.";
+            admin_access: AdminAccess = AdminAccess::Loopback,
+                "adminAccess", "", ANY, fixed,
+                "From where changes of configuration and permissions are taken.";
             admin_allow_remote: bool = false,
-                "adminAllowRemote", "", ANY, fixed,
-                "Take administration requests from other machines.";
+                "adminAllowRemote", "", ANY, fixed, "The same as adminAccess=any.";
         }
         "TLS" {
             tls_server_mode: TlsMode = TlsMode::Permissive,
@@ -153,5 +155,12 @@ config_table! {
                 "kvEntriesMax", "", Limits::Number(1, 10_000_000), fixed,
                 "Most entries of the KV configuration.";
         }
+    }
+}
+
+impl NamesrvConfig {
+    /// Whether changes of configuration, permissions and access are taken from everywhere.
+    pub fn admin_from_anywhere(&self) -> bool {
+        self.admin_allow_remote || self.admin_access == AdminAccess::Any
     }
 }

@@ -387,6 +387,17 @@ choice!(
 );
 
 choice!(
+    /// From where a server without accounts takes what changes its configuration, permissions or
+    /// access.
+    AdminAccess {
+        /// From loopback addresses only.
+        Loopback = "loopback",
+        /// From everywhere.
+        Any = "any",
+    }
+);
+
+choice!(
     /// Where metrics go.
     MetricsExporterType {
         /// Nowhere.

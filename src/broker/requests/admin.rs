@@ -15,4 +15,5 @@ pub mod reset_offset;
 pub mod runtime_info;
 pub mod storage;
 pub mod table_body;
+pub mod tool_keys;
 pub mod topic;

@@ -20,7 +20,7 @@ pub fn note(
     body: &[u8],
     refusal: Option<&Refusal>,
 ) {
-    if row.access != Access::Admin {
+    if !matches!(row.access, Access::Admin | Access::Manage) {
         return;
     }
     let named = SUBJECTS.iter().find_map(|name| header.fields.get(name));

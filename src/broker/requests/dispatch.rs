@@ -26,6 +26,7 @@ use super::{
     authorize::Access as Authorized,
     consume::pull_request,
     next::{Next, Peer, Wait},
+    not_served,
     produce::send,
     response::reply,
     table::{self, Access, Plane, Row},
@@ -147,7 +148,7 @@ impl<R: Runtime> Requests<R> {
             return Next::Continue;
         }
         let refusal = match row {
-            None => table::unsupported(header.code),
+            None => not_served::refusal(header.code),
             Some(row) if row.access == Access::Admin && !self.may_administer(peer.address) => {
                 let refusal = not_local(row, peer);
                 administration::note(row, peer.address, header, frame.body, Some(&refusal));
@@ -261,7 +262,7 @@ impl<R: Runtime> Requests<R> {
 
     fn may_administer(&self, peer: SocketAddr) -> bool {
         let settings = &self.shard.settings;
-        let checked = settings.config.acl_enable || settings.admin_allow_remote;
+        let checked = settings.config.acl_enable || settings.admin_from_anywhere;
         checked || peer.ip().to_canonical().is_loopback()
     }
 }
@@ -269,8 +270,9 @@ impl<R: Runtime> Requests<R> {
 #[cold]
 fn not_local(row: &Row, peer: Peer) -> Refusal {
     let remark = format!(
-        "request {} from {} refused: administration is allowed from loopback addresses only; set \
-         aclEnable=true for accounts, or adminAllowRemote=true to allow it from everywhere",
+        "request {} from {} refused: what changes configuration, permissions or access is taken \
+         from loopback addresses only; set aclEnable=true for accounts, or adminAccess=any to take \
+         it from everywhere",
         row.name,
         peer.address.ip()
     );

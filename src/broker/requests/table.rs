@@ -3,7 +3,7 @@
 
 use ringmq_base::limits::FRAME_BYTES_MAX;
 use ringmq_io::Runtime;
-use ringmq_remoting::codes::{request, response};
+use ringmq_remoting::codes::request;
 use ringmq_rules::{
     acl::{Action, Needs, Resource},
     refusal::Refusal,
@@ -14,6 +14,7 @@ use super::{
     admin::*,
     clients::*,
     consume::*,
+    not_served,
     produce::*,
     response::{Handled, Request},
 };
@@ -34,8 +35,12 @@ pub enum Plane {
 pub enum Access {
     /// Clients that produce and consume.
     Data,
-    /// Administration that changes state: from loopback addresses only, unless accounts are checked
-    /// (`aclEnable`), or the operator opted out with `adminAllowRemote`.
+    /// Administration that changes topics, groups and offsets: from everywhere, as on Java, for
+    /// dashboards run on other machines.
+    Manage,
+    /// Administration that changes configuration, accounts or what is stored: from loopback
+    /// addresses only, unless accounts are checked (`aclEnable`), or the operator opted out with
+    /// `adminAccess=any`.
     Admin,
     /// Administration that only reads.
     Inspect,
@@ -140,7 +145,7 @@ macro_rules! requests {
                 $(request::$code => {
                     Box::pin($handler(subject!(requests, $plane)?, request)).await
                 })*
-                code => Err(unsupported(code)),
+                code => Err(not_served::refusal(code)),
             }
         }
     };
@@ -182,7 +187,7 @@ requests! {
     QUERY_MESSAGE Here Data Topic Subscribe 64 * KIB Joined => query::by_key;
     VIEW_MESSAGE_BY_ID Here Data Nothing Ask 64 * KIB Message => message::view_by_id;
     END_TRANSACTION Here Data Nothing Ask 64 * KIB Small => end_transaction::end;
-    RESUME_CHECK_HALF_MESSAGE Here Admin Nothing Administer 64 * KIB Message
+    RESUME_CHECK_HALF_MESSAGE Here Manage Nothing Administer 64 * KIB Message
         => resume_check::resume;
     CONSUMER_SEND_MSG_BACK Here Data Group Subscribe 64 * KIB Small => send_back::send_back;
     RECALL_MESSAGE Here Data Topic Publish 64 * KIB Small => recall::recall;
@@ -195,23 +200,23 @@ requests! {
         => client::consumer_list;
     LOCK_BATCH_MQ Control Data LockGroup Subscribe 1 * MIB Small => lock::lock_batch;
     UNLOCK_BATCH_MQ Control Data LockGroup Subscribe 1 * MIB Small => lock::unlock_batch;
-    UPDATE_AND_CREATE_TOPIC Control Admin Nothing Administer 64 * KIB Small => topic::update;
-    UPDATE_AND_CREATE_TOPIC_LIST Control Admin Nothing Administer 1 * MIB Small
+    UPDATE_AND_CREATE_TOPIC Control Manage Nothing Administer 64 * KIB Small => topic::update;
+    UPDATE_AND_CREATE_TOPIC_LIST Control Manage Nothing Administer 1 * MIB Small
         => topic::update_list;
-    DELETE_TOPIC_IN_BROKER Control Admin Nothing Administer 64 * KIB Small => topic::delete;
+    DELETE_TOPIC_IN_BROKER Control Manage Nothing Administer 64 * KIB Small => topic::delete;
     GET_ALL_TOPIC_CONFIG Control Inspect Nothing Ask 64 * KIB Frame => topic::all;
     GET_TOPIC_CONFIG Control Inspect Nothing Ask 64 * KIB Small => topic::one;
     GET_TOPIC_STATS_INFO Control Inspect Nothing Ask 64 * KIB Frame => topic::stats;
     GET_SYSTEM_TOPIC_LIST_FROM_BROKER Control Inspect Nothing Ask 64 * KIB Small
         => topic::system_list;
-    UPDATE_AND_CREATE_SUBSCRIPTIONGROUP Control Admin Nothing Administer 1 * MIB Small
+    UPDATE_AND_CREATE_SUBSCRIPTIONGROUP Control Manage Nothing Administer 1 * MIB Small
         => group::update;
-    UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST Control Admin Nothing Administer 1 * MIB Small
+    UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST Control Manage Nothing Administer 1 * MIB Small
         => group::update_list;
     GET_SUBSCRIPTIONGROUP_CONFIG Control Inspect Nothing Ask 64 * KIB Small => group::one;
     QUERY_SUBSCRIPTION_BY_CONSUMER Control Inspect Nothing Ask 64 * KIB Small
         => connections::subscription_of;
-    DELETE_SUBSCRIPTIONGROUP Control Admin Nothing Administer 64 * KIB Small => group::delete;
+    DELETE_SUBSCRIPTIONGROUP Control Manage Nothing Administer 64 * KIB Small => group::delete;
     GET_ALL_SUBSCRIPTIONGROUP_CONFIG Control Inspect Nothing Ask 64 * KIB Frame => group::all;
     GET_CONSUMER_CONNECTION_LIST Control Inspect Nothing Ask 64 * KIB Frame
         => connections::consumers;
@@ -222,15 +227,15 @@ requests! {
     VIEW_BROKER_STATS_DATA Control Inspect Nothing Ask 64 * KIB Small => broker_stats::view;
     GET_ALL_PRODUCER_INFO Control Inspect Nothing Ask 64 * KIB Frame
         => connections::all_producers;
-    INVOKE_BROKER_TO_RESET_OFFSET Control Admin Nothing Administer 64 * KIB Frame
+    INVOKE_BROKER_TO_RESET_OFFSET Control Manage Nothing Administer 64 * KIB Frame
         => reset_offset::reset;
     INVOKE_BROKER_TO_GET_CONSUMER_STATUS Control Inspect Nothing Ask 64 * KIB Small
         => consumer_calls::status;
     GET_CONSUMER_RUNNING_INFO Control Inspect Nothing Ask 64 * KIB Small
         => consumer_calls::running_info;
-    CONSUME_MESSAGE_DIRECTLY Control Admin Nothing Administer 64 * KIB Small
+    CONSUME_MESSAGE_DIRECTLY Control Manage Nothing Administer 64 * KIB Small
         => consumer_calls::consume_directly;
-    CLONE_GROUP_OFFSET Control Admin Nothing Administer 64 * KIB Small
+    CLONE_GROUP_OFFSET Control Manage Nothing Administer 64 * KIB Small
         => consumer_offsets::clone_offsets;
     QUERY_CORRECTION_OFFSET Control Inspect Nothing Ask 64 * KIB Small
         => consumer_offsets::correction;
@@ -245,9 +250,9 @@ requests! {
     STORAGE_PLAN Control Inspect Nothing Ask 64 * KIB Small => storage::plan;
     DELETE_EXPIRED_COMMITLOG Control Admin Nothing Administer 64 * KIB Small
         => storage::delete_expired;
-    CLEAN_EXPIRED_CONSUMEQUEUE Control Admin Nothing Administer 64 * KIB Small
+    CLEAN_EXPIRED_CONSUMEQUEUE Control Manage Nothing Administer 64 * KIB Small
         => storage::clean_queues;
-    CLEAN_UNUSED_TOPIC Control Admin Nothing Administer 64 * KIB Small => storage::clean_queues;
+    CLEAN_UNUSED_TOPIC Control Manage Nothing Administer 64 * KIB Small => storage::clean_queues;
     UPDATE_AND_CREATE_ACL_CONFIG Control Admin Nothing Administer 64 * KIB Small
         => access::update;
     DELETE_ACL_CONFIG Control Admin Nothing Administer 64 * KIB Small => access::delete;
@@ -259,13 +264,6 @@ requests! {
     GET_BROKER_CONFIG Control Inspect Nothing Ask 64 * KIB Small => runtime_info::config;
 }
 
-pub fn unsupported(code: i32) -> Refusal {
-    Refusal::new(
-        response::REQUEST_CODE_NOT_SUPPORTED,
-        format!(" request type {code} not supported"),
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -274,11 +272,23 @@ mod tests {
     fn what_changes_state_needs_an_admin() {
         for row in ROWS {
             let is_admin = row.needs.action == Action::Administer;
-            assert_eq!(is_admin, row.access == Access::Admin, "{}", row.name);
+            let changes = matches!(row.access, Access::Admin | Access::Manage);
+            assert_eq!(is_admin, changes, "{}", row.name);
         }
         // Java's list, as far as it is served: `Permission.ADMIN_CODE`.
         for code in [17, 200, 207, 215] {
             assert_eq!(needs(code).action, Action::Administer, "{code}");
+        }
+    }
+
+    #[test]
+    fn what_changes_configuration_or_access_is_not_for_every_machine() {
+        let of = |code| row(code).map(|row| row.access);
+        for code in [25, 50, 51, 53, 329] {
+            assert_eq!(of(code), Some(Access::Admin), "{code}");
+        }
+        for code in [17, 18, 200, 207, 215, 222, 225, 309, 314] {
+            assert_eq!(of(code), Some(Access::Manage), "{code}");
         }
     }
 

@@ -40,7 +40,7 @@ pub struct BrokerSettings {
     pub listen_port: u16,
     pub socket_buffers: SocketBuffers,
     pub region: String,
-    pub admin_allow_remote: bool,
+    pub admin_from_anywhere: bool,
     /// Per shard.
     pub connections_max: usize,
     /// Answers that wait for one client, in bytes.
@@ -106,7 +106,7 @@ impl BrokerSettings {
                 send: config.server_socket_snd_buf_size,
             },
             region: config.region_id.clone(),
-            admin_allow_remote: config.admin_allow_remote,
+            admin_from_anywhere: config.admin_from_anywhere(),
             connections_max: (config.connections_max as usize).div_ceil(shards.max(1)),
             connection_output_bytes_max: limit(config.per_connection_output_bytes_max),
             // A client may always have what is its own.

@@ -1,19 +1,44 @@
 //! The name server's own configuration, as far as it may change at run time: switches and times of
-//! the table's allow list. Nothing is written to a file, no path or address can be named.
+//! the table's allow list. No path or address can be named.
 
 use ringmq_base::config::{NamesrvConfig, Table, properties};
 use ringmq_io::Disk;
 use ringmq_remoting::codes::response;
 
-use super::{NameServer, rules};
-use crate::answer::{Answer, Request};
+use super::{NameServer, kv::refuse, rules};
+use crate::{
+    answer::{Answer, Request},
+    live_keys,
+    work::Work,
+};
 
 /// Longest text of a change.
 const TEXT_BYTES_MAX: usize = 64 * 1024;
 
 impl<D: Disk> NameServer<D> {
-    /// All changes of the text or none.
-    pub(super) fn update_config(&self, request: &Request<'_>) -> Result<Answer, Answer> {
+    /// All changes of the text or none; they are on stable storage when this resolves.
+    pub(super) async fn update_config(
+        &self,
+        request: &Request<'_>,
+        work: &impl Work,
+    ) -> Result<Answer, Answer> {
+        let _turn = self.live.turn().await;
+        let (changed, entries) = self.changed(request)?;
+        self.live.keep(&changed, work).await.map_err(refuse)?;
+        for entry in &entries {
+            let (key, value) = (&entry.key, &entry.value);
+            tracing::info!("{key} = {value:?} set by {}", request.peer.address);
+        }
+        self.table().borrow_mut().rules = rules(&changed);
+        self.config.replace(changed);
+        Ok(Answer::success())
+    }
+
+    /// The configuration as a request wants it, and what it names.
+    fn changed(
+        &self,
+        request: &Request<'_>,
+    ) -> Result<(NamesrvConfig, Vec<properties::Entry>), Answer> {
         let bytes = request.body.len();
         if bytes > TEXT_BYTES_MAX {
             let remark = format!("the text has {bytes} bytes; at most {TEXT_BYTES_MAX} are taken");
@@ -22,7 +47,7 @@ impl<D: Disk> NameServer<D> {
         let mut changed = self.config().clone();
         let entries = properties::parse(&String::from_utf8_lossy(request.body));
         for entry in &entries {
-            if !NamesrvConfig::key(&entry.key).is_some_and(|key| key.live) {
+            if !live_keys::is_live(&entry.key) {
                 return Err(not_allowed(&entry.key));
             }
             let taken = changed.set(&entry.key, &entry.value).map_err(|problem| {
@@ -33,17 +58,7 @@ impl<D: Disk> NameServer<D> {
                 tracing::warn!("{} = {:?} {note}", entry.key, entry.value);
             }
         }
-        for entry in &entries {
-            tracing::info!(
-                "{} = {:?} set by {}, until the next start",
-                entry.key,
-                entry.value,
-                request.peer.address
-            );
-        }
-        self.table().borrow_mut().rules = rules(&changed);
-        self.config.replace(changed);
-        Ok(Answer::success())
+        Ok((changed, entries))
     }
 
     pub(super) fn get_config(&self) -> Answer {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use ringmq_base::config::{NamesrvConfig, Table};
+use ringmq_base::config::{AdminAccess, NamesrvConfig, Table};
 use ringmq_io::sim::{Sim, SimDisk};
 use ringmq_remoting::{
     codes::{request, response},
@@ -40,7 +40,18 @@ impl Asked {
         sim.block_on(save).expect("an intact disk");
         let limits = KvLimits { entries: 100, bytes: 16 << 20 };
         let kv = sim.block_on(KvStore::open(sim.disk().clone(), path, limits)).expect("empty");
-        Asked { server: NameServer::new(config, kv), sim, now_ms: 0, local: true }
+        Asked::start(sim, config, kv)
+    }
+
+    fn start(sim: Sim, config: NamesrvConfig, kv: KvStore<SimDisk>) -> Asked {
+        let live = sim.block_on(LiveKeys::open(sim.disk().clone(), config));
+        let (live, config) = live.expect("an intact disk");
+        Asked { server: NameServer::new(config, kv, live), sim, now_ms: 0, local: true }
+    }
+
+    /// The same name server after a restart with this configuration.
+    fn restart(self, config: NamesrvConfig) -> Asked {
+        Asked::start(self.sim, config, self.server.kv)
     }
 
     fn ask(&self, code: i32, fields: &[(&str, &str)], body: &[u8]) -> Answer {
@@ -80,17 +91,26 @@ fn text(answer: Answer) -> String {
 fn administration_is_refused_from_other_machines_with_the_remedy() {
     let mut asked = Asked::new(NamesrvConfig::default());
     asked.local = false;
-    for code in [100, 102, 205, 216, 318, 319, 327] {
-        let answer = asked.ask(code, &[("brokerName", "b")], b"");
+    for code in [100, 102, 205, 318, 327] {
+        let answer = asked.ask(code, &[("brokerName", "b"), ("namespace", "n")], b"");
         assert_eq!(answer.code, response::NO_PERMISSION, "{code}");
-        assert!(answer.remark.expect("teaches").contains("adminAllowRemote = true"), "{code}");
+        assert!(answer.remark.expect("teaches").contains("adminAccess=any"), "{code}");
     }
-    for code in [106, 206, 304] {
-        assert_eq!(asked.ask(code, &[], b"").code, response::SUCCESS, "{code}");
+    // what tells of topics, and what only reads
+    let fields =
+        [("namespace", "ORDER_TOPIC_CONFIG"), ("key", "t"), ("value", "b:1"), ("topic", "t")];
+    for code in [100, 102, 106, 206, 216, 304, 319] {
+        assert_eq!(asked.ask(code, &fields, b"").code, response::SUCCESS, "{code}");
     }
-    let mut open = Asked::new(NamesrvConfig { admin_allow_remote: true, ..Default::default() });
-    open.local = false;
-    assert_eq!(open.ask(205, &[("brokerName", "b")], b"").fields[0].1, "0");
+    let from_anywhere = [
+        NamesrvConfig { admin_allow_remote: true, ..Default::default() },
+        NamesrvConfig { admin_access: AdminAccess::Any, ..Default::default() },
+    ];
+    for config in from_anywhere {
+        let mut open = Asked::new(config);
+        open.local = false;
+        assert_eq!(open.ask(205, &[("brokerName", "b")], b"").fields[0].1, "0");
+    }
 }
 
 #[test]
@@ -118,6 +138,7 @@ fn no_path_address_or_security_switch_can_be_set_by_request() {
         "rocketmqHome=/tmp\n",
         "configBlackList=\n",
         "adminAllowRemote=true\n",
+        "adminAccess=any\n",
         "listenPort=1\n",
         "orderMessageEnable=true\nkvConfigPath=/x\n",
         "kvConfig\\u0050ath=/x\n",
@@ -147,6 +168,32 @@ fn switches_can_be_set_all_or_none_and_read_back() {
     let answer = text(answer);
     assert!(answer.contains("orderMessageEnable=true\n"));
     assert_eq!(answer.lines().count(), NamesrvConfig::KEYS.len());
+}
+
+#[test]
+fn what_was_set_outlives_a_restart_until_the_configuration_says_something_new() {
+    let change = |asked: &Asked, text: &str| {
+        let answer = asked.ask(request::UPDATE_NAMESRV_CONFIG, &[], text.as_bytes());
+        assert_eq!(answer, Answer::success(), "{text}");
+    };
+    let seconds = |asked: &Asked| asked.server.config().wait_seconds_for_service;
+    let asked = Asked::new(NamesrvConfig::default());
+    change(&asked, "orderMessageEnable=true\nwaitSecondsForService=7\n");
+    let asked = asked.restart(NamesrvConfig::default());
+    assert!(asked.server.config().order_message_enable);
+    assert_eq!(seconds(&asked), 7);
+    // one of both is said anew: that one counts, also when the old value comes back
+    let newer = NamesrvConfig { wait_seconds_for_service: 9, ..Default::default() };
+    let asked = asked.restart(newer);
+    assert_eq!(seconds(&asked), 9);
+    let asked = asked.restart(NamesrvConfig::default());
+    assert_eq!(seconds(&asked), 45);
+    assert!(asked.server.config().order_message_enable);
+    // what is set back is as if it had never been set
+    change(&asked, "orderMessageEnable=false\n");
+    let on = NamesrvConfig { order_message_enable: true, ..Default::default() };
+    let asked = asked.restart(on);
+    assert!(asked.server.config().order_message_enable);
 }
 
 #[test]

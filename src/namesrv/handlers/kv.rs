@@ -72,7 +72,7 @@ fn shown(name: Option<&str>) -> &str {
     name.unwrap_or("null")
 }
 
-fn refuse(error: KvError) -> Answer {
+pub fn refuse(error: KvError) -> Answer {
     if matches!(error, KvError::NotStored { .. }) {
         tracing::error!("{error}");
     }

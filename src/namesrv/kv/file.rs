@@ -144,7 +144,7 @@ async fn read<D: Disk>(disk: &D, path: &Path, most: usize) -> Result<Option<Vec<
 }
 
 /// The path with `suffix` behind its last part.
-fn beside(path: &Path, suffix: &str) -> PathBuf {
+pub fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     PathBuf::from(name)

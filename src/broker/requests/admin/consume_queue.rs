@@ -34,7 +34,11 @@ pub async fn entries<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) ->
         let view = shard.view.borrow();
         let online = view.subscriptions.get(&**group);
         match online.and_then(|online| online.topics.get(topic)) {
-            Some(one) => body.subscription_data = Some(subscription(one)),
+            Some(one) => {
+                body.subscription_data = Some(subscription(one));
+                // What Java compiled of an SQL92 expression, which the subscription has as well.
+                body.filter_data = Some("null".to_owned());
+            }
             None => body.filter_data = Some(format!("{group}@{topic} is not online!")),
         }
     }

@@ -141,7 +141,8 @@ async fn of_topic<R: Runtime>(
             broker_offset: queue.max,
             consumer_offset,
             last_timestamp: consumed,
-            ..OffsetWrapper::default()
+            // What members hold and have not committed is theirs to know.
+            pull_offset: Some(consumer_offset),
         };
         stats.offset_table.insert(key, wrapper);
         shard.runtime.yield_if_needed().await;

@@ -10,7 +10,7 @@ use ringmq_base::{
 use ringmq_io::{Disk, Runtime};
 use ringmq_remoting::{body::KVTable, encode::VERSION, fastjson};
 
-use super::body::version;
+use super::{body::version, tool_keys};
 use crate::{
     control::{
         Control,
@@ -199,10 +199,13 @@ fn uptime(ms: i64) -> String {
 pub async fn config<R: Runtime>(control: &Rc<Control<R>>, _: &Request<'_>) -> Handled {
     let shard = &control.shard;
     let current = version(control.tables.borrow().topics.version());
-    let text = String::from_utf8(fastjson::to_vec(&current)).unwrap_or_default();
+    let version = String::from_utf8(fastjson::to_vec(&current)).unwrap_or_default();
+    let config = &shard.live().config;
+    let mut text = config.to_properties();
+    text.push_str(&tool_keys::lines(shard.router.shards(), config.tls_enable));
     Ok(Response {
-        fields: vec![("version", Field::Text(text))],
-        body: shard.live().config.to_properties().into_bytes(),
+        fields: vec![("version", Field::Text(version))],
+        body: text.into_bytes(),
         ..Response::default()
     })
 }
