@@ -12,6 +12,8 @@ import subprocess
 import time
 
 KINDS = ["standalone", "ringmq", "java"]
+# The version of RocketMQ's own servers, unless another is asked for.
+JAVA = "4.9.7"
 START_SECONDS_MAX = 60
 STOP_SECONDS_MAX = 30
 GET_ROUTE = 105
@@ -237,11 +239,12 @@ def binary(root):
     return path
 
 
-def start_java(work, root, ports, brokers, maven, extra, heap):
+def start_java(work, root, ports, brokers, maven, extra, heap, version):
     here = os.path.join(root, "tests", "clients", "server")
-    target = os.path.join(root, "target", "clients", "server")
+    target = os.path.join(root, "target", "clients", "server" if version == JAVA else f"server-{version}")
     os.makedirs(target, exist_ok=True)
-    maven(here, ["process-resources"], os.path.join(target, "built"), [here])
+    maven(here, [f"-Drocketmq.version={version}", f"-Doutput={target}", "process-resources"],
+          os.path.join(target, "built"), [here])
     java = shutil.which("java")
     if java is None:
         raise Unusable("java is not installed: apt-get install openjdk-17-jdk-headless")
@@ -305,14 +308,15 @@ def start_standalone(work, root, ports, shards, acl, tls):
     return server
 
 
-def start(kind, work, root, shards, maven, brokers=("broker-a",), extra=None, heap="1g", acl=False, tls=False):
+def start(kind, work, root, shards, maven, brokers=("broker-a",), extra=None, heap="1g", acl=False, tls=False,
+          java=None):
     """Starts a name server and brokers; returns when the name server tells a route.
 
     `extra`: further settings by the broker's name; `heap`: of each Java broker; `acl`: a standalone server
-    checks accounts; `tls`: it takes only clients with TLS and a certificate."""
+    checks accounts; `tls`: it takes only clients with TLS and a certificate; `java`: a version of Java's."""
     ports = free_ports(5 + 5 * len(brokers))
     if kind == "java":
-        server = start_java(work, root, ports, brokers, maven, extra or {}, heap)
+        server = start_java(work, root, ports, brokers, maven, extra or {}, heap, java or JAVA)
     elif kind == "ringmq":
         server = start_ringmq(work, root, ports, brokers, shards, extra or {})
     else:
