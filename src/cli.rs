@@ -3,6 +3,7 @@
 mod admin;
 mod broker;
 mod doctor;
+mod example;
 mod logging;
 mod name_server;
 mod namesrv;
@@ -38,6 +39,9 @@ enum Command {
     /// Checks a store while its broker is stopped, and changes nothing. Ends with 0 if it is sound,
     /// 1 if it is damaged, 2 if it could not be checked.
     Doctor(doctor::Options),
+    /// What RocketMQ's tutorials run by tools.sh.
+    #[command(subcommand, hide = true)]
+    Example(example::Example),
     /// Version and build.
     Version,
 }
@@ -50,6 +54,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
         Command::Admin(options) => admin::run(options),
         Command::Bench(arguments) => ringmq_benchmark::run(*arguments),
         Command::Doctor(options) => Ok(doctor::run(&options)),
+        Command::Example(which) => example::run(&which),
         Command::Version => {
             println!("ringmq {}", env!("CARGO_PKG_VERSION"));
             Ok(ExitCode::SUCCESS)

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 
 use crate::tls::TlsOptions;
+use crate::transactions::Rates;
 
 /// Most requests in flight on one connection: the slot number must fit the opaque (`opaque.rs`).
 pub const DEPTH_MAX: u32 = 1 << 14;
@@ -29,6 +30,20 @@ pub enum Mode {
     Consumer(Options),
     /// Send and pull at the same time; latency of the consumer is end to end.
     Both(Options),
+    /// Send transactional messages, decide about them and answer the broker's questions.
+    Transactions(Transactions),
+}
+
+/// Options of [`Mode::Transactions`].
+#[derive(Debug, Clone, clap::Args)]
+pub struct Transactions {
+    #[command(flatten)]
+    options: Options,
+    #[command(flatten)]
+    rates: Rates,
+    /// Pause between two messages of each sender, such as 10ms.
+    #[arg(long, value_parser = parse_duration, conflicts_with = "rate")]
+    interval: Option<Duration>,
 }
 
 /// Options of every kind of load; those of the other kind are ignored.
@@ -111,6 +126,12 @@ pub struct Options {
     #[arg(short = 'k', long, alias = "key-enable", num_args = 0..=1, default_missing_value = "true",
           default_value_t = false, action = clap::ArgAction::Set)]
     pub keys: bool,
+    /// Give the messages a property of so many bytes.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=30_000))]
+    pub property_size: u32,
+    /// Give the messages this delay level.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=99))]
+    pub delay_level: Option<u32>,
     /// Most messages of one pull.
     #[arg(short = 'B', long, default_value_t = 32,
           value_parser = clap::value_parser!(u32).range(1..=10_000))]
@@ -121,9 +142,12 @@ pub struct Options {
     /// At the end of a queue begin again at its smallest offset instead of waiting for messages.
     #[arg(long)]
     pub replay: bool,
-    /// Tag expression of the consumer.
+    /// Expression of the consumer.
     #[arg(short = 'e', long, default_value = "*")]
     pub expression: String,
+    /// Kind of the expression.
+    #[arg(long, value_enum, ignore_case = true, default_value_t = FilterType::Tag)]
+    pub filter_type: FilterType,
     /// Check the body's CRC and that queue offsets follow each other; errors make the exit code 1.
     #[arg(long)]
     pub verify: bool,
@@ -137,6 +161,40 @@ pub struct Options {
     /// measured time.
     #[arg(long, value_name = "PID")]
     pub server_pid: Option<u32>,
+    /// Messages are transactional.
+    #[arg(skip)]
+    pub transactions: Option<Rates>,
+}
+
+/// Kind of a consumer's expression.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum FilterType {
+    /// Tags, such as `TagA || TagB`.
+    Tag,
+    /// A condition on properties.
+    Sql92,
+}
+
+impl FilterType {
+    /// As it stands in requests.
+    pub fn name(self) -> &'static str {
+        match self {
+            FilterType::Tag => "TAG",
+            FilterType::Sql92 => "SQL92",
+        }
+    }
+}
+
+impl From<Transactions> for Options {
+    fn from(transactions: Transactions) -> Options {
+        let Transactions { mut options, rates, interval } = transactions;
+        let interval = interval.map(|interval| interval.as_secs_f64()).filter(|pause| *pause > 0.0);
+        if let Some(interval) = interval {
+            let (connections, depth) = options.connections_and_depth();
+            options.rate = Some(f64::from(connections) * f64::from(depth) / interval);
+        }
+        Options { transactions: Some(rates), ..options }
+    }
 }
 
 /// Header encoding on the wire.
@@ -217,6 +275,11 @@ impl Options {
             self.threads
         );
         ensure!(!self.topic.is_empty(), "--topic must not be empty");
+        ensure!(
+            self.transactions.is_none() || self.batch == 1,
+            "--batch {}: transactional messages are sent one by one",
+            self.batch
+        );
         Ok(())
     }
 }

@@ -353,8 +353,8 @@ impl Link {
                 .map(|topic| {
                     json!({
                         "topic": topic, "subString": shared.options.expression, "tagsSet": [],
-                        "codeSet": [], "subVersion": 0, "expressionType": "TAG",
-                        "classFilterMode": false,
+                        "codeSet": [], "subVersion": 0, "classFilterMode": false,
+                        "expressionType": shared.options.filter_type.name(),
                     })
                 })
                 .collect();

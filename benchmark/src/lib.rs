@@ -17,6 +17,7 @@ mod plan;
 mod process;
 mod producer;
 mod pull;
+pub mod quickstart;
 mod record;
 mod reply;
 mod report;
@@ -27,6 +28,7 @@ mod stamp;
 mod statistics;
 mod template;
 pub mod tls;
+mod transactions;
 mod worker;
 
 pub use crate::arguments::{Arguments, CpuList, Mode, Options, Serialization, StartFrom};

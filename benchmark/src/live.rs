@@ -14,6 +14,7 @@ const LOOK_BACK: usize = 10;
 /// The counters of all threads of one kind.
 pub struct Live {
     is_producer: bool,
+    transactions: bool,
     counters: Vec<Arc<Counters>>,
     snapshots: VecDeque<Snapshot>,
     latency_us_max: u64,
@@ -30,6 +31,9 @@ struct Snapshot {
     stored_us: u64,
     send_failed: u64,
     response_failed: u64,
+    checks: u64,
+    unexpected_checks: u64,
+    duplicated_checks: u64,
 }
 
 impl Live {
@@ -37,11 +41,17 @@ impl Live {
     pub fn new(is_producer: bool, counters: Vec<Arc<Counters>>) -> Live {
         Live {
             is_producer,
+            transactions: false,
             counters,
             snapshots: VecDeque::new(),
             latency_us_max: 0,
             stored_us_max: 0,
         }
+    }
+
+    /// With lines as RocketMQ's producer of transactions has them.
+    pub fn with_transactions(self, transactions: bool) -> Live {
+        Live { transactions, ..self }
     }
 
     /// Messages sent or received until now.
@@ -64,6 +74,9 @@ impl Live {
             stored_us: self.sum(|counters| &counters.stored_us),
             send_failed: self.sum(|counters| &counters.send_failed),
             response_failed: self.sum(|counters| &counters.response_failed),
+            checks: self.sum(|counters| &counters.checks),
+            unexpected_checks: self.sum(|counters| &counters.unexpected_checks),
+            duplicated_checks: self.sum(|counters| &counters.duplicated_checks),
         };
         for counters in &self.counters {
             let longest = counters.latency_us_max.swap(0, Ordering::Relaxed);
@@ -103,6 +116,9 @@ impl Live {
             return None;
         }
         let (first, last) = (*self.snapshots.front()?, *self.snapshots.back()?);
+        if self.transactions {
+            return Some(self.transactions_line(&first, &last, wall_ms));
+        }
         if self.is_producer {
             let figures = self.producer_figures(&first, &last);
             return Some(format!("Current Time: {} {figures}", human_time(wall_ms)));
@@ -123,6 +139,25 @@ impl Live {
         );
         (self.latency_us_max, self.stored_us_max) = (0, 0);
         Some(line)
+    }
+
+    fn transactions_line(&mut self, first: &Snapshot, last: &Snapshot, wall_ms: u64) -> String {
+        let failed = |of: &Snapshot| of.send_failed + of.response_failed;
+        let answered = last.answered - first.answered;
+        let all = (answered + failed(last) - failed(first)) as f64;
+        let line = format!(
+            "Current Time: {wall_ms} Send TPS:{:5} Max RT(ms):{:5} AVG RT(ms):{:3.1} \
+             Send Failed: {} check: {} unexpectedCheck: {} duplicatedCheck: {} ",
+            (all / seconds_between(first, last)) as u64,
+            self.latency_us_max / 1000,
+            last.latency_us.wrapping_sub(first.latency_us) as f64 / 1e3 / answered.max(1) as f64,
+            failed(last) - failed(first),
+            last.checks - first.checks,
+            last.unexpected_checks - first.unexpected_checks,
+            last.duplicated_checks - first.duplicated_checks,
+        );
+        self.latency_us_max = 0;
+        line
     }
 
     /// The last line of RocketMQ's producer; its consumer has none.

@@ -3,18 +3,20 @@
 use std::{net::SocketAddr, time::Duration};
 
 use mio::{Events, Poll, Token};
+use ringmq_remoting::codes::request;
 use serde_json::json;
 
 use crate::alarm::Alarm;
 use crate::clock::nanoseconds;
 use crate::connection::{Connection, Received};
 use crate::plan::Plan;
-use crate::reply::Scanner;
+use crate::reply::{Reply, Scanner};
 use crate::schedule::Schedule;
 use crate::slots::Slots;
-use crate::stamp::{Stamp, unique_prefix};
+use crate::stamp::{Stamp, UNIQUE_PREFIX_DIGITS, UNIQUE_TAIL_DIGITS, unique_prefix};
 use crate::statistics::{CODE_CONNECTION_LOST, CODE_TIMEOUT, Counters, Recorder};
 use crate::template::{SendFrame, SendTemplate, decimal_digits};
+use crate::transactions::Decisions;
 use crate::worker::{
     DRAIN_NS, HEARTBEAT_NS, Meter, RECONNECT_NS, Shared, TICK, connect_error, heartbeat_frame,
 };
@@ -43,6 +45,7 @@ pub struct Producer {
 struct BrokerFrames {
     name: String,
     address: SocketAddr,
+    prefix: [u8; UNIQUE_PREFIX_DIGITS],
     templates: Vec<SendTemplate>,
     /// Template and queue id of each queue, in the order in which they are used.
     targets: Vec<(usize, u32)>,
@@ -64,6 +67,14 @@ struct Link {
     reconnect_ns: u64,
     beat_ns: u64,
     client_id: String,
+    halves: Option<Halves>,
+}
+
+/// Transactional messages of a connection.
+struct Halves {
+    decisions: Decisions,
+    /// The end of the key of the message in each slot.
+    keys: Vec<[u8; UNIQUE_TAIL_DIGITS]>,
 }
 
 impl Producer {
@@ -216,6 +227,7 @@ impl Producer {
                 opaque,
                 wall_ms,
             );
+            link.halves.iter_mut().for_each(|halves| halves.note(opaque, &self.sender.stamp));
         }
         for link in &mut self.connections {
             if link.flush().is_err() {
@@ -257,7 +269,7 @@ impl Producer {
 
     fn add_link(&mut self, broker: usize, number: usize, depth: u32) -> anyhow::Result<()> {
         let index = self.connections.len();
-        let BrokerFrames { name, address, targets, .. } = &self.brokers[broker];
+        let BrokerFrames { name, address, targets, prefix, .. } = &self.brokers[broker];
         let connection = Connection::open(
             *address,
             self.shared.connector.as_ref(),
@@ -277,6 +289,10 @@ impl Producer {
             reconnect_ns: 0,
             beat_ns: 0,
             client_id: self.shared.client_id("producer", index),
+            halves: self.shared.options.transactions.map(|rates| Halves {
+                decisions: Decisions::new(rates, &self.shared.group, name, *prefix),
+                keys: vec![[0; UNIQUE_TAIL_DIGITS]; depth as usize],
+            }),
         });
         Ok(())
     }
@@ -296,6 +312,20 @@ impl Sender {
         self.stamp.refresh(wall_ms);
         broker.templates[template].append(&mut connection.output, opaque, queue, &mut self.stamp);
         self.remaining -= 1;
+    }
+}
+
+impl Halves {
+    fn note(&mut self, opaque: u32, stamp: &Stamp) {
+        if let Some(key) = self.keys.get_mut(Slots::number(opaque)) {
+            *key = stamp.unique_tail();
+        }
+    }
+
+    fn sent(&self, reply: &Reply<'_>, output: &mut Vec<u8>) {
+        if let Some(key) = self.keys.get(Slots::number(reply.opaque)) {
+            self.decisions.sent(reply, key, output);
+        }
     }
 }
 
@@ -321,9 +351,15 @@ impl Link {
             let (mut answered, mut refused, mut sum_ns, mut max_ns) = (0, 0, 0, 0);
             // Requests that left together and are answered together enter the histogram together.
             let (mut run_ns, mut run) = (0, 0);
+            let mut decided = Vec::new();
             while let Some(frame) = connection.next_frame()? {
                 let reply = scanner.scan(frame).ok_or(std::io::ErrorKind::InvalidData)?;
                 if !reply.is_response {
+                    if let Some(halves) = &mut self.halves
+                        && reply.code == request::CHECK_TRANSACTION_STATE
+                    {
+                        halves.decisions.asked(&reply, &shared.counters, &mut decided);
+                    }
                     continue;
                 }
                 let Some(started_ns) = self.slots.complete(reply.opaque) else {
@@ -333,6 +369,9 @@ impl Link {
                     refused += 1;
                     recorder.fail(reply.code, 1, || reply.remark());
                     continue;
+                }
+                if let Some(halves) = &self.halves {
+                    halves.sent(&reply, &mut decided);
                 }
                 let latency_ns = now_ns.saturating_sub(started_ns);
                 answered += 1;
@@ -345,20 +384,9 @@ impl Link {
                 run += u64::from(in_window || late);
             }
             recorder.took(run_ns, run);
-            let messages = answered * u64::from(shared.options.batch);
-            let bytes = messages * u64::from(shared.options.size);
-            if in_window {
-                recorder.requests += answered;
-                recorder.messages += messages;
-                recorder.bytes += bytes;
-            }
-            let counters = &shared.counters;
-            Counters::add(&counters.answered, answered);
-            Counters::add(&counters.messages, messages);
-            Counters::add(&counters.bytes, bytes);
-            Counters::add(&counters.latency_us, sum_ns / 1000);
-            Counters::add(&counters.response_failed, refused);
-            counters.latency_us_max.fetch_max(max_ns / 1000, std::sync::atomic::Ordering::Relaxed);
+            connection.output.extend_from_slice(&decided);
+            let sums = Sums { answered, refused, sum_ns, max_ns };
+            sums.publish(shared, recorder, in_window);
             if received == Received::All && !until_closed {
                 return Ok(());
             }
@@ -390,6 +418,7 @@ impl Link {
                     break;
                 };
                 sender.append(broker, &mut self.cursor, connection, opaque, wall_ms);
+                self.halves.iter_mut().for_each(|halves| halves.note(opaque, &sender.stamp));
             }
             connection.flush()?;
         }
@@ -425,6 +454,34 @@ impl Link {
     }
 }
 
+/// What one read of answers comes to.
+struct Sums {
+    answered: u64,
+    refused: u64,
+    sum_ns: u64,
+    max_ns: u64,
+}
+
+impl Sums {
+    fn publish(&self, shared: &Shared, recorder: &mut Recorder, in_window: bool) {
+        let messages = self.answered * u64::from(shared.options.batch);
+        let bytes = messages * u64::from(shared.options.size);
+        if in_window {
+            recorder.requests += self.answered;
+            recorder.messages += messages;
+            recorder.bytes += bytes;
+        }
+        let counters = &shared.counters;
+        Counters::add(&counters.answered, self.answered);
+        Counters::add(&counters.messages, messages);
+        Counters::add(&counters.bytes, bytes);
+        Counters::add(&counters.latency_us, self.sum_ns / 1000);
+        Counters::add(&counters.response_failed, self.refused);
+        let longest_us = self.max_ns / 1000;
+        counters.latency_us_max.fetch_max(longest_us, std::sync::atomic::Ordering::Relaxed);
+    }
+}
+
 impl BrokerFrames {
     fn new(shared: &Shared, plan: &Plan, broker: usize) -> BrokerFrames {
         let options = &shared.options;
@@ -435,6 +492,7 @@ impl BrokerFrames {
         let mut frames = BrokerFrames {
             name: broker.name.clone(),
             address: broker.address,
+            prefix,
             templates: Vec::new(),
             targets: Vec::with_capacity(broker.queues.len()),
         };
@@ -455,6 +513,9 @@ impl BrokerFrames {
                     keys: options.keys,
                     tags: options.tags,
                     unique_prefix: &prefix,
+                    is_half: options.transactions.is_some(),
+                    property_bytes: options.property_size as usize,
+                    delay_level: options.delay_level,
                 }));
             }
             frames.targets.push((frames.templates.len() - 1, queue.queue));

@@ -42,7 +42,7 @@ impl PullTemplate {
             ("suspendTimeoutMillis", SUSPEND_MS.to_string()),
             ("subscription", options.expression.clone()),
             ("subVersion", "0".to_owned()),
-            ("expressionType", "TAG".to_owned()),
+            ("expressionType", options.filter_type.name().to_owned()),
         ];
         match options.serialization {
             Serialization::Json => PullTemplate::json(&fields),

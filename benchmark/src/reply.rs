@@ -168,6 +168,11 @@ impl Reply<'_> {
         Header::decode(&self.frame).ok()?.fields.get(name)?.trim().parse().ok()
     }
 
+    /// An ext field as text.
+    pub fn ext_text(&self, name: &str) -> Option<String> {
+        Header::decode(&self.frame).ok()?.fields.get(name).map(str::to_owned)
+    }
+
     /// What the broker says about a failure; empty when it says nothing.
     pub fn remark(&self) -> String {
         let header = Header::decode(&self.frame).ok();

@@ -38,6 +38,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Mode::Producer(options) => (options, true, false),
         Mode::Consumer(options) => (options, false, true),
         Mode::Both(options) => (options, true, true),
+        Mode::Transactions(transactions) => (transactions.into(), true, false),
     };
     options.check()?;
     let mut run = Run::new(Arc::new(options))?;
@@ -153,6 +154,9 @@ impl Run {
     ) -> Shared {
         let group = match (&options.group, is_producer) {
             (Some(group), _) => group.clone(),
+            (None, true) if options.transactions.is_some() => {
+                "benchmark_transaction_producer".to_owned()
+            }
             (None, true) => "benchmark_producer".to_owned(),
             (None, false) => "benchmark_consumer".to_owned(),
         };
@@ -195,7 +199,8 @@ impl Run {
                     })
                     .context("cannot start a thread")?;
             }
-            self.kinds[kind].live = Live::new(self.kinds[kind].is_producer, counters);
+            let live = Live::new(self.kinds[kind].is_producer, counters);
+            self.kinds[kind].live = live.with_transactions(self.options.transactions.is_some());
             self.kinds[kind].running = self.options.threads;
         }
         Ok(())

@@ -59,10 +59,8 @@ impl Stamp {
         self.counter
     }
 
-    /// The last digits of the next message's UNIQ_KEY. They repeat after 65,536 messages within one
-    /// millisecond, as the Java client's do.
-    pub fn next_unique_tail(&mut self) -> [u8; UNIQUE_TAIL_DIGITS] {
-        self.counter = self.counter.wrapping_add(1);
+    /// The last digits of the UNIQ_KEY that was taken last.
+    pub fn unique_tail(&self) -> [u8; UNIQUE_TAIL_DIGITS] {
         let mut tail = [0; UNIQUE_TAIL_DIGITS];
         tail[..8].copy_from_slice(&self.in_month);
         let counter = u32::from(self.counter);
@@ -70,6 +68,13 @@ impl Stamp {
             *digit = hex_digit(counter >> (12 - 4 * place));
         }
         tail
+    }
+
+    /// The last digits of the next message's UNIQ_KEY. They repeat after 65,536 messages within one
+    /// millisecond, as the Java client's do.
+    pub fn next_unique_tail(&mut self) -> [u8; UNIQUE_TAIL_DIGITS] {
+        self.counter = self.counter.wrapping_add(1);
+        self.unique_tail()
     }
 }
 

@@ -37,6 +37,11 @@ pub struct Counters {
     pub send_failed: AtomicU64,
     /// Requests that were answered with an error.
     pub response_failed: AtomicU64,
+    /// Questions of brokers about transactions, those about what was decided before, and those that
+    /// came before.
+    pub checks: AtomicU64,
+    pub unexpected_checks: AtomicU64,
+    pub duplicated_checks: AtomicU64,
 }
 
 impl Counters {

@@ -40,6 +40,19 @@ pub struct SendFrame<'a> {
     pub tags: u32,
     /// First digits of every UNIQ_KEY.
     pub unique_prefix: &'a [u8; UNIQUE_PREFIX_DIGITS],
+    /// Whether messages are halves of transactions.
+    pub is_half: bool,
+    /// Bytes of a further property; 0 is none.
+    pub property_bytes: usize,
+    /// DELAY of the messages.
+    pub delay_level: Option<u32>,
+}
+
+impl SendFrame<'_> {
+    /// `sysFlag`.
+    fn flags(&self) -> &'static str {
+        if self.is_half { "4" } else { "0" }
+    }
 }
 
 /// An encoded frame and the places that vary.
@@ -132,7 +145,9 @@ impl SendTemplate {
         self.json_text(what.topic);
         self.text(&format!("\",\"c\":\"TBW102\",\"d\":\"{}\",\"e\":\"", what.default_queues));
         self.queue = self.zeros(what.queue_digits);
-        self.text("\",\"f\":\"0\",\"g\":\"");
+        self.text("\",\"f\":\"");
+        self.text(what.flags());
+        self.text("\",\"g\":\"");
         self.born = self.zeros(BORN_DIGITS);
         self.text("\",\"h\":\"0\",\"i\":\"");
         if what.batch > 1 {
@@ -163,7 +178,7 @@ impl SendTemplate {
         self.entry("c", "TBW102");
         self.entry("d", &what.default_queues.to_string());
         self.queue = self.entry("e", &"0".repeat(what.queue_digits));
-        self.entry("f", "0");
+        self.entry("f", what.flags());
         self.born = self.entry("g", &"0".repeat(BORN_DIGITS));
         self.entry("h", "0");
         if what.batch > 1 {
@@ -224,7 +239,28 @@ impl SendTemplate {
             self.text("tag");
             places.tag = Some(self.zeros(self.tag_digits));
         }
+        self.further_properties(what, name_end, value_end);
         self.messages.push(places);
+    }
+
+    fn further_properties(&mut self, what: &SendFrame<'_>, name_end: &str, value_end: &str) {
+        // As text of JSON the separators are escaped.
+        let is_json = name_end.len() > 1;
+        let mut all = Vec::new();
+        if what.is_half {
+            all.push(("TRAN_MSG", "true".to_owned()));
+            all.push(("PGROUP", what.group.to_owned()));
+        }
+        all.extend(what.delay_level.map(|level| ("DELAY", level.to_string())));
+        if what.property_bytes > 0 {
+            all.push(("filling", "x".repeat(what.property_bytes)));
+        }
+        for (name, value) in all {
+            self.text(value_end);
+            self.text(name);
+            self.text(name_end);
+            if is_json { self.json_text(&value) } else { self.text(&value) }
+        }
     }
 
     fn text(&mut self, text: &str) {
@@ -293,6 +329,9 @@ mod tests {
             keys: true,
             tags: 12,
             unique_prefix: &unique_prefix(77, 0, NOW_MS),
+            is_half: batch == 1,
+            property_bytes: 5,
+            delay_level: Some(3),
         })
     }
 
@@ -305,6 +344,7 @@ mod tests {
             (field("b"), field("c"), field("d")),
             ("Topic".into(), "TBW102".into(), "4".into())
         );
+        assert_eq!(field("f"), if batch { "0" } else { "4" });
         assert_eq!((field("e"), field("g")), ("17".to_owned(), NOW_MS.to_string()));
         assert_eq!((field("m"), field("n")), (batch.to_string(), "broker-a".to_owned()));
     }
@@ -330,6 +370,9 @@ mod tests {
                     properties.contains("\u{2}WAIT\u{1}true\u{2}TAGS\u{1}tag0"),
                     "{properties:?}"
                 );
+                let further = "\u{2}TRAN_MSG\u{1}true\u{2}PGROUP\u{1}group \"quoted\"\u{2}\
+                               DELAY\u{1}3\u{2}filling\u{1}xxxxx";
+                assert!(properties.ends_with(further), "{properties:?}");
                 let at = properties.find("UNIQ_KEY\u{1}").expect("a unique key") + 9;
                 let unique = properties[at..at + 32].to_owned();
                 assert!(unique.chars().all(|digit| digit.is_ascii_hexdigit()));

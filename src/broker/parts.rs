@@ -16,6 +16,8 @@ pub struct BrokerParts<R: Runtime> {
     pub shards: Vec<ShardParts<R>>,
     /// Every shard says here that it is ready, or why not.
     pub reports: mpsc::Receiver<Result<ShardId, String>>,
+    /// The control shard says here that the first registration has been tried.
+    pub tried: mpsc::Receiver<()>,
 }
 
 impl<R: Runtime> BrokerParts<R> {
@@ -23,6 +25,7 @@ impl<R: Runtime> BrokerParts<R> {
         let room = settings.sizes.lane_messages;
         let published = Published::default();
         let (report, reports) = mpsc::channel();
+        let (try_report, tried) = mpsc::channel();
         let mut lanes = Vec::new();
         let mut inboxes = Vec::new();
         for _ in 0..shards {
@@ -40,7 +43,8 @@ impl<R: Runtime> BrokerParts<R> {
             replies,
             published: published.clone(),
             report: report.clone(),
+            tried: try_report.clone(),
         });
-        BrokerParts { shards: shards.collect(), lanes, reports }
+        BrokerParts { shards: shards.collect(), lanes, reports, tried }
     }
 }

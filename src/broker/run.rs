@@ -50,6 +50,8 @@ pub struct ShardParts<R: Runtime> {
     pub published: Published,
     /// To the thread that started the broker: ready, or the sentence why not.
     pub report: mpsc::Sender<Result<ShardId, String>>,
+    /// To it as well, from the control shard: the first registration has been tried.
+    pub tried: mpsc::Sender<()>,
 }
 
 /// What crosses the shards of a broker.
@@ -66,13 +68,13 @@ pub(crate) async fn run_watched<R: Runtime>(
     parts: ShardParts<R>,
     watch: impl FnOnce(&Rc<Shard<R>>),
 ) {
-    let report = parts.report.clone();
+    let (report, tried) = (parts.report.clone(), parts.tried.clone());
     let id = parts.id;
     let router = Router::new(id, parts.lanes, &parts.settings.sizes);
     let shard = Shard::new(runtime, parts.settings, router, parts.published);
     watch(&shard);
     let inboxes = (parts.requests, parts.replies);
-    if let Err(error) = run_or_fail(&shard, inboxes, &report).await {
+    if let Err(error) = run_or_fail(&shard, inboxes, &report, &tried).await {
         tracing::error!(shard = id.0, %error, "broker cannot start");
         let _ = report.send(Err(error));
     }
@@ -82,6 +84,7 @@ async fn run_or_fail<R: Runtime>(
     shard: &Rc<Shard<R>>,
     (mut requests_lane, reply_lane): (Receiver<ShardMessage<R>>, Receiver<ShardMessage<R>>),
     report: &mpsc::Sender<Result<ShardId, String>>,
+    tried: &mpsc::Sender<()>,
 ) -> Result<(), String> {
     let (control, start) = if shard.id == CONTROL {
         let (control, start) = Control::open(shard).await?;
@@ -125,6 +128,12 @@ async fn run_or_fail<R: Runtime>(
             shut_down_peers(shard);
             return Err(error);
         }
+        let (control, tried) = (control.clone(), tried.clone());
+        shard.runtime.spawn(Shares::Admin, "first registration", async move {
+            control.registrar.tried().await;
+            // Whoever started the broker may not wait for it.
+            let _ = tried.send(());
+        });
     }
     let _ = report.send(Ok(shard.id));
     inbox::serve_requests(&requests, &mut requests_lane).await;

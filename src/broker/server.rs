@@ -4,8 +4,8 @@ mod log_place;
 
 use std::{
     path::Path,
-    sync::{Arc, Mutex},
-    time::{SystemTime, UNIX_EPOCH},
+    sync::{Arc, Mutex, mpsc},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use ringmq_base::{
@@ -45,6 +45,7 @@ pub enum StartError {
 pub struct Broker {
     lanes: Vec<Lanes<Shard<RingRuntime>>>,
     executors: Handles<()>,
+    tried: mpsc::Receiver<()>,
     pub settings: Arc<BrokerSettings>,
     pub shards: usize,
 }
@@ -64,7 +65,7 @@ pub fn start(
     allocator::give_back_buffers_from(allocator::BROKER_BUFFER_BYTES);
     cpus.truncate(shards);
     let name_servers = config.namesrv_addr.0.clone();
-    let spin = std::time::Duration::from_micros(config.spin_before_park_micros);
+    let spin = Duration::from_micros(config.spin_before_park_micros);
     let logs = if config.logs == 0 { shards as u16 } else { config.logs };
     let (root, wanted) = (&config.store_path_root_dir, &config.store_path_commit_log);
     let log_path = log_place::place(root, wanted, logs).map_err(StartError::Refused)?;
@@ -87,7 +88,7 @@ pub fn start(
         tls_client,
         ..settings
     });
-    let BrokerParts { lanes, shards: parts, reports } = BrokerParts::new(&settings, shards);
+    let BrokerParts { lanes, shards: parts, reports, tried } = BrokerParts::new(&settings, shards);
     let parts = Arc::new(Mutex::new(parts.into_iter().map(Some).collect::<Vec<_>>()));
     let launch_settings = launch::Settings {
         pinned: has_own_cpus(&cpus),
@@ -103,7 +104,7 @@ pub fn start(
         }
     })
     .map_err(|error| StartError::Executors(error.to_string()))?;
-    let broker = Broker { lanes, executors, settings, shards };
+    let broker = Broker { lanes, executors, tried, settings, shards };
     for _ in 0..shards {
         match reports.recv() {
             Ok(Ok(_)) => {}
@@ -124,6 +125,13 @@ pub fn start(
 }
 
 impl Broker {
+    /// Waits until every name server has been told of this broker or could not be, but no longer
+    /// than so.
+    pub fn await_registration(&self, patience: Duration) {
+        // It is said by then, or will be.
+        let _ = self.tried.recv_timeout(patience);
+    }
+
     /// Stops: everything acknowledged is on disk, the name servers know. Blocks until done.
     pub fn stop(self) {
         for lane in &self.lanes {

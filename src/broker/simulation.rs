@@ -53,7 +53,8 @@ pub struct Simulated<R: Runtime> {
 
 /// Starts all shards. Ready when [`Simulated::ready`] resolves.
 pub fn start<R: Runtime>(runtime: &R, settings: BrokerSettings, shards: usize) -> Simulated<R> {
-    let BrokerParts { lanes, shards: all, reports } = BrokerParts::new(&Arc::new(settings), shards);
+    let BrokerParts { lanes, shards: all, reports, .. } =
+        BrokerParts::new(&Arc::new(settings), shards);
     let broker = Simulated {
         lanes,
         reports,

@@ -1,9 +1,9 @@
 //! `ringmq broker`.
 
-use std::process::ExitCode;
+use std::{io::Write as _, process::ExitCode, time::Duration};
 
 use anyhow::anyhow;
-use ringmq_base::config::{BrokerConfig, Loaded};
+use ringmq_base::config::{BrokerConfig, Loaded, Table as _};
 use ringmq_io::{
     gate::{self, MemoryLimit},
     launch,
@@ -24,14 +24,23 @@ pub struct Options {
     /// CPUs to use, such as 0,1 or 0-3; all that the process may use if not given.
     #[arg(long, value_name = "LIST")]
     cores: Option<String>,
+    /// Prints the keys that RocketMQ calls important with their values and ends.
+    #[arg(short = 'm', long = "printImportantConfig")]
+    important: bool,
+    /// RocketMQ 5 starts its proxy for gRPC clients with it.
+    #[arg(long = "enable-proxy", hide = true)]
+    enable_proxy: bool,
     #[command(flatten)]
     configuration: options::Configuration,
 }
 
+/// How long the first registration may take before the broker says that it serves.
+const REGISTRATION_MAX: Duration = Duration::from_secs(3);
+
 pub fn run(options: Options) -> anyhow::Result<ExitCode> {
     let _log = logging::start();
     let stop = Stop::register()?;
-    let Options { namesrv, cores, configuration } = options;
+    let Options { namesrv, cores, important, enable_proxy, configuration } = options;
     let mut set = configuration.set;
     set.extend(namesrv.map(|addresses| ("namesrvAddr".to_owned(), addresses)));
     set.extend(cores.map(|list| ("cores".to_owned(), list)));
@@ -39,14 +48,70 @@ pub fn run(options: Options) -> anyhow::Result<ExitCode> {
     if options::show(&loaded, configuration.print) {
         return Ok(ExitCode::SUCCESS);
     }
+    if important {
+        print!("{}", loaded.config.lines(&IMPORTANT));
+        return Ok(ExitCode::SUCCESS);
+    }
+    if enable_proxy {
+        tracing::warn!(
+            "--enable-proxy has no effect: the proxy for gRPC clients (port 8081) is not there \
+             yet; clients of the remoting protocol need none"
+        );
+    }
     if loaded.config.namesrv_addr.0.is_empty() {
         tracing::warn!("no name server: clients find this broker by its address only (-n)");
     }
     let started = start(loaded, &gate::memory_limit(), 0)?;
+    started.broker.await_registration(REGISTRATION_MAX);
+    say_that_it_serves(&started.broker.settings);
     stop.wait();
     tracing::info!("stopping");
     started.broker.stop();
     Ok(started.store_gone.exit_code())
+}
+
+/// Keys that Java marks as important.
+const IMPORTANT: [&str; 27] = [
+    "namesrvAddr",
+    "brokerIP1",
+    "brokerName",
+    "brokerClusterName",
+    "brokerId",
+    "autoCreateTopicEnable",
+    "autoCreateSubscriptionGroup",
+    "msgTraceTopicName",
+    "traceTopicEnable",
+    "rejectTransactionMessage",
+    "transactionTimeOut",
+    "transactionCheckMax",
+    "transactionCheckInterval",
+    "aclEnable",
+    "storePathRootDir",
+    "storePathCommitLog",
+    "flushDiskType",
+    "deleteWhen",
+    "fileReservedTime",
+    "maxTransferBytesOnMessageInMemory",
+    "maxTransferCountOnMessageInMemory",
+    "maxTransferBytesOnMessageInDisk",
+    "maxTransferCountOnMessageInDisk",
+    "messageIndexEnable",
+    "haMasterAddress",
+    "brokerRole",
+    "cleanFileForciblyEnable",
+];
+
+/// The line that people and scripts wait for, in RocketMQ's words.
+fn say_that_it_serves(settings: &ringmq_broker::settings::BrokerSettings) {
+    let name = &settings.config.broker_name;
+    let mut line =
+        format!("The broker[{name}, {}] boot success. serializeType=JSON", settings.advertised);
+    let name_servers = &settings.config.namesrv_addr;
+    if !name_servers.0.is_empty() {
+        line = format!("{line} and name server is {}", name_servers.0.join(";"));
+    }
+    // Whoever started the broker may not read what it says.
+    let _ = writeln!(std::io::stdout(), "{line}");
 }
 
 /// A broker and what it has of its store.

@@ -1,6 +1,6 @@
 //! `ringmq namesrv`.
 
-use std::process::ExitCode;
+use std::{io::Write as _, process::ExitCode};
 
 use ringmq_base::config::NamesrvConfig;
 
@@ -8,6 +8,9 @@ use super::{logging, name_server, options, signals::Stop};
 
 #[derive(clap::Args, Debug)]
 pub struct Options {
+    /// RocketMQ takes it here, too, where it means nothing.
+    #[arg(short = 'n', long = "namesrvAddr", value_name = "ADDRESSES", hide = true)]
+    namesrv: Option<String>,
     #[command(flatten)]
     configuration: options::Configuration,
 }
@@ -15,7 +18,13 @@ pub struct Options {
 pub fn run(options: Options) -> anyhow::Result<ExitCode> {
     let _log = logging::start();
     let stop = Stop::register()?;
-    let Options { configuration } = options;
+    let Options { namesrv, configuration } = options;
+    if let Some(addresses) = namesrv {
+        tracing::warn!(
+            "-n {addresses} has no effect: a name server knows no others; its own address is set \
+             by listenPort and bindAddress in its configuration (-c)"
+        );
+    }
     let loaded = NamesrvConfig::load(configuration.file.as_deref(), &configuration.set)?;
     if options::show(&loaded, configuration.print) {
         return Ok(ExitCode::SUCCESS);
@@ -25,6 +34,8 @@ pub fn run(options: Options) -> anyhow::Result<ExitCode> {
     let (config, _) = name_server::fit(loaded, &memory, name_server::Place::Process)?;
     let tls = config.tls();
     let (server, _) = name_server::start(config, tls, "listenPort in its configuration")?;
+    // Whoever started it may not read what it says.
+    let _ = writeln!(std::io::stdout(), "The Name Server boot success. serializeType=JSON");
     stop.wait();
     server.stop();
     Ok(ExitCode::SUCCESS)

@@ -50,3 +50,4 @@ mod timers;
 mod tls;
 mod topics;
 mod transactions;
+mod tutorial;

@@ -66,7 +66,8 @@ impl Process {
         Process::spawn(command, log)
     }
 
-    fn spawn(mut command: Command, log: PathBuf) -> Process {
+    /// Starts another command than the binary, which may become it.
+    pub fn spawn(mut command: Command, log: PathBuf) -> Process {
         let output = File::create(&log).expect("the log can be created");
         let child = command
             .env_remove("NAMESRV_ADDR")

@@ -47,12 +47,14 @@ pub trait Table: Clone + Default {
 
     /// All keys and values as a .properties text, one a line, in the order of the table.
     fn to_properties(&self) -> String {
-        let mut text = String::new();
-        for key in Self::KEYS {
-            let value = self.get(key.name).unwrap_or_default();
-            text.push_str(&super::properties::line(key.name, &value));
-        }
-        text
+        let all: Vec<&str> = Self::KEYS.iter().map(|key| key.name).collect();
+        self.lines(&all)
+    }
+
+    /// These keys with their values as a .properties text, one a line.
+    fn lines(&self, keys: &[&str]) -> String {
+        let line = |key: &&str| super::properties::line(key, &self.get(key).unwrap_or_default());
+        keys.iter().map(line).collect()
     }
 }
 

@@ -66,6 +66,8 @@ struct Server {
     refused: Cell<bool>,
     /// Largest body that it is sent: less than others if it ended the connection over one.
     body_bytes_max: Cell<usize>,
+    /// The first attempt has come to an end, whatever that was.
+    tried: Cell<bool>,
 }
 
 impl Server {
@@ -79,6 +81,7 @@ impl Server {
             requests: Cell::new(0),
             refused: Cell::new(false),
             body_bytes_max: Cell::new(BODY_BYTES_MAX),
+            tried: Cell::new(false),
         }
     }
 }
@@ -143,6 +146,13 @@ impl Registrar {
         futures_lite::future::or(all, runtime.sleep(SETTLE_MAX)).await;
     }
 
+    /// Resolves when every name server has been told of this broker, or an attempt has failed.
+    pub async fn tried(&self) {
+        while !self.stopping.get() && self.servers.iter().any(|server| !server.tried.get()) {
+            self.progress.wait().await;
+        }
+    }
+
     /// Starts a task for each name server.
     pub fn start<R: Runtime>(&self, control: &Rc<Control<R>>) {
         for server in &self.servers {
@@ -167,6 +177,7 @@ impl Registrar {
     fn known(&self, server: &Server, number: u64) {
         server.known.set(number);
         server.connected.set(true);
+        server.tried.set(true);
         // Others begin with all topics.
         let connected = self.servers.iter().filter(|server| server.connected.get());
         if let Some(oldest) = connected.map(|server| server.known.get()).min() {
@@ -189,6 +200,7 @@ async fn keep_registered<R: Runtime>(control: &Rc<Control<R>>, server: &Server) 
     while !registrar.stopping.get() {
         let outcome = registered(control, server).await;
         server.connected.set(false);
+        server.tried.set(true);
         registrar.progress.notify();
         match outcome {
             Ok(()) => return,
