@@ -1,8 +1,8 @@
 //! Configuration: Java .properties files and command line options read into typed structs, each
 //! made of one table (see [`BrokerConfig`] and [`NamesrvConfig`]).
 //!
-//! Lowest to highest: the table's default, a preset of the command, the environment, the file, the
-//! command line. An unknown key is a warning, as Java would start too, and so is a value that Java
+//! Lowest to highest: the table's default, a preset of the command, RocketMQ's NAMESRV_ADDR, the
+//! file, variables of the environment (`RINGMQ_LISTEN_PORT`), the command line. An unknown key is a warning, as Java would start too, and so is a value that Java
 //! takes and this program takes as something near; a value that cannot be taken is an error, as
 //! Java would not start or silently keep its default.
 
@@ -14,6 +14,7 @@ pub mod value;
 mod accepted;
 mod broker;
 mod change;
+mod environment;
 mod finish;
 mod namesrv;
 mod suggest;
@@ -21,6 +22,7 @@ pub mod tls;
 
 use std::{
     collections::BTreeMap,
+    ffi::OsString,
     fmt, io,
     path::{Path, PathBuf},
 };
@@ -48,7 +50,7 @@ pub enum Origin {
     /// The command that was run has a default of its own.
     Preset,
     /// A variable of the environment.
-    Environment(&'static str),
+    Environment(String),
     /// A line of a file.
     File {
         path: PathBuf,
@@ -111,6 +113,27 @@ pub enum ConfigError {
          key out, and keep strangers away from the port by other means"
     )]
     Unprotected { origin: Origin, key: String, value: String },
+    #[error(
+        "{origin}: {key} = {value:?} asks for replication, which RingMQ does not have yet: brokers \
+         of one name would each be its master; take the key out to run this one alone"
+    )]
+    Replication { origin: Origin, key: String, value: String },
+    #[error(
+        "{origin}: {key} = {value:?}: nobody fills in the placeholder {placeholder}; write what it \
+         stands for, or set the variable {variable} of the environment"
+    )]
+    Placeholder {
+        origin: Origin,
+        key: String,
+        value: String,
+        placeholder: String,
+        variable: String,
+    },
+    #[error(
+        "{origin}: {key} = {value:?} is neither an IP address nor a host name, which it must be \
+         without a port: clients are told it as it is written"
+    )]
+    NoHost { origin: Origin, key: &'static str, value: String },
     #[error("{first_key} = {first} does not go with {second_key} = {second}: {remedy}")]
     Conflict {
         first_key: &'static str,
@@ -140,16 +163,13 @@ impl BrokerConfig {
         loader.take_pairs(preset, &Origin::Preset)?;
         if let Ok(addresses) = std::env::var("NAMESRV_ADDR") {
             let pairs = [("namesrvAddr".to_owned(), addresses)];
-            loader.take_pairs(&pairs, &Origin::Environment("NAMESRV_ADDR"))?;
+            loader.take_pairs(&pairs, &Origin::Environment("NAMESRV_ADDR".to_owned()))?;
         }
         loader.take_tls_file(path, overrides)?;
         loader.take_file(path)?;
+        loader.take_environment(std::env::vars_os())?;
         loader.take_pairs(overrides, &Origin::CommandLine)?;
-        let home = match path {
-            Some(path) => path.parent().unwrap_or_else(|| Path::new("")),
-            None => Path::new(DIRECTORY),
-        };
-        finish::broker(loader.loaded, home)
+        finish::broker(loader.loaded, &directory(path))
     }
 }
 
@@ -172,12 +192,23 @@ impl NamesrvConfig {
         loader.take_pairs(preset, &Origin::Preset)?;
         loader.take_tls_file(path, overrides)?;
         loader.take_file(path)?;
+        loader.take_environment(std::env::vars_os())?;
         loader.take_pairs(overrides, &Origin::CommandLine)?;
         finish::namesrv(loader.loaded)
     }
 }
 
-/// All keys with value, unit, limits, origin and doc line, for `-p`.
+/// Where files are that stand beside the configuration file: with it, or in `conf` of
+/// ROCKETMQ_HOME, or here, without one.
+fn directory(path: Option<&Path>) -> PathBuf {
+    match (path, std::env::var_os("ROCKETMQ_HOME").filter(|home| !home.is_empty())) {
+        (Some(path), _) => path.parent().unwrap_or_else(|| Path::new("")).to_owned(),
+        (None, Some(home)) => Path::new(&home).join(DIRECTORY),
+        (None, None) => DIRECTORY.into(),
+    }
+}
+
+/// All keys with value, unit, limits, origin and doc line.
 pub fn describe<C: Table>(loaded: &Loaded<C>) -> String {
     let mut text = String::new();
     let mut section = "";
@@ -221,6 +252,17 @@ impl<C: Table> Loader<C> {
         origin: &Origin,
     ) -> Result<(), ConfigError> {
         pairs.iter().try_for_each(|(key, value)| self.take(key, value, origin.clone()))
+    }
+
+    fn take_environment(
+        &mut self,
+        variables: impl Iterator<Item = (OsString, OsString)>,
+    ) -> Result<(), ConfigError> {
+        let found = environment::keys::<C>(variables);
+        self.loaded.warnings.extend(found.unknown);
+        found.set.into_iter().try_for_each(|(variable, key, value)| {
+            self.take(key, &value, Origin::Environment(variable))
+        })
     }
 
     /// The file that `tls.config.file` names, be it in `path` or among the `overrides`; by default
@@ -278,9 +320,23 @@ impl<C: Table> Loader<C> {
                 let (key, value) = (name.to_owned(), value.to_owned());
                 return Err(ConfigError::Unprotected { origin, key, value });
             }
+            if accepted::asks_for_replication(name, value) {
+                let (key, value) = (name.to_owned(), value.to_owned());
+                return Err(ConfigError::Replication { origin, key, value });
+            }
             self.loaded.warnings.push(suggest::unknown::<C>(name, value, &origin));
             return Ok(());
         };
+        let is_secret = key.kind == <Secret as Value>::KIND;
+        if let Some(placeholder) = value::placeholder(value).filter(|_| !is_secret) {
+            return Err(ConfigError::Placeholder {
+                origin,
+                key: name.to_owned(),
+                value: value.to_owned(),
+                placeholder: placeholder.to_owned(),
+                variable: environment::variable(key.name),
+            });
+        }
         let comment = properties::trailing_comment(value);
         match self.loaded.config.set(key.name, value) {
             Ok(note) => {

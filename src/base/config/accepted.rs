@@ -1,57 +1,38 @@
 //! Keys of RocketMQ that mean something only to its Java servers. They are accepted so that a
 //! `broker.conf` in use starts, and reported so that nobody waits for their effect.
 
-/// Whether a list of this file names the key.
-pub(super) fn names(list: &str, key: &str) -> bool {
-    list.split_ascii_whitespace().any(|name| name == key)
+mod not_needed;
+mod not_served;
+
+use not_needed::NOT_NEEDED;
+use not_served::NOT_SERVED;
+
+/// What a key of RocketMQ that is not in the table means here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Known {
+    /// Why nothing is lost without it.
+    NotNeeded(&'static str),
+    /// The feature that it belongs to.
+    NotServed(&'static str),
 }
 
-/// Tuning of thread pools, memory mapping, page cache and lock strategies.
-pub(super) const NOT_NEEDED: &str = "
-    accessMessageInMemoryMaxRatio ackMessageThreadPoolNums ackThreadPoolQueueCapacity
-    adminBrokerThreadPoolNums adminBrokerThreadPoolQueueCapacity autoDeleteUnusedStats
-    bitMapLengthConsumeQueueExt brokerConfigPath channelNotActiveInterval checkCRCOnRecover
-    clientAsyncSemaphoreValue clientCallbackExecutorThreads clientChannelMaxIdleTimeSeconds
-    clientCloseSocketIfTimeout clientManagerThreadPoolQueueCapacity clientManageThreadPoolNums
-    clientOnewaySemaphoreValue clientPooledByteBufAllocatorEnable clientRequestThreadPoolNums
-    clientRequestThreadPoolQueueCapacity clientSocketRcvBufSize clientSocketSndBufSize
-    clientWorkerThreads clusterTest commercialBaseCount commercialBigCount commercialEnable
-    commercialTimerCount commercialTransCount commitCommitLogLeastPages
-    commitCommitLogThoroughInterval commitIntervalCommitLog configBlackList configStorePath
-    connectTimeoutMillis consumerManagerThreadPoolQueueCapacity consumerManageThreadPoolNums
-    debugLockEnable defaultThreadPoolNums defaultThreadPoolQueueCapacity
-    deleteConsumeQueueFilesInterval destroyMapedFileIntervalForcibly diskFallRecorded
-    duplicationEnable enableCalcFilterBitMap enableConsumeQueueExt enableDetailStat
-    enableRetryTopicV2 enableScheduleAsyncDeliver enableScheduleMessageStats
-    enableSingleTopicRegister
-    endTransactionPoolQueueCapacity endTransactionThreadPoolNums expectConsumerNumUseFilter
-    fastFailIfNoBufferInStorePool filterDataCleanTimeSpan filterServerNums
-    flushCommitLogLeastPages flushCommitLogThoroughInterval flushCommitLogTimed
-    flushConsumeQueueLeastPages flushConsumeQueueThoroughInterval
-    flushConsumerOffsetHistoryInterval flushDelayOffsetInterval flushIntervalCommitLog
-    flushIntervalConsumeQueue flushLeastPagesWhenWarmMapedFile heartbeatThreadPoolNums
-    heartbeatThreadPoolQueueCapacity highSpeedMode isEnableBatchPush isolateLogEnable
-    litePullMessageThreadPoolNums litePullThreadPoolQueueCapacity
-    loadBalanceProcessorThreadPoolNums loadBalanceThreadPoolQueueCapacity
-    mappedFileSizeConsumeQueue mappedFileSizeConsumeQueueExt mappedFileSizeTimerLog
-    maxDelayTime maxErrorRateOfBloomFilter maxHashSlotNum maxIndexNum maxMsgsNumBatch
-    messageIndexSafe messageStorePlugIn minInSyncReplicas osPageCacheBusyTimeOutMills
-    popFromRetryProbability popPollingSize processReplyMessageThreadPoolNums productEnvName
-    pullMessageThreadPoolNums pullThreadPoolQueueCapacity putMessageFutureThreadPoolNums
-    putMsgIndexHightWater putThreadPoolQueueCapacity queryMessageThreadPoolNums
-    queryThreadPoolQueueCapacity readOnlyCommitLogStorePaths
-    recoverThreadPoolNums redeleteHangedFileInterval replyThreadPoolQueueCapacity
-    reviveQueueNum rocketmqHome scheduleAsyncDeliverMaxPendingLimit
-    scheduleAsyncDeliverMaxResendNum2Blocked sendMessageThreadPoolNums
-    sendThreadPoolQueueCapacity serverAsyncSemaphoreValue serverCallbackExecutorThreads
-    serverOnewaySemaphoreValue serverPooledByteBufAllocatorEnable serverSelectorThreads
-    serverSocketBacklog serverWorkerThreads
-    storePathDLedgerCommitLog totalReplicas transferMsgByHeap transientStorePoolEnable
-    transientStorePoolSize unRegisterBrokerQueueCapacity useEpollNativeSelector
-    useReentrantLockWhenPutMessage waitTimeMillsInAckQueue waitTimeMillsInHeartbeatQueue
-    waitTimeMillsInLitePullQueue waitTimeMillsInPullQueue waitTimeMillsInTransactionQueue
-    warmMapedFileEnable writeBufferHighWaterMark writeBufferLowWaterMark
-";
+/// The meaning of a key of RocketMQ 4.9.8 or 5.3.3; `None` if it is none.
+pub(super) fn known(key: &str) -> Option<Known> {
+    let find = |lists: &[(&str, &'static str)]| {
+        let is_in = |list: &str| list.split_ascii_whitespace().any(|name| name == key);
+        lists.iter().find(|(keys, _)| is_in(keys)).map(|(_, text)| *text)
+    };
+    find(NOT_NEEDED).map(Known::NotNeeded).or_else(|| find(NOT_SERVED).map(Known::NotServed))
+}
+
+/// Keys that make a broker one of several copies. With `true` it does not start: brokers of one name
+/// that know nothing of each other would each be its master.
+const REPLICATING: &[&str] = &["enableControllerMode", "enableDLegerCommitLog"];
+
+/// Whether a key with this value asks for replication.
+pub(super) fn asks_for_replication(name: &str, value: &str) -> bool {
+    REPLICATING.contains(&name) && value.trim().eq_ignore_ascii_case("true")
+}
 
 /// Keys of the table that nothing reads yet, with the reason. A key that begins to work is taken
 /// out of here.
@@ -91,17 +72,3 @@ pub(super) fn asks_for_protection(name: &str, value: &str) -> bool {
     let known = PROTECTING.iter().find(|(key, _)| *key == name);
     known.is_some_and(|(_, off)| !off.iter().any(|off| value.trim().eq_ignore_ascii_case(off)))
 }
-
-/// Whether a key is RocketMQ's, and not in the table.
-pub(super) fn is_known(key: &str) -> bool {
-    names(NOT_NEEDED, key) || names(NOT_SERVED, key)
-}
-
-/// Features of RocketMQ that are not served yet: switched on, they deserve a louder warning.
-pub(super) const NOT_SERVED: &str = "
-    allAckInSyncStateSet authenticationEnabled authorizationEnabled controllerAddr dLegerGroup
-    dLegerPeers dLegerSelfId enableControllerInNamesrv enableControllerMode
-    enableDLegerCommitLog enableLmq enableMixedMessageType enableMultiDispatch
-    enableSlaveActingMaster fetchNamesrvAddrByAddressServer maxLmqConsumeQueueNum
-    notifyMinBrokerIdChanged preferredLeaderId tlsEnable useTLS
-";

@@ -65,10 +65,12 @@ fn change<C: Table>(
         let alias = aliases.iter().find(|(from, _)| *from == name);
         let Some(key) = C::key(alias.map_or(&name, |(_, to)| *to)) else {
             let forbidden = FORBIDDEN.contains(&&*name);
-            if forbidden || accepted::asks_for_protection(&name, &value) {
+            let asks = accepted::asks_for_protection(&name, &value)
+                || accepted::asks_for_replication(&name, &value);
+            if forbidden || asks {
                 return Err(ChangeError::Fixed { key: name });
             }
-            if !accepted::is_known(&name) {
+            if accepted::known(&name).is_none() {
                 let near = suggest::near::<C>(&name);
                 let hint = near.map_or_else(String::new, |near| format!("; did you mean {near}?"));
                 return Err(ChangeError::Unknown { key: name, hint });

@@ -1,22 +1,28 @@
 //! What to say about a key that the table does not have.
 
-use super::{Origin, Table, accepted};
+use super::{
+    Origin, Table,
+    accepted::{self, Known},
+};
 
 /// A warning for a key that is not in the table of `C`.
 pub(super) fn unknown<C: Table>(name: &str, value: &str, origin: &Origin) -> String {
-    if accepted::names(accepted::NOT_NEEDED, name) {
-        return format!("{origin}: {name} is accepted but has no effect: RingMQ does not need it");
-    }
-    if accepted::names(accepted::NOT_SERVED, name) {
-        let off = value.trim().eq_ignore_ascii_case("false") || value.trim().is_empty();
-        let state = if off { "which is fine as it is off" } else { "so it has NO EFFECT" };
-        return format!("{origin}: {name} belongs to a feature that RingMQ lacks, {state}");
-    }
-    match near::<C>(name) {
-        Some(near) => {
-            format!("{origin}: unknown key {name:?} is ignored; did you mean {near}?")
+    format!("{origin}: {}", meaning::<C>(name, value))
+}
+
+/// The same without the place.
+pub(super) fn meaning<C: Table>(name: &str, value: &str) -> String {
+    match accepted::known(name) {
+        Some(Known::NotNeeded(why)) => format!("{name} has no effect and needs none: {why}"),
+        Some(Known::NotServed(feature)) => {
+            let off = value.trim().eq_ignore_ascii_case("false") || value.trim().is_empty();
+            let state = if off { "which is fine as it is off" } else { "so it has NO EFFECT" };
+            format!("{name} belongs to what RingMQ does not have ({feature}), {state}")
         }
-        None => format!("{origin}: unknown key {name:?} is ignored"),
+        None => match near::<C>(name) {
+            Some(near) => format!("unknown key {name:?} is ignored; did you mean {near}?"),
+            None => format!("unknown key {name:?} is ignored"),
+        },
     }
 }
 
@@ -47,11 +53,12 @@ mod tests {
     #[test]
     fn unknown_keys_get_the_right_sentence() {
         let warn = |name, value| unknown::<BrokerConfig>(name, value, &Origin::CommandLine);
+        assert!(warn("rocksdbCompressionType", "lz4").contains("RocksDB"));
         assert!(warn("listenport", "1").contains("did you mean listenPort?"));
         assert!(warn("brokerIp1", "1").contains("did you mean brokerIP1?"));
         assert!(!warn("completelyDifferentThing", "1").contains("did you mean"));
         assert!(warn("serverWorkerThreads", "8").contains("no effect"));
-        assert!(warn("enableDLegerCommitLog", "true").contains("NO EFFECT"));
+        assert!(warn("enableLmq", "true").contains("(light message queues), so it has NO EFFECT"));
         assert!(warn("enableDLegerCommitLog", "false").contains("fine"));
     }
 }

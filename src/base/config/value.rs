@@ -196,9 +196,21 @@ impl Value for PathBuf {
     }
 }
 
+/// What stands for the home directory at the start of a path.
+const HOMES: [&str; 4] = ["${user.home}", "${HOME}", "$HOME", "~"];
+
+/// A placeholder in a value, `${...}`, that nothing stands for.
+pub(super) fn placeholder(text: &str) -> Option<&str> {
+    let text = text.trim();
+    let home = HOMES.into_iter().find_map(|home| text.strip_prefix(home));
+    let rest = home.filter(|rest| rest.is_empty() || rest.starts_with('/')).unwrap_or(text);
+    let from = rest.get(rest.find("${")?..)?;
+    from.get(..=from.find('}')?)
+}
+
 /// Replaces a leading `~`, `${user.home}` or `${HOME}` by `home`, if that is known.
 pub fn expand_home(text: &str, home: Option<&Path>) -> PathBuf {
-    let rest = ["${user.home}", "${HOME}", "$HOME", "~"]
+    let rest = HOMES
         .into_iter()
         .find_map(|name| text.strip_prefix(name))
         .filter(|rest| rest.is_empty() || rest.starts_with('/'));
