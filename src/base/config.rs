@@ -120,15 +120,10 @@ pub enum ConfigError {
     Replication { origin: Origin, key: String, value: String },
     #[error(
         "{origin}: {key} = {value:?}: nobody fills in the placeholder {placeholder}; write what it \
-         stands for, or set the variable {variable} of the environment"
+         stands for, or set the variable {variable} of the environment",
+        variable = environment::variable(key)
     )]
-    Placeholder {
-        origin: Origin,
-        key: String,
-        value: String,
-        placeholder: String,
-        variable: String,
-    },
+    Placeholder { origin: Origin, key: String, value: String, placeholder: String },
     #[error(
         "{origin}: {key} = {value:?} is neither an IP address nor a host name, which it must be \
          without a port: clients are told it as it is written"
@@ -331,10 +326,9 @@ impl<C: Table> Loader<C> {
         if let Some(placeholder) = value::placeholder(value).filter(|_| !is_secret) {
             return Err(ConfigError::Placeholder {
                 origin,
-                key: name.to_owned(),
+                key: key.name.to_owned(),
                 value: value.to_owned(),
                 placeholder: placeholder.to_owned(),
-                variable: environment::variable(key.name),
             });
         }
         let comment = properties::trailing_comment(value);

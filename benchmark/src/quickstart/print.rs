@@ -32,7 +32,7 @@ pub fn send_status(code: i32) -> Option<&'static str> {
 /// A line about a message that was sent under the key `unique`.
 pub fn send_result(status: &str, unique: &str, queue: &Queue, answer: &Answer) -> String {
     let offset_id = answer.fields.get("msgId").map_or("null", String::as_str);
-    let id = answer.number("queueId").unwrap_or(queue.id.into());
+    let id = answer.number("queueId").unwrap_or_else(|| queue.id.into());
     format!(
         "SendResult [sendStatus={status}, msgId={unique}, offsetMsgId={offset_id}, \
          messageQueue=MessageQueue [topic={}, brokerName={}, queueId={id}], queueOffset={}]",
