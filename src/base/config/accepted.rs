@@ -25,8 +25,8 @@ pub(super) fn known(key: &str) -> Option<Known> {
     find(NOT_NEEDED).map(Known::NotNeeded).or_else(|| find(NOT_SERVED).map(Known::NotServed))
 }
 
-/// Keys that make a broker one of several copies. With `true` it does not start: brokers of one name
-/// that know nothing of each other would each be its master.
+/// Keys that make a broker one of several copies. With `true` it does not start: brokers of one
+/// name that know nothing of each other would each be its master.
 const REPLICATING: &[&str] = &["enableControllerMode", "enableDLegerCommitLog"];
 
 /// Whether a key with this value asks for replication.
