@@ -2,9 +2,11 @@
 //! made of one table (see [`BrokerConfig`] and [`NamesrvConfig`]).
 //!
 //! Lowest to highest: the table's default, a preset of the command, RocketMQ's NAMESRV_ADDR, the
-//! file, variables of the environment (`RINGMQ_LISTEN_PORT`), the command line. An unknown key is a warning, as Java would start too, and so is a value that Java
-//! takes and this program takes as something near; a value that cannot be taken is an error, as
-//! Java would not start or silently keep its default.
+//! file, variables of the environment (`RINGMQ_LISTEN_PORT`), the command line.
+//!
+//! An unknown key is a warning, as Java would start too, and so is a value that Java takes and this
+//! program takes as something near; a value that cannot be taken is an error, as Java would not
+//! start or silently keep its default.
 
 pub mod address;
 pub mod properties;
