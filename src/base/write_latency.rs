@@ -39,6 +39,11 @@ impl WriteLatency {
         Duration::from_micros(self.0.value_at_quantile(share))
     }
 
+    /// Of all writes, as precise as each.
+    pub fn sum(&self) -> Duration {
+        Duration::from_secs_f64(self.0.mean() * self.0.len() as f64 / 1e6)
+    }
+
     pub fn longest(&self) -> Duration {
         Duration::from_micros(self.0.max())
     }
@@ -85,6 +90,8 @@ mod tests {
         assert!(about(latency.quantile(0.5), Duration::from_micros(300)));
         assert!(about(latency.quantile(0.99), ms(20)), "{:?}", latency.quantile(0.99));
         assert!(about(latency.longest(), WriteLatency::LONGEST), "{:?}", latency.longest());
+        let all = Duration::from_micros(98 * 300) + ms(20) + WriteLatency::LONGEST;
+        assert!(about(latency.sum(), all), "{:?}", latency.sum());
         let mut twice = latency.clone();
         twice.add(&latency);
         assert_eq!(twice.writes(), 200);

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 pub use ringmq_base::budgets::Budgets;
 use ringmq_base::{
     budgets::{Row, Table},
-    config::{BrokerConfig, Origin, TlsMode},
+    config::{BrokerConfig, MetricsExporterType, Origin, TlsMode},
 };
 use ringmq_rules::acl::RULES_BYTES_MAX;
 
@@ -25,6 +25,9 @@ const SHARD_BYTES: u64 = 6 * MIB;
 const CONNECTION_BYTES: u64 = 16 * KIB;
 /// What a frame has beyond the body of its message, and room for a second small one.
 const FRAME_MORE_BYTES: u64 = MIB;
+
+/// Parts of answers that are made, and requests, of those who ask for metrics.
+const METRICS_ANSWER_BYTES: u64 = 2 * MIB;
 
 /// What budgets are counted by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,6 +112,12 @@ const ROWS: &[Row<Values, Counts>] = &[
     row!("offset resets", sizes.tables.resets: usize, |_, _| 4_096, 1,
         |_, counts, value| counts.shards * value * 96),
     row!("statistics", sizes.tables.stats_bytes: usize, |_, _| MIB, 4 * KIB, |_, _, value| value),
+    // What is told of groups that are behind takes as much while it is told.
+    row!("metrics", sizes.tables.metrics_bytes: usize, |_, _| MIB, 4 * KIB,
+    |values, _, value| match values.config.metrics_exporter_type {
+        MetricsExporterType::Prom => 2 * value + METRICS_ANSWER_BYTES,
+        MetricsExporterType::Disable => 0,
+    }),
     row!("timerMemoryBytesMax", config.timer_memory_bytes_max: u64,
         |_, counts| counts.logs * MIB, 4 * KIB, |_, _, value| value),
     // What is written, what is kept for the next write, and a record that is larger than a write.

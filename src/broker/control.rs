@@ -11,6 +11,7 @@ pub mod questions;
 pub mod queue_locks;
 pub mod registration;
 pub mod retention;
+pub mod series;
 pub mod statistics;
 pub mod stats;
 
@@ -23,6 +24,7 @@ use std::{
 
 use ringmq_base::ShardId;
 use ringmq_io::{Runtime, Shares, signal::Event};
+use ringmq_net::turn::Turn;
 use ringmq_remoting::body::MessageQueue;
 use ringmq_rules::{
     clients::{ClientTable, LookedTo},
@@ -38,7 +40,7 @@ use ringmq_store::{META_DIRECTORY, Manifest, MetaLog};
 
 use self::{
     client_events::Notifications, departures::Departures, metadata::Metadata, questions::Questions,
-    registration::Registrar, retention::Storage,
+    registration::Registrar, retention::Storage, series::Series,
 };
 use crate::{
     messages::{AccessChange, AccessJob, Change, Message, Start, TopicView, log_of_queue},
@@ -70,6 +72,10 @@ pub struct Control<R: Runtime> {
     pub stats: RefCell<Stats>,
     /// Milliseconds since 1970 up to which they go.
     stats_to: Cell<i64>,
+    /// What metrics tell of topics and groups; nothing is kept without them.
+    pub series: RefCell<Series>,
+    /// Whoever collects what the shards have counted.
+    collecting: Turn,
     finished: Cell<usize>,
     finished_changed: Event,
 }
@@ -82,6 +88,7 @@ impl<R: Runtime> Control<R> {
         let now = shard.runtime.now_ms();
         let config = &shard.settings.config;
         let limits = &shard.settings.sizes.tables;
+        let series_max = config.metrics_otel_cardinality_limit as usize;
         let tables = Tables {
             topics: TopicTable::new(topic_settings(&shard.settings, manifest.logs)),
             groups: SubscriptionGroupTable::new(config.auto_create_subscription_group)
@@ -103,6 +110,8 @@ impl<R: Runtime> Control<R> {
             recent_writes: RefCell::new(RecentWrites::new(now)),
             stats: RefCell::new(Stats::with_limit(limits.stats_bytes)),
             stats_to: Cell::new(now),
+            series: RefCell::new(Series::new(series_max, limits.metrics_bytes)),
+            collecting: Turn::default(),
             finished: Cell::new(0),
             finished_changed: Event::default(),
         });

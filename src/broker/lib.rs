@@ -20,6 +20,7 @@ mod injected_bugs;
 #[cfg(feature = "planted")]
 pub mod injected_bugs;
 mod messages;
+mod metrics;
 mod net;
 mod parts;
 mod requests;

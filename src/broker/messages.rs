@@ -41,6 +41,16 @@ pub struct ReplyTo {
     /// One-way requests are never answered.
     pub oneway: bool,
     pub room: Room,
+    pub asked: Asked,
+}
+
+/// What a request is counted as when it is answered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// Its code.
+    pub code: i32,
+    /// When it came, in microseconds of the monotonic clock; wraps after an hour.
+    pub at_us: u32,
 }
 
 /// What a shard has set aside for an answer that is not made yet: that of the connection, or the

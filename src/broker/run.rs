@@ -30,6 +30,7 @@ use crate::{
         transaction_check,
     },
     messages::{Message, Start},
+    metrics,
     requests::{Requests, consume::pull, reader},
     shard::{
         Arrivals, CONTROL, Shard,
@@ -96,6 +97,10 @@ async fn run_or_fail<R: Runtime>(
             _ => return Ok(()),
         }
     };
+    let metrics = match &control {
+        Some(control) => metrics::start(control).await.inspect_err(|_| shut_down_peers(shard))?,
+        None => None,
+    };
     let opened = open_logs(shard, &start).await;
     if shard.id != CONTROL {
         let result = opened.clone();
@@ -135,12 +140,14 @@ async fn run_or_fail<R: Runtime>(
             let _ = tried.send(());
         });
     }
+    metrics.iter().for_each(|metrics| metrics.set_ready());
     let _ = report.send(Ok(shard.id));
     inbox::serve_requests(&requests, &mut requests_lane).await;
     // The others still call this shard, to persist what they have.
     let serve = inbox::serve_to_the_end(&requests, &mut requests_lane);
     let shut_down = shut_down(shard, control.as_deref(), &cursors);
     futures_lite::future::or(shut_down, serve).await;
+    metrics.iter().for_each(|metrics| metrics.close());
     Ok(())
 }
 

@@ -6,6 +6,7 @@ pub mod answer_room;
 pub mod appends;
 pub mod backpressure;
 pub mod body_room;
+pub mod buckets;
 pub mod calls;
 pub mod client_calls;
 pub mod consumer_offsets;
@@ -17,6 +18,7 @@ pub mod held_pulls;
 pub mod lookups;
 pub mod offset_resets;
 pub mod offset_writes;
+pub mod probe;
 pub mod queue_starts;
 pub mod queue_watchers;
 pub mod queues;
@@ -39,6 +41,7 @@ use std::{
     time::Duration,
 };
 
+use ahash::AHashMap;
 use ringmq_base::LogId;
 use ringmq_io::{Runtime, Shares};
 use ringmq_net::{rounds::Rounds, turn::Turn};
@@ -61,6 +64,7 @@ use self::{
     held_pulls::HeldPulls,
     lookups::PullCounts,
     offset_writes::OffsetWrites,
+    probe::Probe,
     queue_starts::QueueStarts,
     queue_watchers::QueueWatchers,
     queues::Queues,
@@ -115,6 +119,10 @@ pub struct Shard<R: Runtime> {
     pub timer_room: TimerRoom,
     pub pull_counts: PullCounts,
     pub usage: Usage,
+    pub probe: Probe,
+    /// When messages were stored that groups have not confirmed, as metrics tell it: by the number
+    /// of the topic, queue and offset.
+    pub lag_times: RefCell<AHashMap<(u32, i32, i64), i64>>,
     /// On the control shard, as long as it runs.
     pub control_plane: OnceCell<Weak<dyn ControlPlane>>,
     /// Set before the first message can arrive.
@@ -184,6 +192,8 @@ impl<R: Runtime> Shard<R> {
             timer_room,
             pull_counts: PullCounts::default(),
             usage: Usage::default(),
+            probe: Probe::default(),
+            lag_times: RefCell::default(),
             control_plane: OnceCell::new(),
             arrivals: OnceCell::new(),
             held_messages: RefCell::default(),

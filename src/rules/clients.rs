@@ -356,6 +356,15 @@ impl ClientTable {
         self.consumers.keys()
     }
 
+    /// Those behind one, or all.
+    pub fn consumer_groups_behind(
+        &self,
+        last: Option<&Arc<str>>,
+    ) -> impl Iterator<Item = &Arc<str>> {
+        let from = last.map_or(Bound::Unbounded, |last| Bound::Excluded(last.clone()));
+        self.consumers.range((from, Bound::Unbounded)).map(|(group, _)| group)
+    }
+
     /// The members of a producer group in the order of their connections; none if it has none.
     pub fn producers(&self, group: &str) -> impl Iterator<Item = &Client> {
         self.producers.members(group)

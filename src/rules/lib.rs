@@ -13,6 +13,7 @@ pub mod filter;
 pub mod group;
 pub mod limits;
 pub mod message_properties;
+pub mod message_type;
 pub mod meta;
 pub mod names;
 pub mod refusal;

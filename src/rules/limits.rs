@@ -94,6 +94,10 @@ pub const STATS_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Bytes of the ordered consumption locks of a broker: some 200,000 of few groups.
 pub const QUEUE_LOCKS_BYTES_MAX: usize = 64 * 1024 * 1024;
 
+/// Bytes of the series of metrics that say what was done with topics: those of 50,000 topics and
+/// 50,000 groups in topics.
+pub const METRICS_BYTES_MAX: usize = 32 * 1024 * 1024;
+
 /// What the tables of a broker may hold. The defaults are the limits above; in little memory they
 /// are lower.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,6 +113,8 @@ pub struct TableLimits {
     /// Of each shard's table.
     pub resets: usize,
     pub stats_bytes: usize,
+    /// Of the series of metrics.
+    pub metrics_bytes: usize,
 }
 
 impl Default for TableLimits {
@@ -122,6 +128,7 @@ impl Default for TableLimits {
             locks_bytes: QUEUE_LOCKS_BYTES_MAX,
             resets: RESETS_MAX,
             stats_bytes: STATS_BYTES_MAX,
+            metrics_bytes: METRICS_BYTES_MAX,
         }
     }
 }

@@ -17,6 +17,8 @@ use ringmq_remoting::codes::property::{
     NAME_VALUE_SEPARATOR as NAME_END, SEPARATOR as PROPERTY_END,
 };
 
+use super::message_type::MessageType;
+
 pub use writer::{PropertiesWriter, PropertyError, missing_end};
 
 /// Properties that the broker replaces or takes out, as bits of a set.
@@ -143,6 +145,8 @@ pub struct Scan<'a> {
     pub waits_for_store: bool,
     /// `TIMER_DEL_UNIQKEY` is there: it cancels another message.
     pub cancels: bool,
+    /// Messages with the same `__SHARDINGKEY` are consumed in order.
+    pub is_sharded: bool,
     /// Some of the string is no property, a name is there twice, or not every property of [`Names`]
     /// is in `spans` for the string is long.
     irregular: bool,
@@ -159,6 +163,7 @@ impl<'a> Scan<'a> {
             transaction: false,
             waits_for_store: true,
             cancels: false,
+            is_sharded: false,
             irregular: false,
             spans: [Span::default(); 9],
         };
@@ -172,6 +177,7 @@ impl<'a> Scan<'a> {
                 b"TAGS" => scan.tags = Some(value),
                 b"TRAN_MSG" => scan.transaction = value.eq_ignore_ascii_case(b"true"),
                 b"TIMER_DEL_UNIQKEY" => scan.cancels = true,
+                b"__SHARDINGKEY" => scan.is_sharded = true,
                 _ => {
                     let known = Names::of(name);
                     if known == Names::WAIT {
@@ -194,6 +200,20 @@ impl<'a> Scan<'a> {
         match (self.spans.get_mut(index), u16::try_from(start), u16::try_from(end)) {
             (Some(span), Ok(start), Ok(end)) => *span = Span { start, end },
             _ => self.irregular = true,
+        }
+    }
+
+    /// What metrics count it as.
+    #[inline]
+    pub fn message_type(&self) -> MessageType {
+        if self.transaction {
+            MessageType::Transaction
+        } else if self.is_sharded {
+            MessageType::Fifo
+        } else if self.asks_for_delay() {
+            MessageType::Delay
+        } else {
+            MessageType::Normal
         }
     }
 

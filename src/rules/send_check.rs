@@ -15,6 +15,7 @@ use super::{
         self as properties, DELAY, Names, PropertiesWriter, PropertyError, REAL_QUEUE_ID,
         REAL_TOPIC, Scan, bytes_of,
     },
+    message_type::MessageType,
     own_properties::OwnProperties,
     refusal::{FAQ, Refusal, code},
     timer::{self, DueTime, TimerLimits},
@@ -234,6 +235,12 @@ fn plan<'a>(
 }
 
 impl<'a> SendPlan<'a> {
+    /// What metrics count it as.
+    #[inline]
+    pub fn message_type(&self) -> MessageType {
+        self.edit.scan.message_type()
+    }
+
     /// The half of a transaction: kept aside, with its real place in its properties.
     #[cold]
     fn hold_half(

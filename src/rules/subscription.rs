@@ -59,6 +59,17 @@ names!(
     }
 );
 
+impl ConsumeType {
+    /// As a label of metrics has it.
+    pub const fn mode(self) -> &'static str {
+        match self {
+            ConsumeType::Actively => "pull",
+            ConsumeType::Passively => "push",
+            ConsumeType::Pop => "pop",
+        }
+    }
+}
+
 /// A group's interest in a topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subscription {

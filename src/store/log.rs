@@ -188,6 +188,11 @@ impl<R: Runtime, S: Sink> Log<R, S> {
         memory
     }
 
+    /// Blocks that were not in the block cache when they were wanted.
+    pub fn cache_misses(&self) -> u64 {
+        self.shared.cache.counters().misses
+    }
+
     pub fn counters(&self) -> Counters {
         let state = self.shared.state.borrow();
         let fenced = match &state.phase {

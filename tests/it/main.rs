@@ -24,6 +24,7 @@ mod limits;
 mod live_keys;
 mod log_lines;
 mod long_bodies;
+mod metrics;
 mod name_server;
 mod name_server_bounds;
 mod names;

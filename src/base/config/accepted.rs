@@ -53,7 +53,6 @@ pub(super) const WITHOUT_EFFECT: &[(&str, &str)] = &[
          maxTransferCountOnMessageInDisk maxTransferCountOnMessageInMemory",
         "a pull brings what its client asks for, up to 160 messages and 256 KiB",
     ),
-    ("metricsExporterType metricsPromExporterPort", "metrics are not there yet"),
     ("syncFlushTimeout", "a send is answered when the disk has it, however long that takes"),
 ];
 

@@ -413,9 +413,23 @@ config_table! {
                 "Memory for messages that wait for their time of delivery, of all logs; more are \
                  refused. Each takes 10 to 35 bytes.";
             metrics_exporter_type: MetricsExporterType = MetricsExporterType::Disable,
-                "metricsExporterType", "", ANY, fixed, "Whether metrics are served.";
+                "metricsExporterType", "", ANY, fixed,
+                "PROM: metrics for Prometheus, and whether the broker is well, by HTTP.";
             metrics_prom_exporter_port: u16 = 5_557,
                 "metricsPromExporterPort", "", PORT, fixed, "Port for Prometheus.";
+            metrics_prom_exporter_host: String = String::new(),
+                "metricsPromExporterHost", "", Limits::Length(0, 255), fixed,
+                "Address that Prometheus is served on. Default: brokerIP1.";
+            metrics_label: String = String::new(),
+                "metricsLabel", "", Limits::Length(0, 1_024), fixed,
+                "Labels of every metric, such as zone:a,rack:7.";
+            metrics_otel_cardinality_limit: u32 = 50_000,
+                "metricsOtelCardinalityLimit", "", Limits::Clamp(1, 1_000_000), fixed,
+                "Most series of one metric; what would have more is left out and counted.";
+            metrics_name_units: bool = false,
+                "metricsNameUnits", "", ANY, fixed,
+                "Names end with their unit (rocketmq_rpc_latency_milliseconds), as those do that \
+                 RocketMQ shows since 5.1.4, and not as its documentation has them.";
         }
     }
 }

@@ -113,6 +113,12 @@ impl Registrar {
         }
     }
 
+    /// Name servers, and how many of them know the broker now.
+    pub fn registered(&self) -> (usize, usize) {
+        let connected = self.servers.iter().filter(|server| server.connected.get());
+        (self.servers.len(), connected.count())
+    }
+
     /// Notes a change that all topics are registered with, such as brokerPermission.
     pub fn all_changed(&self) {
         self.changes.borrow_mut().add_all();

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use ringmq_base::units::human_bytes;
 use ringmq_io::Runtime;
 use ringmq_rules::stats::Counts;
 
@@ -16,12 +17,20 @@ const SLICE_TOPICS: usize = 64;
 impl<R: Runtime> Control<R> {
     /// Collects what the shards have counted, unless that was done a moment ago.
     pub async fn update_stats(&self) {
+        let (since, now) = (self.stats_to.get(), self.shard.runtime.now_ms());
+        if !(0..FRESH_MS).contains(&(now - since)) {
+            self.collect().await;
+        }
+    }
+
+    /// Collects what the shards have counted up to now.
+    pub async fn collect(&self) {
+        let _turn = self.collecting.take().await;
         let shard = &self.shard;
         let (since, now) = (self.stats_to.get(), shard.runtime.now_ms());
-        if (0..FRESH_MS).contains(&(now - since)) {
-            return;
-        }
         self.stats_to.set(now);
+        let has_metrics = shard.settings.metrics.is_some();
+        let mut left_out = false;
         let none: Arc<str> = Arc::from("");
         let mut put = Counts::default();
         let mut got = Counts::default();
@@ -29,15 +38,21 @@ impl<R: Runtime> Control<R> {
             if number % SLICE_TOPICS == SLICE_TOPICS - 1 {
                 shard.runtime.yield_if_needed().await;
             }
+            if has_metrics {
+                left_out |= self.series.borrow_mut().add(&topic);
+            }
             let mut stats = self.stats.borrow_mut();
             if topic.puts != Counts::default() {
                 put.add(&topic.puts);
                 stats.add((topic.name.clone(), none.clone()), (since, now), &topic.puts);
             }
-            for (group, counts) in topic.groups {
-                got.add(&counts);
-                stats.add((topic.name.clone(), group), (since, now), &counts);
+            for (group, group_usage) in topic.groups {
+                got.add(&group_usage.counts);
+                stats.add((topic.name.clone(), group), (since, now), &group_usage.counts);
             }
+        }
+        if left_out {
+            self.note_left_out().await;
         }
         let mut stats = self.stats.borrow_mut();
         for (name, counts) in [(BROKER_PUTS, put), (BROKER_GETS, got)] {
@@ -45,6 +60,59 @@ impl<R: Runtime> Control<R> {
                 stats.add((Arc::from(name), none.clone()), (since, now), &counts);
             }
         }
+    }
+
+    /// There are too many series: those whose topic or group is gone make room, and it is said
+    /// once.
+    async fn note_left_out(&self) {
+        let (topics, pairs) = self.series.borrow().counts();
+        if self.series.borrow_mut().tells_first() {
+            let most = self.shard.settings.config.metrics_otel_cardinality_limit;
+            tracing::warn!(
+                "metrics of some topics or groups are left out: there are those of {topics} topics \
+                 and {pairs} groups in topics, the limit is {most} of each (key \
+                 metricsOtelCardinalityLimit), or {} for all; raise the key, or delete topics that \
+                 nobody uses; ringmq_metrics_left_out_total counts on",
+                human_bytes(self.shard.settings.sizes.tables.metrics_bytes as u64)
+            );
+        }
+        self.sweep_series().await;
+    }
+
+    /// Forgets the series of topics and groups that are gone.
+    pub async fn sweep_series(&self) {
+        let mut last = None;
+        loop {
+            let some = self.series.borrow().topics(last.as_ref(), SLICE_TOPICS);
+            let Some((name, _)) = some.last() else { break };
+            last = Some(name.clone());
+            for (name, _) in &some {
+                if !self.is_topic(name) {
+                    self.series.borrow_mut().forget_topic(name);
+                }
+            }
+            self.shard.runtime.yield_if_needed().await;
+        }
+        let mut last = None;
+        loop {
+            let some = self.series.borrow().pairs(last.as_ref(), SLICE_TOPICS);
+            let Some((pair, _)) = some.last() else { break };
+            last = Some(pair.clone());
+            for (pair, _) in &some {
+                if !self.is_topic(&pair.0) || !self.is_group(&pair.1) {
+                    self.series.borrow_mut().forget_pair(pair);
+                }
+            }
+            self.shard.runtime.yield_if_needed().await;
+        }
+    }
+
+    fn is_topic(&self, name: &str) -> bool {
+        self.tables.borrow().topics.get(name).is_some()
+    }
+
+    fn is_group(&self, name: &str) -> bool {
+        self.tables.borrow().groups.get(name).is_some()
     }
 
     /// Drops what is over.

@@ -56,6 +56,7 @@ struct Slice {
 
 impl Slice {
     fn begin<R: Runtime>(shard: &Shard<R>) -> Slice {
+        shard.probe.set_now(shard.runtime.monotonic());
         Slice { pulls: RUN_ALL_MAX, bytes: shard.answer_room.budget.bytes() + RUN_BYTES_MAX }
     }
 
@@ -154,10 +155,11 @@ pub fn release<R: Runtime>(shard: &Rc<Shard<R>>, run: RunPull<R>) {
 
 /// Answers some whose time is over; whether there may be more.
 fn answer_expired<R: Runtime>(shard: &Rc<Shard<R>>, run: RunPull<R>, now: Duration) -> bool {
+    shard.probe.set_now(shard.runtime.monotonic());
     let expired = shard.waiting_pulls.expired(now, EXPIRED_MAX);
     let more = expired.len() == EXPIRED_MAX;
     for mut request in expired {
-        request.wait = Wait::No;
+        request.wait = Wait::Over;
         run(shard, request);
     }
     shard.flush();

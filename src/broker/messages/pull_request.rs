@@ -35,4 +35,13 @@ pub enum Wait {
     For(Duration),
     /// Until this time of the owner's clock; it has been kept before.
     Until(Duration),
+    /// It was kept, and is no more.
+    Over,
+}
+
+impl Wait {
+    /// Whether it is or was kept.
+    pub fn is_long(self) -> bool {
+        matches!(self, Wait::Until(_) | Wait::Over)
+    }
 }

@@ -6,7 +6,7 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use ringmq_rules::ConnectionId;
+use ringmq_rules::{ConnectionId, message_type::MessageType};
 
 use super::{ReplyTo, Room, change::TopicView};
 
@@ -44,6 +44,7 @@ pub struct SendItem {
     pub is_half: bool,
     /// It is kept in the timer topic.
     pub is_timer: bool,
+    pub message_type: MessageType,
 }
 
 impl SendItem {
@@ -63,6 +64,8 @@ pub struct ShardBatch {
     pub replies: Vec<FramePart>,
     /// Properties and bodies of the sends, or frames of the replies.
     pub bytes: Vec<u8>,
+    /// When the turn was that its first send came from, see [`Asked`](super::Asked).
+    pub began_us: u32,
 }
 
 /// Frames for one connection.
@@ -100,7 +103,7 @@ impl SpareBatches {
     /// Keeps a batch for later if it is small and there are few.
     pub fn keep(&mut self, mut batch: ShardBatch) {
         if self.batches.len() < SPARES_MAX && batch.is_small() {
-            let ShardBatch { topics, sends, replies, bytes } = &mut batch;
+            let ShardBatch { topics, sends, replies, bytes, .. } = &mut batch;
             topics.clear();
             sends.clear();
             replies.clear();

@@ -86,6 +86,11 @@ impl<R: Runtime> Connections<R> {
         Some(connection)
     }
 
+    /// How many are open.
+    pub fn count(&self) -> usize {
+        self.open.borrow().len()
+    }
+
     pub fn remove(&self, id: ConnectionId) {
         let mut open = self.open.borrow_mut();
         let slot = id.slot as usize;

@@ -45,7 +45,8 @@ impl<R: Runtime> Requests<R> {
         else {
             return Ok(true);
         };
-        let reply_to = peer.reply_to(frame.serialization, peek.opaque, peek.is_oneway());
+        let reply_to =
+            peer.reply_to(frame.serialization, (peek.code, peek.opaque), peek.is_oneway());
         if self.shard.begin_request(&reply_to) {
             self.shard.refuse(&reply_to, &refusal);
         }

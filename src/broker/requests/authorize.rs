@@ -38,7 +38,8 @@ impl<R: Runtime> Requests<R> {
         if is_checked || header.is_response() {
             return Ok(Access::Granted(header));
         }
-        let reply_to = peer.reply_to(frame.serialization, header.opaque, header.is_oneway());
+        let reply_to =
+            peer.reply_to(frame.serialization, (header.code, header.opaque), header.is_oneway());
         if takes_long(&header, frame.body) {
             let begun = self.shard.begin_request(&reply_to);
             return Ok(if begun { Access::Long(reply_to) } else { Access::Refused });

@@ -75,7 +75,8 @@ impl<R: Runtime> Requests<R> {
             self.shard.client_answered(peer.connection, &frame);
             return Ok(Next::Continue);
         }
-        let reply_to = peer.reply_to(frame.serialization, peek.opaque, peek.is_oneway());
+        let reply_to =
+            peer.reply_to(frame.serialization, (peek.code, peek.opaque), peek.is_oneway());
         if !self.shard.begin_request(&reply_to) {
             return Ok(Next::Continue);
         }
@@ -112,8 +113,9 @@ impl<R: Runtime> Requests<R> {
         if frame.header.len() > SHORT_HEADER_BYTES {
             return None;
         }
-        let reply_to = |opaque, oneway| peer.reply_to(frame.serialization, opaque, oneway);
-        match command::leading_code(frame)? {
+        let code = command::leading_code(frame)?;
+        let reply_to = |opaque, oneway| peer.reply_to(frame.serialization, (code, opaque), oneway);
+        match code {
             request::SEND_MESSAGE | request::SEND_MESSAGE_V2 | request::SEND_BATCH_MESSAGE => {
                 let header = ringmq_remoting::send::decode_fast(frame, scratch)?;
                 let reply_to = reply_to(header.opaque, header.oneway);

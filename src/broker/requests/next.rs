@@ -7,20 +7,28 @@ use ringmq_remoting::frame::Serialization;
 use ringmq_rules::ConnectionId;
 
 use super::{prerequisite::Prerequisite, produce::long_batch::LongBatch};
-use crate::messages::{ReplyTo, Room};
+use crate::messages::{Asked, ReplyTo, Room};
 
 /// The connection that a frame came from.
 #[derive(Clone, Copy)]
 pub struct Peer {
     pub connection: ConnectionId,
     pub address: SocketAddr,
+    /// When its last bytes came, see [`Asked`].
+    pub at_us: u32,
 }
 
 impl Peer {
     /// Where the answer to a request of it goes; no room is set aside for that.
-    pub fn reply_to(self, serialization: Serialization, opaque: i32, oneway: bool) -> ReplyTo {
+    pub fn reply_to(
+        self,
+        serialization: Serialization,
+        (code, opaque): (i32, i32),
+        oneway: bool,
+    ) -> ReplyTo {
         let (connection, room) = (self.connection, Room::default());
-        ReplyTo { connection, opaque, serialization, oneway, room }
+        let asked = Asked { code, at_us: self.at_us };
+        ReplyTo { connection, opaque, serialization, oneway, room, asked }
     }
 }
 

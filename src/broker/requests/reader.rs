@@ -8,7 +8,7 @@ use std::{
 };
 
 use ringmq_base::ShardId;
-use ringmq_io::{Accepted, Net, Runtime, Shares};
+use ringmq_io::{Accepted, Net, Runtime, Shares, Stream};
 use ringmq_net::{
     input_budget::Input,
     rounds::{Had, PIECE_BYTES, SHARE, units_of},
@@ -26,8 +26,8 @@ use super::{
 };
 use crate::{
     messages::{Message, ReplyTo},
-    net::connections::ShardConnection,
-    shard::{CONTROL, Shard},
+    net::{connection::Connection, connections::ShardConnection},
+    shard::{CONTROL, Shard, probe::micros},
 };
 
 /// What a connection keeps of the room in which headers with escapes are read.
@@ -109,6 +109,7 @@ async fn read_all<R: Runtime>(requests: &Rc<Requests<R>>, connection: &Rc<ShardC
             return;
         }
         let read_at = shard.runtime.monotonic();
+        shard.probe.set_now(read_at);
         shard.view_version.caught_up().await;
         connection.touch(read_at);
         shard.turn_ms.set(shard.runtime.now_ms());
@@ -173,7 +174,8 @@ async fn handle_all<R: Runtime>(
         let most = if turn.is_some() { SLICE_UNITS } else { SHARE };
         let (mut units, output) = (0, connection.output_bytes());
         let parts = (&mut *buffer, &mut *scratch, &mut is_checked);
-        let handled = take_frames(requests, connection, parts, (&mut units, most));
+        let peer = peer_of(connection, read_at);
+        let handled = take_frames(requests, connection, (peer, parts), (&mut units, most));
         units += units_of(connection.output_bytes().saturating_sub(output));
         had.note(units, rounds);
         if let Some(turn) = turn {
@@ -271,8 +273,7 @@ async fn wait_for<R: Runtime>(
         }
         Wait::Access => {
             let frame = buffer.first().ok().flatten().unwrap_or_default();
-            let peer = Peer { connection: connection.id, address: connection.peer };
-            Box::pin(check_aside(shard, peer, frame)).await
+            Box::pin(check_aside(shard, peer_of(connection, read_at), frame)).await
         }
         Wait::CaughtUp(log) => shard.log_caught_up(log, read_at).await,
         Wait::Answer(bytes) => {
@@ -318,6 +319,10 @@ fn go_on<R: Runtime>(shard: &Shard<R>, connection: &ShardConnection<R>) {
     shard.turn_ms.set(shard.runtime.now_ms());
 }
 
+fn peer_of<S: Stream>(connection: &Connection<S>, read_at: Duration) -> Peer {
+    Peer { connection: connection.id, address: connection.peer, at_us: micros(read_at) }
+}
+
 enum Turn {
     /// Too much waits to be taken for the next frame to be handled.
     Full,
@@ -332,10 +337,9 @@ enum Turn {
 fn take_frames<R: Runtime>(
     requests: &Rc<Requests<R>>,
     connection: &ShardConnection<R>,
-    (buffer, scratch, is_checked): (&mut FrameBuffer, &mut Vec<u8>, &mut bool),
+    (peer, (buffer, scratch, is_checked)): (Peer, (&mut FrameBuffer, &mut Vec<u8>, &mut bool)),
     (units, most): (&mut u32, u32),
 ) -> Result<Turn, Malformed> {
-    let peer = Peer { connection: connection.id, address: connection.peer };
     let mut some = false;
     let mut costly_bytes = 0;
     let answered = connection.output_bytes() + SLICE_ANSWERS_BYTES;

@@ -127,6 +127,7 @@ pub fn reply<R: Runtime>(shard: &Shard<R>, reply_to: &ReplyTo, handled: Handled)
         Err(refusal) => return shard.refuse(reply_to, &refusal),
     };
     let Response { code, remark, fields, body } = response;
+    shard.count_late_answer(reply_to, code, false);
     let ReplyTo { serialization, opaque, .. } = *reply_to;
     let fields: Vec<_> = fields.iter().map(|(name, field)| (*name, field.as_value())).collect();
     let begin = |out: &mut Vec<u8>| {

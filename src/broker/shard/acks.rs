@@ -13,7 +13,7 @@ use ringmq_remoting::{
 use ringmq_rules::refusal::Refusal;
 use ringmq_store::{LogError, QueueHandle, Sink};
 
-use super::{Shard, settings::BrokerSettings};
+use super::{Shard, probe::Stage, settings::BrokerSettings};
 use crate::messages::{ReplyTo, StoredAt};
 
 /// Who hears of new messages in queues of a shard.
@@ -71,6 +71,8 @@ impl<R: Runtime> Sink for LogSink<R> {
             tickets.clear();
             return;
         };
+        let began = shard.runtime.monotonic();
+        shard.probe.set_now(began);
         for ticket in tickets.drain(..) {
             match ticket {
                 Ticket::Client(ticket) => send_ok(&shard, &ticket),
@@ -78,6 +80,7 @@ impl<R: Runtime> Sink for LogSink<R> {
             }
         }
         shard.flush();
+        shard.probe.took(Stage::Answer, shard.runtime.monotonic().saturating_sub(began));
     }
 
     fn failed(&self, error: &LogError, tickets: &mut Vec<Ticket>) {
@@ -130,6 +133,7 @@ pub fn send_ok<R: Runtime>(shard: &Shard<R>, ticket: &ClientTicket) {
         trace_on: shard.view.borrow().live.config.trace_on,
     };
     let ReplyTo { serialization, opaque, .. } = ticket.reply_to;
+    shard.count_answer(&ticket.reply_to, response::SUCCESS, false);
     shard.write_reply(&ticket.reply_to, |out| encode::send_ok(out, serialization, opaque, &ok));
 }
 

@@ -112,6 +112,7 @@ impl<R: Runtime> Shard<R> {
              connection are under way, the limit; wait for answers, or raise the key \
              perConnectionRequestsMax"
         );
+        self.count_late_answer(reply_to, response::SYSTEM_BUSY, false);
         // It is not counted, so its answer must not be either.
         let sent = self.write_frame(reply_to.connection, |out| {
             let ReplyTo { serialization, opaque, .. } = *reply_to;
@@ -125,6 +126,7 @@ impl<R: Runtime> Shard<R> {
     }
 
     pub fn refuse(&self, reply_to: &ReplyTo, refusal: &Refusal) {
+        self.count_late_answer(reply_to, refusal.code, false);
         self.write_reply(reply_to, |out| {
             let remark = Some(refusal.remark.as_str());
             let ReplyTo { serialization, opaque, .. } = *reply_to;

@@ -305,6 +305,11 @@ impl<S> Router<S> {
         Ok(())
     }
 
+    /// Requests of other shards that this one has not handled yet.
+    pub fn requests_ahead(&self) -> usize {
+        self.own_ahead.requests.load(Ordering::Relaxed)
+    }
+
     /// Bytes of requests that a shard, be it this one, takes before it refuses them.
     pub fn room_of(&self, shard: ShardId) -> usize {
         let outgoing = self.outgoing.borrow();
@@ -323,7 +328,10 @@ impl<S> Router<S> {
     ) -> Result<(), Overloaded> {
         self.with(to, |out| {
             self.admit(out, to)?;
-            let batch = out.sends.get_or_insert_with(|| self.spares.borrow_mut().take());
+            let batch = out.sends.get_or_insert_with(|| {
+                let began_us = item.reply_to.asked.at_us;
+                ShardBatch { began_us, ..self.spares.borrow_mut().take() }
+            });
             let known = batch.topics.iter().rposition(|known| Arc::ptr_eq(known, topic));
             let index = known.unwrap_or_else(|| {
                 batch.topics.push(topic.clone());
@@ -525,7 +533,7 @@ mod tests {
     use ringmq_remoting::frame::Serialization;
 
     use super::*;
-    use crate::messages::{REQUEST_BYTES, ReplyTo, Room};
+    use crate::messages::{Asked, REQUEST_BYTES, ReplyTo, Room};
 
     /// The router of shard 0 of two, and the lanes into shard 1: requests, replies.
     fn router(room: usize) -> (Router<()>, Receiver<Message<()>>, Receiver<Message<()>>) {
@@ -635,6 +643,7 @@ mod tests {
                 serialization: Serialization::Json,
                 oneway: false,
                 room: Room::default(),
+                asked: Asked::default(),
             },
             peer: ([127, 0, 0, 1], 1).into(),
             frame: vec![0; bytes - REQUEST_BYTES],

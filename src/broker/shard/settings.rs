@@ -7,7 +7,9 @@ use std::{
     time::Duration,
 };
 
-use ringmq_base::config::{BrokerConfig, BrokerRole, FlushDiskType, address::local_address};
+use ringmq_base::config::{
+    BrokerConfig, BrokerRole, FlushDiskType, MetricsExporterType, address::local_address,
+};
 
 use ringmq_io::SocketBuffers;
 use ringmq_net::addresses::Limits;
@@ -76,6 +78,8 @@ pub struct BrokerSettings {
     /// Milliseconds since 1970.
     pub boot_timestamp: i64,
     pub sizes: Sizes,
+    /// With `metricsExporterType=PROM`.
+    pub metrics: Option<MetricsSettings>,
     /// With `aclEnable`.
     pub access: Option<AccessControl>,
     /// How connections are accepted, and made to name servers: without TLS unless it was opened.
@@ -132,6 +136,7 @@ impl BrokerSettings {
             live: Arc::new(LiveSettings::new(config.clone())?),
             boot_timestamp,
             sizes: Sizes::default(),
+            metrics: metrics_settings(&config)?,
             access: None,
             tls: Acceptor::default(),
             tls_client: None,
@@ -154,6 +159,61 @@ impl BrokerSettings {
         let port = self.listen_port.checked_sub(2).filter(|port| *port > 0);
         port.filter(|_| self.config.vip_port_enable)
     }
+}
+
+/// What metrics are served by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MetricsSettings {
+    pub address: SocketAddr,
+    /// Of every metric, name and value.
+    pub labels: Vec<(String, String)>,
+}
+
+fn metrics_settings(config: &BrokerConfig) -> Result<Option<MetricsSettings>, String> {
+    if config.metrics_exporter_type == MetricsExporterType::Disable {
+        return Ok(None);
+    }
+    let own = [
+        ("node_type", "broker"),
+        ("cluster", &config.broker_cluster_name),
+        ("node_id", &config.broker_name),
+    ];
+    let own = own.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let mut labels = own.to_vec();
+    for pair in config.metrics_label.split(',').filter(|pair| !pair.trim().is_empty()) {
+        let named = pair.split_once(':').map(|(name, value)| (name.trim(), value.trim()));
+        let Some((name, value)) = named.filter(|(name, _)| is_label(name)) else {
+            return Err(format!(
+                "metricsLabel: {pair:?} is no label; write name:value, several with commas, with \
+                 names of letters, digits and _"
+            ));
+        };
+        if labels.iter().any(|(known, _)| known == name) {
+            return Err(format!("metricsLabel: the label {name} is there already; take it out"));
+        }
+        labels.push((name.to_owned(), value.to_owned()));
+    }
+    let ip = match &*config.metrics_prom_exporter_host {
+        "" => store_ip(&config.broker_ip1),
+        host => own_ip(host).ok_or_else(|| {
+            format!("metricsPromExporterHost = {host:?} stands for no address that is known here")
+        })?,
+    };
+    let address = SocketAddr::new(ip, config.metrics_prom_exporter_port);
+    Ok(Some(MetricsSettings { address, labels }))
+}
+
+/// As Prometheus allows them, without those that metrics have of their own.
+fn is_label(name: &str) -> bool {
+    let is_sound = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+    let begins = name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_');
+    begins && name.chars().all(is_sound) && name != "le" && !name.starts_with("__")
+}
+
+fn own_ip(host: &str) -> Option<IpAddr> {
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    let found = || (host, 0).to_socket_addrs().ok()?.next().map(|found| found.ip());
+    bare.parse().ok().or_else(found)
 }
 
 /// Keys whose promise this version cannot keep stop the start, rather than be ignored.
@@ -221,6 +281,32 @@ mod tests {
             keys.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         let config = BrokerConfig::load(None, &set).expect("sound keys").config;
         BrokerSettings::new(config, Vec::new(), 1, 0).expect("sound settings")
+    }
+
+    #[test]
+    fn metrics_are_served_where_the_keys_say() {
+        assert_eq!(settings(&[]).metrics, None);
+        let on = ("metricsExporterType", "PROM");
+        let as_java = settings(&[on, ("brokerIP1", "127.0.0.1")]).metrics.expect("on");
+        assert_eq!(as_java.address.to_string(), "127.0.0.1:5557");
+        let keys = [
+            on,
+            ("metricsPromExporterHost", "::1"),
+            ("metricsPromExporterPort", "80"),
+            ("metricsLabel", "zone:a, rack:7"),
+        ];
+        let told = settings(&keys).metrics.expect("on");
+        assert_eq!(told.address.to_string(), "[::1]:80");
+        let zone = ("zone".to_owned(), "a".to_owned());
+        assert!(told.labels.contains(&zone) && told.labels.len() == 5, "{told:?}");
+        for label in ["zone", "0a:b", "le:1", "a:b,a:c", "cluster:x", "a-b:c"] {
+            let config = BrokerConfig {
+                metrics_exporter_type: MetricsExporterType::Prom,
+                metrics_label: label.to_owned(),
+                ..BrokerConfig::default()
+            };
+            assert!(metrics_settings(&config).is_err(), "{label}");
+        }
     }
 
     /// D10: a name is announced as written, and message ids have the address behind it.

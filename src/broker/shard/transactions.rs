@@ -103,6 +103,14 @@ impl<R: Runtime> Shard<R> {
         Ok((topic, queue_id, queue))
     }
 
+    /// Transactions of a log of this shard that are open.
+    pub fn open_transactions(&self, log: &BrokerLog<R>) -> i64 {
+        let id = log.sink().log;
+        let queue = self.half_queue(id);
+        let next = queue.map_or(0, |queue| log.next_offset(queue));
+        self.transactions.with(id, |own| own.halves.undecided(next))
+    }
+
     /// The half messages of a log of this shard.
     pub fn half_queue(&self, log: LogId) -> Result<QueueHandle, Refusal> {
         Ok(self.queue_on(HALF_TOPIC, log)?.2)

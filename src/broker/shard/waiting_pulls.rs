@@ -179,7 +179,6 @@ impl WaitingPulls {
     }
 
     /// Pulls that wait.
-    #[cfg(test)]
     pub fn count(&self) -> usize {
         self.table.borrow().held.len()
     }

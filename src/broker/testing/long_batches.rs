@@ -14,7 +14,7 @@ use ringmq_remoting::{
     frame::Serialization,
 };
 
-use ringmq_rules::ConnectionId;
+use ringmq_rules::{ConnectionId, message_type::MessageType};
 
 use super::{
     Client, Send,
@@ -22,7 +22,7 @@ use super::{
     cluster::{Broker, QUEUES, TOPIC, clients, on_all},
 };
 use crate::{
-    messages::{ReplyTo, Room, SendItem},
+    messages::{Asked, ReplyTo, Room, SendItem},
     requests::produce::long_batch,
 };
 
@@ -194,8 +194,9 @@ fn a_topic_is_sealed_behind_a_long_batch_that_is_being_stored() {
 fn item(queue_id: i32) -> SendItem {
     let connection = ConnectionId { shard: 0, slot: 0, generation: 9 };
     let (serialization, room) = (Serialization::Json, Room::default());
+    let asked = Asked::default();
     SendItem {
-        reply_to: ReplyTo { connection, opaque: 1, serialization, oneway: true, room },
+        reply_to: ReplyTo { connection, opaque: 1, serialization, oneway: true, room, asked },
         topic: 0,
         queue_id,
         reply_queue_id: queue_id,
@@ -211,5 +212,6 @@ fn item(queue_id: i32) -> SendItem {
         is_long: true,
         is_half: false,
         is_timer: false,
+        message_type: MessageType::Normal,
     }
 }

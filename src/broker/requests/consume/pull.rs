@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     messages::{PullRequest, Wait},
-    shard::{BrokerLog, Shard, waiting_pulls::Hold},
+    shard::{BrokerLog, Shard, probe::Stage, waiting_pulls::Hold},
 };
 use ringmq_rules::{filter::Filter, refusal::Refusal};
 
@@ -64,7 +64,7 @@ pub fn run<R: Runtime>(shard: &Rc<Shard<R>>, mut request: PullRequest) {
         && plan.next_offset == plan.max;
     if nothing_new || passed_over {
         let deadline = match request.wait {
-            Wait::No => None,
+            Wait::No | Wait::Over => None,
             Wait::For(time) => Some(shard.runtime.monotonic() + time),
             Wait::Until(deadline) => Some(deadline),
         };
@@ -100,7 +100,7 @@ fn hold<R: Runtime>(
     match shard.waiting_pulls.hold((log.sink().log, queue), deadline, request) {
         Hold::Waits => None,
         Hold::InPlaceOf(mut other) => {
-            other.wait = Wait::No;
+            other.wait = Wait::Over;
             run(shard, other);
             None
         }
@@ -154,7 +154,7 @@ fn answer_large<R: Runtime>(
         if !resident {
             return answer_cold(&shard, &log, request, plan);
         }
-        shard.count_pull(&request, (plan.extents.len(), plan.bytes), 0);
+        shard.count_pull(&request, (plan.extents.len(), plan.bytes), 0, plan.next_offset);
         answer_with_messages(&shard, &request, &plan, body);
         shard.flush();
     });
@@ -167,6 +167,7 @@ fn answer_found<R: Runtime>(
     plan: ReadPlan,
 ) {
     if plan.in_memory {
+        let began = shard.probe.samples().then(|| shard.runtime.monotonic());
         let mut resident = true;
         shard.write_reply(&request.reply_to, |out| {
             let before = out.len();
@@ -179,7 +180,11 @@ fn answer_found<R: Runtime>(
             Ok(())
         });
         if resident {
-            shard.count_pull(&request, (plan.extents.len(), plan.bytes), 0);
+            if let Some(began) = began {
+                shard.note_copied(began);
+            }
+            shard.count_pull(&request, (plan.extents.len(), plan.bytes), 0, plan.next_offset);
+            shard.count_answer(&request.reply_to, response::SUCCESS, request.wait.is_long());
             return;
         }
     }
@@ -196,10 +201,15 @@ fn answer_cold<R: Runtime>(
     let runtime = shard.runtime.clone();
     runtime.spawn(Shares::ColdRead, "cold pull", async move {
         let (mut body, begun) = (Vec::new(), shard.runtime.monotonic());
+        let misses = log.cache_misses();
         match log.read_cold(&plan, &mut body).await {
             Ok(()) => {
-                let took = (shard.runtime.monotonic() - begun).as_millis() as u64;
-                shard.count_pull(&request, (plan.extents.len(), plan.bytes), took);
+                let took = shard.runtime.monotonic() - begun;
+                let is_cached = log.cache_misses() == misses;
+                let stage = if is_cached { Stage::PullCache } else { Stage::PullDisk };
+                shard.probe.took(stage, took);
+                let (count, next) = ((plan.extents.len(), plan.bytes), plan.next_offset);
+                shard.count_pull(&request, count, took.as_millis() as u64, next);
                 answer_with_messages(&shard, &request, &plan, body);
             }
             Err(error) => {

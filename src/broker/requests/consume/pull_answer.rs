@@ -22,6 +22,7 @@ pub fn answer_without_messages<R: Runtime>(
     let status = get_status(plan.status);
     let code = status.response_code(request.offset);
     shard.pull_counts.count(0);
+    shard.count_answer(&request.reply_to, code, request.wait.is_long());
     shard.write_reply(&request.reply_to, |out| {
         begin(out, &request.reply_to, code, Some(status.name()), plan)?.finish(out)
     });
@@ -35,6 +36,7 @@ pub fn answer_with_messages<R: Runtime>(
     body: Vec<u8>,
 ) {
     let reply_to = &request.reply_to;
+    shard.count_late_answer(reply_to, response::SUCCESS, request.wait.is_long());
     let begin = |out: &mut Vec<u8>| begin(out, reply_to, response::SUCCESS, Some("FOUND"), plan);
     if body.len() <= PIECE_BYTES {
         return shard.write_reply(reply_to, |out| begin(out)?.finish_with(out, &body));
@@ -51,6 +53,7 @@ pub fn answer_reset<R: Runtime>(
     (min, max): (i64, i64),
 ) {
     shard.set_room(&mut request.reply_to, 0);
+    shard.count_answer(&request.reply_to, response::PULL_OFFSET_MOVED, request.wait.is_long());
     let plan = ReadPlan {
         status: ReadStatus::OffsetOverflowBadly,
         next_offset,

@@ -61,7 +61,7 @@ fn answer_kept<R: Runtime>(
 ) {
     shard.set_room(&mut request.reply_to, kept.records.len());
     if kept.messages > 0 {
-        shard.count_pull(&request, (kept.messages, kept.records.len()), 0);
+        shard.count_pull(&request, (kept.messages, kept.records.len()), 0, plan.next_offset);
         answer_with_messages(shard, &request, plan, kept.records);
     } else if matches!(request.wait, Wait::Until(_)) && plan.next_offset == plan.max {
         // A kept pull whose filter lets nothing new through goes on waiting behind it.

@@ -117,7 +117,7 @@ pub fn append<R: Runtime>(
     let messages = records(shard, topic, item, common, body);
     let tickets = |all: &[Appended]| {
         let bytes = all.iter().map(|appended| appended.size as u64).sum();
-        shard.usage.count_puts(topic, all.len() as u64, bytes);
+        shard.usage.count_send(topic, item.message_type, all.len() as u64, bytes);
         let (first, last) = (all.first()?, all.last()?);
         assert!(
             last.queue_offset == first.queue_offset + all.len() as i64 - 1,

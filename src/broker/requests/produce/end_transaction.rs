@@ -61,7 +61,10 @@ async fn end_own<R: Runtime>(
     let record = Record::decode(&bytes).map_err(|_| transaction::no_half())?;
     let half = Half::of(&record)?;
     half.check(header)?;
-    shard.decide(physical.log(), &half, decision).await
+    shard.decide(physical.log(), &half, decision).await?;
+    let open_ms = u64::try_from(shard.runtime.now_ms() - record.born_timestamp).unwrap_or(0);
+    shard.count_ended(half.real_topic, decision == Decision::Commit, open_ms / 1000);
+    Ok(())
 }
 
 #[cold]

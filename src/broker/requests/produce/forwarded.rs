@@ -13,12 +13,14 @@ use super::{
 };
 use crate::{
     messages::{SendItem, ShardBatch, TopicView},
-    shard::{Shard, waiting_sends::WaitingSend},
+    shard::{Shard, probe::Stage, waiting_sends::WaitingSend},
 };
 
 /// Stores the sends of a batch, each now or when its log has room.
 pub fn store<R: Runtime>(shard: &Rc<Shard<R>>, batch: ShardBatch) {
     let came_at = shard.runtime.monotonic();
+    shard.probe.set_now(came_at);
+    shard.probe.took_since(Stage::Route, batch.began_us, came_at);
     shard.turn_ms.set(shard.runtime.now_ms());
     let (mut rest, mut last) = (batch.bytes.as_slice(), None);
     for item in &batch.sends {

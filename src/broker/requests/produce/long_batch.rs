@@ -177,7 +177,7 @@ pub async fn append<R: Runtime>(
             ids.extend_from_slice(id.as_bytes());
         }
         let last = some.last().filter(|_| is_last)?;
-        shard.usage.count_puts(topic, count, bytes);
+        shard.usage.count_send(topic, item.message_type, count, bytes);
         let ids = Box::new(More::BatchIds(std::mem::take(&mut ids)));
         ticket(item, last, first?, Some(ids))
     };

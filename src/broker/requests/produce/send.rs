@@ -72,6 +72,7 @@ fn try_store<R: Runtime>(
     header: &SendHeader<'_>,
     body: &[u8],
 ) -> Result<Next, Refusal> {
+    let began = shard.probe.samples().then(|| shard.runtime.monotonic());
     let view = shard.view.borrow();
     let request = request_of(header, peer, body);
     let topic = view.topics.get(header.topic);
@@ -103,6 +104,7 @@ fn try_store<R: Runtime>(
     let mut properties = shard.properties.take();
     properties.clear();
     plan.write_properties(header.properties, context.own_properties, &mut properties)?;
+    let checked = began.map(|began| shard.note_checked(began));
     // Nothing happened since the queue was looked up that could have sealed it.
     let sent = match queue.filter(|_| plan.target == Target::Requested) {
         Some(queue) => store_own(shard, topic, &item, queue, &properties, body),
@@ -112,6 +114,13 @@ fn try_store<R: Runtime>(
         None => store(shard, topic, &mut item, &properties, body),
     };
     shard.properties.replace(properties);
+    if let Some(checked) = checked {
+        shard.note_appended(checked);
+    }
+    if let (Some(group), Ok(Next::Continue)) = (group.filter(|_| plan.dead_letter.is_some()), &sent)
+    {
+        shard.count_dead(header.topic, &group.name);
+    }
     sent
 }
 
@@ -154,6 +163,7 @@ fn item_of(
         is_long: false,
         is_timer: false,
         is_half: plan.target == Target::Half,
+        message_type: plan.message_type(),
     }
 }
 
@@ -371,7 +381,7 @@ fn append_to<R: Runtime>(
         let ticket = |appended: &Appended| ticket(item, appended, appended.queue_offset, None);
         let now_ms = shard.turn_ms.get();
         let appended = log.append_at(now_ms, queue, &record, item.tags_code, ticket)?;
-        shard.usage.count_puts(topic, 1, appended.size as u64);
+        shard.usage.count_send(topic, item.message_type, 1, appended.size as u64);
         Ok(())
     });
     appended.map_err(|error| not_stored(shard, log, &error))

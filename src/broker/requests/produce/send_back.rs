@@ -85,7 +85,8 @@ pub async fn send_back<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_>) 
     };
     shard.put_message(message).await.map_err(send_back::not_stored)?;
     let first_topic = message_properties::text(record.properties, RETRY_TOPIC);
-    shard.count_sent_back(first_topic.unwrap_or(record.topic), &group.name);
+    let first_topic = first_topic.unwrap_or(record.topic);
+    shard.count_sent_back(first_topic, &group.name, decision.dead_letter);
     Ok(Response::ok())
 }
 

@@ -72,9 +72,22 @@ pub fn append<R: Runtime>(
         let ticket = |appended: &Appended| ticket(item, appended, appended.queue_offset, more);
         log.append_at(shard.turn_ms.get(), queue, &record, item.tags_code, ticket)
     });
-    appended.map_err(NotKept::Log)?;
+    let size = appended.map_err(NotKept::Log)?.size as u64;
     shard.timer_room.appended(id);
+    shard.usage.count_send(topic, item.message_type, 1, size);
+    count_delay(shard, properties);
     Ok(())
+}
+
+fn count_delay<R: Runtime>(shard: &Shard<R>, properties: &[u8]) {
+    let (timer::Role::Message { .. }, Some(out_ms)) = timer::role(properties) else {
+        return;
+    };
+    if let (Some(topic), Ok(ahead_ms)) =
+        (text(properties, REAL_TOPIC), u64::try_from(out_ms - shard.turn_ms.get()))
+    {
+        shard.count_delayed(topic, ahead_ms / 1000);
+    }
 }
 
 /// By which a message can be called back. Source: `attachRecallHandle`.

@@ -15,6 +15,7 @@ use ringmq_remoting::{
 
 use super::*;
 use crate::{
+    messages::Asked,
     shard::{
         router::{Lanes, Router},
         settings::BrokerSettings,
@@ -48,7 +49,14 @@ fn alone(runtime: &SimRuntime) -> Alone {
 
 fn reply_to(serialization: Serialization) -> ReplyTo {
     let connection = ConnectionId { shard: 1, slot: 3, generation: 1 };
-    ReplyTo { connection, opaque: 7, serialization, oneway: false, room: Room::default() }
+    ReplyTo {
+        connection,
+        opaque: 7,
+        serialization,
+        oneway: false,
+        room: Room::default(),
+        asked: Asked::default(),
+    }
 }
 
 #[test]
