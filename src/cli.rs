@@ -1,7 +1,9 @@
 //! The commands of `ringmq`.
 
 mod admin;
+mod advertised;
 mod broker;
+mod config;
 mod doctor;
 mod example;
 mod logging;
@@ -32,6 +34,8 @@ enum Command {
     Namesrv(namesrv::Options),
     /// A broker alone, registered with name servers.
     Broker(broker::Options),
+    /// What servers make of a configuration file, without starting one.
+    Config(config::Options),
     /// Questions to running servers.
     Admin(admin::Options),
     /// Load tool: produces and consumes, reports messages a second and latency.
@@ -51,6 +55,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
         Command::Standalone(options) => standalone::run(options),
         Command::Namesrv(options) => namesrv::run(options),
         Command::Broker(options) => broker::run(options),
+        Command::Config(options) => config::run(options),
         Command::Admin(options) => admin::run(options),
         Command::Bench(arguments) => ringmq_benchmark::run(*arguments),
         Command::Doctor(options) => Ok(doctor::run(&options)),

@@ -11,7 +11,7 @@ use ringmq_io::{
 };
 
 use super::{
-    logging, options,
+    advertised, logging, options,
     signals::Stop,
     store_watch::{self, StoreGone},
 };
@@ -128,6 +128,8 @@ pub fn start(
     memory: &MemoryLimit,
     beside: u64,
 ) -> anyhow::Result<Started> {
+    loaded.config.unserved().map_err(|sentence| anyhow!("{sentence}"))?;
+    advertised::say(&advertised::notes(&loaded));
     let config = &loaded.config;
     let cpus = launch::allowed_cpus()?;
     let cores = if config.cores.0.is_empty() { cpus.len() } else { config.cores.0.len() };
@@ -141,6 +143,7 @@ pub fn start(
     let broker =
         ringmq_broker::start(loaded, &cpus, memory, beside).map_err(|error| anyhow!("{error}"))?;
     let settings = &broker.settings;
+    advertised::probe(settings.advertised.clone());
     tracing::info!(
         listens = %std::net::SocketAddr::new(settings.bind_address, settings.listen_port),
         clients_are_told = %settings.advertised,

@@ -10,6 +10,8 @@ const ALWAYS: &[(&str, &str)] = &[
     ("disk fills up: expired segments go", "the machine's disk may be as full as it likes"),
     ("disk nearly full: the oldest segments go", "the machine's disk may be as full as it likes"),
     ("were left out, at most", "what is said often is cut short; its first lines are there"),
+    ("this is a container, and", "tests run in containers, too"),
+    ("this machine has several addresses", "tests run on any machine"),
     ("more shards than CPUs", "tests run with up to four shards on any machine"),
 ];
 

@@ -56,6 +56,12 @@ pub(super) const WITHOUT_EFFECT: &[(&str, &str)] = &[
     ("syncFlushTimeout", "a send is answered when the disk has it, however long that takes"),
 ];
 
+/// Why a key of the table that nothing reads has no effect.
+pub(super) fn without_effect(key: &str) -> Option<&'static str> {
+    let is_in = |keys: &str| keys.split_ascii_whitespace().any(|name| name == key);
+    WITHOUT_EFFECT.iter().find(|(keys, _)| is_in(keys)).map(|(_, why)| *why)
+}
+
 /// Keys that protect and are not served yet, with the values that ask for no protection. With any
 /// other value a server does not start: nobody is to believe that a port is protected.
 pub(super) const PROTECTING: &[(&str, &[&str])] = &[

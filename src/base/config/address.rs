@@ -1,6 +1,9 @@
 //! What a machine calls itself: defaults of `brokerIP1` and `brokerName`.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, Ipv4Addr},
+};
 
 use nix::{ifaddrs::getifaddrs, net::if_::InterfaceFlags, unistd::gethostname};
 
@@ -14,6 +17,19 @@ pub fn local_address() -> IpAddr {
         .filter_map(|interface| Some(interface.address?.as_sockaddr_in()?.ip()))
         .collect();
     IpAddr::V4(choose(&candidates))
+}
+
+/// Addresses of all interfaces that are up, loopback and IPv6 included, with the names of these.
+pub fn own_addresses() -> BTreeSet<(IpAddr, String)> {
+    let interfaces = getifaddrs().into_iter().flatten();
+    let up = interfaces.filter(|interface| interface.flags.contains(InterfaceFlags::IFF_UP));
+    let addresses = up.filter_map(|interface| {
+        let address = interface.address?;
+        let v4 = address.as_sockaddr_in().map(|address| IpAddr::V4(address.ip()));
+        let v6 = address.as_sockaddr_in6().map(|address| IpAddr::V6(address.ip()));
+        Some((v4.or(v6)?, interface.interface_name))
+    });
+    addresses.collect()
 }
 
 fn choose(candidates: &[Ipv4Addr]) -> Ipv4Addr {
@@ -47,5 +63,6 @@ mod tests {
     fn this_machine_has_an_address_and_a_name() {
         assert!(!local_address().is_unspecified());
         assert!(!host_name().is_empty());
+        assert!(own_addresses().iter().any(|(address, _)| address.is_loopback()));
     }
 }

@@ -47,7 +47,8 @@ config_table! {
                 "Name servers to register with. Default: the environment variable NAMESRV_ADDR.";
             broker_ip1: String = String::new(),
                 "brokerIP1", "", Limits::Length(0, 255), fixed,
-                "Address or name told to clients. Default: the first one that is no loopback.";
+                "Address or name told to clients. Default: bindAddress if it is one address, else \
+                 the first one that is no loopback.";
             broker_ip2: String = String::new(),
                 "brokerIP2", "", Limits::Length(0, 255), fixed,
                 "Address told to slaves. Default: brokerIP1.";

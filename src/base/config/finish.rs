@@ -1,9 +1,10 @@
 //! Defaults that depend on the machine or on other keys, and what must fit together.
 
-use std::path::Path;
+use std::{net::IpAddr, path::Path};
 
 use super::{
-    BrokerConfig, BrokerRole, ConfigError, Loaded, NamesrvConfig, Origin, Table, TlsMode, accepted,
+    BrokerConfig, BrokerRole, ConfigError, Loaded, NamesrvConfig, Origin, Table, TlsMode, Value,
+    accepted,
     address::{host_name, local_address},
     tls,
 };
@@ -47,12 +48,50 @@ pub(super) fn broker(
     if cores != 0 && config.shards > cores {
         return Err(conflict(config, "shards", "cores", "each shard needs a core of its own"));
     }
+    check_host(&loaded, "brokerIP1")?;
+    check_host(&loaded, "brokerIP2")?;
     tls::finish(&mut loaded)?;
     if loaded.origins.get("tls.enable") == Some(&Origin::Default) {
         loaded.config.tls_enable = loaded.config.tls_server_mode == TlsMode::Enforcing;
         loaded.origins.insert("tls.enable", Origin::Derived);
     }
     Ok(loaded)
+}
+
+impl BrokerConfig {
+    /// Refuses a part that this version cannot play, rather than pretend to play it.
+    ///
+    /// # Errors
+    /// A sentence for the operator.
+    pub fn unserved(&self) -> Result<(), String> {
+        let role = self.broker_role;
+        if role == BrokerRole::AsyncMaster && self.broker_id == 0 {
+            return Ok(());
+        }
+        let (key, value) = match role {
+            BrokerRole::AsyncMaster => ("brokerId", self.broker_id.to_string()),
+            _ => ("brokerRole", role.print()),
+        };
+        Err(format!(
+            "{key} = {value}: RingMQ has no replication yet, so there are no slaves, and no \
+             masters that wait for one; take the key out of the configuration to run this broker \
+             alone"
+        ))
+    }
+}
+
+/// What clients and slaves are told is an address or a name.
+fn check_host(loaded: &Loaded<BrokerConfig>, key: &'static str) -> Result<(), ConfigError> {
+    let value = loaded.config.get(key).unwrap_or_default();
+    let bare = value.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(&value);
+    let is_name = |text: &str| {
+        text.chars().all(|letter| letter.is_ascii_alphanumeric() || "-_.".contains(letter))
+    };
+    if bare.parse::<IpAddr>().is_ok() || (!value.is_empty() && is_name(&value)) {
+        return Ok(());
+    }
+    let origin = loaded.origins.get(key).cloned().unwrap_or(Origin::Default);
+    Err(ConfigError::NoHost { origin, key, value })
 }
 
 pub(super) fn namesrv(
@@ -87,7 +126,9 @@ fn derive(loaded: &mut Loaded<BrokerConfig>, home: &Path) {
         derived.push("brokerName");
     }
     if config.broker_ip1.is_empty() {
-        config.broker_ip1 = local_address().to_string();
+        let bound = config.bind_address;
+        let told = if bound.is_unspecified() { local_address() } else { bound };
+        config.broker_ip1 = told.to_string();
         derived.push("brokerIP1");
     }
     if config.broker_ip2.is_empty() {

@@ -1,7 +1,7 @@
 //! What to say about a key that the table does not have.
 
 use super::{
-    Origin, Table,
+    BrokerConfig, NamesrvConfig, Origin, Table,
     accepted::{self, Known},
 };
 
@@ -19,11 +19,19 @@ pub(super) fn meaning<C: Table>(name: &str, value: &str) -> String {
             let state = if off { "which is fine as it is off" } else { "so it has NO EFFECT" };
             format!("{name} belongs to what RingMQ does not have ({feature}), {state}")
         }
+        None if is_of_other_server(name) => {
+            format!("{name} is a key of another server and has no effect here")
+        }
         None => match near::<C>(name) {
             Some(near) => format!("unknown key {name:?} is ignored; did you mean {near}?"),
             None => format!("unknown key {name:?} is ignored"),
         },
     }
+}
+
+/// Whether brokers or name servers have a key; for keys that this server does not have.
+pub(super) fn is_of_other_server(name: &str) -> bool {
+    BrokerConfig::key(name).is_some() || NamesrvConfig::key(name).is_some()
 }
 
 /// The key of the table that is most like this word, if one is.
@@ -41,7 +49,6 @@ fn distance(a: &str, b: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::BrokerConfig;
 
     #[test]
     fn distance_counts_edits_and_not_capitals() {
@@ -57,6 +64,7 @@ mod tests {
         assert!(warn("listenport", "1").contains("did you mean listenPort?"));
         assert!(warn("brokerIp1", "1").contains("did you mean brokerIP1?"));
         assert!(!warn("completelyDifferentThing", "1").contains("did you mean"));
+        assert!(warn("kvConfigPath", "/a").contains("another server"));
         assert!(warn("serverWorkerThreads", "8").contains("no effect"));
         assert!(warn("enableLmq", "true").contains("(light message queues), so it has NO EFFECT"));
         assert!(warn("enableDLegerCommitLog", "false").contains("fine"));

@@ -8,7 +8,7 @@ use std::{
 };
 
 use ringmq_base::config::{
-    BrokerConfig, BrokerRole, FlushDiskType, MetricsExporterType, address::local_address,
+    BrokerConfig, FlushDiskType, MetricsExporterType, address::local_address,
 };
 
 use ringmq_io::SocketBuffers;
@@ -95,7 +95,7 @@ impl BrokerSettings {
         shards: usize,
         boot_timestamp: i64,
     ) -> Result<BrokerSettings, String> {
-        refuse_unserved(&config)?;
+        config.unserved()?;
         let delay_levels = DelayLevels::parse(&config.message_delay_level)
             .map_err(|error| format!("messageDelayLevel: {error}"))?;
         Ok(BrokerSettings {
@@ -214,22 +214,6 @@ fn own_ip(host: &str) -> Option<IpAddr> {
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     let found = || (host, 0).to_socket_addrs().ok()?.next().map(|found| found.ip());
     bare.parse().ok().or_else(found)
-}
-
-/// Keys whose promise this version cannot keep stop the start, rather than be ignored.
-fn refuse_unserved(config: &BrokerConfig) -> Result<(), String> {
-    let unserved = [
-        (
-            config.broker_role != BrokerRole::AsyncMaster,
-            "brokerRole other than ASYNC_MASTER",
-            "replication is not there yet",
-        ),
-        (config.broker_id != 0, "brokerId other than 0", "slaves are not there yet"),
-    ];
-    match unserved.iter().find(|(asked, ..)| *asked) {
-        Some((_, key, why)) => Err(format!("{key}: {why}; take the key out of the configuration")),
-        None => Ok(()),
-    }
 }
 
 /// The port for slaves.

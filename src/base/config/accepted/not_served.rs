@@ -69,8 +69,7 @@ pub(super) const NOT_SERVED: &[(&str, &str)] = &[
     (
         "metricGrpcExporterIntervalInMills metricGrpcExporterTimeOutInMills \
          metricLoggingExporterIntervalInMills metricsGrpcExporterHeader \
-         metricsGrpcExporterTarget metricsInDelta metricsLabel metricsOtelCardinalityLimit \
-         metricsPromExporterHost",
+         metricsGrpcExporterTarget metricsInDelta metricsOtelCardinalityLimit",
         "metrics that are sent by gRPC or written to a log",
     ),
     ("inBrokerContainer", "a broker container"),
@@ -85,4 +84,9 @@ pub(super) const NOT_SERVED: &[(&str, &str)] = &[
     ("tlsEnable useTLS", "TLS by another name; tls.server.mode says who may and must use it"),
     ("rejectPullConsumerEnable", "keeping out consumers that pull by themselves"),
     ("messageStorePlugIn", "plug-ins"),
+    (
+        "fetchNamesrvAddrByAddressServer rmqAddressServerDomain rmqAddressServerSubGroup \
+         rocketmq.namesrv.domain rocketmq.namesrv.domain.subgroup",
+        "a server that tells the addresses of name servers",
+    ),
 ];
