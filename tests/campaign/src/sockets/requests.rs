@@ -340,8 +340,14 @@ fn sound_body(body: Body, random: &mut Rng) -> Vec<u8> {
         ),
         Body::Version => r#"{"counter":1,"timestamp":1700000000000}"#.to_owned(),
         Body::Configuration => {
-            let lines =
-                ["enableTopicList=true", "orderMessageEnable=x", "kvConfigPath=/x", "=", "\u{0}"];
+            let lines = [
+                "longPollingEnable=true",
+                "enableTopicList=true",
+                "orderMessageEnable=x",
+                "kvConfigPath=/x",
+                "=",
+                "\u{0}",
+            ];
             pick(random, &lines).to_owned()
         }
     };
