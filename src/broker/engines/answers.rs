@@ -22,17 +22,26 @@ const SCARCE_PART: u32 = 8;
 /// How often is looked who takes nothing, at least.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// Runs pulls that waited for room.
+/// Runs pulls that waited for room, and wakes readers of connections whose next request does: in
+/// turn, as each may take all that there is.
 pub async fn resume<R: Runtime>(shard: Rc<Shard<R>>, run: RunPull<R>) {
     let budget = shard.answer_room.budget.clone();
+    let mut readers_first = false;
     loop {
         budget.some_room.wait_and_clear().await;
+        readers_first = !readers_first;
+        if readers_first {
+            budget.readers.notify();
+            futures_lite::future::yield_now().await;
+        }
         while let Some(request) = shard.next_with_room() {
             run(&shard, request);
             shard.runtime.yield_if_needed().await;
         }
         shard.flush();
-        budget.readers.notify();
+        if !readers_first {
+            budget.readers.notify();
+        }
     }
 }
 

@@ -27,6 +27,19 @@ pub struct Taken {
     pub bytes: usize,
 }
 
+/// How far the budget goes for a client, and in which order those who wait get room: lower ones
+/// first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rank {
+    /// Clients that are known to take their answers, and have taken all.
+    Proven,
+    /// Those that have nothing to take: anybody, by a new connection.
+    First,
+    More,
+}
+
+const RANKS: [Rank; 3] = [Rank::Proven, Rank::First, Rank::More];
+
 /// All in bytes.
 #[derive(Default)]
 pub struct OutputBudget {
@@ -48,10 +61,8 @@ pub struct OutputBudget {
     pub some_taken: Event,
     /// Connections that have room again and pulls that wait for it.
     pub(crate) freed: RefCell<VecDeque<ConnectionId>>,
-    /// Somebody waits for so much room of the shard, the least of all: with nothing to take, and
-    /// with something.
-    wanted_first: Cell<Option<usize>>,
-    wanted_more: Cell<Option<usize>>,
+    /// By rank: somebody waits for so much room of the shard, the least of all.
+    wanted: [Cell<Option<usize>>; RANKS.len()],
     /// There is room again for somebody who waits.
     pub some_room: Event,
     /// Readers of connections wait for room.
@@ -94,12 +105,19 @@ impl OutputBudget {
         self.most / 4 * 3
     }
 
-    /// Whether an answer has room. `first`: its client has nothing else to take. One of more than
-    /// half of the budget has room where half is left, lest it never find any.
-    pub fn fits(&self, bytes: usize, first: bool) -> bool {
+    fn most_of(&self, rank: Rank) -> usize {
+        match rank {
+            Rank::Proven => self.most,
+            Rank::First => self.most / 16 * 15,
+            Rank::More => self.three_quarters(),
+        }
+    }
+
+    /// Whether an answer has room. One of more than half of the budget has room where half is left,
+    /// lest it never find any.
+    pub fn fits(&self, bytes: usize, rank: Rank) -> bool {
         let used = self.bytes();
-        let most = if first { self.most } else { self.three_quarters() };
-        used == 0 || used + bytes.min(self.most / 2) <= most
+        used == 0 || used + bytes.min(self.most / 2) <= self.most_of(rank)
     }
 
     /// How much more than three quarters is in use.
@@ -108,14 +126,14 @@ impl OutputBudget {
     }
 
     /// Somebody waits for room of the shard, and hears when there is. See [`OutputBudget::fits`].
-    pub fn want(&self, bytes: usize, first: bool) {
-        let wanted = if first { &self.wanted_first } else { &self.wanted_more };
+    pub fn want(&self, bytes: usize, rank: Rank) {
+        let wanted = &self.wanted[rank as usize];
         wanted.set(Some(wanted.get().map_or(bytes, |least| least.min(bytes))));
     }
 
     /// Whether somebody waits for room of the shard who has nothing to take.
     pub fn is_wanted(&self) -> bool {
-        self.wanted_first.get().is_some()
+        [Rank::Proven, Rank::First].iter().any(|rank| self.wanted[*rank as usize].get().is_some())
     }
 
     pub(super) fn write(&self, bytes: usize, of_others: usize) {
@@ -149,8 +167,8 @@ impl OutputBudget {
     }
 
     fn tell_of_room(&self) {
-        for (wanted, first) in [(&self.wanted_first, true), (&self.wanted_more, false)] {
-            if wanted.get().is_some_and(|bytes| self.fits(bytes, first)) {
+        for (wanted, rank) in self.wanted.iter().zip(RANKS) {
+            if wanted.get().is_some_and(|bytes| self.fits(bytes, rank)) {
                 wanted.set(None);
                 self.some_room.set();
             }
@@ -196,16 +214,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_quarter_is_for_those_who_have_nothing_to_take() {
-        let budget = OutputBudget::new(100, 10);
-        assert!(budget.fits(1000, false), "one answer goes, however large");
-        budget.reserve(70);
-        assert!(budget.fits(5, false) && !budget.fits(6, false));
-        assert!(budget.fits(30, true) && !budget.fits(31, true));
+    fn the_last_quarter_is_for_those_who_have_nothing_to_take_and_its_end_for_the_proven() {
+        let budget = OutputBudget::new(160, 10);
+        assert!(budget.fits(1000, Rank::More), "one answer goes, however large");
+        budget.reserve(115);
+        assert!(budget.fits(5, Rank::More) && !budget.fits(6, Rank::More));
+        assert!(budget.fits(35, Rank::First) && !budget.fits(36, Rank::First));
+        assert!(budget.fits(45, Rank::Proven) && !budget.fits(46, Rank::Proven));
         assert!(!budget.is_scarce());
         budget.count_away(6);
         assert!(budget.is_scarce());
-        budget.want(5, false);
+        budget.want(5, Rank::More);
         budget.uncount_away(5);
         assert!(!budget.some_room.is_set(), "the last quarter is not for it");
         budget.uncount_away(1);
@@ -216,10 +235,10 @@ mod tests {
     fn who_waits_hears_of_room_when_its_answer_fits() {
         let budget = OutputBudget::new(100, 10);
         budget.reserve(100);
-        budget.want(30, false);
+        budget.want(30, Rank::More);
         assert!(!budget.is_wanted());
-        budget.want(30, true);
-        budget.want(20, true);
+        budget.want(30, Rank::Proven);
+        budget.want(20, Rank::Proven);
         assert!(budget.is_wanted());
         budget.unreserve(19);
         assert!(!budget.some_room.is_set());

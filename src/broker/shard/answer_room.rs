@@ -14,11 +14,15 @@ use ringmq_io::Runtime;
 use ringmq_remoting::codes::response;
 use ringmq_rules::{ConnectionId, refusal::Refusal};
 
-use super::Shard;
+use super::{Shard, room_queue::RoomQueue};
 use crate::{
     messages::{PullRequest, ReplyTo, Room},
-    net::output_budget::OutputBudget,
+    net::output_budget::{OutputBudget, Rank},
 };
+
+/// What a client that has taken all may have waiting by the books of another shard, which hears a
+/// little later what was taken.
+const UNTOLD_BYTES: usize = 64 << 10;
 
 /// A connection for whose answers this shard counts, or has a pull wait.
 #[derive(Default)]
@@ -27,13 +31,11 @@ struct Account {
     made: usize,
     /// Pulls without room, and how many bytes their answers have.
     waiting: VecDeque<(PullRequest, usize)>,
-    /// It is in a queue of those that wait for room of the shard.
-    is_queued: bool,
 }
 
 impl Account {
     fn is_empty(&self) -> bool {
-        self.made == 0 && self.waiting.is_empty() && !self.is_queued
+        self.made == 0 && self.waiting.is_empty()
     }
 }
 
@@ -46,18 +48,6 @@ enum NoRoom {
     Shard(Rank),
 }
 
-/// In which order connections get room of the shard.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Rank {
-    /// Clients that are known to take their answers, and have taken all.
-    Proven,
-    /// Those that have nothing to take.
-    First,
-    More,
-}
-
-const RANKS: [Rank; 3] = [Rank::Proven, Rank::First, Rank::More];
-
 pub struct AnswerRoom {
     pub budget: Rc<OutputBudget>,
     /// What one connection may have waiting, in bytes: on its own shard, and on another one.
@@ -67,8 +57,8 @@ pub struct AnswerRoom {
     waiting_most: usize,
     waiting: Cell<usize>,
     accounts: RefCell<AHashMap<ConnectionId, Account>>,
-    /// By rank: connections whose first pull waits for room of the shard.
-    queues: [RefCell<VecDeque<ConnectionId>>; RANKS.len()],
+    /// Connections whose first pull waits for room of the shard.
+    queue: RefCell<RoomQueue>,
 }
 
 impl AnswerRoom {
@@ -87,7 +77,7 @@ impl AnswerRoom {
             waiting_most,
             waiting: Cell::new(0),
             accounts: RefCell::default(),
-            queues: Default::default(),
+            queue: RefCell::default(),
         }
     }
 
@@ -117,14 +107,20 @@ impl AnswerRoom {
         let bytes = bytes.min(account.made);
         account.made -= bytes;
         let waits = !account.waiting.is_empty();
-        if account.is_empty() {
-            accounts.remove(&connection);
-        }
+        self.drop_empty(&mut accounts, connection);
         drop(accounts);
         if waits {
             self.budget.free(connection);
         }
         self.budget.uncount_away(bytes);
+    }
+
+    /// Drops the account of a connection that has nothing here any more, and its place.
+    fn drop_empty(&self, accounts: &mut AHashMap<ConnectionId, Account>, connection: ConnectionId) {
+        if accounts.get(&connection).is_some_and(Account::is_empty) {
+            accounts.remove(&connection);
+            self.queue.borrow_mut().remove(connection);
+        }
     }
 
     /// Whether a pull of the connection waits, behind which others go.
@@ -159,53 +155,33 @@ impl AnswerRoom {
         let mut accounts = self.accounts.borrow_mut();
         let account = accounts.get_mut(&connection)?;
         let (request, _) = account.waiting.pop_front()?;
-        if account.is_empty() {
-            accounts.remove(&connection);
-        }
+        self.drop_empty(&mut accounts, connection);
         self.waiting.set(self.waiting.get() - 1);
         Some(request)
     }
 
     /// The first pull of a connection waits for room of the shard.
     fn queue(&self, connection: ConnectionId, rank: Rank) {
-        let mut accounts = self.accounts.borrow_mut();
-        let Some(account) = accounts.get_mut(&connection) else {
+        let Some((bytes, _)) = self.first_needs(connection) else {
             return;
         };
-        if !std::mem::replace(&mut account.is_queued, true) {
-            self.queue_of(rank).borrow_mut().push_back(connection);
-        }
-        let bytes = account.waiting.front().map_or(0, |(_, bytes)| *bytes);
-        self.budget.want(bytes, rank != Rank::More);
-    }
-
-    fn queue_of(&self, rank: Rank) -> &RefCell<VecDeque<ConnectionId>> {
-        &self.queues[rank as usize]
+        self.queue.borrow_mut().put(connection, rank);
+        self.budget.want(bytes, rank);
     }
 
     fn is_queued(&self, connection: ConnectionId) -> bool {
-        self.accounts.borrow().get(&connection).is_some_and(|account| account.is_queued)
+        self.queue.borrow().has(connection)
     }
 
-    /// Takes the connection out that is next in a queue. True: pulls of it still wait.
-    fn unqueue(&self, rank: Rank) -> bool {
-        let next = self.queue_of(rank).borrow_mut().pop_front();
-        let mut accounts = self.accounts.borrow_mut();
-        let Some((next, account)) =
-            next.and_then(|next| accounts.get_mut(&next).map(|account| (next, account)))
-        else {
-            return false;
-        };
-        account.is_queued = false;
-        if account.is_empty() {
-            accounts.remove(&next);
-            return false;
-        }
-        !account.waiting.is_empty()
+    /// Takes a connection out of the queue. True: pulls of it still wait.
+    fn unqueue(&self, connection: ConnectionId) -> bool {
+        self.queue.borrow_mut().remove(connection);
+        self.first_needs(connection).is_some()
     }
 
     /// Drops what a connection has here that is no more.
     pub fn forget(&self, connection: ConnectionId) {
+        self.queue.borrow_mut().remove(connection);
         let account = self.accounts.borrow_mut().remove(&connection);
         if let Some(account) = account {
             self.waiting.set(self.waiting.get() - account.waiting.len());
@@ -294,19 +270,20 @@ impl<R: Runtime> Shard<R> {
         if has > 0 && has + bytes > most {
             return Some(NoRoom::Connection);
         }
-        if self.answer_room.budget.fits(bytes, has == 0) {
-            return None;
-        }
+        let budget = &self.answer_room.budget;
         let is_proven = || {
             let proven_here =
                 self.connections.with(connection, |connection| connection.is_proven());
             proven || proven_here.unwrap_or(false)
         };
-        Some(NoRoom::Shard(match has {
+        let rank = match has {
+            _ if budget.fits(bytes, Rank::More) => return None,
             0 if is_proven() => Rank::Proven,
             0 => Rank::First,
+            _ if proven && has <= UNTOLD_BYTES => Rank::Proven,
             _ => Rank::More,
-        }))
+        };
+        (!budget.fits(bytes, rank)).then_some(NoRoom::Shard(rank))
     }
 
     /// Makes the room of an answer that is not made yet so large, whether there is any or not.
@@ -351,7 +328,7 @@ impl<R: Runtime> Shard<R> {
         let bytes = bytes.min(self.answer_room.budget.most() / 2);
         while let Some(why) = self.no_room(connection, bytes, false) {
             match why {
-                NoRoom::Shard(rank) => self.answer_room.budget.want(bytes, rank != Rank::More),
+                NoRoom::Shard(rank) => self.answer_room.budget.want(bytes, rank),
                 NoRoom::Connection => self.wait_again(connection, why),
             }
             self.answer_room.budget.readers.wait().await;
@@ -392,7 +369,8 @@ impl<R: Runtime> Shard<R> {
     }
 
     fn next_queued(&self) -> Option<PullRequest> {
-        let next = RANKS.into_iter().try_for_each(|rank| self.next_of(rank));
+        let ranks = [Rank::Proven, Rank::First, Rank::More];
+        let next = ranks.into_iter().try_for_each(|rank| self.next_of(rank));
         next.break_value().flatten()
     }
 
@@ -401,8 +379,7 @@ impl<R: Runtime> Shard<R> {
     fn next_of(&self, rank: Rank) -> ControlFlow<Option<PullRequest>> {
         let room = &self.answer_room;
         loop {
-            let next = room.queue_of(rank).borrow().front().copied();
-            let Some(next) = next else {
+            let Some(next) = room.queue.borrow().first(rank) else {
                 return ControlFlow::Continue(());
             };
             let found = self.first_with_room(next);
@@ -410,7 +387,7 @@ impl<R: Runtime> Shard<R> {
                 room.queue(next, rank);
                 return ControlFlow::Break(None);
             }
-            if room.unqueue(rank) {
+            if room.unqueue(next) {
                 let why = found.as_ref().err().copied();
                 self.wait_again(next, why.unwrap_or(NoRoom::Shard(Rank::More)));
             }

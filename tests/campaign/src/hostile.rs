@@ -40,6 +40,8 @@ use crate::meter::Totals;
 pub const MEMORY: u64 = 1 << 30;
 /// Descriptors that are asked for; all attacks together take some thousands.
 const DESCRIPTORS: u64 = 65_536;
+/// All attacks at once.
+const TOGETHER: &str = "together";
 const WARM_UP: Duration = Duration::from_millis(700);
 /// How long honest clients are watched after an attack.
 const AFTERWARDS: Duration = Duration::from_secs(4);
@@ -48,7 +50,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// What is run.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// One attack, instead of all together.
+    /// One attack, or `together`; else all together.
     pub only: Option<String>,
     /// Each attack alone, then all together.
     pub each: bool,
@@ -87,12 +89,14 @@ pub fn run(options: &Options) -> Totals {
     let alone = if options.long { seconds(4, 10) } else { seconds(2, 4) };
     let together = if options.long { seconds(10, 120) } else { seconds(3, 12) };
     let mut rounds = Vec::new();
-    match &options.only {
+    match options.only.as_deref() {
+        Some(TOGETHER) => rounds.push((TOGETHER, ATTACKS.iter().collect(), together)),
         Some(name) => match attacks::named(name) {
             Some(attack) => rounds.push((attack.name, vec![attack], alone)),
             None => {
                 let names: Vec<_> = ATTACKS.iter().map(|attack| attack.name).collect();
-                println!("violation: no attack is called {name}; there are {}", names.join(", "));
+                let names = names.join(", ");
+                println!("violation: no attack is called {name}; there are {TOGETHER}, {names}");
                 totals.violations += 1;
             }
         },
@@ -100,7 +104,7 @@ pub fn run(options: &Options) -> Totals {
             if options.each || options.long {
                 rounds.extend(ATTACKS.iter().map(|attack| (attack.name, vec![attack], alone)));
             }
-            rounds.push(("all together", ATTACKS.iter().collect(), together));
+            rounds.push((TOGETHER, ATTACKS.iter().collect(), together));
         }
     }
     println!("{}", Row::TITLE);
@@ -111,7 +115,7 @@ pub fn run(options: &Options) -> Totals {
         totals.operations += row.requests as u64;
         if !row.broken.is_empty() {
             totals.violations += 1;
-            let only = if attacks.len() == 1 { format!(" --only {name}") } else { String::new() };
+            let only = format!(" --only {name}");
             let long = if options.long { " --long" } else { "" };
             println!("repeat with: scripts/campaign hostile{only}{long}");
         }
