@@ -34,7 +34,9 @@ impl fmt::Display for Note {
 pub fn notes(loaded: &Loaded<BrokerConfig>) -> Vec<Note> {
     let config = &loaded.config;
     let own: Vec<(IpAddr, String)> = own_addresses().into_iter().collect();
-    let derived = loaded.origins.get(KEY) == Some(&Origin::Derived);
+    // bindAddress may have said it.
+    let derived =
+        loaded.origins.get(KEY) == Some(&Origin::Derived) && config.bind_address.is_unspecified();
     let in_container = CONTAINER_MARKS.iter().any(|mark| Path::new(mark).exists())
         || std::env::var_os("KUBERNETES_SERVICE_HOST").is_some();
     let mut notes = judge(&config.broker_ip1, derived, in_container, &own);

@@ -118,6 +118,6 @@ fn what_is_not_live_is_refused_and_nothing_is_changed(shards: u32) {
         assert_eq!(shown(&mut client, "fileReservedTime"), before, "{text}");
     }
     // As with RocketMQ, keys of its own that mean nothing here are taken.
-    server.process.expects("sendMessageThreadPoolNums is accepted but has no effect");
+    server.process.expects("sendMessageThreadPoolNums has no effect and needs none");
     changed(&mut client, "sendMessageThreadPoolNums=16");
 }
