@@ -66,6 +66,16 @@ pub enum Origin {
     Derived,
 }
 
+impl Origin {
+    /// The file that a value stands in.
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            Origin::File { path, .. } => Some(path),
+            _ => None,
+        }
+    }
+}
+
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -9,6 +9,7 @@ pub mod hash;
 pub mod ids;
 pub mod injected_bugs;
 pub mod limits;
+pub mod log_level;
 pub mod prefetch;
 pub mod read_buffer;
 pub mod read_limits;

@@ -3,7 +3,7 @@
 use std::{io::Write as _, process::ExitCode, time::Duration};
 
 use anyhow::anyhow;
-use ringmq_base::config::{BrokerConfig, Loaded, Table as _};
+use ringmq_base::config::{BrokerConfig, FlushDiskType, Loaded, Origin, Table as _};
 use ringmq_io::{
     gate::{self, MemoryLimit},
     launch,
@@ -114,6 +114,26 @@ fn say_that_it_serves(settings: &ringmq_broker::settings::BrokerSettings) {
     let _ = writeln!(std::io::stdout(), "{line}");
 }
 
+/// The first line: what to know of a broker whose log somebody reads.
+fn say_what_starts(loaded: &Loaded<BrokerConfig>, cpus: &[usize]) {
+    let Loaded { config, origins, .. } = loaded;
+    let mut files: Vec<_> = origins.values().filter_map(Origin::file).collect();
+    files.sort_unstable();
+    files.dedup();
+    let files: Vec<_> = files.iter().map(|file| file.display().to_string()).collect();
+    let files = if files.is_empty() { "none".to_owned() } else { files.join(", ") };
+    let is_sync = config.flush_disk_type == FlushDiskType::SyncFlush;
+    tracing::info!(
+        configuration = files,
+        store = %config.store_path_root_dir.display(),
+        cores = ?if config.cores.0.is_empty() { cpus } else { &config.cores.0 },
+        io = if is_sync { "io_uring, O_DIRECT, O_DSYNC" } else { "io_uring, O_DIRECT" },
+        "RingMQ {} (commit {}) starts a broker",
+        env!("CARGO_PKG_VERSION"),
+        env!("RINGMQ_COMMIT"),
+    );
+}
+
 /// A broker and what it has of its store.
 pub struct Started {
     pub broker: ringmq_broker::Broker,
@@ -135,6 +155,7 @@ pub fn start(
     let cores = if config.cores.0.is_empty() { cpus.len() } else { config.cores.0.len() };
     let shards = if config.shards == 0 { cores } else { usize::from(config.shards) };
     let store = config.store_path_root_dir.clone();
+    say_what_starts(&loaded, &cpus);
     let lock = lock_directory(&store)?;
     gate::check(Some(&store), shards)?;
     if shards > cores {

@@ -5,13 +5,15 @@
 //! of their own, are limited by kind and source, and have their control characters escaped.
 
 mod fields;
+mod json;
+mod level;
 mod limit;
 mod lines;
 
 use std::io::IsTerminal;
 
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
-use tracing_subscriber::{EnvFilter, Layer as _, fmt, layer::SubscriberExt as _};
+use tracing_subscriber::{Layer as _, fmt, layer::SubscriberExt as _};
 
 use limit::Limit;
 use lines::Lines;
@@ -20,10 +22,13 @@ use lines::Lines;
 /// always.
 const LINES_MAX: usize = 4096;
 
-/// Starts logging: `RINGMQ_LOG` sets the level, as in `info` or `ringmq_store=debug`. Lines are
-/// written until the guard is dropped, which waits a second at most for the last ones.
+/// Starts logging: `RINGMQ_LOG` sets the level, as in `info` or `ringmq_store=debug`, and
+/// `RINGMQ_LOG_FORMAT=json` has each line written as an object. Lines are written until the guard
+/// is dropped, which waits a second at most for the last ones.
 pub fn start() -> WorkerGuard {
-    let filter = EnvFilter::try_from_env("RINGMQ_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = level::filter();
+    let format = std::env::var("RINGMQ_LOG_FORMAT").unwrap_or_default();
+    let is_json = format.eq_ignore_ascii_case("json");
     let colors = std::io::stderr().is_terminal();
     let queue = NonBlockingBuilder::default()
         .lossy(true)
@@ -31,14 +36,19 @@ pub fn start() -> WorkerGuard {
         .thread_name("log");
     let (queue, guard) = queue.finish(std::io::stderr());
     let limit = Limit::default();
-    let writer = Lines::new(queue, limit.clone());
-    let lines = fmt::layer()
-        .with_writer(writer)
-        .with_target(false)
-        .with_ansi(colors)
-        .fmt_fields(fields::format());
-    let limited = lines.with_filter(limit);
+    let writer = Lines::new(queue, limit.clone(), is_json);
+    let lines = fmt::layer().with_writer(writer);
+    let limited = match is_json {
+        true => lines.with_ansi(false).event_format(json::Json).with_filter(limit).boxed(),
+        false => {
+            let lines = lines.with_target(false).with_ansi(colors);
+            lines.fmt_fields(fields::format()).with_filter(limit).boxed()
+        }
+    };
     let all = tracing_subscriber::registry().with(filter).with(limited);
     tracing::subscriber::set_global_default(all).expect("logging starts once");
+    if !["", "text", "json"].contains(&&*format.to_ascii_lowercase()) {
+        tracing::warn!("RINGMQ_LOG_FORMAT={format} is neither text nor json: lines are text");
+    }
     guard
 }

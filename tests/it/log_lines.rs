@@ -4,15 +4,17 @@ use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Write as _};
 use std::os::fd::AsFd as _;
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
 use ringmq_remoting::codes::request;
+use serde_json::Value;
 
-use crate::process;
-use crate::server::{Server, Settings};
+use crate::process::{self, Process};
+use crate::server::{Server, Settings, configure, free_port};
 use crate::shards::for_shards;
 
 for_shards!(
@@ -119,4 +121,51 @@ fn administration_is_logged_with_who_asked_and_what_came_of_it(shards: u32) {
     what("done", "UPDATE_AND_CREATE_TOPIC", TOPIC);
     what("done", "DELETE_TOPIC_IN_BROKER", TOPIC);
     what("refused", "UPDATE_AND_CREATE_TOPIC", "bad\\u{1b}[31m\\nname");
+}
+
+// Single: lines are those of the process.
+#[test]
+fn lines_are_objects_if_that_is_wanted_and_the_level_changes_while_the_broker_runs() {
+    let directory = process::directory("log-json");
+    let settings = Settings::default();
+    let port = free_port();
+    let file = configure(directory.path(), port, &settings);
+    let mut command = Command::new(process::binary());
+    command.args(["broker", "-c", &file]).env("RINGMQ_LOG_FORMAT", "json");
+    let process = Process::spawn(command, directory.path().join("log"));
+    let mut server = Server { process, address: ([127, 0, 0, 1], port).into() };
+    server.await_answer();
+    let mut client = server.client();
+    let refused = client.call(request::UPDATE_BROKER_CONFIG, &[], b"logLevel=loud");
+    let refused = refused.expect("an answer");
+    assert!(refused.code != 0 && refused.remark.contains("is no level"), "{}", refused.remark);
+    for level in ["debug", "error"] {
+        let text = format!("logLevel={level}");
+        let changed = client.call(request::UPDATE_BROKER_CONFIG, &[], text.as_bytes());
+        changed.expect("an answer").expect(0);
+        client.create_topic(level, 1).expect("an answer").expect(0);
+    }
+    let lines = || {
+        let output = server.process.output();
+        let lines = output.lines().filter(|line| line.starts_with('{'));
+        lines.map(|line| serde_json::from_str(line).expect("an object")).collect::<Vec<Value>>()
+    };
+    // Lines are written by a thread of their own.
+    let has = |part: &str| {
+        lines().iter().any(|line| line["message"].as_str().is_some_and(|text| text.contains(part)))
+    };
+    let began = Instant::now();
+    while !has("from this level on: \"debug\"") {
+        assert!(began.elapsed() < Duration::from_secs(10), "{:?}", lines());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let all = lines();
+    let text = |line: &Value| line["message"].as_str().unwrap_or_default().to_owned();
+    let first = all.iter().find(|line| text(line).starts_with("RingMQ ")).expect("said");
+    assert!(text(first).contains("(commit "), "{first}");
+    assert_eq!(first["configuration"], Value::from(file));
+    assert!(first["io"].as_str().is_some_and(|io| io.contains("O_DIRECT")), "{first}");
+    assert!(first["store"].is_string() && first["cores"].is_string(), "{first}");
+    let about_error = |line: &Value| line.to_string().contains("UPDATE_AND_CREATE_TOPIC");
+    assert_eq!(all.iter().filter(|line| about_error(line)).count(), 1, "{all:?}");
 }

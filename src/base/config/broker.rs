@@ -421,6 +421,10 @@ config_table! {
             metrics_prom_exporter_host: String = String::new(),
                 "metricsPromExporterHost", "", Limits::Length(0, 255), fixed,
                 "Address that Prometheus is served on. Default: brokerIP1.";
+            log_level: String = String::new(),
+                "logLevel", "", Limits::Length(0, 1_024), live,
+                "Log lines from this level on: error, warn, info, debug, trace, or by part, \
+                 info,ringmq_store=debug. Default: the environment variable RINGMQ_LOG, or info.";
             metrics_label: String = String::new(),
                 "metricsLabel", "", Limits::Length(0, 1_024), fixed,
                 "Labels of every metric, such as zone:a,rack:7.";

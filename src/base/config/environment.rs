@@ -8,7 +8,7 @@ use super::{BrokerConfig, NamesrvConfig, Table};
 const PREFIX: &str = "RINGMQ_";
 
 /// Variables of this prefix that are no keys.
-const OTHERS: &[&str] = &["RINGMQ_LOG", "RINGMQ_STARTED_BY"];
+const OTHERS: &[&str] = &["RINGMQ_COMMIT", "RINGMQ_LOG", "RINGMQ_LOG_FORMAT", "RINGMQ_STARTED_BY"];
 
 /// What a cluster's scheduler and the tests of this project set under the prefix.
 const FOREIGN: &[&str] = &["SERVICE", "PORT", "IT", "STALL", "TEST"];

@@ -3,7 +3,10 @@
 
 use std::sync::Arc;
 
-use ringmq_base::config::{BrokerConfig, ChangeError, Table};
+use ringmq_base::{
+    config::{BrokerConfig, ChangeError, Table},
+    log_level,
+};
 use ringmq_io::Runtime;
 use ringmq_remoting::codes::response;
 use ringmq_rules::{meta::MetaChange, refusal::Refusal, stored_keys::StoredKey};
@@ -23,6 +26,7 @@ impl<R: Runtime> Control<R> {
         let plan = |_: &Tables| {
             let changed = self.shard.live().config.change(text).map_err(refusal)?;
             self.check_sizes(&changed.config)?;
+            log_level::check(&changed.config.log_level).map_err(Refusal::system_error)?;
             changed.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
             let configured = &self.shard.settings.config;
             let keys = changed.keys.into_iter().map(|(key, value)| StoredKey {
@@ -38,6 +42,9 @@ impl<R: Runtime> Control<R> {
         }
         let after = self.shard.live();
         self.use_live(&after);
+        if before.config.log_level != after.config.log_level {
+            log_level::set(&after.config.log_level);
+        }
         self.storage.look();
         if before.config.broker_permission != after.config.broker_permission {
             self.registrar.all_changed();
@@ -118,6 +125,10 @@ impl<R: Runtime> Control<R> {
         }
         let live = self.live_settings();
         self.use_live(&live);
+        if !live.config.log_level.is_empty() {
+            log_level::check(&live.config.log_level).map_err(|why| format!("logLevel: {why}"))?;
+            log_level::set(&live.config.log_level);
+        }
         self.shard.apply(Change::Live(live));
         Ok(())
     }

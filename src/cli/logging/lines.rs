@@ -13,7 +13,7 @@ use std::{
 use tracing_appender::non_blocking::NonBlocking;
 use tracing_subscriber::fmt::MakeWriter;
 
-use super::limit::Limit;
+use super::{json, limit::Limit};
 
 /// Longest line in bytes: names and expressions of clients may be as long as a frame.
 const LINE_BYTES_MAX: usize = 16 << 10;
@@ -25,11 +25,22 @@ pub struct Lines {
     limit: Limit,
     /// Lines left out that have been told.
     told: Arc<AtomicUsize>,
+    is_json: bool,
 }
 
 impl Lines {
-    pub fn new(queue: NonBlocking, limit: Limit) -> Lines {
-        Lines { queue, limit, told: Arc::default() }
+    pub fn new(queue: NonBlocking, limit: Limit, is_json: bool) -> Lines {
+        Lines { queue, limit, told: Arc::default(), is_json }
+    }
+
+    /// What logging says itself.
+    fn tell(&mut self, text: &str) {
+        let text = match self.is_json {
+            true => Cow::Owned(json::line("WARN", text.trim())),
+            false => Cow::Borrowed(text),
+        };
+        // Without room it is counted, and told with the next.
+        let _ = self.queue.write(text.as_bytes());
     }
 }
 
@@ -49,13 +60,16 @@ impl Write for Lines {
         if left_out > told {
             let count = left_out - told;
             let text = format!("{count} log lines were left out: standard error was not read\n");
-            // Without room it is counted, and told with the next.
-            let _ = self.queue.write(text.as_bytes());
+            self.tell(&text);
         }
         for text in self.limit.told() {
-            let _ = self.queue.write(text.as_bytes());
+            self.tell(&text);
         }
-        let _ = self.queue.write(escaped(line).as_bytes());
+        // JSON escapes for itself, and cuts values.
+        let _ = match self.is_json {
+            true => self.queue.write(line),
+            false => self.queue.write(escaped(line).as_bytes()),
+        };
         Ok(line.len())
     }
 
