@@ -25,7 +25,7 @@ const CREATE_BUCKETS: usize = CREATE_BOUNDS_MS.len() + 1;
 
 /// Pairs of request and answer that are counted apart; all others together.
 const RPC_KINDS_MAX: usize = 512;
-/// One send or pull of so many is measured in its stages.
+/// One send, and one pull, of so many is measured in its stages.
 const SAMPLE: u32 = 64;
 
 /// Where a request spends its time.
@@ -81,7 +81,24 @@ pub struct Probe {
     last: Cell<usize>,
     stages: [Buckets<TIME_BUCKETS>; STAGES],
     created: [[Buckets<CREATE_BUCKETS>; 2]; 2],
-    until_sample: Cell<u32>,
+    pub sends: Samples,
+    pub pulls: Samples,
+}
+
+/// Which of some requests are measured.
+#[derive(Default)]
+pub struct Samples {
+    left: Cell<u32>,
+}
+
+impl Samples {
+    /// Whether this one is.
+    #[inline]
+    pub fn takes(&self) -> bool {
+        let left = self.left.get();
+        self.left.set(if left == 0 { SAMPLE - 1 } else { left - 1 });
+        left == 0
+    }
 }
 
 /// The clock as requests carry it.
@@ -95,14 +112,6 @@ impl Probe {
     #[inline]
     pub fn set_now(&self, now: Duration) {
         self.now_us.set(micros(now));
-    }
-
-    /// Whether this send or pull is one that is measured.
-    #[inline]
-    pub fn samples(&self) -> bool {
-        let left = self.until_sample.get();
-        self.until_sample.set(if left == 0 { SAMPLE - 1 } else { left - 1 });
-        left == 0
     }
 
     /// Counts a stage.
@@ -284,8 +293,8 @@ mod tests {
 
     #[test]
     fn one_of_so_many_is_measured() {
-        let probe = Probe::default();
-        let measured = (0..10 * SAMPLE).filter(|_| probe.samples()).count();
+        let samples = Samples::default();
+        let measured = (0..10 * SAMPLE).filter(|_| samples.takes()).count();
         assert_eq!(measured, 10);
     }
 }

@@ -167,7 +167,7 @@ fn answer_found<R: Runtime>(
     plan: ReadPlan,
 ) {
     if plan.in_memory {
-        let began = shard.probe.samples().then(|| shard.runtime.monotonic());
+        let began = shard.probe.pulls.takes().then(|| shard.runtime.monotonic());
         let mut resident = true;
         shard.write_reply(&request.reply_to, |out| {
             let before = out.len();

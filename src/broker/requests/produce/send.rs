@@ -72,7 +72,7 @@ fn try_store<R: Runtime>(
     header: &SendHeader<'_>,
     body: &[u8],
 ) -> Result<Next, Refusal> {
-    let began = shard.probe.samples().then(|| shard.runtime.monotonic());
+    let began = shard.probe.sends.takes().then(|| shard.runtime.monotonic());
     let view = shard.view.borrow();
     let request = request_of(header, peer, body);
     let topic = view.topics.get(header.topic);
