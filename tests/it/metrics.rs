@@ -2,6 +2,7 @@
 
 mod http;
 mod page;
+mod scale;
 
 use std::io::{Read, Write};
 use std::time::Duration;
@@ -41,9 +42,13 @@ fn server(
 }
 
 fn commit(client: &mut Client, topic: &str, queue: i32, offset: i64) {
+    commit_by(client, "it_group", topic, queue, offset);
+}
+
+fn commit_by(client: &mut Client, group: &str, topic: &str, queue: i32, offset: i64) {
     let (queue, offset) = (queue.to_string(), offset.to_string());
     let fields = [
-        ("consumerGroup", "it_group"),
+        ("consumerGroup", group),
         ("topic", topic),
         ("queueId", &queue),
         ("commitOffset", &offset),

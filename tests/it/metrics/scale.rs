@@ -1,0 +1,122 @@
+//! Very many topics and groups: what they are told in, and what that costs whoever sends.
+
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use ringmq_remoting::codes::{request, response};
+
+use super::http::get;
+use super::{commit_by, server};
+use crate::client::Client;
+
+const TOPICS: usize = 10_000;
+const GROUPS: usize = 1_000;
+/// Topics or groups that one request makes.
+const SOME: usize = 500;
+/// Topics that a group is behind in.
+const BEHIND: usize = 10;
+/// Sends that are timed.
+const SENDS: usize = 2_000;
+
+/// Most that an answer may take. A debug build on a machine that does other things is no measure:
+/// `RINGMQ_IT_BINARY` names a release build, for which the bound is what is promised.
+fn scrape_max() -> Duration {
+    let is_release = std::env::var_os("RINGMQ_IT_BINARY").is_some();
+    if is_release { Duration::from_millis(200) } else { Duration::from_secs(20) }
+}
+
+fn make(client: &mut Client, code: i32, list: &str, names: impl Iterator<Item = String>) {
+    let mut body = format!("{{\"{list}\":[");
+    for (number, one) in names.enumerate() {
+        let comma = if number == 0 { "" } else { "," };
+        write!(body, "{comma}{{{one}}}").expect("a string takes all");
+    }
+    body.push_str("]}");
+    client.call(code, &[], body.as_bytes()).expect("an answer").expect(response::SUCCESS);
+}
+
+fn prepare(client: &mut Client) {
+    for from in (0..TOPICS).step_by(SOME) {
+        let topic = |number| {
+            format!(
+                "\"topicName\":\"t{number}\",\"readQueueNums\":1,\"writeQueueNums\":1,\"perm\":6"
+            )
+        };
+        let names = (from..from + SOME).map(topic);
+        make(client, request::UPDATE_AND_CREATE_TOPIC_LIST, "topicConfigList", names);
+    }
+    for from in (0..GROUPS).step_by(SOME) {
+        let names = (from..from + SOME).map(|number| format!("\"groupName\":\"g{number}\""));
+        let code = request::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST;
+        make(client, code, "groupConfigList", names);
+    }
+    for number in 0..TOPICS {
+        client.send(&format!("t{number}"), 0, b"body").expect("an answer").expect(0);
+    }
+    for number in 0..GROUPS * BEHIND {
+        let (group, topic) = (format!("g{}", number / BEHIND), format!("t{}", number % TOPICS));
+        commit_by(client, &group, &topic, 0, 0);
+    }
+}
+
+/// How long each of some sends took, sorted.
+fn sends(client: &mut Client) -> Vec<Duration> {
+    let time = |number: usize| {
+        let began = Instant::now();
+        client.send(&format!("t{}", number % 100), 0, b"body").expect("an answer").expect(0);
+        began.elapsed()
+    };
+    let mut times: Vec<_> = (0..SENDS).map(time).collect();
+    times.sort_unstable();
+    times
+}
+
+// Single: two shards serve while one of them answers.
+#[test]
+fn ten_thousand_topics_and_a_thousand_groups_are_told_in_time() {
+    let (_directory, server, port) = server("metrics-scale", 2, &[]);
+    let mut client = server.client();
+    prepare(&mut client);
+    let quiet = sends(&mut client);
+    let stop = AtomicBool::new(false);
+    let (beside, (scrapes, bytes)) = std::thread::scope(|scope| {
+        let scraper = scope.spawn(|| {
+            let (mut times, mut bytes) = (Vec::new(), 0);
+            while !stop.load(Ordering::Relaxed) || times.is_empty() {
+                let began = Instant::now();
+                let (status, text) = get(port, "/metrics");
+                times.push(began.elapsed());
+                assert_eq!(status, 200);
+                bytes = text.len();
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            times.sort_unstable();
+            (times, bytes)
+        });
+        let beside = sends(&mut client);
+        stop.store(true, Ordering::Relaxed);
+        (beside, scraper.join().expect("it ends"))
+    });
+    let (_, text) = get(port, "/metrics");
+    for (name, count) in [
+        ("rocketmq_messages_in_total{", TOPICS),
+        ("rocketmq_consumer_lag_messages{", GROUPS * BEHIND),
+        ("rocketmq_consumer_lag_latency{", GROUPS * BEHIND),
+    ] {
+        assert_eq!(text.lines().filter(|line| line.starts_with(name)).count(), count, "{name}");
+    }
+    let at = |times: &[Duration], share: usize| times[(times.len() - 1) * share / 100];
+    println!(
+        "{} scrapes of {bytes} bytes, median {:?}, longest {:?}; sends without: p50 {:?}, p99 \
+         {:?}; beside: p50 {:?}, p99 {:?}",
+        scrapes.len(),
+        at(&scrapes, 50),
+        at(&scrapes, 100),
+        at(&quiet, 50),
+        at(&quiet, 99),
+        at(&beside, 50),
+        at(&beside, 99),
+    );
+    assert!(at(&scrapes, 50) < scrape_max(), "{scrapes:?}");
+}
