@@ -10,6 +10,22 @@ const LINE_COLUMNS_MAX: usize = 100;
 const FILE_LINES_MAX: usize = 800;
 const FUNCTION_LINES_MAX: usize = 70;
 
+/// All that stands at the top, besides names that begin with a dot and what is made there.
+const TOP: &[&str] = &[
+    "CHANGELOG.md",
+    "Cargo.lock",
+    "Cargo.toml",
+    "LICENSE",
+    "README.md",
+    "benchmark",
+    "conf",
+    "docs",
+    "scripts",
+    "src",
+    "tests",
+];
+const MADE: &[&str] = &["data", "target"];
+
 /// Files that may be longer, each with its reason.
 const LONG_FILES: &[(&str, &str)] = &[];
 
@@ -112,6 +128,20 @@ fn report(rule: &str, problems: Vec<String>) {
 
 fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
     (1..).zip(text.lines())
+}
+
+#[test]
+fn the_top_of_the_tree_is_small() {
+    let entries = fs::read_dir(root()).expect("a readable directory");
+    let names = entries.map(|entry| entry.expect("an entry").file_name());
+    let names = names.map(|name| name.into_string().expect("UTF-8 names"));
+    let is_known = |name: &String| {
+        let known = TOP.iter().chain(MADE).any(|known| known == name);
+        known || name.starts_with('.') || name.starts_with("target-")
+    };
+    let problems = names.filter(|name| !is_known(name));
+    let problems = problems.map(|name| format!("{name}: move it into one of the folders"));
+    report("the top of the tree has few entries", problems.collect());
 }
 
 #[test]

@@ -10,7 +10,7 @@ fn git(arguments: &[&str]) -> Option<String> {
 }
 
 fn main() {
-    println!("cargo:rerun-if-changed=build.rs");
+    println!("cargo:rerun-if-changed=scripts/build.rs");
     println!("cargo:rerun-if-env-changed=RINGMQ_COMMIT");
     if std::env::var("RINGMQ_COMMIT").is_ok() {
         return;
