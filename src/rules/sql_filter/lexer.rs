@@ -19,11 +19,15 @@ const SYMBOLS: [&str; 10] = ["<>", ">=", "<=", "=", ">", "<", "(", ")", ",", "+"
 pub struct Lexer<'a> {
     text: &'a str,
     at: usize,
+    /// Behind the last line break. No comment of a line begins there; nobody looks for its end
+    /// again at each of a thousand signs.
+    lines_end: usize,
 }
 
 impl<'a> Lexer<'a> {
     pub fn new(text: &'a str) -> Lexer<'a> {
-        Lexer { text, at: 0 }
+        let lines_end = text.rfind(['\n', '\r']).map_or(0, |end| end + 1);
+        Lexer { text, at: 0, lines_end }
     }
 
     /// The next token and where it begins, in bytes.
@@ -75,7 +79,7 @@ impl<'a> Lexer<'a> {
         loop {
             self.take_while(|letter| " \t\n\r\x0c".contains(letter));
             let rest = self.rest();
-            let comment = if rest.starts_with("--") {
+            let comment = if rest.starts_with("--") && self.at < self.lines_end {
                 rest.find(['\n', '\r']).map(|end| end + 1)
             } else if let Some(inside) = rest.strip_prefix("/*") {
                 inside.find("*/").map(|end| end + 4)
@@ -179,6 +183,15 @@ mod tests {
         assert_eq!(tokens("5. .5 5e10 1.5E-3 0").expect("tokens"), floats);
         assert_eq!(tokens("5e").expect("tokens"), [Decimal("5"), Word("e")]);
         assert_eq!(tokens("--").expect("tokens"), [Symbol("-"), Symbol("-")]);
+    }
+
+    /// It took time with the square of the length: 10 ms for 6 KB, some minutes for this.
+    #[test]
+    fn signs_that_are_no_comment_are_read_once() {
+        let signs = "-".repeat(1 << 20);
+        assert_eq!(tokens(&signs).map(|tokens| tokens.len()), Ok(1 << 20));
+        let after_a_line = tokens("1 -- comment\n---").expect("tokens");
+        assert_eq!(after_a_line, [vec![Token::Decimal("1")], vec![Token::Symbol("-"); 3]].concat());
     }
 
     #[test]
