@@ -231,7 +231,8 @@ impl<R: Runtime> Shard<R> {
     fn wait_for_room(&self, request: PullRequest, (bytes, first): (usize, bool), why: NoRoom) {
         let room = &self.answer_room;
         let connection = request.reply_to.connection;
-        if self.ended.has(connection) {
+        // Of a connection that is gone; its pulls would wait for each other.
+        if self.ended.has(connection) || self.held_of(connection).is_none() {
             return;
         }
         if room.waiting.get() >= room.waiting_most {

@@ -73,7 +73,8 @@ impl Server {
         let output = File::create(&log).expect("the log can be created");
         command.args(words).stdin(Stdio::null());
         command.env_remove("NAMESRV_ADDR").env_remove("ROCKETMQ_HOME").env_remove("RINGMQ_LOG");
-        command.stdout(output.try_clone().expect("a second descriptor")).stderr(output);
+        // Log lines go to standard error; on standard output it says that it serves.
+        command.stdout(Stdio::null()).stderr(output);
         let child = command.spawn().unwrap_or_else(|error| {
             panic!("cannot start {}: {error}: cargo build --release", binary.display())
         });
