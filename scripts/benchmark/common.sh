@@ -7,8 +7,15 @@ done
 bin=$(CDPATH='' cd -- "$bin" && pwd) || exit 1
 . "$bin/common.sh"
 
-# value OPTION COUNT: refuses an option that is the last word and needs a value.
-value() {
+# look_at OPTION COUNT: answers one that asks for help, and refuses one that is the last of so many
+# words: all others need a value.
+look_at() {
+    case $1 in
+        -h | --help)
+            echo "$name.sh: $options"
+            exit 0
+            ;;
+    esac
     [ "$2" -ge 2 ] || fail "$1 needs a value"
 }
 

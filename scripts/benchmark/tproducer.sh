@@ -9,13 +9,7 @@ workers=32
 size=2048
 words=$#
 while [ "$words" -gt 0 ]; do
-    case $1 in
-        -h | --help)
-            echo "$name.sh: $options"
-            exit 0
-            ;;
-    esac
-    value "$1" "$words"
+    look_at "$1" "$words"
     case $1 in
         -n | --namesrvAddr) set -- "$@" --namesrv "$2" ;;
         -t | --topic) set -- "$@" --topic "$2" ;;
