@@ -1,9 +1,9 @@
 //! What the clients of tests have in common, whatever carries their bytes: the fields of requests,
-//! and answers.
+//! answers, and where their servers start from.
 
 #![forbid(unsafe_code)]
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, env, process::Command, time::Duration};
 
 use ringmq_remoting::{codes::pull_flag, command::Header, encode::Value, frame::Frame};
 
@@ -148,4 +148,16 @@ pub fn commit_fields<'a>(
 ) -> [Field<'a>; 4] {
     let [topic, queue] = queue_fields(topic, queue);
     [("consumerGroup", Value::Str(group)), topic, queue, ("commitOffset", Value::Int(offset))]
+}
+
+/// Takes from a command what this process was told about servers and about tests, so that the
+/// binary under test has no settings but those that the command itself sets.
+pub fn forget_environment(command: &mut Command) {
+    let set: Vec<_> = command.get_envs().map(|(name, _)| name.to_owned()).collect();
+    for (name, _) in env::vars_os().filter(|(name, _)| !set.contains(name)) {
+        let text = name.to_string_lossy();
+        if text.starts_with("RINGMQ_") || text == "NAMESRV_ADDR" || text == "ROCKETMQ_HOME" {
+            command.env_remove(&name);
+        }
+    }
 }

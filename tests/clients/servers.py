@@ -146,9 +146,10 @@ class Server:
     def spawn(self, name, command, work):
         self.commands[name] = (command, work)
         log = open(os.path.join(work, f"{name}.log"), "ab")
-        environment = dict(os.environ, HOME=work)
-        environment.pop("NAMESRV_ADDR", None)
-        environment.pop("RINGMQ_LOG", None)
+        own = ("NAMESRV_ADDR", "ROCKETMQ_HOME")
+        environment = {name: value for name, value in os.environ.items()
+                       if name not in own and not name.startswith("RINGMQ_")}
+        environment["HOME"] = work
         self.processes.append((name, log.name, subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, cwd=work,
             env=environment)))

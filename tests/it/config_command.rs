@@ -5,6 +5,8 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
+use ringmq_test_client::forget_environment;
+
 use crate::process::{self, Process, binary};
 use crate::server::{DISK_LEVELS, free_port};
 
@@ -12,8 +14,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
     let mut command = Command::new(binary());
-    command.args(arguments).env_remove("NAMESRV_ADDR").env_remove("ROCKETMQ_HOME");
-    command.envs(environment.iter().copied()).output().expect("the binary can be started")
+    command.args(arguments).envs(environment.iter().copied());
+    forget_environment(&mut command);
+    command.output().expect("the binary can be started")
 }
 
 fn text(bytes: &[u8]) -> String {

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use ringmq_test_client::forget_environment;
+
 use crate::output::Expected;
 
 const LINE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -69,10 +71,8 @@ impl Process {
     /// Starts another command than the binary, which may become it.
     pub fn spawn(mut command: Command, log: PathBuf) -> Process {
         let output = File::create(&log).expect("the log can be created");
+        forget_environment(&mut command);
         let child = command
-            .env_remove("NAMESRV_ADDR")
-            .env_remove("ROCKETMQ_HOME")
-            .env_remove("RINGMQ_LOG")
             .stdin(Stdio::null())
             .stdout(output.try_clone().expect("a second descriptor"))
             .stderr(output)

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 
 use ringmq_remoting::codes::request;
+use ringmq_test_client::forget_environment;
 
 use crate::client::Client;
 use crate::process::{self, Process, binary};
@@ -70,7 +71,8 @@ impl Installed {
     fn typed(&self, from: &Path, line: &str) -> Command {
         let mut command = Command::new("sh");
         let line = format!("export NAMESRV_ADDR={}; {line}", self.namesrv);
-        command.args(["-c", &line]).current_dir(from).env_remove("ROCKETMQ_HOME");
+        command.args(["-c", &line]).current_dir(from);
+        forget_environment(&mut command);
         command
     }
 
@@ -228,7 +230,8 @@ fn a_checkout_builds_the_binary_once_and_a_missing_one_is_told() {
         let tools = directory.path().join("tools").display().to_string();
         let path = format!("{tools}:{}", std::env::var("PATH").unwrap_or_default());
         command.args(["-c", line]).current_dir(&root).env("PATH", path);
-        command.env_remove("ROCKETMQ_HOME").output().expect("there is a shell")
+        forget_environment(&mut command);
+        command.output().expect("there is a shell")
     };
     let missing = run("sh scripts/mqadmin --help");
     assert_eq!(missing.status.code(), Some(1));

@@ -10,8 +10,8 @@ const PREFIX: &str = "RINGMQ_";
 /// Variables of this prefix that are no keys.
 const OTHERS: &[&str] = &["RINGMQ_COMMIT", "RINGMQ_LOG", "RINGMQ_LOG_FORMAT", "RINGMQ_STARTED_BY"];
 
-/// What a cluster's scheduler and the tests of this project set under the prefix.
-const FOREIGN: &[&str] = &["SERVICE", "PORT", "IT", "STALL", "TEST"];
+/// What Kubernetes sets in each container for a service named ringmq.
+const FOREIGN: &[&str] = &["SERVICE", "PORT"];
 
 /// What the environment says about the keys of a table.
 pub(super) struct Found {

@@ -15,7 +15,7 @@ use nix::{
     unistd::Pid,
 };
 use ringmq_remoting::codes::{request, response};
-use ringmq_test_client::queue_fields;
+use ringmq_test_client::{forget_environment, queue_fields};
 
 use super::{
     cgroup::Cgroup,
@@ -72,7 +72,7 @@ impl Server {
         let log = at.join(format!("{name}.log"));
         let output = File::create(&log).expect("the log can be created");
         command.args(words).stdin(Stdio::null());
-        command.env_remove("NAMESRV_ADDR").env_remove("ROCKETMQ_HOME").env_remove("RINGMQ_LOG");
+        forget_environment(&mut command);
         // Log lines go to standard error; on standard output it says that it serves.
         command.stdout(Stdio::null()).stderr(output);
         let child = command.spawn().unwrap_or_else(|error| {
