@@ -10,6 +10,7 @@ mod logging;
 mod name_server;
 mod namesrv;
 mod options;
+mod service;
 mod signals;
 mod standalone;
 mod store_watch;

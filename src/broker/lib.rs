@@ -30,5 +30,5 @@ mod shard;
 mod testing;
 
 pub use requests::table::codes as request_codes;
-pub use server::{Broker, StartError, start};
+pub use server::{Broker, Heartbeat, StartError, start};
 pub use shard::settings;

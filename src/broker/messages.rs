@@ -13,7 +13,8 @@ use std::{
     any::Any,
     net::{IpAddr, SocketAddr},
     rc::Rc,
-    sync::Arc,
+    sync::{Arc, mpsc},
+    time::Duration,
 };
 
 use futures_util::future::LocalBoxFuture;
@@ -163,6 +164,14 @@ pub enum Message<S> {
     },
     /// A shard has written everything and ends.
     Finished(ShardId),
+    /// For the control shard: have sends and pulls refused and those under way answered, no longer
+    /// than so, and tell what asks then.
+    Drain {
+        limit: Duration,
+        drained: mpsc::Sender<()>,
+    },
+    /// Tell what asks that this shard handles messages.
+    Ping(mpsc::Sender<ShardId>),
     /// Stop taking requests, write everything, end.
     Shutdown,
 }

@@ -1,5 +1,6 @@
 //! The life of a shard: open what it owns, serve, write everything, end.
 
+mod drain;
 pub mod inbox;
 #[cfg(test)]
 mod tests;

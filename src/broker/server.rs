@@ -1,5 +1,6 @@
 //! Starting a broker on its executors, from a thread that belongs to none of them.
 
+mod heartbeat;
 mod log_place;
 
 use std::{
@@ -22,6 +23,7 @@ use ringmq_io::{
 use ringmq_store::{descriptors_needed, log_directory};
 use ringmq_tls::{Acceptor, Connector};
 
+pub use self::heartbeat::Heartbeat;
 use crate::{
     access,
     budgets::{self, Budgets, Counts, Values},
@@ -40,6 +42,9 @@ pub enum StartError {
     #[error("cannot start the executors: {0}")]
     Executors(String),
 }
+
+/// How much longer than its limit a drain may take to say that it is over.
+const DRAIN_PATIENCE: Duration = Duration::from_secs(2);
 
 /// A running broker.
 pub struct Broker {
@@ -130,6 +135,27 @@ impl Broker {
     pub fn await_registration(&self, patience: Duration) {
         // It is said by then, or will be.
         let _ = self.tried.recv_timeout(patience);
+    }
+
+    /// Prepares the end: the name servers hear that this broker goes, sends and pulls are refused
+    /// so that clients go elsewhere, pulls that wait are answered, and requests under way are done.
+    /// Blocks until then, but no longer than the key `shutdownWaitTimeSeconds` says.
+    pub fn drain(&self) {
+        let limit = Duration::from_secs(self.settings.config.shutdown_wait_time_seconds);
+        let Some(control) = self.lanes.first().filter(|_| !limit.is_zero()) else {
+            return;
+        };
+        let (drained, is_drained) = mpsc::channel();
+        let message = Message::Drain { limit, drained };
+        if control.replies.send_blocking(message).is_ok() {
+            // It keeps to the limit itself, unless the shard is stuck.
+            let _ = is_drained.recv_timeout(limit + DRAIN_PATIENCE);
+        }
+    }
+
+    /// By which another thread asks the shards for a sign of life.
+    pub fn heartbeat(&self) -> Heartbeat {
+        Heartbeat::new(&self.lanes)
     }
 
     /// Stops: everything acknowledged is on disk, the name servers know. Blocks until done.

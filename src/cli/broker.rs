@@ -4,6 +4,7 @@ use std::{io::Write as _, process::ExitCode, time::Duration};
 
 use anyhow::anyhow;
 use ringmq_base::config::{BrokerConfig, FlushDiskType, Loaded, Origin, Table as _};
+use ringmq_broker::Heartbeat;
 use ringmq_io::{
     gate::{self, MemoryLimit},
     launch,
@@ -12,7 +13,8 @@ use ringmq_io::{
 
 use super::{
     advertised, logging, options,
-    signals::Stop,
+    service::Service,
+    signals::{Signals, limit_stop},
     store_watch::{self, StoreGone},
 };
 
@@ -39,7 +41,7 @@ const REGISTRATION_MAX: Duration = Duration::from_secs(3);
 
 pub fn run(options: Options) -> anyhow::Result<ExitCode> {
     let _log = logging::start();
-    let stop = Stop::register()?;
+    let signals = Signals::register()?;
     let Options { namesrv, cores, important, enable_proxy, configuration } = options;
     let mut set = configuration.set;
     set.extend(namesrv.map(|addresses| ("namesrvAddr".to_owned(), addresses)));
@@ -64,10 +66,12 @@ pub fn run(options: Options) -> anyhow::Result<ExitCode> {
     let started = start(loaded, &gate::memory_limit(), 0)?;
     started.broker.await_registration(REGISTRATION_MAX);
     say_that_it_serves(&started.broker.settings);
-    stop.wait();
-    tracing::info!("stopping");
-    started.broker.stop();
-    Ok(started.store_gone.exit_code())
+    let service = Service::new();
+    let heartbeat = started.broker.heartbeat();
+    service.ready(move |patience| silent(&heartbeat, patience));
+    signals.wait(|| {});
+    service.stopping();
+    Ok(started.stop())
 }
 
 /// Keys that Java marks as important.
@@ -139,6 +143,24 @@ pub struct Started {
     pub broker: ringmq_broker::Broker,
     pub store_gone: StoreGone,
     _lock: DirectoryLock,
+}
+
+impl Started {
+    /// Drains and stops the broker; what the process ends with.
+    pub fn stop(self) -> ExitCode {
+        tracing::info!("stopping: name servers are told, and requests under way are answered");
+        let seconds = self.broker.settings.config.shutdown_wait_time_seconds;
+        limit_stop(Duration::from_secs(seconds));
+        self.broker.drain();
+        self.broker.stop();
+        self.store_gone.exit_code()
+    }
+}
+
+/// Names of the shards that do not answer.
+pub fn silent(heartbeat: &Heartbeat, patience: Duration) -> Vec<String> {
+    let silent = heartbeat.silent(patience);
+    silent.iter().map(|shard| format!("shard {}", shard.0)).collect()
 }
 
 /// Checks the machine and starts the broker; `beside`: bytes of the memory that are for something

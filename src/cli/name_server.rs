@@ -3,6 +3,7 @@
 use std::{
     net::SocketAddr,
     sync::{Arc, Mutex, mpsc},
+    time::Duration,
 };
 
 use anyhow::anyhow;
@@ -21,8 +22,34 @@ use ringmq_namesrv::budgets;
 use ringmq_tls::Acceptor;
 
 pub struct NameServer {
-    stop: Sender<()>,
+    orders: Sender<Order>,
     thread: Handles<()>,
+}
+
+/// What the executor is told by others.
+enum Order {
+    Stop,
+    /// Tell what asks that it handles this.
+    Ping(mpsc::Sender<()>),
+}
+
+/// Orders that may wait: pings of a watchdog, and the last one.
+const ORDERS_MAX: usize = 8;
+
+/// Asks the name server for a sign of life.
+pub struct Heartbeat(Sender<Order>);
+
+impl Heartbeat {
+    /// Its name, if it does not answer in this time.
+    pub fn silent(&self, patience: Duration) -> Vec<String> {
+        let (asked, answer) = mpsc::channel();
+        // Without room it has handled none for long.
+        let _ = self.0.try_send(Order::Ping(asked));
+        match answer.recv_timeout(patience) {
+            Ok(()) => Vec::new(),
+            Err(_) => vec!["name server".to_owned()],
+        }
+    }
 }
 
 /// Of the memory of a process that it shares with a broker, a name server has at most one of so
@@ -70,15 +97,15 @@ pub fn start(
     port_setting: &'static str,
 ) -> anyhow::Result<(NameServer, SocketAddr)> {
     let tls = Acceptor::open(tls).map_err(|sentence| anyhow!("{sentence}"))?;
-    let (stop, stopped) = mailbox::<()>(1);
+    let (orders, told) = mailbox::<Order>(ORDERS_MAX);
     let (report, reports) = mpsc::channel();
     let cpus = launch::allowed_cpus()?;
     let cpu = cpus.first().copied().unwrap_or(0);
-    let start = Arc::new(Mutex::new(Some((config, tls, stopped, report))));
+    let start = Arc::new(Mutex::new(Some((config, tls, told, report))));
     let thread = launch::launch(&[cpu], false, move |_, runtime| {
         let start = start.lock().ok().and_then(|mut start| start.take());
         async move {
-            let Some((config, tls, mut stopped, report)) = start else {
+            let Some((config, tls, mut told, report)) = start else {
                 return;
             };
             let address = SocketAddr::new(config.bind_address, config.listen_port);
@@ -99,7 +126,10 @@ pub fn start(
             };
             let _ = report.send(Ok(listener.local()));
             let shutdown = async {
-                stopped.recv().await;
+                while let Order::Ping(asked) = told.recv().await {
+                    // Who asks may have lost patience.
+                    let _ = asked.send(());
+                }
             };
             let served = ringmq_namesrv::serve(runtime, config, &tls, listener, shutdown).await;
             if let Err(error) = served {
@@ -108,7 +138,7 @@ pub fn start(
         }
     })?;
     match reports.recv() {
-        Ok(Ok(address)) => Ok((NameServer { stop, thread }, address)),
+        Ok(Ok(address)) => Ok((NameServer { orders, thread }, address)),
         Ok(Err(sentence)) => {
             thread.join();
             Err(anyhow!("{sentence}"))
@@ -118,10 +148,15 @@ pub fn start(
 }
 
 impl NameServer {
+    /// By which another thread asks for a sign of life.
+    pub fn heartbeat(&self) -> Heartbeat {
+        Heartbeat(self.orders.clone())
+    }
+
     /// Stops the name server and waits for it.
     pub fn stop(self) {
-        // Full: it has been told already.
-        let _ = self.stop.try_send(());
+        // One whose executor has ended takes nothing.
+        let _ = self.orders.send_blocking(Order::Stop);
         self.thread.join();
     }
 }

@@ -1,10 +1,14 @@
 //! `ringmq namesrv`.
 
-use std::{io::Write as _, process::ExitCode};
+use std::{io::Write as _, process::ExitCode, time::Duration};
 
 use ringmq_base::config::NamesrvConfig;
 
-use super::{logging, name_server, options, signals::Stop};
+use super::{
+    logging, name_server, options,
+    service::Service,
+    signals::{Signals, limit_stop},
+};
 
 #[derive(clap::Args, Debug)]
 pub struct Options {
@@ -17,7 +21,7 @@ pub struct Options {
 
 pub fn run(options: Options) -> anyhow::Result<ExitCode> {
     let _log = logging::start();
-    let stop = Stop::register()?;
+    let signals = Signals::register()?;
     let Options { namesrv, configuration } = options;
     if let Some(addresses) = namesrv {
         tracing::warn!(
@@ -33,10 +37,17 @@ pub fn run(options: Options) -> anyhow::Result<ExitCode> {
     let memory = ringmq_io::gate::memory_limit();
     let (config, _) = name_server::fit(loaded, &memory, name_server::Place::Process)?;
     let tls = config.tls();
+    let drain = Duration::from_secs(config.shutdown_wait_time_seconds);
     let (server, _) = name_server::start(config, tls, "listenPort in its configuration")?;
     // Whoever started it may not read what it says.
     let _ = writeln!(std::io::stdout(), "The Name Server boot success. serializeType=JSON");
-    stop.wait();
+    let service = Service::new();
+    let heartbeat = server.heartbeat();
+    service.ready(move |patience| heartbeat.silent(patience));
+    signals.wait(|| {});
+    tracing::info!("stopping: answers under way are sent");
+    service.stopping();
+    limit_stop(drain);
     server.stop();
     Ok(ExitCode::SUCCESS)
 }

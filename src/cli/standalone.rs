@@ -8,7 +8,7 @@ use std::{
 
 use ringmq_base::config::{AddressList, BrokerConfig, Loaded, NamesrvConfig};
 
-use super::{broker, logging, name_server, options, signals::Stop};
+use super::{broker, logging, name_server, options, service::Service, signals::Signals};
 
 #[derive(clap::Args, Debug)]
 pub struct Options {
@@ -33,7 +33,7 @@ pub struct Options {
 
 pub fn run(options: Options) -> anyhow::Result<ExitCode> {
     let _log = logging::start();
-    let stop = Stop::register()?;
+    let signals = Signals::register()?;
     let mut set = options.configuration.set;
     let port = options.namesrv_port;
     set.extend(options.listen_port.map(|port| ("listenPort".to_owned(), port.to_string())));
@@ -63,11 +63,17 @@ pub fn run(options: Options) -> anyhow::Result<ExitCode> {
         }
     };
     greet(&started.broker.settings, port);
-    stop.wait();
-    tracing::info!("stopping");
-    started.broker.stop();
+    let service = Service::new();
+    let (names, shards) = (namesrv.heartbeat(), started.broker.heartbeat());
+    service.ready(move |patience| {
+        let silent = broker::silent(&shards, patience);
+        silent.into_iter().chain(names.silent(patience)).collect()
+    });
+    signals.wait(|| {});
+    service.stopping();
+    let code = started.stop();
     namesrv.stop();
-    Ok(started.store_gone.exit_code())
+    Ok(code)
 }
 
 fn namesrv_config(

@@ -39,7 +39,7 @@ use crate::{
     route::{ConnectionId, expire::Dropped},
 };
 
-/// How long connections may take to end after the shutdown.
+/// How long connections may take to end when they are closed.
 const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(3);
 
 /// Topics that are removed, and addresses that are dropped or looked at, in one go.
@@ -62,6 +62,8 @@ struct Shared<R: Runtime> {
     /// How long a client may say nothing, and take nothing of its answers; zero: for ever.
     idle: Duration,
     stall: Duration,
+    /// How long answers under way may take at the end.
+    shutdown_wait: Duration,
     /// Longest body of a registration, in bytes.
     registration_bytes_max: usize,
     addresses: Addresses,
@@ -77,9 +79,10 @@ struct Shared<R: Runtime> {
     drained: Event,
 }
 
-/// Serves, with TLS as `tls` says, until `shutdown` resolves; then closes all connections and
-/// resolves when they have ended, after 3 seconds at the latest. Answers are sent as soon as they
-/// are known; changes of the KV configuration are on stable storage before their answer.
+/// Serves, with TLS as `tls` says, until `shutdown` resolves; then closes all connections, those
+/// with an answer under way when it is sent, and resolves when they have ended, 3 seconds after
+/// `shutdownWaitTimeSeconds` at the latest. Answers are sent as soon as they are known; changes of
+/// the KV configuration are on stable storage before their answer.
 pub async fn serve<R: Runtime>(
     runtime: R,
     config: NamesrvConfig,
@@ -99,6 +102,7 @@ pub async fn serve<R: Runtime>(
         started: runtime.monotonic(),
         idle: Duration::from_secs(config.server_channel_max_idle_time_seconds),
         stall: Duration::from_millis(config.output_stall_time_ms),
+        shutdown_wait: Duration::from_secs(config.shutdown_wait_time_seconds),
         registration_bytes_max: bytes(config.input_bytes_max) / 2,
         addresses: Addresses::new(connection_limits(&config)),
         handshakes: Handshakes::new(tls),
@@ -287,16 +291,24 @@ impl<R: Runtime> Shared<R> {
 
     async fn close(&self, address: SocketAddr) {
         self.closing.set();
-        for connection in self.connections.borrow().values() {
-            connection.close();
-        }
+        self.close_connections(|connection| !connection.is_busy());
         self.drained_if_empty();
         // A waiting accept must not be dropped: one more connection ends it.
         if let Err(error) = self.runtime.net().connect(reachable(address)).await {
             tracing::debug!("cannot end the accept loop: {error}");
         }
+        let answered = self.runtime.sleep(self.shutdown_wait);
+        futures_lite::future::or(self.drained.wait(), answered).await;
+        self.close_connections(|_| true);
         let patience = self.runtime.sleep(SHUTDOWN_PATIENCE);
         futures_lite::future::or(self.drained.wait(), patience).await;
+    }
+
+    fn close_connections(&self, which: impl Fn(&ConnectionOf<R>) -> bool) {
+        let open = self.connections.borrow();
+        open.values()
+            .filter(|connection| which(connection))
+            .for_each(|connection| connection.close());
     }
 
     fn drained_if_empty(&self) {

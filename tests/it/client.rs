@@ -344,6 +344,18 @@ impl Client {
         self.start_values(request::PULL_MESSAGE, false, &pull.fields(), b"")
     }
 
+    /// The same, which may be kept for so long.
+    pub fn start_long_pull(
+        &mut self,
+        topic: &str,
+        queue: i32,
+        offset: i64,
+        wait: Duration,
+    ) -> io::Result<i32> {
+        let pull = Pull { group: GROUP, topic, queue, offset, messages_max: 32, wait };
+        self.start_values(request::PULL_MESSAGE, false, &pull.fields(), b"")
+    }
+
     pub fn max_offset(&mut self, topic: &str, queue: i32) -> io::Result<i64> {
         let fields = queue_fields(topic, queue);
         let reply = self.call_values(request::GET_MAX_OFFSET, &fields, b"")?;

@@ -16,6 +16,7 @@ mod connections;
 mod consumer_calls;
 mod delay;
 mod disk_full;
+mod drain;
 mod filters;
 mod garbage;
 mod groups;

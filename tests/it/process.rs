@@ -130,6 +130,16 @@ impl Process {
         }
     }
 
+    /// Waits until it has said this.
+    pub fn await_line(&mut self, part: &str) {
+        let deadline = Instant::now() + 12 * LINE_TIMEOUT;
+        while !self.output().contains(part) {
+            let waits = self.ended().is_none() && Instant::now() < deadline;
+            assert!(waits, "{part:?} is not said:\n{}", self.output());
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
     /// Resident bytes.
     pub fn resident_bytes(&self) -> u64 {
         let path = format!("/proc/{}/status", self.pid());

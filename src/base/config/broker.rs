@@ -21,6 +21,8 @@ const COUNT: Limits = Limits::Clamp(0, i64::MAX);
 const YEAR_MS: i64 = 365 * 24 * 3600 * 1000;
 /// A year at most; RocketMQ has the 0.
 const IDLE_SECONDS: Limits = Limits::Clamp(0, 365 * 24 * 3600);
+/// An hour at most.
+const SHUTDOWN_SECONDS: Limits = Limits::Clamp(0, 3_600);
 const MIB: u64 = 1024 * 1024;
 
 fn home(rest: &str) -> PathBuf {
@@ -89,6 +91,10 @@ config_table! {
             server_channel_max_idle_time_seconds: u64 = 120,
                 "serverChannelMaxIdleTimeSeconds", "s", IDLE_SECONDS, fixed,
                 "Silence after which a connection is closed; 0 for never.";
+            shutdown_wait_time_seconds: u64 = 10,
+                "shutdownWaitTimeSeconds", "s", SHUTDOWN_SECONDS, fixed,
+                "How long a broker that is told to stop (SIGTERM) waits for name servers and for \
+                 requests under way; 0: it refuses what is under way.";
             region_id: String = "DefaultRegion".to_owned(),
                 "regionId", "", NAME, fixed, "Region told to clients for message trace.";
         }

@@ -30,6 +30,9 @@ config_table! {
             server_channel_max_idle_time_seconds: u64 = 120,
                 "serverChannelMaxIdleTimeSeconds", "s", Limits::Clamp(0, 365 * 24 * 3600), fixed,
                 "Silence after which a connection is closed; 0 for never.";
+            shutdown_wait_time_seconds: u64 = 10,
+                "shutdownWaitTimeSeconds", "s", Limits::Clamp(0, 3_600), fixed,
+                "How long answers under way may take when the server is told to stop (SIGTERM).";
             connections_max: u32 = 10_000,
                 "connectionsMax", "", Limits::Number(1, 1_000_000), fixed,
                 "Most connections at once; more are closed at once.";

@@ -170,9 +170,11 @@ impl Registrar {
         }
     }
 
-    /// Unregisters from all name servers that are connected.
+    /// Unregisters from all name servers that are connected; once, whatever came of it.
     pub async fn unregister(&self) {
-        self.stopping.set(true);
+        if self.stopping.replace(true) {
+            return;
+        }
         self.wake();
         while self.servers.iter().any(|server| server.connected.get()) {
             self.progress.wait().await;

@@ -144,6 +144,13 @@ pub async fn expire<R: Runtime>(shard: Rc<Shard<R>>, run: RunPull<R>) {
     }
 }
 
+/// Answers all pulls that wait, some at a time. None waits any more: the broker ends.
+pub async fn answer_all<R: Runtime>(shard: &Rc<Shard<R>>, run: RunPull<R>) {
+    while answer_expired(shard, run, Duration::MAX) {
+        shard.runtime.yield_if_needed().await;
+    }
+}
+
 /// Ends the waiting of all pulls, for the shard's end.
 pub fn release<R: Runtime>(shard: &Rc<Shard<R>>, run: RunPull<R>) {
     while answer_expired(shard, run, Duration::MAX) {}

@@ -37,7 +37,7 @@ pub fn readiness<R: Runtime>(control: &Control<R>, is_ready: bool) -> Result<(),
     if !is_ready {
         reasons.push("the broker starts: its logs are not open yet".to_owned());
     }
-    if shard.stopping.get() {
+    if shard.stopping.get() || shard.view.borrow().draining.is_some() {
         reasons.push("the broker is stopping".to_owned());
     }
     let (servers, registered) = control.registrar.registered();

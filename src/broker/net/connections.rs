@@ -243,6 +243,18 @@ impl<R: Runtime> Connections<R> {
         }
     }
 
+    /// Connections whose requests are not all answered, or whose clients have not taken all answers
+    /// and took something of them in this time.
+    pub fn busy(&self, now: Duration, patience: Duration) -> usize {
+        let busy = |connection: &ShardConnection<R>| {
+            let stalled = connection.stalled_since(now);
+            let is_stalled = stalled.is_some_and(|since| now.saturating_sub(since) >= patience);
+            let has_work = connection.requests_under_way() > 0 || connection.output_bytes() > 0;
+            has_work && !is_stalled && !connection.is_closed()
+        };
+        self.open.borrow().iter().filter(|(_, connection)| busy(connection)).count()
+    }
+
     /// The most that a client has not taken yet, in bytes.
     pub fn output_bytes_max(&self) -> usize {
         let open = self.open.borrow();

@@ -1,10 +1,11 @@
 //! What a shard does with messages from the others.
 
-use std::{rc::Rc, time::Duration};
+use std::{rc::Rc, sync::mpsc, time::Duration};
 
+use ringmq_base::ShardId;
 use ringmq_io::{Runtime, Shares, mailbox::Receiver};
 
-use super::ShardMessage;
+use super::{ShardMessage, drain};
 use crate::{
     injected_bugs::{ANSWER_DROPPED, CHANGE_LATE, is_planted},
     messages::{Change, FramePart, LongReply, Message, ShardBatch},
@@ -135,6 +136,8 @@ pub async fn take<R: Runtime>(requests: &Rc<Requests<R>>, message: ShardMessage<
         Message::Close(connection) => shard.connections.close(connection),
         Message::Closed(connection) => reader::ended(requests, connection),
         Message::Left { shard, address } => reader::left(requests, shard, address),
+        Message::Drain { limit, drained } => drain::start(requests, limit, drained),
+        Message::Ping(asked) => answer_ping(shard, &asked),
         Message::Finished(peer) => {
             if let Ok(control) = requests.control() {
                 control.peer_finished(peer);
@@ -144,6 +147,11 @@ pub async fn take<R: Runtime>(requests: &Rc<Requests<R>>, message: ShardMessage<
             tracing::error!(shard = shard.id.0, "message on the wrong lane or at the wrong time");
         }
     }
+}
+
+fn answer_ping<R: Runtime>(shard: &Shard<R>, asked: &mpsc::Sender<ShardId>) {
+    // Who asks may have lost patience.
+    let _ = asked.send(shard.id);
 }
 
 #[cold]

@@ -95,6 +95,17 @@ impl<R: Runtime> Shard<R> {
         (!of.is_empty()).then_some(Look { of, next: 0, end })
     }
 
+    /// Whether a pull that found nothing may wait now.
+    ///
+    /// # Errors
+    /// The answer to the client: its group or topic has changed, or the broker ends.
+    pub fn may_hold(&self, pull: &PullRequest) -> Result<(), Refusal> {
+        if let Some(refusal) = &self.view.borrow().draining {
+            return Err((**refusal).clone());
+        }
+        self.check_held(pull)
+    }
+
     /// Whether a pull may wait; it was checked by what another shard knew when it came.
     ///
     /// # Errors

@@ -16,6 +16,8 @@ pub struct View {
     pub subscriptions: AHashMap<Arc<str>, Arc<GroupSubscriptions>>,
     pub live: Arc<LiveSettings>,
     pub disk_full: Option<Arc<Refusal>>,
+    /// The answer to sends and pulls while the broker ends.
+    pub draining: Option<Arc<Refusal>>,
     /// With `aclEnable`.
     pub access: Option<Arc<AccessRules>>,
 }
@@ -28,8 +30,15 @@ impl View {
             subscriptions: AHashMap::default(),
             live,
             disk_full: None,
+            draining: None,
             access: None,
         }
+    }
+
+    /// Why no send is taken now.
+    #[inline]
+    pub fn refuses_sends(&self) -> Option<&Refusal> {
+        self.draining.as_deref().or(self.disk_full.as_deref())
     }
 
     /// Gives what a group subscribed to before: it may take long to drop.

@@ -35,16 +35,22 @@ pub(super) struct Connection<S> {
     input: input_budget::Share,
     output: output_budget::Share,
     closed: Cell<bool>,
+    /// It has requests that came and are not answered.
+    busy: Cell<bool>,
 }
 
 impl<S: Stream> Connection<S> {
     pub fn new(stream: TlsStream<S>, peer: SocketAddr) -> Connection<S> {
         let (input, output) = Default::default();
-        Connection { stream, peer, input, output, closed: Cell::new(false) }
+        Connection { stream, peer, input, output, closed: Cell::new(false), busy: Cell::new(false) }
     }
 
     pub fn is_closed(&self) -> bool {
         self.closed.get()
+    }
+
+    pub fn is_busy(&self) -> bool {
+        self.busy.get()
     }
 
     /// Ends it; its task notices.
@@ -138,6 +144,10 @@ pub(super) async fn converse<R: Runtime>(
             input.skip_first();
         }
         flush(shared, connection, &mut output, 0).await?;
+        connection.busy.set(false);
+        if shared.closing.is_set() {
+            return Err(Ended::Before);
+        }
         if shared.input.is_scarce() {
             input.give_back();
         }
@@ -155,6 +165,7 @@ pub(super) async fn converse<R: Runtime>(
             }
             shared.runtime.yield_if_needed().await;
         }
+        connection.busy.set(true);
         // A request counts as on its way until it is handled: that may take its time, too.
         note(shared, connection, &input, true, false);
         if connection.is_closed() {

@@ -74,7 +74,7 @@ pub(super) const NOT_NEEDED: &[(&str, &str)] = &[
          enableNetWorkFlowControl enableReconnectForGoAway enableShutdownGracefully \
          maxReconnectIntervalTimeSeconds printChannelGroups printChannelGroupsMinNum \
          scanAvailableNameSrv serverPooledByteBufAllocatorEnable serverSocketBacklog \
-         shutdownWaitTimeSeconds socksProxyConfig useEpollNativeSelector \
+         socksProxyConfig useEpollNativeSelector \
          writeBufferHighWaterMark writeBufferLowWaterMark",
         "sockets are served by io_uring, not by Netty",
     ),

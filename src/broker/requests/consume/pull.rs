@@ -72,7 +72,7 @@ pub fn run<R: Runtime>(shard: &Rc<Shard<R>>, mut request: PullRequest) {
             if passed_over {
                 request.offset = plan.next_offset;
             }
-            if let Err(refusal) = shard.check_held(&request) {
+            if let Err(refusal) = shard.may_hold(&request) {
                 return shard.refuse(&request.reply_to, &refusal);
             }
             // Behind an await it may be gone, and what it had waiting with it.

@@ -75,6 +75,9 @@ fn checked<R: Runtime>(
     header: &PullHeader<'_>,
 ) -> Result<Result<PullRequest, Prerequisite>, Refusal> {
     let view = shard.view.borrow();
+    if let Some(refusal) = &view.draining {
+        return Err((**refusal).clone());
+    }
     let config = &view.live.config;
     let context = pull_check::PullContext {
         broker_permission: config.broker_permission,

@@ -89,8 +89,8 @@ fn try_store<R: Runtime>(
             return Ok(wait_for(reply_to, Prerequisite::Group(group.to_owned())));
         }
     };
-    if let Some(refusal) = &view.disk_full {
-        return Err((**refusal).clone());
+    if let Some(refusal) = view.refuses_sends() {
+        return Err(refusal.clone());
     }
     let requested = topic;
     let topic = match target(&view, topic, &plan)? {
