@@ -1,6 +1,5 @@
 //! The commands of `ringmq`.
 
-mod admin;
 mod advertised;
 mod broker;
 mod config;
@@ -17,7 +16,7 @@ mod store_watch;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 /// Message broker for Apache RocketMQ clients, on io_uring with one thread per core.
 #[derive(Parser)]
@@ -37,13 +36,17 @@ enum Command {
     Broker(broker::Options),
     /// What servers make of a configuration file, without starting one.
     Config(config::Options),
-    /// Questions to running servers.
-    Admin(admin::Options),
+    /// What RocketMQ's mqadmin does and more: asks running servers, changes topics and groups.
+    Admin(ringmq_admin::Admin),
     /// Load tool: produces and consumes, reports messages a second and latency.
     Bench(Box<ringmq_benchmark::Arguments>),
     /// Checks a store while its broker is stopped, and changes nothing. Ends with 0 if it is sound,
     /// 1 if it is damaged, 2 if it could not be checked.
     Doctor(doctor::Options),
+    /// Prints what makes a shell complete commands and options (bash, zsh, fish).
+    Completion(ringmq_admin::Completion),
+    /// Writes man pages of all commands into a directory.
+    Man(ringmq_admin::Manual),
     /// What RocketMQ's tutorials run by tools.sh.
     #[command(subcommand, hide = true)]
     Example(example::Example),
@@ -51,15 +54,31 @@ enum Command {
     Version,
 }
 
+/// What was typed; a wrong line ends the process, of administration with one sentence.
+fn parsed() -> anyhow::Result<Arguments> {
+    let line = ringmq_admin::canonical(std::env::args_os().collect());
+    let is_admin = line.get(1).is_some_and(|word| word == "admin");
+    match Arguments::command().try_get_matches_from(line) {
+        Ok(matches) => Ok(Arguments::from_arg_matches(&matches)?),
+        Err(error) if is_admin && error.use_stderr() => {
+            eprintln!("ringmq admin: {}", ringmq_admin::sentence(&error));
+            std::process::exit(error.exit_code())
+        }
+        Err(error) => error.exit(),
+    }
+}
+
 pub fn run() -> anyhow::Result<ExitCode> {
-    match Arguments::parse().command {
+    match parsed()?.command {
         Command::Standalone(options) => standalone::run(options),
         Command::Namesrv(options) => namesrv::run(options),
         Command::Broker(options) => broker::run(options),
         Command::Config(options) => config::run(options),
-        Command::Admin(options) => admin::run(options),
+        Command::Admin(admin) => admin.run(),
         Command::Bench(arguments) => ringmq_benchmark::run(*arguments),
         Command::Doctor(options) => Ok(doctor::run(&options)),
+        Command::Completion(shell) => shell.run(Arguments::command()).map(|()| ExitCode::SUCCESS),
+        Command::Man(manual) => manual.run(Arguments::command()).map(|()| ExitCode::SUCCESS),
         Command::Example(which) => example::run(&which),
         Command::Version => {
             println!("ringmq {}", env!("CARGO_PKG_VERSION"));

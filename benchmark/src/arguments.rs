@@ -4,8 +4,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
+use ringmq_client::TlsOptions;
 
-use crate::tls::TlsOptions;
 use crate::transactions::Rates;
 
 /// Most requests in flight on one connection: the slot number must fit the opaque (`opaque.rs`).

@@ -7,11 +7,12 @@ use std::time::Duration;
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 use ringmq_base::limits::FRAME_BYTES_MAX;
+use ringmq_client::shake_hands;
 use ringmq_tls::Connector;
 use rustls::ClientConnection;
 
-use crate::tls::{RECORDS_BYTES, shake_hands};
-
+/// Bytes that are made records of at a time.
+const RECORDS_BYTES: usize = 64 * 1024;
 const INPUT_BYTES: usize = 256 * 1024;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 

@@ -2,7 +2,7 @@
 //!
 //! It must cost less than 0.5 us of CPU a message, or it measures itself: frames are encoded once
 //! and patched in place, one thread drives many connections with its own epoll loop.
-//! May depend on `base`, `remoting` and `tls`, on nothing else of the server.
+//! May depend on `base`, `remoting`, `tls` and `client`, on nothing else of the server.
 
 #![forbid(unsafe_code)]
 
@@ -11,7 +11,7 @@ mod arguments;
 mod clock;
 mod connection;
 mod consumer;
-pub mod control;
+mod control;
 mod live;
 mod plan;
 mod process;
@@ -27,7 +27,6 @@ mod slots;
 mod stamp;
 mod statistics;
 mod template;
-pub mod tls;
 mod transactions;
 mod worker;
 

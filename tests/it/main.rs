@@ -10,6 +10,7 @@ mod admin;
 mod batches;
 mod bounds;
 mod client;
+mod commands;
 mod config_command;
 mod configuration;
 mod connections;

@@ -23,6 +23,8 @@ pub const DISK_LEVELS: [(&str, &str); 3] = [
 /// Much less to write at a start and to search after a kill than by default.
 const ZERO_AHEAD: (&str, &str) = ("zeroAheadBytes", "4194304");
 
+const NAME: (&str, &str) = ("brokerName", "broker-a");
+
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub shards: u32,
@@ -73,14 +75,14 @@ pub fn free_port() -> u16 {
 pub fn configure(directory: &Path, port: u16, settings: &Settings) -> String {
     let flush = if settings.sync_flush { "SYNC_FLUSH" } else { "ASYNC_FLUSH" };
     let mut text = format!(
-        "brokerClusterName=DefaultCluster\nbrokerName=broker-a\nbrokerId=0\n\
+        "brokerClusterName=DefaultCluster\nbrokerId=0\n\
          brokerIP1=127.0.0.1\nlistenPort={port}\nflushDiskType={flush}\nshards={}\n\
          storePathRootDir={}\n",
         settings.shards,
         directory.join("store").display(),
     );
     let is_own = |key| settings.extra.iter().any(|(own, _)| *own == key);
-    let defaults = DISK_LEVELS.iter().chain([&ZERO_AHEAD]);
+    let defaults = DISK_LEVELS.iter().chain([&ZERO_AHEAD, &NAME]);
     for (key, value) in defaults.filter(|(key, _)| !is_own(*key)) {
         writeln!(text, "{key}={value}").expect("a string takes all");
     }

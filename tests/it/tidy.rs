@@ -68,8 +68,9 @@ const LAYERS: &[(&str, &[&str])] = &[
             "ringmq-tls",
         ],
     ),
-    ("src/admin", &["ringmq-base", "ringmq-remoting"]),
-    ("benchmark", &["ringmq-base", "ringmq-remoting", "ringmq-tls"]),
+    ("src/client", &["ringmq-base", "ringmq-remoting", "ringmq-rules", "ringmq-tls"]),
+    ("src/admin", &["ringmq-base", "ringmq-client", "ringmq-remoting"]),
+    ("benchmark", &["ringmq-base", "ringmq-client", "ringmq-remoting", "ringmq-tls"]),
     ("tests/client", &["ringmq-remoting"]),
     (
         "tests/campaign",

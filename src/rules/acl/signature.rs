@@ -60,7 +60,7 @@ fn signed_fields<'a>(header: &'a Header<'_>) -> Vec<(&'a str, &'a str)> {
     fields
 }
 
-/// The signature of fields and body by a client with this key; for tests.
+/// The signature of fields and body by a client with this key.
 pub fn sign(key: &str, fields: &[(&str, &str)], body: &[u8]) -> String {
     let header = Header { fields: fields.iter().copied().collect(), ..Header::default() };
     let mut mac = SecretKey::new(key).0;

@@ -45,6 +45,18 @@ const WALLS: &[Walls] = &[
         ],
     ),
     (
+        "src/admin",
+        &[
+            ("run", &["table", "session", "output"]),
+            ("manual", &[]),
+            ("table", &["commands", "session", "output"]),
+            ("commands", &["session", "questions", "output"]),
+            ("session", &["output"]),
+            ("questions", &[]),
+            ("output", &[]),
+        ],
+    ),
+    (
         "src/store",
         &[
             ("testing", ALL),

@@ -8,9 +8,6 @@ use ringmq_base::config::{Secret, TlsClientKeys};
 use ringmq_tls::Connector;
 use rustls::ClientConnection;
 
-/// Bytes that are made records of at a time.
-pub const RECORDS_BYTES: usize = 64 * 1024;
-
 /// How servers are connected to, as the keys `tls.client.*` of RocketMQ's clients say it.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct TlsOptions {

@@ -1,52 +1,73 @@
 //! `ringmq admin storagePlan`.
 
-use std::process::ExitCode;
-
 use anyhow::{Context, ensure};
 use comfy_table::{CellAlignment, Table, presets};
-use jiff::{Timestamp, tz::TimeZone};
 use ringmq_base::units::human_bytes;
+use ringmq_client::Client;
 use ringmq_remoting::{
     body::{StorageDisk, StorageLog, StoragePlan, StorageRules, StorageSegment},
     codes::{request, response},
+    fastjson,
 };
+use serde_json::Value;
 
-use super::Target;
+use crate::output::{Cell, Page};
+use crate::questions::{MASTER, clusters};
+use crate::session::{Run, Session};
 
 /// Segments of a log that are listed one by one if not all are asked for.
 const SEGMENTS_SHOWN: usize = 10;
 
-#[derive(clap::Args)]
+#[derive(clap::Args, Debug)]
 pub struct Options {
-    #[command(flatten)]
-    target: Target,
+    /// One broker, host:port; without it all masters that the name servers know.
+    #[arg(short = 'b', long = "brokerAddr", value_name = "ADDRESS")]
+    broker: Option<String>,
     /// Lists every segment, not only those that go first.
     #[arg(short = 'a', long)]
     all: bool,
-    /// Prints what the broker answered, as JSON, one broker a line.
+    /// What the brokers answered, as with -o json.
     #[arg(long)]
     json: bool,
 }
 
-pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
-    let (mut control, brokers) = options.target.connect()?;
-    for address in brokers {
-        let answer = control.call(&address, request::STORAGE_PLAN, &[])?;
-        ensure!(
-            answer.code != response::REQUEST_CODE_NOT_SUPPORTED,
-            "{address} does not know storagePlan: it is no RingMQ broker, or an older one"
-        );
-        let (code, remark) = (answer.code, &answer.remark);
-        ensure!(code == response::SUCCESS, "{address}: code {code} {remark}");
-        if options.json {
-            println!("{}", String::from_utf8_lossy(&answer.body));
-            continue;
+impl Run for Options {
+    const EXAMPLES: &'static [&'static str] =
+        &["-b 127.0.0.1:10911", "-n 127.0.0.1:9876 --all -o json"];
+
+    fn run(&self, session: &mut Session) -> anyhow::Result<Page> {
+        let client = &mut session.client;
+        let addresses = match &self.broker {
+            Some(broker) => vec![broker.clone()],
+            None => {
+                let brokers = clusters(client)?.broker_addr_table.into_values();
+                brokers.filter_map(|mut data| data.broker_addrs.remove(&MASTER)).collect()
+            }
+        };
+        ensure!(!addresses.is_empty(), "the name servers know no broker: is one registered?");
+        let mut plans = Vec::new();
+        let mut text = String::new();
+        for address in addresses {
+            let (plan, value) = plan_of(client, &address)?;
+            text +=
+                &if self.json { format!("{value}\n") } else { render(&plan, &address, self.all) };
+            plans.push(value);
         }
-        let plan: StoragePlan = serde_json::from_slice(&answer.body)
-            .with_context(|| format!("the answer of {address} is not understood"))?;
-        print!("{}", render(&plan, &address, options.all));
+        Ok(Page::document(text.trim_end(), Value::Array(plans)))
     }
-    Ok(ExitCode::SUCCESS)
+}
+
+fn plan_of(client: &mut Client, address: &str) -> anyhow::Result<(StoragePlan, Value)> {
+    let answer = client.call(address, request::STORAGE_PLAN, &[], &[])?;
+    ensure!(
+        answer.code != response::REQUEST_CODE_NOT_SUPPORTED,
+        "{address} does not know storagePlan: it is no RingMQ broker, or an older one"
+    );
+    let (code, remark) = (answer.code, &answer.remark);
+    ensure!(code == response::SUCCESS, "{address}: code {code} {remark}");
+    let unclear = || format!("the answer of {address} is not understood");
+    let plan = fastjson::from_slice(&answer.body).with_context(unclear)?;
+    Ok((plan, serde_json::from_slice(&answer.body).with_context(unclear)?))
 }
 
 fn render(plan: &StoragePlan, address: &str, all: bool) -> String {
@@ -156,14 +177,8 @@ fn row(segment: &StorageSegment, now: i64) -> [String; 6] {
     ]
 }
 
-/// In the time zone of whoever reads it.
 fn time(ms: i64) -> String {
-    match Timestamp::from_millisecond(ms) {
-        Ok(at) if ms > 0 => {
-            at.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string()
-        }
-        _ => "-".to_owned(),
-    }
+    Cell::time(ms, "-").text
 }
 
 #[cfg(test)]

@@ -1,0 +1,22 @@
+//! Layer 4: `ringmq admin`, what RocketMQ's `mqadmin` does and more, for its servers and RingMQ's.
+//!
+//! A command is a file in `commands/` and a row in `table.rs`, from which the command line, help,
+//! completion and man pages are made; it gets a `Session` to ask by and gives a `Page` to be shown.
+//! One thread, nothing shared; servers are asked one after the other.
+//!
+//! May depend on `base`, `remoting` and `client`.
+
+#![forbid(unsafe_code)]
+
+mod commands;
+mod manual;
+mod output;
+mod questions;
+mod run;
+mod session;
+mod table;
+
+pub use self::{
+    manual::{Completion, Manual},
+    run::{Admin, canonical, sentence},
+};

@@ -1,0 +1,117 @@
+//! The table of commands: a row each, in the order of the help.
+
+use clap::ArgMatches;
+
+use crate::commands::*;
+use crate::output::Page;
+use crate::session::{Common, Run, Session, run};
+
+/// A command.
+pub struct Command {
+    pub name: &'static str,
+    about: &'static str,
+    effect: Effect,
+    arguments: fn(clap::Command) -> clap::Command,
+    examples: &'static [&'static str],
+    pub run: fn(&ArgMatches, &mut Session) -> anyhow::Result<Page>,
+}
+
+/// What a command does to the servers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// It can be repeated by `--watch`.
+    Reads,
+    Changes,
+    /// It goes on by itself, or shows long lists as they come.
+    #[allow(dead_code)]
+    Streams,
+}
+
+use Effect::{Changes, Reads};
+
+const fn row<O: Run>(name: &'static str, effect: Effect, about: &'static str) -> Command {
+    let (arguments, examples) = (O::augment_args, O::EXAMPLES);
+    Command { name, about, effect, arguments, examples, run: run::<O> }
+}
+
+pub const COMMANDS: &[Command] = &[
+    row::<cluster_list::Options>("clusterList", Reads, "Brokers of all clusters and their rates"),
+    row::<broker_status::Options>("brokerStatus", Reads, "What brokers tell of themselves"),
+    row::<topic_list::Options>("topicList", Reads, "Topics, with who consumes them if asked"),
+    row::<topic_route::Options>("topicRoute", Reads, "Brokers and queues of a topic"),
+    row::<topic_status::Options>("topicStatus", Reads, "Offsets of the queues of a topic"),
+    row::<topic_cluster_list::Options>("topicClusterList", Reads, "Clusters that have a topic"),
+    row::<update_topic::Options>("updateTopic", Changes, "Makes a topic or changes its settings"),
+    row::<storage_plan::Options>(
+        "storagePlan",
+        Reads,
+        "What brokers keep on disk, what will be deleted when and why",
+    ),
+];
+
+/// The row of a command, by its name in any case, as mqadmin takes it.
+pub fn find(name: &str) -> Option<&'static Command> {
+    COMMANDS.iter().find(|command| command.name.eq_ignore_ascii_case(name))
+}
+
+impl Command {
+    /// For clap; options are made when the command is used.
+    pub fn clap(&self) -> clap::Command {
+        clap::Command::new(self.name).about(self.about).infer_long_args(true).defer(with_options)
+    }
+}
+
+/// The options of a command: its own, then those of all, as far as letters are free.
+fn with_options(command: clap::Command) -> clap::Command {
+    let row = find(command.get_name()).expect("made from the table");
+    let command = (row.arguments)(command);
+    let taken: Vec<char> = command.get_arguments().filter_map(clap::Arg::get_short).collect();
+    let mut command = <Common as clap::Args>::augment_args(command);
+    if taken.contains(&'o') {
+        command = command.mut_arg("output", |argument| argument.short(None));
+    }
+    if taken.contains(&'n') {
+        command = command.mut_arg("namesrv", |argument| argument.short(None));
+    }
+    if row.effect != Effect::Reads {
+        command = command.mut_arg("watch", |argument| argument.hide(true));
+    }
+    command.about(row.about).long_about(None).after_help(examples(row))
+}
+
+fn examples(row: &Command) -> String {
+    let mut text = "Examples:".to_owned();
+    for example in row.examples {
+        text += &format!("\n  ringmq admin {} {example}", row.name);
+    }
+    text
+}
+
+impl Command {
+    /// Whether `--watch` makes sense.
+    pub fn can_be_watched(&self) -> bool {
+        self.effect == Effect::Reads
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_is_a_sound_command_with_examples_that_parse() {
+        let mut names = std::collections::BTreeSet::new();
+        for row in COMMANDS {
+            assert!(names.insert(row.name.to_ascii_lowercase()), "{} stands twice", row.name);
+            row.clap().debug_assert();
+            assert!(!row.examples.is_empty(), "{} has no example", row.name);
+            for example in row.examples {
+                let words = example.split(" #").next().unwrap_or_default().split_whitespace();
+                let words = words.map(|word| word.trim_matches('\''));
+                let line = std::iter::once(row.name).chain(words);
+                let parsed = row.clap().try_get_matches_from(line);
+                assert!(parsed.is_ok(), "{} {example}: {}", row.name, parsed.unwrap_err());
+            }
+        }
+    }
+}

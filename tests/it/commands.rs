@@ -1,0 +1,6 @@
+//! `ringmq admin` against a name server and two brokers: what each command prints, its columns and
+//! its exit code.
+
+mod cluster;
+mod formats;
+mod topics;
