@@ -40,8 +40,7 @@ enum Command {
     Admin(ringmq_admin::Admin),
     /// Load tool: produces and consumes, reports messages a second and latency.
     Bench(Box<ringmq_benchmark::Arguments>),
-    /// Checks a store while its broker is stopped, and changes nothing. Ends with 0 if it is sound,
-    /// 1 if it is damaged, 2 if it could not be checked.
+    /// Whether this machine is fit for a server, or (--store) a store is sound; changes nothing.
     Doctor(doctor::Options),
     /// Prints what makes a shell complete commands and options (bash, zsh, fish).
     Completion(ringmq_admin::Completion),

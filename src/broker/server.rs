@@ -65,8 +65,8 @@ pub fn start(
     beside: u64,
 ) -> Result<Broker, StartError> {
     let mut cpus = shard_cpus(&loaded.config, cpus);
-    let fitted = fit(loaded, cpus.len(), memory, beside).map_err(StartError::Refused)?;
-    let Fitted { values: Values { config, sizes }, shards } = fitted;
+    let fitted = fit_and_say(loaded, cpus.len(), memory, beside).map_err(StartError::Refused)?;
+    let Fitted { values: Values { config, sizes }, shards, .. } = fitted;
     allocator::give_back_buffers_from(allocator::BROKER_BUFFER_BYTES);
     cpus.truncate(shards);
     let name_servers = config.namesrv_addr.0.clone();
@@ -175,11 +175,26 @@ fn open_tls(config: &BrokerConfig) -> Result<(Acceptor, Option<Connector>), Stri
 /// What a broker is started with in the memory that there is.
 struct Fitted {
     values: Values,
+    budgets: Budgets,
     shards: usize,
 }
 
-/// Cuts budgets, and then shards, that nobody has set until the memory is enough, and says what
-/// came of it.
+/// What a start would do with `memory`: shards, and the bytes that the process stays under. `cpus`:
+/// as for [`start`].
+///
+/// # Errors
+/// The sentence that it would refuse with.
+pub fn memory_plan(
+    loaded: &Loaded<BrokerConfig>,
+    cpus: &[usize],
+    memory: &MemoryLimit,
+) -> Result<(usize, u64), String> {
+    let shards = shard_cpus(&loaded.config, cpus).len();
+    let fitted = fit(loaded.clone(), shards, memory, 0)?;
+    Ok((fitted.shards, fitted.budgets.sum()))
+}
+
+/// Cuts budgets, and then shards, that nobody has set until the memory is enough.
 fn fit(
     loaded: Loaded<BrokerConfig>,
     most_shards: usize,
@@ -194,14 +209,22 @@ fn fit(
         let mut values = Values { config: config.clone(), sizes: Sizes::default() };
         let memory_of = (memory.bytes, &*memory.to_string());
         match budgets::fit(&mut values, &origins, counts, beside, memory_of) {
-            Ok(budgets) => {
-                say(&budgets, memory, (shards, most_shards));
-                return Ok(Fitted { values, shards });
-            }
+            Ok(budgets) => return Ok(Fitted { values, budgets, shards }),
             Err(_) if free && shards > 1 => shards -= 1,
             Err(sentence) => return Err(sentence),
         }
     }
+}
+
+fn fit_and_say(
+    loaded: Loaded<BrokerConfig>,
+    most_shards: usize,
+    memory: &MemoryLimit,
+    beside: u64,
+) -> Result<Fitted, String> {
+    let fitted = fit(loaded, most_shards, memory, beside)?;
+    say(&fitted.budgets, memory, (fitted.shards, most_shards));
+    Ok(fitted)
 }
 
 fn say(budgets: &Budgets, memory: &MemoryLimit, (shards, most_shards): (usize, usize)) {
@@ -268,7 +291,8 @@ fn store_bytes_max(config: &BrokerConfig, disk_bytes: u64) -> u64 {
     }
 }
 
-fn shard_cpus(config: &BrokerConfig, allowed: &[usize]) -> Vec<usize> {
+/// The CPU of each shard, of those that the process may use.
+pub fn shard_cpus(config: &BrokerConfig, allowed: &[usize]) -> Vec<usize> {
     let cpus = if config.cores.0.is_empty() { allowed } else { &config.cores.0 };
     let shards = match config.shards {
         0 => cpus.len(),

@@ -12,7 +12,7 @@ use ringmq_io::{
 };
 
 use super::{
-    advertised, logging, options,
+    advertised, doctor, logging, options,
     service::Service,
     signals::{Signals, limit_stop},
     store_watch::{self, StoreGone},
@@ -180,6 +180,7 @@ pub fn start(
     say_what_starts(&loaded, &cpus);
     let lock = lock_directory(&store)?;
     gate::check(Some(&store), shards)?;
+    doctor::say_at_start(Some(&store), shards);
     if shards > cores {
         tracing::warn!(shards, cpus = cores, "more shards than CPUs: they share them, not pinned");
     }

@@ -43,8 +43,8 @@ struct What {
     set: Vec<(String, String)>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Server {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Server {
     Broker,
     Namesrv,
 }
@@ -52,11 +52,7 @@ enum Server {
 pub fn run(options: Options) -> anyhow::Result<ExitCode> {
     let (Command::Check(what) | Command::Print(what) | Command::DiffDefaults(what)) =
         &options.command;
-    let server = match what.server {
-        Some(server) => server,
-        None if review::is_of_name_server(&what.file)? => Server::Namesrv,
-        None => Server::Broker,
-    };
+    let server = what.server.map_or_else(|| server_of(&what.file), Ok)?;
     let (path, set) = (what.file.as_path(), what.set.as_slice());
     let (text, sound) = match (&options.command, server) {
         (Command::Check(_), Server::Broker) => check_broker(path, set)?,
@@ -81,6 +77,12 @@ pub fn run(options: Options) -> anyhow::Result<ExitCode> {
     // Whoever reads it may have read enough.
     let _ = std::io::stdout().write_all(text.as_bytes());
     Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Whose file it is, by its keys and its name.
+pub fn server_of(file: &Path) -> Result<Server, ConfigError> {
+    let is_of_name_server = review::is_of_name_server(file)?;
+    Ok(if is_of_name_server { Server::Namesrv } else { Server::Broker })
 }
 
 fn check_broker(path: &Path, set: &[(String, String)]) -> Result<(String, bool), ConfigError> {

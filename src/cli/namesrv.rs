@@ -5,7 +5,7 @@ use std::{io::Write as _, process::ExitCode, time::Duration};
 use ringmq_base::config::NamesrvConfig;
 
 use super::{
-    logging, name_server, options,
+    doctor, logging, name_server, options,
     service::Service,
     signals::{Signals, limit_stop},
 };
@@ -34,6 +34,7 @@ pub fn run(options: Options) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     ringmq_io::gate::check(None, 1)?;
+    doctor::say_at_start(None, 1);
     let memory = ringmq_io::gate::memory_limit();
     let (config, _) = name_server::fit(loaded, &memory, name_server::Place::Process)?;
     let tls = config.tls();

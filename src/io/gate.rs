@@ -4,6 +4,7 @@
 
 mod machine_info;
 mod memory;
+pub mod mounts;
 
 use std::{
     io,
@@ -16,13 +17,13 @@ pub use self::{
 };
 
 /// glommio refuses to make an executor below this limit of locked memory.
-const MEMLOCK_BYTES_MIN: u64 = 512 * 1024;
+pub const MEMLOCK_BYTES_MIN: u64 = 512 * 1024;
 
 /// The oldest kernel whose io_uring has all that is used: polls that go on (`ring/readiness.rs`).
-const KERNEL_MIN: (u32, u32) = (5, 13);
+pub const KERNEL_MIN: (u32, u32) = (5, 13);
 
 /// Descriptors that a broker needs besides one for each connection.
-const DESCRIPTORS_MIN: u64 = 1024;
+pub const DESCRIPTORS_MIN: u64 = 1024;
 
 /// Standard streams, the lock, listeners, name servers, accepted sockets that are about to be
 /// refused.
@@ -121,8 +122,7 @@ pub enum GateError {
 /// exist. Raises the soft limits of locked memory and open files to the hard ones. To be called
 /// before any thread is pinned.
 pub fn check(directory: Option<&Path>, shards: usize) -> Result<Report, GateError> {
-    machine_info::raise_limits();
-    decide(&machine_info::collect(directory, shards))
+    decide(&look(directory, shards))
 }
 
 /// Descriptors that this process may have open at once: the limit in force.
@@ -143,23 +143,65 @@ pub fn descriptors_for_connections(limit: u64, needed: u64, shards: usize) -> u6
     limit.saturating_sub(needed).saturating_sub(others).max(limit / 4)
 }
 
-/// The verdict on the machine: the first obstacle, in the order in which they must be removed.
-pub fn decide(machine: &MachineInfo) -> Result<Report, GateError> {
+/// What a broker would find: limits are raised first, as at its start.
+pub fn look(directory: Option<&Path>, shards: usize) -> MachineInfo {
+    machine_info::raise_limits();
+    machine_info::collect(directory, shards)
+}
+
+/// What is judged of a machine, in the order in which obstacles must be removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    Kernel,
+    LockedMemory,
+    OpenFiles,
+    Uring,
+    Shards,
+    Cpus,
+    Directory,
+}
+
+impl Subject {
+    pub const ALL: [Subject; 7] = [
+        Subject::Kernel,
+        Subject::LockedMemory,
+        Subject::OpenFiles,
+        Subject::Uring,
+        Subject::Shards,
+        Subject::Cpus,
+        Subject::Directory,
+    ];
+}
+
+/// The verdict on one subject.
+pub fn judge(machine: &MachineInfo, subject: Subject) -> Result<(), GateError> {
     let (major, minor) = machine.kernel;
-    if machine.kernel < KERNEL_MIN {
-        return Err(GateError::KernelTooOld { major, minor });
+    let refuse = |refused, error| if refused { Err(error) } else { Ok(()) };
+    match subject {
+        Subject::Kernel => {
+            refuse(machine.kernel < KERNEL_MIN, GateError::KernelTooOld { major, minor })
+        }
+        Subject::LockedMemory => {
+            let limit = machine.memlock_bytes;
+            refuse(limit < MEMLOCK_BYTES_MIN, GateError::MemlockTooLow { limit })
+        }
+        Subject::OpenFiles => {
+            let limit = machine.descriptors;
+            refuse(limit < DESCRIPTORS_MIN, GateError::TooFewDescriptors { limit })
+        }
+        Subject::Uring => decide_uring(machine),
+        Subject::Shards => refuse(machine.shards == 0, GateError::NoShards),
+        Subject::Cpus => refuse(machine.cpus.is_empty(), GateError::NoCpus),
+        Subject::Directory => match &machine.directory {
+            Some((path, directory)) => decide_directory(path, directory),
+            None => Ok(()),
+        },
     }
-    decide_limits(machine)?;
-    decide_uring(machine)?;
-    if machine.shards == 0 {
-        return Err(GateError::NoShards);
-    }
-    if machine.cpus.is_empty() {
-        return Err(GateError::NoCpus);
-    }
-    if let Some((path, directory)) = &machine.directory {
-        decide_directory(path, directory)?;
-    }
+}
+
+/// The verdict on the machine: the first obstacle.
+pub fn decide(machine: &MachineInfo) -> Result<Report, GateError> {
+    Subject::ALL.into_iter().try_for_each(|subject| judge(machine, subject))?;
     Ok(Report {
         kernel: machine.kernel,
         cpus: machine.cpus.clone(),
@@ -167,16 +209,6 @@ pub fn decide(machine: &MachineInfo) -> Result<Report, GateError> {
         descriptors: machine.descriptors,
         shares_cpus: machine.cpus.len() < machine.shards,
     })
-}
-
-fn decide_limits(machine: &MachineInfo) -> Result<(), GateError> {
-    if machine.memlock_bytes < MEMLOCK_BYTES_MIN {
-        return Err(GateError::MemlockTooLow { limit: machine.memlock_bytes });
-    }
-    if machine.descriptors < DESCRIPTORS_MIN {
-        return Err(GateError::TooFewDescriptors { limit: machine.descriptors });
-    }
-    Ok(())
 }
 
 fn decide_uring(machine: &MachineInfo) -> Result<(), GateError> {

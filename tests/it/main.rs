@@ -17,6 +17,7 @@ mod connections;
 mod consumer_calls;
 mod delay;
 mod disk_full;
+mod doctor;
 mod drain;
 mod filters;
 mod garbage;

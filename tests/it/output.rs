@@ -12,6 +12,7 @@ const ALWAYS: &[(&str, &str)] = &[
     ("were left out, at most", "what is said often is cut short; its first lines are there"),
     ("this is a container, and", "tests run in containers, too"),
     ("this machine has several addresses", "tests run on any machine"),
+    ("this machine: ", "tests run on any machine"),
     ("more shards than CPUs", "tests run with up to four shards on any machine"),
 ];
 

@@ -137,6 +137,22 @@ fn errno(error: &io::Error) -> i32 {
     error.raw_os_error().unwrap_or(0)
 }
 
+/// A new file without a name, or, on file systems that have none such, without it from now on.
+fn scratch_file(directory: &Path) -> io::Result<fs::File> {
+    let mut options = fs::OpenOptions::new();
+    options.read(true).write(true).mode(0o600);
+    let nameless = options.clone().custom_flags(libc::O_TMPFILE).open(directory);
+    let cannot = [libc::EOPNOTSUPP, libc::EISDIR, libc::EINVAL, libc::ENOENT];
+    match nameless {
+        Err(error) if cannot.contains(&errno(&error)) => {}
+        result => return result,
+    }
+    let path = directory.join(format!(".ringmq-gate-{}", std::process::id()));
+    let file = options.create(true).truncate(true).open(&path)?;
+    fs::remove_file(&path)?;
+    Ok(file)
+}
+
 fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
@@ -152,17 +168,12 @@ fn probe_directory(path: &Path) -> DirectoryProbe {
         Ok(RAMFS_MAGIC) => return DirectoryProbe::Volatile("ramfs"),
         _ => {}
     }
-    let probe = path.join(format!(".ringmq-gate-{}", std::process::id()));
-    let found = probe_file(&probe);
-    let _ = fs::remove_file(&probe);
-    found
+    probe_file(path)
 }
 
-/// Creates a file, turns O_DIRECT on, and reads a block that way.
-fn probe_file(path: &Path) -> DirectoryProbe {
-    let mut options = fs::OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(true).mode(0o600);
-    let written = options.open(path).and_then(|mut file| {
+/// Writes a file, turns O_DIRECT on, and reads a block that way.
+fn probe_file(directory: &Path) -> DirectoryProbe {
+    let written = scratch_file(directory).and_then(|mut file| {
         file.write_all(&[0; BLOCK_BYTES])?;
         file.sync_all()?;
         Ok(file)

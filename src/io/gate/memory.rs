@@ -6,6 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::mounts;
+
 /// Version 1 has a number near 2^63 for "no limit".
 const UNLIMITED: u64 = 1 << 60;
 /// When it cannot be found out.
@@ -53,57 +55,11 @@ pub(super) fn cgroup_limit(
     mountinfo: &str,
     read: impl Fn(&Path) -> Option<String>,
 ) -> Option<(u64, PathBuf)> {
-    let mut limits = Vec::new();
-    for (controllers, path) in cgroup.lines().filter_map(membership) {
-        let (kind, file) = match controllers {
-            "" => ("cgroup2", "memory.max"),
-            _ if controllers.split(',').any(|name| name == "memory") => {
-                ("cgroup", "memory.limit_in_bytes")
-            }
-            _ => continue,
-        };
-        let Some(mount) = mountinfo.lines().filter_map(mount).find(|mount| mount.is(kind)) else {
-            continue;
-        };
-        // With a root of its own a container sees its cgroup at the mount point.
-        let below = Path::new(path).strip_prefix(&mount.root).unwrap_or_else(|_| Path::new(""));
-        let directory = mount.point.join(below);
-        for directory in directory.ancestors().take_while(|at| at.starts_with(&mount.point)) {
-            let file = directory.join(file);
-            let bytes = read(&file).and_then(|text| text.trim().parse::<u64>().ok());
-            limits.extend(bytes.filter(|bytes| *bytes < UNLIMITED).map(|bytes| (bytes, file)));
-        }
-    }
-    limits.into_iter().min_by_key(|(bytes, _)| *bytes)
-}
-
-/// Controllers and path of a line of `/proc/self/cgroup`: `4:memory:/a/b`, `0::/a/b`.
-fn membership(line: &str) -> Option<(&str, &str)> {
-    let (_, rest) = line.split_once(':')?;
-    rest.split_once(':')
-}
-
-struct Mount<'a> {
-    root: PathBuf,
-    point: PathBuf,
-    kind: &'a str,
-    options: &'a str,
-}
-
-impl Mount<'_> {
-    fn is(&self, kind: &str) -> bool {
-        let has_memory = || self.options.split(',').any(|option| option == "memory");
-        self.kind == kind && (kind == "cgroup2" || has_memory())
-    }
-}
-
-/// A line of `/proc/self/mountinfo`: id, parent, device, root, point, options, ... - kind, source,
-/// options of the file system.
-fn mount(line: &str) -> Option<Mount<'_>> {
-    let (mount, file_system) = line.split_once(" - ")?;
-    let mut fields = mount.split(' ').skip(3);
-    let (root, point) = (fields.next()?.into(), fields.next()?.into());
-    let mut fields = file_system.split(' ');
-    let kind = fields.next()?;
-    Some(Mount { root, point, kind, options: fields.nth(1).unwrap_or_default() })
+    let names = ("memory.limit_in_bytes", "memory.max");
+    let files = mounts::cgroup_files(cgroup, mountinfo, "memory", names);
+    let limits = files.into_iter().filter_map(|file| {
+        let bytes = read(&file)?.trim().parse::<u64>().ok()?;
+        (bytes < UNLIMITED).then_some((bytes, file))
+    });
+    limits.min_by_key(|(bytes, _)| *bytes)
 }
