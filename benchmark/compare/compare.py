@@ -24,6 +24,7 @@ import traceback
 from pathlib import Path
 
 import cases
+import features
 import life
 import loads
 import report
@@ -33,7 +34,7 @@ SUITES = {
     "send": loads.send, "sync": loads.sync, "latency": loads.latency, "pull": loads.pull,
     "batch": loads.batch, "sizes": loads.sizes, "reuse": loads.reuse, "producers": loads.producers,
     "queues": life.queues, "cold": life.cold, "restart": life.restart, "shards": life.shards,
-    "idle": life.idle, "fio": life.fio, "noise": loads.noise,
+    "idle": life.idle, "features": features.features, "fio": life.fio, "noise": loads.noise,
 }
 # Not part of `all`: it says something about the machine.
 EXTRA = ("noise",)

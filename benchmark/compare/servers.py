@@ -23,12 +23,14 @@ LOGBACK = """<?xml version="1.0" encoding="UTF-8"?>
 class Contestant:
     """One column of a table: which broker, and how it is set."""
 
-    def __init__(self, name, kind, flush, cores=None, settings=None):
+    def __init__(self, name, kind, flush, cores=None, settings=None, prepare=None):
         self.name = name
         self.kind = kind
         self.flush = flush
         self.cores = cores
         self.settings = settings or {}
+        # Called with the folder of the servers before they start.
+        self.prepare = prepare or (lambda folder: None)
 
     def servers(self, options):
         """Its servers, to be used in a `with`."""
@@ -62,6 +64,7 @@ class Servers(Family):
         return self.broker_process.pid
 
     def start(self):
+        self.contestant.prepare(self.folder)
         self.write("namesrv.conf", {"listenPort": self.name_server.split(":")[1],
                                     "kvConfigPath": self.folder / "namesrv" / "kvConfig.json"})
         self.write("broker.conf", self.settings())
@@ -146,7 +149,8 @@ class JavaServers(Servers):
             (conf / f"logback_{name}.xml").write_text(text)
         version = self.options.java_version
         jars = maven_jars(self.options, HERE / "pom.xml", version, "rocketmq.version", version)
-        words = [f"-Duser.home={self.folder}", "-cp", f"{conf}:{jars}/*"]
+        words = [f"-Duser.home={self.folder}",
+                 f"-Dtls.config.file={self.folder / 'tls.properties'}", "-cp", f"{conf}:{jars}/*"]
         for package in OPENS:
             words = ["--add-opens", f"{package}=ALL-UNNAMED", *words]
         return words

@@ -22,6 +22,7 @@ HOST = "127.0.0.1"
 # Warnings and errors of RingMQ that these suites cause, each with its reason.
 EXPECTED = [
     (r"more shards than CPUs", "suites run with up to four shards on any machine"),
+    (r"this machine: ", "what doctor says of the machine: suites run on any"),
 ]
 # What a name server says of a broker that ended without a farewell.
 GONE = re.compile(r"broker \S+ .* is dropped: its connection has ended")
