@@ -8,6 +8,7 @@
 //! `Send`; what crosses threads does so through [`mailbox`].
 
 pub mod allocator;
+pub mod confine;
 pub mod disk;
 pub mod gate;
 pub mod launch;

@@ -44,6 +44,7 @@ mod remote;
 mod resets;
 mod retention;
 mod runtime_info;
+mod security;
 mod server;
 mod shards;
 mod slow_readers;

@@ -13,7 +13,7 @@ use crate::shards::for_shards;
 for_shards!(what_changes_configuration_or_access_is_for_this_machine_only);
 
 /// An address of this machine that others reach it by.
-fn own_address() -> Result<IpAddr, String> {
+pub fn own_address() -> Result<IpAddr, String> {
     let socket = UdpSocket::bind("0.0.0.0:0").map_err(|error| error.to_string())?;
     // Nothing is sent: the kernel only says which address it would take.
     socket.connect("192.0.2.1:9").map_err(|error| error.to_string())?;

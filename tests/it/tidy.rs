@@ -100,7 +100,7 @@ fn root() -> PathBuf {
 }
 
 /// Files of these extensions, by their path below the root.
-fn files(extensions: &[&str]) -> BTreeMap<String, String> {
+pub fn files(extensions: &[&str]) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
     let mut directories = vec![root()];
     while let Some(directory) = directories.pop() {

@@ -3,6 +3,8 @@
 
 use std::path::Path;
 
+use ringmq_io::confine;
+
 use super::{
     cgroup, clock,
     condition::{Condition, Severity},
@@ -12,8 +14,14 @@ use super::{
 };
 
 /// Says what is not as it should be for `shards` executors and, for a broker, a store in `store`,
-/// which must exist: a line in the log each.
+/// which must exist: a line in the log each. From here on this process starts no programs.
 pub fn say(store: Option<&Path>, shards: usize) {
+    if let Err(error) = confine::deny_programs() {
+        tracing::warn!(
+            "this machine: the kernel does not let this process deny itself to start programs \
+             ({error}); it starts none all the same"
+        );
+    }
     for row in warnings(&Own, store, shards) {
         let Condition { name, required, found, remedy, .. } = row;
         tracing::warn!("this machine: {name}: {found}, better {required}: {remedy}");
