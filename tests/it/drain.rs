@@ -30,15 +30,15 @@ const QUEUES: i32 = 4;
 /// Sends that are acknowledged before the signal.
 const SENT_BEFORE: usize = 100;
 
-struct Site {
-    names: NameServer,
-    server: Server,
-    directory: TempDir,
+pub struct Site {
+    pub names: NameServer,
+    pub server: Server,
+    pub directory: TempDir,
     settings: Settings,
 }
 
 /// A broker that is registered, with a topic `T`.
-fn site(name: &str, shards: u32, wait_seconds: u32) -> Site {
+pub fn site(name: &str, shards: u32, wait_seconds: u32) -> Site {
     let directory = process::directory(name);
     let names = NameServer::start(directory.path(), &[]);
     names.process.allows("is dropped: its connection has ended");

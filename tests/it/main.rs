@@ -19,6 +19,7 @@ mod delay;
 mod disk_full;
 mod doctor;
 mod drain;
+mod errors;
 mod filters;
 mod garbage;
 mod groups;

@@ -1,0 +1,74 @@
+//! A broker that serves nobody for a while: because it ends, or because its disk is full.
+
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use nix::sys::statvfs::statvfs;
+use ringmq_remoting::codes::response;
+
+use super::is_said;
+use crate::drain::{Site, site};
+use crate::needs::needs;
+use crate::process;
+use crate::server::{Server, Settings};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+const STOPPING: &str = "service not available now. the broker is stopping";
+const FULL: &str = "service not available now. It may be caused by one of the following reasons: \
+                    the broker's disk is full ...";
+/// The lowest level that can be set, in percent, and what makes sure that a disk is above it.
+const LEVEL: &str = "10";
+const USED_MIN: u64 = 12;
+
+pub fn headings() -> impl Iterator<Item = &'static str> {
+    [STOPPING, FULL].into_iter()
+}
+
+// Single: texts do not depend on the number of shards.
+#[test]
+fn a_broker_that_ends_says_so() {
+    let Site { directory: _directory, names, mut server, .. } = site("errors-stopping", 1, 600);
+    let mut client = server.client();
+    client.send("T", 0, b"x").expect("an answer").expect(response::SUCCESS);
+    // It says nothing, so that the broker goes on draining.
+    names.process.signal(Signal::SIGSTOP);
+    server.process.signal(Signal::SIGTERM);
+    server.process.await_line("requests under way are answered");
+    let refused = client.send("T", 0, b"x").expect("an answer");
+    assert!(is_said(STOPPING, &refused.remark), "{refused:?}");
+    names.process.signal(Signal::SIGCONT);
+    assert_eq!(server.process.wait(PATIENCE).code(), Some(0), "{}", server.process.output());
+}
+
+fn used_percent() -> u64 {
+    let found = statvfs(env!("CARGO_TARGET_TMPDIR")).expect("the directory of the tests is there");
+    100 - found.blocks_available() * 100 / found.blocks().max(1)
+}
+
+// Single: texts do not depend on the number of shards.
+#[test]
+fn a_broker_without_space_says_so() {
+    let name = "a_broker_without_space_says_so";
+    let used = match used_percent() {
+        used if used >= USED_MIN => Ok(used),
+        used => Err(format!("the disk of the tests is only {used} % full")),
+    };
+    let Some(_) = needs(name, used) else { return };
+    let directory = process::directory("errors-full");
+    let levels =
+        ["diskMaxUsedSpaceRatio", "diskSpaceCleanForciblyRatio", "diskSpaceWarningLevelRatio"];
+    let extra = levels.map(|key| (key, LEVEL.to_owned())).into();
+    let server = Server::start(directory.path(), &Settings { extra, ..Settings::default() });
+    server.process.expects("disk too full: sends are refused");
+    let mut client = server.client();
+    let began = Instant::now();
+    loop {
+        let answer = client.send("T", 0, b"x").expect("an answer");
+        if answer.code == response::SERVICE_NOT_AVAILABLE {
+            assert!(is_said(FULL, &answer.remark), "{answer:?}");
+            return;
+        }
+        assert!(began.elapsed() < PATIENCE, "{answer:?}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
