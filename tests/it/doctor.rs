@@ -118,3 +118,28 @@ fn a_port_that_is_taken_is_named_with_its_key_and_owner() {
         format!("port {} (vipPortEnable)", port - 2)
     });
 }
+
+// Single: the doctor starts no shards.
+#[test]
+fn a_probe_measures_durable_writes_and_leaves_nothing_behind() {
+    let directory = process::directory("doctor-probe");
+    let (_, output) =
+        doctor(directory.path(), free_port(), &Settings::default(), &["--json", "--probe"]);
+    // What will be done is said first.
+    let (said, report) = output.split_once('\n').expect("lines");
+    assert!(said.contains("528.0 MiB in all; it is removed"), "{output}");
+    let report: Value = serde_json::from_str(report).expect("one JSON object");
+    let sizes = report["probe"].as_array().expect("a list");
+    assert_eq!(sizes.len(), 2, "{output}");
+    for size in sizes {
+        let number = |key: &str| size[key].as_u64().expect("a number");
+        let rows = size["histogram"].as_array().expect("rows").iter();
+        let sum: u64 = rows.map(|row| row["writes"].as_u64().expect("a number")).sum();
+        assert!(number("writes") > 0 && sum == number("writes"), "{size}");
+        assert!(number("p50Us") <= number("p99Us") && number("p99Us") <= number("longestUs"));
+        assert!(number("bytes") * number("writes") <= 256 << 20, "{size}");
+    }
+    row(&rows(&report.to_string()), "durable write of 4.0 KiB");
+    let left: Vec<_> = fs::read_dir(directory.path()).expect("it is there").flatten().collect();
+    assert_eq!(left.len(), 2, "the file and the output: {left:?}");
+}

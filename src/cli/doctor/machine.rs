@@ -22,12 +22,19 @@ use super::{
     space::{self, Space},
 };
 
+/// What was found.
+pub struct Examined {
+    pub conditions: Vec<Condition>,
+    /// Where the logs are or will be, if the server has any.
+    pub logs: Option<PathBuf>,
+}
+
 /// Looks at this machine for the server whose configuration it is; for a broker if nobody says.
 pub fn examine(
     file: Option<&Path>,
     server: Option<Server>,
     set: &[(String, String)],
-) -> anyhow::Result<Vec<Condition>> {
+) -> anyhow::Result<Examined> {
     let server = match (server, file) {
         (Some(server), _) => server,
         (None, Some(file)) => config::server_of(file)?,
@@ -35,11 +42,13 @@ pub fn examine(
     };
     Ok(match server {
         Server::Broker => broker(BrokerConfig::load(file, set)),
-        Server::Namesrv => name_server(NamesrvConfig::load(file, set)),
+        Server::Namesrv => {
+            Examined { conditions: name_server(NamesrvConfig::load(file, set)), logs: None }
+        }
     })
 }
 
-fn broker(loaded: Result<Loaded<BrokerConfig>, ConfigError>) -> Vec<Condition> {
+fn broker(loaded: Result<Loaded<BrokerConfig>, ConfigError>) -> Examined {
     let mut rows = Vec::new();
     let loaded = loaded.unwrap_or_else(|error| {
         rows.push(refused(error.to_string()));
@@ -55,8 +64,10 @@ fn broker(loaded: Result<Loaded<BrokerConfig>, ConfigError>) -> Vec<Condition> {
     rows.extend(gate_rows::rows(&machine, u64::from(config.connections_max)));
     rows.push(memory_of_broker(&loaded, &allowed));
     rows.extend(limits(cpus.len()));
+    let mut logs = None;
     for (role, directory) in directories(config) {
         let directory = existing(&directory);
+        logs = Some(directory.clone());
         rows.extend(device::rows(&Own, &directory, role));
         let space = Space::of(&directory);
         rows.extend(space.into_iter().flat_map(|space| space::rows(space, config, role)));
@@ -65,7 +76,7 @@ fn broker(loaded: Result<Loaded<BrokerConfig>, ConfigError>) -> Vec<Condition> {
     rows.extend(ports::rows(&Own, &ports_of_broker(config), ports::owner));
     rows.push(address(config.broker_ip1.as_str(), &advertised::notes(&loaded)));
     rows.extend(user(&Own));
-    rows
+    Examined { conditions: rows, logs }
 }
 
 fn name_server(loaded: Result<Loaded<NamesrvConfig>, ConfigError>) -> Vec<Condition> {
@@ -198,11 +209,11 @@ mod tests {
 
     #[test]
     fn a_configuration_that_is_refused_is_an_error_among_the_others() {
-        let rows = broker(load(&[("listenPort", "none")]));
+        let rows = broker(load(&[("listenPort", "none")])).conditions;
         assert_eq!(rows[0].severity, Severity::Error);
         assert!(rows[0].remedy.contains("listenPort = \"none\""), "{:?}", rows[0]);
         assert!(rows.len() > 15, "the rest is looked at as well: {rows:?}");
-        let slave = broker(load(&[("brokerRole", "SLAVE"), ("brokerId", "1")]));
+        let slave = broker(load(&[("brokerRole", "SLAVE"), ("brokerId", "1")])).conditions;
         assert!(slave[0].remedy.contains("no replication yet"), "{:?}", slave[0]);
     }
 
