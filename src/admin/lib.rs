@@ -15,6 +15,7 @@ mod questions;
 mod run;
 mod session;
 mod table;
+mod target;
 
 pub use self::{
     manual::{Completion, Manual},

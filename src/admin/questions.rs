@@ -1,5 +1,7 @@
 //! What several commands ask.
 
+pub mod groups;
+pub mod resets;
 pub mod topics;
 
 use std::collections::BTreeSet;

@@ -42,6 +42,61 @@ pub const COMMANDS: &[Command] = &[
     row::<topic_status::Options>("topicStatus", Reads, "Offsets of the queues of a topic"),
     row::<topic_cluster_list::Options>("topicClusterList", Reads, "Clusters that have a topic"),
     row::<update_topic::Options>("updateTopic", Changes, "Makes a topic or changes its settings"),
+    row::<delete_topic::Options>("deleteTopic", Changes, "Deletes a topic and its messages"),
+    row::<update_topic_perm::Options>(
+        "updateTopicPerm",
+        Changes,
+        "Whether a topic is read, written or both",
+    ),
+    row::<consumer_progress::Options>("consumerProgress", Reads, "How far consumer groups are"),
+    row::<consumer_connection::Options>(
+        "consumerConnection",
+        Reads,
+        "Members of a consumer group and what they subscribe to",
+    ),
+    row::<producer_connection::Options>("producerConnection", Reads, "Members of a producer group"),
+    row::<producer::Options>("producer", Reads, "All producers of a broker"),
+    row::<consumer_status::Options>(
+        "consumerStatus",
+        Reads,
+        "What members of a consumer group tell of themselves",
+    ),
+    row::<update_sub_group::Options>(
+        "updateSubGroup",
+        Changes,
+        "Makes a consumer group or changes its settings",
+    ),
+    row::<delete_sub_group::Options>("deleteSubGroup", Changes, "Deletes a consumer group"),
+    row::<get_consumer_config::Options>(
+        "getConsumerConfig",
+        Reads,
+        "Settings of a consumer group on each broker",
+    ),
+    row::<broker_consume_stats::Options>(
+        "brokerConsumeStats",
+        Reads,
+        "How far all groups of a broker are",
+    ),
+    row::<reset_offset_by_time::Options>(
+        "resetOffsetByTime",
+        Changes,
+        "Sets a group back or forward to a time; members hear of it",
+    ),
+    row::<reset_offset_by_time_old::Options>(
+        "resetOffsetByTimeOld",
+        Changes,
+        "The same for a group without members",
+    ),
+    row::<skip_accumulated_message::Options>(
+        "skipAccumulatedMessage",
+        Changes,
+        "Sets a group to the end of a topic",
+    ),
+    row::<clone_group_offset::Options>(
+        "cloneGroupOffset",
+        Changes,
+        "Gives a group the offsets of another",
+    ),
     row::<storage_plan::Options>(
         "storagePlan",
         Reads,

@@ -30,6 +30,10 @@ impl CallError {
         ];
         match self {
             CallError::NotFound(_) => true,
+            // brokers have no code of its own for some of what they do not have
+            CallError::Refused { code: response::SYSTEM_ERROR, remark, .. } => {
+                remark.ends_with("not exist")
+            }
             CallError::Refused { code, .. } => CODES.contains(code),
             CallError::Unreachable { .. } => false,
         }

@@ -3,4 +3,5 @@
 
 mod cluster;
 mod formats;
+mod groups;
 mod topics;

@@ -1,18 +1,14 @@
 //! `brokerStatus`.
 
 use crate::output::{Cell, Column, Page, Table};
-use crate::questions::{members, runtime};
+use crate::questions::runtime;
 use crate::session::{Run, Session};
+use crate::target::Target;
 
 #[derive(clap::Args, Debug)]
-#[group(required = true, multiple = false)]
 pub struct Options {
-    /// One broker, host:port.
-    #[arg(short = 'b', long = "brokerAddr", value_name = "ADDRESS")]
-    broker: Option<String>,
-    /// All brokers of a cluster.
-    #[arg(short = 'c', long = "clusterName", value_name = "NAME")]
-    cluster: Option<String>,
+    #[command(flatten)]
+    target: Target,
 }
 
 const ONE: &[Column] = &[Column::new("", "key"), Column::new("", "value")];
@@ -25,7 +21,7 @@ impl Run for Options {
 
     fn run(&self, session: &mut Session) -> anyhow::Result<Page> {
         let client = &mut session.client;
-        if let Some(address) = &self.broker {
+        if let Some(address) = &self.target.broker {
             let known = runtime(client, address)?;
             let mut table = Table::new("status", ONE).without_heads();
             for (key, value) in &known.table {
@@ -35,7 +31,7 @@ impl Run for Options {
         }
         let mut table = Table::new("status", ALL).without_heads();
         let mut page = Page::default();
-        for address in members(client, self.cluster.as_deref().unwrap_or_default(), true)? {
+        for address in self.target.all(client)? {
             match runtime(client, &address) {
                 Err(problem) => page.problems.push(problem),
                 Ok(known) => known.table.iter().for_each(|(key, value)| {

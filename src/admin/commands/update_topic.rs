@@ -1,22 +1,17 @@
 //! `updateTopic`.
 
-use anyhow::Context;
 use ringmq_remoting::body::TopicConfig;
 use ringmq_remoting::codes::request;
 
 use crate::output::Page;
-use crate::questions::{broker_at, brokers_of, clusters, members, topics};
+use crate::questions::{broker_at, brokers_of, clusters, topics};
 use crate::session::{Run, Session};
+use crate::target::Target;
 
 #[derive(clap::Args, Debug)]
-#[command(group(clap::ArgGroup::new("where").args(["broker", "cluster"]).required(true)))]
 pub struct Options {
-    /// On this broker, host:port.
-    #[arg(short = 'b', long = "brokerAddr", value_name = "ADDRESS")]
-    broker: Option<String>,
-    /// On all masters of this cluster.
-    #[arg(short = 'c', long = "clusterName", value_name = "NAME")]
-    cluster: Option<String>,
+    #[command(flatten)]
+    target: Target,
     /// The topic.
     #[arg(short = 't', long = "topic")]
     topic: String,
@@ -63,13 +58,7 @@ impl Run for Options {
             order: self.order,
             ..TopicConfig::default()
         };
-        let addresses = match (&self.broker, &self.cluster) {
-            (Some(broker), _) => vec![broker.clone()],
-            (None, cluster) => {
-                let cluster = cluster.as_deref().context("-b or -c is there")?;
-                members(&mut session.client, cluster, false)?
-            }
-        };
+        let addresses = self.target.masters(&mut session.client)?;
         let mut page = Page::default();
         for address in &addresses {
             let put = topics::put(&mut session.client, address, &topic, self.attributes.as_deref());
@@ -95,7 +84,7 @@ impl Options {
     fn set_order(&self, session: &mut Session) -> anyhow::Result<String> {
         let client = &mut session.client;
         let part = |broker: &str| format!("{broker}:{}", self.write_queues);
-        let (kind, order) = match (&self.broker, &self.cluster) {
+        let (kind, order) = match (&self.target.broker, &self.target.cluster) {
             (Some(address), _) => {
                 let broker = broker_at(client, address)?;
                 let old = topics::order(client, &self.topic)?.unwrap_or_default();

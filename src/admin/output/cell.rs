@@ -43,6 +43,11 @@ impl Cell {
         Cell::formatted(ms, "%Y-%m-%d %H:%M:%S,%3f", none)
     }
 
+    /// As a text of digits, to the millisecond.
+    pub fn compact_time(ms: i64) -> String {
+        local(ms, "%Y%m%d%H%M%S%3f").unwrap_or_else(|| "0".to_owned())
+    }
+
     fn formatted(ms: i64, format: &str, none: &str) -> Cell {
         match local(ms, format) {
             Some(text) => Cell::new(text, ms),

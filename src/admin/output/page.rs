@@ -135,6 +135,12 @@ impl Page {
         Page { parts, problems: Vec::new() }
     }
 
+    /// Adds the parts of another page.
+    pub fn and(mut self, other: Page) -> Page {
+        self.add(Ok(other));
+        self
+    }
+
     /// Whether nothing was done, found or shown.
     pub fn is_empty(&self) -> bool {
         self.parts.is_empty()
@@ -151,10 +157,10 @@ impl Page {
         }
     }
 
-    /// For programs. A single table is a list, a single document itself; else an object.
+    /// For programs. Tables of one name alone are a list, a single document itself; else an object.
     pub(super) fn value(&self) -> Value {
-        let mut tables = self.parts.iter().filter(|part| matches!(part, Part::Table(_)));
-        let only_table = tables.next().filter(|_| tables.next().is_none());
+        let is_fact = |part: &Part| matches!(part, Part::Fact { .. });
+        let has_facts = self.parts.iter().any(is_fact);
         let mut members = Map::new();
         let mut done = Vec::new();
         for part in &self.parts {
@@ -171,9 +177,11 @@ impl Page {
                 },
             }
         }
-        match only_table {
-            Some(Part::Table(table)) if members.len() == 1 && done.is_empty() => table.value(),
-            _ if members.is_empty() => Value::Array(done),
+        match members.len() {
+            0 => Value::Array(done),
+            1 if !has_facts && done.is_empty() => {
+                members.into_iter().next().map(|(_, rows)| rows).unwrap_or_default()
+            }
             _ => {
                 if !done.is_empty() {
                     members.insert("done".to_owned(), Value::Array(done));
