@@ -1,8 +1,17 @@
 //! What several commands ask.
 
+pub mod cleaning;
+pub mod details;
+pub mod direct;
 pub mod groups;
+pub mod messages;
+pub mod print;
 pub mod resets;
+pub mod sends;
+pub mod settings;
 pub mod topics;
+pub mod tracks;
+pub mod write_perm;
 
 use std::collections::BTreeSet;
 

@@ -113,7 +113,7 @@ fn interval(matches: &ArgMatches) -> Option<u64> {
 }
 
 fn show(row: &Command, session: &Session, page: &Page) -> std::io::Result<u8> {
-    if !page.is_empty() || !session.printer.is_for_people() {
+    if !page.is_empty() || !(session.printer.is_for_people() || row.streams()) {
         session.printer.page(page)?;
     }
     for problem in &page.problems {

@@ -68,8 +68,12 @@ impl Session {
         Ok(Session { client, printer: Printer::new(common.output) })
     }
 
+    /// Shows a line that only people read.
+    pub fn say(&self, line: &str) -> anyhow::Result<()> {
+        Ok(self.printer.line(line)?)
+    }
+
     /// Shows one row of an answer that goes on.
-    #[allow(dead_code)]
     pub fn show(&mut self, table: &Table, text: &str, row: &[Cell]) -> anyhow::Result<()> {
         Ok(self.printer.row(table, text, row)?)
     }

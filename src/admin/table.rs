@@ -23,11 +23,10 @@ pub enum Effect {
     Reads,
     Changes,
     /// It goes on by itself, or shows long lists as they come.
-    #[allow(dead_code)]
     Streams,
 }
 
-use Effect::{Changes, Reads};
+use Effect::{Changes, Reads, Streams};
 
 const fn row<O: Run>(name: &'static str, effect: Effect, about: &'static str) -> Command {
     let (arguments, examples) = (O::augment_args, O::EXAMPLES);
@@ -97,6 +96,110 @@ pub const COMMANDS: &[Command] = &[
         Changes,
         "Gives a group the offsets of another",
     ),
+    row::<query_msg_by_id::Options>(
+        "queryMsgById",
+        Streams,
+        "Messages by their ids: shown, consumed at once or sent again",
+    ),
+    row::<query_msg_by_unique_key::Options>(
+        "queryMsgByUniqueKey",
+        Streams,
+        "A message by the id that its producer gave",
+    ),
+    row::<query_msg_by_key::Options>("queryMsgByKey", Reads, "Messages by a key"),
+    row::<query_msg_by_offset::Options>(
+        "queryMsgByOffset",
+        Reads,
+        "The message at an offset of a queue",
+    ),
+    row::<print_msg::Options>("printMsg", Streams, "Messages of a topic"),
+    row::<print_msg_by_queue::Options>(
+        "printMsgByQueue",
+        Streams,
+        "Messages of a queue, and how many have each tag",
+    ),
+    row::<consume_message::Options>(
+        "consumeMessage",
+        Streams,
+        "Some messages, without changing any offset",
+    ),
+    row::<send_message::Options>("sendMessage", Changes, "Sends a message"),
+    row::<send_msg_status::Options>(
+        "sendMsgStatus",
+        Streams,
+        "Sends messages to a broker and shows the answers",
+    ),
+    row::<check_msg_send_rt::Options>("checkMsgSendRT", Streams, "How long sends to a topic take"),
+    row::<decode_message_id::Options>(
+        "DecodeMessageId",
+        Reads,
+        "Where an id says that a message is stored",
+    ),
+    row::<query_cq::Options>("queryCq", Reads, "Entries of a queue's index"),
+    row::<allocate_mq::Options>("allocateMQ", Reads, "Which queues consumers would get"),
+    row::<stats_all::Options>(
+        "statsAll",
+        Reads,
+        "Rates of topics and groups, and how far groups are behind",
+    ),
+    row::<get_broker_config::Options>("getBrokerConfig", Reads, "Configuration of brokers"),
+    row::<update_broker_config::Options>(
+        "updateBrokerConfig",
+        Changes,
+        "Changes a key of brokers while they run",
+    ),
+    row::<get_namesrv_config::Options>("getNamesrvConfig", Reads, "Configuration of name servers"),
+    row::<update_namesrv_config::Options>(
+        "updateNamesrvConfig",
+        Changes,
+        "Changes a key of name servers while they run",
+    ),
+    row::<update_kv_config::Options>(
+        "updateKvConfig",
+        Changes,
+        "Sets a value in the name servers' table",
+    ),
+    row::<delete_kv_config::Options>(
+        "deleteKvConfig",
+        Changes,
+        "Deletes a value from the name servers' table",
+    ),
+    row::<update_order_conf::Options>(
+        "updateOrderConf",
+        Changes,
+        "Shows or changes the order of a topic's queues",
+    ),
+    row::<wipe_write_perm::Options>(
+        "wipeWritePerm",
+        Changes,
+        "Producers are no longer told of a broker",
+    ),
+    row::<add_write_perm::Options>("addWritePerm", Changes, "Producers are told of a broker again"),
+    row::<clean_expired_cq::Options>(
+        "cleanExpiredCQ",
+        Changes,
+        "Has brokers drop index entries of deleted messages",
+    ),
+    row::<clean_unused_topic::Options>(
+        "cleanUnusedTopic",
+        Changes,
+        "Has brokers drop queues of deleted topics",
+    ),
+    row::<delete_expired_commit_log::Options>(
+        "deleteExpiredCommitLog",
+        Changes,
+        "Has brokers delete what has expired",
+    ),
+    row::<set_consume_mode::Options>(
+        "setConsumeMode",
+        Changes,
+        "How members of a group get messages",
+    ),
+    row::<reset_master_flush_offset::Options>(
+        "resetMasterFlushOffset",
+        Changes,
+        "Where a slave goes on at its master",
+    ),
     row::<storage_plan::Options>(
         "storagePlan",
         Reads,
@@ -146,6 +249,11 @@ impl Command {
     /// Whether `--watch` makes sense.
     pub fn can_be_watched(&self) -> bool {
         self.effect == Effect::Reads
+    }
+
+    /// Whether it may have shown its answer before it ends.
+    pub fn streams(&self) -> bool {
+        self.effect == Effect::Streams
     }
 }
 

@@ -18,6 +18,7 @@ use crate::account::Account;
 use crate::error::CallError;
 use crate::tls::shake_hands;
 
+const NO_NAME_SERVER: &str = "no name server is known: give one with -n or in NAMESRV_ADDR";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A client of name servers and brokers.
@@ -77,6 +78,15 @@ impl Client {
         &self.name_servers
     }
 
+    /// The addresses of all name servers.
+    ///
+    /// # Errors
+    /// If none is known.
+    pub fn name_servers_or_fail(&self) -> anyhow::Result<Vec<String>> {
+        ensure!(!self.name_servers.is_empty(), NO_NAME_SERVER);
+        Ok(self.name_servers.clone())
+    }
+
     /// Asks a server and waits for its answer, whatever its code.
     ///
     /// # Errors
@@ -128,9 +138,7 @@ impl Client {
                 Err(error) => failure = Some(error),
             }
         }
-        Err(failure.unwrap_or_else(|| {
-            anyhow::anyhow!("no name server is known: give one with -n or in NAMESRV_ADDR")
-        }))
+        Err(failure.unwrap_or_else(|| anyhow::anyhow!(NO_NAME_SERVER)))
     }
 
     /// As [`Client::call_name_server`]; only success is an answer.

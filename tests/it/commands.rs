@@ -4,4 +4,6 @@
 mod cluster;
 mod formats;
 mod groups;
+mod messages;
+mod settings;
 mod topics;

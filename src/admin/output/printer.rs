@@ -72,12 +72,22 @@ impl Printer {
         out.flush()
     }
 
+    /// Prints a line, for people only.
+    ///
+    /// # Errors
+    /// As [`Printer::page`].
+    pub fn line(&self, text: &str) -> io::Result<()> {
+        if self.is_for_people() {
+            writeln!(io::stdout().lock(), "{text}")?;
+        }
+        Ok(())
+    }
+
     /// Prints one row of an answer that goes on: `text` for people, as the row of a table with
     /// these columns for programs.
     ///
     /// # Errors
     /// As [`Printer::page`].
-    #[allow(dead_code)]
     pub fn row(&mut self, table: &Table, text: &str, row: &[Cell]) -> io::Result<()> {
         let line = match self.format {
             Format::Table | Format::Wide => format!("{text}\n"),
