@@ -5,6 +5,7 @@
 mod accounts;
 mod answers;
 mod commands;
+mod elsewhere;
 mod logs;
 mod service;
 mod starts;
@@ -69,6 +70,7 @@ fn every_heading_has_a_row_and_every_row_a_heading() {
         .chain(logs::headings())
         .chain(commands::headings())
         .chain(service::headings())
+        .chain(elsewhere::headings())
         .collect();
     for (what, list) in [("heading", &headings), ("row", &rows)] {
         let set: BTreeSet<_> = list.iter().collect();

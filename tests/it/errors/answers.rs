@@ -73,6 +73,16 @@ const ROWS: &[Row<Site>] = &[
         said(site.client().call(code, &[], group));
         site.pull("t", "0", &[("consumerGroup", "switched-off")])
     }),
+    row("subscription group not exist, ...", |site| {
+        site.with("autoCreateSubscriptionGroup", ("false", "true"), |site| {
+            let fields = [("group", "missing-group"), ("offset", "0"), ("delayLevel", "0")];
+            site.ask(request::CONSUMER_SEND_MSG_BACK, &fields, b"")
+        })
+    }),
+    row("look message by offset failed, ...", |site| {
+        let fields = [("group", GROUP), ("offset", "123456789"), ("delayLevel", "0")];
+        site.ask(request::CONSUMER_SEND_MSG_BACK, &fields, b"")
+    }),
     row("the consumer's group info not exist", |site| {
         site.pull("t", "0", &[("consumerGroup", "never-seen"), ("sysFlag", "0")])
     }),

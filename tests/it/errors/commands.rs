@@ -19,6 +19,13 @@ const ROWS: &[Row<()>] = &[
         let store = directory.path().join("store");
         run(&["doctor", "--store", store.to_str().expect("UTF-8")])
     }),
+    row("no name server is known: give one with -n or in NAMESRV_ADDR", |()| {
+        run(&["admin", "clusterList"])
+    }),
+    row("...: request ...: Connection refused", |()| {
+        run(&["admin", "clusterList", "-n", "127.0.0.1:1"])
+    }),
+    row("there is no command ...", |()| run(&["admin", "noSuchCommand"])),
     row("cannot open ...; give the directory of a store", |()| {
         run(&["doctor", "--store", "/no/such/store"])
     }),

@@ -13,6 +13,7 @@ use crate::process;
 use crate::server::{Server, Settings};
 
 const PATIENCE: Duration = Duration::from_secs(60);
+const OVERLOAD: &str = "[OVERLOAD]system busy, start flow control for a while: ...";
 const STOPPING: &str = "service not available now. the broker is stopping";
 const FULL: &str = "service not available now. It may be caused by one of the following reasons: \
                     the broker's disk is full ...";
@@ -21,7 +22,7 @@ const LEVEL: &str = "10";
 const USED_MIN: u64 = 12;
 
 pub fn headings() -> impl Iterator<Item = &'static str> {
-    [STOPPING, FULL].into_iter()
+    [OVERLOAD, STOPPING, FULL].into_iter()
 }
 
 // Single: texts do not depend on the number of shards.
@@ -38,6 +39,20 @@ fn a_broker_that_ends_says_so() {
     assert!(is_said(STOPPING, &refused.remark), "{refused:?}");
     names.process.signal(Signal::SIGCONT);
     assert_eq!(server.process.wait(PATIENCE).code(), Some(0), "{}", server.process.output());
+}
+
+// Single: texts do not depend on the number of shards.
+#[test]
+fn a_connection_with_too_much_under_way_is_told() {
+    let directory = process::directory("errors-overload");
+    let extra = vec![("perConnectionRequestsMax", "1".to_owned())];
+    let server = Server::start(directory.path(), &Settings { extra, ..Settings::default() });
+    let mut client = server.client();
+    client.create_topic("T", 1).expect("an answer").expect(response::SUCCESS);
+    client.start_long_pull("T", 0, 0, 2 * PATIENCE).expect("a connection");
+    client.start_long_pull("T", 0, 0, 2 * PATIENCE).expect("a connection");
+    let answer = client.reply().expect("an answer");
+    assert!(is_said(OVERLOAD, &answer.remark), "{answer:?}");
 }
 
 fn used_percent() -> u64 {

@@ -65,6 +65,9 @@ const ROWS: &[Row<()>] = &[
         let _ = fs::remove_dir_all(store);
         said
     }),
+    row("storePathCommitLog = ...: ... cannot be used: ...", |()| {
+        with(&[("storePathCommitLog", "/proc/no/logs")])
+    }),
     row("is not empty and is not a RingMQ store", |()| {
         let directory = process::directory("errors-start");
         let store = directory.path().join("store");
