@@ -9,6 +9,7 @@ mod logging;
 mod name_server;
 mod namesrv;
 mod options;
+mod reload;
 mod service;
 mod signals;
 mod standalone;

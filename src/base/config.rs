@@ -10,6 +10,7 @@
 
 pub mod address;
 pub mod properties;
+pub mod reload;
 pub mod review;
 pub mod table;
 pub mod value;

@@ -45,7 +45,8 @@ pub fn open(config: &BrokerConfig) -> Result<Option<(AccessControl, Access)>, St
         );
     }
     let (sender, jobs) = mpsc::sync_channel(JOBS_MAX);
-    let control = AccessControl { rules: Arc::new(rules), jobs: sender };
+    let again = keeper.again.clone();
+    let control = AccessControl { rules: Arc::new(rules), jobs: sender, again };
     Ok(Some((control, Access { keeper, jobs })))
 }
 

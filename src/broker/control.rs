@@ -22,7 +22,7 @@ use std::{
     time::Duration,
 };
 
-use ringmq_base::ShardId;
+use ringmq_base::{ShardId, config::BrokerConfig};
 use ringmq_io::{Runtime, Shares, signal::Event};
 use ringmq_net::turn::Turn;
 use ringmq_remoting::body::MessageQueue;
@@ -66,6 +66,8 @@ pub struct Control<R: Runtime> {
     pub questions: Questions,
     pub metadata: Metadata<R>,
     pub registrar: Registrar,
+    /// What the configuration says, as it was read last.
+    configured: RefCell<BrokerConfig>,
     pub storage: Storage,
     pub rates: RefCell<Rates>,
     pub recent_writes: RefCell<RecentWrites>,
@@ -105,6 +107,7 @@ impl<R: Runtime> Control<R> {
             questions: Questions::default(),
             metadata: Metadata::new(shard.runtime.clone(), meta),
             registrar: Registrar::new(&shard.settings),
+            configured: RefCell::new(config.clone()),
             storage: Storage::default(),
             rates: RefCell::new(Rates::new(now)),
             recent_writes: RefCell::new(RecentWrites::new(now)),

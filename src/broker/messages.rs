@@ -170,6 +170,11 @@ pub enum Message<S> {
         limit: Duration,
         drained: mpsc::Sender<()>,
     },
+    /// For the control shard: the configuration says this of keys that are live.
+    Reload {
+        keys: Vec<(String, String)>,
+        reloaded: mpsc::Sender<Result<(), String>>,
+    },
     /// Tell what asks that this shard handles messages.
     Ping(mpsc::Sender<ShardId>),
     /// Stop taking requests, write everything, end.

@@ -5,7 +5,7 @@ mod log_place;
 
 use std::{
     path::Path,
-    sync::{Arc, Mutex, mpsc},
+    sync::{Arc, Mutex, atomic::Ordering, mpsc},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -43,6 +43,8 @@ pub enum StartError {
     Executors(String),
 }
 
+/// How long the control shard may take to change keys.
+const RELOAD_PATIENCE: Duration = Duration::from_secs(30);
 /// How much longer than its limit a drain may take to say that it is over.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -150,6 +152,28 @@ impl Broker {
         if control.replies.send_blocking(message).is_ok() {
             // It keeps to the limit itself, unless the shard is stuck.
             let _ = is_drained.recv_timeout(limit + DRAIN_PATIENCE);
+        }
+    }
+
+    /// Has live keys changed to what the configuration says now. Blocks until that counts on every
+    /// shard.
+    ///
+    /// # Errors
+    /// Why no key is changed: a sentence for the operator.
+    pub fn reload(&self, keys: Vec<(String, String)>) -> Result<(), String> {
+        let (reloaded, done) = mpsc::channel();
+        let stuck = || "the broker does not answer".to_owned();
+        let control = self.lanes.first().ok_or_else(stuck)?;
+        let sent = control.replies.send_blocking(Message::Reload { keys, reloaded });
+        sent.map_err(|_| stuck())?;
+        done.recv_timeout(RELOAD_PATIENCE).map_err(|_| stuck())?
+    }
+
+    /// Has certificates and accounts read again, whether their files have changed or not.
+    pub fn read_files_again(&self) {
+        self.settings.tls.read_again();
+        if let Some(access) = &self.settings.access {
+            access.again.store(true, Ordering::Release);
         }
     }
 

@@ -13,6 +13,7 @@ use ringmq_io::{
 
 use super::{
     advertised, doctor, logging, options,
+    reload::Reloader,
     service::Service,
     signals::{Signals, limit_stop},
     store_watch::{self, StoreGone},
@@ -46,7 +47,9 @@ pub fn run(options: Options) -> anyhow::Result<ExitCode> {
     let mut set = configuration.set;
     set.extend(namesrv.map(|addresses| ("namesrvAddr".to_owned(), addresses)));
     set.extend(cores.map(|list| ("cores".to_owned(), list)));
-    let loaded = BrokerConfig::load(configuration.file.as_deref(), &set)?;
+    let file = configuration.file;
+    let again = move || BrokerConfig::load(file.as_deref(), &set);
+    let loaded = again()?;
     if options::show(&loaded, configuration.print) {
         return Ok(ExitCode::SUCCESS);
     }
@@ -63,13 +66,20 @@ pub fn run(options: Options) -> anyhow::Result<ExitCode> {
     if loaded.config.namesrv_addr.0.is_empty() {
         tracing::warn!("no name server: clients find this broker by its address only (-n)");
     }
+    let read = loaded.clone();
     let started = start(loaded, &gate::memory_limit(), 0)?;
     started.broker.await_registration(REGISTRATION_MAX);
     say_that_it_serves(&started.broker.settings);
     let service = Service::new();
     let heartbeat = started.broker.heartbeat();
     service.ready(move |patience| silent(&heartbeat, patience));
-    signals.wait(|| {});
+    let mut reloader = Reloader::new(read, again);
+    signals.wait(|| {
+        service.reloading(|| {
+            started.broker.read_files_again();
+            reloader.reload(|keys| started.broker.reload(keys));
+        });
+    });
     service.stopping();
     Ok(started.stop())
 }

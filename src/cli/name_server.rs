@@ -12,18 +12,21 @@ use ringmq_base::{
     units::human_bytes,
 };
 use ringmq_io::{
-    Listener, SocketBuffers, allocator,
+    Listener, Runtime, SocketBuffers, allocator,
     gate::MemoryLimit,
     launch::{self, Handles},
     listen_when_free,
-    mailbox::{Sender, mailbox},
+    mailbox::{Receiver, Sender, mailbox},
 };
-use ringmq_namesrv::budgets;
+use ringmq_namesrv::{Serving, budgets};
 use ringmq_tls::Acceptor;
+
+use super::reload::Keys;
 
 pub struct NameServer {
     orders: Sender<Order>,
     thread: Handles<()>,
+    tls: Acceptor,
 }
 
 /// What the executor is told by others.
@@ -31,10 +34,15 @@ enum Order {
     Stop,
     /// Tell what asks that it handles this.
     Ping(mpsc::Sender<()>),
+    /// The configuration says this of keys that are live.
+    Reload(Keys, mpsc::Sender<Result<(), String>>),
 }
 
 /// Orders that may wait: pings of a watchdog, and the last one.
 const ORDERS_MAX: usize = 8;
+
+/// How long it may take to change keys.
+const RELOAD_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Asks the name server for a sign of life.
 pub struct Heartbeat(Sender<Order>);
@@ -101,7 +109,7 @@ pub fn start(
     let (report, reports) = mpsc::channel();
     let cpus = launch::allowed_cpus()?;
     let cpu = cpus.first().copied().unwrap_or(0);
-    let start = Arc::new(Mutex::new(Some((config, tls, told, report))));
+    let start = Arc::new(Mutex::new(Some((config, tls.clone(), told, report))));
     let thread = launch::launch(&[cpu], false, move |_, runtime| {
         let start = start.lock().ok().and_then(|mut start| start.take());
         async move {
@@ -125,20 +133,15 @@ pub fn start(
                 }
             };
             let _ = report.send(Ok(listener.local()));
-            let shutdown = async {
-                while let Order::Ping(asked) = told.recv().await {
-                    // Who asks may have lost patience.
-                    let _ = asked.send(());
-                }
-            };
-            let served = ringmq_namesrv::serve(runtime, config, &tls, listener, shutdown).await;
+            let follow = |server| async move { follow(&server, &mut told).await };
+            let served = ringmq_namesrv::serve_led(runtime, config, &tls, listener, follow).await;
             if let Err(error) = served {
                 tracing::error!(%error, "name server ended");
             }
         }
     })?;
     match reports.recv() {
-        Ok(Ok(address)) => Ok((NameServer { orders, thread }, address)),
+        Ok(Ok(address)) => Ok((NameServer { orders, thread, tls }, address)),
         Ok(Err(sentence)) => {
             thread.join();
             Err(anyhow!("{sentence}"))
@@ -147,7 +150,39 @@ pub fn start(
     }
 }
 
+/// Does what it is told until it is told to stop.
+async fn follow<R: Runtime>(server: &Serving<R>, told: &mut Receiver<Order>) {
+    loop {
+        // Who asks may have lost patience.
+        match told.recv().await {
+            Order::Stop => return,
+            Order::Ping(asked) => {
+                let _ = asked.send(());
+            }
+            Order::Reload(keys, reloaded) => {
+                let _ = reloaded.send(server.reload(&keys).await);
+            }
+        }
+    }
+}
+
 impl NameServer {
+    /// Has live keys changed to what the configuration says now; they count when this returns.
+    ///
+    /// # Errors
+    /// Why none is changed: a sentence for the operator.
+    pub fn reload(&self, keys: Keys) -> Result<(), String> {
+        let (reloaded, done) = mpsc::channel();
+        let stuck = || "the name server does not answer".to_owned();
+        self.orders.try_send(Order::Reload(keys, reloaded)).map_err(|_| stuck())?;
+        done.recv_timeout(RELOAD_PATIENCE).map_err(|_| stuck())?
+    }
+
+    /// Has certificates read again, whether their files have changed or not.
+    pub fn read_files_again(&self) {
+        self.tls.read_again();
+    }
+
     /// By which another thread asks for a sign of life.
     pub fn heartbeat(&self) -> Heartbeat {
         Heartbeat(self.orders.clone())

@@ -6,6 +6,7 @@ use ringmq_base::config::NamesrvConfig;
 
 use super::{
     doctor, logging, name_server, options,
+    reload::Reloader,
     service::Service,
     signals::{Signals, limit_stop},
 };
@@ -29,13 +30,16 @@ pub fn run(options: Options) -> anyhow::Result<ExitCode> {
              by listenPort and bindAddress in its configuration (-c)"
         );
     }
-    let loaded = NamesrvConfig::load(configuration.file.as_deref(), &configuration.set)?;
-    if options::show(&loaded, configuration.print) {
+    let options::Configuration { file, set, print } = configuration;
+    let again = move || NamesrvConfig::load(file.as_deref(), &set);
+    let loaded = again()?;
+    if options::show(&loaded, print) {
         return Ok(ExitCode::SUCCESS);
     }
     ringmq_io::gate::check(None, 1)?;
     doctor::say_at_start(None, 1);
     let memory = ringmq_io::gate::memory_limit();
+    let read = loaded.clone();
     let (config, _) = name_server::fit(loaded, &memory, name_server::Place::Process)?;
     let tls = config.tls();
     let drain = Duration::from_secs(config.shutdown_wait_time_seconds);
@@ -45,7 +49,13 @@ pub fn run(options: Options) -> anyhow::Result<ExitCode> {
     let service = Service::new();
     let heartbeat = server.heartbeat();
     service.ready(move |patience| heartbeat.silent(patience));
-    signals.wait(|| {});
+    let mut reloader = Reloader::new(read, again);
+    signals.wait(|| {
+        service.reloading(|| {
+            server.read_files_again();
+            reloader.reload(|keys| server.reload(keys));
+        });
+    });
     tracing::info!("stopping: answers under way are sent");
     service.stopping();
     limit_stop(drain);

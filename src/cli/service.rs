@@ -1,5 +1,5 @@
-//! What a service manager hears (systemd, `Type=notify`): that the server serves or
-//! stops; and, as long as all executors answer, that it lives.
+//! What a service manager hears (systemd, `Type=notify`): that the server serves, reads its
+//! configuration again, or stops; and, as long as all executors answer, that it lives.
 //!
 //! Nothing is sent, and no thread started, unless the manager has set `NOTIFY_SOCKET`.
 
@@ -78,6 +78,13 @@ impl Service {
         }
     }
 
+    /// Does the reloading, and says when it begins and ends.
+    pub fn reloading(&self, reload: impl FnOnce()) {
+        self.tell(&format!("RELOADING=1\nMONOTONIC_USEC={}", monotonic_us()));
+        reload();
+        self.tell("READY=1");
+    }
+
     pub fn stopping(&self) {
         if let Some(manager) = &self.0 {
             manager.is_stopping.store(true, Ordering::Release);
@@ -101,6 +108,11 @@ fn watchdog() -> Option<Duration> {
     let us = number("WATCHDOG_USEC").filter(|us| *us > 0)?;
     let is_for_us = number("WATCHDOG_PID").is_none_or(|pid| pid == u64::from(process::id()));
     is_for_us.then(|| Duration::from_micros(us / 3))
+}
+
+fn monotonic_us() -> u128 {
+    let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC);
+    now.map_or(0, |now| Duration::from(now).as_micros())
 }
 
 #[cfg(test)]

@@ -8,7 +8,9 @@ use std::{
 
 use ringmq_base::config::{AddressList, BrokerConfig, Loaded, NamesrvConfig};
 
-use super::{broker, logging, name_server, options, service::Service, signals::Signals};
+use super::{
+    broker, logging, name_server, options, reload::Reloader, service::Service, signals::Signals,
+};
 
 #[derive(clap::Args, Debug)]
 pub struct Options {
@@ -42,11 +44,16 @@ pub fn run(options: Options) -> anyhow::Result<ExitCode> {
     let store = options.store.display().to_string();
     let preset =
         [("storePathRootDir".to_owned(), store), ("brokerName".to_owned(), "broker-a".to_owned())];
-    let file = options.configuration.file.as_deref();
-    let mut loaded = BrokerConfig::load_with_preset(file, &preset, &set)?;
+    let file = options.configuration.file;
+    let again = move || {
+        let mut loaded = BrokerConfig::load_with_preset(file.as_deref(), &preset, &set)?;
+        let bind = loaded.config.bind_address;
+        let own = if bind.is_unspecified() { Ipv4Addr::LOCALHOST.into() } else { bind };
+        loaded.config.namesrv_addr = AddressList(vec![SocketAddr::new(own, port).to_string()]);
+        Ok(loaded)
+    };
+    let loaded = again()?;
     let bind = loaded.config.bind_address;
-    let own = if bind.is_unspecified() { Ipv4Addr::LOCALHOST.into() } else { bind };
-    loaded.config.namesrv_addr = AddressList(vec![SocketAddr::new(own, port).to_string()]);
     if options::show(&loaded, options.configuration.print) {
         return Ok(ExitCode::SUCCESS);
     }
@@ -55,6 +62,7 @@ pub fn run(options: Options) -> anyhow::Result<ExitCode> {
     let memory = ringmq_io::gate::memory_limit();
     let (namesrv, beside) = name_server::fit(namesrv, &memory, name_server::Place::Broker)?;
     let (namesrv, _) = name_server::start(namesrv, loaded.config.tls(), "--namesrv-port")?;
+    let read = loaded.clone();
     let started = match broker::start(loaded, &memory, beside) {
         Ok(started) => started,
         Err(error) => {
@@ -69,7 +77,14 @@ pub fn run(options: Options) -> anyhow::Result<ExitCode> {
         let silent = broker::silent(&shards, patience);
         silent.into_iter().chain(names.silent(patience)).collect()
     });
-    signals.wait(|| {});
+    let mut reloader = Reloader::new(read, again);
+    signals.wait(|| {
+        service.reloading(|| {
+            started.broker.read_files_again();
+            namesrv.read_files_again();
+            reloader.reload(|keys| started.broker.reload(keys));
+        });
+    });
     service.stopping();
     let code = started.stop();
     namesrv.stop();

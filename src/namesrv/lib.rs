@@ -18,4 +18,4 @@ pub mod route;
 mod server;
 mod work;
 
-pub use server::{ServeError, serve};
+pub use server::{ServeError, Serving, serve, serve_led};

@@ -2,7 +2,7 @@
 //! in a file beside the KV configuration, so that a restart keeps them, until the key is changed in
 //! the configuration itself. The file has one entry, so that a change of several keys is whole.
 
-use std::path::Path;
+use std::{cell::RefCell, path::Path};
 
 use ringmq_base::config::{NamesrvConfig, Table, properties};
 use ringmq_io::Disk;
@@ -24,8 +24,8 @@ const LIMITS: KvLimits = KvLimits { entries: 2, bytes: 64 * 1024 };
 
 pub struct LiveKeys<D> {
     store: KvStore<D>,
-    /// As at the start.
-    configured: NamesrvConfig,
+    /// What the configuration says, as it was read last.
+    configured: RefCell<NamesrvConfig>,
     turn: Turn,
 }
 
@@ -53,8 +53,9 @@ impl<D: Disk> LiveKeys<D> {
             let now = configured.get(&entry.key).unwrap_or_default();
             superseded |= !take(&mut config, (&entry.key, &entry.value), before, &now, &path);
         }
+        let configured = RefCell::new(configured);
         let live = LiveKeys { store, configured, turn: Turn::default() };
-        if superseded && let Err(error) = live.keep(&config, &AtStart).await {
+        if superseded && let Err(error) = live.keep(&config, &Alone).await {
             tracing::warn!("{}: {error}", path.display());
         }
         Ok((live, config))
@@ -65,7 +66,21 @@ impl<D: Disk> LiveKeys<D> {
         self.turn.take().await
     }
 
-    /// On stable storage when resolved: what differs from the configuration of the start.
+    /// Notes what the configuration says of live keys now.
+    ///
+    /// # Errors
+    /// If a key cannot have its value; then nothing is noted.
+    pub fn configure(&self, keys: &[(String, String)]) -> Result<(), String> {
+        let mut configured = self.configured.borrow().clone();
+        for (key, value) in keys {
+            let set = configured.set(key, value);
+            set.map_err(|problem| format!("{key} = {value:?}: the value {problem}"))?;
+        }
+        self.configured.replace(configured);
+        Ok(())
+    }
+
+    /// On stable storage when resolved: what differs from the configuration.
     ///
     /// # Errors
     /// If it cannot be written; then what was kept before is.
@@ -73,7 +88,7 @@ impl<D: Disk> LiveKeys<D> {
         let mut text = String::new();
         for key in NamesrvConfig::KEYS.iter().filter(|key| key.live) {
             let value = config.get(key.name).unwrap_or_default();
-            let configured = self.configured.get(key.name).unwrap_or_default();
+            let configured = self.configured.borrow().get(key.name).unwrap_or_default();
             if value != configured {
                 text.push_str(&properties::line(key.name, &value));
                 text.push_str(&properties::line(&format!("{}{INSTEAD_OF}", key.name), &configured));
@@ -117,10 +132,10 @@ fn take(
     true
 }
 
-/// Nobody else is there.
-struct AtStart;
+/// Nobody waits for an answer.
+pub struct Alone;
 
-impl Work for AtStart {
+impl Work for Alone {
     async fn pause(&self) -> Result<(), crate::answer::Answer> {
         Ok(())
     }

@@ -90,6 +90,30 @@ pub async fn serve<R: Runtime>(
     listener: <R::Net as Net>::Listener,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
+    serve_led(runtime, config, tls, listener, |_| shutdown).await
+}
+
+/// A name server that serves.
+pub struct Serving<R: Runtime>(Rc<Shared<R>>);
+
+impl<R: Runtime> Serving<R> {
+    /// Has live keys count as the configuration says them now.
+    ///
+    /// # Errors
+    /// If one cannot be what it is to be: then none is changed.
+    pub async fn reload(&self, keys: &[(String, String)]) -> Result<(), String> {
+        self.0.server.reload(keys).await
+    }
+}
+
+/// The same, until what `lead` makes of the server resolves.
+pub async fn serve_led<R: Runtime, F: Future<Output = ()>>(
+    runtime: R,
+    config: NamesrvConfig,
+    tls: &Acceptor,
+    listener: <R::Net as Net>::Listener,
+    lead: impl FnOnce(Serving<R>) -> F,
+) -> Result<(), ServeError> {
     let limits = KvLimits {
         entries: usize::try_from(config.kv_entries_max).unwrap_or(usize::MAX),
         bytes: bytes(config.kv_bytes_max),
@@ -121,7 +145,7 @@ pub async fn serve<R: Runtime>(
     runtime.spawn(Shares::Foreground, "name server accept", accept);
     runtime.spawn(Shares::Admin, "name server scan", Rc::clone(&shared).scan_loop());
     runtime.spawn(Shares::Foreground, "name server clear", Rc::clone(&shared).clear_loop());
-    shutdown.await;
+    lead(Serving(Rc::clone(&shared))).await;
     shared.close(address).await;
     Ok(())
 }

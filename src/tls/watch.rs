@@ -5,7 +5,10 @@ use std::{
     fs, io,
     os::unix::fs::MetadataExt,
     path::PathBuf,
-    sync::{Arc, PoisonError, RwLock, Weak},
+    sync::{
+        Arc, PoisonError, RwLock, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::{Duration, SystemTime},
 };
@@ -29,6 +32,8 @@ type InForce = RwLock<Arc<ServerConfig>>;
 pub struct Acceptor {
     /// With the mode, unless TLS is off.
     current: Option<(TlsMode, Arc<InForce>)>,
+    /// The thread reads the files again, changed or not.
+    again: Arc<AtomicBool>,
 }
 
 impl Acceptor {
@@ -43,14 +48,19 @@ impl Acceptor {
         }
         let seen = fingerprint(&keys);
         let in_force = Arc::new(RwLock::new(certificates::server(&keys)?));
-        let mode = keys.mode;
+        let (mode, again) = (keys.mode, Arc::<AtomicBool>::default());
         if seen.iter().any(|(_, file)| file.is_some()) {
-            let weak = Arc::downgrade(&in_force);
+            let (weak, again) = (Arc::downgrade(&in_force), again.clone());
             let thread = thread::Builder::new().name("certificates".into());
-            let started = thread.spawn(move || watch(&keys, seen, &weak));
+            let started = thread.spawn(move || watch(&keys, seen, &weak, &again));
             started.map_err(|error| format!("certificates cannot be watched: {error}"))?;
         }
-        Ok(Acceptor { current: Some((mode, in_force)) })
+        Ok(Acceptor { current: Some((mode, in_force)), again })
+    }
+
+    /// Has the files read again soon, whether they have changed or not.
+    pub fn read_again(&self) {
+        self.again.store(true, Ordering::Release);
     }
 
     pub fn mode(&self) -> TlsMode {
@@ -80,13 +90,19 @@ fn fingerprint(keys: &TlsServerKeys) -> Fingerprint {
     named.map(|path| (path.clone(), of(path))).collect()
 }
 
-fn watch(keys: &TlsServerKeys, mut read: Fingerprint, in_force: &Weak<InForce>) {
+fn watch(
+    keys: &TlsServerKeys,
+    mut read: Fingerprint,
+    in_force: &Weak<InForce>,
+    again: &AtomicBool,
+) {
     let mut seen = read.clone();
     loop {
         thread::park_timeout(LOOK);
         let Some(in_force) = in_force.upgrade() else { return };
         let now = fingerprint(keys);
-        if now == read || now != seen {
+        let again = again.swap(false, Ordering::AcqRel);
+        if !again && (now == read || now != seen) {
             seen = now;
             continue;
         }

@@ -1,6 +1,6 @@
 //! TLS on the ports for clients (`tls.server.*`), and to name servers (`tls.client.*`).
 
-mod authority;
+pub mod authority;
 mod bounds;
 mod names;
 mod reload;

@@ -41,6 +41,9 @@ pub trait Table: Clone + Default {
     /// The value of a key, printed as [`Table::set`] reads it.
     fn get(&self, name: &str) -> Option<String>;
 
+    /// Whether a key has another value than there.
+    fn differs(&self, other: &Self, name: &str) -> bool;
+
     fn key(name: &str) -> Option<&'static Key> {
         Self::KEYS.iter().find(|key| key.name == name)
     }
@@ -131,6 +134,13 @@ macro_rules! config_table {
                 match name {
                     $($($key => Some($crate::config::value::Value::print(&self.$field)),)*)*
                     _ => None,
+                }
+            }
+
+            fn differs(&self, other: &Self, name: &str) -> bool {
+                match name {
+                    $($($key => self.$field != other.$field,)*)*
+                    _ => false,
                 }
             }
         }

@@ -3,7 +3,11 @@
 
 use std::{
     path::PathBuf,
-    sync::{Arc, mpsc},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -22,6 +26,8 @@ pub struct Keeper {
     read: Fingerprint,
     /// Of files that are new since the last look.
     seen: Fingerprint,
+    /// They are read again, changed or not.
+    pub again: Arc<AtomicBool>,
 }
 
 impl Keeper {
@@ -30,7 +36,7 @@ impl Keeper {
     pub fn open(files: AclFiles) -> Result<(Keeper, AccessRules), String> {
         let read = files.fingerprint();
         let rules = files.read()?.rules();
-        Ok((Keeper { files, seen: read.clone(), read }, rules))
+        Ok((Keeper { files, seen: read.clone(), read, again: Arc::default() }, rules))
     }
 
     /// Goes on until nobody listens any more.
@@ -63,10 +69,11 @@ impl Keeper {
     /// The rules, if the files have changed and are sound.
     pub fn look(&mut self) -> Option<AccessRules> {
         let now = self.files.fingerprint();
-        if now == self.read {
+        let again = self.again.swap(false, Ordering::AcqRel);
+        if now == self.read && !again {
             return None;
         }
-        if now != self.seen {
+        if now != self.seen && !again {
             self.seen = now;
             return None;
         }

@@ -28,7 +28,7 @@ impl<R: Runtime> Control<R> {
             self.check_sizes(&changed.config)?;
             log_level::check(&changed.config.log_level).map_err(Refusal::system_error)?;
             changed.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-            let configured = &self.shard.settings.config;
+            let configured = self.configured.borrow();
             let keys = changed.keys.into_iter().map(|(key, value)| StoredKey {
                 key: key.to_owned(),
                 value: Some(value),
@@ -40,6 +40,45 @@ impl<R: Runtime> Control<R> {
         if !self.change(Subject::Keys, plan).await? {
             return Ok(());
         }
+        self.took_effect(&before).await;
+        Ok(())
+    }
+
+    /// Has keys count as the configuration says them now, whatever administrators have changed them
+    /// to before: all of them or none; in effect on all shards when resolved.
+    ///
+    /// # Errors
+    /// If one cannot be what it is to be, or what was stored cannot be dropped.
+    pub async fn reload_keys(&self, keys: &[(String, String)]) -> Result<(), Refusal> {
+        let turn = self.begin(Subject::Keys).await;
+        let before = self.shard.live();
+        let mut configured = self.configured.borrow().clone();
+        for (key, value) in keys {
+            let set = configured.set(key, value);
+            set.map_err(|problem| Refusal::system_error(format!("{key}: {problem}")))?;
+        }
+        self.check_sizes(&configured)?;
+        log_level::check(&configured.log_level).map_err(Refusal::system_error)?;
+        LiveSettings::new(configured.clone()).map_err(Refusal::system_error)?;
+        let named = |stored: &&StoredKey| keys.iter().any(|(key, _)| *key == stored.key);
+        let dropped = |stored: &StoredKey| StoredKey { value: None, ..stored.clone() };
+        let stored: Vec<_> = self.tables.borrow().keys.iter().filter(named).map(dropped).collect();
+        let earlier = self.configured.replace(configured);
+        if stored.is_empty() {
+            self.publish(Change::Live(self.live_settings()));
+        } else if let Err(not_written) =
+            self.carry_out(&turn, &MetaChange::Keys { keys: stored }).await
+        {
+            self.configured.replace(earlier);
+            return Err(not_written.refusal);
+        }
+        drop(turn);
+        self.took_effect(&before).await;
+        Ok(())
+    }
+
+    /// Live keys are others than before on all shards: what follows from that.
+    async fn took_effect(&self, before: &LiveSettings) {
         let after = self.shard.live();
         self.use_live(&after);
         if before.config.log_level != after.config.log_level {
@@ -50,7 +89,6 @@ impl<R: Runtime> Control<R> {
             self.registrar.all_changed();
             self.registrar.settled(&self.shard.runtime).await;
         }
-        Ok(())
     }
 
     /// Budgets follow from what is largest at the start.
@@ -67,7 +105,7 @@ impl<R: Runtime> Control<R> {
 
     /// What counts with the keys that are stored.
     pub fn live_settings(&self) -> Arc<LiveSettings> {
-        let mut config = self.shard.settings.config.clone();
+        let mut config = self.configured.borrow().clone();
         for stored in self.tables.borrow().keys.iter() {
             let Some(value) = &stored.value else { continue };
             // A value that another version took may be none here: then the configuration counts.

@@ -1,6 +1,6 @@
 //! What the control shard and the thread that keeps the files with accounts say to each other.
 
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, atomic::AtomicBool, mpsc};
 
 use ringmq_rules::acl::{AccessRules, accounts::PlainAccessConfig};
 
@@ -30,4 +30,6 @@ pub struct AccessJob {
 pub struct AccessControl {
     pub rules: Arc<AccessRules>,
     pub jobs: mpsc::SyncSender<AccessJob>,
+    /// Set: the thread reads the files again, changed or not.
+    pub again: Arc<AtomicBool>,
 }

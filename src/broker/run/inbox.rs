@@ -137,6 +137,7 @@ pub async fn take<R: Runtime>(requests: &Rc<Requests<R>>, message: ShardMessage<
         Message::Closed(connection) => reader::ended(requests, connection),
         Message::Left { shard, address } => reader::left(requests, shard, address),
         Message::Drain { limit, drained } => drain::start(requests, limit, drained),
+        Message::Reload { keys, reloaded } => reload(requests, keys, reloaded),
         Message::Ping(asked) => answer_ping(shard, &asked),
         Message::Finished(peer) => {
             if let Ok(control) = requests.control() {
@@ -147,6 +148,24 @@ pub async fn take<R: Runtime>(requests: &Rc<Requests<R>>, message: ShardMessage<
             tracing::error!(shard = shard.id.0, "message on the wrong lane or at the wrong time");
         }
     }
+}
+
+/// Changes live keys, in a task of its own, and tells who asked.
+fn reload<R: Runtime>(
+    requests: &Rc<Requests<R>>,
+    keys: Vec<(String, String)>,
+    reloaded: mpsc::Sender<Result<(), String>>,
+) {
+    let Ok(control) = requests.control().cloned() else {
+        return;
+    };
+    let runtime = requests.shard.runtime.clone();
+    runtime.spawn(Shares::Admin, "reload", async move {
+        let done = control.reload_keys(&keys).await;
+        control.shard.flush();
+        // Who asked may have lost patience.
+        let _ = reloaded.send(done.map_err(|refusal| refusal.remark));
+    });
 }
 
 fn answer_ping<R: Runtime>(shard: &Shard<R>, asked: &mpsc::Sender<ShardId>) {

@@ -34,6 +34,27 @@ impl<D: Disk> NameServer<D> {
         Ok(Answer::success())
     }
 
+    /// Has live keys count as the configuration says them now, whatever administrators have changed
+    /// them to before; that is kept when this resolves.
+    ///
+    /// # Errors
+    /// If a key cannot have its value: then none is changed.
+    pub async fn reload(&self, keys: &[(String, String)]) -> Result<(), String> {
+        let _turn = self.live.turn().await;
+        self.live.configure(keys)?;
+        let mut changed = self.config().clone();
+        for (key, value) in keys {
+            // It was just found to be one.
+            let _ = changed.set(key, value);
+        }
+        if let Err(error) = self.live.keep(&changed, &live_keys::Alone).await {
+            tracing::warn!("what administrators have set may come back at the next start: {error}");
+        }
+        self.table().borrow_mut().rules = rules(&changed);
+        self.config.replace(changed);
+        Ok(())
+    }
+
     /// The configuration as a request wants it, and what it names.
     fn changed(
         &self,
