@@ -5,6 +5,7 @@ mod broker;
 mod config;
 mod doctor;
 mod example;
+mod health;
 mod logging;
 mod name_server;
 mod namesrv;
@@ -43,6 +44,8 @@ enum Command {
     Bench(Box<ringmq_benchmark::Arguments>),
     /// Whether this machine is fit for a server, or (--store) a store is sound; changes nothing.
     Doctor(doctor::Options),
+    /// Whether a server of this machine is well: ends with 0 if so, else with 1 and the reason.
+    Health(health::Options),
     /// Prints what makes a shell complete commands and options (bash, zsh, fish).
     Completion(ringmq_admin::Completion),
     /// Writes man pages of all commands into a directory.
@@ -80,6 +83,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
         Command::Completion(shell) => shell.run(Arguments::command()).map(|()| ExitCode::SUCCESS),
         Command::Man(manual) => manual.run(Arguments::command()).map(|()| ExitCode::SUCCESS),
         Command::Example(which) => example::run(&which),
+        Command::Health(options) => health::run(&options),
         Command::Version => {
             println!("ringmq {}", env!("CARGO_PKG_VERSION"));
             Ok(ExitCode::SUCCESS)
