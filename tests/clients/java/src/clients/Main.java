@@ -39,7 +39,7 @@ public final class Main {
         for (Future<Boolean> result : results) {
             failed += result.get() ? 0 : 1;
         }
-        System.out.println((results.size() - failed) + " passed, " + failed + " failed");
+        System.out.println("\n" + (results.size() - failed) + " passed, " + failed + " failed");
         System.out.flush();
         // threads that a client left behind must not keep the machine alive
         Runtime.getRuntime().halt(failed == 0 && !results.isEmpty() ? 0 : 1);
@@ -73,7 +73,8 @@ public final class Main {
         // closing may wait for the broker; what it takes is not part of the scenario
         long millis = (System.nanoTime() - began) / 1_000_000;
         String line = failure == null ? "PASS " + name + " " + millis : "FAIL " + name + ": " + text(failure);
-        System.out.println(line);
+        // a client may have written a part of a line
+        System.out.println("\n" + line);
         System.out.flush();
         context.close();
         return failure == null;

@@ -181,7 +181,9 @@ final class PushScenarios {
         Check.same(2, bad.size(), "bad messages");
         long millis = (bad.get(1).at() - bad.get(0).at()) / 1_000_000;
         Check.atLeast(9_000, millis, "milliseconds until the retry");
-        Check.atMost(35_000, millis, "milliseconds until the retry");
+        // 10 s of delay, and up to 30 s until the client asks anew who has the topic of retries (5.5.0 does, with
+        // the Java broker as well)
+        Check.atMost(55_000, millis, "milliseconds until the retry");
         MessageExt again = bad.get(1).message();
         Check.same(1, again.getReconsumeTimes(), "reconsumeTimes");
         Check.same(topic, again.getTopic(), "topic of the retry");
