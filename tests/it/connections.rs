@@ -36,7 +36,7 @@ fn connect_to_reset(address: SocketAddr) -> TcpStream {
 /// Resets connections while the process stands still, so that it has accepted none of them, and
 /// then asks; how long that took.
 fn answer_after_resets(process: &Process, address: SocketAddr, ask: impl Fn(&mut Client)) {
-    process.signal(Signal::SIGSTOP);
+    process.halt();
     for _ in 0..RESETS {
         drop(connect_to_reset(address));
     }

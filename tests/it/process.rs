@@ -6,6 +6,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 use ringmq_test_client::forget_environment;
@@ -102,6 +103,14 @@ impl Process {
     pub fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.child.id()).expect("pids are positive");
         kill(Pid::from_raw(pid), signal).expect("the process is ours");
+    }
+
+    /// Halts all its threads, until SIGCONT; when this returns, none of them runs any more.
+    pub fn halt(&self) {
+        self.signal(Signal::SIGSTOP);
+        let pid = i32::try_from(self.child.id()).expect("pids are positive");
+        let status = waitpid(Pid::from_raw(pid), Some(WaitPidFlag::WUNTRACED));
+        assert!(matches!(status, Ok(WaitStatus::Stopped(..))), "{status:?}");
     }
 
     pub fn ended(&mut self) -> Option<ExitStatus> {

@@ -32,7 +32,7 @@ fn a_broker_that_ends_says_so() {
     let mut client = server.client();
     client.send("T", 0, b"x").expect("an answer").expect(response::SUCCESS);
     // It says nothing, so that the broker goes on draining.
-    names.process.signal(Signal::SIGSTOP);
+    names.process.halt();
     server.process.signal(Signal::SIGTERM);
     server.process.await_line("requests under way are answered");
     let refused = client.send("T", 0, b"x").expect("an answer");
