@@ -2,11 +2,15 @@
 //! itself what would start a program.
 
 use std::fs;
+use std::os::unix::fs::chown;
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
 
 use crate::name_server::NameServer;
-use crate::process::{self, Process};
-use crate::server::{Server, Settings};
+use crate::needs::needs;
+use crate::process::{self, Process, binary};
+use crate::server::{Server, Settings, configure, free_port};
 use crate::shards::for_shards;
 
 for_shards!(a_broker_is_confined);
@@ -59,6 +63,42 @@ fn a_broker_is_confined(shards: u32) {
         let own = path.starts_with(directory.path().join("store"));
         assert!(own, "{} is written to, which is not in the store", path.display());
     }
+}
+
+/// Of nobody.
+const USER: u32 = 65_534;
+
+/// Only root may become somebody else, who then has to reach the binary.
+fn may_become_nobody() -> Result<(), String> {
+    let mut command = Command::new(binary());
+    command.arg("version").uid(USER).gid(USER).stdout(Stdio::null());
+    match command.status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(format!("as nobody the binary ends with {status}")),
+        Err(error) => Err(format!("the binary cannot be started as nobody: {error}")),
+    }
+}
+
+// Single: what a user may do does not depend on the number of shards.
+#[test]
+fn a_broker_needs_no_root() {
+    let Some(()) = needs("a_broker_needs_no_root", may_become_nobody()) else { return };
+    let directory = process::directory("security-nobody");
+    let port = free_port();
+    let file = configure(directory.path(), port, &Settings::default());
+    chown(directory.path(), Some(USER), Some(USER)).expect("root may");
+    let mut command = Command::new(binary());
+    command.args(["broker", "-c", &file]).uid(USER).gid(USER);
+    let process = Process::spawn(command, directory.path().join("broker.log"));
+    let mut server = Server { process, address: ([127, 0, 0, 1], port).into() };
+    server.await_answer();
+    let mut client = server.client();
+    client.create_topic("t", 1).expect("an answer").expect(0);
+    client.send("t", 0, b"x").expect("an answer").expect(0);
+    let of_nobody = USER.to_string();
+    assert!(status(&server.process, "Uid").split_whitespace().all(|user| user == of_nobody));
+    assert_eq!(status(&server.process, "CapEff"), "0".repeat(16), "it has no capability");
+    starts_no_program(&server.process);
 }
 
 // Single: a name server has no shards.
