@@ -57,6 +57,20 @@ const ROWS: &[Row<Site>] = &[
             site.send_flagged("t", "TRAN_MSG\u{1}true\u{2}PGROUP\u{1}g\u{2}", "4")
         })
     }),
+    row("Find prepared transaction message failed", |site| {
+        let fields = [
+            ("producerGroup", "g"),
+            ("tranStateTableOffset", "0"),
+            ("commitLogOffset", "123456789"),
+            ("commitOrRollback", "8"),
+            ("fromTransactionCheck", "false"),
+            ("msgId", "m"),
+            ("transactionId", "t"),
+        ];
+        site.ask(request::END_TRANSACTION, &fields, b"")
+    }),
+    row("unsupported key: ...; supported: ...", |site| site.attribute("+colour=red")),
+    row("add/alter/delete attribute format is wrong: ...", |site| site.attribute("message.type")),
     row("broker unable to service, until ...", |site| {
         site.with("startAcceptSendRequestTimeStamp", ("9999999999999", "0"), |site| {
             site.send("t", 0, "", b"x")
@@ -253,6 +267,22 @@ impl Site {
         fields.retain(|(name, _)| !other.iter().any(|(own, _)| own == name));
         fields.extend(other);
         self.ask(request::PULL_MESSAGE, &fields, b"")
+    }
+
+    /// Makes a topic with an attribute of RocketMQ 5.
+    fn attribute(&self, attribute: &str) -> String {
+        let fields = [
+            ("topic", "with-attribute"),
+            ("defaultTopic", "TBW102"),
+            ("readQueueNums", "1"),
+            ("writeQueueNums", "1"),
+            ("perm", "6"),
+            ("topicFilterType", "SINGLE_TAG"),
+            ("topicSysFlag", "0"),
+            ("order", "false"),
+            ("attributes", attribute),
+        ];
+        self.ask(request::UPDATE_AND_CREATE_TOPIC, &fields, b"")
     }
 
     fn reset(&self, group: &str) -> String {

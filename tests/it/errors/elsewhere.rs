@@ -21,6 +21,51 @@ const ROWS: &[(&str, &str, &str)] = &[
         "enforcing_refuses_clients_without_tls_and_disabled_those_with_it",
     ),
     ("... has ..., and connectionsPerAddressMax allows ...", "tests/it/connections.rs", "too_many"),
+    (
+        "... are open, and connectionsMax allows ...",
+        "tests/it/limits.rs",
+        "connections_are_spread_over_the_shards_up_to_the_limit_of_each",
+    ),
+    (
+        "for longer than outputStallTimeMs",
+        "tests/it/slow_readers.rs",
+        "a_client_that_takes_nothing_is_closed_with_the_reason",
+    ),
+    (
+        "need the room of outputBytesMax, and its answer has been on its way",
+        "tests/it/name_server_bounds.rs",
+        "clients_that_do_not_take_their_answers_share_a_budget_and_the_slowest_is_closed",
+    ),
+    (
+        "take all of inputBytesMax, and its request has been on its way",
+        "tests/it/name_server_bounds.rs",
+        "half_read_registrations_share_a_budget_and_the_slowest_is_closed",
+    ),
+    (
+        "metrics of some topics or groups are left out",
+        "tests/it/metrics.rs",
+        "too_many_series_are_left_out_and_it_is_said_once",
+    ),
+    (
+        "... were left out, at most ...",
+        "tests/it/log_lines.rs",
+        "a_client_that_sends_garbage_does_not_fill_the_log",
+    ),
+    (
+        "connection closed: TLS: invalid peer certificate",
+        "tests/it/tls.rs",
+        "clients_show_a_certificate_that_is_trusted_where_it_is_required",
+    ),
+    (
+        "... is dropped: its connection has ended",
+        "tests/it/order.rs",
+        "a_topic_is_ordered_when_the_name_server_says_so",
+    ),
+    (
+        "... was removed or moved away while the broker ran",
+        "tests/it/stores.rs",
+        "a_store_that_is_removed_or_moved_stops_its_broker_at_once",
+    ),
     ("damaged message", "tests/it/stores.rs", "serves_no_wrong_bytes"),
     (
         "what an administrator set is dropped",
