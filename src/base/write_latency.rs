@@ -28,10 +28,14 @@ impl WriteLatency {
         self.0.len()
     }
 
-    /// Writes that took at least `from` and less than `to`.
+    /// Writes that took at least `from` and less than `to`, as precise as each: one near a bound
+    /// counts on one side of it, and on no other.
     pub fn between(&self, from: Duration, to: Duration) -> u64 {
-        let (from, to) = (micros(from), micros(to));
-        if from < to { self.0.count_between(from, to - 1) } else { 0 }
+        let below = |bound: Duration| match micros(bound) {
+            0 => 0,
+            us => self.0.count_between(0, us - 1),
+        };
+        below(to).saturating_sub(below(from))
     }
 
     /// What this share of the writes, `0.0..=1.0`, did not exceed; zero without any.
@@ -68,6 +72,17 @@ fn micros(time: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_write_is_in_one_row() {
+        let mut latency = WriteLatency::default();
+        for us in (0..200_000).step_by(7) {
+            latency.note(Duration::from_micros(us));
+        }
+        let rows = [0, 50, 5_000, 10_000, 50_000, 100_000, 500_000].map(Duration::from_micros);
+        let sum: u64 = rows.windows(2).map(|row| latency.between(row[0], row[1])).sum();
+        assert_eq!(sum, latency.writes());
+    }
 
     #[test]
     fn writes_fall_into_the_rows_that_are_asked_for() {
