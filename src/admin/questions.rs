@@ -2,7 +2,9 @@
 
 pub mod cleaning;
 pub mod details;
+pub mod diagnosis;
 pub mod direct;
+pub mod exports;
 pub mod groups;
 pub mod messages;
 pub mod print;

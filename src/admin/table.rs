@@ -200,6 +200,44 @@ pub const COMMANDS: &[Command] = &[
         Changes,
         "Where a slave goes on at its master",
     ),
+    row::<group_describe::Options>(
+        "groupDescribe",
+        Reads,
+        "Who reads each queue of a group, how far it is, and what is wrong",
+    ),
+    row::<query_msg_trace_by_id::Options>(
+        "queryMsgTraceById",
+        Reads,
+        "What became of a message, by its trace",
+    ),
+    row::<cluster_rt::Options>("clusterRT", Streams, "How long sends to each broker take"),
+    row::<update_acl_config::Options>("updateAclConfig", Changes, "Makes an account or changes it"),
+    row::<delete_acl_config::Options>("deleteAclConfig", Changes, "Deletes an account"),
+    row::<update_global_white_addr::Options>(
+        "updateGlobalWhiteAddr",
+        Changes,
+        "From which addresses nobody needs an account",
+    ),
+    row::<cluster_acl_config_version::Options>(
+        "clusterAclConfigVersion",
+        Reads,
+        "Versions of the files with accounts",
+    ),
+    row::<export_metadata::Options>(
+        "exportMetadata",
+        Changes,
+        "Writes topics and groups into a file",
+    ),
+    row::<export_configs::Options>(
+        "exportConfigs",
+        Changes,
+        "Writes brokers' configuration into a file",
+    ),
+    row::<export_metrics::Options>(
+        "exportMetrics",
+        Changes,
+        "Writes rates and sizes of brokers into a file",
+    ),
     row::<storage_plan::Options>(
         "storagePlan",
         Reads,
@@ -207,8 +245,12 @@ pub const COMMANDS: &[Command] = &[
     ),
 ];
 
+/// What mqadmin calls a command besides.
+const OTHER_NAME: (&str, &str) = ("deleteAccessConfig", "deleteAclConfig");
+
 /// The row of a command, by its name in any case, as mqadmin takes it.
 pub fn find(name: &str) -> Option<&'static Command> {
+    let name = if name.eq_ignore_ascii_case(OTHER_NAME.0) { OTHER_NAME.1 } else { name };
     COMMANDS.iter().find(|command| command.name.eq_ignore_ascii_case(name))
 }
 

@@ -1,7 +1,9 @@
 //! `ringmq admin` against a name server and two brokers: what each command prints, its columns and
 //! its exit code.
 
+mod accounts;
 mod cluster;
+mod describe;
 mod formats;
 mod groups;
 mod messages;

@@ -43,6 +43,14 @@ impl Cell {
         Cell::formatted(ms, "%Y-%m-%d %H:%M:%S,%3f", none)
     }
 
+    /// The time of day, behind the date unless that is today's.
+    pub fn clock(ms: i64) -> String {
+        let date = |ms| local(ms, "%Y-%m-%d");
+        let is_today = date(ms) == date(Timestamp::now().as_millisecond());
+        let format = if is_today { "%H:%M:%S" } else { "%Y-%m-%d %H:%M:%S" };
+        local(ms, format).unwrap_or_else(|| "an unknown time".to_owned())
+    }
+
     /// As a text of digits, to the millisecond.
     pub fn compact_time(ms: i64) -> String {
         local(ms, "%Y%m%d%H%M%S%3f").unwrap_or_else(|| "0".to_owned())

@@ -30,17 +30,25 @@ pub struct Ran {
 
 impl Cluster {
     pub fn start(name: &str, shards: u32) -> Cluster {
-        Cluster::start_with(name, shards, &[])
+        Cluster::start_with(name, shards, &[], None)
     }
 
-    /// With further keys of the brokers.
-    pub fn start_with(name: &str, shards: u32, keys: &[(&'static str, &str)]) -> Cluster {
+    /// With further keys of the brokers, and their file with accounts.
+    pub fn start_with(
+        name: &str,
+        shards: u32,
+        keys: &[(&'static str, &str)],
+        accounts: Option<&str>,
+    ) -> Cluster {
         let directory = process::directory(name);
         let names = NameServer::start(directory.path(), &[]);
         names.process.allows("is dropped: its connection has ended");
         let brokers = BROKERS.map(|name| {
             let place = directory.path().join(name);
             std::fs::create_dir(&place).expect("a new directory");
+            if let Some(accounts) = accounts {
+                std::fs::write(place.join("plain_acl.yml"), accounts).expect("a new file");
+            }
             let mut extra =
                 vec![("namesrvAddr", names.address.to_string()), ("brokerName", name.to_owned())];
             extra.extend(keys.iter().map(|(key, value)| (*key, (*value).to_owned())));
