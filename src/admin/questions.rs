@@ -1,10 +1,12 @@
 //! What several commands ask.
 
 pub mod cleaning;
+pub mod dead_letters;
 pub mod details;
 pub mod diagnosis;
 pub mod direct;
 pub mod exports;
+pub mod format;
 pub mod groups;
 pub mod messages;
 pub mod print;

@@ -238,6 +238,23 @@ pub const COMMANDS: &[Command] = &[
         Changes,
         "Writes rates and sizes of brokers into a file",
     ),
+    row::<dlq::Options>(
+        "dlq",
+        Streams,
+        "Dead letters of a group: listed, shown, sent again, exported",
+    ),
+    row::<cat::Options>("cat", Streams, "Messages to standard output, or from standard input"),
+    row::<update_topic_list::Options>("updateTopicList", Changes, "Makes many topics, from a file"),
+    row::<update_sub_group_list::Options>(
+        "updateSubGroupList",
+        Changes,
+        "Makes many consumer groups, from a file",
+    ),
+    row::<get_consumer_status::Options>(
+        "getConsumerStatus",
+        Reads,
+        "Offsets as members of a group have them",
+    ),
     row::<storage_plan::Options>(
         "storagePlan",
         Reads,

@@ -2,8 +2,10 @@
 //! its exit code.
 
 mod accounts;
+mod cat;
 mod cluster;
 mod describe;
+mod dlq;
 mod formats;
 mod groups;
 mod messages;

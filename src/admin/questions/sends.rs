@@ -92,6 +92,7 @@ pub fn send(client: &mut Client, queue: &Queue, message: &New<'_>) -> anyhow::Re
     let text: String =
         properties.iter().map(|(key, value)| format!("{key}\u{1}{value}\u{2}")).collect();
     let (number, born) = (queue.id.to_string(), Timestamp::now().as_millisecond().to_string());
+    // without the most deliveries that a client asks for (l): 0 would make dead letters of retries
     let fields = [
         ("a", "ringmq_admin"),
         ("b", message.topic),
@@ -104,7 +105,6 @@ pub fn send(client: &mut Client, queue: &Queue, message: &New<'_>) -> anyhow::Re
         ("i", &text),
         ("j", "0"),
         ("k", "false"),
-        ("l", "0"),
         ("m", "false"),
     ];
     let answer = client.call(&queue.address, request::SEND_MESSAGE_V2, &fields, message.body)?;
