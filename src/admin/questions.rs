@@ -1,5 +1,6 @@
 //! What several commands ask.
 
+pub mod changes;
 pub mod cleaning;
 pub mod dead_letters;
 pub mod details;

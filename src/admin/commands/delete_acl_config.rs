@@ -3,6 +3,7 @@
 use ringmq_remoting::codes::request;
 
 use crate::output::Page;
+use crate::questions::changes::change;
 use crate::session::{Run, Session};
 use crate::target::Target;
 
@@ -21,19 +22,15 @@ impl Run for Options {
     fn run(&self, session: &mut Session) -> anyhow::Result<Page> {
         let client = &mut session.client;
         let fields = [("accessKey", self.access_key.as_str())];
-        let mut page = Page::default();
-        for address in self.target.masters(client)? {
-            let code = request::DELETE_ACL_CONFIG;
-            page.add(client.ask(&address, code, &fields, &[]).map(|_| {
-                let mut page = Page::default();
-                let text = format!("delete plain access config account from {address} success.");
-                page.done(
-                    text,
-                    [("broker", address.into()), ("accessKey", self.access_key.as_str().into())],
-                );
-                page
-            }));
-        }
+        let masters = self.target.masters(client)?;
+        let request = (request::DELETE_ACL_CONFIG, (&fields[..], &[][..]));
+        let page = change(client, masters, request, |page, address| {
+            let text = format!("delete plain access config account from {address} success.");
+            page.done(
+                text,
+                [("broker", address.into()), ("accessKey", self.access_key.as_str().into())],
+            );
+        });
         let text = format!("account's accesskey is:{}", self.access_key);
         Ok(if page.is_empty() { page } else { page.text(text) })
     }

@@ -3,6 +3,7 @@
 use ringmq_remoting::codes::request;
 
 use crate::output::Page;
+use crate::questions::changes::change;
 use crate::session::{Run, Session};
 use crate::target::Target;
 
@@ -58,19 +59,14 @@ impl Run for Options {
         for (name, value) in given {
             fields.extend(value.as_deref().map(|value| (name, value)));
         }
-        let mut page = Page::default();
-        for address in self.target.masters(client)? {
-            let code = request::UPDATE_AND_CREATE_ACL_CONFIG;
-            page.add(client.ask(&address, code, &fields, &[]).map(|_| {
-                let mut page = Page::default();
-                let text = format!("create or update plain access config to {address} success.");
-                page.done(
-                    text,
-                    [("broker", address.into()), ("accessKey", self.access_key.as_str().into())],
-                );
-                page
-            }));
-        }
-        Ok(page)
+        let masters = self.target.masters(client)?;
+        let request = (request::UPDATE_AND_CREATE_ACL_CONFIG, (&fields[..], &[][..]));
+        Ok(change(client, masters, request, |page, address| {
+            let text = format!("create or update plain access config to {address} success.");
+            page.done(
+                text,
+                [("broker", address.into()), ("accessKey", self.access_key.as_str().into())],
+            );
+        }))
     }
 }

@@ -3,6 +3,7 @@
 use ringmq_remoting::codes::request;
 
 use crate::output::Page;
+use crate::questions::changes::change;
 use crate::session::{Run, Session};
 use crate::target::Target;
 
@@ -26,16 +27,11 @@ impl Run for Options {
         let client = &mut session.client;
         let mut fields = vec![("globalWhiteAddrs", self.addresses.as_str())];
         fields.extend(self.file.as_deref().map(|file| ("aclFileFullPath", file)));
-        let mut page = Page::default();
-        for address in self.target.masters(client)? {
-            let code = request::UPDATE_GLOBAL_WHITE_ADDRS_CONFIG;
-            page.add(client.ask(&address, code, &fields, &[]).map(|_| {
-                let mut page = Page::default();
-                let text = format!("update global white remote addresses to {address} success.");
-                page.done(text, [("broker", address.into())]);
-                page
-            }));
-        }
-        Ok(page)
+        let masters = self.target.masters(client)?;
+        let request = (request::UPDATE_GLOBAL_WHITE_ADDRS_CONFIG, (&fields[..], &[][..]));
+        Ok(change(client, masters, request, |page, address| {
+            let text = format!("update global white remote addresses to {address} success.");
+            page.done(text, [("broker", address.into())]);
+        }))
     }
 }

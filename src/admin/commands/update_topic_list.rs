@@ -2,11 +2,10 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, ensure};
 use ringmq_remoting::codes::request;
-use serde_json::{Value, json};
 
 use crate::output::Page;
+use crate::questions::changes::submit;
 use crate::session::{Run, Session};
 use crate::target::Target;
 
@@ -24,25 +23,9 @@ impl Run for Options {
         &["-n 127.0.0.1:9876 -c DefaultCluster -f settings.json"];
 
     fn run(&self, session: &mut Session) -> anyhow::Result<Page> {
-        let client = &mut session.client;
-        let place = || self.file.display().to_string();
-        let text = std::fs::read_to_string(&self.file).with_context(place)?;
-        let list: Value = serde_json::from_str(&text).with_context(place)?;
-        ensure!(list.is_array(), "{} holds no list: begin it with [", self.file.display());
-        let body = json!({ "topicConfigList": list }).to_string();
-        let mut page = Page::default();
-        for address in self.target.masters(client)? {
-            let code = request::UPDATE_AND_CREATE_TOPIC_LIST;
-            page.add(client.ask(&address, code, &[], body.as_bytes()).map(|_| {
-                let mut page = Page::default();
-                let text = format!(
-                    "submit batch of topic config to {address} success, please check the \
-                     result later."
-                );
-                page.done(text, [("broker", address.into())]);
-                page
-            }));
-        }
-        Ok(page)
+        let masters = self.target.masters(&mut session.client)?;
+        let code = request::UPDATE_AND_CREATE_TOPIC_LIST;
+        let what = (code, "topicConfigList", "topic config");
+        submit(&mut session.client, masters, &self.file, what)
     }
 }
