@@ -1,7 +1,6 @@
 //! What several commands ask.
 
 pub mod changes;
-pub mod cleaning;
 pub mod dead_letters;
 pub mod details;
 pub mod diagnosis;
@@ -9,14 +8,15 @@ pub mod direct;
 pub mod exports;
 pub mod format;
 pub mod groups;
+pub mod members;
 pub mod messages;
 pub mod print;
 pub mod resets;
 pub mod sends;
 pub mod settings;
 pub mod topics;
+pub mod traces;
 pub mod tracks;
-pub mod write_perm;
 
 use std::collections::BTreeSet;
 

@@ -153,9 +153,13 @@ pub fn canonical(mut line: Vec<OsString>) -> Vec<OsString> {
     if line.get(1).is_none_or(|word| word != "admin") {
         return line;
     }
-    for word in line.iter_mut().skip(2).take(2) {
+    let mut words = line.iter_mut().skip(2);
+    for word in words.by_ref().take(2) {
         if let Some(row) = word.to_str().and_then(find) {
             *word = row.name.into();
+            if LETTERS.iter().any(|(name, ..)| *name == row.name) {
+                words.for_each(lengthen);
+            }
             break;
         }
         if word != "help" {
@@ -163,6 +167,22 @@ pub fn canonical(mut line: Vec<OsString>) -> Vec<OsString> {
         }
     }
     line
+}
+
+/// What mqadmin writes with one dash although it is more than a letter.
+const LETTERS: &[(&str, &str, &str)] = &[
+    ("updateStaticTopic", "-qn", "--totalQueueNum"),
+    ("updateStaticTopic", "-mf", "--mapFile"),
+    ("updateStaticTopic", "-fr", "--forceReplace"),
+    ("remappingStaticTopic", "-mf", "--mapFile"),
+    ("remappingStaticTopic", "-fr", "--forceReplace"),
+    ("checkRocksdbCqWriteProgress", "-cf", "--checkFrom"),
+];
+
+fn lengthen(word: &mut OsString) {
+    if let Some((_, _, long)) = LETTERS.iter().find(|(_, letters, _)| word == letters) {
+        *word = long.into();
+    }
 }
 
 /// What clap says of a wrong command line, in one sentence.

@@ -13,7 +13,13 @@ use crate::output::{Cell, Format, Page, Printer, Table};
 #[command(next_help_heading = "Options of all commands")]
 pub struct Common {
     /// Name servers, host:port, several separated by ;.
-    #[arg(short = 'n', long = "namesrvAddr", value_name = "ADDRESSES", env = "NAMESRV_ADDR")]
+    #[arg(
+        short = 'n',
+        long = "namesrvAddr",
+        alias = "nameserverAddr",
+        value_name = "ADDRESSES",
+        env = "NAMESRV_ADDR"
+    )]
     pub namesrv: Option<String>,
     /// How the answer is shown.
     #[arg(short = 'o', long, value_name = "FORMAT", default_value = "table")]

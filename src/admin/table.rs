@@ -60,6 +60,7 @@ pub const COMMANDS: &[Command] = &[
         Reads,
         "What members of a consumer group tell of themselves",
     ),
+    row::<consumer_status::Consumer>("consumer", Reads, "The same, in RocketMQ's older form"),
     row::<update_sub_group::Options>(
         "updateSubGroup",
         Changes,
@@ -81,7 +82,7 @@ pub const COMMANDS: &[Command] = &[
         Changes,
         "Sets a group back or forward to a time; members hear of it",
     ),
-    row::<reset_offset_by_time_old::Options>(
+    row::<reset_offset_by_time::Old>(
         "resetOffsetByTimeOld",
         Changes,
         "The same for a group without members",
@@ -169,23 +170,19 @@ pub const COMMANDS: &[Command] = &[
         Changes,
         "Shows or changes the order of a topic's queues",
     ),
-    row::<wipe_write_perm::Options>(
-        "wipeWritePerm",
-        Changes,
-        "Producers are no longer told of a broker",
-    ),
-    row::<add_write_perm::Options>("addWritePerm", Changes, "Producers are told of a broker again"),
-    row::<clean_expired_cq::Options>(
+    row::<write_perm::Wipe>("wipeWritePerm", Changes, "Producers are no longer told of a broker"),
+    row::<write_perm::Add>("addWritePerm", Changes, "Producers are told of a broker again"),
+    row::<cleaning::ExpiredQueues>(
         "cleanExpiredCQ",
         Changes,
         "Has brokers drop index entries of deleted messages",
     ),
-    row::<clean_unused_topic::Options>(
+    row::<cleaning::UnusedTopics>(
         "cleanUnusedTopic",
         Changes,
         "Has brokers drop queues of deleted topics",
     ),
-    row::<delete_expired_commit_log::Options>(
+    row::<cleaning::ExpiredMessages>(
         "deleteExpiredCommitLog",
         Changes,
         "Has brokers delete what has expired",
@@ -255,6 +252,82 @@ pub const COMMANDS: &[Command] = &[
         Reads,
         "Offsets as members of a group have them",
     ),
+    row::<start_monitoring::Options>(
+        "startMonitoring",
+        Streams,
+        "How far groups with members are behind, each minute",
+    ),
+    row::<ha_status::Options>("haStatus", Reads, "How far slaves are behind their masters"),
+    row::<users::Create>("createUser", Changes, "Makes an account of RocketMQ 5"),
+    row::<users::Update>("updateUser", Changes, "Changes an account of RocketMQ 5"),
+    row::<users::Delete>("deleteUser", Changes, "Deletes an account of RocketMQ 5"),
+    row::<users::Get>("getUser", Reads, "An account of RocketMQ 5"),
+    row::<users::List>("listUser", Reads, "Accounts of RocketMQ 5"),
+    row::<users::Copy>("copyUser", Changes, "Copies accounts of RocketMQ 5 to another broker"),
+    row::<acls::Create>("createAcl", Changes, "Says what an account of RocketMQ 5 may do"),
+    row::<acls::Update>("updateAcl", Changes, "Changes what an account of RocketMQ 5 may do"),
+    row::<acls::Delete>("deleteAcl", Changes, "Takes away what an account of RocketMQ 5 may do"),
+    row::<acls::Get>("getAcl", Reads, "What an account of RocketMQ 5 may do"),
+    row::<acls::List>("listAcl", Reads, "What accounts of RocketMQ 5 may do"),
+    row::<acls::Copy>("copyAcl", Changes, "Copies what accounts of RocketMQ 5 may do"),
+    row::<cold_data::Info>(
+        "getColdDataFlowCtrInfo",
+        Reads,
+        "Which groups RocketMQ 5's brokers slow down when they read old messages",
+    ),
+    row::<cold_data::Update>(
+        "updateColdDataFlowCtrGroupConfig",
+        Changes,
+        "How fast a group may read old messages of RocketMQ 5's brokers",
+    ),
+    row::<cold_data::Remove>(
+        "removeColdDataFlowCtrGroupConfig",
+        Changes,
+        "A group may read old messages as fast as others again",
+    ),
+    row::<cold_data::ReadAhead>(
+        "setCommitLogReadAheadMode",
+        Changes,
+        "Whether RocketMQ 5's brokers read their files ahead",
+    ),
+    row::<containers::Add>("addBroker", Changes, "Starts a broker in a container of RocketMQ 5"),
+    row::<containers::Remove>("removeBroker", Changes, "Stops a broker in such a container"),
+    row::<export_pop_record::Options>(
+        "exportPopRecord",
+        Changes,
+        "Has RocketMQ 5's brokers write down what POP consumers hold",
+    ),
+    row::<rocksdb::Export>(
+        "rocksDBConfigToJson",
+        Changes,
+        "Has RocketMQ 5's brokers write what they keep in RocksDB as JSON",
+    ),
+    row::<rocksdb::Check>(
+        "checkRocksdbCqWriteProgress",
+        Changes,
+        "Has RocketMQ 5's brokers compare queues in RocksDB with those in files",
+    ),
+    row::<not_here::ExportMetadataInRocksDb>(
+        "exportMetadataInRocksDB",
+        Changes,
+        "Nothing: there is no RocksDB here",
+    ),
+    row::<not_here::DumpCompactionLog>(
+        "dumpCompactionLog",
+        Changes,
+        "Nothing: no topics are compacted here",
+    ),
+    row::<not_here::UpdateStaticTopic>(
+        "updateStaticTopic",
+        Changes,
+        "Nothing: there are no static topics here",
+    ),
+    row::<not_here::RemappingStaticTopic>(
+        "remappingStaticTopic",
+        Changes,
+        "Nothing: there are no static topics here",
+    ),
+    row::<not_here::GetAclConfig>("getAclConfig", Changes, "Nothing: secret keys are told nobody"),
     row::<storage_plan::Options>(
         "storagePlan",
         Reads,
@@ -263,11 +336,13 @@ pub const COMMANDS: &[Command] = &[
 ];
 
 /// What mqadmin calls a command besides.
-const OTHER_NAME: (&str, &str) = ("deleteAccessConfig", "deleteAclConfig");
+const OTHER_NAMES: [(&str, &str); 2] =
+    [("deleteAccessConfig", "deleteAclConfig"), ("getAccessConfigSubCommand", "getAclConfig")];
 
 /// The row of a command, by its name in any case, as mqadmin takes it.
 pub fn find(name: &str) -> Option<&'static Command> {
-    let name = if name.eq_ignore_ascii_case(OTHER_NAME.0) { OTHER_NAME.1 } else { name };
+    let other = OTHER_NAMES.iter().find(|(other, _)| name.eq_ignore_ascii_case(other));
+    let name = other.map_or(name, |(_, own)| own);
     COMMANDS.iter().find(|command| command.name.eq_ignore_ascii_case(name))
 }
 
@@ -318,6 +393,8 @@ impl Command {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     #[test]
@@ -335,5 +412,51 @@ mod tests {
                 assert!(parsed.is_ok(), "{} {example}: {}", row.name, parsed.unwrap_err());
             }
         }
+    }
+
+    /// Of mqadmin's sub-commands by version, as its help lists them: `b brokerAddr <arg>`.
+    type Flags = BTreeMap<String, BTreeMap<String, Vec<String>>>;
+
+    #[test]
+    fn every_command_of_mqadmin_is_there_with_its_options() {
+        let flags = include_str!("../../tests/clients/mqadmin/expected/flags.json");
+        let flags: Flags = serde_json::from_str(flags).expect("names by version and command");
+        let mut missing = Vec::new();
+        for (version, commands) in &flags {
+            assert!(commands.len() > 50, "{version}: {}", commands.len());
+            for (name, options) in commands {
+                let Some(row) = find(name) else {
+                    missing.push(format!("{version} {name}"));
+                    continue;
+                };
+                let mut command = row.clap();
+                command.build();
+                for option in options {
+                    if !has(&command, option) {
+                        missing.push(format!("{version} {name} {option}"));
+                    }
+                }
+            }
+        }
+        assert_eq!(missing, [""; 0]);
+    }
+
+    /// Whether a command takes an option of mqadmin's.
+    fn has(command: &clap::Command, option: &str) -> bool {
+        let mut words = option.split(' ');
+        let (short, long) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+        let takes_value = option.ends_with("<arg>");
+        let mut letters = short.chars();
+        let letter = letters.next().filter(|_| letters.next().is_none());
+        command.get_arguments().any(|argument| {
+            let longs = argument.get_long_and_visible_aliases().unwrap_or_default();
+            let hidden = argument.get_all_aliases().unwrap_or_default();
+            // the others are turned into their long forms
+            let same = letter.is_none() || argument.get_short() == letter;
+            let takes = argument.get_action().takes_values();
+            let may_do_without = argument.get_num_args().is_some_and(|n| n.min_values() == 0);
+            same && (longs.contains(&long) || hidden.contains(&long))
+                && if takes_value { takes } else { !takes || may_do_without }
+        })
     }
 }

@@ -19,14 +19,13 @@ pub enum CallError {
 impl CallError {
     /// Whether a server said that it does not have what was asked for.
     pub fn is_not_found(&self) -> bool {
-        const CODES: [i32; 7] = [
+        const CODES: [i32; 6] = [
             response::TOPIC_NOT_EXIST,
             response::QUERY_NOT_FOUND,
             response::SUBSCRIPTION_NOT_EXIST,
             response::SUBSCRIPTION_GROUP_NOT_EXIST,
             response::CONSUMER_NOT_ONLINE,
             response::NO_MESSAGE,
-            response::BROKER_NOT_EXIST,
         ];
         match self {
             CallError::NotFound(_) => true,

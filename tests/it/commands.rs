@@ -6,6 +6,7 @@ mod cat;
 mod cluster;
 mod describe;
 mod dlq;
+mod elsewhere;
 mod formats;
 mod groups;
 mod messages;

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use jiff::Timestamp;
 use ringmq_client::Client;
 
 use crate::output::{Cell, Column, Page, Table};
@@ -24,8 +25,16 @@ pub struct Options {
     /// Seconds between rounds; 0 for one round only.
     #[arg(short = 'i', long = "interval", value_name = "SECONDS", default_value_t = 10)]
     seconds: u64,
+    /// Lines for a log, with fields between bars.
+    #[arg(short = 'p', long = "print", value_name = "true|false",
+        default_value = "false", action = clap::ArgAction::Set)]
+    log: bool,
+    /// The name of this place in them.
+    #[arg(short = 'm', long = "machine", value_name = "NAME", default_value = "noname")]
+    place: String,
 }
 
+const HEADS: [&str; 5] = ["#Cluster Name", "#Broker Name", "#RT", "#successCount", "#failCount"];
 const COLUMNS: &[Column] = &[
     Column::new("#Cluster Name", "cluster"),
     Column::new("#Broker Name", "broker"),
@@ -52,19 +61,18 @@ impl Run for Options {
             let [cluster, broker, ms, sent, failed] = cells;
             format!("{cluster:<24}  {broker:<24}  {ms:<8}  {sent:<16}  {failed}")
         };
-        session.say(&line([
-            "#Cluster Name",
-            "#Broker Name",
-            "#RT",
-            "#successCount",
-            "#failCount",
-        ]))?;
+        if !self.log {
+            session.say(&line(HEADS))?;
+        }
         loop {
             for cluster in &names {
                 for broker in brokers_of(&info, cluster)? {
                     let (ms, sent, failed) = self.round(&mut session.client, broker)?;
                     let texts = (format!("{ms:.2}"), sent.to_string(), failed.to_string());
-                    let text = line([cluster, broker, &texts.0, &texts.1, &texts.2]);
+                    let text = match self.log {
+                        true => self.log_line(cluster, broker, ms),
+                        false => line([cluster, broker, &texts.0, &texts.1, &texts.2]),
+                    };
                     let row = [
                         (*cluster).into(),
                         broker.as_str().into(),
@@ -84,6 +92,11 @@ impl Run for Options {
 }
 
 impl Options {
+    fn log_line(&self, cluster: &str, broker: &str, ms: f64) -> String {
+        let now = Cell::time(Timestamp::now().as_millisecond(), "").text;
+        format!("{now}|{}|{cluster}|{broker}|{ms:.0}", self.place)
+    }
+
     /// Milliseconds of a send, without the first one, which connects; how many worked and failed.
     fn round(&self, client: &mut Client, broker: &str) -> anyhow::Result<(f64, u32, u32)> {
         let body = vec![b'a'; self.size];

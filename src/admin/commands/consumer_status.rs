@@ -1,16 +1,18 @@
-//! `consumerStatus`.
+//! `consumerStatus` and `consumer`.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Context;
 use jiff::Timestamp;
+use ringmq_client::Client;
 use ringmq_remoting::body::MessageQueue;
 use ringmq_remoting::codes::version;
 use serde_json::json;
 
 use crate::output::{Cell, Column, Page, Table};
 use crate::questions::groups::{self, ProcessQueue, RunningInfo};
+use crate::questions::members::{are_alike, troubles};
 use crate::session::{Run, Session};
 
 #[derive(clap::Args, Debug)]
@@ -35,11 +37,6 @@ const COLUMNS: &[Column] = &[
     Column::new("#Version", "version"),
     Column::new("#ConsumerRunningInfoFile", "file"),
 ];
-/// A member that has been there for so long should have the subscriptions of all.
-const SETTLED_MS: i64 = 120_000;
-/// A queue with messages that were not touched for so long is stuck.
-const STUCK_MS: i64 = 60_000;
-
 impl Run for Options {
     const EXAMPLES: &'static [&'static str] = &[
         "-n 127.0.0.1:9876 -g GROUP",
@@ -52,26 +49,96 @@ impl Run for Options {
             let info = groups::running(client, &self.group, id, self.stacks)?;
             return Ok(Page::document(details(&info).trim_end(), value(&info)));
         }
-        let members = groups::connection(client, &self.group, self.broker.as_deref())?;
-        let now = Timestamp::now().as_millisecond();
+        let found = Found::ask(client, &self.group, self.broker.as_deref(), self.stacks)?;
         let mut table = Table::new("members", COLUMNS);
-        let mut page = Page::default();
-        let mut infos = BTreeMap::new();
+        for (place, member) in found.files.iter().enumerate() {
+            let [id, version, file] = member.each_ref().map(|text| text.as_str().into());
+            table.row([(place + 1).into(), id, version, file]);
+        }
+        Ok(found.page(table))
+    }
+}
+
+/// `consumer`.
+#[derive(clap::Args, Debug)]
+pub struct Consumer {
+    /// The consumer group.
+    #[arg(short = 'g', long = "consumerGroup", value_name = "GROUP")]
+    group: String,
+    /// With the stacks of the members' threads.
+    #[arg(short = 's', long = "jstack")]
+    stacks: bool,
+}
+
+impl Run for Consumer {
+    const EXAMPLES: &'static [&'static str] =
+        &["-n 127.0.0.1:9876 -g GROUP", "-n 127.0.0.1:9876 -g GROUP -s # with stacks of threads"];
+
+    fn run(&self, session: &mut Session) -> anyhow::Result<Page> {
+        let found = Found::ask(&mut session.client, &self.group, None, self.stacks)?;
+        let mut table = Table::new("members", COLUMNS).without_heads();
+        for (place, member) in found.files.iter().enumerate() {
+            let [id, version, file] = member.each_ref().map(|text| text.as_str().into());
+            table.row([Cell::new(format!("{:03}", place + 1), place + 1), id, version, file]);
+        }
+        Ok(found.page(table))
+    }
+}
+
+/// What the members of a group tell.
+struct Found {
+    /// Id, version, and the file that has the details.
+    files: Vec<[String; 3]>,
+    infos: BTreeMap<String, RunningInfo>,
+    now: i64,
+    problems: Vec<anyhow::Error>,
+}
+
+impl Found {
+    fn ask(
+        client: &mut Client,
+        group: &str,
+        broker: Option<&str>,
+        stacks: bool,
+    ) -> anyhow::Result<Found> {
+        let members = groups::connection(client, group, broker)?;
+        let now = Timestamp::now().as_millisecond();
+        let (mut files, mut infos, mut problems) = (Vec::new(), BTreeMap::new(), Vec::new());
         for member in members.connection_set {
-            let id = &member.client_id;
-            match groups::running(client, &self.group, id, self.stacks) {
-                Err(error) => page.problems.push(error),
+            let id = member.client_id;
+            match groups::running(client, group, &id, stacks) {
+                Err(error) => problems.push(error),
                 Ok(info) => {
-                    let file = write(now, id, &info)?;
-                    let index = table.rows.len() + 1;
-                    let version = version::name(member.version);
-                    table.row([index.into(), id.as_str().into(), version.into(), file.into()]);
-                    infos.insert(member.client_id, info);
+                    let file = write(now, &id, &info)?;
+                    files.push([id.clone(), version::name(member.version), file]);
+                    infos.insert(id, info);
                 }
             }
         }
+        Ok(Found { files, infos, now, problems })
+    }
+
+    fn page(self, table: Table) -> Page {
+        let Found { infos, now, problems, .. } = self;
+        let mut page = Page::default();
+        page.problems = problems;
+        if infos.is_empty() {
+            return page;
+        }
         page = page.table(table);
-        Ok(if infos.is_empty() { page } else { analyze(page, &infos, now) })
+        if !are_alike(&infos, now) {
+            let text = "\n\nWARN: Different subscription in the same group of consumer!!!";
+            return page.fact("sameSubscriptions", text, false);
+        }
+        let text = "\n\nSame subscription in the same group of consumer\n\n\nRebalance OK";
+        page = page.fact("sameSubscriptions", text, true);
+        for trouble in troubles(&infos, now) {
+            let text = trouble.describe();
+            let id = trouble.client_id.into();
+            let (queue, what) = (trouble.queue.into(), trouble.what.into());
+            page.done(text, [("clientId", id), ("queue", queue), ("trouble", what)]);
+        }
+        page
     }
 }
 
@@ -86,68 +153,6 @@ fn write(now: i64, id: &str, info: &RunningInfo) -> anyhow::Result<String> {
     };
     write().with_context(|| format!("cannot write {path} below the current directory"))?;
     Ok(path)
-}
-
-fn analyze(page: Page, infos: &BTreeMap<String, RunningInfo>, now: i64) -> Page {
-    let mut all = infos.values();
-    let first = all.next().expect("looked at before");
-    let subscription = |info: &RunningInfo| -> Vec<(String, String)> {
-        let mut all: Vec<_> = info
-            .subscription_set
-            .iter()
-            .map(|one| (one.topic.clone(), one.sub_string.clone()))
-            .collect();
-        all.sort();
-        all
-    };
-    let property = |name: &str| first.properties.get(name).map_or("", String::as_str);
-    let started = property("PROP_CONSUMER_START_TIMESTAMP").parse::<i64>().unwrap_or(now);
-    let counts = property("PROP_CONSUME_TYPE") == "CONSUME_PASSIVELY" && now - started > SETTLED_MS;
-    let same = all.all(|info| subscription(info) == subscription(first));
-    if counts && !same {
-        let text = "\n\nWARN: Different subscription in the same group of consumer!!!";
-        return page.fact("sameSubscriptions", text, false);
-    }
-    let text = "\n\nSame subscription in the same group of consumer\n\n\nRebalance OK";
-    let mut page = page.fact("sameSubscriptions", text, true);
-    for (id, info) in infos {
-        let orderly = info.properties.get("PROP_CONSUMEORDERLY").is_some_and(|is| is == "true");
-        for (queue, state) in &info.mq_table {
-            if let Some(what) = trouble(orderly, state, now) {
-                let queue = queue_text(queue);
-                page.done(
-                    format!("{id} {queue} {what}"),
-                    [
-                        ("clientId", id.as_str().into()),
-                        ("queue", queue.into()),
-                        ("trouble", what.into()),
-                    ],
-                );
-            }
-        }
-    }
-    page
-}
-
-fn trouble(orderly: bool, state: &ProcessQueue, now: i64) -> Option<String> {
-    let idle = now - state.last_consume_timestamp;
-    match orderly {
-        true if !state.locked => {
-            Some(format!("can't lock for a while, {}ms", now - state.last_lock_timestamp))
-        }
-        true if state.droped && state.try_unlock_times > 0 => {
-            Some(format!("unlock {} times, still failed", state.try_unlock_times))
-        }
-        false if idle > STUCK_MS && state.cached_msg_count > 0 => {
-            Some(format!("can't consume for a while, maybe blocked, {idle}ms"))
-        }
-        _ => None,
-    }
-}
-
-fn queue_text(queue: &MessageQueue) -> String {
-    let MessageQueue { topic, broker_name, queue_id } = queue;
-    format!("MessageQueue [topic={topic}, brokerName={broker_name}, queueId={queue_id}]")
 }
 
 /// As RocketMQ's clients print themselves.

@@ -4,10 +4,14 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
-use ringmq_remoting::body::{SubscriptionGroupConfig, TopicConfig};
+use ringmq_remoting::body::{
+    SubscriptionGroupConfig, SubscriptionGroupWrapper, TopicConfig, TopicConfigSerializeWrapper,
+};
+use ringmq_remoting::codes::request;
 use serde_json::{Map, Value};
 
 use crate::output::Page;
+use crate::questions::ask;
 use crate::questions::exports::{
     directory, groups_of, groups_value, topics_of, topics_value, write,
 };
@@ -67,8 +71,23 @@ impl Run for Options {
         if !self.topics {
             result.insert("subscriptionGroupTable".to_owned(), groups_value(&groups));
         }
-        let now = Timestamp::now().as_millisecond();
-        result.insert("exportTime".to_owned(), now.into());
+        // of one kind and one broker it is what the broker has in its file
+        match (&self.target.broker, self.topics, self.groups) {
+            (Some(broker), true, _) => {
+                let code = request::GET_ALL_TOPIC_CONFIG;
+                let all: TopicConfigSerializeWrapper = ask(client, broker, code, &[])?;
+                result.insert("dataVersion".to_owned(), serde_json::to_value(all.data_version)?);
+            }
+            (Some(broker), _, true) => {
+                let code = request::GET_ALL_SUBSCRIPTIONGROUP_CONFIG;
+                let all: SubscriptionGroupWrapper = ask(client, broker, code, &[])?;
+                result.insert("dataVersion".to_owned(), serde_json::to_value(all.data_version)?);
+            }
+            _ => {
+                let now = Timestamp::now().as_millisecond();
+                result.insert("exportTime".to_owned(), now.into());
+            }
+        }
         write(&directory(self.directory.as_ref()), name, &Value::Object(result))
     }
 }

@@ -2,27 +2,13 @@
 
 use crate::output::Page;
 use crate::questions::messages::Queue;
-use crate::questions::print::{Range, show};
-use crate::questions::resets::time;
+use crate::questions::print::{Range, Selection, show};
 use crate::session::{Run, Session};
 
 #[derive(clap::Args, Debug)]
 pub struct Options {
-    /// The topic.
-    #[arg(short = 't', long = "topic")]
-    topic: String,
-    /// Taken for RocketMQ's sake; bodies are shown as UTF-8.
-    #[arg(short = 'c', long = "charsetName", value_name = "NAME", hide = true)]
-    _charset: Option<String>,
-    /// * or tags separated by ||.
-    #[arg(short = 's', long = "subExpression", value_name = "EXPRESSION", default_value = "*")]
-    expression: String,
-    /// Stored then or later: milliseconds since 1970 or yyyy-MM-dd#HH:mm:ss:SSS.
-    #[arg(short = 'b', long = "beginTimestamp", value_name = "TIME")]
-    begin: Option<String>,
-    /// Stored before.
-    #[arg(short = 'e', long = "endTimestamp", value_name = "TIME")]
-    end: Option<String>,
+    #[command(flatten)]
+    selection: Selection,
     /// With bodies.
     #[arg(short = 'd', long = "printBody", value_name = "true|false", default_value = "true",
         action = clap::ArgAction::Set)]
@@ -39,12 +25,8 @@ impl Run for Options {
     ];
 
     fn run(&self, session: &mut Session) -> anyhow::Result<Page> {
-        let times = (
-            self.begin.as_deref().map(time).transpose()?,
-            self.end.as_deref().map(time).transpose()?,
-        );
-        for queue in Queue::readable(&mut session.client, &self.topic)? {
-            let range = Range::of(session, &queue, times, &self.expression)?;
+        for queue in Queue::readable(&mut session.client, &self.selection.topic)? {
+            let range = self.selection.range(session, &queue)?;
             let name = queue.describe();
             let Range { begin, end, .. } = range;
             session.say(&format!("minOffset={begin}, maxOffset={end}, {name}"))?;

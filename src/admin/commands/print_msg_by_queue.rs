@@ -2,33 +2,19 @@
 
 use crate::output::{Column, Page, Table};
 use crate::questions::messages::Queue;
-use crate::questions::print::{Range, Tags, show};
-use crate::questions::resets::time;
+use crate::questions::print::{Selection, Tags, show};
 use crate::session::{Run, Session};
 
 #[derive(clap::Args, Debug)]
 pub struct Options {
-    /// The topic.
-    #[arg(short = 't', long = "topic")]
-    topic: String,
+    #[command(flatten)]
+    selection: Selection,
     /// The broker's name.
     #[arg(short = 'a', long = "brokerName", value_name = "NAME")]
     broker: String,
     /// The queue.
     #[arg(short = 'i', long = "queueId", value_name = "QUEUE")]
     queue: i32,
-    /// Taken for RocketMQ's sake; bodies are shown as UTF-8.
-    #[arg(short = 'c', long = "charsetName", value_name = "NAME", hide = true)]
-    _charset: Option<String>,
-    /// * or tags separated by ||.
-    #[arg(short = 's', long = "subExpression", value_name = "EXPRESSION", default_value = "*")]
-    expression: String,
-    /// Stored then or later: milliseconds since 1970 or yyyy-MM-dd#HH:mm:ss:SSS.
-    #[arg(short = 'b', long = "beginTimestamp", value_name = "TIME")]
-    begin: Option<String>,
-    /// Stored before.
-    #[arg(short = 'e', long = "endTimestamp", value_name = "TIME")]
-    end: Option<String>,
     /// Prints the messages.
     #[arg(short = 'p', long = "print", value_name = "true|false", default_value = "false",
         action = clap::ArgAction::Set)]
@@ -52,12 +38,9 @@ impl Run for Options {
     ];
 
     fn run(&self, session: &mut Session) -> anyhow::Result<Page> {
-        let times = (
-            self.begin.as_deref().map(time).transpose()?,
-            self.end.as_deref().map(time).transpose()?,
-        );
-        let queue = Queue::of(&mut session.client, &self.topic, &self.broker, self.queue)?;
-        let range = Range::of(session, &queue, times, &self.expression)?;
+        let topic = &self.selection.topic;
+        let queue = Queue::of(&mut session.client, topic, &self.broker, self.queue)?;
+        let range = self.selection.range(session, &queue)?;
         let mut tags = Tags::default();
         range.read(session, &queue, |session, messages| {
             tags.count(messages);

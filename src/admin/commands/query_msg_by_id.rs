@@ -4,7 +4,7 @@ use anyhow::{Context, bail};
 use ringmq_client::Client;
 
 use crate::output::Page;
-use crate::questions::details::show;
+use crate::questions::details::{Shown, show, utf8};
 use crate::questions::messages::{Message, by_any_id};
 use crate::questions::{direct, sends};
 use crate::session::{Run, Session};
@@ -27,6 +27,15 @@ pub struct Options {
     #[arg(short = 's', long = "sendMessage", value_name = "true|false", default_value = "false",
         action = clap::ArgAction::Set)]
     resend: bool,
+    /// Shows bodies as text, too.
+    #[arg(short = 'f', long = "bodyFormat", value_name = "CHARSET", value_parser = utf8)]
+    text: Option<String>,
+    /// Cluster or topic whose brokers are asked, if not those of the topic.
+    #[arg(short = 'c', long = "cluster", value_name = "NAME")]
+    cluster: Option<String>,
+    /// Taken for RocketMQ's sake; only its clients' names have units.
+    #[arg(short = 'u', long = "unitName", value_name = "NAME", hide = true)]
+    _unit: Option<String>,
 }
 
 impl Run for Options {
@@ -40,7 +49,7 @@ impl Run for Options {
         let client = &mut session.client;
         let mut found = Vec::new();
         for id in self.ids.split(',').map(str::trim).filter(|id| !id.is_empty()) {
-            found.push(by_any_id(client, self.topic.as_deref(), id)?);
+            found.push(by_any_id(client, self.topic.as_deref(), self.cluster.as_deref(), id)?);
         }
         if found.is_empty() {
             bail!("-i names no message");
@@ -48,7 +57,7 @@ impl Run for Options {
         match (&self.group, &self.member) {
             (Some(group), Some(member)) => direct::consume(client, &found, group, member),
             _ if self.resend => resend(client, &found),
-            _ => show(client, &found, true),
+            _ => show(client, &found, Shown { offset_id: true, body: self.text.is_some() }),
         }
     }
 }

@@ -3,7 +3,7 @@
 use ringmq_client::CallError;
 
 use crate::output::Page;
-use crate::questions::details::show;
+use crate::questions::details::{Shown, show, utf8};
 use crate::questions::messages::Queue;
 use crate::session::{Run, Session};
 
@@ -21,6 +21,9 @@ pub struct Options {
     /// The offset in the queue.
     #[arg(short = 'o', long = "offset")]
     offset: i64,
+    /// Shows the body as text, too.
+    #[arg(short = 'f', long = "bodyFormat", value_name = "CHARSET", value_parser = utf8)]
+    text: Option<String>,
 }
 
 impl Run for Options {
@@ -39,6 +42,7 @@ impl Run for Options {
             );
             return Err(CallError::NotFound(text).into());
         }
-        show(client, &pulled.messages, true)
+        let shown = Shown { offset_id: true, body: self.text.is_some() };
+        show(client, &pulled.messages, shown)
     }
 }

@@ -1,7 +1,7 @@
 //! `queryMsgByUniqueKey`.
 
 use crate::output::Page;
-use crate::questions::details::show;
+use crate::questions::details::{Shown, show};
 use crate::questions::direct;
 use crate::questions::messages::{Query, no_message};
 use crate::session::{Run, Session};
@@ -44,7 +44,7 @@ impl Run for Options {
         }
         match (&self.group, &self.member) {
             (Some(group), Some(member)) => direct::consume(client, &found, group, member),
-            _ => show(client, &found, false),
+            _ => show(client, &found, Shown { offset_id: false, body: false }),
         }
     }
 }

@@ -5,6 +5,7 @@ use ringmq_remoting::codes::topic;
 use crate::output::{Cell, Column, Page, Table};
 use crate::questions::messages::{Message, Query, no_message};
 use crate::questions::resets::time;
+use crate::questions::traces::{FIELD_END, RECORD_END};
 use crate::session::{Run, Session};
 
 #[derive(clap::Args, Debug)]
@@ -104,7 +105,7 @@ impl Event<'_> {
 fn events<'a>(trace: &'a Message, id: &str) -> Vec<Event<'a>> {
     let text = std::str::from_utf8(&trace.body).unwrap_or_default();
     let host = trace.born_host.ip().to_string();
-    let records = text.split('\u{2}').map(|record| record.split('\u{1}').collect::<Vec<_>>());
+    let records = text.split(RECORD_END).map(|record| record.split(FIELD_END).collect::<Vec<_>>());
     records.filter_map(|fields| event(&fields, id, &host)).collect()
 }
 

@@ -1,11 +1,14 @@
 //! `sendMessage`.
 
+use std::time::Instant;
+
 use anyhow::Context;
 use ringmq_client::CallError;
 use ringmq_remoting::codes::property;
 
 use crate::output::{Column, Page, Table};
 use crate::questions::sends::{New, send, writable};
+use crate::questions::traces;
 use crate::session::{Run, Session};
 
 #[derive(clap::Args, Debug)]
@@ -28,6 +31,10 @@ pub struct Options {
     /// The queue that it is sent to.
     #[arg(short = 'i', long = "qid", value_name = "QUEUE", requires = "broker")]
     queue: Option<i32>,
+    /// Writes down when it was sent, for queryMsgTraceById.
+    #[arg(short = 'm', long = "msgTraceEnable", value_name = "true|false",
+        default_value = "false", action = clap::ArgAction::Set)]
+    trace: bool,
 }
 
 const COLUMNS: &[Column] = &[
@@ -64,7 +71,12 @@ impl Run for Options {
         }
         properties.push((property::WAIT.to_owned(), "true".to_owned()));
         let new = New { topic: &self.topic, body: self.body.as_bytes(), properties };
+        let began = Instant::now();
         let sent = send(client, queue, &new)?;
+        if self.trace {
+            traces::record(client, &new, &sent, began.elapsed())
+                .context("the message is sent, its trace is not")?;
+        }
         let mut table = Table::new("messages", COLUMNS);
         table.row([
             sent.queue.broker.into(),

@@ -14,14 +14,30 @@ use crate::output::{Cell, Page};
 /// Where RocketMQ's tools write bodies.
 const BODIES: &str = "rocketmq/msgbodys";
 
+/// What people see of a message besides.
+#[derive(Clone, Copy, Debug)]
+pub struct Shown {
+    pub offset_id: bool,
+    pub body: bool,
+}
+
+/// Takes the one charset that bodies are shown in.
+pub fn utf8(charset: &str) -> Result<String, String> {
+    let names = ["utf-8", "utf8", "ascii", "us-ascii"];
+    match names.iter().any(|name| charset.trim().eq_ignore_ascii_case(name)) {
+        true => Ok(charset.to_owned()),
+        false => Err(format!("bodies are shown as UTF-8, not {charset}; see Message Body Path")),
+    }
+}
+
 /// Shows messages one after the other; programs get a list.
-pub fn show(client: &mut Client, messages: &[Message], offset_id: bool) -> anyhow::Result<Page> {
+pub fn show(client: &mut Client, messages: &[Message], shown: Shown) -> anyhow::Result<Page> {
     let mut text = String::new();
     let mut values = Vec::new();
     for (number, message) in messages.iter().enumerate() {
         let tracks = tracks(client, message).unwrap_or_default();
         let body = body_file(message, number)?;
-        text += &lines(message, &body, offset_id);
+        text += &lines(message, &body, shown);
         text += if tracks.is_empty() { "\n\nWARN: No Consumer" } else { "\n\n" };
         let all: Vec<String> = tracks.iter().map(|track| track.describe()).collect();
         text += &(all.join("\n") + "\n");
@@ -37,11 +53,11 @@ pub fn show(client: &mut Client, messages: &[Message], offset_id: bool) -> anyho
     Ok(Page::document(text.trim_end(), Value::Array(values)))
 }
 
-fn lines(message: &Message, body: &str, with_offset_id: bool) -> String {
+fn lines(message: &Message, body: &str, shown: Shown) -> String {
     let time = |ms: i64| Cell::time_ms(ms, "").text;
     let text = |text: Option<&str>| format!("[{}]", text.unwrap_or("null"));
     let mut rows = Vec::new();
-    if with_offset_id {
+    if shown.offset_id {
         rows.push(("OffsetID:", message.offset_id()));
     }
     rows.extend([
@@ -60,6 +76,9 @@ fn lines(message: &Message, body: &str, with_offset_id: bool) -> String {
         ("Properties:", message.properties_text()),
         ("Message Body Path:", body.to_owned()),
     ]);
+    if shown.body {
+        rows.push(("Message Body:", message.text()));
+    }
     rows.iter().map(|(key, value)| format!("{key:<20} {value}\n")).collect()
 }
 

@@ -228,7 +228,12 @@ pub fn by_offset_id(client: &mut Client, host: SocketAddr, at: i64) -> anyhow::R
 ///
 /// # Errors
 /// If there is none, or the topic is missing.
-pub fn by_any_id(client: &mut Client, topic: Option<&str>, id: &str) -> anyhow::Result<Message> {
+pub fn by_any_id(
+    client: &mut Client,
+    topic: Option<&str>,
+    route: Option<&str>,
+    id: &str,
+) -> anyhow::Result<Message> {
     if let Some((host, at)) = MessageId::parse(id) {
         match (by_offset_id(client, host, at), topic) {
             // both kinds of ids have 32 digits
@@ -239,7 +244,7 @@ pub fn by_any_id(client: &mut Client, topic: Option<&str>, id: &str) -> anyhow::
     let Some(topic) = topic else {
         bail!("{id} does not say where the message is: give its topic with -t");
     };
-    let query = Query { topic, key: id, max: 1, unique: true, ..Query::default() };
+    let query = Query { topic, key: id, max: 1, unique: true, route, ..Query::default() };
     let found = query.ask(client)?.into_iter().next();
     Ok(found.ok_or_else(|| no_message(topic, id))?)
 }

@@ -6,6 +6,7 @@ use crate::output::{Column, Table};
 use crate::session::Session;
 
 use super::messages::{Message, Queue};
+use super::resets::time;
 
 pub const MESSAGES: &[Column] = &[
     Column::new("", "id"),
@@ -17,6 +18,37 @@ pub const MESSAGES: &[Column] = &[
     Column::new("", "keys"),
     Column::new("", "body"),
 ];
+
+/// Which messages are wanted.
+#[derive(clap::Args, Debug)]
+pub struct Selection {
+    /// The topic.
+    #[arg(short = 't', long = "topic")]
+    pub topic: String,
+    /// Taken for RocketMQ's sake; bodies are shown as UTF-8.
+    #[arg(short = 'c', long = "charsetName", value_name = "NAME", hide = true)]
+    _charset: Option<String>,
+    /// * or tags separated by ||.
+    #[arg(short = 's', long = "subExpression", value_name = "EXPRESSION", default_value = "*")]
+    pub expression: String,
+    /// Stored then or later: milliseconds since 1970 or yyyy-MM-dd#HH:mm:ss:SSS.
+    #[arg(short = 'b', long = "beginTimestamp", value_name = "TIME")]
+    begin: Option<String>,
+    /// Stored before.
+    #[arg(short = 'e', long = "endTimestamp", value_name = "TIME")]
+    end: Option<String>,
+}
+
+impl Selection {
+    /// Where they are in a queue.
+    pub fn range(&self, session: &mut Session, queue: &Queue) -> anyhow::Result<Range<'_>> {
+        let times = (
+            self.begin.as_deref().map(time).transpose()?,
+            self.end.as_deref().map(time).transpose()?,
+        );
+        Range::of(session, queue, times, &self.expression)
+    }
+}
 
 /// Which messages of a queue are read.
 #[derive(Clone, Copy, Debug)]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::Context;
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 use ringmq_client::{CallError, Client};
-use ringmq_remoting::body::{MessageQueue, OffsetWrapper, TopicStatsTable};
+use ringmq_remoting::body::{MessageQueue, OffsetWrapper, TopicRouteData, TopicStatsTable};
 use ringmq_remoting::codes::{request, response};
 use serde::Deserialize;
 
@@ -29,14 +29,38 @@ const ROLLED_BACK: &[Column] = &[
     Column::new("#rollbackOffset", "rollbackOffset"),
 ];
 
+/// Whose offsets are set.
+#[derive(clap::Args, Debug)]
+pub struct Whose {
+    /// The consumer group.
+    #[arg(short = 'g', long = "group")]
+    pub group: String,
+    /// The topic.
+    #[arg(short = 't', long = "topic")]
+    pub topic: String,
+    /// Forward, too.
+    #[arg(short = 'f', long = "force", value_name = "true|false", default_value = "true",
+        action = clap::ArgAction::Set)]
+    pub force: bool,
+    /// Only brokers of this cluster; of one of many queues (LMQ) its parent topic.
+    #[arg(short = 'c', long = "cluster", alias = "cplus", value_name = "NAME", num_args = 0..=1,
+        default_missing_value = "")]
+    pub cluster: Option<String>,
+}
+
+/// To which time.
+#[derive(clap::Args, Debug)]
+pub struct When {
+    /// now, milliseconds since 1970, or a local time yyyy-MM-dd#HH:mm:ss:SSS.
+    #[arg(short = 's', long = "timestamp", value_name = "TIME", allow_negative_numbers = true)]
+    pub time: String,
+}
+
 /// A reset as it was asked for.
 pub struct Reset<'a> {
-    pub group: &'a str,
-    pub topic: &'a str,
+    pub whose: &'a Whose,
     /// Milliseconds since 1970, or -1 for the end of the queues.
     pub time: i64,
-    /// Forward, too.
-    pub force: bool,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -86,7 +110,7 @@ impl Reset<'_> {
     }
 
     fn describe(&self, who: &str, said: &str) -> String {
-        let Reset { group, topic, time, force } = self;
+        let Reset { whose: Whose { group, topic, force, .. }, time } = self;
         format!(
             "rollback consumer offset by specified {who}[{group}], topic[{topic}], \
              force[{force}], timestamp(string)[{said}], timestamp(long)[{time}]"
@@ -94,15 +118,16 @@ impl Reset<'_> {
     }
 
     fn online(&self, client: &mut Client) -> anyhow::Result<Page> {
-        let (time, force) = (self.time.to_string(), self.force.to_string());
+        let Whose { group, topic, force, .. } = self.whose;
+        let (time, force) = (self.time.to_string(), force.to_string());
         let fields = [
-            ("topic", self.topic),
-            ("group", self.group),
+            ("topic", topic.as_str()),
+            ("group", group),
             ("timestamp", time.as_str()),
             ("isForce", &force),
         ];
         let mut offsets = BTreeMap::new();
-        for data in &route(client, self.topic)?.broker_datas {
+        for data in &self.route(client)?.broker_datas {
             let Some(address) = any_member(data) else { continue };
             let code = request::INVOKE_BROKER_TO_RESET_OFFSET;
             offsets.extend(ask::<Offsets>(client, address, code, &fields)?.offset_table);
@@ -117,17 +142,13 @@ impl Reset<'_> {
     /// Sets the offsets on the brokers; members that are connected do not hear of it.
     pub fn offline(&self, client: &mut Client, said: &str) -> anyhow::Result<Page> {
         let mut table = Table::new("queues", ROLLED_BACK);
-        let route = route(client, self.topic)?;
-        for data in &route.broker_datas {
+        for data in &self.route(client)?.broker_datas {
             let Some(address) = any_member(data) else { continue };
-            let queues = route.queue_datas.iter();
-            let mut queues = queues.filter(|queues| queues.broker_name == data.broker_name);
-            let count = queues.next().map_or(0, |queues| queues.read_queue_nums);
-            for (queue, offsets) in self.queues(client, address, &data.broker_name, count)? {
-                let found = self.offset_at(client, address, &queue)?;
+            for (queue, offsets) in self.queues(client, address)? {
+                let found = offset_at(client, address, &queue, self.time)?;
                 let mut set = offsets.consumer_offset;
-                if self.force || found <= set {
-                    groups::commit(client, address, self.group, &queue, found)?;
+                if self.whose.force || found <= set {
+                    groups::commit(client, address, &self.whose.group, &queue, found)?;
                     set = found;
                 }
                 table.row([
@@ -146,52 +167,64 @@ impl Reset<'_> {
         Ok(page.table(table))
     }
 
+    fn route(&self, client: &mut Client) -> anyhow::Result<TopicRouteData> {
+        let Whose { topic, cluster, .. } = self.whose;
+        let Some(cluster) = cluster.as_deref().filter(|cluster| !cluster.is_empty()) else {
+            return route(client, topic);
+        };
+        if let Ok(mut found) = route(client, topic) {
+            found.broker_datas.retain(|data| data.cluster.as_deref() == Some(cluster));
+            if !found.broker_datas.is_empty() {
+                return Ok(found);
+            }
+        }
+        // the parent of one of many queues (LMQ), which have no route of their own
+        route(client, cluster)
+    }
+
     /// The queues of the topic on a broker, and how far the group is: at the start of those that
     /// it has not consumed.
     fn queues(
         &self,
         client: &mut Client,
         address: &str,
-        broker: &str,
-        count: i32,
     ) -> anyhow::Result<BTreeMap<MessageQueue, OffsetWrapper>> {
-        let stats = groups::progress_on(client, address, self.group, None)?;
+        let Whose { group, topic, .. } = self.whose;
+        let stats = groups::progress_on(client, address, group, None)?;
         let mut known = stats.offset_table;
-        known.retain(|queue, _| queue.topic == self.topic);
+        known.retain(|queue, _| queue.topic == *topic);
         if !known.is_empty() {
             return Ok(known);
         }
-        let fields = [("topic", self.topic)];
+        let fields = [("topic", topic.as_str())];
         let stats: TopicStatsTable = ask(client, address, request::GET_TOPIC_STATS_INFO, &fields)?;
-        for id in 0..count {
-            let queue = MessageQueue::new(self.topic, broker, id);
-            if let Some(offsets) = stats.offset_table.get(&queue) {
-                let (broker_offset, consumer_offset) = (offsets.max_offset, offsets.min_offset);
-                let offsets =
-                    OffsetWrapper { broker_offset, consumer_offset, ..OffsetWrapper::default() };
-                known.insert(queue, offsets);
-            }
+        for (queue, offsets) in stats.offset_table {
+            let (broker_offset, consumer_offset) = (offsets.max_offset, offsets.min_offset);
+            let offsets =
+                OffsetWrapper { broker_offset, consumer_offset, ..OffsetWrapper::default() };
+            known.insert(queue, offsets);
         }
         Ok(known)
     }
+}
 
-    fn offset_at(
-        &self,
-        client: &mut Client,
-        address: &str,
-        queue: &MessageQueue,
-    ) -> anyhow::Result<i64> {
-        let (id, time) = (queue.queue_id.to_string(), self.time.to_string());
-        let mut fields = vec![("topic", queue.topic.as_str()), ("queueId", id.as_str())];
-        let code = if self.time == LATEST {
-            request::GET_MAX_OFFSET
-        } else {
-            fields.push(("timestamp", &time));
-            request::SEARCH_OFFSET_BY_TIMESTAMP
-        };
-        let answer = client.ask(address, code, &fields, &[])?;
-        answer.number("offset").context("an answer without an offset")
-    }
+/// The offset of the first message that was stored then or later.
+pub fn offset_at(
+    client: &mut Client,
+    address: &str,
+    queue: &MessageQueue,
+    time: i64,
+) -> anyhow::Result<i64> {
+    let (id, text) = (queue.queue_id.to_string(), time.to_string());
+    let mut fields = vec![("topic", queue.topic.as_str()), ("queueId", id.as_str())];
+    let code = if time == LATEST {
+        request::GET_MAX_OFFSET
+    } else {
+        fields.push(("timestamp", &text));
+        request::SEARCH_OFFSET_BY_TIMESTAMP
+    };
+    let answer = client.ask(address, code, &fields, &[])?;
+    answer.number("offset").context("an answer without an offset")
 }
 
 /// Whether nobody is there to be told; brokers say something else where the group has not

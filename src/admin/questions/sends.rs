@@ -11,6 +11,8 @@ use ringmq_remoting::codes::{property, request, response};
 use super::messages::Queue;
 use super::{MASTER, route};
 
+/// The producer group of what is sent.
+pub const GROUP: &str = "ringmq_admin";
 const DEFAULT_TOPIC: &str = "TBW102";
 const PERM_WRITE: i32 = 2;
 
@@ -94,7 +96,7 @@ pub fn send(client: &mut Client, queue: &Queue, message: &New<'_>) -> anyhow::Re
     let (number, born) = (queue.id.to_string(), Timestamp::now().as_millisecond().to_string());
     // without the most deliveries that a client asks for (l): 0 would make dead letters of retries
     let fields = [
-        ("a", "ringmq_admin"),
+        ("a", GROUP),
         ("b", message.topic),
         ("c", DEFAULT_TOPIC),
         ("d", "4"),

@@ -73,6 +73,8 @@ fn what_is_known_is_written_into_files(shards: u32) {
     let round = cluster.works("clusterRT -a 2 -s 16 -i 0");
     let head = "#Cluster Name #Broker Name #RT #successCount #failCount\nDefaultCluster broker-a ";
     assert!(round.starts_with(head) && round.ends_with(" 2 0\n"), "{round}");
+    let log = cluster.works("clusterRT -a 2 -s 16 -i 0 -p true -m here");
+    assert!(log.starts_with("<time>|here|DefaultCluster|broker-a|"), "{log}");
     traces_are_shown(&cluster);
 }
 

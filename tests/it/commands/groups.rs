@@ -62,16 +62,7 @@ fn groups_are_made_followed_reset_and_deleted(shards: u32) {
     assert!(stats.contains("\nOrders payers broker-a 1 3 2 1 <time>\n"), "{stats}");
     assert!(stats.ends_with("\n\nDiff Total: 1\n"), "{stats}");
 
-    let reset = cluster.works("resetOffsetByTime -g payers -t Orders -s now");
-    let head = "rollback consumer offset by specified consumerGroup[payers], topic[Orders], \
-                force[true], timestamp(string)[now], timestamp(long)[-1]\n#brokerName #queueId \
-                #brokerOffset #consumerOffset #timestampOffset #rollbackOffset\n";
-    assert!(reset.starts_with(head) && reset.contains("\nbroker-a 1 3 2 3 3\n"), "{reset}");
-    let back = cluster.works("resetOffsetByTimeOld -g payers -t Orders -s 0");
-    assert!(back.contains("\nbroker-a 1 3 3 0 0\n"), "{back}");
-    let skipped = cluster.works("skipAccumulatedMessage -g payers -t Orders");
-    assert!(skipped.contains("\nbroker-a 1 3 0 3 3\n"), "{skipped}");
-    cluster.fails("resetOffsetByTime -g payers -t Orders -s later", 1, "neither now, nor");
+    offsets_are_reset(&cluster);
 
     cluster.works("updateSubGroup -c DefaultCluster -g heirs");
     let cloned = cluster.works("cloneGroupOffset -s payers -d heirs -t Orders");
@@ -94,6 +85,27 @@ fn groups_are_made_followed_reset_and_deleted(shards: u32) {
                     delete topic [Orders] from NameServer success.\n";
     assert_eq!(deleted, expected);
     cluster.fails("topicRoute -t Orders", 3, "CODE: 17");
+}
+
+fn offsets_are_reset(cluster: &Cluster) {
+    let reset = cluster.works("resetOffsetByTime -g payers -t Orders -s now");
+    let head = "rollback consumer offset by specified consumerGroup[payers], topic[Orders], \
+                force[true], timestamp(string)[now], timestamp(long)[-1]\n#brokerName #queueId \
+                #brokerOffset #consumerOffset #timestampOffset #rollbackOffset\n";
+    assert!(reset.starts_with(head) && reset.contains("\nbroker-a 1 3 2 3 3\n"), "{reset}");
+    let back = cluster.works("resetOffsetByTimeOld -g payers -t Orders -s 0");
+    assert!(back.contains("\nbroker-a 1 3 3 0 0\n"), "{back}");
+    let skipped = cluster.works("skipAccumulatedMessage -g payers -t Orders");
+    assert!(skipped.contains("\nbroker-a 1 3 0 3 3\n"), "{skipped}");
+    cluster.fails("resetOffsetByTime -g payers -t Orders -s later", 1, "neither now, nor");
+    let part = cluster.works("resetOffsetByTimeOld -g payers -t Orders -s 0 -c DefaultCluster");
+    assert!(part.contains("\nbroker-a 1 3 3 0 0\n"), "{part}");
+    let line = "resetOffsetByTimeOld -g payers -t Orders -s 0 -c Elsewhere";
+    cluster.fails(line, 3, "CODE: 17");
+    let c_plus_plus = cluster.works("resetOffsetByTime -g payers -t Orders -s now -c");
+    assert!(c_plus_plus.contains("\nbroker-a 1 3 0 3 3\n"), "{c_plus_plus}");
+    let only = "resetOffsetByTime -g payers -t Orders -s now -q 1";
+    cluster.fails(only, 2, "--broker <ADDRESS> is missing");
 }
 
 fn members_are_shown(shards: u32) {
@@ -130,6 +142,10 @@ fn members_are_shown(shards: u32) {
     assert_eq!(value["connections"][0]["clientId"], "10.0.0.1@member");
     let missing = "CODE: 206 DESC: the consumer group[payers] not online";
     cluster.fails("consumerConnection -g payers -b {b}", 3, missing);
+    let watched = cluster.works("startMonitoring --interval 0");
+    let expected = "[MONITOR] reportUndoneMsgs: UndoneMsgs [consumerGroup=payers, topic=Orders, \
+                    undoneMsgsTotal=1, undoneMsgsSingleMQ=1, undoneMsgsDelayTimeMills=";
+    assert!(watched.contains(expected), "{watched}");
     let producers = cluster.works("producerConnection -g senders -t Orders");
     assert_eq!(producers, format!("0001 10.0.0.1@member {address} JAVA V4_9_8\n"));
     let missing = "CODE: 1 DESC: the producer group[nobody] not exist";

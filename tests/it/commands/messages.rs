@@ -15,7 +15,8 @@ fn sent(printed: &str) -> String {
 }
 
 fn messages_are_sent_found_and_read(shards: u32) {
-    let cluster = Cluster::start("commands-messages", shards);
+    let keys = [("traceTopicEnable", "true")];
+    let cluster = Cluster::start_with("commands-messages", shards, &keys, None);
     cluster.works("updateTopic -c DefaultCluster -t Mails -r 2 -w 2");
     let line = "sendMessage -t Mails -p hello -k key-1 -c red -b broker-a -i 1";
     let printed = cluster.works(line);
@@ -88,6 +89,16 @@ fn is_sent_again(cluster: &Cluster, id: &str, offset_id: &str) {
                          [sendStatus=SEND_OK, msgId={id}, offsetMsgId="
     );
     assert!(again.starts_with(&begin), "{again}");
+    let shown = cluster.works(&format!("queryMsgById -i {offset_id} -f UTF-8"));
+    assert!(shown.contains("\nMessage Body: hello\n"), "{shown}");
+    let wrong = format!("queryMsgById -i {offset_id} -f GBK");
+    cluster.fails(&wrong, 2, "bodies are shown as UTF-8, not GBK");
+    let traced = sent(&cluster.works("sendMessage -t Mails -p seen -k key-3 -m true"));
+    let shown = cluster
+        .until("it is indexed", &format!("queryMsgTraceById -i {traced}"), |ran| ran.code == 0);
+    let shown = cluster.plain(&shown.out);
+    assert!(shown.contains("\nPub ringmq_admin 127.0.0.1 <time> "), "{shown}");
+    assert!(shown.ends_with("ms success\n\n"), "{shown}");
 }
 
 fn entries_and_shares_of_queues_are_shown(shards: u32) {
