@@ -93,7 +93,7 @@ public class Commands {
         int[] code = {0};
         Thread thread = new Thread(() -> {
             try {
-                if (arguments[0].startsWith("!")) {
+                if (arguments.length > 0 && arguments[0].startsWith("!")) {
                     member(arguments);
                 } else {
                     mqadmin(arguments);
