@@ -2,7 +2,8 @@
 //!
 //! A command is a file in `commands/` and a row in `table.rs`, from which the command line, help,
 //! completion and man pages are made; it gets a `Session` to ask by and gives a `Page` to be shown.
-//! One thread, nothing shared; servers are asked one after the other.
+//! Servers are asked one after the other by one thread; what reads many messages (`pipes/`) has one
+//! for each broker.
 //!
 //! May depend on `base`, `remoting` and `client`.
 
@@ -11,6 +12,7 @@
 mod commands;
 mod manual;
 mod output;
+mod pipes;
 mod questions;
 mod run;
 mod session;

@@ -1,12 +1,10 @@
 //! What several commands ask.
 
 pub mod changes;
-pub mod dead_letters;
 pub mod details;
 pub mod diagnosis;
 pub mod direct;
 pub mod exports;
-pub mod format;
 pub mod groups;
 pub mod members;
 pub mod messages;

@@ -235,12 +235,6 @@ pub const COMMANDS: &[Command] = &[
         Changes,
         "Writes rates and sizes of brokers into a file",
     ),
-    row::<dlq::Options>(
-        "dlq",
-        Streams,
-        "Dead letters of a group: listed, shown, sent again, exported",
-    ),
-    row::<cat::Options>("cat", Streams, "Messages to standard output, or from standard input"),
     row::<update_topic_list::Options>("updateTopicList", Changes, "Makes many topics, from a file"),
     row::<update_sub_group_list::Options>(
         "updateSubGroupList",
@@ -328,6 +322,8 @@ pub const COMMANDS: &[Command] = &[
         "Nothing: there are no static topics here",
     ),
     row::<not_here::GetAclConfig>("getAclConfig", Changes, "Nothing: secret keys are told nobody"),
+    row::<cat::Options>("cat", Streams, "Messages to and from pipes: reads or sends a topic"),
+    row::<dlq::Options>("dlq", Streams, "Dead letters: list, show, resend, export"),
     row::<storage_plan::Options>(
         "storagePlan",
         Reads,
@@ -367,6 +363,9 @@ fn with_options(command: clap::Command) -> clap::Command {
     }
     if row.effect != Effect::Reads {
         command = command.mut_arg("watch", |argument| argument.hide(true));
+    }
+    if command.has_subcommands() {
+        command = command.mut_args(|argument| argument.global(true));
     }
     command.about(row.about).long_about(None).after_help(examples(row))
 }

@@ -1,7 +1,7 @@
 //! Connections, requests and answers.
 
 use std::collections::{BTreeMap, HashMap};
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
@@ -12,10 +12,11 @@ use ringmq_remoting::command::Header;
 use ringmq_remoting::encode;
 use ringmq_remoting::frame::{Frame, Serialization};
 use ringmq_tls::Connector;
-use rustls::StreamOwned;
+use rustls::{ClientConnection, StreamOwned};
 
 use crate::account::Account;
 use crate::error::CallError;
+use crate::lane::Lane;
 use crate::tls::shake_hands;
 
 const NO_NAME_SERVER: &str = "no name server is known: give one with -n or in NAMESRV_ADDR";
@@ -32,9 +33,22 @@ pub struct Client {
 }
 
 /// A connection, with or without TLS.
-trait Duplex: Read + Write {}
+pub(crate) trait Duplex: Read + Write + Send {
+    /// How long a read waits from now on.
+    fn wait_at_most(&self, time: Duration) -> io::Result<()>;
+}
 
-impl<T: Read + Write> Duplex for T {}
+impl Duplex for TcpStream {
+    fn wait_at_most(&self, time: Duration) -> io::Result<()> {
+        self.set_read_timeout(Some(time))
+    }
+}
+
+impl Duplex for StreamOwned<ClientConnection, TcpStream> {
+    fn wait_at_most(&self, time: Duration) -> io::Result<()> {
+        self.sock.set_read_timeout(Some(time))
+    }
+}
 
 /// What a server answered.
 #[derive(Debug, Default)]
@@ -74,6 +88,17 @@ impl Client {
         self
     }
 
+    /// A connection of its own, for many requests that are under way together.
+    ///
+    /// # Errors
+    /// [`CallError::Unreachable`] when there is no connection.
+    pub fn lane(&self, address: &str) -> anyhow::Result<Lane> {
+        match self.connect(address) {
+            Ok(stream) => Ok(Lane::new(address, stream, self.account.clone(), self.timeout)),
+            Err(why) => Err(CallError::unreachable(address, format!("{why:#}")).into()),
+        }
+    }
+
     pub fn name_servers(&self) -> &[String] {
         &self.name_servers
     }
@@ -101,8 +126,7 @@ impl Client {
         let result = self.try_call(address, code, fields, body);
         result.map_err(|why| {
             self.connections.remove(address);
-            let what = format!("request {code}: {why:#}");
-            CallError::Unreachable { address: address.to_owned(), what }.into()
+            CallError::unreachable(address, format!("request {code}: {why:#}")).into()
         })
     }
 
@@ -189,22 +213,33 @@ impl Client {
             ensure!(length as usize <= FRAME_BYTES_MAX, "a frame of {length} bytes");
             frame.resize(4 + length as usize, 0);
             stream.read_exact(frame.get_mut(4..).unwrap_or_default())?;
-            let frame = Frame::parse(&frame)?;
-            let header = Header::decode(&frame)?;
-            if header.is_response() && header.opaque == self.opaque {
-                let fields = header.fields.iter();
-                return Ok(Answer {
-                    code: header.code,
-                    fields: fields.map(|(name, text)| (name.to_owned(), text.to_owned())).collect(),
-                    body: frame.body.to_vec(),
-                    remark: header.remark.map_or_else(String::new, |text| text.into_owned()),
-                });
+            if let Some((opaque, answer)) = answer(&frame)?
+                && opaque == self.opaque
+            {
+                return Ok(answer);
             }
         }
     }
 }
 
-fn accept(address: &str, answer: Answer) -> anyhow::Result<Answer> {
+/// The answer in a frame, and of which request it is; `None` if it is a request of the server.
+pub(crate) fn answer(frame: &[u8]) -> anyhow::Result<Option<(i32, Answer)>> {
+    let frame = Frame::parse(frame)?;
+    let header = Header::decode(&frame)?;
+    if !header.is_response() {
+        return Ok(None);
+    }
+    let fields = header.fields.iter();
+    let answer = Answer {
+        code: header.code,
+        fields: fields.map(|(name, text)| (name.to_owned(), text.to_owned())).collect(),
+        body: frame.body.to_vec(),
+        remark: header.remark.map_or_else(String::new, |text| text.into_owned()),
+    };
+    Ok(Some((header.opaque, answer)))
+}
+
+pub(crate) fn accept(address: &str, answer: Answer) -> anyhow::Result<Answer> {
     if answer.code == response::SUCCESS {
         return Ok(answer);
     }
@@ -215,7 +250,7 @@ fn accept(address: &str, answer: Answer) -> anyhow::Result<Answer> {
 }
 
 /// A frame, signed if there is an account.
-fn request(
+pub(crate) fn request(
     account: Option<&Account>,
     code: i32,
     opaque: i32,

@@ -17,6 +17,10 @@ pub enum CallError {
 }
 
 impl CallError {
+    pub(crate) fn unreachable(address: &str, what: String) -> CallError {
+        CallError::Unreachable { address: address.to_owned(), what }
+    }
+
     /// Whether a server said that it does not have what was asked for.
     pub fn is_not_found(&self) -> bool {
         const CODES: [i32; 6] = [

@@ -2,13 +2,13 @@
 //! its exit code.
 
 mod accounts;
-mod cat;
 mod cluster;
+mod dead_letters;
 mod describe;
-mod dlq;
 mod elsewhere;
 mod formats;
 mod groups;
 mod messages;
+mod pipes;
 mod settings;
 mod topics;

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use anyhow::{Context, bail, ensure};
 use ringmq_client::{Answer, CallError, Client};
-use ringmq_remoting::codes::{property, pull_flag, request, response, sys_flag};
+use ringmq_remoting::codes::{perm, property, pull_flag, request, response, sys_flag};
 use ringmq_remoting::message_id::{MessageId, message_id};
 use ringmq_remoting::record::Record;
 use serde_json::{Value, json};
@@ -344,12 +344,25 @@ pub struct Pulled {
 impl Queue {
     /// All queues of a topic that can be read, sorted.
     pub fn readable(client: &mut Client, topic: &str) -> anyhow::Result<Vec<Queue>> {
+        Queue::permitted(client, topic, |mask| mask & perm::READ != 0)
+    }
+
+    /// All queues of a topic, sorted, also those that can only be written.
+    pub fn all(client: &mut Client, topic: &str) -> anyhow::Result<Vec<Queue>> {
+        Queue::permitted(client, topic, |_| true)
+    }
+
+    fn permitted(
+        client: &mut Client,
+        topic: &str,
+        is_permitted: impl Fn(i32) -> bool,
+    ) -> anyhow::Result<Vec<Queue>> {
         let route = route(client, topic)?;
         let mut queues = Vec::new();
         for data in &route.queue_datas {
             let broker = &data.broker_name;
             let address = brokers_with(&route).find(|(name, _)| name == broker);
-            let Some((_, address)) = address.filter(|_| data.perm & 4 != 0) else { continue };
+            let Some((_, address)) = address.filter(|_| is_permitted(data.perm)) else { continue };
             queues.extend((0..data.read_queue_nums).map(|id| Queue {
                 topic: topic.to_owned(),
                 broker: broker.clone(),

@@ -1,6 +1,7 @@
 //! A name server with two brokers, and commands that are run against them.
 
-use std::process::{Command, Stdio};
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use ringmq_test_client::forget_environment;
@@ -26,6 +27,16 @@ pub struct Ran {
     pub code: i32,
     pub out: String,
     pub err: String,
+}
+
+impl Ran {
+    fn of(output: Output) -> Ran {
+        Ran {
+            code: output.status.code().unwrap_or(-1),
+            out: String::from_utf8(output.stdout).expect("text"),
+            err: String::from_utf8(output.stderr).expect("text"),
+        }
+    }
 }
 
 impl Cluster {
@@ -69,19 +80,30 @@ impl Cluster {
         self.brokers[broker].client()
     }
 
-    /// Runs `ringmq admin LINE` with this name server; `{a}` and `{b}` stand for the brokers.
-    pub fn run(&self, line: &str) -> Ran {
+    /// `ringmq admin LINE` with this name server; `{a}` and `{b}` stand for the brokers.
+    pub fn command(&self, line: &str) -> Command {
         let line = line.replace("{a}", &self.address(0)).replace("{b}", &self.address(1));
         let mut command = Command::new(binary());
         command.arg("admin").args(line.split_whitespace());
         forget_environment(&mut command);
         command.env("NAMESRV_ADDR", self.names.address.to_string()).env("TZ", "UTC");
-        let output = command.stdin(Stdio::null()).output().expect("the binary can be started");
-        Ran {
-            code: output.status.code().unwrap_or(-1),
-            out: String::from_utf8(output.stdout).expect("text"),
-            err: String::from_utf8(output.stderr).expect("text"),
-        }
+        command
+    }
+
+    /// Runs a command to its end.
+    pub fn run(&self, line: &str) -> Ran {
+        let output = self.command(line).stdin(Stdio::null()).output();
+        Ran::of(output.expect("the binary can be started"))
+    }
+
+    /// As [`Cluster::run`], with something to read on standard input.
+    pub fn run_with_input(&self, line: &str, input: &[u8]) -> Ran {
+        let mut command = self.command(line);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the binary can be started");
+        // one that fails does not read on
+        drop(child.stdin.take().expect("piped").write_all(input));
+        Ran::of(child.wait_with_output().expect("it ends"))
     }
 
     /// Runs a command that must work; gives what it prints, with spaces as one.
