@@ -54,6 +54,7 @@ pub mod skip_accumulated_message;
 pub mod start_monitoring;
 pub mod stats_all;
 pub mod storage_plan;
+pub mod top;
 pub mod topic_cluster_list;
 pub mod topic_list;
 pub mod topic_route;

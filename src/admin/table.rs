@@ -322,6 +322,7 @@ pub const COMMANDS: &[Command] = &[
         "Nothing: there are no static topics here",
     ),
     row::<not_here::GetAclConfig>("getAclConfig", Changes, "Nothing: secret keys are told nobody"),
+    row::<top::Options>("top", Streams, "Brokers, topics and groups, live: rates and lags"),
     row::<cat::Options>("cat", Streams, "Messages to and from pipes: reads or sends a topic"),
     row::<dlq::Options>("dlq", Streams, "Dead letters: list, show, resend, export"),
     row::<storage_plan::Options>(

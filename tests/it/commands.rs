@@ -11,4 +11,5 @@ mod groups;
 mod messages;
 mod pipes;
 mod settings;
+mod top;
 mod topics;
