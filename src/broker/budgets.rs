@@ -111,6 +111,8 @@ const ROWS: &[Row<Values, Counts>] = &[
     row!("locks", sizes.tables.locks_bytes: usize, |_, _| MIB, 4 * KIB, |_, _, value| value),
     row!("offset resets", sizes.tables.resets: usize, |_, _| 4_096, 1,
         |_, counts, value| counts.shards * value * 96),
+    row!("next pulls", sizes.tables.next_pulls_bytes: usize, |_, _| 256 * KIB, 4 * KIB,
+        |_, counts, value| counts.shards * value),
     row!("statistics", sizes.tables.stats_bytes: usize, |_, _| MIB, 4 * KIB, |_, _, value| value),
     // What is told of groups that are behind takes as much while it is told.
     row!("metrics", sizes.tables.metrics_bytes: usize, |_, _| MIB, 4 * KIB,

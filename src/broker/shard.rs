@@ -163,6 +163,7 @@ impl<R: Runtime> Shard<R> {
         let body_room = BodyRoom::new(settings.sizes.bodies_memory_max);
         let offsets = OffsetTable::with_limit(settings.sizes.tables.offsets_bytes).into();
         let offset_resets = OffsetResets::with_limit(settings.sizes.tables.resets).into();
+        let usage = Usage::with_limit(settings.sizes.tables.next_pulls_bytes);
         Rc::new(Shard {
             id,
             runtime,
@@ -192,7 +193,7 @@ impl<R: Runtime> Shard<R> {
             transactions: Transactions::default(),
             timer_room,
             pull_counts: PullCounts::default(),
-            usage: Usage::default(),
+            usage,
             probe: Probe::default(),
             lag_times: RefCell::default(),
             control_plane: OnceCell::new(),

@@ -87,6 +87,10 @@ pub const OFFSET_BYTES: usize = 48;
 /// most queues with room to spare.
 pub const RESETS_MAX: usize = 100_000;
 
+/// Bytes of where the next pulls of groups begin in the queues of one shard: some 80,000 of a group
+/// in a topic of its own each.
+pub const NEXT_PULLS_BYTES_MAX: usize = 32 * 1024 * 1024;
+
 /// Bytes of what is known of topics and groups for the last minute, hour and day: some 15,000 that
 /// are always in use, and many more that are now and then.
 pub const STATS_BYTES_MAX: usize = 32 * 1024 * 1024;
@@ -112,6 +116,8 @@ pub struct TableLimits {
     pub locks_bytes: usize,
     /// Of each shard's table.
     pub resets: usize,
+    /// Bytes of each shard's table.
+    pub next_pulls_bytes: usize,
     pub stats_bytes: usize,
     /// Of the series of metrics.
     pub metrics_bytes: usize,
@@ -127,6 +133,7 @@ impl Default for TableLimits {
             offsets_bytes: OFFSETS_BYTES_MAX,
             locks_bytes: QUEUE_LOCKS_BYTES_MAX,
             resets: RESETS_MAX,
+            next_pulls_bytes: NEXT_PULLS_BYTES_MAX,
             stats_bytes: STATS_BYTES_MAX,
             metrics_bytes: METRICS_BYTES_MAX,
         }

@@ -6,7 +6,7 @@ use ringmq_client::Client;
 use ringmq_remoting::body::{ConsumeStats, MessageQueue};
 use ringmq_remoting::codes::{topic::RETRY_PREFIX, version};
 
-use crate::output::{Cell, Column, Page, Table};
+use crate::output::{Cell, Column, Format, Page, Table};
 use crate::questions::{brokers_with, groups, route, topics};
 use crate::session::{Run, Session};
 
@@ -72,7 +72,8 @@ impl Run for Options {
             }
         };
         let clients = self.clients.then(|| readers(client, group));
-        Ok(of_group(&stats, clients.as_ref()))
+        let is_like_mqadmin = session.printer.format == Format::Table;
+        Ok(of_group(&stats, clients.as_ref(), is_like_mqadmin))
     }
 }
 
@@ -88,7 +89,12 @@ fn readers(client: &mut Client, group: &str) -> BTreeMap<MessageQueue, String> {
     readers
 }
 
-fn of_group(stats: &ConsumeStats, clients: Option<&BTreeMap<MessageQueue, String>>) -> Page {
+/// `is_like_mqadmin`: without what mqadmin 4.9.8 does not say.
+fn of_group(
+    stats: &ConsumeStats,
+    clients: Option<&BTreeMap<MessageQueue, String>>,
+    is_like_mqadmin: bool,
+) -> Page {
     let columns = if clients.is_some() { QUEUES_OF_CLIENTS } else { QUEUES };
     let mut table = Table::new("queues", columns);
     let (mut total, mut inflight_total) = (0i64, 0i64);
@@ -114,11 +120,15 @@ fn of_group(stats: &ConsumeStats, clients: Option<&BTreeMap<MessageQueue, String
         row.push(Cell::time(offsets.last_timestamp, "N/A"));
         table.rows.push(row);
     }
-    Page::default()
+    let page = Page::default()
         .table(table)
         .text("")
         .fact("consumeTps", format!("Consume TPS: {:.2}", stats.consume_tps), stats.consume_tps)
-        .fact("diffTotal", format!("Diff Total: {total}"), total)
+        .fact("diffTotal", format!("Diff Total: {total}"), total);
+    if is_like_mqadmin {
+        return page;
+    }
+    page.fact("inflightTotal", format!("Consume Inflight Total: {inflight_total}"), inflight_total)
 }
 
 fn all(client: &mut Client) -> anyhow::Result<Page> {

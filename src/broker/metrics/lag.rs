@@ -111,11 +111,6 @@ async fn of_shard<R: Runtime>(shard: &Rc<Shard<R>>, most: usize) -> (Vec<LagRow>
         shard.runtime.yield_if_needed().await;
     }
     clock.keep();
-    let view = shard.view.borrow();
-    let is_there = |group: &str, topic: &str| {
-        view.groups.contains_key(group) && view.topics.contains_key(topic)
-    };
-    shard.usage.forget_pulled(is_there);
     (rows, left_out)
 }
 
@@ -142,7 +137,8 @@ async fn of_queue<R: Runtime>(
     if confirmed == max {
         return Some(Lag::default());
     }
-    let pulled = shard.usage.pulled(key, queue_id).unwrap_or(confirmed).clamp(confirmed, max);
+    let pulled = shard.usage.next_pull(topic, &key.0, queue_id);
+    let pulled = pulled.unwrap_or(confirmed).clamp(confirmed, max);
     let unconfirmed_ms = clock.stored_at((topic, queue_id), confirmed).await;
     let unpulled_ms = match pulled {
         pulled if pulled == max => None,

@@ -53,6 +53,10 @@ impl<R: Runtime> Shard<R> {
         let outcome = self.offsets.borrow_mut().commit(topic, group, queue_id, offset)?;
         if let Commit::WentBack { from } = outcome {
             tracing::debug!(topic, group, queue_id, from, offset, "consumer offset went back");
+            // what was pulled behind it is pulled again
+            if let Some(topic) = self.topic(topic) {
+                self.usage.forget_next_pull(&topic, group, queue_id);
+            }
         }
         Ok(())
     }
@@ -176,6 +180,7 @@ impl<R: Runtime> Shard<R> {
             let _turn = shard.offset_writes.turn().await;
             let (topic, group) = (topic.as_deref(), group.as_deref());
             shard.offset_resets.borrow_mut().forget(topic, group);
+            shard.forget_next_pulls((topic, group)).await;
             while !shard.offsets.borrow_mut().remove(topic, group, ENTRIES_AT_ONCE_MAX) {
                 shard.runtime.yield_if_needed().await;
             }

@@ -141,6 +141,7 @@ impl<R: Runtime> Shard<R> {
         let (now, name) = (self.runtime.monotonic(), &topic.topic.name);
         for (queue_id, offset) in offsets.iter().filter(|(id, _)| self.queues.owns(topic, *id)) {
             self.store_offset(name, group, *queue_id, *offset)?;
+            self.usage.forget_next_pull(topic, group, *queue_id);
             self.offset_resets.borrow_mut().put(name, group, *queue_id, *offset, now);
         }
         Ok(())

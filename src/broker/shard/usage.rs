@@ -3,7 +3,6 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::BTreeMap,
     rc::Rc,
     sync::Arc,
 };
@@ -19,10 +18,14 @@ use super::{
 };
 use crate::messages::{PullRequest, TopicView};
 
+mod next_pulls;
+
+use self::next_pulls::{NextPulls, NextPullsTable, QUEUE_BYTES};
+
 /// Groups of all topics together that are counted; others are not until this was taken.
 const GROUPS_MAX: usize = 100_000;
-/// Groups in a topic of which it is known how far they have pulled.
-const PULLED_MAX: usize = 100_000;
+/// Of the bytes for where next pulls begin, the part for those that wait to be taken.
+const UNTAKEN_PART: usize = 8;
 
 /// Upper bounds of the sizes of messages, in bytes. Source: `BrokerMetricsManager`.
 pub const SIZE_BOUNDS: [u64; 6] = [1 << 10, 4 << 10, 512 << 10, 1 << 20, 2 << 20, 4 << 20];
@@ -58,8 +61,7 @@ pub struct GroupUsage {
     pub counts: Counts,
     /// Messages that were given up.
     pub dead: u64,
-    /// By queue, up to where it has pulled.
-    pulled: Pulled,
+    next_pulls: NextPulls,
 }
 
 #[cfg(test)]
@@ -95,25 +97,35 @@ impl TopicUsage {
     }
 }
 
-/// Up to where a group has pulled queues of this shard, by queue.
-type Pulled = SmallVec<[(i32, i64); 4]>;
-/// Group and topic.
-type Pair = (Arc<str>, Arc<str>);
-
-#[derive(Default)]
 pub struct Usage {
     /// By the topic's number.
     topics: RefCell<Vec<Option<Box<TopicUsage>>>>,
     /// Those that have something.
     used: RefCell<Vec<u32>>,
     groups: Cell<usize>,
-    /// By group and topic, while somebody asks for metrics.
-    pulled: RefCell<BTreeMap<Pair, Pulled>>,
+    /// Those that were taken.
+    next_pulls: RefCell<NextPullsTable>,
+    /// Queues of groups whose next pulls wait to be taken.
+    untaken: Cell<usize>,
+    untaken_max: usize,
 }
 
 impl Usage {
+    /// `next_pulls_bytes`: of where the next pulls of groups begin.
+    pub fn with_limit(next_pulls_bytes: usize) -> Usage {
+        let untaken_bytes = next_pulls_bytes / UNTAKEN_PART;
+        Usage {
+            topics: RefCell::default(),
+            used: RefCell::default(),
+            groups: Cell::default(),
+            next_pulls: NextPullsTable::with_limit(next_pulls_bytes - untaken_bytes).into(),
+            untaken: Cell::default(),
+            untaken_max: untaken_bytes / QUEUE_BYTES,
+        }
+    }
+
     #[inline]
-    fn with(&self, topic: &TopicView, count: impl FnOnce(&mut TopicUsage)) {
+    fn with<T>(&self, topic: &TopicView, count: impl FnOnce(&mut TopicUsage) -> T) -> T {
         let mut topics = self.topics.borrow_mut();
         let index = topic.id as usize;
         match topics.get_mut(index) {
@@ -123,9 +135,10 @@ impl Usage {
                     topics.resize_with(index + 1, || None);
                 }
                 let mut usage = Box::new(TopicUsage::new(&topic.topic.name));
-                count(&mut usage);
+                let counted = count(&mut usage);
                 topics[index] = Some(usage);
                 self.used.borrow_mut().push(topic.id);
+                counted
             }
         }
     }
@@ -160,65 +173,72 @@ impl Usage {
         });
     }
 
-    fn count_group(
+    /// `None`: it is not counted.
+    fn count_group<T>(
         &self,
         topic: &TopicView,
         group: &Arc<str>,
-        count: impl FnOnce(&mut GroupUsage),
-    ) {
+        count: impl FnOnce(&mut GroupUsage) -> T,
+    ) -> Option<T> {
         self.with(topic, |usage| match usage.groups.get_mut(group) {
-            Some(known) => count(known),
+            Some(known) => Some(count(known)),
             None if self.groups.get() < GROUPS_MAX => {
-                count(usage.groups.entry(group.clone()).or_default());
                 self.groups.set(self.groups.get() + 1);
+                Some(count(usage.groups.entry(group.clone()).or_default()))
             }
-            None => {}
+            None => None,
+        })
+    }
+
+    /// A group has pulled from a queue, where its next pull begins at `next`. Allocates nothing for
+    /// queues that it has pulled from since the last time.
+    fn count_pull(
+        &self,
+        (topic, group): (&TopicView, &Arc<str>),
+        counts: &Counts,
+        (queue, next): (i32, i64),
+    ) {
+        let noted = self.count_group(topic, group, |used| {
+            used.counts.add(counts);
+            if used.next_pulls.update(queue, next) {
+                return true;
+            }
+            let untaken = self.untaken.get();
+            let has_room = untaken < self.untaken_max;
+            if has_room {
+                used.next_pulls.insert(queue, next);
+                self.untaken.set(untaken + 1);
+            }
+            has_room
         });
+        if noted != Some(true) {
+            let pair = (group.clone(), topic.topic.name.clone());
+            self.next_pulls.borrow_mut().put(pair, queue, next);
+        }
     }
 
     /// Takes what was counted since the last time, of so many topics: those of the longest ago.
-    fn take(&self, most: usize, keep_pulled: bool) -> Vec<TopicUsage> {
+    /// `is_there`: whether there are such a group and such a topic still.
+    fn take(&self, most: usize, is_there: impl Fn(&str, &str) -> bool) -> Vec<TopicUsage> {
         let mut topics = self.topics.borrow_mut();
         let mut used = self.used.borrow_mut();
         let most = most.min(used.len());
         let some = used.drain(..most).filter_map(|id| topics.get_mut(id as usize)?.take());
         let some: Vec<_> = some.map(|usage| *usage).collect();
+        let mut next_pulls = self.next_pulls.borrow_mut();
         for usage in &some {
             self.groups.set(self.groups.get().saturating_sub(usage.groups.len()));
-            if keep_pulled {
-                self.note_pulled(usage);
-            }
-        }
-        some
-    }
-
-    fn note_pulled(&self, usage: &TopicUsage) {
-        let mut all = self.pulled.borrow_mut();
-        for (group, used) in usage.groups.iter().filter(|(_, used)| !used.pulled.is_empty()) {
-            let key = (group.clone(), usage.name.clone());
-            if all.len() >= PULLED_MAX && !all.contains_key(&key) {
-                continue;
-            }
-            let known = all.entry(key).or_default();
-            for (queue, next) in &used.pulled {
-                match known.iter_mut().find(|(of, _)| of == queue) {
-                    Some((_, known)) => *known = *next,
-                    None => known.push((*queue, *next)),
+            for (group, used) in usage.groups.iter().filter(|(_, used)| !used.next_pulls.is_empty())
+            {
+                self.untaken.set(self.untaken.get().saturating_sub(used.next_pulls.len()));
+                if is_there(group, &usage.name) {
+                    for (queue, next) in used.next_pulls.iter() {
+                        next_pulls.put((group.clone(), usage.name.clone()), queue, next);
+                    }
                 }
             }
         }
-    }
-
-    /// Up to where a group has pulled a queue of this shard; `None` if it did not since somebody
-    /// asks for metrics.
-    pub fn pulled(&self, key: &Pair, queue_id: i32) -> Option<i64> {
-        let all = self.pulled.borrow();
-        all.get(key)?.iter().find(|(queue, _)| *queue == queue_id).map(|(_, next)| *next)
-    }
-
-    /// Forgets how far groups have pulled that `keep` does not know, with their topics.
-    pub fn forget_pulled(&self, keep: impl Fn(&str, &str) -> bool) {
-        self.pulled.borrow_mut().retain(|(group, topic), _| keep(group, topic));
+        some
     }
 }
 
@@ -237,13 +257,7 @@ impl<R: Runtime> Shard<R> {
         self.pull_counts.count(messages);
         let (messages, bytes) = (messages as u64, bytes as u64);
         let counts = Counts { messages, bytes, times: 1, latency_ms: ms, sent_back: 0 };
-        self.usage.count_group(&pull.topic, &pull.group, |group| {
-            group.counts.add(&counts);
-            match group.pulled.iter_mut().find(|(queue, _)| *queue == pull.queue_id) {
-                Some((_, next)) => *next = next_offset,
-                None => group.pulled.push((pull.queue_id, next_offset)),
-            }
-        });
+        self.usage.count_pull((&pull.topic, &pull.group), &counts, (pull.queue_id, next_offset));
     }
 
     /// A consumer sent a message of a topic back.
@@ -292,13 +306,16 @@ impl<R: Runtime> Shard<R> {
     /// What all shards have counted since the last time.
     pub async fn take_usage(self: &Rc<Self>) -> Vec<TopicUsage> {
         let own = async |shard: Rc<Self>| {
-            let keep_pulled = shard.settings.metrics.is_some();
+            let is_there = |group: &str, topic: &str| {
+                let view = shard.view.borrow();
+                view.groups.contains_key(group) && view.topics.contains_key(topic)
+            };
             // Not those that come meanwhile: there may be no end of them.
             let mut left = shard.usage.used.borrow().len();
             let mut all = Vec::with_capacity(left);
             while left > 0 {
                 let some = left.min(SLICE_TOPICS);
-                all.extend(shard.usage.take(some, keep_pulled));
+                all.extend(shard.usage.take(some, is_there));
                 left -= some;
                 shard.runtime.yield_if_needed().await;
             }

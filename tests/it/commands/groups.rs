@@ -1,13 +1,17 @@
 //! Consumer groups.
 
-use ringmq_remoting::codes::{request, response};
+use ringmq_remoting::codes::{pull_flag, request, response};
 use serde_json::json;
 
 use super::cluster::Cluster;
 use crate::client::Client;
 use crate::shards::for_shards;
 
-for_shards!(groups_are_made_followed_reset_and_deleted, members_are_shown);
+for_shards!(
+    groups_are_made_followed_reset_and_deleted,
+    members_are_shown,
+    what_was_pulled_and_not_confirmed_is_in_flight
+);
 
 const TOPIC: &str = "Orders";
 
@@ -152,4 +156,65 @@ fn members_are_shown(shards: u32) {
     cluster.fails("producerConnection -g nobody -t Orders", 3, missing);
     let all = cluster.json("producer -b {a}");
     assert_eq!((&all[0]["group"], &all[0]["language"]), (&"senders".into(), &"JAVA".into()));
+}
+
+/// A pull of at most three messages, of which the tags are these.
+fn pull(client: &mut Client, offset: &str, tags: &str, code: i32) {
+    let flag = pull_flag::SUBSCRIPTION.to_string();
+    let fields = [
+        ("consumerGroup", "payers"),
+        ("topic", TOPIC),
+        ("queueId", "0"),
+        ("queueOffset", offset),
+        ("maxMsgNums", "3"),
+        ("sysFlag", &flag),
+        ("commitOffset", "0"),
+        ("suspendTimeoutMillis", "0"),
+        ("subscription", tags),
+        ("subVersion", "0"),
+        ("expressionType", "TAG"),
+    ];
+    client.call(request::PULL_MESSAGE, &fields, b"").expect("an answer").expect(code);
+}
+
+fn what_was_pulled_and_not_confirmed_is_in_flight(shards: u32) {
+    let cluster = cluster("commands-inflight", shards);
+    let mut client = cluster.client(0);
+    for _ in 0..5 {
+        client.send(TOPIC, 0, b"order").expect("an answer").expect(response::SUCCESS);
+    }
+    cluster.until("its route is known", "consumerProgress -g payers", |ran| ran.code == 0);
+    let inflight = || {
+        let rows = cluster.json("consumerProgress -g payers -t Orders");
+        let of = |queue: i32| {
+            let mut rows = rows["queues"].as_array().expect("rows").iter();
+            let row = rows.find(|row| row["broker"] == "broker-a" && row["queue"] == queue);
+            row.expect("the queue is there")["inflight"].as_i64().expect("a number")
+        };
+        assert_eq!(rows["inflightTotal"], of(0) + of(1));
+        (of(0), of(1))
+    };
+    assert_eq!(inflight(), (0, 0));
+    pull(&mut client, "0", "*", response::SUCCESS);
+    assert_eq!(inflight(), (3, 0));
+    commit(&mut client, "payers", "0", "2");
+    assert_eq!(inflight(), (1, 0));
+    // what its filter does not let through is passed over, and not confirmed either
+    pull(&mut client, "3", "red", response::PULL_RETRY_IMMEDIATELY);
+    assert_eq!(inflight(), (3, 0));
+    let wide = cluster.works("consumerProgress -g payers -t Orders --output wide");
+    assert!(wide.contains("Orders broker-a 0 5 2 3 3 <time>\n"), "{wide}");
+    assert!(wide.contains("\nConsume Inflight Total: 3\n"), "{wide}");
+    // what is confirmed is not in flight
+    commit(&mut client, "payers", "0", "5");
+    assert_eq!(inflight(), (0, 0));
+
+    cluster.works("resetOffsetByTime -g payers -t Orders -s 0");
+    assert_eq!(inflight(), (0, 0));
+    pull(&mut client, "0", "*", response::SUCCESS);
+    assert_eq!(inflight(), (3, 0));
+    // members of a new group have pulled nothing
+    cluster.works("deleteSubGroup -b {a} -g payers");
+    cluster.works("updateSubGroup -b {a} -g payers");
+    assert_eq!(inflight(), (0, 0));
 }

@@ -41,7 +41,7 @@ pub async fn of_group<R: Runtime>(control: &Rc<Control<R>>, request: &Request<'_
         let topic = shard.topic(&name).filter(|_| may_consume(control, group, &name));
         let Some(topic) = topic else { continue };
         let queues = topic.topic.read_queues;
-        let one = of_topic(control, &topic, stored.get(&name), queues).await;
+        let one = of_topic(control, (&topic, group), stored.get(&name), queues).await;
         for (queue, offsets) in &one.offset_table {
             table.add(queue, offsets);
         }
@@ -76,7 +76,7 @@ pub async fn of_all<R: Runtime>(control: &Rc<Control<R>>, request: &Request<'_>)
                 continue;
             };
             let queues = topic.topic.write_queues;
-            let mut one = of_topic(control, &topic, Some(offsets), queues).await;
+            let mut one = of_topic(control, (&topic, &group), Some(offsets), queues).await;
             one.consume_tps = consume_tps(control, name, &group);
             let behind = one.offset_table.values();
             // An offset may be any number; Java's sum overflows in silence as well.
@@ -124,25 +124,26 @@ fn consume_tps<R: Runtime>(control: &Control<R>, topic: &str, group: &str) -> f6
 /// How far a group with these offsets is in the first queues of a topic.
 async fn of_topic<R: Runtime>(
     control: &Control<R>,
-    topic: &Arc<TopicView>,
+    (topic, group): (&Arc<TopicView>, &str),
     stored: Option<&BTreeMap<i32, i64>>,
     queues: i32,
 ) -> ConsumeStats {
     let shard = &control.shard;
     let mut stats = ConsumeStats::default();
     let bounds = shard.bounds(topic).await;
+    let next_pulls = shard.next_pulls(topic, group).await;
     for queue in bounds.into_iter().filter(|queue| queue.queue_id < queues) {
         let offset = stored.and_then(|queues| queues.get(&queue.queue_id));
         let consumer_offset = offset.copied().unwrap_or(0);
         let key = message_queue(&shard.settings.config, &topic.topic.name, queue.queue_id);
         let consumed =
             shard.stored_at(topic, queue.queue_id, consumer_offset.saturating_sub(1)).await;
+        let next = next_pulls.get(&queue.queue_id);
         let wrapper = OffsetWrapper {
             broker_offset: queue.max,
             consumer_offset,
             last_timestamp: consumed,
-            // What members hold and have not committed is theirs to know.
-            pull_offset: Some(consumer_offset),
+            pull_offset: Some(next.map_or(consumer_offset, |next| consumer_offset.max(*next))),
         };
         stats.offset_table.insert(key, wrapper);
         shard.runtime.yield_if_needed().await;

@@ -20,6 +20,7 @@ use super::{name_list::NameList, table_body::TableBody};
 use crate::{
     control::{Control, Tables, metadata::Subject},
     requests::{Handled, Request, Response},
+    shard::Shard,
 };
 use ringmq_rules::{groups::Group, refusal::Refusal, topic::retry_topic};
 
@@ -114,6 +115,12 @@ pub async fn delete<R: Runtime>(control: &Rc<Control<R>>, request: &Request<'_>)
     control.stats.borrow_mut().forget(None, Some(&header.group_name));
     if header.remove_offset || header.clean_offset {
         control.forget_offsets(None, Some(header.group_name)).await?;
+    } else {
+        let group: Arc<str> = Arc::from(header.group_name);
+        let forget = async move |shard: Rc<Shard<R>>| {
+            shard.forget_next_pulls((None, Some(&group))).await;
+        };
+        control.shard.call_all(forget).await;
     }
     Ok(Response::ok())
 }

@@ -70,6 +70,7 @@ pub fn run<R: Runtime>(shard: &Rc<Shard<R>>, mut request: PullRequest) {
         };
         if let Some(deadline) = deadline {
             if passed_over {
+                shard.note_next_pull(&request, plan.next_offset);
                 request.offset = plan.next_offset;
             }
             if let Err(refusal) = shard.may_hold(&request) {

@@ -22,6 +22,7 @@ pub fn answer_without_messages<R: Runtime>(
     let status = get_status(plan.status);
     let code = status.response_code(request.offset);
     shard.pull_counts.count(0);
+    shard.note_next_pull(request, plan.next_offset);
     shard.count_answer(&request.reply_to, code, request.wait.is_long());
     shard.write_reply(&request.reply_to, |out| {
         begin(out, &request.reply_to, code, Some(status.name()), plan)?.finish(out)
