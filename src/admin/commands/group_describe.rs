@@ -40,6 +40,7 @@ const COLUMNS: &[Column] = &[
     Column::new("#Committed", "committed").right(),
     Column::new("#End", "end").right().wide(),
     Column::new("#Lag", "lag").right(),
+    Column::new("#Inflight", "inflight").right(),
     Column::new("#Bytes", "lagBytes").right(),
     Column::new("#Seconds", "lagSeconds").right(),
     Column::new("#Diagnosis", "diagnosis"),
@@ -72,12 +73,13 @@ impl Run for Options {
         let client = &mut session.client;
         let asked = self.ask(client)?;
         let mut table = Table::new("queues", COLUMNS);
-        let (mut wrong, mut lag_total) = (0, 0i64);
+        let (mut wrong, mut lag_total, mut inflight_total) = (0, 0i64, 0i64);
         for (queue, (offsets, committed)) in &asked.offsets {
             let known = asked.known(queue, offsets, *committed);
             let (level, diagnosis) = known.diagnosis();
             wrong += i32::from(level == Level::Wrong);
             lag_total = lag_total.wrapping_add(known.lag);
+            inflight_total = inflight_total.wrapping_add(known.inflight.unwrap_or(0));
             if self.wrong && level != Level::Wrong {
                 continue;
             }
@@ -99,6 +101,7 @@ impl Run for Options {
             .fact("members", head, members)
             .table(table)
             .fact("lag", format!("{lag_total} messages are not consumed"), lag_total)
+            .fact("inflight", format!("{inflight_total} of them are in flight"), inflight_total)
             .fact("wrong", summary, wrong))
     }
 }
@@ -266,9 +269,12 @@ impl Asked {
             silent: silent.filter(|id| !self.infos.contains_key(*id)).collect(),
             subscriptions,
         };
+        let lag = offsets.broker_offset.wrapping_sub(offsets.consumer_offset).max(0);
+        let pulled = offsets.pull_offset.map(|next| next.wrapping_sub(offsets.consumer_offset));
         Known {
             now: self.now,
-            lag: offsets.broker_offset.wrapping_sub(offsets.consumer_offset).max(0),
+            lag,
+            inflight: pulled.map(|pulled| pulled.clamp(0, lag)),
             committed: committed.then_some(offsets.consumer_offset),
             group,
             readers,
@@ -282,7 +288,7 @@ impl Asked {
         known: &Known<'_>,
         bytes: Option<u64>,
         (level, diagnosis): (Level, String),
-    ) -> [Cell; 13] {
+    ) -> [Cell; 14] {
         let none = || Cell::missing("-");
         let reader = known.readers.first();
         let wait = self.waits.get(queue).filter(|wait| **wait >= 0);
@@ -297,6 +303,7 @@ impl Asked {
             known.committed.map_or_else(none, Cell::from),
             offsets.broker_offset.into(),
             known.lag.into(),
+            known.inflight.map_or_else(none, Cell::from),
             bytes.map_or_else(none, |bytes| Cell::new(human_bytes(bytes), bytes)),
             match (known.lag, wait) {
                 (0, _) => seconds(0),

@@ -16,6 +16,8 @@ pub struct Known<'a> {
     pub now: i64,
     /// Messages that are not consumed.
     pub lag: i64,
+    /// Those of them that members have pulled, if the broker tells.
+    pub inflight: Option<i64>,
     pub committed: Option<i64>,
     pub group: Group<'a>,
     /// Members that say that they read it, with what they say of it.
@@ -55,8 +57,15 @@ impl Known<'_> {
         }
         match self.lag {
             ..=0 => (Level::Fine, "up to date".to_owned()),
-            lag => (Level::Behind, format!("is read, and {lag} messages behind")),
+            lag => {
+                (Level::Behind, format!("is read, and {lag} messages behind{}", self.in_flight()))
+            }
         }
+    }
+
+    fn in_flight(&self) -> String {
+        let some = self.inflight.filter(|inflight| *inflight > 0);
+        some.map_or_else(String::new, |some| format!(", of which {some} are in flight"))
     }
 
     fn of_group(&self) -> Option<String> {
@@ -99,7 +108,14 @@ impl Known<'_> {
             }
             None => {
                 let silent = self.group.silent.join(", ");
-                return Some(format!("its reader is not known: {silent} does not tell"));
+                let in_flight = self.in_flight();
+                return Some(match in_flight.is_empty() {
+                    true => format!("its reader is not known: {silent} does not tell"),
+                    false => format!(
+                        "its reader does not tell ({silent}): {} messages behind{in_flight}",
+                        self.lag
+                    ),
+                });
             }
         };
         if let Some((other, _)) = others.first() {
@@ -148,7 +164,7 @@ mod tests {
     fn known<'a>(readers: Vec<(&'a str, &'a ProcessQueue)>, lag: i64) -> Known<'a> {
         let subscriptions = vec![("a", Some("*")), ("b", Some("*"))];
         let group = Group { may_consume: true, members: 2, subscriptions, ..Group::default() };
-        Known { now: NOW, lag, committed: Some(5), group, readers }
+        Known { now: NOW, lag, inflight: Some(0), committed: Some(5), group, readers }
     }
 
     #[test]
@@ -169,6 +185,9 @@ mod tests {
         different.group.subscriptions = vec![("a", Some("red")), ("b", Some("blue"))];
         let mut untold = known(vec![], 1);
         untold.group.silent = vec!["b"];
+        let told = "its reader does not tell (b): 1 messages behind, of which 1 are in flight";
+        let pulled = Known { inflight: Some(1), ..untold.clone() };
+        let busy = Known { inflight: Some(4), ..known(vec![("a", &fine)], 7) };
         let mut ordered = known(vec![("a", &unlocked)], 1);
         ordered.group.in_order = true;
         for (known, level, part) in [
@@ -179,6 +198,8 @@ mod tests {
             (elsewhere, Level::Wrong, "no member subscribes to this topic"),
             (different, Level::Wrong, "different subscriptions: a to \"red\", b to \"blue\""),
             (known(vec![], 1), Level::Wrong, "nobody reads this queue"),
+            (busy, Level::Behind, "7 messages behind, of which 4 are in flight"),
+            (pulled, Level::Wrong, told),
             (untold, Level::Wrong, "its reader is not known: b does not tell"),
             (known(vec![("a", &fine), ("b", &fine)], 1), Level::Wrong, "two members read"),
             (ordered, Level::Wrong, "waits for the lock of another client"),

@@ -41,7 +41,7 @@ fn brokers_topics_and_groups_are_watched(shards: u32) {
         text.starts_with("#Broker #Address #Version #In/s #Out/s #Disk%\nbroker-a <a> "),
         "{text}"
     );
-    assert!(text.contains("\n#Group #Consumed/s #Lag #MostOf"), "{text}");
+    assert!(text.contains("\n#Group #Consumed/s #Lag #Inflight #MostOf"), "{text}");
     cluster.fails("top -i 0", 2, "is not between 0.1 and 3600 seconds");
     cluster.fails("top -n 127.0.0.1:1", 4, "127.0.0.1:1");
 }

@@ -56,6 +56,8 @@ pub struct Group {
     /// Sum of its offsets.
     pub consumed: i64,
     pub lag: i64,
+    /// Messages that it has pulled and not confirmed, as far as brokers tell.
+    pub inflight: Option<i64>,
     /// The topic with the greatest lag.
     pub topic: String,
 }
@@ -158,6 +160,10 @@ impl Sample {
             let lag = offsets.broker_offset.saturating_sub(offsets.consumer_offset).max(0);
             group.consumed += offsets.consumer_offset.max(0);
             group.lag += lag;
+            if let Some(next) = offsets.pull_offset {
+                let pulled = next.saturating_sub(offsets.consumer_offset).clamp(0, lag);
+                group.inflight = Some(group.inflight.unwrap_or(0) + pulled);
+            }
             if lag >= most {
                 most = lag;
                 group.topic.clone_from(&queue.topic);

@@ -23,6 +23,7 @@ pub const GROUPS: &[Column] = &[
     Column::new("#Group", "group"),
     Column::new("#Consumed/s", "consumedPerSecond").right(),
     Column::new("#Lag", "lag").right(),
+    Column::new("#Inflight", "inflight").right(),
     Column::new("#MostOf", "topic"),
 ];
 
@@ -42,7 +43,7 @@ pub enum Sort {
 pub struct Rows {
     pub brokers: Vec<[Cell; 6]>,
     pub topics: Vec<[Cell; 4]>,
-    pub groups: Vec<[Cell; 4]>,
+    pub groups: Vec<[Cell; 5]>,
     /// Messages a second, and messages that are yet to be consumed.
     pub total_in: f64,
     pub total_out: f64,
@@ -82,29 +83,22 @@ impl Rows {
             let consumed = rate(before.groups.get(name).map(|old| old.consumed), group.consumed);
             rows.total_lag += group.lag;
             let topic = group.topic.as_str().into();
-            rows.groups.push([name.as_str().into(), per_second(consumed), group.lag.into(), topic]);
+            let inflight = group.inflight.map_or_else(|| Cell::missing("-"), Cell::from);
+            rows.groups.push([
+                name.as_str().into(),
+                per_second(consumed),
+                group.lag.into(),
+                inflight,
+                topic,
+            ]);
         }
         rows.sort(sort);
         rows
     }
 
     pub fn sort(&mut self, sort: Sort) {
-        for rows in [&mut self.topics, &mut self.groups] {
-            let number = |cell: &Cell| cell.value.as_f64().unwrap_or(0.0);
-            let [rate, lag] = [1, 2].map(|place: usize| {
-                move |one: &[Cell; 4], other: &[Cell; 4]| {
-                    number(&other[place]).total_cmp(&number(&one[place]))
-                }
-            });
-            rows.sort_by(|one, other| {
-                let name = one[0].text.cmp(&other[0].text);
-                match sort {
-                    Sort::Rate => rate(one, other).then(lag(one, other)).then(name),
-                    Sort::Lag => lag(one, other).then(rate(one, other)).then(name),
-                    Sort::Name => name,
-                }
-            });
-        }
+        sort_rows(&mut self.topics, sort);
+        sort_rows(&mut self.groups, sort);
     }
 
     /// For pipes and programs.
@@ -125,6 +119,24 @@ impl Rows {
     }
 }
 
+/// Rows with a name, a rate and a lag, in this order.
+fn sort_rows<const N: usize>(rows: &mut [[Cell; N]], sort: Sort) {
+    let number = |cell: &Cell| cell.value.as_f64().unwrap_or(0.0);
+    let [rate, lag] = [1, 2].map(|place: usize| {
+        move |one: &[Cell; N], other: &[Cell; N]| {
+            number(&other[place]).total_cmp(&number(&one[place]))
+        }
+    });
+    rows.sort_by(|one, other| {
+        let name = one[0].text.cmp(&other[0].text);
+        match sort {
+            Sort::Rate => rate(one, other).then(lag(one, other)).then(name),
+            Sort::Lag => lag(one, other).then(rate(one, other)).then(name),
+            Sort::Name => name,
+        }
+    });
+}
+
 fn per_second(rate: f64) -> Cell {
     Cell::decimal(rate, 1)
 }
@@ -143,7 +155,8 @@ mod tests {
         };
         let group = |(name, consumed, lag): &(&str, i64, i64)| {
             let topic = "T".to_owned();
-            ((*name).to_owned(), Group { consumed: *consumed, lag: *lag, topic })
+            let group = Group { consumed: *consumed, lag: *lag, inflight: Some(3), topic };
+            ((*name).to_owned(), group)
         };
         Sample {
             at,
@@ -166,6 +179,7 @@ mod tests {
         assert_eq!(all, ["b", "a", "c"]);
         assert_eq!(rows.topics[0][1].text, "20.0");
         assert_eq!((rows.groups[0][1].text.as_str(), rows.total_lag), ("10.0", 8));
+        assert_eq!(rows.groups[0][3].text, "3");
         rows.sort(Sort::Lag);
         let all: Vec<String> = names(&rows);
         assert_eq!(all, ["a", "b", "c"]);

@@ -94,7 +94,7 @@ impl View {
         lines.extend(table(mark(self.on_groups), GROUPS, &groups, self.scrolled[1], of_groups));
     }
 
-    fn chosen(&self, rows: &[[Cell; 4]]) -> Vec<[Cell; 4]> {
+    fn chosen<const N: usize>(&self, rows: &[[Cell; N]]) -> Vec<[Cell; N]> {
         rows.iter().filter(|row| row[0].text.contains(&self.filter)).cloned().collect()
     }
 
@@ -154,10 +154,11 @@ mod tests {
     use super::*;
 
     fn rows(topics: usize, groups: usize) -> Rows {
-        let row = |name: String| -> [Cell; 4] { [name.into(), 1.into(), 2.into(), "x".into()] };
+        let topic = |name: String| [name.into(), 1.into(), 2.into(), "x".into()];
+        let group = |name: String| [name.into(), 1.into(), 2.into(), 3.into(), "x".into()];
         Rows {
-            topics: (0..topics).map(|number| row(format!("topic-{number:02}"))).collect(),
-            groups: (0..groups).map(|number| row(format!("group-\u{1b}{number:02}"))).collect(),
+            topics: (0..topics).map(|number| topic(format!("topic-{number:02}"))).collect(),
+            groups: (0..groups).map(|number| group(format!("group-\u{1b}{number:02}"))).collect(),
             ..Rows::default()
         }
     }
