@@ -145,20 +145,7 @@ fn follow(installed: &Installed, from: &Path, bin: &str, conf: &str, round: usiz
     assert_eq!(received.lines().count(), 1 + MESSAGES, "each once, none of a run before");
     assert!(received.contains("toString()=Message{topic='TopicTest', flag=0, properties={"));
 
-    let help = text(&installed.run(from, &format!("sh {bin}/mqadmin --help")).stdout);
-    assert!(help.contains("storagePlan"), "{help}");
-    for (command, part) in [
-        ("storagePlan", installed.broker.as_str()),
-        ("clusterList", installed.broker.as_str()),
-        ("topicList", "TopicTest"),
-    ] {
-        if help.contains(command) {
-            let line = format!("sh {bin}/mqadmin {command} -n {}", installed.namesrv);
-            let listed = installed.run(from, &line);
-            let output = text(&listed.stdout);
-            assert!(listed.status.success() && output.contains(part), "{line}: {output}");
-        }
-    }
+    administrate(installed, from, bin, round);
 
     names.allows("is dropped: its connection has ended");
     for (what, process) in [("broker", &mut broker), ("namesrv", &mut names)] {
@@ -173,6 +160,51 @@ fn follow(installed: &Installed, from: &Path, bin: &str, conf: &str, round: usiz
         let expected = format!("No mq{what} running.\n");
         assert_eq!((none.status.code(), text(&none.stdout)), (Some(1), expected));
     }
+}
+
+/// What people look at and change by `mqadmin` when the quickstart is through.
+fn administrate(installed: &Installed, from: &Path, bin: &str, round: usize) {
+    let Installed { namesrv, broker, .. } = installed;
+    let run = |command: &str| {
+        let line = format!("sh {bin}/mqadmin {command}");
+        let ended = installed.run(from, &line);
+        let output = text(&ended.stdout);
+        assert!(ended.status.success(), "{line}: {output}\n{}", text(&ended.stderr));
+        output
+    };
+    let clusters = run(&format!("clusterList -n {namesrv}"));
+    let line = clusters.lines().find(|line| line.contains(broker)).unwrap_or_default();
+    assert!(line.starts_with("DefaultCluster") && line.contains("broker-a"), "{clusters}");
+    assert!(run(&format!("topicList -n {namesrv}")).lines().any(|line| line == "TopicTest"));
+
+    let topic = format!("TopicOfRound{round}");
+    let made = run(&format!("updateTopic -n {namesrv} -c DefaultCluster -t {topic} -r 4 -w 4"));
+    assert!(made.contains(&format!("create topic to {broker} success.")), "{made}");
+    let deadline = Instant::now() + PATIENCE;
+    while !run(&format!("topicList -n {namesrv}")).lines().any(|line| line == topic) {
+        assert!(Instant::now() < deadline, "name servers do not hear of {topic}");
+    }
+
+    let group = "please_rename_unique_group_name_4";
+    let progress = run(&format!("consumerProgress -n {namesrv} -g {group}"));
+    let title = progress.lines().next().unwrap_or_default();
+    for column in ["#Topic", "#Broker Name", "#QID", "#Broker Offset", "#Consumer Offset", "#Diff"]
+    {
+        assert!(title.contains(column), "{column} in:\n{progress}");
+    }
+    let offsets = progress.lines().filter_map(|line| {
+        let mut words = line.strip_prefix("TopicTest ")?.split_whitespace();
+        assert_eq!(words.next(), Some("broker-a"), "{line}");
+        let [queue, stored, consumed] = [(); 3].map(|()| words.next().unwrap_or("none").parse());
+        Some((queue.ok()?, stored.ok()?, consumed.ok()?))
+    });
+    let offsets: Vec<(i64, i64, i64)> = offsets.collect();
+    let queues: Vec<i64> = offsets.iter().map(|(queue, ..)| *queue).collect();
+    assert_eq!(queues, [0, 1, 2, 3], "{progress}");
+    let all = i64::try_from(MESSAGES * round).expect("small");
+    assert_eq!(offsets.iter().map(|(_, stored, _)| stored).sum::<i64>(), all, "{progress}");
+    assert!(offsets.iter().all(|(_, stored, consumed)| stored == consumed), "{progress}");
+    assert!(progress.lines().any(|line| line == "Diff Total: 0"), "{progress}");
 }
 
 // Single: what the scripts do is the same for any number of shards.
