@@ -133,6 +133,11 @@ pub enum ConfigError {
     )]
     Replication { origin: Origin, key: String, value: String },
     #[error(
+        "{origin}: {key} = {value:?} asks for several brokers in one process, which RingMQ does \
+         not have: start a broker with each of these files"
+    )]
+    Container { origin: Origin, key: String, value: String },
+    #[error(
         "{origin}: {key} = {value:?}: nobody fills in the placeholder {placeholder}; write what it \
          stands for, or set the variable {variable} of the environment",
         variable = environment::variable(key)
@@ -332,6 +337,10 @@ impl<C: Table> Loader<C> {
             if accepted::asks_for_replication(name, value) {
                 let (key, value) = (name.to_owned(), value.to_owned());
                 return Err(ConfigError::Replication { origin, key, value });
+            }
+            if accepted::asks_for_container(name, value) {
+                let (key, value) = (name.to_owned(), value.to_owned());
+                return Err(ConfigError::Container { origin, key, value });
             }
             self.loaded.warnings.push(suggest::unknown::<C>(name, value, &origin));
             return Ok(());

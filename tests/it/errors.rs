@@ -7,6 +7,7 @@ mod answers;
 mod commands;
 mod elsewhere;
 mod logs;
+mod registrations;
 mod service;
 mod starts;
 
@@ -66,6 +67,7 @@ fn every_heading_has_a_row_and_every_row_a_heading() {
     let headings = headings(&page);
     let rows: Vec<&str> = answers::headings()
         .chain(accounts::headings())
+        .chain(registrations::headings())
         .chain(starts::headings())
         .chain(logs::headings())
         .chain(commands::headings())

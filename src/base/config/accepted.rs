@@ -34,6 +34,12 @@ pub(super) fn asks_for_replication(name: &str, value: &str) -> bool {
     REPLICATING.contains(&name) && value.trim().eq_ignore_ascii_case("true")
 }
 
+/// Whether a key with this value asks for several brokers in one process: as one broker it would
+/// serve none of theirs.
+pub(super) fn asks_for_container(name: &str, value: &str) -> bool {
+    name == "brokerConfigPaths" && !value.trim().is_empty()
+}
+
 /// Keys of the table that nothing reads yet, with the reason. A key that begins to work is taken
 /// out of here.
 pub(super) const WITHOUT_EFFECT: &[(&str, &str)] = &[

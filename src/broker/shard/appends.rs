@@ -211,14 +211,12 @@ fn sealed(seal: Seal, topic: &str) -> Refusal {
 
 fn refusal_of(error: &AppendError) -> Refusal {
     match error {
-        AppendError::Busy { .. } => Refusal::new(
-            response::SYSTEM_BUSY,
-            format!("[PC_SYNCHRONIZED]broker busy, start flow control for a while: {error}"),
-        ),
         AppendError::TooLarge { .. } => {
             Refusal::new(response::MESSAGE_ILLEGAL, format!("the message is illegal: {error}"))
         }
-        AppendError::Full { .. }
+        // Busy is waited for by everybody who appends.
+        AppendError::Busy { .. }
+        | AppendError::Full { .. }
         | AppendError::NoRoom { .. }
         | AppendError::Fenced { .. }
         | AppendError::ShuttingDown => Refusal::new(

@@ -30,6 +30,9 @@ const ROWS: &[Row<()>] = &[
     row("asks for replication, which RingMQ does not have yet", |()| {
         with(&[("enableControllerMode", "true")])
     }),
+    row("asks for several brokers in one process, which RingMQ does not have", |()| {
+        with(&[("brokerConfigPaths", "/etc/a.conf:/etc/b.conf")])
+    }),
     row("RingMQ has no replication yet, so there are no slaves", |()| {
         with(&[("brokerRole", "SLAVE"), ("brokerId", "1")])
     }),
@@ -51,6 +54,11 @@ const ROWS: &[Row<()>] = &[
         let kv = format!("kvConfigPath={}", directory.path().join("kv.json").display());
         let arguments = ["namesrv", "--set", &port, "--set", &kv];
         ended(directory.path(), &arguments, None)
+    }),
+    row("metrics cannot be served on ... and metricsPromExporterPort): ...", |()| {
+        let listener = TcpListener::bind("0.0.0.0:0").expect("a port");
+        let port = listener.local_addr().expect("bound").port().to_string();
+        with(&[("metricsExporterType", "PROM"), ("metricsPromExporterPort", &port)])
     }),
     row("the limit of open files is ... and at least ... are needed", |()| {
         limited("ulimit -n 256")
