@@ -12,16 +12,16 @@ use std::{
     collections::BTreeMap,
     future::Future,
     io,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{Ipv4Addr, SocketAddr},
     rc::Rc,
     time::Duration,
 };
 
 use ringmq_base::config::NamesrvConfig;
-use ringmq_io::{Accepted, Listener, Net, Runtime, Shares, Stream, signal::Event};
+use ringmq_io::{Accepted, Listener, Net, Runtime, Shares, signal::Event};
 use ringmq_net::{
     accept::accept_all,
-    addresses::{Addresses, Limits},
+    addresses::{Addresses, Limits, is_loopback},
     input_budget::{Closable, Input, InputBudget},
     turn::Turn,
 };
@@ -186,7 +186,7 @@ impl<R: Runtime> Shared<R> {
         };
         let id = self.next_connection.get();
         self.next_connection.set(id + 1);
-        let local = is_local(address.ip(), stream.local().ip());
+        let local = is_loopback(address.ip());
         let peer = Peer { address, local, connection: ConnectionId(id) };
         let stream = TlsStream::accepted(stream, &self.handshakes);
         let connection = Rc::new(Connection::new(stream, address));
@@ -352,13 +352,6 @@ fn connection_limits(config: &NamesrvConfig) -> Limits {
     }
 }
 
-/// A peer is on this machine if it comes from a loopback address, or from the very address of this
-/// machine that it connected to.
-fn is_local(peer: IpAddr, local: IpAddr) -> bool {
-    let (peer, local) = (peer.to_canonical(), local.to_canonical());
-    peer.is_loopback() || peer == local
-}
-
 /// Where a listener can be reached; one on all addresses by IPv4, which every machine has.
 fn reachable(address: SocketAddr) -> SocketAddr {
     let all = address.ip().is_unspecified();
@@ -373,19 +366,4 @@ fn report(broker: &Dropped, peer: impl std::fmt::Display, reason: &str) {
         "broker {broker_name} {address} of cluster {cluster} is dropped: {reason}; last heard of \
          {silent_ms} ms ago"
     );
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn this_machine_is_known_by_loopback_and_by_its_own_address() {
-        let ip = |text: &str| -> IpAddr { text.parse().expect("an address") };
-        assert!(is_local(ip("127.0.0.1"), ip("127.0.0.1")));
-        assert!(is_local(ip("::1"), ip("::1")));
-        assert!(is_local(ip("::ffff:127.0.0.1"), ip("::")));
-        assert!(is_local(ip("10.0.0.1"), ip("10.0.0.1")));
-        assert!(!is_local(ip("10.0.0.2"), ip("10.0.0.1")));
-    }
 }

@@ -69,6 +69,13 @@ pub enum Refused {
     Address { source_address: Source, open: usize, limit: usize },
 }
 
+/// Whether a peer is on this machine for certain, by IPv6 that carries IPv4, too. The addresses by
+/// which others reach the machine do not count: gateways and containers may come from them.
+#[inline]
+pub fn is_loopback(peer: IpAddr) -> bool {
+    peer.to_canonical().is_loopback()
+}
+
 /// How many connections there may be.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -104,7 +111,7 @@ impl Addresses {
         let source_address = Source::from(ip);
         let own = self.of_each.borrow().get(&source_address).copied().unwrap_or(0);
         let Limits { all, per_address, reserved, exempt_loopback } = self.limits;
-        let (open, loopback) = (self.open.get(), ip.to_canonical().is_loopback());
+        let (open, loopback) = (self.open.get(), is_loopback(ip));
         if open >= all {
             return Err(Refused::All { open, limit: all });
         }
@@ -216,6 +223,16 @@ mod tests {
         }
         let refused = addresses.enter(ip("::1")).expect_err("full");
         assert_eq!(refused, Refused::All { open: 80, limit: 80 });
+    }
+
+    #[test]
+    fn a_loopback_address_is_known_in_every_form_and_no_other_is_one() {
+        for own in ["127.0.0.1", "127.8.0.1", "::1", "::ffff:127.0.0.1"] {
+            assert!(is_loopback(ip(own)), "{own}");
+        }
+        for other in ["10.0.0.1", "0.0.0.0", "::", "::ffff:10.0.0.1", "fe80::1"] {
+            assert!(!is_loopback(ip(other)), "{other}");
+        }
     }
 
     #[test]

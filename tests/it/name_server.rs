@@ -52,10 +52,13 @@ impl NameServer {
         let port = free_port();
         // On a busy machine a test may take longer than a broker may be silent.
         let mut text = format!(
-            "listenPort={port}\nbindAddress=127.0.0.1\nserverChannelMaxIdleTimeSeconds=0\n\
+            "listenPort={port}\nserverChannelMaxIdleTimeSeconds=0\n\
              brokerChannelExpiredTime=3600000\nkvConfigPath={}\n",
             directory.join("kvConfig.json").display()
         );
+        if !keys.iter().any(|(key, _)| *key == "bindAddress") {
+            text += "bindAddress=127.0.0.1\n";
+        }
         for (key, value) in keys {
             writeln!(text, "{key}={value}").expect("a string takes all");
         }

@@ -12,6 +12,7 @@ use std::{
 use futures_util::FutureExt;
 use ringmq_base::{ShardId, limits::MESSAGE_OVERHEAD_BYTES_MAX};
 use ringmq_io::{Runtime, Shares};
+use ringmq_net::addresses::is_loopback;
 use ringmq_remoting::{
     codes::{request, response},
     command::{self, Header},
@@ -265,7 +266,7 @@ impl<R: Runtime> Requests<R> {
     fn may_administer(&self, peer: SocketAddr) -> bool {
         let settings = &self.shard.settings;
         let checked = settings.config.acl_enable || settings.admin_from_anywhere;
-        checked || peer.ip().to_canonical().is_loopback()
+        checked || is_loopback(peer.ip())
     }
 }
 

@@ -8,6 +8,7 @@ use tempfile::TempDir;
 use super::{Row, provoke_all, row};
 use crate::access::{self, SECRET};
 use crate::client::Client;
+use crate::name_server::NameServer;
 use crate::needs::needs;
 use crate::process;
 use crate::remote::own_address;
@@ -65,6 +66,13 @@ fn what_strangers_may_not_do_is_told_them() {
     let address = SocketAddr::new(own, server.address.port());
     let mut client = Client::connect(address).expect("it listens everywhere");
     let answer = client.call(request::UPDATE_BROKER_CONFIG, &[], b"traceOn=true\n");
+    let answer = answer.expect("an answer").expect(response::NO_PERMISSION);
+    assert!(super::is_said(REMOTE, &answer.remark), "{answer:?}");
+    let names = NameServer::start(directory.path(), &[("bindAddress", "0.0.0.0".to_owned())]);
+    names.process.expects("refused ");
+    let address = SocketAddr::new(own, names.address.port());
+    let mut client = Client::connect(address).expect("it listens everywhere");
+    let answer = client.call(request::UPDATE_NAMESRV_CONFIG, &[], b"enableTopicList=true\n");
     let answer = answer.expect("an answer").expect(response::NO_PERMISSION);
     assert!(super::is_said(REMOTE, &answer.remark), "{answer:?}");
 }
