@@ -75,6 +75,8 @@ struct Shared<R: Runtime> {
     connections: RefCell<BTreeMap<u64, Rc<ConnectionOf<R>>>>,
     next_connection: Cell<u64>,
     closing: Event,
+    /// No connection is accepted any more.
+    accepted_last: Event,
     /// Set when the last connection has ended after `closing`.
     drained: Event,
 }
@@ -138,6 +140,7 @@ pub async fn serve_led<R: Runtime, F: Future<Output = ()>>(
         connections: RefCell::default(),
         next_connection: Cell::new(1),
         closing: Event::default(),
+        accepted_last: Event::default(),
         drained: Event::default(),
     });
     tracing::info!("name server listens on {address}");
@@ -169,6 +172,7 @@ impl<R: Runtime> Shared<R> {
             !self.closing.is_set()
         })
         .await;
+        self.accepted_last.set();
     }
 
     fn admit(self: &Rc<Self>, accepted: Accepted) {
@@ -318,8 +322,12 @@ impl<R: Runtime> Shared<R> {
         self.close_connections(|connection| !connection.is_busy());
         self.drained_if_empty();
         // A waiting accept must not be dropped: one more connection ends it.
-        if let Err(error) = self.runtime.net().connect(reachable(address)).await {
-            tracing::debug!("cannot end the accept loop: {error}");
+        match self.runtime.net().connect(reachable(address)).await {
+            Ok(_) => {
+                let patience = self.runtime.sleep(SHUTDOWN_PATIENCE);
+                futures_lite::future::or(self.accepted_last.wait(), patience).await;
+            }
+            Err(error) => tracing::debug!("cannot end the accept loop: {error}"),
         }
         let answered = self.runtime.sleep(self.shutdown_wait);
         futures_lite::future::or(self.drained.wait(), answered).await;
