@@ -1,4 +1,4 @@
-//! Configurations as those of RocketMQ's `distribution/conf` (4.9.8 and 5.3.3): each starts, or says
+//! Configurations as those of RocketMQ's `distribution/conf` (4.9.8, 5.3.3): each starts, or says
 //! in one sentence what is not there yet. Written anew: their keys and values count, and where they
 //! stand. What this machine needs otherwise (ports, directories) is set above the file.
 
@@ -60,7 +60,7 @@ const ELECTED: &str = "brokerClusterName = DefaultCluster\nbrokerName = broker-a
 const CONTROLLER: &str = "controllerDLegerGroup = group1\ncontrollerDLegerSelfId = n0\n\
                           controllerDLegerPeers = n0-127.0.0.1:9878\n";
 /// Java reads lines of a comment that is none in such a file as keys that nobody has.
-const XML_COMMENT: &str = "<!--\n  Some licence, (the \"Licence\"); see\n\n  http://example.org/it\n\
+const XML_COMMENT: &str = "<!--\n  Some licence, (the \"L\"); see\n\n  http://example.org/it\n\
                            -->\nlistenPort = 9876\nenableControllerInNamesrv = true\n";
 
 fn of(name: &str, role: &str, id: u32) -> String {

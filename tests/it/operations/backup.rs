@@ -1,4 +1,4 @@
-//! "Back up" of the page: the copy of a stopped store, the snapshot of one in use, and the way back.
+//! "Back up" of the page: the copy of a stopped store, the snapshot of one in use, the way back.
 
 use std::fs;
 use std::path::{Path, PathBuf};

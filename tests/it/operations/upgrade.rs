@@ -1,4 +1,5 @@
-//! "Stop and upgrade" of the page: one server after the other gets a new program, while clients work.
+//! "Stop and upgrade" of the page: one server after the other gets a new program, while clients
+//! work.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,6 +1,6 @@
 //! S4: what changes what a server is and may do is taken from its own machine, or from accounts.
-//! `access::matrix` asks every code with accounts. Only loopback addresses count as the own machine,
-//! so that its other addresses do for another machine here.
+//! `access::matrix` asks every code with accounts. Only loopback addresses count as the own
+//! machine, so that its other addresses do for another machine here.
 
 use std::net::SocketAddr;
 
