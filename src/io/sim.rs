@@ -29,7 +29,12 @@
 //!   ([`SimDisk::crash_after_operation`]), damaged bytes ([`SimDisk::flip_bit`] and others).
 //! - Network: delays, partial reads and writes, bounded buffers, refused connections, ends of
 //!   stream when either side goes away.
-//! - The wall clock jumps when told to ([`Sim::jump_wall_clock`]).
+//! - Nodes ([`Sim::add_node`]): machines with a disk, an address and clocks of their own, whose
+//!   process is killed, loses its power or stands still while the others go on.
+//! - Links between nodes ([`Sim::links`]), each way by itself: cut (packets are lost and sent
+//!   again, connections hang), held, slow, refused, reset.
+//! - The wall clock jumps when told to ([`Sim::jump_wall_clock`], [`Node::jump_wall_clock`]), and
+//!   the clocks of a node drift ([`Node::set_drift`]).
 //!
 //! # Not modelled
 //!
@@ -38,8 +43,9 @@
 //! - Order guarantees of a real journal: images may be worse than any real file system's.
 //! - Directories that fail to appear: creating one is durable when it resolves. Holes and
 //!   fragmentation: a file takes the room up to the end of its last allocated byte.
-//! - Loss or partition of the network, resets, host names; threads; preemption inside a task;
-//!   shares ([`crate::Shares`]), which do not bias the choice of tasks.
+//! - Connections that give up because nothing is confirmed for minutes: they hang until the link is
+//!   whole. Threads; preemption inside a task; shares ([`crate::Shares`]), which do not bias the
+//!   choice of tasks.
 
 mod core;
 mod disk;
@@ -48,16 +54,25 @@ mod executor;
 mod faults;
 mod file_state;
 mod images;
+mod links;
 mod names;
 mod net;
+mod network;
+mod node;
+mod nodes;
 mod random;
 mod request;
+mod stream;
 mod surgery;
 
 #[cfg(test)]
 mod disk_tests;
 #[cfg(test)]
 mod executor_tests;
+#[cfg(test)]
+mod link_tests;
+#[cfg(test)]
+mod node_tests;
 #[cfg(test)]
 mod power_tests;
 
@@ -68,10 +83,13 @@ pub use disk::{SimBuffer, SimDisk, SimFile};
 pub use executor::{Sim, Stopped};
 pub use faults::{Fault, FaultRule, Moment, Operation, OperationKind};
 pub use images::PowerCut;
-pub use net::{SimListener, SimNet, SimStream};
+pub use links::Links;
+pub use net::{SimListener, SimNet};
+pub use node::Node;
 pub use random::Random;
+pub use stream::SimStream;
 
-use self::core::Core;
+use self::{core::Core, nodes::Place};
 use crate::{Clock, Runtime, Shares, Spawn};
 
 /// How long work beside the executor takes at most.
@@ -81,14 +99,15 @@ const ASIDE_MICROS_MAX: u64 = 20_000;
 #[derive(Clone)]
 pub struct SimRuntime {
     core: Rc<Core>,
+    place: Place,
     disk: SimDisk,
     net: SimNet,
 }
 
 impl SimRuntime {
-    fn new(core: Rc<Core>, disk: SimDisk) -> Self {
-        let net = SimNet::new(core.clone());
-        SimRuntime { core, disk, net }
+    fn new(core: Rc<Core>, disk: SimDisk, place: Place) -> Self {
+        let net = SimNet::new(core.clone(), place);
+        SimRuntime { core, place, disk, net }
     }
 
     /// How often tasks have asked whether others want a turn, ever: long work is to ask often.
@@ -109,21 +128,22 @@ impl SimRuntime {
 
 impl Clock for SimRuntime {
     fn now_ms(&self) -> i64 {
-        self.core.wall_ms()
+        self.core.nodes.wall_ms(self.place.node, self.core.now())
     }
 
     fn monotonic(&self) -> Duration {
-        self.core.now()
+        self.core.nodes.monotonic(self.place.node, self.core.now())
     }
 
     async fn sleep(&self, duration: Duration) {
-        self.core.sleep_until(self.core.now().saturating_add(duration)).await;
+        let at = self.core.nodes.after(self.place.node, self.core.now(), duration);
+        self.core.sleep_until(at).await;
     }
 }
 
 impl Spawn for SimRuntime {
     fn spawn(&self, _shares: Shares, name: &'static str, task: impl Future<Output = ()> + 'static) {
-        self.core.spawn(name, Box::pin(task));
+        self.core.spawn(self.place, name, Box::pin(task));
     }
 
     async fn aside<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {

@@ -16,7 +16,8 @@ use std::{
 
 use super::{
     executor::Stopped,
-    net::Network,
+    network::Network,
+    nodes::{Nodes, Place},
     random::{Random, mix},
 };
 
@@ -25,6 +26,7 @@ pub const START_MS: i64 = 1_767_225_600_000;
 
 struct Task {
     name: &'static str,
+    place: Place,
     future: Pin<Box<dyn Future<Output = ()>>>,
     waker: Arc<TaskWaker>,
 }
@@ -69,7 +71,6 @@ pub(super) struct Core {
     random: RefCell<Random>,
     pub(super) now: Cell<Duration>,
     pub(super) time_limit: Cell<Duration>,
-    pub(super) wall_jump_ms: Cell<i64>,
     tasks: RefCell<BTreeMap<u64, Task>>,
     ready: Arc<Mutex<Vec<u64>>>,
     alarms: RefCell<BTreeMap<AlarmKey, Alarm>>,
@@ -80,6 +81,7 @@ pub(super) struct Core {
     pub(super) running: Cell<&'static str>,
     pub(super) dead: Cell<bool>,
     pub(super) network: Network,
+    pub(super) nodes: Nodes,
 }
 
 impl Core {
@@ -91,7 +93,6 @@ impl Core {
             random: RefCell::new(random),
             now: Cell::new(Duration::ZERO),
             time_limit: Cell::new(Duration::MAX),
-            wall_jump_ms: Cell::new(0),
             tasks: RefCell::default(),
             ready: Arc::default(),
             alarms: RefCell::default(),
@@ -102,16 +103,12 @@ impl Core {
             running: Cell::new("none"),
             dead: Cell::new(false),
             network,
+            nodes: Nodes::new(),
         }
     }
 
     pub(super) fn now(&self) -> Duration {
         self.now.get()
-    }
-
-    pub(super) fn wall_ms(&self) -> i64 {
-        let passed = i64::try_from(self.now.get().as_millis()).expect("simulated years fit");
-        START_MS + passed + self.wall_jump_ms.get()
     }
 
     /// The name of the task that runs now, for reports.
@@ -128,13 +125,19 @@ impl Core {
         self.trace.set(mix(self.trace.get().rotate_left(5) ^ word));
     }
 
-    pub(super) fn spawn(&self, name: &'static str, future: Pin<Box<dyn Future<Output = ()>>>) {
-        if self.dead.get() {
+    pub(super) fn spawn(
+        &self,
+        place: Place,
+        name: &'static str,
+        future: Pin<Box<dyn Future<Output = ()>>>,
+    ) {
+        if self.dead.get() || !self.nodes.is_alive(place) {
             return;
         }
         let (id, waker) = self.new_waker();
         waker.wake_by_ref();
-        let replaced = self.tasks.borrow_mut().insert(id, Task { name, future, waker });
+        let task = Task { name, place, future, waker };
+        let replaced = self.tasks.borrow_mut().insert(id, task);
         assert!(replaced.is_none(), "task numbers are not used twice");
     }
 
@@ -197,6 +200,10 @@ impl Core {
         let Some(mut task) = self.tasks.borrow_mut().remove(&id) else {
             return;
         };
+        if self.nodes.hold(task.place, id) {
+            self.tasks.borrow_mut().insert(id, task);
+            return;
+        }
         self.running.set(task.name);
         task.waker.begin_poll();
         let waker = Waker::from(task.waker.clone());
@@ -206,7 +213,8 @@ impl Core {
             std::mem::forget(report);
             poll
         };
-        if poll.is_pending() {
+        // A task may have ended its own process.
+        if poll.is_pending() && self.nodes.is_alive(task.place) {
             self.tasks.borrow_mut().insert(id, task);
         }
     }
@@ -252,8 +260,27 @@ impl Core {
         Stopped::Spinning { seed: self.seed, at: self.now.get(), task }
     }
 
+    /// Drops every task of the node's process.
+    pub(super) fn end_process(&self, node: usize, power_cut: bool) {
+        let ended = self.nodes.end(node, power_cut);
+        // Taken out before they are dropped: destructors reach back into the executor.
+        let all = std::mem::take(&mut *self.tasks.borrow_mut());
+        let (tasks, others): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            all.into_iter().partition(|(_, task)| task.place == ended);
+        *self.tasks.borrow_mut() = others;
+        self.trace(tasks.len() as u64 ^ 0x656e_6400);
+        drop(tasks);
+    }
+
+    /// Lets the tasks of a paused node run.
+    pub(super) fn resume(&self, node: usize) {
+        let held = self.nodes.resume(node);
+        self.ready.lock().expect("no panic while pushing").extend(held);
+    }
+
     pub(super) fn crash(&self) {
         self.dead.set(true);
+        self.nodes.end_all();
         // Taken out before they are dropped: destructors reach back into the executor.
         let tasks = std::mem::take(&mut *self.tasks.borrow_mut());
         drop(tasks);

@@ -17,6 +17,7 @@ use super::{
     disk_state::DiskState,
     faults::{FaultRule, Moment, Operation},
     images::PowerCut,
+    nodes::Place,
     request::{Reply, Request, Slot},
 };
 use crate::{
@@ -33,7 +34,8 @@ use crate::{
 pub struct SimDisk {
     pub(super) state: Rc<RefCell<DiskState>>,
     watcher: Rc<RefCell<Option<Watcher>>>,
-    core: Option<Rc<Core>>,
+    /// The simulation and the process that use it through this handle.
+    user: Option<(Rc<Core>, Place)>,
 }
 
 type Watcher = Rc<dyn Fn(&Operation, Moment)>;
@@ -53,10 +55,10 @@ impl SimDisk {
     }
 
     fn from_state(state: DiskState) -> Self {
-        SimDisk { state: Rc::new(RefCell::new(state)), watcher: Rc::default(), core: None }
+        SimDisk { state: Rc::new(RefCell::new(state)), watcher: Rc::default(), user: None }
     }
 
-    pub(super) fn attach(&self, core: &Rc<Core>) -> Self {
+    pub(super) fn attach(&self, core: &Rc<Core>, place: Place) -> Self {
         assert!(
             !self.is_crashed(),
             "this disk has passed its crash point: start from kill() or power_cut() of it"
@@ -64,7 +66,7 @@ impl SimDisk {
         self.settle_abandoned();
         self.state.borrow_mut().forget_failures();
         let (state, watcher) = (self.state.clone(), self.watcher.clone());
-        SimDisk { state, watcher, core: Some(core.clone()) }
+        SimDisk { state, watcher, user: Some((core.clone(), place)) }
     }
 
     /// The disk as a new process finds it if this one is killed now: everything resolved is there;
@@ -151,8 +153,8 @@ impl SimDisk {
     }
 
     /// A handle that timers of the executor may hold without keeping it alive.
-    fn without_core(&self) -> SimDisk {
-        SimDisk { state: self.state.clone(), watcher: self.watcher.clone(), core: None }
+    pub(super) fn without_core(&self) -> SimDisk {
+        SimDisk { state: self.state.clone(), watcher: self.watcher.clone(), user: None }
     }
 
     pub(super) fn abandon_operations(&self) {
@@ -171,7 +173,8 @@ impl SimDisk {
         path: &Rc<Path>,
         request: Request,
     ) -> Result<Reply> {
-        let core = self.core.as_ref().expect("a disk works for a task of a simulation");
+        let user = self.user.as_ref().expect("a disk works for a task of a simulation");
+        let (core, place) = (&user.0, user.1);
         let kind = request.kind();
         let (position, bytes) = request.range();
         let begun = self.state.borrow_mut().begin(request, path, core.running());
@@ -185,9 +188,13 @@ impl SimDisk {
         let act = {
             let (disk, slot, core) = (self.without_core(), slot.clone(), Rc::downgrade(core));
             move || {
+                let core = core.upgrade();
+                if core.as_ref().is_some_and(|core| !core.nodes.is_alive(place)) {
+                    return;
+                }
                 let reply = disk.state.borrow_mut().complete(number);
                 disk.tell_watcher(&operation, Moment::Completed { well: reply.is_ok() });
-                if let Some(core) = core.upgrade() {
+                if let Some(core) = core {
                     core.trace(number << 1 | u64::from(reply.is_ok()));
                 }
                 *slot.reply.borrow_mut() = Some(reply);

@@ -3,13 +3,14 @@
 use std::{
     cell::RefCell,
     future::Future,
+    net::IpAddr,
     pin::pin,
     rc::Rc,
     task::{Context, Poll, Wake, Waker},
     time::Duration,
 };
 
-use super::{SimDisk, SimRuntime, core::Core};
+use super::{Links, Node, SimDisk, SimRuntime, core::Core, nodes::Place};
 
 /// Polls without the clock moving after which a run counts as spinning.
 const POLLS_AT_ONE_MOMENT_MAX: u64 = 1_000_000;
@@ -43,6 +44,7 @@ pub struct Sim {
     core: Rc<Core>,
     disk: SimDisk,
     disks_aside: RefCell<Vec<SimDisk>>,
+    nodes: RefCell<Vec<Node>>,
 }
 
 impl Sim {
@@ -58,8 +60,8 @@ impl Sim {
     /// If the disk has passed its crash point: it answers nothing any more.
     pub fn with_disk(seed: u64, disk: &SimDisk) -> Self {
         let core = Rc::new(Core::new(seed));
-        let disk = disk.attach(&core);
-        Sim { core, disk, disks_aside: RefCell::default() }
+        let disk = disk.attach(&core, Place::HOST);
+        Sim { core, disk, disks_aside: RefCell::default(), nodes: RefCell::default() }
     }
 
     pub fn seed(&self) -> u64 {
@@ -73,15 +75,31 @@ impl Sim {
 
     /// A handle as tasks use it.
     pub fn runtime(&self) -> SimRuntime {
-        SimRuntime::new(self.core.clone(), self.disk.clone())
+        SimRuntime::new(self.core.clone(), self.disk.clone(), Place::HOST)
     }
 
-    /// A handle of the same executor and network with another disk: a second machine. A crash point
-    /// of that disk does not end the run.
+    /// A handle of the same executor and network with another disk. A crash point of that disk does
+    /// not end the run. For machines that die alone see [`Sim::add_node`].
     pub fn runtime_on(&self, disk: &SimDisk) -> SimRuntime {
-        let disk = disk.attach(&self.core);
+        let disk = disk.attach(&self.core, Place::HOST);
         self.disks_aside.borrow_mut().push(disk.clone());
-        SimRuntime::new(self.core.clone(), disk)
+        SimRuntime::new(self.core.clone(), disk, Place::HOST)
+    }
+
+    /// A further machine on the network of this simulation, which is off. Its clocks show what
+    /// those of the host show, until told otherwise.
+    ///
+    /// # Panics
+    /// If another node has the address, or every node has it.
+    pub fn add_node(&self, ip: impl Into<IpAddr>, disk: &SimDisk) -> Node {
+        let node = Node::new(&self.core, ip.into(), disk);
+        self.nodes.borrow_mut().push(node.clone());
+        node
+    }
+
+    /// What lies between its nodes.
+    pub fn links(&self) -> Links {
+        Links::new(self.core.clone())
     }
 
     /// Runs `main` to its end and panics with the seed if it cannot end.
@@ -114,9 +132,9 @@ impl Sim {
         self.core.now.get()
     }
 
-    /// Moves the wall clock (not the monotonic one), as an operator or NTP may.
+    /// Moves the wall clock of the host (not the monotonic one), as an operator or NTP may.
     pub fn jump_wall_clock(&self, by_ms: i64) {
-        self.core.wall_jump_ms.set(self.core.wall_jump_ms.get() + by_ms);
+        self.core.nodes.jump_wall_clock(Place::HOST.node, by_ms);
     }
 
     /// A hash of everything that happened in order: equal for two runs of one program with one
@@ -125,8 +143,8 @@ impl Sim {
         self.core.trace.get()
     }
 
-    /// Drops every task, timer and connection as the death of the process would. What the disk was
-    /// doing stays half done; images taken now decide it.
+    /// Drops every task, timer and connection as the death of the process would, and of those of
+    /// all nodes. What the disks were doing stays half done; images taken now decide it.
     pub fn crash(&self) {
         self.core.crash();
         self.each_disk(SimDisk::abandon_operations);
@@ -134,7 +152,8 @@ impl Sim {
 
     fn each_disk(&self, act: impl Fn(&SimDisk)) {
         act(&self.disk);
-        self.disks_aside.borrow().iter().for_each(act);
+        self.disks_aside.borrow().iter().for_each(&act);
+        self.nodes.borrow().iter().for_each(|node| act(&node.disk()));
     }
 
     fn drive<T>(&self, future: impl Future<Output = T>) -> Result<T, Stopped> {

@@ -1,13 +1,13 @@
 //! The network in memory: every runtime of one [`Sim`](super::Sim) is on it.
 
 use std::{
-    cell::{Cell, RefCell},
-    collections::{BTreeMap, VecDeque},
+    cell::RefCell,
+    collections::VecDeque,
     future::poll_fn,
-    io::{self, Read},
+    io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     os::{
-        fd::{AsRawFd, OwnedFd, RawFd},
+        fd::{AsRawFd, OwnedFd},
         unix::net::UnixStream,
     },
     rc::Rc,
@@ -16,124 +16,73 @@ use std::{
 };
 
 use super::{
-    core::{Alarm, Core},
-    random::Random,
+    core::Core,
+    network::delay,
+    nodes::Place,
+    stream::{End, SimStream, wake},
 };
-use crate::{Accepted, Listener, Net, SocketBuffers, Stream, net::unknown_name};
-
-/// What a direction of a connection holds before the writer has to wait, in bytes, unless told
-/// otherwise.
-const BUFFER_BYTES: usize = 64 * 1024;
+use crate::{Accepted, Listener, Net, SocketBuffers, net::unknown_name};
 
 /// Connections that wait to be accepted; more are refused.
 const BACKLOG_MAX: usize = 1024;
 
-const FIRST_FREE_PORT: u16 = 32_768;
+/// What nodes see the host come from.
+const HOST_IP: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 
-/// All that the executor knows of the network.
-pub(super) struct Network {
-    random: RefCell<Random>,
-    listeners: RefCell<BTreeMap<SocketAddr, Rc<Listening>>>,
-    /// Accepted connections that no runtime has taken over yet, by the descriptor that stands for
-    /// them, with its other end: that reads as ended when the descriptor was dropped.
-    accepted: RefCell<BTreeMap<RawFd, (UnixStream, SimStream)>>,
-    next_port: Cell<u16>,
-    /// What names stand for, see [`SimNet::name`].
-    names: RefCell<BTreeMap<String, Vec<SocketAddr>>>,
-    pub(super) buffer_bytes: Cell<usize>,
-}
+/// The first pause before an attempt to connect is made again, and the last one: with doubled ones
+/// between them, two minutes.
+const CONNECT_AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(64));
 
-impl Network {
-    pub(super) fn new(random: Random) -> Self {
-        Network {
-            random: RefCell::new(random),
-            listeners: RefCell::default(),
-            accepted: RefCell::default(),
-            next_port: Cell::new(FIRST_FREE_PORT),
-            names: RefCell::default(),
-            buffer_bytes: Cell::new(BUFFER_BYTES),
-        }
-    }
-
-    /// Closes connections whose [`Accepted`] was dropped. True if there was one.
-    pub(super) fn close_dropped(&self, core: &Core) -> bool {
-        let mut dropped = Vec::new();
-        self.accepted.borrow_mut().retain(|_, (other_end, stream)| {
-            let open = matches!(other_end.read(&mut [0]), Err(error)
-                if error.kind() == io::ErrorKind::WouldBlock);
-            if !open {
-                dropped.push(stream.alias());
-            }
-            open
-        });
-        for stream in &dropped {
-            core.trace(u64::from(stream.peer.port()));
-        }
-        !dropped.is_empty()
-    }
-
-    pub(super) fn clear(&self) {
-        let accepted = std::mem::take(&mut *self.accepted.borrow_mut());
-        drop(accepted);
-        let listeners = std::mem::take(&mut *self.listeners.borrow_mut());
-        drop(listeners);
-    }
-
-    fn draw<T>(&self, with: impl FnOnce(&mut Random) -> T) -> T {
-        with(&mut self.random.borrow_mut())
-    }
-
-    fn free_port(&self) -> u16 {
-        let port = self.next_port.get();
-        self.next_port.set(port.checked_add(1).unwrap_or(FIRST_FREE_PORT));
-        port
-    }
-
-    fn find(&self, address: SocketAddr) -> Option<Rc<Listening>> {
-        let listeners = self.listeners.borrow();
-        let any = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), address.port());
-        listeners.get(&address).or_else(|| listeners.get(&any)).cloned()
-    }
-}
-
-struct Listening {
+pub(super) struct Listening {
+    place: Place,
     backlog: RefCell<VecDeque<SimStream>>,
     waker: RefCell<Option<Waker>>,
-}
-
-/// One direction of a connection.
-#[derive(Default)]
-struct Pipe {
-    /// Bytes and when they arrive; arrivals never go back.
-    chunks: VecDeque<(Duration, VecDeque<u8>)>,
-    bytes: usize,
-    /// The writer has ended: the reader sees the end behind the last byte.
-    finished: bool,
-    /// The reader has gone: writing is an error.
-    abandoned: bool,
-    reader: Option<Waker>,
-    writer: Option<Waker>,
-}
-
-impl Pipe {
-    fn wake_both(&mut self) -> [Option<Waker>; 2] {
-        [self.reader.take(), self.writer.take()]
-    }
-}
-
-fn wake(wakers: impl IntoIterator<Item = Option<Waker>>) {
-    wakers.into_iter().flatten().for_each(Waker::wake);
 }
 
 /// The network as the tasks of one runtime see it.
 #[derive(Clone)]
 pub struct SimNet {
     core: Rc<Core>,
+    place: Place,
 }
 
 impl SimNet {
-    pub(super) fn new(core: Rc<Core>) -> Self {
-        SimNet { core }
+    pub(super) fn new(core: Rc<Core>, place: Place) -> Self {
+        SimNet { core, place }
+    }
+
+    /// What a connection to that address, on that node, comes from.
+    fn source(&self, address: SocketAddr, to: usize) -> IpAddr {
+        if to != self.place.node {
+            return self.core.nodes.ip(self.place.node).unwrap_or(HOST_IP);
+        }
+        let is_host = self.place == Place::HOST;
+        match address.ip() {
+            IpAddr::V4(_) if is_host => Ipv4Addr::LOCALHOST.into(),
+            ip => ip,
+        }
+    }
+
+    /// Waits until packets of this node go to the other one and back, and for a way there and back.
+    async fn reach(&self, to: usize) -> io::Result<()> {
+        let (core, from) = (&self.core, self.place.node);
+        let mut pause = CONNECT_AGAIN.0;
+        loop {
+            let mut takes = core.network.draw(delay);
+            if from != to {
+                let (there, back) = (core.network.link(from, to), core.network.link(to, from));
+                takes += there.delay + back.delay;
+            }
+            core.sleep_until(core.now() + takes).await;
+            if core.network.is_open(from, to) && core.nodes.has_power(to) {
+                return Ok(());
+            }
+            core.sleep_until(core.now() + pause).await;
+            if pause >= CONNECT_AGAIN.1 {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            pause *= 2;
+        }
     }
 
     /// Makes a name (`host:port`) stand for addresses; for none: not known.
@@ -156,12 +105,21 @@ impl Net for SimNet {
         if address.port() == 0 {
             address.set_port(network.free_port());
         }
-        if network.find(address).is_some() {
+        let node = self.place.node;
+        let own = self.core.nodes.ip(node);
+        let ip = address.ip();
+        if own.is_some_and(|own| own != ip) && !ip.is_unspecified() && !ip.is_loopback() {
+            return Err(io::ErrorKind::AddrNotAvailable.into());
+        }
+        if network.find(node, address).is_some() {
             return Err(io::ErrorKind::AddrInUse.into());
         }
-        let listening =
-            Rc::new(Listening { backlog: RefCell::default(), waker: RefCell::default() });
-        network.listeners.borrow_mut().insert(address, listening.clone());
+        let listening = Rc::new(Listening {
+            place: self.place,
+            backlog: RefCell::default(),
+            waker: RefCell::default(),
+        });
+        network.listeners.borrow_mut().insert((node, address), listening.clone());
         Ok(SimListener { core: self.core.clone(), address, listening })
     }
 
@@ -176,16 +134,22 @@ impl Net for SimNet {
     }
 
     async fn connect(&self, address: SocketAddr) -> io::Result<SimStream> {
-        let delay = self.core.network.draw(delay);
-        self.core.sleep_until(self.core.now() + delay).await;
-        let listening = self.core.network.find(address).ok_or(io::ErrorKind::ConnectionRefused)?;
-        if listening.backlog.borrow().len() >= BACKLOG_MAX {
-            return Err(io::ErrorKind::ConnectionRefused.into());
+        let network = &self.core.network;
+        let to = self.core.nodes.at(address.ip(), self.place.node);
+        self.reach(to).await?;
+        let refused = || io::Error::from(io::ErrorKind::ConnectionRefused);
+        if network.link(self.place.node, to).refuses {
+            return Err(refused());
         }
-        let ip = if address.is_ipv6() { address.ip() } else { IpAddr::V4(Ipv4Addr::LOCALHOST) };
-        let local = SocketAddr::new(ip, self.core.network.free_port());
+        let listening = network.find(to, address).ok_or_else(refused)?;
+        if listening.backlog.borrow().len() >= BACKLOG_MAX {
+            return Err(refused());
+        }
+        let local = SocketAddr::new(self.source(address, to), network.free_port());
         self.core.trace(u64::from(address.port()) << 16 | u64::from(local.port()));
-        let (client, server) = SimStream::pair(&self.core, local, address);
+        let near = End { place: self.place, address: local };
+        let far = End { place: listening.place, address };
+        let (client, server) = SimStream::pair(&self.core, near, far);
         listening.backlog.borrow_mut().push_back(server);
         wake([listening.waker.take()]);
         Ok(client)
@@ -228,7 +192,7 @@ impl Listener for SimListener {
         let (descriptor, other_end) = UnixStream::pair()?;
         other_end.set_nonblocking(true)?;
         let descriptor = OwnedFd::from(descriptor);
-        let (key, peer) = (descriptor.as_raw_fd(), stream.peer);
+        let (key, peer) = (descriptor.as_raw_fd(), stream.peer_address());
         let stale = self.core.network.accepted.borrow_mut().insert(key, (other_end, stream));
         drop(stale);
         Ok(Accepted { descriptor, peer })
@@ -238,178 +202,14 @@ impl Listener for SimListener {
 impl Drop for SimListener {
     fn drop(&mut self) {
         let mut listeners = self.core.network.listeners.borrow_mut();
-        let own = listeners
-            .get(&self.address)
-            .is_some_and(|listening| Rc::ptr_eq(listening, &self.listening));
+        let key = (self.listening.place.node, self.address);
+        let own =
+            listeners.get(&key).is_some_and(|listening| Rc::ptr_eq(listening, &self.listening));
         if own {
-            listeners.remove(&self.address);
+            listeners.remove(&key);
         }
         drop(listeners);
         let backlog = std::mem::take(&mut *self.listening.backlog.borrow_mut());
         drop(backlog);
     }
-}
-
-/// One end of a connection. Dropping it ends both directions.
-pub struct SimStream {
-    core: Rc<Core>,
-    local: SocketAddr,
-    peer: SocketAddr,
-    incoming: Rc<RefCell<Pipe>>,
-    outgoing: Rc<RefCell<Pipe>>,
-}
-
-impl SimStream {
-    fn pair(core: &Rc<Core>, client: SocketAddr, server: SocketAddr) -> (SimStream, SimStream) {
-        let to_server = Rc::new(RefCell::new(Pipe::default()));
-        let to_client = Rc::new(RefCell::new(Pipe::default()));
-        let near = SimStream {
-            core: core.clone(),
-            local: client,
-            peer: server,
-            incoming: to_client.clone(),
-            outgoing: to_server.clone(),
-        };
-        let far = SimStream {
-            core: core.clone(),
-            local: server,
-            peer: client,
-            incoming: to_server,
-            outgoing: to_client,
-        };
-        (near, far)
-    }
-
-    /// Another handle of the same end; dropping either ends the connection.
-    fn alias(&self) -> SimStream {
-        SimStream {
-            core: self.core.clone(),
-            local: self.local,
-            peer: self.peer,
-            incoming: self.incoming.clone(),
-            outgoing: self.outgoing.clone(),
-        }
-    }
-
-    fn end(&self) {
-        let wakers = {
-            let mut outgoing = self.outgoing.borrow_mut();
-            outgoing.finished = true;
-            outgoing.wake_both()
-        };
-        wake(wakers);
-        let wakers = {
-            let mut incoming = self.incoming.borrow_mut();
-            incoming.abandoned = true;
-            incoming.wake_both()
-        };
-        wake(wakers);
-    }
-}
-
-impl Stream for SimStream {
-    fn peer(&self) -> SocketAddr {
-        self.peer
-    }
-
-    fn local(&self) -> SocketAddr {
-        self.local
-    }
-
-    async fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        assert!(!buffer.is_empty(), "a read needs room");
-        let mut arrival = None;
-        poll_fn(|context| {
-            if let Some(key) = arrival.take() {
-                self.core.withdraw_alarm(key);
-            }
-            let mut pipe = self.incoming.borrow_mut();
-            if pipe.abandoned {
-                return Poll::Ready(Ok(0));
-            }
-            let Some((at, chunk)) = pipe.chunks.front_mut() else {
-                if pipe.finished {
-                    return Poll::Ready(Ok(0));
-                }
-                pipe.reader = Some(context.waker().clone());
-                return Poll::Pending;
-            };
-            if *at > self.core.now() {
-                let waker = context.waker().clone();
-                arrival = Some(self.core.set_alarm(*at, Alarm::Wake(waker.clone())));
-                pipe.reader = Some(waker);
-                return Poll::Pending;
-            }
-            let count =
-                self.core.network.draw(|random| part(random, chunk.len().min(buffer.len())));
-            for (target, byte) in buffer.iter_mut().zip(chunk.drain(..count)) {
-                *target = byte;
-            }
-            if chunk.is_empty() {
-                pipe.chunks.pop_front();
-            }
-            pipe.bytes -= count;
-            let writer = pipe.writer.take();
-            drop(pipe);
-            self.core.trace(count as u64);
-            wake([writer]);
-            Poll::Ready(Ok(count))
-        })
-        .await
-    }
-
-    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        assert!(!bytes.is_empty(), "a write needs bytes");
-        let mut pipe = self.outgoing.borrow_mut();
-        if pipe.finished || pipe.abandoned {
-            return Err(io::ErrorKind::BrokenPipe.into());
-        }
-        let room = self.core.network.buffer_bytes.get().saturating_sub(pipe.bytes);
-        if room == 0 {
-            return Err(io::ErrorKind::WouldBlock.into());
-        }
-        let network = &self.core.network;
-        let count = network.draw(|random| part(random, room.min(bytes.len())));
-        let earliest = pipe.chunks.back().map_or(Duration::ZERO, |(at, _)| *at);
-        let at = earliest.max(self.core.now() + network.draw(delay));
-        pipe.chunks.push_back((at, bytes[..count].iter().copied().collect()));
-        pipe.bytes += count;
-        let reader = pipe.reader.take();
-        drop(pipe);
-        self.core.trace(count as u64);
-        wake([reader]);
-        Ok(count)
-    }
-
-    async fn write(&self, bytes: &[u8]) -> io::Result<usize> {
-        poll_fn(|context| match self.try_write(bytes) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                self.outgoing.borrow_mut().writer = Some(context.waker().clone());
-                Poll::Pending
-            }
-            result => Poll::Ready(result),
-        })
-        .await
-    }
-
-    fn shutdown(&self) {
-        self.end();
-    }
-}
-
-impl Drop for SimStream {
-    fn drop(&mut self) {
-        self.end();
-    }
-}
-
-/// How long a segment travels.
-fn delay(random: &mut Random) -> Duration {
-    let pause = if random.chance(1, 128) { 2_000 } else { 0 };
-    Duration::from_micros(10 + pause + random.below(90))
-}
-
-/// All of `most` (at least 1), or now and then a part of it.
-fn part(random: &mut Random, most: usize) -> usize {
-    if random.chance(1, 4) { 1 + random.index(most) } else { most }
 }
