@@ -378,10 +378,11 @@ config_table! {
                 "connectionsReserved", "", Limits::Number(0, 1_000_000), fixed,
                 "Last places of connectionsMax, an eighth of them at most: half for loopback, half \
                  also for addresses that have no connection.";
-            server_socket_rcv_buf_size: u32 = 256 * 1024,
+            server_socket_rcv_buf_size: u32 = 64 * 1024,
                 "serverSocketRcvBufSize", "bytes", Limits::Clamp(0, 1 << 30), fixed,
                 "What the kernel keeps of a connection's requests until they are read, up to \
-                 net.core.rmem_max; 0: it chooses. With more of it requests wait there for longer.";
+                 net.core.rmem_max; 0: it chooses. With more of it requests wait there for longer; \
+                 a connection brings at most so much in a round trip.";
             server_socket_snd_buf_size: u32 = 256 * 1024,
                 "serverSocketSndBufSize", "bytes", Limits::Clamp(0, 1 << 30), fixed,
                 "What the kernel keeps of a connection's answers until the client has them, up to \
