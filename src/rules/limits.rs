@@ -52,6 +52,10 @@ pub const SUBSCRIPTION_BYTES: usize = 256;
 /// Bytes of one subscription expression.
 pub const SUBSCRIPTION_BYTES_MAX: usize = 64 * 1024;
 
+/// Bytes of an SQL92 expression that a pull brings along, which is compiled for it: half a
+/// millisecond. Longer ones are subscribed to by a heartbeat, and compiled once.
+pub const PULLED_EXPRESSION_BYTES_MAX: usize = 16 * 1024;
+
 /// What a body may become in memory, in bytes, besides [`BODY_MEMORY_PER_BYTE`] of its length: a
 /// few bytes of JSON make a value of hundreds.
 pub const BODY_MEMORY_FREE: usize = 64 * 1024;

@@ -9,6 +9,7 @@ use ringmq_remoting::{codes::pull_flag, pull::PullHeader};
 pub use super::filter::{Filter, FilterError, TagFilter};
 use super::{
     group::{Group, SYSTEM_GROUP_PREFIX},
+    limits::PULLED_EXPRESSION_BYTES_MAX,
     refusal::{FAQ, Refusal, code},
     sql_filter::{SQL92, SqlError},
     subscription::{GroupSubscriptions, MessageModel},
@@ -77,6 +78,7 @@ pub fn check(
     }
     let own = has_subscription(header.sys_flag);
     let filter = if own {
+        check_length(header)?;
         let parsed = Filter::parse(header.subscription, header.expression_type);
         parsed.map_err(|error| parse_failed(&error))?
     } else {
@@ -303,6 +305,18 @@ fn illegal_queue(header: &PullHeader<'_>, topic: &Topic, consumer: SocketAddr) -
         "queueId[{}] is illegal, topic:[{}] topicConfig.readQueueNums:[{}] consumer:[/{}]",
         header.queue_id, header.topic, topic.read_queues, consumer
     ))
+}
+
+fn check_length(header: &PullHeader<'_>) -> Result<(), Refusal> {
+    let bytes = header.subscription.map_or(0, str::len);
+    if header.expression_type != Some(SQL92) || bytes <= PULLED_EXPRESSION_BYTES_MAX {
+        return Ok(());
+    }
+    let remark = format!(
+        "the pull's own SQL92 expression has {bytes} bytes, at most {PULLED_EXPRESSION_BYTES_MAX} \
+         are compiled for one pull; subscribe to it by heartbeat, as push consumers do"
+    );
+    Err(Refusal::new(code::SUBSCRIPTION_PARSE_FAILED, remark))
 }
 
 #[cold]

@@ -15,8 +15,11 @@ use ringmq_rules::{
         Channel, ClientTable, ConsumeFromWhere, ConsumeType, ConsumerRegistration, LookedTo,
         MessageModel, Subscription,
     },
+    filter::Filter,
+    limits::PULLED_EXPRESSION_BYTES_MAX,
     locks::{LOCK_LIVE_MS, QueueLocks, SweptTo},
     offsets::{ENTRIES_AT_ONCE_MAX, OffsetTable},
+    sql_filter::SQL92,
 };
 
 const ROUNDS: usize = 9;
@@ -98,6 +101,23 @@ fn main() {
     locks();
     offsets();
     clients();
+    filters();
+}
+
+/// What a pull brings along.
+fn filters() {
+    let repeated = |part: &str, bytes: usize| part.repeat(bytes / part.len());
+    let sql = [
+        repeated("a=1 OR ", PULLED_EXPRESSION_BYTES_MAX - 8) + "a=1",
+        format!("a IN ({}'x')", repeated("'x',", PULLED_EXPRESSION_BYTES_MAX - 16)),
+    ];
+    for text in &sql {
+        let what = format!("an SQL92 expression of {} bytes is compiled", text.len());
+        best(&what, || (), |()| drop(Filter::parse(Some(text), Some(SQL92)).expect("one")));
+    }
+    let tags: String = (0..9000).map(|tag| format!("t{tag}||")).collect();
+    let what = format!("tags of {} bytes are read", tags.len());
+    best(&what, || (), |()| drop(Filter::parse(Some(&tags), None).expect("tags")));
 }
 
 fn heartbeats(topics: usize) {

@@ -86,6 +86,15 @@ fn a_pull_consumer_brings_its_subscription_along() {
     let (code, remark) = refused(&header, &group, Some(&topic), None);
     assert_eq!(code, code::SUBSCRIPTION_PARSE_FAILED);
     assert!(remark.starts_with("parse the consumer's subscription failed: character 3"));
+    let long = "a=1 OR ".repeat(PULLED_EXPRESSION_BYTES_MAX / 7 + 1) + "a=1";
+    header.subscription = Some(&long);
+    let (code, remark) = refused(&header, &group, Some(&topic), None);
+    assert_eq!(code, code::SUBSCRIPTION_PARSE_FAILED);
+    let expected = format!("SQL92 expression has {} bytes, at most 16384 are", long.len());
+    assert!(remark.contains(&expected), "{remark}");
+    header.subscription = Some(&long[7..]);
+    let decision = check(&CONTEXT, &header, Some(&group), Some(&topic), None);
+    assert!(matches!(decision, Ok(PullDecision::Read(Filter::Sql(_)))));
 }
 
 #[test]

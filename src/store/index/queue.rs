@@ -187,6 +187,20 @@ impl Queue {
         Some(Place::Memory(packed.unpack()))
     }
 
+    /// The pages on disk from that of `from` on, at most `max`, each with an offset that it has; and
+    /// the offset behind them.
+    pub fn pages_from(&self, from: i64, max: usize) -> (Vec<(i64, u64)>, i64) {
+        let (mut pages, mut offset) = (Vec::new(), from.max(self.min));
+        while pages.len() < max
+            && offset < self.memory_first
+            && let Some(Place::Page(block)) = self.place(offset)
+        {
+            pages.push((offset, block));
+            offset = (self.page_of(offset) + 1) * PAGE - self.phase;
+        }
+        (pages, offset)
+    }
+
     /// Log position of the message at `offset`, or of an earlier one of the same page: what is
     /// known without reading the page. `None` outside of what the queue has.
     pub fn position_floor(&self, offset: i64) -> Option<u64> {

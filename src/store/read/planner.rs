@@ -1,6 +1,7 @@
 //! Reading messages: from memory where they are resident, else from the segments, with every
 //! checksum checked. Only what is visible is ever read.
 
+use futures_util::future::join_all;
 use ringmq_base::{LogPosition, PhysicalOffset, ReadLimits, record::Record};
 use ringmq_io::Runtime;
 
@@ -23,6 +24,8 @@ const ENVELOPE: u64 = envelope::BYTES as u64;
 
 /// Extents of a plan that there is room for before any is found: the usual number of a pull.
 const EXTENTS_MAX_AHEAD: usize = 32;
+/// Pages of the index that [`Log::read_ahead`] reads at a time.
+const READ_AHEAD_PAGES: usize = 64;
 
 impl<R: Runtime, S: Sink> Log<R, S> {
     /// First offset and one past the last visible one.
@@ -73,6 +76,20 @@ impl<R: Runtime, S: Sink> Log<R, S> {
     /// Brings into memory what [`Log::plan_read`] said it needs.
     pub async fn fetch(&self, needed: PageNeeded) -> Result<(), ReadError> {
         index_page::load(&self.shared, needed).await.map(drop)
+    }
+
+    /// For who goes through very many entries one by one: brings the next pages of the index from
+    /// `from` on into memory, many at a time. Gives the offset from which on nothing was brought;
+    /// `i64::MAX` if the rest is in memory. What cannot be read is told to who asks for its entries.
+    pub async fn read_ahead(&self, queue: QueueHandle, from: i64) -> i64 {
+        let pages = READ_AHEAD_PAGES.min(self.shared.options.index_cache_pages / 2);
+        let (pages, next) = self.shared.state.borrow_mut().index.queue(queue).pages_from(from, pages);
+        if pages.is_empty() {
+            return i64::MAX;
+        }
+        let needed = pages.into_iter().map(|(offset, block)| PageNeeded { queue, block, offset });
+        join_all(needed.map(|needed| self.fetch(needed))).await;
+        next
     }
 
     /// Finds out what a read from `from` brings. `keep` sees the tags code of each entry and must

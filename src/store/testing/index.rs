@@ -103,6 +103,36 @@ fn pages_and_snapshots_serve_what_memory_does_not_keep() {
 }
 
 #[test]
+fn entries_that_are_read_ahead_are_found_without_waiting() {
+    let sim = Sim::new(6);
+    sim.run(async |runtime| {
+        let oracle = SharedOracle::default();
+        let options = LogOptions { index_cache_pages: 16, ..small(FlushMode::Sync) };
+        let (log, _) = open(&runtime, options, &oracle).await.expect("opens");
+        fill(&runtime, &log, 6000).await;
+        runtime.sleep(Duration::from_millis(100)).await;
+        let queue = log.find_queue(TOPIC, 1).expect("it is filled");
+        let (min, max) = log.bounds(queue);
+        let (mut ahead, mut calls, mut waited) = (min, 0, 0);
+        for offset in min..max {
+            if offset >= ahead {
+                ahead = log.read_ahead(queue, offset).await;
+                calls += 1;
+            }
+            let reads = log.counters().index_reads;
+            let entry = log.entry(queue, offset).await.expect("reads").expect("it is there");
+            assert_eq!(entry.tags_code, offset);
+            waited += log.counters().index_reads - reads;
+        }
+        // The cache may have dropped a page for another one.
+        assert!(calls > 1 && waited <= 2, "{calls} calls, {waited} pages waited for");
+        assert!(log.counters().index_reads > calls, "{calls} calls");
+        assert_eq!(log.read_ahead(queue, max).await, i64::MAX);
+        log.close().await.expect("closes");
+    });
+}
+
+#[test]
 fn a_start_reads_only_what_came_after_the_snapshot() {
     let sim = Sim::new(4);
     let oracle = SharedOracle::default();

@@ -100,6 +100,10 @@ const ROWS: &[Row<Site>] = &[
     row("the consumer's group info not exist", |site| {
         site.pull("t", "0", &[("consumerGroup", "never-seen"), ("sysFlag", "0")])
     }),
+    row("the pull's own SQL92 expression has ... bytes, at most 16384 are ...", |site| {
+        let long = format!("a=1{}", " ".repeat(19_997));
+        site.pull("t", "0", &[("expressionType", "SQL92"), ("subscription", &long)])
+    }),
     row("The broker does not support consumer to filter message by SQL92", |site| {
         site.pull("t", "0", &[("expressionType", "SQL92"), ("subscription", "a > 1")])
     }),

@@ -53,7 +53,11 @@ impl<R: Runtime> TimerQueue<'_, R> {
         let (min, max) = self.log.bounds(self.queue);
         let latest = suspects::latest_ms(self.shard).await;
         let (mut old, mut new) = (First::new(SUSPECTS_MAX), First::new(NEW_SUSPECTS_MAX));
+        let mut ahead = 0;
         for offset in frontier.first.max(min)..max {
+            if offset >= ahead {
+                ahead = self.log.read_ahead(self.queue, offset).await;
+            }
             let Some(entry) = self.entry_at(offset).await else {
                 continue;
             };

@@ -133,7 +133,11 @@ impl<R: Runtime> Decisions<'_, R> {
                 high = middle;
             }
         }
+        let mut ahead = 0;
         for offset in low..end {
+            if offset >= ahead {
+                ahead = self.log.read_ahead(self.queue, offset).await;
+            }
             if let Some(entry) = self.entry(self.queue, offset).await
                 && (0..max).contains(&entry.tags_code)
             {

@@ -21,7 +21,7 @@ use ringmq_rules::{
         MessageModel, Plan, Subscription,
     },
     filter::Filter,
-    limits::{FEW_SUBSCRIPTIONS, SHORT_BODY_BYTES},
+    limits::{FEW_SUBSCRIPTIONS, PULLED_EXPRESSION_BYTES_MAX, SHORT_BODY_BYTES},
     pull_check::check_subscription,
     refusal::Refusal,
 };
@@ -242,9 +242,16 @@ pub async fn check_config<R: Runtime>(shard: &Rc<Shard<R>>, request: &Request<'_
     let _room = shard.body_room.take(request.body.len()).await;
     let body: CheckClientRequestBody = request.json(shard).await?;
     if let Some(subscription) = body.subscription_data {
-        let kind = subscription.expression_type.as_deref().unwrap_or_default();
         let enabled = shard.live().config.enable_property_filter;
-        check_subscription(&subscription.sub_string, kind, enabled)?;
+        let check = move || {
+            let kind = subscription.expression_type.as_deref().unwrap_or_default();
+            check_subscription(&subscription.sub_string, kind, enabled)
+        };
+        // compiling takes longer than reading the same bytes
+        match request.body.len() <= PULLED_EXPRESSION_BYTES_MAX {
+            true => check()?,
+            false => shard.runtime.aside(check).await?,
+        }
     }
     Ok(Response::ok())
 }
