@@ -2,6 +2,7 @@
 
 use std::{cell::Cell, rc::Rc, sync::Arc};
 
+use futures_util::future::join_all;
 use ringmq_base::{LogPosition, PhysicalOffset, record::Record};
 use ringmq_io::Runtime;
 use ringmq_rules::refusal::Refusal;
@@ -36,6 +37,9 @@ pub struct QueueBounds {
     /// Milliseconds since 1970 of the last message; 0 without one.
     pub last_timestamp: i64,
 }
+
+/// Queues whose messages are read at a time, each of which may have 4 MiB.
+pub const READS_AT_ONCE: usize = 8;
 
 impl<R: Runtime> Shard<R> {
     /// A queue of this shard that its topic has, or had before it was given fewer.
@@ -104,17 +108,19 @@ impl<R: Runtime> Shard<R> {
     }
 
     async fn own_bounds(&self, topic: &TopicView) -> Vec<QueueBounds> {
-        let mut all = Vec::new();
-        for queue_id in 0..topic.topic.queues() {
-            if !self.queues.owns(topic, queue_id) {
-                continue;
-            }
-            let (log, queue) = self.queues.get(topic, queue_id);
-            let (min, max) = log.bounds(queue);
-            let last =
-                if max > min { store_timestamp(log, queue, max - 1).await } else { Ok(None) };
-            let last_timestamp = last.ok().flatten().unwrap_or(0);
-            all.push(QueueBounds { queue_id, min, max, last_timestamp });
+        let queues = (0..topic.topic.queues()).filter(|queue| self.queues.owns(topic, *queue));
+        let queues: Vec<i32> = queues.collect();
+        let mut all = Vec::with_capacity(queues.len());
+        for some in queues.chunks(READS_AT_ONCE) {
+            let read = some.iter().map(async |queue_id| {
+                let (log, queue) = self.queues.get(topic, *queue_id);
+                let (min, max) = log.bounds(queue);
+                let last =
+                    if max > min { store_timestamp(log, queue, max - 1).await } else { Ok(None) };
+                let last_timestamp = last.ok().flatten().unwrap_or(0);
+                QueueBounds { queue_id: *queue_id, min, max, last_timestamp }
+            });
+            all.extend(join_all(read).await);
             self.runtime.yield_if_needed().await;
         }
         all

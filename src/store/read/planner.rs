@@ -83,7 +83,8 @@ impl<R: Runtime, S: Sink> Log<R, S> {
     /// `i64::MAX` if the rest is in memory. What cannot be read is told to who asks for its entries.
     pub async fn read_ahead(&self, queue: QueueHandle, from: i64) -> i64 {
         let pages = READ_AHEAD_PAGES.min(self.shared.options.index_cache_pages / 2);
-        let (pages, next) = self.shared.state.borrow_mut().index.queue(queue).pages_from(from, pages);
+        let (pages, next) =
+            self.shared.state.borrow_mut().index.queue(queue).pages_from(from, pages);
         if pages.is_empty() {
             return i64::MAX;
         }

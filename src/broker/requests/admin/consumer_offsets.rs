@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeMap, rc::Rc, sync::Arc};
 
+use futures_util::future::join_all;
 use ringmq_io::Runtime;
 use ringmq_remoting::{
     body::{QueryConsumeTimeSpanBody, QueryCorrectionOffsetBody, QueueTimeSpan},
@@ -24,7 +25,7 @@ use crate::{
     requests::{Handled, Request, Response},
     shard::{
         Shard,
-        lookups::{QueueBounds, store_timestamp},
+        lookups::{READS_AT_ONCE, store_timestamp},
     },
 };
 
@@ -36,47 +37,65 @@ pub async fn time_span<R: Runtime>(control: &Rc<Control<R>>, request: &Request<'
     let shard = &control.shard;
     let header = GroupTopicRequestHeader::decode(&request.header.fields)?;
     let topic = shard.topic(&header.topic).ok_or_else(|| no_topic(&header.topic))?;
-    let offsets = offsets_in(shard, &header.topic, &header.group).await;
+    let offsets = Arc::new(offsets_in(shard, &header.topic, &header.group).await);
     let now = shard.runtime.now_ms();
+    let own = async move |shard: Rc<Shard<R>>| own_spans(&shard, &topic, &offsets, now).await;
+    let mut spans = shard.call_all(own).await.concat();
+    spans.sort_unstable_by_key(|(queue_id, _)| *queue_id);
     let mut body = QueryConsumeTimeSpanBody::default();
-    for queue in shard.bounds(&topic).await {
-        if queue.queue_id >= topic.topic.write_queues {
-            break;
-        }
-        let offset = offsets.get(&queue.queue_id).copied().filter(|offset| *offset >= 0);
-        let mut span = span(shard, &topic, &queue, offset, now).await;
-        span.message_queue = message_queue(&shard.settings.config, &header.topic, queue.queue_id);
+    for (queue_id, mut span) in spans {
+        span.message_queue = message_queue(&shard.settings.config, &header.topic, queue_id);
         body.consume_time_span_set.push(span);
         shard.runtime.yield_if_needed().await;
     }
     long_body(&body, "ask for a topic with fewer queues")
 }
 
+/// Those of the queues of this shard. Queues without messages cost nothing.
+async fn own_spans<R: Runtime>(
+    shard: &Shard<R>,
+    topic: &TopicView,
+    offsets: &BTreeMap<i32, i64>,
+    now: i64,
+) -> Vec<(i32, QueueTimeSpan)> {
+    let queues = (0..topic.topic.write_queues).filter(|queue| shard.queues.owns(topic, *queue));
+    let queues: Vec<i32> = queues.collect();
+    let mut spans = Vec::with_capacity(queues.len());
+    for some in queues.chunks(READS_AT_ONCE) {
+        let read = some.iter().map(async |queue_id| {
+            let offset = offsets.get(queue_id).copied().filter(|offset| *offset >= 0);
+            (*queue_id, span(shard, topic, *queue_id, offset, now).await)
+        });
+        spans.extend(join_all(read).await);
+        shard.runtime.yield_if_needed().await;
+    }
+    spans
+}
+
 async fn span<R: Runtime>(
-    shard: &Rc<Shard<R>>,
-    topic: &Arc<TopicView>,
-    queue: &QueueBounds,
+    shard: &Shard<R>,
+    topic: &TopicView,
+    queue_id: i32,
     offset: Option<i64>,
     now: i64,
 ) -> QueueTimeSpan {
-    let &QueueBounds { queue_id, min, max, last_timestamp } = queue;
-    let next = offset.unwrap_or(min).max(min);
-    let consumed = offset.filter(|offset| *offset > 0).map(|offset| offset - 1);
-    let (own, wanted) = (topic.clone(), [Some(min), consumed, Some(next)]);
-    let read = async move |shard: Rc<Shard<R>>| {
-        let (log, queue) = shard.queues.get(&own, queue_id);
-        let mut times = [-1; 3];
-        for (time, offset) in times.iter_mut().zip(wanted) {
-            let Some(offset) = offset else { continue };
-            *time = store_timestamp(log, queue, offset).await.ok().flatten().unwrap_or(-1);
-        }
-        times
+    let (log, queue) = shard.queues.get(topic, queue_id);
+    let (min, max) = log.bounds(queue);
+    let stored_at = async |offset: i64| match (min..max).contains(&offset) {
+        true => store_timestamp(log, queue, offset).await.ok().flatten().unwrap_or(-1),
+        false => -1,
     };
-    let [first, consumed, waits] = shard.call(shard.queues.owner(topic, queue_id), read).await;
+    let next = offset.unwrap_or(min).max(min);
+    let first = stored_at(min).await;
+    let consumed = offset.filter(|offset| *offset > 0);
+    let waits = if next == min { first } else { stored_at(next).await };
     QueueTimeSpan {
         min_time_stamp: first,
-        max_time_stamp: if last_timestamp > 0 { last_timestamp } else { -1 },
-        consume_time_stamp: if offset.is_some_and(|offset| offset > 0) { consumed } else { first },
+        max_time_stamp: stored_at(max - 1).await,
+        consume_time_stamp: match consumed {
+            Some(offset) => stored_at(offset - 1).await,
+            None => first,
+        },
         delay_time: if next < max && waits >= 0 { now - waits } else { 0 },
         ..QueueTimeSpan::default()
     }
