@@ -105,20 +105,6 @@ mod tests {
 
     use super::*;
 
-    fn machine() -> MachineInfo {
-        MachineInfo {
-            kernel: (6, 1),
-            uring: UringProbe::Works,
-            uring_disabled: 0,
-            seccomp_filter: false,
-            memlock_bytes: 8 << 20,
-            descriptors: 65_536,
-            cpus: vec![0, 1],
-            shards: 2,
-            directory: Some((PathBuf::from("/store"), DirectoryProbe::Usable)),
-        }
-    }
-
     fn of(machine: &MachineInfo, name: &str) -> Condition {
         let rows = rows(machine, 10_000);
         rows.into_iter().find(|row| row.name.starts_with(name)).expect("a row")
@@ -126,7 +112,7 @@ mod tests {
 
     #[test]
     fn a_good_machine_has_rows_that_are_all_fine() {
-        let rows = rows(&machine(), 10_000);
+        let rows = rows(&MachineInfo::sound(), 10_000);
         assert_eq!(rows.len(), 6);
         assert!(rows.iter().all(|row| row.severity == Severity::Ok), "{rows:?}");
     }
@@ -138,29 +124,44 @@ mod tests {
             assert_eq!(row.severity, Severity::Error, "{row:?}");
             assert!(row.found.contains(found) && row.remedy.contains(remedy), "{row:?}");
         };
-        refused(MachineInfo { kernel: (5, 4), ..machine() }, "kernel", "5.4", "upgrade the kernel");
         refused(
-            MachineInfo { memlock_bytes: 65_536, ..machine() },
+            MachineInfo { kernel: (5, 4), ..MachineInfo::sound() },
+            "kernel",
+            "5.4",
+            "upgrade the kernel",
+        );
+        refused(
+            MachineInfo { memlock_bytes: 65_536, ..MachineInfo::sound() },
             "locked memory",
             "65536",
             "LimitMEMLOCK",
         );
-        refused(MachineInfo { descriptors: 256, ..machine() }, "open files", "256", "LimitNOFILE");
+        refused(
+            MachineInfo { descriptors: 256, ..MachineInfo::sound() },
+            "open files",
+            "256",
+            "LimitNOFILE",
+        );
         let uring = UringProbe::Failed(libc_eperm());
         refused(
-            MachineInfo { uring, uring_disabled: 2, ..machine() },
+            MachineInfo { uring, uring_disabled: 2, ..MachineInfo::sound() },
             "io_uring",
             "kernel.io_uring_disabled = 2",
             "sysctl -w kernel.io_uring_disabled=0",
         );
         refused(
-            MachineInfo { uring, seccomp_filter: true, ..machine() },
+            MachineInfo { uring, seccomp_filter: true, ..MachineInfo::sound() },
             "io_uring",
             "a seccomp filter",
             "--security-opt seccomp=unconfined",
         );
         let directory = Some((PathBuf::from("/dev/shm"), DirectoryProbe::Volatile("tmpfs")));
-        refused(MachineInfo { directory, ..machine() }, "directory /dev/shm", "tmpfs", "ext4");
+        refused(
+            MachineInfo { directory, ..MachineInfo::sound() },
+            "directory /dev/shm",
+            "tmpfs",
+            "ext4",
+        );
     }
 
     fn libc_eperm() -> i32 {
@@ -169,9 +170,9 @@ mod tests {
 
     #[test]
     fn few_descriptors_are_a_warning_as_far_as_a_broker_starts() {
-        let row = of(&MachineInfo { descriptors: 4096, ..machine() }, "open files");
+        let row = of(&MachineInfo { descriptors: 4096, ..MachineInfo::sound() }, "open files");
         assert_eq!(row.severity, Severity::Warning);
-        let row = of(&MachineInfo { descriptors: u64::MAX, ..machine() }, "open files");
+        let row = of(&MachineInfo { descriptors: u64::MAX, ..MachineInfo::sound() }, "open files");
         assert_eq!((row.severity, &*row.found), (Severity::Ok, "unlimited"));
     }
 }

@@ -39,6 +39,23 @@ pub struct MachineInfo {
     pub directory: Option<(PathBuf, DirectoryProbe)>,
 }
 
+impl MachineInfo {
+    /// A machine that nothing is wrong with, for tests of what is judged.
+    pub fn sound() -> MachineInfo {
+        MachineInfo {
+            kernel: (6, 1),
+            uring: UringProbe::Works,
+            uring_disabled: 0,
+            seccomp_filter: false,
+            memlock_bytes: 8 << 20,
+            descriptors: 65_536,
+            cpus: vec![0, 1],
+            shards: 2,
+            directory: Some((PathBuf::from("/store"), DirectoryProbe::Usable)),
+        }
+    }
+}
+
 /// What `io_uring_setup` said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UringProbe {

@@ -1,21 +1,7 @@
 use super::*;
 
-fn good() -> MachineInfo {
-    MachineInfo {
-        kernel: (6, 1),
-        uring: UringProbe::Works,
-        uring_disabled: 0,
-        seccomp_filter: false,
-        memlock_bytes: 8 << 20,
-        descriptors: 65_536,
-        cpus: vec![0, 1],
-        shards: 2,
-        directory: Some((PathBuf::from("/store"), DirectoryProbe::Usable)),
-    }
-}
-
 fn refused(errno: i32) -> MachineInfo {
-    MachineInfo { uring: UringProbe::Failed(errno), ..good() }
+    MachineInfo { uring: UringProbe::Failed(errno), ..MachineInfo::sound() }
 }
 
 /// The machine, the error, and what its sentence must name as the remedy.
@@ -34,22 +20,22 @@ fn assert_rows(rows: Vec<Row>) {
 fn every_limit_has_its_error_and_its_remedy() {
     assert_rows(vec![
         (
-            MachineInfo { kernel: (5, 12), ..good() },
+            MachineInfo { kernel: (5, 12), ..MachineInfo::sound() },
             GateError::KernelTooOld { major: 5, minor: 12 },
             "upgrade",
         ),
         (
-            MachineInfo { memlock_bytes: 65_536, ..good() },
+            MachineInfo { memlock_bytes: 65_536, ..MachineInfo::sound() },
             GateError::MemlockTooLow { limit: 65_536 },
             "LimitMEMLOCK",
         ),
         (
-            MachineInfo { descriptors: 256, ..good() },
+            MachineInfo { descriptors: 256, ..MachineInfo::sound() },
             GateError::TooFewDescriptors { limit: 256 },
             "LimitNOFILE",
         ),
-        (MachineInfo { shards: 0, ..good() }, GateError::NoShards, "number of CPUs"),
-        (MachineInfo { cpus: vec![], ..good() }, GateError::NoCpus, "cpuset"),
+        (MachineInfo { shards: 0, ..MachineInfo::sound() }, GateError::NoShards, "number of CPUs"),
+        (MachineInfo { cpus: vec![], ..MachineInfo::sound() }, GateError::NoCpus, "cpuset"),
     ]);
 }
 
@@ -87,7 +73,8 @@ fn every_way_to_lack_io_uring_has_its_error_and_its_remedy() {
 #[test]
 fn every_unfit_directory_has_its_error_and_its_remedy() {
     let path = || PathBuf::from("/store");
-    let on = |directory| MachineInfo { directory: Some((path(), directory)), ..good() };
+    let on =
+        |directory| MachineInfo { directory: Some((path(), directory)), ..MachineInfo::sound() };
     assert_rows(vec![
         (
             on(DirectoryProbe::Missing(libc::ENOENT)),
@@ -122,14 +109,14 @@ fn every_unfit_directory_has_its_error_and_its_remedy() {
 
 #[test]
 fn a_good_machine_passes_and_is_described() {
-    let report = decide(&good()).expect("nothing is in the way");
+    let report = decide(&MachineInfo::sound()).expect("nothing is in the way");
     assert_eq!(report.cpus, [0, 1]);
     assert!(!report.shares_cpus);
-    let crowded =
-        decide(&MachineInfo { shards: 3, ..good() }).expect("more shards than CPUs may run");
+    let crowded = decide(&MachineInfo { shards: 3, ..MachineInfo::sound() })
+        .expect("more shards than CPUs may run");
     assert!(crowded.shares_cpus);
-    assert!(decide(&MachineInfo { directory: None, ..good() }).is_ok());
-    assert!(decide(&MachineInfo { kernel: (5, 13), ..good() }).is_ok());
+    assert!(decide(&MachineInfo { directory: None, ..MachineInfo::sound() }).is_ok());
+    assert!(decide(&MachineInfo { kernel: (5, 13), ..MachineInfo::sound() }).is_ok());
 }
 
 #[test]
