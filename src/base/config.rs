@@ -38,7 +38,7 @@ pub use table::{Key, Table, ValueError};
 pub use tls::{TlsClientKeys, TlsServerKeys};
 pub use value::{
     AddressList, AdminAccess, BrokerRole, ClientAuth, CoreList, FlushDiskType, Limits,
-    MetricsExporterType, Secret, TlsMode, Value,
+    MetricsExporterType, Secret, TlsMode, UrlPart, Value,
 };
 
 /// Largest configuration file that is read.
@@ -233,7 +233,11 @@ pub fn describe<C: Table>(loaded: &Loaded<C>) -> String {
         }
         let default = (key.default)();
         let unit = if key.unit.is_empty() { String::new() } else { format!(", {}", key.unit) };
-        let live = if key.live { "; live" } else { "" };
+        let live = match (key.live, key.reloads) {
+            (true, _) => "; live",
+            (false, true) => "; read again at SIGHUP",
+            (false, false) => "",
+        };
         let origin = loaded.origins.get(key.name).unwrap_or(&Origin::Default);
         text.push_str(&format!(
             "\n# {}\n# {}{unit}; allowed: {}; default: {default}{live}; from: {origin}\n",

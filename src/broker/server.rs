@@ -71,7 +71,6 @@ pub fn start(
     let Fitted { values: Values { config, sizes }, shards, .. } = fitted;
     allocator::give_back_buffers_from(allocator::BROKER_BUFFER_BYTES);
     cpus.truncate(shards);
-    let name_servers = config.namesrv_addr.0.clone();
     let spin = Duration::from_micros(config.spin_before_park_micros);
     let logs = if config.logs == 0 { shards as u16 } else { config.logs };
     let (root, wanted) = (&config.store_path_root_dir, &config.store_path_commit_log);
@@ -82,8 +81,7 @@ pub fn start(
     }
     let (access_control, access) = access::open(&config).map_err(StartError::Refused)?.unzip();
     let (tls, tls_client) = open_tls(&config).map_err(StartError::Refused)?;
-    let settings =
-        BrokerSettings::new(config, name_servers, shards, now_ms()).map_err(StartError::Refused)?;
+    let settings = BrokerSettings::new(config, shards, now_ms()).map_err(StartError::Refused)?;
     let connections_max = connections_max(&settings, &log_path, (shards, logs));
     let settings = Arc::new(BrokerSettings {
         log_path,

@@ -68,8 +68,7 @@ pub fn start(runtime: &SimRuntime, config: BrokerConfig) -> Simulated<SimRuntime
 
 /// What a broker of so many shards is started with.
 pub fn settings(runtime: &SimRuntime, config: BrokerConfig, shards: usize) -> BrokerSettings {
-    let name_servers = config.namesrv_addr.0.clone();
-    BrokerSettings::new(config, name_servers, shards, runtime.now_ms()).expect("sound settings")
+    BrokerSettings::new(config, shards, runtime.now_ms()).expect("sound settings")
 }
 
 pub struct Client {

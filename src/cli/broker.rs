@@ -63,7 +63,8 @@ pub fn run(options: Options) -> anyhow::Result<ExitCode> {
              yet; clients of the remoting protocol need none"
         );
     }
-    if loaded.config.namesrv_addr.0.is_empty() {
+    let asks = loaded.config.fetch_namesrv_addr_by_address_server;
+    if loaded.config.namesrv_addr.0.is_empty() && !asks {
         tracing::warn!("no name server: clients find this broker by its address only (-n)");
     }
     let read = loaded.clone();

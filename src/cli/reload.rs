@@ -39,7 +39,7 @@ impl<C: Table> Reloader<C> {
             tracing::warn!("{warning}");
         });
         let (live, fixed): (Vec<_>, Vec<_>) =
-            differences(&self.loaded, &now).into_iter().partition(|found| found.key.live);
+            differences(&self.loaded, &now).into_iter().partition(|found| found.key.reloads);
         if live.is_empty() {
             tracing::info!("SIGHUP: no key that may change while the server runs was changed");
         } else {

@@ -32,6 +32,7 @@ mod long_bodies;
 mod metrics;
 mod name_server;
 mod name_server_bounds;
+mod name_server_list;
 mod names;
 mod needs;
 mod offsets;

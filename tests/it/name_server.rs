@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -50,16 +50,15 @@ impl NameServer {
 
     fn spawn(directory: &Path, keys: &[(&str, String)], cgroup: Option<&Path>) -> NameServer {
         let port = free_port();
+        let ip = keys.iter().find(|(key, _)| *key == "bindAddress");
+        let ip: IpAddr = ip.map_or("127.0.0.1", |(_, ip)| ip.as_str()).parse().expect("an address");
         // On a busy machine a test may take longer than a broker may be silent.
         let mut text = format!(
-            "listenPort={port}\nserverChannelMaxIdleTimeSeconds=0\n\
+            "listenPort={port}\nbindAddress={ip}\nserverChannelMaxIdleTimeSeconds=0\n\
              brokerChannelExpiredTime=3600000\nkvConfigPath={}\n",
             directory.join("kvConfig.json").display()
         );
-        if !keys.iter().any(|(key, _)| *key == "bindAddress") {
-            text += "bindAddress=127.0.0.1\n";
-        }
-        for (key, value) in keys {
+        for (key, value) in keys.iter().filter(|(key, _)| *key != "bindAddress") {
             writeln!(text, "{key}={value}").expect("a string takes all");
         }
         let file = directory.join(format!("namesrv-{port}.conf"));
@@ -70,7 +69,7 @@ impl NameServer {
             Some(group) => Process::start_in_cgroup(&arguments, log, group),
             None => Process::start(&arguments, log),
         };
-        NameServer { process, address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)) }
+        NameServer { process, address: SocketAddr::new(ip, port) }
     }
 
     pub fn client(&self) -> Client {

@@ -9,7 +9,7 @@ use super::{
     table::config_table,
     value::{
         AddressList, AdminAccess, BrokerRole, ClientAuth, CoreList, FlushDiskType, Limits,
-        MetricsExporterType, Secret, TlsMode, expand_home,
+        MetricsExporterType, Secret, TlsMode, UrlPart, expand_home,
     },
 };
 use crate::limits::{BATCH_MESSAGES_LIMIT, MESSAGE_BODY_BYTES_DEFAULT};
@@ -45,8 +45,25 @@ config_table! {
             broker_role: BrokerRole = BrokerRole::AsyncMaster,
                 "brokerRole", "", ANY, fixed, "Whether sends wait for a slave, or this is a slave.";
             namesrv_addr: AddressList = AddressList::default(),
-                "namesrvAddr", "", ANY, fixed,
-                "Name servers to register with. Default: the environment variable NAMESRV_ADDR.";
+                "namesrvAddr", "", ANY, file,
+                "Name servers to register with; all addresses that a name stands for. Default: the \
+                 environment variable NAMESRV_ADDR.";
+            update_name_server_addr_period_ms: u64 = 120_000,
+                "updateNameServerAddrPeriod", "ms", Limits::Clamp(1_000, YEAR_MS), file,
+                "Time between two look-ups of the names in namesrvAddr. They are also looked up \
+                 when a connection fails.";
+            fetch_namesrv_addr_by_address_server: bool = false,
+                "fetchNamesrvAddrByAddressServer", "", ANY, file,
+                "Without namesrvAddr: name servers are those that an address server tells by HTTP.";
+            rmq_address_server_domain: UrlPart = UrlPart("jmenv.tbsite.net".to_owned()),
+                "rmqAddressServerDomain", "", Limits::Length(1, 255), file,
+                "The address server, host or host:port; without a port it is 8080.";
+            rmq_address_server_sub_group: UrlPart = UrlPart("nsaddr".to_owned()),
+                "rmqAddressServerSubGroup", "", Limits::Length(1, 255), file,
+                "What stands behind http://rmqAddressServerDomain/rocketmq/ in its URL.";
+            fetch_namesrv_addr_interval_ms: u64 = 10_000,
+                "fetchNamesrvAddrInterval", "ms", Limits::Clamp(1_000, YEAR_MS), file,
+                "Time between two questions to the address server.";
             broker_ip1: String = String::new(),
                 "brokerIP1", "", Limits::Length(0, 255), fixed,
                 "Address or name told to clients. Default: bindAddress if it is one address, else \
@@ -447,8 +464,12 @@ config_table! {
 }
 
 /// Keys of RocketMQ under another name of this table.
-pub(super) const ALIASES: &[(&str, &str)] =
-    &[("haSlaveFallbehindMax", "haMaxGapNotInSync"), ("useTLS", "tls.enable")];
+pub(super) const ALIASES: &[(&str, &str)] = &[
+    ("haSlaveFallbehindMax", "haMaxGapNotInSync"),
+    ("rocketmq.namesrv.domain", "rmqAddressServerDomain"),
+    ("rocketmq.namesrv.domain.subgroup", "rmqAddressServerSubGroup"),
+    ("useTLS", "tls.enable"),
+];
 
 impl BrokerConfig {
     /// Whether changes of configuration, permissions and access are taken from everywhere.

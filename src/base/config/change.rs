@@ -27,6 +27,11 @@ pub enum ChangeError {
          the server again"
     )]
     Fixed { key: String },
+    #[error(
+        "{key} cannot be changed by a request: set it in the configuration file and send the \
+         server SIGHUP"
+    )]
+    OfTheFile { key: String },
     #[error("there is no key {key:?}{hint}")]
     Unknown { key: String, hint: String },
     #[error("{key} = {value:?}: the value {problem}")]
@@ -80,7 +85,11 @@ fn change<C: Table>(
             continue;
         };
         if !key.live {
-            return Err(ChangeError::Fixed { key: name });
+            return Err(if key.reloads {
+                ChangeError::OfTheFile { key: name }
+            } else {
+                ChangeError::Fixed { key: name }
+            });
         }
         match changed.config.set(key.name, &value) {
             Ok(note) => {
@@ -124,7 +133,9 @@ mod tests {
 
     #[test]
     fn what_is_not_live_or_not_known_or_no_value_is_refused() {
-        assert!(refused("namesrvAddr=1.2.3.4:9876").starts_with("namesrvAddr cannot be changed"));
+        let of_the_file = refused("namesrvAddr=1.2.3.4:9876");
+        assert!(of_the_file.starts_with("namesrvAddr cannot be changed by a request"));
+        assert!(of_the_file.ends_with("SIGHUP"));
         assert!(
             refused("rocketmqHome=/tmp/;touch x").starts_with("rocketmqHome cannot be changed")
         );

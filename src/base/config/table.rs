@@ -18,6 +18,9 @@ pub struct Key {
     pub default: fn() -> String,
     /// May be changed while the server runs (allow list of codes 25 and 318).
     pub live: bool,
+    /// Counts when the configuration is read again: what is live, and what only the file may
+    /// change.
+    pub reloads: bool,
     pub doc: &'static str,
 }
 
@@ -78,10 +81,13 @@ pub fn assign<T: super::value::Value>(
     Ok(note)
 }
 
-/// The rows of a section: `field: type = default, "key", "unit", limits, live|fixed, "doc";`.
+/// The rows of a section: `field: type = default, "key", "unit", limits, live|file|fixed, "doc";`.
 macro_rules! config_table {
     (@live live) => { true };
+    (@live file) => { false };
     (@live fixed) => { false };
+    (@reloads fixed) => { false };
+    (@reloads $other:ident) => { true };
     ($(#[$head:meta])* pub struct $name:ident {
         $($section:literal {
             $($field:ident: $type:ty = $default:expr,
@@ -114,6 +120,7 @@ macro_rules! config_table {
                     limits: $limits,
                     default: || <$type as $crate::config::value::Value>::print(&$default),
                     live: config_table!(@live $live),
+                    reloads: config_table!(@reloads $live),
                     doc: $doc,
                 },)*)*
             ];

@@ -278,6 +278,31 @@ impl Value for AddressList {
     }
 }
 
+/// A part of a URL, such as a host or a name in its path: as it is written there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UrlPart(pub String);
+
+impl Value for UrlPart {
+    const KIND: &'static str = "a part of a URL";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let is_sound =
+            |letter: &char| letter.is_ascii_alphanumeric() || "-._~%:[]".contains(*letter);
+        match text.chars().find(|letter| !is_sound(letter)) {
+            Some(odd) => Err(format!("has {odd:?}, which is no letter, digit or one of -._~%:[]")),
+            None => Ok(UrlPart(text.to_owned())),
+        }
+    }
+
+    fn print(&self) -> String {
+        self.0.clone()
+    }
+
+    fn measure(&self) -> Option<i64> {
+        self.0.measure()
+    }
+}
+
 /// CPU numbers such as `0,1` or `0-3,6`; empty means all that this process may use.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CoreList(pub Vec<usize>);

@@ -85,6 +85,7 @@ impl<R: Runtime> Control<R> {
             log_level::set(&after.config.log_level);
         }
         self.storage.look();
+        self.registrar.configure(&after.config);
         if before.config.broker_permission != after.config.broker_permission {
             self.registrar.all_changed();
             self.registrar.settled(&self.shard.runtime).await;
@@ -174,7 +175,7 @@ impl<R: Runtime> Control<R> {
 
 fn refusal(error: ChangeError) -> Refusal {
     let code = match error {
-        ChangeError::Fixed { .. } => response::NO_PERMISSION,
+        ChangeError::Fixed { .. } | ChangeError::OfTheFile { .. } => response::NO_PERMISSION,
         _ => response::SYSTEM_ERROR,
     };
     Refusal::new(code, error.to_string())

@@ -6,8 +6,11 @@
 //! with the version that they have; and each stands for itself: what a name server does not take
 //! is reported and does not keep it from the rest.
 
+mod address_server;
 mod changes;
+mod name_servers;
 mod parts;
+mod server;
 mod session;
 #[cfg(test)]
 mod tests;
@@ -18,10 +21,8 @@ use std::{
     time::Duration,
 };
 
-use ringmq_io::{
-    Runtime, Shares,
-    signal::{Event, Notify},
-};
+use ringmq_base::config::BrokerConfig;
+use ringmq_io::{Runtime, Shares, signal::Notify};
 use ringmq_remoting::{
     body::{
         DataVersion, KVTable,
@@ -37,7 +38,9 @@ use crate::{
     shard::settings::BrokerSettings,
 };
 use changes::Changes;
+use name_servers::{NameServers, follow_sources};
 use parts::{BODY_BYTES_MAX, BODY_BYTES_MIN, Part, Pending, form, next_part};
+use server::Server;
 use session::{RegisterError, Session};
 
 /// How long [`Registrar::settled`] waits for name servers that do not answer.
@@ -49,45 +52,8 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_
 /// topics among as many as there can be.
 const HALVINGS_MAX: usize = 64;
 
-struct Server {
-    /// `host:port` as configured; looked up at every connect.
-    name: String,
-    /// Something to register, or the end.
-    wanted: Event,
-    /// The change counter that this name server knows.
-    known: Cell<u64>,
-    /// It has answered on the connection that stands.
-    connected: Cell<bool>,
-    /// The version that came with what it took last.
-    told: Cell<Option<DataVersion>>,
-    /// Requests that the last registration of all topics took.
-    requests: Cell<usize>,
-    /// Some of them were refused.
-    refused: Cell<bool>,
-    /// Largest body that it is sent: less than others if it ended the connection over one.
-    body_bytes_max: Cell<usize>,
-    /// The first attempt has come to an end, whatever that was.
-    tried: Cell<bool>,
-}
-
-impl Server {
-    fn new(name: &str) -> Server {
-        Server {
-            name: name.to_owned(),
-            wanted: Event::default(),
-            known: Cell::new(0),
-            connected: Cell::new(false),
-            told: Cell::new(None),
-            requests: Cell::new(0),
-            refused: Cell::new(false),
-            body_bytes_max: Cell::new(BODY_BYTES_MAX),
-            tried: Cell::new(false),
-        }
-    }
-}
-
 pub struct Registrar {
-    servers: Vec<Rc<Server>>,
+    name_servers: NameServers,
     changes: RefCell<Changes>,
     /// Counts versions: no two registrations of different content have the same.
     versions: Cell<i64>,
@@ -98,7 +64,7 @@ pub struct Registrar {
 impl Registrar {
     pub fn new(settings: &BrokerSettings) -> Self {
         Registrar {
-            servers: settings.name_servers.iter().map(|name| Rc::new(Server::new(name))).collect(),
+            name_servers: NameServers::new(&settings.config),
             changes: RefCell::default(),
             versions: Cell::new(0),
             progress: Notify::default(),
@@ -108,15 +74,18 @@ impl Registrar {
 
     /// All name servers are told what they do not know.
     fn wake(&self) {
-        for server in &self.servers {
-            server.wanted.set();
-        }
+        self.name_servers.servers().iter().for_each(|server| server.wanted.set());
     }
 
     /// Name servers, and how many of them know the broker now.
     pub fn registered(&self) -> (usize, usize) {
-        let connected = self.servers.iter().filter(|server| server.connected.get());
-        (self.servers.len(), connected.count())
+        self.name_servers.registered()
+    }
+
+    /// Has the name servers be those of this configuration: new ones are registered with, and those
+    /// that are gone unregistered from.
+    pub fn configure(&self, config: &BrokerConfig) {
+        self.name_servers.configure(config);
     }
 
     /// Notes a change that all topics are registered with, such as brokerPermission.
@@ -140,9 +109,9 @@ impl Registrar {
     pub async fn settled<R: Runtime>(&self, runtime: &R) {
         let target = self.changes.borrow().count();
         let known = || {
-            let behind =
-                |server: &Rc<Server>| server.connected.get() && server.known.get() < target;
-            !self.servers.iter().any(behind)
+            let waits = |server: &Server| server.connected.get() && !server.leaving.get();
+            let behind = |server: &Rc<Server>| waits(server) && server.known.get() < target;
+            !self.name_servers.servers().iter().any(behind)
         };
         let all = async {
             while !known() {
@@ -154,20 +123,17 @@ impl Registrar {
 
     /// Resolves when every name server has been told of this broker, or an attempt has failed.
     pub async fn tried(&self) {
-        while !self.stopping.get() && self.servers.iter().any(|server| !server.tried.get()) {
+        while !self.stopping.get() && !self.name_servers.are_tried() {
             self.progress.wait().await;
         }
     }
 
-    /// Starts a task for each name server.
+    /// Begins to find name servers and to register with them.
     pub fn start<R: Runtime>(&self, control: &Rc<Control<R>>) {
-        for server in &self.servers {
-            let (server, runtime) = (server.clone(), control.shard.runtime.clone());
-            let control = control.clone();
-            runtime.spawn(Shares::Admin, "registration", async move {
-                keep_registered(&control, &server).await;
-            });
-        }
+        let (control, runtime) = (control.clone(), control.shard.runtime.clone());
+        runtime.spawn(Shares::Admin, "name servers", async move {
+            follow_sources(&control).await;
+        });
     }
 
     /// Unregisters from all name servers that are connected; once, whatever came of it.
@@ -175,8 +141,8 @@ impl Registrar {
         if self.stopping.replace(true) {
             return;
         }
-        self.wake();
-        while self.servers.iter().any(|server| server.connected.get()) {
+        self.name_servers.wake();
+        while self.name_servers.servers().iter().any(|server| server.connected.get()) {
             self.progress.wait().await;
         }
     }
@@ -187,11 +153,17 @@ impl Registrar {
         server.connected.set(true);
         server.tried.set(true);
         // Others begin with all topics.
-        let connected = self.servers.iter().filter(|server| server.connected.get());
+        let servers = self.name_servers.servers();
+        let connected = servers.iter().filter(|server| server.connected.get());
         if let Some(oldest) = connected.map(|server| server.known.get()).min() {
             self.changes.borrow_mut().forget(oldest);
         }
         self.progress.notify();
+    }
+
+    /// The broker ends, or this name server is none of its own any more.
+    fn is_over(&self, server: &Server) -> bool {
+        self.stopping.get() || server.leaving.get()
     }
 
     fn next_version(&self, now_ms: i64) -> DataVersion {
@@ -201,11 +173,12 @@ impl Registrar {
     }
 }
 
+/// Keeps the broker registered until it stops, or the name server is left.
 async fn keep_registered<R: Runtime>(control: &Rc<Control<R>>, server: &Server) {
     let shard = &control.shard;
     let registrar = &control.registrar;
     let mut pause = RETRY.0;
-    while !registrar.stopping.get() {
+    while !registrar.is_over(server) {
         let outcome = registered(control, server).await;
         server.connected.set(false);
         server.tried.set(true);
@@ -220,8 +193,9 @@ async fn keep_registered<R: Runtime>(control: &Rc<Control<R>>, server: &Server) 
                 tracing::warn!(namesrv = %server.name, %error, ?pause, "cannot register");
             }
         }
+        registrar.name_servers.failed(server);
         let woken = async {
-            while !registrar.stopping.get() {
+            while !registrar.is_over(server) {
                 server.wanted.wait_and_clear().await;
             }
         };
@@ -230,7 +204,8 @@ async fn keep_registered<R: Runtime>(control: &Rc<Control<R>>, server: &Server) 
     }
 }
 
-/// Connects, registers now and whenever needed. Ends without an error when the broker stops; else
+/// Connects, registers now and whenever needed. Ends without an error when the broker stops or
+/// leaves this name server; else
 /// with the error and whether a registration had succeeded.
 async fn registered<R: Runtime>(
     control: &Rc<Control<R>>,
@@ -243,11 +218,11 @@ async fn registered<R: Runtime>(
     let period = Duration::from_millis(config.register_name_server_period_ms);
     let mut succeeded = false;
     let tls = shard.settings.tls_client.as_ref();
-    let session = Session::connect(&shard.runtime, &server.name, tls, timeout).await;
+    let session = Session::connect(&shard.runtime, server, tls, timeout).await;
     let mut session = session.map_err(|error| (error, succeeded))?;
     let mut full = true;
     loop {
-        if registrar.stopping.get() {
+        if registrar.is_over(server) {
             let _ = session.call(request::UNREGISTER_BROKER, &identity(&shard.settings), &[]).await;
             return Ok(());
         }

@@ -25,8 +25,8 @@ use crate::{
 const QUEUES: usize = 4;
 
 async fn started(runtime: &SimRuntime, shards: usize, sizes: Sizes) -> Simulated<SimRuntime> {
-    let mut settings = BrokerSettings::new(config(&[]), Vec::new(), shards, runtime.now_ms())
-        .expect("sound settings");
+    let mut settings =
+        BrokerSettings::new(config(&[]), shards, runtime.now_ms()).expect("sound settings");
     settings.sizes = sizes;
     let broker = simulation::start(runtime, settings, shards);
     broker.ready(runtime).await.expect("it starts");
@@ -67,7 +67,7 @@ fn logs_are_opened_as_the_configuration_says() {
         ("appendQueueBytesMax", "33554432"),
         ("messageIndexEnable", "false"),
     ];
-    let settings = BrokerSettings::new(config(&keys), Vec::new(), 1, 0).expect("sound settings");
+    let settings = BrokerSettings::new(config(&keys), 1, 0).expect("sound settings");
     let id = LogId::new(3).expect("in range");
     let options = log_options(&settings, id, 77);
     assert_eq!((options.log, options.store_id), (id, 77));

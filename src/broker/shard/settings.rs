@@ -30,8 +30,6 @@ pub struct BrokerSettings {
     pub config: BrokerConfig,
     /// What the view of a shard begins with.
     pub live: Arc<LiveSettings>,
-    /// `host:port` each.
-    pub name_servers: Vec<String>,
     /// What clients are told: brokerIP1 as written, with the port.
     pub advertised: String,
     /// What slaves are told: brokerIP2 with its port.
@@ -91,7 +89,6 @@ impl BrokerSettings {
     /// The error is a sentence for the operator.
     pub fn new(
         config: BrokerConfig,
-        name_servers: Vec<String>,
         shards: usize,
         boot_timestamp: i64,
     ) -> Result<BrokerSettings, String> {
@@ -99,7 +96,6 @@ impl BrokerSettings {
         let delay_levels = DelayLevels::parse(&config.message_delay_level)
             .map_err(|error| format!("messageDelayLevel: {error}"))?;
         Ok(BrokerSettings {
-            name_servers,
             advertised: host_and_port(&config.broker_ip1, config.listen_port),
             ha_address: host_and_port(&config.broker_ip2, ha_port(&config)),
             store_host: SocketAddr::new(store_ip(&config.broker_ip1), config.listen_port),
@@ -264,7 +260,7 @@ mod tests {
         let set: Vec<_> =
             keys.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         let config = BrokerConfig::load(None, &set).expect("sound keys").config;
-        BrokerSettings::new(config, Vec::new(), 1, 0).expect("sound settings")
+        BrokerSettings::new(config, 1, 0).expect("sound settings")
     }
 
     #[test]

@@ -20,6 +20,13 @@ const ROWS: &[Row<()>] = &[
     row("cannot register namesrv=...", |()| {
         line(&[("namesrvAddr", "127.0.0.1:1")], "cannot register", |_| {})
     }),
+    row("the address server ... tells no name servers", |()| {
+        let keys = [
+            ("fetchNamesrvAddrByAddressServer", "true"),
+            ("rmqAddressServerDomain", "127.0.0.1:1"),
+        ];
+        line(&keys, "tells no name servers", |_| {})
+    }),
     row("clients are told ..., to which this machine itself cannot connect", |()| {
         let keys = [("brokerIP1", "127.0.0.2"), ("bindAddress", "127.0.0.1")];
         line(&keys, "itself cannot connect", |_| {})

@@ -97,10 +97,7 @@ pub(super) const NOT_NEEDED: &[(&str, &str)] = &[
         "transactionMetricFlushInterval transactionOpBatchInterval transactionOpMsgMaxSize",
         "transactions are decided in the log itself",
     ),
-    (
-        "fetchNameSrvAddrByDnsLookup fetchNamesrvAddrInterval updateNameServerAddrPeriod",
-        "name servers are looked up at every connect and every time they are registered with",
-    ),
+    ("fetchNameSrvAddrByDnsLookup", "all addresses of a name are used, whether it says so or not"),
     (
         "accountStatsEnable accountStatsPrintZeroValues autoDeleteUnusedStats brokerConfigPath \
          clearRetryTopicWhenDeleteTopic clusterName clusterTest commercialBaseCount \

@@ -84,9 +84,4 @@ pub(super) const NOT_SERVED: &[(&str, &str)] = &[
     ("tlsEnable useTLS", "TLS by another name; tls.server.mode says who may and must use it"),
     ("rejectPullConsumerEnable", "keeping out consumers that pull by themselves"),
     ("messageStorePlugIn", "plug-ins"),
-    (
-        "fetchNamesrvAddrByAddressServer rmqAddressServerDomain rmqAddressServerSubGroup \
-         rocketmq.namesrv.domain rocketmq.namesrv.domain.subgroup",
-        "a server that tells the addresses of name servers",
-    ),
 ];

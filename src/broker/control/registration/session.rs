@@ -11,6 +11,8 @@ use ringmq_remoting::{
 };
 use ringmq_tls::{Connector, TlsStream};
 
+use super::server::Server;
+
 /// Why a name server does not know what it should.
 #[derive(Debug, thiserror::Error)]
 pub enum RegisterError {
@@ -45,33 +47,20 @@ pub struct Session<R: Runtime> {
 }
 
 impl<R: Runtime> Session<R> {
-    /// Connects to the first address of `name` that takes the connection. The name is looked up
-    /// each time: name servers move. With `tls` it has to have a certificate for the name.
+    /// Connects. With `tls` the name server has to have a certificate for its host.
     pub async fn connect(
         runtime: &R,
-        name: &str,
+        server: &Server,
         tls: Option<&Connector>,
         timeout: Duration,
     ) -> Result<Self, RegisterError> {
-        let net = runtime.net();
-        let look_up = async { Ok(net.look_up(name).await?) };
-        let addresses = limited(runtime, timeout, look_up).await?;
-        let host = name.rsplit_once(':').map_or(name, |(host, _)| host);
-        let mut failed = RegisterError::Closed;
-        for address in addresses {
-            let connect = async {
-                let stream = net.connect(address).await?;
-                Ok(TlsStream::connected(stream, tls, host, runtime).await?)
-            };
-            match limited(runtime, timeout, connect).await {
-                Ok(stream) => {
-                    let (runtime, buffer) = (runtime.clone(), FrameBuffer::default());
-                    return Ok(Session { runtime, stream, buffer, opaque: 0, timeout });
-                }
-                Err(error) => failed = error,
-            }
-        }
-        Err(failed)
+        let connect = async {
+            let stream = runtime.net().connect(server.address).await?;
+            Ok(TlsStream::connected(stream, tls, &server.host, runtime).await?)
+        };
+        let stream = limited(runtime, timeout, connect).await?;
+        let (runtime, buffer) = (runtime.clone(), FrameBuffer::default());
+        Ok(Session { runtime, stream, buffer, opaque: 0, timeout })
     }
 
     pub async fn call(

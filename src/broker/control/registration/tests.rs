@@ -1,6 +1,8 @@
 //! A broker and name servers on the simulated machine. These take registrations as RocketMQ 4.9.8
 //! does, strictly: what comes with the version that they have is ignored.
 
+mod names;
+
 use std::{
     cell::{Cell, RefCell},
     collections::{BTreeMap, BTreeSet},
@@ -51,6 +53,8 @@ struct NameServer {
     version: Cell<Option<DataVersion>>,
     registrations: RefCell<Vec<Registration>>,
     questions: Cell<usize>,
+    /// Brokers that have gone by themselves.
+    farewells: Cell<usize>,
     connections: Cell<usize>,
     closing: Cell<bool>,
     /// Says that nothing changed, whatever it is asked.
@@ -125,6 +129,7 @@ impl NameServer {
                 changed = self.version.get() != Some(asked) && !self.lies.get();
                 body = self.version.get().map_or(Vec::new(), |version| fastjson::to_vec(&version));
             }
+            request::UNREGISTER_BROKER => self.farewells.set(self.farewells.get() + 1),
             request::REGISTER_BROKER => body = self.order.borrow().clone().into_bytes(),
             _ => {}
         }
@@ -192,7 +197,7 @@ async fn delete(client: &mut Client, topic: &str) {
 
 /// The control object of a broker whose only shard does not serve.
 async fn control(runtime: &SimRuntime, config: BrokerConfig) -> Rc<Control<SimRuntime>> {
-    let settings = Arc::new(BrokerSettings::new(config, Vec::new(), 1, 0).expect("sound settings"));
+    let settings = Arc::new(BrokerSettings::new(config, 1, 0).expect("sound settings"));
     let BrokerParts { lanes, .. } = BrokerParts::new(&settings, 1);
     let router = Router::new(ShardId(0), lanes, &settings.sizes);
     let shard = Shard::new(runtime.clone(), settings, router, Published::default());
@@ -371,27 +376,6 @@ fn without_a_longest_silence_a_silent_connection_stays() {
             assert_eq!(client.is_open().await, stays);
         });
     }
-}
-
-/// D10: a name that is not known yet, or moves, is looked up again at every connect.
-#[test]
-fn name_servers_are_names() {
-    Sim::new(5).run(async |runtime| {
-        let net = runtime.net().clone();
-        let (first, second) =
-            (NameServer::start(&runtime, address(1)), NameServer::start(&runtime, address(2)));
-        let _broker = start(&runtime, config(&[("namesrvAddr", "ns.example:9876")]));
-        let mut client = Client::connect(&runtime).await;
-        create(&mut client, "T").await;
-        runtime.sleep(Duration::from_secs(5)).await;
-        // The first address of a name need not be one where somebody listens.
-        net.name("ns.example:9876", &[address(9), address(1)]);
-        until(&runtime, "found at last", || first.knows("T")).await;
-        net.name("ns.example:9876", &[address(2)]);
-        assert!(!second.knows("T"));
-        first.frame_bytes_max.set(1);
-        until(&runtime, "found where it moved to", || second.knows("T")).await;
-    });
 }
 
 /// D8: as many topics as there may be, with the longest names, can be registered.

@@ -35,8 +35,7 @@ struct Alone {
 }
 
 fn alone(runtime: &SimRuntime) -> Alone {
-    let settings =
-        BrokerSettings::new(config(&[]), Vec::new(), 2, runtime.now_ms()).expect("sound settings");
+    let settings = BrokerSettings::new(config(&[]), 2, runtime.now_ms()).expect("sound settings");
     let (own, _) = mailbox(8);
     let (own_replies, _) = mailbox(8);
     let (to_requests, requests) = mailbox(8);

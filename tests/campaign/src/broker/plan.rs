@@ -252,7 +252,7 @@ impl Plan {
 
     pub fn settings(&self, now_ms: i64, process: &Process) -> BrokerSettings {
         let shards = process.shards;
-        let settings = BrokerSettings::new(self.config.clone(), Vec::new(), shards, now_ms);
+        let settings = BrokerSettings::new(self.config.clone(), shards, now_ms);
         let mut settings = settings.expect("a sound configuration");
         settings.config.logs = self.logs;
         settings.flush_sync = self.sync;
