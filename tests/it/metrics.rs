@@ -5,7 +5,7 @@ mod page;
 mod scale;
 
 use std::io::{Read, Write};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ringmq_remoting::codes::{request, response};
 
@@ -187,6 +187,26 @@ fn a_group_that_is_behind_is_told(shards: u32) {
     }
 }
 
+/// A message that is due in two hours shows some seconds later.
+fn await_timer_snapshot(port: u16) {
+    let began = Instant::now();
+    loop {
+        let page = scrape(port);
+        let name = "rocketmq_timer_message_snapshot";
+        let told = |bound| page.value(name, &[("timer_bound_s", bound)]);
+        let counts = ["5", "60", "300", "900", "3600", "14400", "28800", "86400"].map(told);
+        if counts == [0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0] {
+            assert_eq!(page.value("rocketmq_timing_messages", &[]), 1.0);
+            for name in ["enqueue_lag", "enqueue_latency", "dequeue_lag", "dequeue_latency"] {
+                assert_eq!(page.value(&format!("rocketmq_timer_{name}"), &[]), 0.0, "{name}");
+            }
+            return;
+        }
+        assert!(began.elapsed() < Duration::from_secs(60), "{counts:?}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
 fn transactions_and_delays_are_told(shards: u32) {
     let (_directory, server, port) = server("metrics-kinds", shards, &[]);
     let mut client = server.client();
@@ -210,6 +230,7 @@ fn transactions_and_delays_are_told(shards: u32) {
     };
     assert_eq!(["3600", "43200"].map(delays), [0.0, 1.0]);
     page.check();
+    await_timer_snapshot(port);
 }
 
 // Single: the HTTP port is on the control shard.

@@ -4,6 +4,7 @@
 //! crash what was delivered beyond is found in the real queues.
 
 mod load;
+mod survey;
 #[cfg(test)]
 mod tests;
 
@@ -39,7 +40,10 @@ use crate::{
     injected_bugs::{DELIVERED_EARLY, is_planted},
     messages::{NewMessage, TopicView},
     shard::{
-        BrokerLog, Shard, held_messages::HeldMessages, lookups::position_of, timer_room::TimerUse,
+        BrokerLog, Shard,
+        held_messages::HeldMessages,
+        lookups::position_of,
+        timer_room::{Survey, TimerUse},
     },
 };
 
@@ -151,6 +155,8 @@ struct TimerQueue<'a, R: Runtime> {
     settled: u64,
     /// The cursor says so much.
     noted: (Duration, Frontier),
+    /// What waited at that time.
+    surveyed: (Duration, Survey),
 }
 
 async fn deliver_queue<R: Runtime>(
@@ -172,6 +178,7 @@ async fn deliver_queue<R: Runtime>(
         unreadable: (0, 0),
         settled: 0,
         noted: (shard.runtime.monotonic(), frontier),
+        surveyed: (Duration::ZERO, Survey::default()),
     };
     own.load(frontier).await;
     while !shard.stopping.get() {
@@ -180,6 +187,7 @@ async fn deliver_queue<R: Runtime>(
         cursors.wait_until(queue_id, |durable| durable.settled >= known).await;
         let read_ms = own.read_new().await;
         let delivered = own.deliver_due(read_ms).await;
+        own.survey().await;
         own.note(cursors, matches!(delivered, Ok(0)).then_some(read_ms));
         match delivered {
             Ok(0) => {
@@ -389,6 +397,7 @@ impl<R: Runtime> TimerQueue<'_, R> {
             waiting: self.wheel.len(),
             settled: self.settled,
             next_due_ms: self.wheel.next_due_ms(),
+            survey: self.surveyed.1,
             ..TimerUse::default()
         };
         self.shard.timer_room.note(self.log.sink().log, read, now);

@@ -16,6 +16,7 @@ use crate::{
     shard::{
         buckets::{Sums, TIME_BUCKETS, time_bound},
         probe::{CREATE_BOUNDS_MS, RPC_BOUNDS_MS, RpcKind, Stage},
+        timer_room::BOUNDS_SECONDS,
     },
 };
 
@@ -157,9 +158,17 @@ fn write_storage(page: &mut Page, broker: &Broker) {
 fn write_timers(page: &mut Page, broker: &Broker) {
     let timers = &broker.all.timers;
     let overdue = timers.next_due_ms.map_or(0, |due| (broker.now_ms - due).max(0));
+    let unread_for = timers.unread_since_ms.map_or(0, |since| (broker.now_ms - since).max(0));
     page.family(&TIMER_ENQUEUE_LAG).sample(&STORAGE, timers.unread);
+    page.family(&TIMER_ENQUEUE_LATENCY).sample(&STORAGE, unread_for);
+    page.family(&TIMER_DEQUEUE_LAG).sample(&STORAGE, timers.survey.overdue);
     page.family(&TIMER_DEQUEUE_LATENCY).sample(&STORAGE, overdue);
     page.family(&TIMING).sample(&STORAGE, timers.waiting);
+    page.family(&TIMER_SNAPSHOT);
+    for (bound, count) in BOUNDS_SECONDS.iter().zip(timers.survey.distribution) {
+        let [kind, medium] = STORAGE;
+        page.sample(&[kind, medium, ("timer_bound_s", &*bound.to_string())], count);
+    }
     page.family(&TIMER_ENQUEUED).sample(&STORAGE, timers.read);
     page.family(&TIMER_DEQUEUED).sample(&STORAGE, timers.settled);
 }

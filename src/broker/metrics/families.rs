@@ -61,9 +61,15 @@ metrics! {
         "Age of the oldest message.";
     TIMER_ENQUEUE_LAG: "rocketmq_timer_enqueue_lag" "" Gauge
         "Messages with a time that are not in the timer yet.";
+    TIMER_ENQUEUE_LATENCY: "rocketmq_timer_enqueue_latency" "milliseconds" Gauge
+        "How long there have been messages with a time that are not in the timer yet.";
+    TIMER_DEQUEUE_LAG: "rocketmq_timer_dequeue_lag" "" Gauge
+        "Messages with a time that are due and not delivered, some seconds ago.";
     TIMER_DEQUEUE_LATENCY: "rocketmq_timer_dequeue_latency" "milliseconds" Gauge
         "How long the next message with a time is overdue.";
     TIMING: "rocketmq_timing_messages" "" Gauge "Messages that wait for their time.";
+    TIMER_SNAPSHOT: "rocketmq_timer_message_snapshot" "" Gauge
+        "Messages due within timer_bound_s seconds, but not within the bound before.";
     TIMER_ENQUEUED: "rocketmq_timer_enqueue_total" "" Counter
         "Messages with a time that went into the timer.";
     TIMER_DEQUEUED: "rocketmq_timer_dequeue_total" "" Counter

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use futures_lite::future::or;
+use futures_lite::future::{or, zip};
 use ringmq_io::{Accepted, Net, Runtime, Shares, Stream};
 
 use super::{
@@ -50,6 +50,8 @@ pub struct Out<'a, R: Runtime, S: Stream> {
     asked: Asked,
     /// The body comes in chunks, or ends with the connection.
     is_open: bool,
+    /// The part that is written down and not sent: it goes while the next one is written down.
+    ready: Vec<u8>,
 }
 
 impl<R: Runtime, S: Stream> Out<'_, R, S> {
@@ -96,25 +98,31 @@ impl<R: Runtime, S: Stream> Out<'_, R, S> {
             if !is_chunked || body.is_empty() {
                 return body;
             }
-            let mut chunk = format!("{:x}\r\n", body.len()).into_bytes();
+            let head = format!("{:x}\r\n", body.len());
+            let mut chunk = Vec::with_capacity(head.len() + body.len() + 2);
+            chunk.extend_from_slice(head.as_bytes());
             chunk.extend_from_slice(&body);
             chunk.extend_from_slice(b"\r\n");
             chunk
         };
-        let bytes = self.runtime.aside(make).await;
-        self.write(&bytes).await
+        let before = std::mem::take(&mut self.ready);
+        let both = zip(self.runtime.aside(make), self.write(&before)).await;
+        self.ready = both.0;
+        both.1
     }
 
     /// Ends it.
     pub async fn end(&mut self) -> Result<(), Gone> {
         self.is_open = false;
+        let last = std::mem::take(&mut self.ready);
+        self.write(&last).await?;
         if self.asked.is_new && !self.asked.head_only {
             return self.write(b"0\r\n\r\n").await;
         }
         Ok(())
     }
 
-    async fn write(&mut self, bytes: &[u8]) -> Result<(), Gone> {
+    async fn write(&self, bytes: &[u8]) -> Result<(), Gone> {
         let mut rest = bytes;
         while !rest.is_empty() {
             let piece = rest.get(..WRITE_BYTES).unwrap_or(rest);
@@ -225,7 +233,8 @@ impl<R: Runtime> Visitors<R> {
                 Err(broken) => return self.refuse(stream, &broken).await,
             };
             buffer.drain(..asked.bytes);
-            let mut out = Out { runtime: &self.runtime, stream, asked, is_open: false };
+            let mut out =
+                Out { runtime: &self.runtime, stream, asked, is_open: false, ready: Vec::new() };
             let answered = within(&self.runtime, ANSWER_TIME, site.answer(&asked, &mut out)).await;
             let ends_well = matches!(answered, Some(Ok(()))) && !out.is_open;
             if !ends_well || !asked.keeps {

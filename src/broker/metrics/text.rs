@@ -38,14 +38,19 @@ fn label(text: &mut String, name: &str, value: &str) {
     }
     text.push_str(name);
     text.push_str("=\"");
-    for letter in value.chars() {
-        match letter {
-            '\\' => text.push_str("\\\\"),
-            '"' => text.push_str("\\\""),
-            '\n' => text.push_str("\\n"),
-            letter => text.push(letter),
-        }
+    let mut rest = value;
+    while let Some(at) = rest.find(['\\', '"', '\n']) {
+        let (before, odd) = rest.split_at(at);
+        text.push_str(before);
+        let mut letters = odd.chars();
+        text.push_str(match letters.next() {
+            Some('\n') => "\\n",
+            Some('"') => "\\\"",
+            _ => "\\\\",
+        });
+        rest = letters.as_str();
     }
+    text.push_str(rest);
     text.push('"');
 }
 
@@ -64,11 +69,21 @@ pub struct Page {
     style: Arc<Style>,
     text: String,
     name: String,
+    /// Of the sample that is written.
+    labels: String,
 }
+
+/// Room that a part begins with, in bytes: most have some 50 KiB.
+const PART_BYTES: usize = 64 * 1024;
 
 impl Page {
     pub fn new(style: &Arc<Style>) -> Page {
-        Page { style: style.clone(), text: String::new(), name: String::new() }
+        Page {
+            style: style.clone(),
+            text: String::with_capacity(PART_BYTES),
+            name: String::new(),
+            labels: String::new(),
+        }
     }
 
     pub fn into_bytes(self) -> Vec<u8> {
@@ -105,18 +120,27 @@ impl Page {
         }
     }
 
-    fn labels(&self, labels: &[(&str, &str)]) -> String {
-        let mut text = self.style.common.clone();
+    fn set_labels(&mut self, labels: &[(&str, &str)]) {
+        self.labels.clear();
+        self.labels.push_str(&self.style.common);
         for (name, value) in labels {
-            label(&mut text, name, value);
+            label(&mut self.labels, name, value);
         }
-        text
+    }
+
+    /// A line: what the name and the labels end with, and the value.
+    fn line(&mut self, suffix: &str, labels_end: &str, value: impl Display) {
+        let Page { text, name, labels, .. } = self;
+        // Parts of a line are copied: formatting them would cost several times as much.
+        for part in [name, suffix, "{", labels, labels_end, "} "] {
+            text.push_str(part);
+        }
+        let _ = writeln!(text, "{value}");
     }
 
     pub fn sample(&mut self, labels: &[(&str, &str)], value: impl Display) -> &mut Page {
-        let labels = self.labels(labels);
-        let Page { text, name, .. } = self;
-        let _ = writeln!(text, "{name}{{{labels}}} {value}");
+        self.set_labels(labels);
+        self.line("", "", value);
         self
     }
 
@@ -128,17 +152,19 @@ impl Page {
         counts: &[u64],
         sum: impl Display,
     ) -> &mut Page {
-        let labels = self.labels(labels);
-        let Page { text, name, .. } = self;
-        let mut below = 0;
+        self.set_labels(labels);
+        let comma = if self.labels.is_empty() { "" } else { "," };
+        let (mut below, mut bucket) = (0, String::new());
         for (bound, count) in bounds.zip(counts) {
             below += count;
-            let _ = writeln!(text, "{name}_bucket{{{labels},le=\"{bound}\"}} {below}");
+            bucket.clear();
+            let _ = write!(bucket, "{comma}le=\"{bound}\"");
+            self.line("_bucket", &bucket, below);
         }
         let all: u64 = counts.iter().sum();
-        let _ = writeln!(text, "{name}_bucket{{{labels},le=\"+Inf\"}} {all}");
-        let _ = writeln!(text, "{name}_sum{{{labels}}} {sum}");
-        let _ = writeln!(text, "{name}_count{{{labels}}} {all}");
+        self.line("_bucket", &format!("{comma}le=\"+Inf\""), all);
+        self.line("_sum", "", sum);
+        self.line("_count", "", all);
         self
     }
 }

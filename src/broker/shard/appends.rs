@@ -129,7 +129,7 @@ impl<R: Runtime> Shard<R> {
             };
             self.usage.count_puts(&message.topic, 1, appended.size as u64);
             if is_timer {
-                self.timer_room.appended(log.sink().log);
+                self.timer_room.appended(log.sink().log, self.runtime.now_ms());
             }
             return Ok(stored);
         }

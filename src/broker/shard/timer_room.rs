@@ -23,6 +23,31 @@ pub struct TimerUse {
     pub settled: u64,
     /// When the next message is due, in milliseconds since 1970.
     pub next_due_ms: Option<i64>,
+    /// Since when there have been unread ones, in milliseconds since 1970.
+    pub unread_since_ms: Option<i64>,
+    pub survey: Survey,
+}
+
+/// Of a distribution, in seconds from now: the first has what is overdue, too. Source:
+/// `TimerMetrics.timerDist`.
+pub const BOUNDS_SECONDS: [i64; 8] = [5, 60, 300, 900, 3_600, 14_400, 28_800, 86_400];
+
+/// What waits by its times, as it was some seconds ago.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Survey {
+    /// Messages that are due and not delivered.
+    pub overdue: usize,
+    /// Messages up to each of [`BOUNDS_SECONDS`], from the one before on.
+    pub distribution: [usize; BOUNDS_SECONDS.len()],
+}
+
+impl Survey {
+    fn and(mut self, other: &Survey) -> Survey {
+        self.overdue += other.overdue;
+        let both = self.distribution.iter_mut().zip(other.distribution);
+        both.for_each(|(sum, count)| *sum += count);
+        self
+    }
 }
 
 /// The timers of a shard.
@@ -49,9 +74,12 @@ impl TimerRoom {
         if (bytes as u64) < limit { Ok(()) } else { Err(timer::flow_control(bytes, limit)) }
     }
 
-    /// A message is in the log.
-    pub fn appended(&self, log: LogId) {
-        self.used.borrow_mut().entry(log).or_default().unread += 1;
+    /// A message is in the log, now: in milliseconds since 1970.
+    pub fn appended(&self, log: LogId, now_ms: i64) {
+        let mut used = self.used.borrow_mut();
+        let used = used.entry(log).or_default();
+        used.unread += 1;
+        used.unread_since_ms.get_or_insert(now_ms);
     }
 
     /// Notes what the timers of a log take; `newly_read`: messages that are no longer unread.
@@ -60,7 +88,8 @@ impl TimerRoom {
         let used = used.entry(log).or_default();
         let unread = used.unread.saturating_sub(newly_read);
         let read = used.read + newly_read as u64;
-        *used = TimerUse { unread, read, ..now };
+        let unread_since_ms = used.unread_since_ms.filter(|_| unread > 0);
+        *used = TimerUse { unread, read, unread_since_ms, ..now };
     }
 
     /// Of all logs together.
@@ -73,17 +102,16 @@ impl TimerRoom {
 impl TimerUse {
     #[must_use]
     pub fn and(self, other: &TimerUse) -> TimerUse {
-        let next_due_ms = match (self.next_due_ms, other.next_due_ms) {
-            (Some(one), Some(other)) => Some(one.min(other)),
-            (one, other) => one.or(other),
-        };
+        let earlier = |one: Option<i64>, other: Option<i64>| one.into_iter().chain(other).min();
         TimerUse {
             bytes: self.bytes + other.bytes,
             unread: self.unread + other.unread,
             waiting: self.waiting + other.waiting,
             read: self.read + other.read,
             settled: self.settled + other.settled,
-            next_due_ms,
+            next_due_ms: earlier(self.next_due_ms, other.next_due_ms),
+            unread_since_ms: earlier(self.unread_since_ms, other.unread_since_ms),
+            survey: self.survey.and(&other.survey),
         }
     }
 }

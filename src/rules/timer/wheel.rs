@@ -8,6 +8,7 @@ use std::{
     cmp::Reverse,
     collections::{BTreeMap, BTreeSet, BinaryHeap},
     mem::size_of,
+    ops::Range,
 };
 
 use serde::{Deserialize, Serialize};
@@ -139,6 +140,33 @@ impl Wheel {
     pub fn next_due_ms(&self) -> Option<i64> {
         let near = self.near.peek().map(|next| next.0.0);
         near.or_else(|| self.far.first_key_value().map(|(second, _)| second * 1000))
+    }
+
+    /// Messages that are due by `now_ms` and not settled. Of more than [`NEAR_KEPT_MAX`] that are
+    /// near some may be due within the second.
+    pub fn overdue(&self, now_ms: i64) -> usize {
+        let is_due = |near: &&Reverse<Near>| near.0.0 <= now_ms;
+        let near = match self.near.len() {
+            0..=NEAR_KEPT_MAX => self.near.iter().filter(is_due).count(),
+            many => many,
+        };
+        near + self.taken.len()
+    }
+
+    /// Messages of seconds that have begun, and are not settled.
+    pub fn begun(&self) -> usize {
+        self.near.len() + self.taken.len()
+    }
+
+    /// Messages of a range of seconds that have not begun: of so many seconds at most, with the
+    /// second that the others begin with.
+    pub fn some_due_in(&self, seconds: Range<i64>, seconds_max: usize) -> (usize, Option<i64>) {
+        if seconds.is_empty() {
+            return (0, None);
+        }
+        let mut lists = self.far.range(seconds);
+        let count = lists.by_ref().take(seconds_max).map(|(_, list)| list.len()).sum();
+        (count, lists.next().map(|(second, _)| *second))
     }
 
     /// Sorts the seconds that have begun.

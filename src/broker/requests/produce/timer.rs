@@ -73,7 +73,7 @@ pub fn append<R: Runtime>(
         log.append_at(shard.turn_ms.get(), queue, &record, item.tags_code, ticket)
     });
     let size = appended.map_err(NotKept::Log)?.size as u64;
-    shard.timer_room.appended(id);
+    shard.timer_room.appended(id, shard.runtime.now_ms());
     shard.usage.count_send(topic, item.message_type, 1, size);
     count_delay(shard, properties);
     Ok(())

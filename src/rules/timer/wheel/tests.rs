@@ -31,6 +31,23 @@ fn messages_come_in_order_of_their_times_and_not_before() {
 }
 
 #[test]
+fn what_waits_is_counted_by_its_time_some_seconds_at_once() {
+    let mut wheel = Wheel::new(Frontier::default());
+    for offset in 0..10 {
+        wheel.add(waiting(NOW + offset * 1000, offset));
+    }
+    wheel.add(waiting(NOW + 500, 10));
+    let second = NOW / 1000;
+    assert_eq!(wheel.some_due_in(second..second + 10, 100), (11, None));
+    assert_eq!(wheel.some_due_in(second..second + 10, 1), (2, Some(second + 1)));
+    assert_eq!(wheel.some_due_in(second + 8..second + 8, 1), (0, None));
+    assert_eq!((wheel.begun(), wheel.overdue(NOW)), (0, 0), "nobody looked for what is due");
+    assert_eq!(wheel.take(NOW).expect("due").offset, 0);
+    assert_eq!((wheel.begun(), wheel.overdue(NOW), wheel.overdue(NOW + 500)), (2, 1, 2));
+    assert_eq!(wheel.some_due_in(i64::MIN..second + 10, 100), (9, None));
+}
+
+#[test]
 fn ten_million_far_off_take_less_than_two_hundred_mebibytes() {
     let mut wheel = Wheel::new(Frontier::default());
     let count = 10_000_000 / 100;
