@@ -210,8 +210,8 @@ fn refuse_admin(request: &Request<'_>) -> Answer {
     let name = request::name(code).unwrap_or_default();
     tracing::warn!("refused {name} ({code}) from {}", request.peer.address);
     let remark = format!(
-        "request {name} from {} refused: what changes configuration, permissions or access is taken \
-         from loopback addresses only; run the tool on the name server's machine and give it \
+        "request {name} from {} refused: what changes configuration, permissions or access is \
+         taken from loopback addresses only; run the tool on the name server's machine and give it \
          127.0.0.1, or set adminAccess=any to take it from everywhere",
         request.peer.address.ip()
     );

@@ -187,8 +187,8 @@ impl Queue {
         Some(Place::Memory(packed.unpack()))
     }
 
-    /// The pages on disk from that of `from` on, at most `max`, each with an offset that it has; and
-    /// the offset behind them.
+    /// The pages on disk from that of `from` on, at most `max`, each with an offset that it has;
+    /// and the offset behind them.
     pub fn pages_from(&self, from: i64, max: usize) -> (Vec<(i64, u64)>, i64) {
         let (mut pages, mut offset) = (Vec::new(), from.max(self.min));
         while pages.len() < max

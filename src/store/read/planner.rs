@@ -80,7 +80,8 @@ impl<R: Runtime, S: Sink> Log<R, S> {
 
     /// For who goes through very many entries one by one: brings the next pages of the index from
     /// `from` on into memory, many at a time. Gives the offset from which on nothing was brought;
-    /// `i64::MAX` if the rest is in memory. What cannot be read is told to who asks for its entries.
+    /// `i64::MAX` if the rest is in memory. What cannot be read is told to who asks for its
+    /// entries.
     pub async fn read_ahead(&self, queue: QueueHandle, from: i64) -> i64 {
         let pages = READ_AHEAD_PAGES.min(self.shared.options.index_cache_pages / 2);
         let (pages, next) =

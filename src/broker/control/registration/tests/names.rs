@@ -158,12 +158,17 @@ impl Addresses {
             loop {
                 let accepted = listener.accept().await.expect("accept");
                 let stream = runtime.net().adopt(accepted).expect("adopt");
-                let mut question = vec![0; 4096];
+                let (mut text, mut piece) = (String::new(), vec![0; 4096]);
+                while !text.ends_with("\r\n\r\n") {
+                    match stream.read(&mut piece).await {
+                        Ok(count @ 1..) => text += &String::from_utf8_lossy(&piece[..count]),
+                        _ => break,
+                    }
+                }
                 // Whoever asked may be tired of waiting.
-                let Ok(count @ 1..) = stream.read(&mut question).await else {
+                if !text.ends_with("\r\n\r\n") {
                     continue;
-                };
-                let text = String::from_utf8_lossy(&question[..count]).into_owned();
+                }
                 served.questions.borrow_mut().push(text);
                 let answer = served.answer.borrow().clone();
                 if answer.is_empty() {
