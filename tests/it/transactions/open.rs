@@ -60,7 +60,10 @@ fn is_refused(client: &mut Client, limit: usize) {
 fn end_what_is_asked(producer: &mut Client, count: usize) {
     let mut ended = BTreeMap::new();
     while ended.len() < count {
-        let asked = producer.asked(request::CHECK_TRANSACTION_STATE).expect("a question");
+        let asked = producer.asked(request::CHECK_TRANSACTION_STATE);
+        let asked = asked.unwrap_or_else(|error| {
+            panic!("no question after those for {} of {count}: {error}", ended.len())
+        });
         let place = (asked.number("tranStateTableOffset"), asked.number("commitLogOffset"));
         let body = format!("half {}", place.0);
         let known = ended.insert(place.0, place.1);
