@@ -66,7 +66,7 @@ fn refused(directory: &Path, mentions: &str) {
 }
 
 /// Files below a directory with their sizes and checksums; the lock file does not count.
-fn listing(directory: &Path) -> Vec<(PathBuf, usize, u32)> {
+pub fn listing(directory: &Path) -> Vec<(PathBuf, usize, u32)> {
     let mut found = Vec::new();
     let mut directories = vec![directory.to_owned()];
     while let Some(next) = directories.pop() {

@@ -1,7 +1,7 @@
 //! "Back up" of the page: the copy of a stopped store, the snapshot of one in use, the way back.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,6 +18,7 @@ use crate::name_server::NameServer;
 use crate::process::{self, Process, binary};
 use crate::server::{Server, Settings, configure, free_port};
 use crate::shards::for_shards;
+use crate::stores::listing;
 
 for_shards!(
     the_copy_of_a_stopped_store_serves_everything,
@@ -44,33 +45,14 @@ fn copy(from: &Path, to: &Path) {
 
 /// `ringmq doctor --store DIR`: finds nothing wrong, and changes nothing.
 fn doctor_finds_it_sound(store: &Path) {
-    let before = files(store);
+    let before = listing(store);
     let mut command = Command::new(binary());
     command.args(["doctor", "--store"]).arg(store);
     forget_environment(&mut command);
     let Output { status, stdout, stderr } = command.output().expect("the binary is there");
     let said = format!("{}{}", String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
     assert_eq!(status.code(), Some(0), "{said}");
-    assert_eq!(files(store), before, "the store was changed");
-}
-
-/// Files below a directory, with what is in them; the lock does not count.
-fn files(directory: &Path) -> Vec<(PathBuf, u32)> {
-    let mut found = Vec::new();
-    let mut directories = vec![directory.to_owned()];
-    while let Some(next) = directories.pop() {
-        for entry in fs::read_dir(next).expect("a directory") {
-            let path = entry.expect("an entry").path();
-            if path.is_dir() {
-                directories.push(path);
-            } else if path.file_name().is_some_and(|name| name != "lock") {
-                let bytes = fs::read(&path).expect("a readable file");
-                found.push((path, ringmq_base::checksum::crc32c(&bytes)));
-            }
-        }
-    }
-    found.sort();
-    found
+    assert_eq!(listing(store), before, "the store was changed");
 }
 
 fn stop(mut server: Server) {
