@@ -98,7 +98,7 @@ pub fn fit(
     Ok((config, budgets.sum()))
 }
 
-/// Starts the name server; it listens when this returns. `port_setting`: what sets its port.
+/// Starts the name server; it serves when this returns. `port_setting`: what sets its port.
 pub fn start(
     config: NamesrvConfig,
     tls: TlsServerKeys,
@@ -132,11 +132,14 @@ pub fn start(
                     return;
                 }
             };
-            let _ = report.send(Ok(listener.local()));
-            let follow = |server| async move { follow(&server, &mut told).await };
+            let (ready, address) = (report.clone(), listener.local());
+            let follow = |server| async move {
+                let _ = ready.send(Ok(address));
+                follow(&server, &mut told).await;
+            };
             let served = ringmq_namesrv::serve_led(runtime, config, &tls, listener, follow).await;
             if let Err(error) = served {
-                tracing::error!(%error, "name server ended");
+                let _ = report.send(Err(error.to_string()));
             }
         }
     })?;
