@@ -31,6 +31,7 @@ pub struct Readiness {
     slots: RefCell<Slab<Slot>>,
     /// Numbers those who use slots.
     users: Cell<u32>,
+    ended: Cell<bool>,
 }
 
 /// A place for a descriptor. Completions carry its number and that of its user.
@@ -65,13 +66,20 @@ impl State {
 
 impl Readiness {
     pub fn new(uring: Rc<Uring>) -> Rc<Readiness> {
-        Rc::new(Readiness { uring, slots: RefCell::default(), users: Cell::default() })
+        Rc::new(Readiness {
+            uring,
+            slots: RefCell::default(),
+            users: Cell::default(),
+            ended: Cell::default(),
+        })
     }
 
     /// Shuts down what is still watched when the executor ends. The ring would let go of it some
     /// time after the process has ended, from a thread of the kernel, and until then the port would
-    /// be taken for a server that is started again.
+    /// be taken for a server that is started again. Tasks that wait for them go without hearing of
+    /// it: a listener that cannot accept any more, say, is no news then.
     pub fn end(&self) {
+        self.ended.set(true);
         for (_, slot) in self.slots.borrow().iter() {
             // Errors are of what is no socket, or not connected any more.
             let _ = shutdown(slot.descriptor, Shutdown::Both);
@@ -81,7 +89,9 @@ impl Readiness {
     /// Notes what the completion of a poll tells; gives whom to wake.
     pub fn note(&self, completion: &cqueue::Entry) -> impl Iterator<Item = Waker> + use<> {
         let mut woken = [None, None];
-        self.note_in_slot(completion, &mut woken);
+        if !self.ended.get() {
+            self.note_in_slot(completion, &mut woken);
+        }
         woken.into_iter().flatten()
     }
 
@@ -192,6 +202,9 @@ impl Watched {
             });
             Poll::Pending
         };
+        if self.readiness.ended.get() {
+            return Poll::Pending;
+        }
         let state = self.slot(|slot| slot.state);
         state.check()?;
         if !state.readable && !state.ended {

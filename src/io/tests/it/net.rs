@@ -222,6 +222,35 @@ fn a_port_is_free_when_its_executor_has_ended() {
     }
 }
 
+/// Somebody connects at the very end. Failed before: the task was told that nobody listens.
+#[test]
+fn a_task_that_still_accepts_when_its_executor_ends_hears_nothing_of_it() {
+    let told = Arc::new(Mutex::new(Vec::new()));
+    for _ in 0..50 {
+        let told = told.clone();
+        on_executor(move |runtime| {
+            let told = told.clone();
+            async move {
+                let listener = runtime.net().listen(anywhere()).expect("listen");
+                let address = listener.local();
+                runtime.spawn(Shares::Foreground, "accept", async move {
+                    loop {
+                        if let Err(error) = listener.accept().await {
+                            told.lock().expect("no panic").push(error);
+                            return;
+                        }
+                    }
+                });
+                for _ in 0..3 {
+                    runtime.net().connect(address).await.expect("connect");
+                }
+            }
+        });
+    }
+    let told = told.lock().expect("no panic");
+    assert!(told.is_empty(), "{told:?}");
+}
+
 #[test]
 fn a_refused_connection_is_an_error() {
     on_executor(|runtime| async move {
