@@ -8,6 +8,7 @@ pub mod exports;
 pub mod groups;
 pub mod members;
 pub mod messages;
+pub mod moved_offsets;
 pub mod print;
 pub mod resets;
 pub mod sends;

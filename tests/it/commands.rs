@@ -9,6 +9,7 @@ mod elsewhere;
 mod formats;
 mod groups;
 mod messages;
+mod monitor;
 mod pipes;
 mod settings;
 mod top;

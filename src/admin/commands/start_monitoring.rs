@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use ringmq_client::Client;
+use ringmq_client::{CallError, Client};
 use ringmq_remoting::body::{MessageQueue, OffsetWrapper, TopicStatsTable};
 use ringmq_remoting::codes::{request, topic::RETRY_PREFIX};
 
 use crate::output::{Cell, Column, Page, Table};
 use crate::questions::groups::{self, RunningInfo};
 use crate::questions::members::{are_alike, troubles};
+use crate::questions::moved_offsets::MovedOffsets;
 use crate::questions::{ask, brokers_with, route, topics};
 use crate::session::{Run, Session, pause};
 
@@ -28,6 +29,15 @@ const UNDONE: &[Column] = &[
     Column::new("", "undoneOfOneQueue"),
     Column::new("", "behindMs"),
 ];
+const MOVED: &[Column] = &[
+    Column::new("", "group"),
+    Column::new("", "topic"),
+    Column::new("", "broker"),
+    Column::new("", "queue"),
+    Column::new("", "offsetRequest"),
+    Column::new("", "offsetNew"),
+    Column::new("", "timeMs"),
+];
 const NOTICES: &[Column] =
     &[Column::new("", "group"), Column::new("", "clientId"), Column::new("", "what")];
 
@@ -36,13 +46,41 @@ impl Run for Options {
         &["-n 127.0.0.1:9876", "-n 127.0.0.1:9876 --interval 0 --output json # once"];
 
     fn run(&self, session: &mut Session) -> anyhow::Result<Page> {
+        let mut events = MovedOffsets::default();
         loop {
+            moved(session, &mut events)?;
             round(session)?;
             if self.seconds == 0 {
                 return Ok(Page::default());
             }
             pause(Duration::from_secs(self.seconds));
         }
+    }
+}
+
+/// Which consumers RocketMQ's brokers have sent to other offsets.
+fn moved(session: &mut Session, events: &mut MovedOffsets) -> anyhow::Result<()> {
+    let table = Table::new("moved", MOVED);
+    let Session { client, printer } = session;
+    let read = events.read(client, |event| {
+        let queue = &event.message_queue;
+        let text = format!("[MONITOR] reportDeleteMsgsEvent: {}", event.describe());
+        let row = [
+            event.consumer_group.as_str().into(),
+            queue.topic.as_str().into(),
+            queue.broker_name.as_str().into(),
+            i64::from(queue.queue_id).into(),
+            event.offset_request.into(),
+            event.offset_new.into(),
+            event.time.into(),
+        ];
+        Ok(printer.row(&table, &text, &row)?)
+    });
+    match read {
+        Err(error) if error.is::<CallError>() => {
+            session.say(&format!("[MONITOR] events of moved offsets cannot be read: {error:#}"))
+        }
+        other => other,
     }
 }
 
