@@ -7,9 +7,11 @@ mod answers;
 mod commands;
 mod elsewhere;
 mod logs;
+mod names;
 mod registrations;
 mod service;
 mod starts;
+mod tools;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -66,7 +68,9 @@ fn every_heading_has_a_row_and_every_row_a_heading() {
     let page = page();
     let headings = headings(&page);
     let rows: Vec<&str> = answers::headings()
+        .chain(tools::headings())
         .chain(accounts::headings())
+        .chain(names::headings())
         .chain(registrations::headings())
         .chain(starts::headings())
         .chain(logs::headings())

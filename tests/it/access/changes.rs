@@ -46,7 +46,7 @@ fn files_that_change_count_within_a_second(shards: u32) {
     fs::write(more.join("more.yml"), account).expect("our own file");
     await_answer("an account", || may_send(&server, "newcomer", "none"));
     // What is broken is not taken: nobody loses anything, and one line says why.
-    server.process.expects("plain_acl.yml, line 3: accounts has to be a list");
+    server.process.expects("the files with accounts have changed and are not taken");
     fs::write(&file, "\n\naccounts: none\n").expect("our own file");
     let line = "plain_acl.yml, line 3";
     await_answer("the error", || server.process.output().contains(line));

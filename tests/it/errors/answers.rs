@@ -13,8 +13,8 @@ pub fn headings() -> impl Iterator<Item = &'static str> {
     ROWS.iter().map(|row| row.heading)
 }
 
-struct Site {
-    server: Server,
+pub(super) struct Site {
+    pub(super) server: Server,
     names: NameServer,
     _directory: TempDir,
 }
@@ -179,13 +179,13 @@ const ROWS: &[Row<Site>] = &[
     }),
 ];
 
-fn said(answer: std::io::Result<Answer>) -> String {
+pub(super) fn said(answer: std::io::Result<Answer>) -> String {
     let answer = answer.expect("an answer");
     if answer.code == response::SUCCESS { "it was not refused".to_owned() } else { answer.remark }
 }
 
 impl Site {
-    fn start() -> Site {
+    pub(super) fn start() -> Site {
         let directory = process::directory("errors");
         let server = Server::start(directory.path(), &Settings::default());
         let names = NameServer::start(directory.path(), &[]);
@@ -212,11 +212,11 @@ impl Site {
         site
     }
 
-    fn client(&self) -> Client {
+    pub(super) fn client(&self) -> Client {
         self.server.client()
     }
 
-    fn ask(&self, code: i32, fields: &[(&str, &str)], body: &[u8]) -> String {
+    pub(super) fn ask(&self, code: i32, fields: &[(&str, &str)], body: &[u8]) -> String {
         said(self.client().call(code, fields, body))
     }
 
@@ -233,7 +233,21 @@ impl Site {
         answer.remark
     }
 
-    fn send_flagged(&mut self, topic: &str, properties: &str, flag: &str) -> String {
+    pub(super) fn send_flagged(&mut self, topic: &str, properties: &str, flag: &str) -> String {
+        self.send_as(topic, properties, (flag, "false"), b"x")
+    }
+
+    pub(super) fn send_batch(&mut self, topic: &str, body: &[u8]) -> String {
+        self.send_as(topic, "", ("0", "true"), body)
+    }
+
+    fn send_as(
+        &self,
+        topic: &str,
+        properties: &str,
+        (flag, is_batch): (&str, &str),
+        body: &[u8],
+    ) -> String {
         let fields = [
             ("a", "g"),
             ("b", topic),
@@ -247,9 +261,9 @@ impl Site {
             ("j", "0"),
             ("k", "false"),
             ("l", "0"),
-            ("m", "false"),
+            ("m", is_batch),
         ];
-        self.ask(request::SEND_MESSAGE_V2, &fields, b"x")
+        self.ask(request::SEND_MESSAGE_V2, &fields, body)
     }
 
     /// A pull with other fields than usual.
@@ -274,7 +288,7 @@ impl Site {
     }
 
     /// Makes a topic with an attribute of RocketMQ 5.
-    fn attribute(&self, attribute: &str) -> String {
+    pub(super) fn attribute(&self, attribute: &str) -> String {
         let fields = [
             ("topic", "with-attribute"),
             ("defaultTopic", "TBW102"),
@@ -294,12 +308,12 @@ impl Site {
         self.ask(request::INVOKE_BROKER_TO_RESET_OFFSET, &fields, b"")
     }
 
-    fn change(&self, text: &str) -> String {
+    pub(super) fn change(&self, text: &str) -> String {
         self.ask(request::UPDATE_BROKER_CONFIG, &[], text.as_bytes())
     }
 
     /// While a key has another value.
-    fn with(
+    pub(super) fn with(
         &mut self,
         key: &str,
         (value, before): (&str, &str),

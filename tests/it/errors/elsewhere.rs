@@ -11,6 +11,93 @@ const ROWS: &[(&str, &str, &str)] = &[
         "sends_that_wait_too_long_for_a_full_queue_are_refused_and_the_others_are_stored",
     ),
     (
+        "cannot grow by ... bytes, ... are free; free some space",
+        "src/broker/testing/failed_writes.rs",
+        "sends_that_meet_a_log_without_room_are_told_why",
+    ),
+    (
+        "no room is left in the log since ...; it is tried again every moment",
+        "src/broker/testing/failed_writes.rs",
+        "sends_that_meet_a_log_without_room_are_told_why",
+    ),
+    (
+        "the log accepts no more writes since an operation of its device failed (...); ...",
+        "src/broker/testing/failed_writes.rs",
+        "whoever_waits_for_a_write_that_fails_is_refused",
+    ),
+    (
+        "the metadata log cannot be written: ...; try again later",
+        "src/broker/testing/metadata.rs",
+        "refused_and_taken_again",
+    ),
+    (
+        "the consumer offset is not stored: for ... ms ...",
+        "src/broker/testing/offsets.rs",
+        "a_failure_that_lasts_is_refused_to_clients_and_shown_until_it_is_over",
+    ),
+    (
+        "The producer group wrong",
+        "src/broker/testing/transactions.rs",
+        "an_end_that_does_not_fit_its_half_changes_nothing",
+    ),
+    (
+        "Offset has been previously reset",
+        "tests/it/resets.rs",
+        "a_reset_is_told_to_all_members_and_holds_against_their_old_commits",
+    ),
+    (
+        "The accesskey[...] corresponding to accessConfig has been deleted failed.",
+        "tests/it/access/changes.rs",
+        "administrators_change_accounts_for_good",
+    ),
+    (
+        "... has no certificates",
+        "tests/it/tls/reload.rs",
+        "files_that_are_no_certificates_stop_the_start",
+    ),
+    (
+        "... has no private key",
+        "tests/it/tls/reload.rs",
+        "files_that_are_no_certificates_stop_the_start",
+    ),
+    (
+        "certificates have changed and are not taken",
+        "tests/it/tls/reload.rs",
+        "new_certificates_are_taken_without_a_restart_and_bad_ones_are_not",
+    ),
+    (
+        "the files with accounts have changed and are not taken",
+        "tests/it/access/changes.rs",
+        "files_that_change_count_within_a_second",
+    ),
+    (
+        "connection closed: TLS: its TLS handshake takes longer than ...",
+        "tests/it/tls/bounds.rs",
+        "a_handshake_that_is_not_finished_is_closed_and_holds_nobody_up",
+    ),
+    (
+        "SIGHUP: ... the configuration of before stays in force",
+        "tests/it/reload.rs",
+        "a_file_that_is_wrong_changes_nothing",
+    ),
+    (
+        "SIGHUP: takes effect with the next start: ...",
+        "tests/it/reload.rs",
+        "live_keys_of_the_file_count_on_every_shard_and_others_are_named",
+    ),
+    (
+        "disk too full: sends are refused",
+        "tests/it/errors/service.rs",
+        "a_broker_without_space_says_so",
+    ),
+    ("no sign of life for ...", "tests/it/service.rs", "a_stuck_shard_is_no_sign_of_life"),
+    ("no broker knows the group ...", "tests/it/commands/describe.rs", "a_group_is_diagnosed"),
+    (
+        "query message by key finished, but no message: ...",
+        "tests/it/commands/accounts.rs",
+        "traces_are_shown",
+    ),
+    (
         "connection closed: it lacks TLS, tls.server.mode = enforcing",
         "tests/it/tls.rs",
         "enforcing_refuses_clients_without_tls_and_disabled_those_with_it",

@@ -33,6 +33,23 @@ const ROWS: &[Row<()>] = &[
     }),
     row("unknown key ...", |()| line(&[("lisenPort", "1")], "unknown key", |_| {})),
     row("has no effect", |()| line(&[("haTransferBatchSize", "4096")], "has no effect", |_| {})),
+    row("belongs to what RingMQ does not have (...), so it has NO EFFECT", |()| {
+        line(&[("enableLmq", "true")], "NO EFFECT", |_| {})
+    }),
+    row("... was already set on line ...; this line wins", |()| {
+        let keys = [("fileReservedTime", "48"), ("fileReservedTime", "24")];
+        line(&keys, "this line wins", |_| {})
+    }),
+    row("the value of ... includes ...: properties files know comments only ...", |()| {
+        line(&[("brokerClusterName", "C # ours")], "includes", |_| {})
+    }),
+    row("there are ... name servers; the broker registers with the first ...", |()| {
+        let names: Vec<_> = (1..=40).map(|number| format!("127.0.0.{number}:1")).collect();
+        line(&[("namesrvAddr", &names.join(";"))], "name servers; the broker", |_| {})
+    }),
+    row("nobody can connect to ...: set brokerIP1 to what clients reach", |()| {
+        line(&[("brokerIP1", "0.0.0.0")], "nobody can connect to", |_| {})
+    }),
     row("connectionsMax = ... does not fit: of ... open files", |()| {
         let settings = Settings { open_files: Some(1_500), ..Settings::default() };
         line_of(&settings, "connectionsMax = ", |_| {})

@@ -21,6 +21,18 @@ const ROWS: &[Row<()>] = &[
         let directory = process::directory("errors-start");
         ended(directory.path(), &["broker", "-c", "/no/such/file"], None)
     }),
+    row("the configuration file ..., line ...: the character ... stands in no text; ...", |()| {
+        let directory = process::directory("errors-start");
+        let file = directory.path().join("broker.conf");
+        fs::write(&file, b"brokerName=a\n\x7fELF\x01\n").expect("our own directory");
+        let file = file.to_str().expect("UTF-8");
+        ended(directory.path(), &["broker", "-c", file], None)
+    }),
+    row("RINGMQ_LOG_FORMAT=... is neither text nor json: lines are text", |()| {
+        let directory = process::directory("errors-start");
+        let first = Some("export RINGMQ_LOG_FORMAT=xml");
+        ended(directory.path(), &["broker", "-c", "/no/such/file"], first)
+    }),
     row("... = ...: the value ...; expected ...", |()| with(&[("listenPort", "none")])),
     row("nobody fills in the placeholder ...", |()| with(&[("brokerIP1", "${POD_IP}")])),
     row("is neither an IP address nor a host name", |()| with(&[("brokerIP1", "10.0.0.1:10911")])),
@@ -101,6 +113,15 @@ const ROWS: &[Row<()>] = &[
         fs::write(directory.path().join("plain_acl.yml"), "accounts: none\n").expect("ours");
         broker(directory.path(), &[("aclEnable", "true")])
     }),
+    row("... is not set: name a PEM file, or set tls.server.mode=disabled ...", |()| {
+        with(&[("tls.test.mode.enable", "false")])
+    }),
+    row("metricsLabel: ... is no label; write name:value, several with commas, ...", |()| {
+        with(&[("metricsExporterType", "PROM"), ("metricsLabel", "zone a")])
+    }),
+    row("metricsPromExporterHost = ... stands for no address that is known here", |()| {
+        with(&[("metricsExporterType", "PROM"), ("metricsPromExporterHost", "no.such.invalid")])
+    }),
     row("/... cannot be read: ...", |()| {
         let path = "/no/such/cert.pem";
         with(&[("tls.server.certPath", path), ("tls.server.keyPath", path)])
@@ -128,7 +149,7 @@ fn limited(command: &str) -> String {
 }
 
 /// What a process says that ends by itself, and not well.
-fn ended(directory: &Path, arguments: &[&str], first: Option<&str>) -> String {
+pub(super) fn ended(directory: &Path, arguments: &[&str], first: Option<&str>) -> String {
     let mut command = Command::new("sh");
     let script = format!("{} && exec \"$0\" \"$@\"", first.unwrap_or("true"));
     command.args(["-c", &script]).arg(binary()).args(arguments);
