@@ -243,12 +243,39 @@ fn only_what_the_same_scripts_have_started_is_shut_down() {
     let ended = own.run(&own.home, "sh bin/mqshutdown namesrv");
     assert!(text(&ended.stdout).contains(&format!("to mqnamesrv({}) OK", started.pid())));
     assert!(started.wait(PATIENCE).success());
-    let none = own.run(&own.home, "sh bin/mqshutdown namesrv; sh bin/mqshutdown proxy; echo $?");
+    let none = own.run(&own.home, "sh bin/mqshutdown namesrv; sh bin/mqshutdown console; echo $?");
     assert_eq!(
         text(&none.stdout),
         "No mqnamesrv running.\nUsage: mqshutdown broker | namesrv\n0\n"
     );
     assert!(of_others.ended().is_none() && direct.ended().is_none());
+}
+
+// Single: as above.
+#[test]
+fn what_rocketmq_5_starts_besides_is_refused_with_what_is_there_instead() {
+    let directory = process::directory("scripts-5");
+    let installed = Installed::new(directory.path());
+    let cases = [
+        ("mqcontroller -c conf/controller.conf", "controller", "mqcontroller", "conf/2m-noslave"),
+        ("mqproxy -n localhost:9876", "proxy", "mqproxy", "the broker (mqbroker) themselves"),
+        (
+            "mqbrokercontainer -c conf/container.conf",
+            "brokerContainer",
+            "broker container",
+            "start mqbroker -c FILE for each file that brokerConfigPaths names",
+        ),
+    ];
+    for (line, what, title, instead) in cases {
+        let refused = installed.run(&installed.home, &format!("sh bin/{line}"));
+        let said = text(&refused.stderr);
+        assert_eq!((refused.status.code(), said.lines().count()), (Some(1), 1), "{said}");
+        let script = line.split(' ').next().expect("a word");
+        assert!(said.starts_with(&format!("{script}: ")) && said.contains(instead), "{said}");
+        let none = installed.run(&installed.home, &format!("sh bin/mqshutdown {what}"));
+        let expected = (Some(1), format!("No {title} running.\n"));
+        assert_eq!((none.status.code(), text(&none.stdout)), expected);
+    }
 }
 
 // Single: as above.
