@@ -7,10 +7,12 @@ use signal_hook::{
     iterator::Signals as Watched,
 };
 
+use super::logging;
+
 /// What the process ends with when it is told to stop twice.
 const STOPPED_TWICE: i32 = 130;
-/// Until the thread that writes log lines has written the last one.
-const LAST_LINE: Duration = Duration::from_millis(50);
+/// Most for the thread that writes log lines to write the last one; nobody may read it.
+const LAST_LINE: Duration = Duration::from_secs(1);
 
 /// What whoever sends signals wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +42,7 @@ impl Signals {
                 let told = if signal == SIGHUP { Wish::Reload } else { Wish::Stop };
                 if told == Wish::Stop && std::mem::replace(&mut is_stopping, true) {
                     tracing::warn!("told to stop twice: ending now");
-                    pause(LAST_LINE);
+                    logging::await_written(LAST_LINE);
                     process::exit(STOPPED_TWICE);
                 }
                 // A server that has ended hears nothing.
@@ -78,7 +80,7 @@ pub fn limit_stop(drain: Duration) {
             "not stopped within {limit:?}: the process ends now; what was acknowledged is on disk, \
              and the next start recovers the logs"
         );
-        pause(LAST_LINE);
+        logging::await_written(LAST_LINE);
         process::exit(1);
     };
     // Without a thread it takes as long as it takes.

@@ -179,8 +179,7 @@ fn a_second_signal_ends_a_draining_broker_at_once(shards: u32) {
     names.process.halt();
     server.process.signal(Signal::SIGINT);
     server.process.await_line("requests under way are answered");
-    // The process may end before the line is written.
-    server.process.allows("told to stop twice");
+    server.process.expects("told to stop twice");
     server.process.signal(Signal::SIGTERM);
     assert_eq!(server.process.wait(AT_ONCE).code(), Some(130), "{}", server.process.output());
     names.process.signal(Signal::SIGCONT);

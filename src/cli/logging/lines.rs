@@ -13,7 +13,7 @@ use std::{
 use tracing_appender::non_blocking::NonBlocking;
 use tracing_subscriber::fmt::MakeWriter;
 
-use super::{json, limit::Limit};
+use super::{json, limit::Limit, written::Progress};
 
 /// Longest line in bytes: names and expressions of clients may be as long as a frame.
 const LINE_BYTES_MAX: usize = 16 << 10;
@@ -22,6 +22,7 @@ const LINE_BYTES_MAX: usize = 16 << 10;
 #[derive(Clone)]
 pub struct Lines {
     queue: NonBlocking,
+    progress: Progress,
     limit: Limit,
     /// Lines left out that have been told.
     told: Arc<AtomicUsize>,
@@ -29,8 +30,14 @@ pub struct Lines {
 }
 
 impl Lines {
-    pub fn new(queue: NonBlocking, limit: Limit, is_json: bool) -> Lines {
-        Lines { queue, limit, told: Arc::default(), is_json }
+    pub fn new(queue: NonBlocking, progress: Progress, limit: Limit, is_json: bool) -> Lines {
+        Lines { queue, progress, limit, told: Arc::default(), is_json }
+    }
+
+    /// Without room it is counted, and told with the next.
+    fn put(&mut self, line: &[u8]) {
+        self.progress.said();
+        let _ = self.queue.write(line);
     }
 
     /// What logging says itself.
@@ -39,8 +46,7 @@ impl Lines {
             true => Cow::Owned(json::line("WARN", text.trim())),
             false => Cow::Borrowed(text),
         };
-        // Without room it is counted, and told with the next.
-        let _ = self.queue.write(text.as_bytes());
+        self.put(text.as_bytes());
     }
 }
 
@@ -66,10 +72,10 @@ impl Write for Lines {
             self.tell(&text);
         }
         // JSON escapes for itself, and cuts values.
-        let _ = match self.is_json {
-            true => self.queue.write(line),
-            false => self.queue.write(escaped(line).as_bytes()),
-        };
+        match self.is_json {
+            true => self.put(line),
+            false => self.put(escaped(line).as_bytes()),
+        }
         Ok(line.len())
     }
 
