@@ -235,8 +235,8 @@ pub const COMMANDS: &[Command] = &[
         Changes,
         "Writes rates and sizes of brokers into a file",
     ),
-    row::<update_topic_list::Options>("updateTopicList", Changes, "Makes many topics, from a file"),
-    row::<update_sub_group_list::Options>(
+    row::<settings_lists::Topics>("updateTopicList", Changes, "Makes many topics, from a file"),
+    row::<settings_lists::Groups>(
         "updateSubGroupList",
         Changes,
         "Makes many consumer groups, from a file",

@@ -1,4 +1,6 @@
-//! Which brokers a command is for.
+//! Which brokers a command is for, and what else several commands take alike.
+
+use std::path::PathBuf;
 
 use ringmq_client::Client;
 
@@ -14,6 +16,38 @@ pub struct Target {
     /// All masters of a cluster.
     #[arg(short = 'c', long = "clusterName", value_name = "NAME")]
     pub cluster: Option<String>,
+}
+
+/// Brokers, and the settings that they are to have.
+#[derive(clap::Args, Debug)]
+pub struct SettingsFor {
+    #[command(flatten)]
+    pub target: Target,
+    /// A file with a list of settings in JSON, as exportMetadata and RocketMQ have them.
+    #[arg(short = 'f', long = "filename", value_name = "FILE")]
+    pub file: PathBuf,
+}
+
+/// A cluster, and where what is told of it goes.
+#[derive(clap::Args, Debug)]
+pub struct Export {
+    /// The cluster.
+    #[arg(short = 'c', long = "clusterName", value_name = "NAME")]
+    pub cluster: String,
+    /// The directory that the file is written into.
+    #[arg(short = 'f', long = "filePath", value_name = "DIRECTORY")]
+    pub directory: Option<PathBuf>,
+}
+
+/// Two brokers, of which one gets what the other has.
+#[derive(clap::Args, Debug)]
+pub struct FromTo {
+    /// The broker that has them, host:port.
+    #[arg(short = 'f', long = "fromBroker", value_name = "ADDRESS")]
+    pub from: String,
+    /// The broker that gets them.
+    #[arg(short = 't', long = "toBroker", value_name = "ADDRESS")]
+    pub to: String,
 }
 
 impl Target {

@@ -7,9 +7,9 @@ use ringmq_remoting::fastjson;
 use serde::{Deserialize, Serialize};
 
 use crate::output::{Cell, Column, Page, Table};
-use crate::questions::changes::change;
+use crate::questions::changes::{Copied, change, copy};
 use crate::session::{Run, Session};
-use crate::target::Target;
+use crate::target::{FromTo, Target};
 
 /// What an account may do.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -186,12 +186,8 @@ impl Run for List {
 
 #[derive(clap::Args, Debug)]
 pub struct Copy {
-    /// The broker that has them, host:port.
-    #[arg(short = 'f', long = "fromBroker", value_name = "ADDRESS")]
-    from: String,
-    /// The broker that gets them.
-    #[arg(short = 't', long = "toBroker", value_name = "ADDRESS")]
-    to: String,
+    #[command(flatten)]
+    brokers: FromTo,
     /// Only these accounts, separated by commas.
     #[arg(short = 's', long = "subjects", value_name = "ACCOUNTS", value_delimiter = ',')]
     subjects: Vec<String>,
@@ -201,27 +197,20 @@ impl Run for Copy {
     const EXAMPLES: &'static [&'static str] = &["-f 127.0.0.1:10911 -t 127.0.0.2:10911"];
 
     fn run(&self, session: &mut Session) -> anyhow::Result<Page> {
-        let (client, Copy { from, to, subjects }) = (&mut session.client, self);
+        let (client, Copy { brokers, subjects }) = (&mut session.client, self);
         let mut acls = Vec::new();
         for subject in subjects {
-            acls.extend(get(client, from, subject)?);
+            acls.extend(get(client, &brokers.from, subject)?);
         }
         if subjects.is_empty() {
-            acls = list(client, from, None, None)?;
+            acls = list(client, &brokers.from, None, None)?;
         }
-        let mut page = Page::default();
-        for acl in acls {
-            let subject = acl.subject.as_str();
-            let code = match get(client, to, subject)? {
-                None => request::AUTH_CREATE_ACL,
-                Some(_) => request::AUTH_UPDATE_ACL,
-            };
-            client.ask(to, code, &[("subject", subject)], &serde_json::to_vec(&acl)?)?;
-            let text = format!("copy acl of {subject} from {from} to {to} success.");
-            let (from, to) = (from.as_str().into(), to.as_str().into());
-            page.done(text, [("subject", subject.into()), ("from", from), ("to", to)]);
-        }
-        Ok(page)
+        let codes = (request::AUTH_CREATE_ACL, request::AUTH_UPDATE_ACL);
+        let copied = Copied { what: "acl", name: "subject", codes };
+        let acls = acls.into_iter().map(|acl| (acl.subject.clone(), acl));
+        copy(client, (&brokers.from, &brokers.to), &copied, acls, |client, subject| {
+            Ok(get(client, &brokers.to, subject)?.is_some())
+        })
     }
 }
 

@@ -1,7 +1,6 @@
 //! `exportConfigs`.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use ringmq_remoting::codes::request;
 use serde_json::{Map, json};
@@ -11,15 +10,12 @@ use crate::questions::exports::{directory, write};
 use crate::questions::settings::parse;
 use crate::questions::{MASTER, brokers_of, clusters};
 use crate::session::{Run, Session};
+use crate::target::Export;
 
 #[derive(clap::Args, Debug)]
 pub struct Options {
-    /// The cluster.
-    #[arg(short = 'c', long = "clusterName", value_name = "NAME")]
-    cluster: String,
-    /// The directory that configs.json is written into.
-    #[arg(short = 'f', long = "filePath", value_name = "DIRECTORY")]
-    directory: Option<PathBuf>,
+    #[command(flatten)]
+    export: Export,
 }
 
 /// What is exported of a broker's configuration, as by RocketMQ.
@@ -51,7 +47,7 @@ impl Run for Options {
         let info = clusters(client)?;
         let (mut masters, mut slaves) = (0, 0);
         let mut configs = Map::new();
-        for name in brokers_of(&info, &self.cluster)? {
+        for name in brokers_of(&info, &self.export.cluster)? {
             let Some(data) = info.broker_addr_table.get(name) else { continue };
             let Some(address) = data.broker_addrs.get(&MASTER) else { continue };
             masters += 1;
@@ -69,6 +65,6 @@ impl Run for Options {
                 "slaveBrokerSize": slaves,
             },
         });
-        write(&directory(self.directory.as_ref()), "configs.json", &value)
+        write(&directory(self.export.directory.as_ref()), "configs.json", &value)
     }
 }

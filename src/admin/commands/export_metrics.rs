@@ -1,7 +1,6 @@
 //! `exportMetrics`.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 
 use ringmq_client::Client;
 use ringmq_remoting::body::{BrokerStatsData, KVTable};
@@ -12,15 +11,12 @@ use crate::output::Page;
 use crate::questions::exports::{directory, groups_of, topics_of, write};
 use crate::questions::{MASTER, ask, brokers_of, clusters, groups, runtime};
 use crate::session::{Run, Session};
+use crate::target::Export;
 
 #[derive(clap::Args, Debug)]
 pub struct Options {
-    /// The cluster.
-    #[arg(short = 'c', long = "clusterName", value_name = "NAME")]
-    cluster: String,
-    /// The directory that metrics.json is written into.
-    #[arg(short = 'f', long = "filePath", value_name = "DIRECTORY")]
-    directory: Option<PathBuf>,
+    #[command(flatten)]
+    export: Export,
 }
 
 /// Of all brokers, or of one.
@@ -43,7 +39,7 @@ impl Run for Options {
         let info = clusters(client)?;
         let mut all = Rates::default();
         let mut report = Map::new();
-        for name in brokers_of(&info, &self.cluster)? {
+        for name in brokers_of(&info, &self.export.cluster)? {
             let Some(data) = info.broker_addr_table.get(name) else { continue };
             let Some(address) = data.broker_addrs.get(&MASTER) else { continue };
             report.insert(name.clone(), broker(client, address, &mut all)?);
@@ -61,7 +57,7 @@ impl Run for Options {
             "evaluateReport": report,
             "totalData": { "totalTps": totals, "totalOneDayNum": days },
         });
-        write(&directory(self.directory.as_ref()), "metrics.json", &value)
+        write(&directory(self.export.directory.as_ref()), "metrics.json", &value)
     }
 }
 

@@ -7,9 +7,9 @@ use ringmq_remoting::fastjson;
 use serde::{Deserialize, Serialize};
 
 use crate::output::{Cell, Column, Page, Table};
-use crate::questions::changes::change;
+use crate::questions::changes::{Copied, change, copy};
 use crate::session::{Run, Session};
-use crate::target::Target;
+use crate::target::{FromTo, Target};
 
 /// An account; what is not told of it stays as it is.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -169,12 +169,8 @@ impl Run for List {
 
 #[derive(clap::Args, Debug)]
 pub struct Copy {
-    /// The broker that has the accounts, host:port.
-    #[arg(short = 'f', long = "fromBroker", value_name = "ADDRESS")]
-    from: String,
-    /// The broker that gets them.
-    #[arg(short = 't', long = "toBroker", value_name = "ADDRESS")]
-    to: String,
+    #[command(flatten)]
+    brokers: FromTo,
     /// Only these, separated by commas.
     #[arg(short = 'u', long = "usernames", value_name = "NAMES", value_delimiter = ',')]
     names: Vec<String>,
@@ -184,27 +180,20 @@ impl Run for Copy {
     const EXAMPLES: &'static [&'static str] = &["-f 127.0.0.1:10911 -t 127.0.0.2:10911"];
 
     fn run(&self, session: &mut Session) -> anyhow::Result<Page> {
-        let (client, Copy { from, to, names }) = (&mut session.client, self);
+        let (client, Copy { brokers, names }) = (&mut session.client, self);
         let mut users = Vec::new();
         for name in names {
-            users.extend(get(client, from, name)?);
+            users.extend(get(client, &brokers.from, name)?);
         }
         if names.is_empty() {
-            users = list(client, from, None)?;
+            users = list(client, &brokers.from, None)?;
         }
-        let mut page = Page::default();
-        for user in users {
-            let name = user.username.as_str();
-            let code = match get(client, to, name)? {
-                None => request::AUTH_CREATE_USER,
-                Some(_) => request::AUTH_UPDATE_USER,
-            };
-            client.ask(to, code, &[("username", name)], &serde_json::to_vec(&user)?)?;
-            let text = format!("copy user of {name} from {from} to {to} success.");
-            let (from, to) = (from.as_str().into(), to.as_str().into());
-            page.done(text, [("username", name.into()), ("from", from), ("to", to)]);
-        }
-        Ok(page)
+        let codes = (request::AUTH_CREATE_USER, request::AUTH_UPDATE_USER);
+        let copied = Copied { what: "user", name: "username", codes };
+        let users = users.into_iter().map(|user| (user.username.clone(), user));
+        copy(client, (&brokers.from, &brokers.to), &copied, users, |client, name| {
+            Ok(get(client, &brokers.to, name)?.is_some())
+        })
     }
 }
 

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, ensure};
 use ringmq_client::Client;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::output::Page;
@@ -47,4 +48,36 @@ pub fn submit(
             format!("submit batch of {what} to {address} success, please check the result later.");
         page.done(text, [("broker", address.into())]);
     }))
+}
+
+/// What [`copy`] copies.
+pub struct Copied {
+    /// What people call it.
+    pub what: &'static str,
+    /// The field and the column that name one.
+    pub name: &'static str,
+    /// The codes of the requests that make one, and that change one.
+    pub codes: (i32, i32),
+}
+
+/// Has a broker make what another has, or change its own; all are named.
+///
+/// # Errors
+/// The first that is not taken; those before are there.
+pub fn copy<T: Serialize>(
+    client: &mut Client,
+    (from, to): (&str, &str),
+    copied: &Copied,
+    all: impl IntoIterator<Item = (String, T)>,
+    is_there: impl Fn(&mut Client, &str) -> anyhow::Result<bool>,
+) -> anyhow::Result<Page> {
+    let Copied { what, name: field, codes: (make, change) } = *copied;
+    let mut page = Page::default();
+    for (name, one) in all {
+        let code = if is_there(client, &name)? { change } else { make };
+        client.ask(to, code, &[(field, &*name)], &serde_json::to_vec(&one)?)?;
+        let text = format!("copy {what} of {name} from {from} to {to} success.");
+        page.done(text, [(field, name.into()), ("from", from.into()), ("to", to.into())]);
+    }
+    Ok(page)
 }
