@@ -152,18 +152,26 @@ impl Series {
         !std::mem::replace(&mut self.is_told, true)
     }
 
-    /// The next topics behind a name, at most so many.
+    /// The next topics behind a name, at most so many, and what is counted of them.
     pub fn topics(&self, after: Option<&Arc<str>>, most: usize) -> Vec<(Arc<str>, TopicSeries)> {
-        let from = after.map_or(Bound::Unbounded, |after| Bound::Excluded(after.clone()));
-        let some = self.topics.range((from, Bound::Unbounded)).take(most);
+        let some = behind(&self.topics, after, most);
         some.map(|(name, series)| (name.clone(), series.clone())).collect()
     }
 
-    /// The next groups in topics behind a pair, at most so many.
+    /// Only their names.
+    pub fn topic_names(&self, after: Option<&Arc<str>>, most: usize) -> Vec<Arc<str>> {
+        behind(&self.topics, after, most).map(|(name, _)| name.clone()).collect()
+    }
+
+    /// The next groups in topics behind a pair, at most so many, and what is counted of them.
     pub fn pairs(&self, after: Option<&Pair>, most: usize) -> Vec<(Pair, GroupSeries)> {
-        let from = after.map_or(Bound::Unbounded, |after| Bound::Excluded(after.clone()));
-        let some = self.pairs.range((from, Bound::Unbounded)).take(most);
+        let some = behind(&self.pairs, after, most);
         some.map(|(pair, series)| (pair.clone(), *series)).collect()
+    }
+
+    /// Only their names.
+    pub fn pair_names(&self, after: Option<&Pair>, most: usize) -> Vec<Pair> {
+        behind(&self.pairs, after, most).map(|(pair, _)| pair.clone()).collect()
     }
 
     /// A topic is there no more.
@@ -183,6 +191,15 @@ impl Series {
             self.bytes -= PAIR_BYTES + pair.0.len() + pair.1.len();
         }
     }
+}
+
+fn behind<'a, K: Ord + Clone, V>(
+    table: &'a BTreeMap<K, V>,
+    after: Option<&K>,
+    most: usize,
+) -> impl Iterator<Item = (&'a K, &'a V)> {
+    let from = after.map_or(Bound::Unbounded, |after| Bound::Excluded(after.clone()));
+    table.range((from, Bound::Unbounded)).take(most)
 }
 
 #[cfg(test)]

@@ -83,10 +83,10 @@ impl<R: Runtime> Control<R> {
     pub async fn sweep_series(&self) {
         let mut last = None;
         loop {
-            let some = self.series.borrow().topics(last.as_ref(), SLICE_TOPICS);
-            let Some((name, _)) = some.last() else { break };
+            let some = self.series.borrow().topic_names(last.as_ref(), SLICE_TOPICS);
+            let Some(name) = some.last() else { break };
             last = Some(name.clone());
-            for (name, _) in &some {
+            for name in &some {
                 if !self.is_topic(name) {
                     self.series.borrow_mut().forget_topic(name);
                 }
@@ -95,10 +95,10 @@ impl<R: Runtime> Control<R> {
         }
         let mut last = None;
         loop {
-            let some = self.series.borrow().pairs(last.as_ref(), SLICE_TOPICS);
-            let Some((pair, _)) = some.last() else { break };
+            let some = self.series.borrow().pair_names(last.as_ref(), SLICE_TOPICS);
+            let Some(pair) = some.last() else { break };
             last = Some(pair.clone());
-            for (pair, _) in &some {
+            for pair in &some {
                 if !self.is_topic(&pair.0) || !self.is_group(&pair.1) {
                     self.series.borrow_mut().forget_pair(pair);
                 }
