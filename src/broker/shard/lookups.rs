@@ -39,7 +39,7 @@ pub struct QueueBounds {
 }
 
 /// Queues whose messages are read at a time, each of which may have 4 MiB.
-pub const READS_AT_ONCE: usize = 8;
+const READS_AT_ONCE: usize = 8;
 
 impl<R: Runtime> Shard<R> {
     /// A queue of this shard that its topic has, or had before it was given fewer.
@@ -108,19 +108,29 @@ impl<R: Runtime> Shard<R> {
     }
 
     async fn own_bounds(&self, topic: &TopicView) -> Vec<QueueBounds> {
-        let queues = (0..topic.topic.queues()).filter(|queue| self.queues.owns(topic, *queue));
-        let queues: Vec<i32> = queues.collect();
-        let mut all = Vec::with_capacity(queues.len());
-        for some in queues.chunks(READS_AT_ONCE) {
-            let read = some.iter().map(async |queue_id| {
-                let (log, queue) = self.queues.get(topic, *queue_id);
-                let (min, max) = log.bounds(queue);
-                let last =
-                    if max > min { store_timestamp(log, queue, max - 1).await } else { Ok(None) };
-                let last_timestamp = last.ok().flatten().unwrap_or(0);
-                QueueBounds { queue_id: *queue_id, min, max, last_timestamp }
-            });
-            all.extend(join_all(read).await);
+        self.of_own_queues(topic, topic.topic.queues(), async |queue_id| {
+            let (log, queue) = self.queues.get(topic, queue_id);
+            let (min, max) = log.bounds(queue);
+            let last =
+                if max > min { store_timestamp(log, queue, max - 1).await } else { Ok(None) };
+            let last_timestamp = last.ok().flatten().unwrap_or(0);
+            QueueBounds { queue_id, min, max, last_timestamp }
+        })
+        .await
+    }
+
+    /// What is read of each of the first `queues` queues of a topic that are this shard's, in their
+    /// order; some at a time.
+    pub async fn of_own_queues<T>(
+        &self,
+        topic: &TopicView,
+        queues: i32,
+        read: impl AsyncFn(i32) -> T,
+    ) -> Vec<T> {
+        let own: Vec<i32> = (0..queues).filter(|queue| self.queues.owns(topic, *queue)).collect();
+        let mut all = Vec::with_capacity(own.len());
+        for some in own.chunks(READS_AT_ONCE) {
+            all.extend(join_all(some.iter().map(|queue_id| read(*queue_id))).await);
             self.runtime.yield_if_needed().await;
         }
         all

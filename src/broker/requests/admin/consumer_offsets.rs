@@ -3,7 +3,6 @@
 
 use std::{collections::BTreeMap, rc::Rc, sync::Arc};
 
-use futures_util::future::join_all;
 use ringmq_io::Runtime;
 use ringmq_remoting::{
     body::{QueryConsumeTimeSpanBody, QueryCorrectionOffsetBody, QueueTimeSpan},
@@ -23,10 +22,7 @@ use crate::{
     control::Control,
     messages::TopicView,
     requests::{Handled, Request, Response},
-    shard::{
-        Shard,
-        lookups::{READS_AT_ONCE, store_timestamp},
-    },
+    shard::{Shard, lookups::store_timestamp},
 };
 
 /// Groups whose offsets are looked at without a pause.
@@ -58,18 +54,11 @@ async fn own_spans<R: Runtime>(
     offsets: &BTreeMap<i32, i64>,
     now: i64,
 ) -> Vec<(i32, QueueTimeSpan)> {
-    let queues = (0..topic.topic.write_queues).filter(|queue| shard.queues.owns(topic, *queue));
-    let queues: Vec<i32> = queues.collect();
-    let mut spans = Vec::with_capacity(queues.len());
-    for some in queues.chunks(READS_AT_ONCE) {
-        let read = some.iter().map(async |queue_id| {
-            let offset = offsets.get(queue_id).copied().filter(|offset| *offset >= 0);
-            (*queue_id, span(shard, topic, *queue_id, offset, now).await)
-        });
-        spans.extend(join_all(read).await);
-        shard.runtime.yield_if_needed().await;
-    }
-    spans
+    let read = async |queue_id: i32| {
+        let offset = offsets.get(&queue_id).copied().filter(|offset| *offset >= 0);
+        (queue_id, span(shard, topic, queue_id, offset, now).await)
+    };
+    shard.of_own_queues(topic, topic.topic.write_queues, read).await
 }
 
 async fn span<R: Runtime>(
