@@ -88,34 +88,6 @@ impl Notify {
     }
 }
 
-/// Work that is done by one task at a time.
-#[derive(Default)]
-pub struct Turns {
-    under_way: Cell<bool>,
-    ended: Notify,
-}
-
-/// The right to work. Others wait until it is dropped.
-pub struct Turn<'a>(&'a Turns);
-
-impl Drop for Turn<'_> {
-    fn drop(&mut self) {
-        self.0.under_way.set(false);
-        self.0.ended.notify();
-    }
-}
-
-impl Turns {
-    /// Resolves when nobody else has the turn. Safe to cancel.
-    pub async fn take(&self) -> Turn<'_> {
-        while self.under_way.get() {
-            self.ended.wait().await;
-        }
-        self.under_way.set(true);
-        Turn(self)
-    }
-}
-
 /// The tasks to wake, each once.
 #[derive(Default)]
 struct Wakers(RefCell<Vec<Waker>>);

@@ -3,7 +3,7 @@
 
 use std::{cell::RefCell, time::Duration};
 
-use ringmq_io::signal::{Turn, Turns};
+use ringmq_net::turn::{Taken, Turn};
 use ringmq_rules::refusal::Refusal;
 
 use super::control_plane::NotWritten;
@@ -24,14 +24,14 @@ struct Failure {
 /// The state of writing consumer offsets.
 #[derive(Default)]
 pub struct OffsetWrites {
-    turns: Turns,
+    turn: Turn,
     failure: RefCell<Option<Failure>>,
 }
 
 impl OffsetWrites {
     /// Waits until no write is under way; others wait until the turn is dropped.
-    pub async fn turn(&self) -> Turn<'_> {
-        self.turns.take().await
+    pub async fn turn(&self) -> Taken<'_> {
+        self.turn.take().await
     }
 
     pub fn is_failing(&self) -> bool {
