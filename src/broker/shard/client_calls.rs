@@ -65,8 +65,8 @@ pub enum CallError {
     )]
     TooMany { waiting: usize, limit: usize },
     #[error(
-        "the client has not taken {waiting} bytes that it was sent; the limit is {limit} (key \
-         perConnectionOutputBytesMax)"
+        "the client has not taken {waiting} bytes that it was sent; the limit is {limit}, a part \
+         of perConnectionOutputBytesMax"
     )]
     NotTaken { waiting: usize, limit: usize },
     #[error(transparent)]
@@ -149,7 +149,7 @@ impl<R: Runtime> Shard<R> {
     pub async fn tell_client(self: &Rc<Self>, call: ClientCall) -> Result<(), CallError> {
         let to = ShardId(call.connection.shard);
         let tell = async move |shard: Rc<Self>| {
-            shard.check_taken(&call)?;
+            shard.check_taken(call.connection, call.body.len())?;
             let told = shard.write_call(&call, (0, true));
             shard.flush();
             told
@@ -160,7 +160,7 @@ impl<R: Runtime> Shard<R> {
     /// Asks a client of this shard.
     async fn call_own_client(&self, call: &ClientCall) -> Result<ClientAnswer, CallError> {
         let (calls, connection) = (&self.client_calls, call.connection);
-        self.check_taken(call)?;
+        self.check_taken(connection, call.body.len())?;
         let (opaque, receiver) = calls.begin(connection)?;
         if let Err(error) = self.write_call(call, (opaque, false)) {
             calls.end(connection, opaque);
@@ -177,12 +177,18 @@ impl<R: Runtime> Shard<R> {
         answer
     }
 
-    /// Whether a client takes what it is sent, so that there is room for more.
-    fn check_taken(&self, call: &ClientCall) -> Result<(), CallError> {
+    /// Whether a client of this shard takes what it is sent, so that there is room for so many
+    /// bytes more.
+    ///
+    /// # Errors
+    /// If it is gone, or has not taken enough.
+    pub fn check_taken(&self, to: ConnectionId, bytes: usize) -> Result<(), CallError> {
         let output = |connection: &ShardConnection<R>| connection.output_bytes();
-        let waiting = self.connections.with(call.connection, output).ok_or(CallError::Closed)?;
-        let limit = self.settings.connection_output_bytes_max;
-        if waiting > 0 && waiting + call.body.len() > limit {
+        let waiting = self.connections.with(to, output).ok_or(CallError::Closed)?;
+        // Less than what has the broker read the connection no more: a client with one thread that
+        // writes its answer before it reads on would wait for ever.
+        let limit = self.answer_room.pause_at() / 2;
+        if waiting > 0 && waiting + bytes > limit {
             return Err(CallError::NotTaken { waiting, limit });
         }
         Ok(())

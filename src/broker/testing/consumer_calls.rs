@@ -12,6 +12,7 @@ use ringmq_remoting::{
     encode,
     frame::Serialization,
 };
+use ringmq_test_client::Send;
 
 use super::{
     Answer, Client,
@@ -98,6 +99,43 @@ fn a_consumer_that_does_not_answer_is_waited_for_ten_seconds_and_by_few() {
             }
             let passed_on = late.receive().await;
             assert_eq!(passed_on.body, asked.opaque.to_string().as_bytes());
+        });
+    });
+}
+
+/// As a client with one thread does, which writes before it reads on. Failed before: it was asked
+/// so much that what it wrote was not read.
+#[test]
+fn a_consumer_that_takes_nothing_is_asked_so_little_that_its_own_requests_are_read() {
+    on_all(2, |shards, seed| {
+        Sim::new(seed).run(async |runtime| {
+            Broker::start_with(&runtime, shards, &[], |settings| {
+                settings.connection_output_bytes_max = 1 << 20;
+                settings.output_bytes_max = 2 << 20;
+            });
+            let mut clients = clients(&runtime, shards).await;
+            clients[0].make_topic(TOPIC).await;
+            let sent = clients[0].send_to(TOPIC, 0, false, "", &[7; 150 << 10]).await;
+            let mut member = member(&runtime).await;
+            let consume = [RUNNING_INFO.as_slice(), &[("msgId", &*sent.fields["msgId"])]].concat();
+            let mut tools = Vec::new();
+            for _ in 0..16 {
+                let mut tool = Client::connect(&runtime).await;
+                let code = request::CONSUME_MESSAGE_DIRECTLY;
+                write_request(&mut tool, code, false, &consume).await;
+                runtime.sleep(Duration::from_millis(1)).await;
+                tools.push(tool);
+            }
+            let refused = tools.pop().expect("16").receive().await;
+            assert!(refused.remark.contains("the client has not taken "), "{}", refused.remark);
+            let send = Send { topic: TOPIC, queue: 1, queues: 4, properties: "", batch: false };
+            let (mut out, json) = (Vec::new(), Serialization::Json);
+            let code = request::SEND_MESSAGE_V2;
+            encode::request_values(&mut out, json, code, 9, false, &send.fields(), b"x")
+                .expect("fits");
+            member.write(&out).await;
+            runtime.sleep(Duration::from_millis(100)).await;
+            assert_eq!(clients[0].end_of(TOPIC, 1).await, 1);
         });
     });
 }

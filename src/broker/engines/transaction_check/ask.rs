@@ -109,14 +109,9 @@ pub async fn ask<R: Runtime>(shard: &Rc<Shard<R>>, mut questions: Vec<Question>)
 /// Sends questions to clients of this shard; gives back those whose client is gone or has not taken
 /// what it was sent before.
 fn send<R: Runtime>(shard: &Shard<R>, questions: Vec<(ConnectionId, Question)>) -> Vec<Question> {
-    // Less than what has the broker read the connection no more: a client with one thread that
-    // writes its answer before it reads on would wait for ever.
-    let limit = shard.answer_room.pause_at() / 2;
     let mut again = Vec::new();
     for (to, question) in questions {
-        let waiting = shard.connections.with(to, |connection| connection.output_bytes());
-        let takes = waiting.is_some_and(|bytes| bytes == 0 || bytes + question.body.len() <= limit);
-        if !takes {
+        if shard.check_taken(to, question.body.len()).is_err() {
             again.push(question);
             continue;
         }
