@@ -1,5 +1,5 @@
-//! What a broker answers to tools that ask for something odd, and to clients that differ from others
-//! of their group.
+//! What a broker answers to tools that ask for something odd, and to clients that differ from
+//! others of their group.
 
 use ringmq_remoting::batch::{self, BatchMessage};
 use ringmq_remoting::codes::{request, response};
