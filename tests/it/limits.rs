@@ -43,7 +43,7 @@ fn lite_pulls_can_be_switched_off(shards: u32) {
         Server::start(directory.path(), &Settings { shards, extra, ..Settings::default() });
     let reply = server.client().call(request::LITE_PULL_MESSAGE, &[("topic", "T")], b"");
     let reply = reply.expect("an answer").expect(response::NO_PERMISSION);
-    assert!(reply.remark.contains("lite pull consumer is forbidden"), "{}", reply.remark);
+    assert!(reply.remark.contains("] for lite pull consumer is forbidden"), "{}", reply.remark);
 }
 
 fn silent_connections_are_closed_after_the_configured_time(shards: u32) {

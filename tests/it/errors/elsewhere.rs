@@ -36,6 +36,26 @@ const ROWS: &[(&str, &str, &str)] = &[
         "a_failure_that_lasts_is_refused_to_clients_and_shown_until_it_is_over",
     ),
     (
+        "memory, the limit is ... (key timerMemoryBytesMax, shared by the logs); ...",
+        "src/broker/engines/timer/tests.rs",
+        "what_cannot_be_kept_back_is_refused",
+    ),
+    (
+        "takes more than ... steps",
+        "tests/it/filters.rs",
+        "an_expression_that_takes_too_long_is_refused_and_is_no_fault_of_the_broker",
+    ),
+    (
+        "the broker[...] for lite pull consumer is forbidden",
+        "tests/it/limits.rs",
+        "lite_pulls_can_be_switched_off",
+    ),
+    (
+        "Group ... does not exist",
+        "tests/it/resets.rs",
+        "one_queue_is_reset_to_an_offset_whether_its_group_is_online_or_not",
+    ),
+    (
         "The producer group wrong",
         "src/broker/testing/transactions.rs",
         "an_end_that_does_not_fit_its_half_changes_nothing",

@@ -305,7 +305,8 @@ fn what_cannot_be_kept_back_is_refused() {
         assert!(taken > 20, "{taken}");
         assert_eq!(refused.code, response::SYSTEM_ERROR);
         assert!(refused.remark.contains("flow control"), "{}", refused.remark);
-        assert!(refused.remark.contains("timerMemoryBytesMax"), "{}", refused.remark);
+        let limit = " (key timerMemoryBytesMax, shared by the logs); send again ";
+        assert!(refused.remark.contains(limit), "{}", refused.remark);
         let mut body = Vec::new();
         let properties = b"TIMER_DELAY_SEC\x015\x02";
         batch::append(&mut body, &BatchMessage { flag: 0, body: b"x", properties }).expect("fits");
