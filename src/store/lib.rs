@@ -38,7 +38,8 @@ pub use api::{
     errors::{AppendError, LogError, OpenError, ReadError},
     options::{FlushMode, KeySizes, LogOptions, Sink},
     values::{
-        Appended, Boundary, Entry, IndexMemory, PageNeeded, QueueHandle, ReadPlan, ReadStatus,
+        Appended, Boundary, Entry, IndexMemory, PageNeeded, QueueHandle, ReadAhead, ReadPlan,
+        ReadStatus,
     },
 };
 pub use check::{Damage, FileReport, StoreReport, verify_store};

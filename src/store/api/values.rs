@@ -80,6 +80,12 @@ pub struct IndexMemory {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct QueueHandle(pub(crate) u32);
 
+/// How far the index of a queue has been read ahead, by offset.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ReadAhead {
+    pub(crate) until: i64,
+}
+
 /// An entry that cannot be told before [`crate::Log::fetch`] has brought a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PageNeeded {

@@ -9,7 +9,7 @@ use crate::{
     api::{
         errors::ReadError,
         options::Sink,
-        values::{Boundary, Entry, PageNeeded, QueueHandle, ReadPlan, ReadStatus},
+        values::{Boundary, Entry, PageNeeded, QueueHandle, ReadAhead, ReadPlan, ReadStatus},
     },
     files::{
         envelope::{self, Envelope, Kind},
@@ -78,20 +78,24 @@ impl<R: Runtime, S: Sink> Log<R, S> {
         index_page::load(&self.shared, needed).await.map(drop)
     }
 
-    /// For who goes through very many entries one by one: brings the next pages of the index from
-    /// `from` on into memory, many at a time. Gives the offset from which on nothing was brought;
-    /// `i64::MAX` if the rest is in memory. What cannot be read is told to who asks for its
-    /// entries.
-    pub async fn read_ahead(&self, queue: QueueHandle, from: i64) -> i64 {
+    /// For who goes through very many entries one by one, before each: brings the next pages of the
+    /// index from `from` on into memory, many at a time, unless they were brought before. What
+    /// cannot be read is told to who asks for its entries.
+    pub async fn read_ahead(&self, queue: QueueHandle, from: i64, ahead: &mut ReadAhead) {
+        if from < ahead.until {
+            return;
+        }
         let pages = READ_AHEAD_PAGES.min(self.shared.options.index_cache_pages / 2);
         let (pages, next) =
             self.shared.state.borrow_mut().index.queue(queue).pages_from(from, pages);
         if pages.is_empty() {
-            return i64::MAX;
+            // The rest is in memory.
+            ahead.until = i64::MAX;
+            return;
         }
         let needed = pages.into_iter().map(|(offset, block)| PageNeeded { queue, block, offset });
         join_all(needed.map(|needed| self.fetch(needed))).await;
-        next
+        ahead.until = next;
     }
 
     /// Finds out what a read from `from` brings. `keep` sees the tags code of each entry and must

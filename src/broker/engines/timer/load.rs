@@ -9,7 +9,7 @@ use ringmq_rules::timer::{
     SLOT_MS_MAX,
     wheel::{Frontier, Waiting},
 };
-use ringmq_store::Entry;
+use ringmq_store::{Entry, ReadAhead};
 
 use super::{CANCELLED_MS, Kept, NotDelivered, TimerQueue, WINDOW, waiting};
 use crate::{
@@ -53,11 +53,9 @@ impl<R: Runtime> TimerQueue<'_, R> {
         let (min, max) = self.log.bounds(self.queue);
         let latest = suspects::latest_ms(self.shard).await;
         let (mut old, mut new) = (First::new(SUSPECTS_MAX), First::new(NEW_SUSPECTS_MAX));
-        let mut ahead = 0;
+        let mut ahead = ReadAhead::default();
         for offset in frontier.first.max(min)..max {
-            if offset >= ahead {
-                ahead = self.log.read_ahead(self.queue, offset).await;
-            }
+            self.log.read_ahead(self.queue, offset, &mut ahead).await;
             let Some(entry) = self.entry_at(offset).await else {
                 continue;
             };

@@ -10,7 +10,7 @@ use ringmq_rules::{
     topic::OPERATION_HALF_TOPIC,
     transaction::{Half, StoredWith},
 };
-use ringmq_store::{Entry, QueueHandle, ReadError};
+use ringmq_store::{Entry, QueueHandle, ReadAhead, ReadError};
 
 use crate::shard::{BrokerLog, Shard};
 
@@ -133,11 +133,9 @@ impl<R: Runtime> Decisions<'_, R> {
                 high = middle;
             }
         }
-        let mut ahead = 0;
+        let mut ahead = ReadAhead::default();
         for offset in low..end {
-            if offset >= ahead {
-                ahead = self.log.read_ahead(self.queue, offset).await;
-            }
+            self.log.read_ahead(self.queue, offset, &mut ahead).await;
             if let Some(entry) = self.entry(self.queue, offset).await
                 && (0..max).contains(&entry.tags_code)
             {
