@@ -5,7 +5,7 @@ use std::{cell::RefCell, rc::Rc, time::Duration};
 
 use ringmq_io::{
     Clock as _, Shares, Spawn as _,
-    sim::{Fault, FaultRule, OperationKind, Sim},
+    sim::{Fault, FaultRule, OperationKind, Sim, SimRuntime},
 };
 use ringmq_remoting::{
     batch::{self, BatchMessage},
@@ -19,6 +19,14 @@ use super::{
 
 pub const LARGE: &[(&str, &str)] =
     &[("mappedFileSizeCommitLog", "16777216"), ("zeroAheadBytes", "1048576")];
+
+/// A broker with the topic, and a connection on each shard.
+pub async fn begin(runtime: &SimRuntime, shards: usize) -> Vec<Client> {
+    Broker::start(runtime, shards, LARGE);
+    let mut clients = clients(runtime, shards).await;
+    clients[0].make_topic(TOPIC).await;
+    clients
+}
 
 /// A batch of messages that each begin with their number and the batch's.
 pub fn batch_of(
@@ -73,9 +81,7 @@ pub async fn check_stored(
 fn a_batch_of_two_mebibytes_is_answered_the_same_from_every_shard() {
     on_all(1, |shards, seed| {
         Sim::new(seed).run(async |runtime| {
-            Broker::start(&runtime, shards, LARGE);
-            let mut clients = clients(&runtime, shards).await;
-            clients[0].make_topic(TOPIC).await;
+            let mut clients = begin(&runtime, shards).await;
             for (number, client) in (0..).zip(&mut clients) {
                 for queue in 0..QUEUES {
                     let first = client.end_of(TOPIC, queue).await;
@@ -93,9 +99,7 @@ fn a_batch_of_two_mebibytes_is_answered_the_same_from_every_shard() {
 fn a_batch_with_a_message_that_is_too_large_is_refused_whole_from_every_shard() {
     on_all(1, |shards, seed| {
         Sim::new(seed).run(async |runtime| {
-            Broker::start(&runtime, shards, LARGE);
-            let mut clients = clients(&runtime, shards).await;
-            clients[0].make_topic(TOPIC).await;
+            let mut clients = begin(&runtime, shards).await;
             let common = "COMMON\u{1}property\u{2}";
             let first_too_large = batch_of(0, 65, 100, |message| match message {
                 0 => 32_755,

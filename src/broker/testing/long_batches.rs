@@ -18,7 +18,7 @@ use ringmq_rules::{ConnectionId, message_type::MessageType};
 
 use super::{
     Client, Send,
-    batches::{LARGE, batch_of, check_stored, check_whole},
+    batches::{LARGE, batch_of, begin, check_stored, check_whole},
     cluster::{Broker, QUEUES, TOPIC, clients, on_all},
 };
 use crate::{
@@ -51,9 +51,7 @@ fn a_long_batch_is_stored_some_messages_at_a_time() {
     const COUNT: u32 = 3000;
     on_all(1, |shards, seed| {
         Sim::new(seed).run(async |runtime| {
-            Broker::start(&runtime, shards, LARGE);
-            let mut clients = clients(&runtime, shards).await;
-            clients[0].make_topic(TOPIC).await;
+            let mut clients = begin(&runtime, shards).await;
             for (number, client) in (0..).zip(&mut clients) {
                 for queue in 0..QUEUES {
                     let first = client.end_of(TOPIC, queue).await;
