@@ -132,6 +132,11 @@ pub struct Options {
     /// Give the messages this delay level.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=99))]
     pub delay_level: Option<u32>,
+    /// Give the messages a time so many milliseconds ahead (`TIMER_DELAY_MS`). A consumer then
+    /// tells how late after it they come, and reports those that are early as damage.
+    #[arg(long, conflicts_with = "delay_level",
+          value_parser = clap::value_parser!(u64).range(1..=259_200_000))]
+    pub delay_ms: Option<u64>,
     /// Most messages of one pull.
     #[arg(short = 'B', long, default_value_t = 32,
           value_parser = clap::value_parser!(u32).range(1..=10_000))]

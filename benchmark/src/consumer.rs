@@ -405,7 +405,13 @@ impl Tally {
         let (mut run_ms, mut run) = (0, 0);
         let (messages, bytes) = (self.messages, self.bytes);
         for record in &mut records {
-            let born_ms = wall_ms.saturating_sub(record.born_ms);
+            // With a time of its own a message counts from then.
+            let due_ms = record.born_ms.saturating_add(options.delay_ms.unwrap_or(0));
+            if options.delay_ms.is_some() && wall_ms < due_ms {
+                let (at, early) = (record.queue_offset, due_ms - wall_ms);
+                recorder.corrupt(|| format!("the message at offset {at} is {early} ms early"));
+            }
+            let born_ms = wall_ms.saturating_sub(due_ms);
             let stored_ms = wall_ms.saturating_sub(record.stored_ms);
             self.messages += 1;
             self.bytes += record.body.len() as u64;

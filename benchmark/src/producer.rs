@@ -516,6 +516,7 @@ impl BrokerFrames {
                     is_half: options.transactions.is_some(),
                     property_bytes: options.property_size as usize,
                     delay_level: options.delay_level,
+                    delay_ms: options.delay_ms,
                 }));
             }
             frames.targets.push((frames.templates.len() - 1, queue.queue));

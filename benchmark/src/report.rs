@@ -28,8 +28,8 @@ pub struct Report {
     pub megabytes_per_second: f64,
     /// Time from sending a request (open loop: from when it was due) to its answer, microseconds.
     pub latency_us: Percentiles,
-    /// Consumer: time from the message's birth to its receipt, microseconds; timestamps have a
-    /// resolution of one millisecond.
+    /// Consumer: time from the message's birth, or from its own time with --delay-ms, to its
+    /// receipt, microseconds; timestamps have a resolution of one millisecond.
     pub end_to_end_us: Option<Percentiles>,
     /// Failed requests by code.
     pub failures: Vec<Failure>,
@@ -60,6 +60,7 @@ pub struct Load {
     threads: u32,
     rate: Option<f64>,
     pull_batch: u32,
+    delay_ms: Option<u64>,
     serialization: &'static str,
 }
 
@@ -98,6 +99,7 @@ impl Load {
             threads: options.threads,
             rate: options.rate,
             pull_batch: options.pull_batch,
+            delay_ms: options.delay_ms,
             serialization: match options.serialization {
                 Serialization::Json => "json",
                 Serialization::Rocketmq => "rocketmq",
@@ -192,7 +194,8 @@ impl Report {
         let what = if kind == "producer" { "latency" } else { "pull" };
         writeln!(text, "  {what}, us: {}", self.latency_us.text())?;
         if let Some(end_to_end) = &self.end_to_end_us {
-            writeln!(text, "  born to received, us: {}", end_to_end.text())?;
+            let since = if self.load.delay_ms.is_some() { "due" } else { "born" };
+            writeln!(text, "  {since} to received, us: {}", end_to_end.text())?;
         }
         writeln!(text, "  tool CPU: {:.3} us a message", self.tool_cpu_us_per_message)?;
         if let Some(server) = &self.server {

@@ -46,6 +46,8 @@ pub struct SendFrame<'a> {
     pub property_bytes: usize,
     /// DELAY of the messages.
     pub delay_level: Option<u32>,
+    /// TIMER_DELAY_MS of the messages.
+    pub delay_ms: Option<u64>,
 }
 
 impl SendFrame<'_> {
@@ -252,6 +254,7 @@ impl SendTemplate {
             all.push(("PGROUP", what.group.to_owned()));
         }
         all.extend(what.delay_level.map(|level| ("DELAY", level.to_string())));
+        all.extend(what.delay_ms.map(|delay| ("TIMER_DELAY_MS", delay.to_string())));
         if what.property_bytes > 0 {
             all.push(("filling", "x".repeat(what.property_bytes)));
         }
@@ -332,6 +335,7 @@ mod tests {
             is_half: batch == 1,
             property_bytes: 5,
             delay_level: Some(3),
+            delay_ms: Some(2500),
         })
     }
 
@@ -371,7 +375,7 @@ mod tests {
                     "{properties:?}"
                 );
                 let further = "\u{2}TRAN_MSG\u{1}true\u{2}PGROUP\u{1}group \"quoted\"\u{2}\
-                               DELAY\u{1}3\u{2}filling\u{1}xxxxx";
+                               DELAY\u{1}3\u{2}TIMER_DELAY_MS\u{1}2500\u{2}filling\u{1}xxxxx";
                 assert!(properties.ends_with(further), "{properties:?}");
                 let at = properties.find("UNIQ_KEY\u{1}").expect("a unique key") + 9;
                 let unique = properties[at..at + 32].to_owned();
