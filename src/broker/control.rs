@@ -18,7 +18,6 @@ pub mod stats;
 use std::{
     cell::{Cell, RefCell},
     rc::Rc,
-    sync::Arc,
     time::Duration,
 };
 
@@ -43,7 +42,7 @@ use self::{
     registration::Registrar, retention::Storage, series::Series,
 };
 use crate::{
-    messages::{AccessChange, AccessJob, Change, Message, Start, TopicView, log_of_queue},
+    messages::{AccessChange, AccessJob, Change, Message, Start, log_of_queue},
     shard::{Shard, settings::BrokerSettings},
 };
 
@@ -150,10 +149,8 @@ impl<R: Runtime> Control<R> {
 
     fn start_of(&self, manifest: &Manifest, to: ShardId) -> Start {
         let tables = self.tables.borrow();
-        let topics = tables.topics.iter().map(|topic| {
-            let id = self.metadata.topic_id(&topic.name);
-            Change::Topic(Arc::new(TopicView { id, topic: (**topic).clone() }))
-        });
+        let topics =
+            tables.topics.iter().map(|topic| Change::Topic(self.metadata.topic_view(topic)));
         let groups = tables.groups.iter().map(|group| Change::Group(group.clone()));
         let live = Change::Live(self.shard.live());
         let access = self.shard.settings.access.iter();

@@ -123,7 +123,7 @@ pub struct Shard<R: Runtime> {
     pub probe: Probe,
     /// When messages were stored that groups have not confirmed, as metrics tell it: by the number
     /// of the topic, queue and offset.
-    pub lag_times: RefCell<AHashMap<(u32, i32, i64), i64>>,
+    pub lag_times: RefCell<AHashMap<(u64, i32, i64), i64>>,
     /// On the control shard, as long as it runs.
     pub control_plane: OnceCell<Weak<dyn ControlPlane>>,
     /// Set before the first message can arrive.

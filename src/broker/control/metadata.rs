@@ -4,6 +4,7 @@
 
 mod pieces;
 mod snapshot;
+mod topic_places;
 
 use std::{
     cell::{Cell, RefCell},
@@ -12,17 +13,18 @@ use std::{
     sync::Arc,
 };
 
-use ahash::{AHashMap, AHashSet};
+use ahash::AHashSet;
 use ringmq_io::{Runtime, signal::Notify};
 use ringmq_rules::{
     meta::MetaChange,
     offsets::{ENTRIES_AT_ONCE_MAX, ListedTo, OffsetTable},
     refusal::Refusal,
     timer::wheel::Frontier,
+    topics::Topic,
 };
 use ringmq_store::MetaLog;
 
-use self::snapshot::Snapshot;
+use self::{snapshot::Snapshot, topic_places::TopicPlaces};
 use super::{Control, Tables};
 use crate::{
     messages::{Change, Message, TopicView},
@@ -51,8 +53,7 @@ pub enum Subject {
 pub struct Metadata<R: Runtime> {
     runtime: R,
     log: MetaLog<R>,
-    topic_ids: RefCell<AHashMap<Arc<str>, u32>>,
-    next_topic_id: Cell<u32>,
+    topic_places: RefCell<TopicPlaces>,
     /// As last persisted.
     offsets: RefCell<OffsetTable>,
     delay_offsets: RefCell<BTreeMap<i32, i64>>,
@@ -76,8 +77,7 @@ impl<R: Runtime> Metadata<R> {
         Metadata {
             runtime,
             log,
-            topic_ids: RefCell::default(),
-            next_topic_id: Cell::new(0),
+            topic_places: RefCell::default(),
             offsets: RefCell::default(),
             delay_offsets: RefCell::default(),
             transactions: RefCell::default(),
@@ -90,14 +90,10 @@ impl<R: Runtime> Metadata<R> {
         }
     }
 
-    /// The number of a topic in the tables of the shards.
-    pub fn topic_id(&self, name: &Arc<str>) -> u32 {
-        let mut ids = self.topic_ids.borrow_mut();
-        *ids.entry(name.clone()).or_insert_with(|| {
-            let id = self.next_topic_id.get();
-            self.next_topic_id.set(id + 1);
-            id
-        })
+    /// A topic as all shards see it.
+    pub fn topic_view(&self, topic: &Topic) -> Arc<TopicView> {
+        let (id, slot) = self.topic_places.borrow_mut().of(&topic.name);
+        Arc::new(TopicView { id, slot, topic: topic.clone() })
     }
 
     /// Persisted consumer offsets of the queues that `wanted` names, and all cursors of the
@@ -341,13 +337,9 @@ impl<R: Runtime> Control<R> {
 
     fn shared(&self, change: &MetaChange) -> Option<Change> {
         Some(match change {
-            MetaChange::TopicPut { topic, .. } => {
-                let id = self.metadata.topic_id(&topic.name);
-                Change::Topic(Arc::new(TopicView { id, topic: topic.clone() }))
-            }
+            MetaChange::TopicPut { topic, .. } => Change::Topic(self.metadata.topic_view(topic)),
             MetaChange::TopicDelete { topic, ends, .. } => {
-                // A topic of the same name is another one: it gets another id.
-                self.metadata.topic_ids.borrow_mut().remove(topic);
+                self.metadata.topic_places.borrow_mut().leave(topic);
                 // Of a long one they are recorded already.
                 let ends = Some(ends.as_slice()).filter(|ends| ends.len() <= SLICE_QUEUES);
                 Change::TopicRemoved(topic.clone(), ends.unwrap_or_default().into())

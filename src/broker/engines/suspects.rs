@@ -72,7 +72,7 @@ pub async fn latest_ms<R: Runtime>(shard: &Rc<Shard<R>>) -> i64 {
 /// Which of the suspects are in their real queues, by their physical offsets. What cannot be read
 /// counts as not delivered.
 pub async fn delivered<R: Runtime>(shard: &Rc<Shard<R>>, suspects: &[Suspect]) -> BTreeSet<i64> {
-    let mut queues: BTreeMap<(u32, i32), InQueue> = BTreeMap::new();
+    let mut queues: BTreeMap<(u64, i32), InQueue> = BTreeMap::new();
     for some in suspects.chunks(READ_MAX) {
         let read = join_all(some.iter().map(|suspect| delivery::read(shard, &suspect.entry)));
         for (suspect, message) in some.iter().zip(read.await) {
@@ -90,7 +90,7 @@ pub async fn delivered<R: Runtime>(shard: &Rc<Shard<R>>, suspects: &[Suspect]) -
 
 fn add<R: Runtime>(
     shard: &Shard<R>,
-    queues: &mut BTreeMap<(u32, i32), InQueue>,
+    queues: &mut BTreeMap<(u64, i32), InQueue>,
     message: &NewMessage,
     since_ms: i64,
 ) {

@@ -11,8 +11,11 @@ use ringmq_rules::{
 /// A topic as of one version of its configuration.
 #[derive(Debug)]
 pub struct TopicView {
-    /// Names this topic in per-shard tables; never used again for another one.
-    pub id: u32,
+    /// Of this topic alone: whoever makes one later, under this name or another, gets a greater.
+    pub id: u64,
+    /// Its place in tables of the shards. A topic that is deleted leaves it to another one, so that
+    /// there are no more places than there were topics at one time.
+    pub slot: u32,
     pub topic: Topic,
 }
 

@@ -58,7 +58,7 @@ fn earlier(one: Option<i64>, other: Option<i64>) -> Option<i64> {
 pub type LagRow = ((Arc<str>, Arc<str>), Lag);
 
 /// When messages were stored: by the topic's number, queue and offset.
-pub type Times = AHashMap<(u32, i32, i64), i64>;
+pub type Times = AHashMap<(u64, i32, i64), i64>;
 
 /// Of all shards, at most `most`; how many others there are.
 pub async fn all<R: Runtime>(shard: &Rc<Shard<R>>, most: usize) -> (Vec<LagRow>, usize) {

@@ -1,6 +1,9 @@
 //! The logs and queues of a shard, and the rule which shard has which.
 
-use std::cell::{Cell, OnceCell, RefCell};
+use std::{
+    cell::{Cell, OnceCell, RefCell},
+    cmp::Ordering,
+};
 
 use ringmq_base::{LogId, ShardId};
 use ringmq_io::Runtime;
@@ -29,6 +32,8 @@ pub enum Seal {
 /// What this shard knows of a topic's queues.
 #[derive(Clone, Default)]
 struct TopicQueues {
+    /// The topic's id. Its slot may have been another topic's before, whose id is less.
+    topic: u64,
     handles: Handles,
     seal: Option<Seal>,
 }
@@ -39,7 +44,7 @@ pub struct Queues<R: Runtime> {
     log_count: Cell<u16>,
     /// By log id: the logs that this shard owns.
     logs: OnceCell<Vec<Option<BrokerLog<R>>>>,
-    /// By topic id: handles that were looked up before.
+    /// By the topic's slot: handles that were looked up before.
     topics: RefCell<Vec<TopicQueues>>,
 }
 
@@ -94,9 +99,13 @@ impl<R: Runtime> Queues<R> {
     pub fn get(&self, topic: &TopicView, queue_id: i32) -> (&BrokerLog<R>, QueueHandle) {
         let id = topic.log(queue_id, self.log_count.get());
         let log = self.log(id).expect("requests reach the shard that owns the queue");
-        let queue = usize::try_from(queue_id).unwrap_or(0);
         let mut topics = self.topics.borrow_mut();
-        let handles = &mut entry(&mut topics, topic.id).handles;
+        let known = entry(&mut topics, topic).filter(|known| known.seal != Some(Seal::Deletion));
+        let Some(known) = known else {
+            // Nothing is kept for a topic that is going, or gone.
+            return (log, log.queue(&topic.topic.name, queue_id));
+        };
+        let (handles, queue) = (&mut known.handles, usize::try_from(queue_id).unwrap_or(0));
         if handles.len() <= queue {
             handles.resize(queue + 1, None);
         }
@@ -109,30 +118,59 @@ impl<R: Runtime> Queues<R> {
     #[inline]
     pub fn known(&self, topic: &TopicView, queue_id: i32) -> Option<(&BrokerLog<R>, QueueHandle)> {
         let topics = self.topics.borrow();
-        let known = topics.get(topic.id as usize).filter(|known| known.seal.is_none())?;
+        let known = topics.get(topic.slot as usize)?;
+        if known.topic != topic.id || known.seal.is_some() {
+            return None;
+        }
         let handle = (*known.handles.get(usize::try_from(queue_id).ok()?)?)?;
         let log = self.log(topic.log(queue_id, self.log_count()))?;
         log.prefetch(handle);
         Some((log, handle))
     }
 
+    #[cfg(test)]
+    pub fn places(&self) -> usize {
+        self.topics.borrow().len()
+    }
+
     /// Why nothing may be stored in the queues of a topic any more, if so. Messages that were
     /// checked before may still be on their way here.
     #[inline]
     pub fn seal_of(&self, topic: &TopicView) -> Option<Seal> {
-        self.topics.borrow().get(topic.id as usize)?.seal
+        let topics = self.topics.borrow();
+        let known = topics.get(topic.slot as usize)?;
+        match known.topic.cmp(&topic.id) {
+            Ordering::Less => None,
+            Ordering::Equal => known.seal,
+            // It is gone, and another one has its slot.
+            Ordering::Greater => Some(Seal::Deletion),
+        }
     }
 
     /// Nothing is stored in a topic from now on, or with `None` messages are again.
     pub fn set_seal(&self, topic: &TopicView, seal: Option<Seal>) {
-        entry(&mut self.topics.borrow_mut(), topic.id).seal = seal;
+        let mut topics = self.topics.borrow_mut();
+        let Some(known) = entry(&mut topics, topic) else {
+            return;
+        };
+        known.seal = seal;
+        if seal == Some(Seal::Deletion) {
+            // Looked up again should it stay.
+            known.handles = Handles::new();
+        }
     }
 }
 
-fn entry(topics: &mut Vec<TopicQueues>, id: u32) -> &mut TopicQueues {
-    let index = id as usize;
-    if topics.len() <= index {
-        topics.resize(index + 1, TopicQueues::default());
+/// `None`: the topic is gone, and another one has its slot.
+#[inline]
+fn entry<'t>(topics: &'t mut Vec<TopicQueues>, topic: &TopicView) -> Option<&'t mut TopicQueues> {
+    let slot = topic.slot as usize;
+    if topics.len() <= slot {
+        topics.resize(slot + 1, TopicQueues::default());
     }
-    &mut topics[index]
+    let known = &mut topics[slot];
+    if known.topic < topic.id {
+        *known = TopicQueues { topic: topic.id, ..TopicQueues::default() };
+    }
+    (known.topic == topic.id).then_some(known)
 }

@@ -97,10 +97,12 @@ impl TopicUsage {
     }
 }
 
+type Slots = Vec<Option<(u64, Box<TopicUsage>)>>;
+
 pub struct Usage {
-    /// By the topic's number.
-    topics: RefCell<Vec<Option<Box<TopicUsage>>>>,
-    /// Those that have something.
+    /// By the topic's slot; with its id, as the slot may have been another topic's.
+    topics: RefCell<Slots>,
+    /// Slots that have something.
     used: RefCell<Vec<u32>>,
     groups: Cell<usize>,
     /// Those that were taken.
@@ -124,23 +126,45 @@ impl Usage {
         }
     }
 
+    /// `None`: the topic is gone, and another one has its slot.
     #[inline]
-    fn with<T>(&self, topic: &TopicView, count: impl FnOnce(&mut TopicUsage) -> T) -> T {
+    fn with<T>(&self, topic: &TopicView, count: impl FnOnce(&mut TopicUsage) -> T) -> Option<T> {
         let mut topics = self.topics.borrow_mut();
-        let index = topic.id as usize;
-        match topics.get_mut(index) {
-            Some(Some(usage)) => count(usage),
+        match topics.get_mut(topic.slot as usize) {
+            Some(Some((id, usage))) if *id == topic.id => Some(count(usage)),
+            Some(Some((id, _))) if *id > topic.id => None,
             _ => {
-                if topics.len() <= index {
-                    topics.resize_with(index + 1, || None);
-                }
                 let mut usage = Box::new(TopicUsage::new(&topic.topic.name));
                 let counted = count(&mut usage);
-                topics[index] = Some(usage);
-                self.used.borrow_mut().push(topic.id);
-                counted
+                self.put(&mut topics, topic, usage);
+                Some(counted)
             }
         }
+    }
+
+    #[cold]
+    fn put(&self, topics: &mut Slots, topic: &TopicView, usage: Box<TopicUsage>) {
+        let slot = topic.slot as usize;
+        if topics.len() <= slot {
+            topics.resize_with(slot + 1, || None);
+        }
+        match topics[slot].replace((topic.id, usage)) {
+            None => self.used.borrow_mut().push(topic.slot),
+            // Its topic is gone, and nobody asks for what was done with it.
+            Some((_, old)) => self.uncount(&old),
+        }
+    }
+
+    #[cfg(test)]
+    pub fn places(&self) -> usize {
+        self.topics.borrow().len()
+    }
+
+    /// What the limits count of it is free again.
+    fn uncount(&self, usage: &TopicUsage) {
+        self.groups.set(self.groups.get().saturating_sub(usage.groups.len()));
+        let untaken: usize = usage.groups.values().map(|used| used.next_pulls.len()).sum();
+        self.untaken.set(self.untaken.get().saturating_sub(untaken));
     }
 
     /// The broker itself stored so many messages, which take so many bytes.
@@ -188,6 +212,7 @@ impl Usage {
             }
             None => None,
         })
+        .flatten()
     }
 
     /// A group has pulled from a queue, where its next pull begins at `next`. Allocates nothing for
@@ -223,14 +248,13 @@ impl Usage {
         let mut topics = self.topics.borrow_mut();
         let mut used = self.used.borrow_mut();
         let most = most.min(used.len());
-        let some = used.drain(..most).filter_map(|id| topics.get_mut(id as usize)?.take());
-        let some: Vec<_> = some.map(|usage| *usage).collect();
+        let some = used.drain(..most).filter_map(|slot| topics.get_mut(slot as usize)?.take());
+        let some: Vec<_> = some.map(|(_, usage)| *usage).collect();
         let mut next_pulls = self.next_pulls.borrow_mut();
         for usage in &some {
-            self.groups.set(self.groups.get().saturating_sub(usage.groups.len()));
+            self.uncount(usage);
             for (group, used) in usage.groups.iter().filter(|(_, used)| !used.next_pulls.is_empty())
             {
-                self.untaken.set(self.untaken.get().saturating_sub(used.next_pulls.len()));
                 if is_there(group, &usage.name) {
                     for (queue, next) in used.next_pulls.iter() {
                         next_pulls.put((group.clone(), usage.name.clone()), queue, next);

@@ -120,6 +120,44 @@ fn nothing_that_was_acknowledged_before_a_topic_is_made_again_is_in_it() {
     });
 }
 
+/// Failed at 7bdfcd1: every topic that was ever made had a place in tables of the shards, with that
+/// of its queues, until the broker ended.
+#[test]
+fn topics_that_come_and_go_take_no_more_than_those_that_stay() {
+    on_all(2, |shards, seed| {
+        let sim = Sim::new(seed);
+        sim.run(async |runtime| {
+            let broker = Broker::start(&runtime, shards, &[]);
+            let mut clients = clients(&runtime, shards).await;
+            let places = |broker: &Broker| {
+                let shards = broker.shards.borrow();
+                shards.iter().map(|shard| (shard.queues.places(), shard.usage.places())).max()
+            };
+            let mut before = None;
+            for round in 0..40 {
+                let client = &mut clients[round % shards];
+                for name in ["one", "two", TOPIC] {
+                    client.make_topic(name).await;
+                    for queue in 0..QUEUES {
+                        let body = format!("{round}");
+                        let sent = client.send_to(name, queue, false, "", body.as_bytes()).await;
+                        assert_eq!(sent.code, response::SUCCESS, "{}", sent.remark);
+                        let offset = round as i64;
+                        let (code, bodies) = client.bodies(name, queue, offset).await;
+                        assert_eq!((code, bodies), (response::SUCCESS, vec![body.into_bytes()]));
+                    }
+                }
+                before = before.or_else(|| places(&broker));
+                for name in [TOPIC, "one", "two"] {
+                    let deleted = client.delete_topic(name).await;
+                    assert_eq!(deleted.code, response::SUCCESS, "{}", deleted.remark);
+                }
+            }
+            assert_eq!(places(&broker), before);
+        });
+    });
+}
+
 /// A deletion that cannot be written leaves the topic as it was, and its queues open.
 #[test]
 fn a_topic_whose_deletion_is_refused_takes_messages_as_before() {

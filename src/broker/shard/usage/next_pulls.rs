@@ -160,7 +160,10 @@ impl Usage {
         change: impl FnOnce(&mut NextPulls) -> T,
     ) -> Option<T> {
         let mut topics = self.topics.borrow_mut();
-        let usage = topics.get_mut(topic.id as usize)?.as_mut()?;
+        let (id, usage) = topics.get_mut(topic.slot as usize)?.as_mut()?;
+        if *id != topic.id {
+            return None;
+        }
         usage.groups.get_mut(group).map(|used| change(&mut used.next_pulls))
     }
 
@@ -202,8 +205,8 @@ impl Usage {
     /// topics have it.
     fn forget_untaken(&self, topics: &[u32], (topic, group): Which<'_>) {
         let mut all = self.topics.borrow_mut();
-        for id in topics {
-            let Some(Some(usage)) = all.get_mut(*id as usize) else { continue };
+        for slot in topics {
+            let Some(Some((_, usage))) = all.get_mut(*slot as usize) else { continue };
             if !is_one(&usage.name, topic) {
                 continue;
             }
@@ -351,7 +354,7 @@ mod tests {
     fn next_pulls_are_known_before_and_after_they_are_taken() {
         // room for two that are not taken
         let usage = Usage::with_limit(2 * UNTAKEN_PART * QUEUE_BYTES);
-        let view = TopicView { id: 3, topic: Topic::new("t", 4, 6) };
+        let view = TopicView { id: 3, slot: 3, topic: Topic::new("t", 4, 6) };
         let (group, counts) = (Arc::from("g"), Counts::default());
         let next = |queue| usage.next_pull(&view, &group, queue);
         for queue in 0..3 {
