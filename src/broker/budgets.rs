@@ -13,7 +13,7 @@ use ringmq_base::{
 };
 use ringmq_rules::acl::RULES_BYTES_MAX;
 
-use crate::sizes::Sizes;
+use crate::sizes::{Sizes, WAITING_PULL_BYTES};
 
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
@@ -60,6 +60,9 @@ macro_rules! row {
     };
 }
 
+/// What a queue takes at most: its entries that are in no page yet, 4 KiB, and what finds them.
+const QUEUE_BYTES: u64 = 4 * KIB + 256;
+
 /// Every budget. A new one is a row here, and a limit that holds it where it is used.
 const ROWS: &[Row<Values, Counts>] = &[
     row!("hotTailBytes", config.hot_tail_bytes: u64, |_, _| MIB, 4 * KIB, |_, counts, value| {
@@ -90,18 +93,21 @@ const ROWS: &[Row<Values, Counts>] = &[
     row!("connectionsMax", config.connections_max: u32, |_, _| 450, 1,
         |values, _, value| value * connection_bytes(values)),
     row!("waiting pulls", sizes.waiting_pulls_max: usize, |_, _| 2_000, 1,
-        |_, counts, value| counts.shards * value * 512),
+        |_, counts, value| counts.shards * value * WAITING_PULL_BYTES as u64),
     row!("requests under way", sizes.lane_bytes_max: usize, |_, _| 2 * MIB, 4 * KIB,
         |_, counts, value| counts.shards * value),
     row!("bodies", sizes.bodies_memory_max: usize, |_, _| 2 * MIB, 4 * KIB,
         |_, counts, value| counts.shards * value),
     // On the control shard, and what every shard sees of it.
-    row!("topics", sizes.tables.topics: usize, |_, _| 2_000, 1,
+    row!("topics", sizes.tables.topics: usize, |_, _| 1_000, 1,
         |_, counts, value| value * (KIB + KIB / 2 + counts.shards * 512)),
     // On the control shard, and what their queues began with on every shard that had some.
     row!("deleted topics", sizes.tables.topics_deleted_bytes: usize, |_, _| MIB, 4 * KIB,
         |_, counts, value| value * (1 + counts.shards)),
-    row!("groups", sizes.tables.groups: usize, |_, _| 1_000, 1,
+    // The entry and the newest messages of each in the index, which the last page may fill.
+    row!("queuesMax", config.queues_max: u32, |_, _| 900, 1,
+        |_, _, value| value * QUEUE_BYTES),
+    row!("groups", sizes.tables.groups: usize, |_, _| 500, 1,
         |_, counts, value| value * (KIB + KIB / 2 + counts.shards * 128)),
     row!("clients", sizes.tables.clients_bytes: usize, |_, _| 2 * MIB, 1,
         |_, _, value| value),

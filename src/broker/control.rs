@@ -262,6 +262,7 @@ fn topic_settings(settings: &BrokerSettings, logs: u16) -> TopicSettings {
         trace_topic: config.msg_trace_topic_name.clone(),
         topics_max: settings.sizes.tables.topics,
         topics_deleted_bytes_max: settings.sizes.tables.topics_deleted_bytes,
+        queues_max: settings.config.queues_max as usize,
     }
 }
 

@@ -6,6 +6,9 @@ use ringmq_base::LogId;
 use ringmq_rules::limits::{BODIES_MEMORY_MAX, TableLimits};
 use ringmq_store::{LogOptions, META_GROW_BYTES};
 
+/// What a pull that waits takes in memory, in bytes, besides a filter of its own.
+pub const WAITING_PULL_BYTES: usize = 512;
+
 /// The defaults are the product's.
 #[derive(Clone, Debug)]
 pub struct Sizes {
@@ -20,7 +23,8 @@ pub struct Sizes {
     pub batch_bytes_max: usize,
     /// The same, in messages.
     pub batch_sends_max: usize,
-    /// Pulls that may wait on one shard; each holds a few hundred bytes.
+    /// Pulls that may wait on one shard, of [`WAITING_PULL_BYTES`] each: one that brought a long
+    /// filter along counts as several.
     pub waiting_pulls_max: usize,
     /// What bodies that a shard handles may become in memory, in bytes.
     pub bodies_memory_max: usize,

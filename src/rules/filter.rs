@@ -76,6 +76,15 @@ impl Filter {
         Filter::Tags(TagFilter::of_codes(codes.iter().copied()))
     }
 
+    /// What it takes in memory besides itself, about, in bytes.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Filter::Sql(filter) => filter.bytes(),
+            Filter::Tags(TagFilter::Codes(TagCodes::Many(codes))) => size_of_val(&**codes),
+            _ => 0,
+        }
+    }
+
     /// Whether a message with this `tagsCode` may be wanted.
     #[inline]
     pub fn keep(&self, tags_code: i64) -> bool {

@@ -1,5 +1,6 @@
 //! The topics of a broker, and who may change them how.
 
+mod queue_count;
 mod system;
 
 use std::{
@@ -9,6 +10,8 @@ use std::{
 };
 
 use ringmq_remoting::codes::topic::SYSTEM;
+
+use queue_count::QueueCount;
 
 pub use super::topic::{Topic, TopicFilterType};
 use super::{
@@ -39,6 +42,8 @@ pub struct TopicSettings {
     /// Each with [`ATTRIBUTES_BYTES`] on average.
     pub topics_max: usize,
     pub topics_deleted_bytes_max: usize,
+    /// `queuesMax`: of all topics, deleted ones until the next start among them.
+    pub queues_max: usize,
 }
 
 impl Default for TopicSettings {
@@ -55,6 +60,7 @@ impl Default for TopicSettings {
             trace_topic: super::topic::TRACE_TOPIC.into(),
             topics_max: TOPICS_MAX,
             topics_deleted_bytes_max: TOPICS_DELETED_BYTES_MAX,
+            queues_max: usize::MAX,
         }
     }
 }
@@ -112,6 +118,7 @@ pub struct TopicEntry {
     name: Arc<str>,
     topic: Option<Arc<Topic>>,
     deleted: Option<Deleted>,
+    queues: u32,
 }
 
 /// The topics of a broker. `plan_*` functions only decide; [`TopicTable::apply`] changes the table.
@@ -128,6 +135,7 @@ pub struct TopicTable {
     deleted: BTreeMap<Arc<str>, Deleted>,
     /// What the deleted topics take.
     deleted_bytes: usize,
+    queues: QueueCount,
     version: DataVersion,
     /// The next first log of topics that clients make, and of those that the broker makes. Two
     /// counters, because a retry topic follows each single-queue topic of a busy group, and would
@@ -148,6 +156,7 @@ impl TopicTable {
         assert!(settings.logs > 0, "a store has at least one log");
         TopicTable {
             configured_system: system::configured_names(&settings),
+            queues: QueueCount::with_limit(settings.queues_max),
             settings,
             topics: BTreeMap::new(),
             attribute_bytes: 0,
@@ -246,11 +255,14 @@ impl TopicTable {
     }
 
     /// Gives a topic of the broker's own that is there at least so many queues. `None`: it has
-    /// them, or is not there.
+    /// them, or is not there, or there is no room for more.
     pub fn plan_more_queues(&self, topic: &str, queues: i32, now: i64) -> Option<MetaChange> {
         let old = self.topics.get(topic)?;
         let queues = queues.min(TOPIC_QUEUES_MAX);
         if old.read_queues >= queues && old.write_queues >= queues {
+            return None;
+        }
+        if self.queues.check(topic, queues).is_err() {
             return None;
         }
         let mut new = Topic::clone(old);
@@ -297,6 +309,7 @@ impl TopicTable {
             Some(old) => {
                 new.first_log = old.first_log;
                 self.check_attributes(&new, attribute_bytes(old))?;
+                self.queues.check(&new.name, new.queues())?;
                 Ok(self.put(new, now))
             }
             None => self.plan_new(new, now),
@@ -358,9 +371,16 @@ impl TopicTable {
                 if let (Some(first_log), false) = (first_log, ends.is_empty()) {
                     self.bury(topic, first_log, ends);
                 }
+                let ends = self.deleted.get(topic).map_or(0, |deleted| deleted.ends.len());
+                self.queues.set(topic, u32::try_from(ends).unwrap_or(u32::MAX));
             }
             _ => {}
         }
+    }
+
+    /// So many queues of a topic that was just deleted are kept until the next start.
+    pub fn keep_queues(&mut self, topic: &Arc<str>, queues: usize) {
+        self.queues.raise(topic, i32::try_from(queues).unwrap_or(i32::MAX));
     }
 
     /// What there is under a name now.
@@ -369,6 +389,7 @@ impl TopicTable {
             name: name.clone(),
             topic: self.topics.get(name).cloned(),
             deleted: self.deleted.get(name).cloned(),
+            queues: self.queues.of(name),
         }
     }
 
@@ -377,13 +398,17 @@ impl TopicTable {
     pub fn restore(&mut self, entry: TopicEntry) {
         self.set_topic(&entry.name, entry.topic);
         self.set_deleted(&entry.name, entry.deleted);
+        self.queues.set(&entry.name, entry.queues);
     }
 
     /// Gives what was there.
     fn set_topic(&mut self, name: &Arc<str>, new: Option<Arc<Topic>>) -> Option<Arc<Topic>> {
         self.attribute_bytes += new.as_deref().map_or(0, attribute_bytes);
         let old = match new {
-            Some(topic) => self.topics.insert(name.clone(), topic),
+            Some(topic) => {
+                self.queues.raise(name, topic.queues());
+                self.topics.insert(name.clone(), topic)
+            }
             None => self.topics.remove(name),
         };
         self.attribute_bytes -= old.as_deref().map_or(0, attribute_bytes);
@@ -459,6 +484,7 @@ impl TopicTable {
             return Err(Refusal::new(code::SYSTEM_ERROR, remark));
         }
         self.check_attributes(&topic, 0)?;
+        self.queues.check(&topic.name, topic.queues())?;
         topic.first_log = match self.deleted.get(&topic.name) {
             // Its queues go on where they were.
             Some(deleted) => deleted.first_log,

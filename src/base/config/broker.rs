@@ -381,6 +381,10 @@ config_table! {
             spin_before_park_micros: u64 = 0,
                 "spinBeforeParkMicros", "us", Limits::Number(0, 10_000), fixed,
                 "How long an idle executor looks for work before it sleeps. Costs idle CPU.";
+            queues_max: u32 = 400_000,
+                "queuesMax", "", Limits::Number(1, 100_000_000), fixed,
+                "Most queues of all topics, those of topics that were deleted since the start \
+                 among them; topics that would need more are not made.";
             connections_max: u32 = 10_000,
                 "connectionsMax", "", Limits::Number(1, 1_000_000), fixed,
                 "Most connections at once; more are closed at once.";

@@ -101,11 +101,13 @@ impl<R: Runtime> Control<R> {
             return Ok(false);
         };
         let deleted = async {
-            let ends = self.shard.seal_topic(&topic).await?;
-            match plan(ends)? {
-                Some(change) => self.carry_out(&turn, &change).await.map(|()| true),
-                None => Ok(false),
-            }
+            let (ends, queues) = self.shard.seal_topic(&topic).await?;
+            let Some(change) = plan(ends)? else {
+                return Ok(false);
+            };
+            self.carry_out(&turn, &change).await?;
+            self.tables.borrow_mut().topics.keep_queues(&topic.topic.name, queues);
+            Ok(true)
         };
         let deleted: Result<bool, NotWritten> = deleted.await;
         if let Err(not_written) = &deleted {

@@ -65,20 +65,22 @@ impl<R: Runtime> Shard<R> {
 
     /// Ends the queues of a topic on all shards: nothing is stored in them any more, not even what
     /// was checked before. Resolves with their next offsets, without those at 0, when no power cut
-    /// can take back what is before them.
+    /// can take back what is before them; and how many queues the logs know of the topic.
     pub async fn seal_topic(
         self: &Rc<Self>,
         topic: &Arc<TopicView>,
-    ) -> Result<Vec<(i32, i64)>, Refusal> {
+    ) -> Result<(Vec<(i32, i64)>, usize), Refusal> {
         let sealed = topic.clone();
         let ends = self.call_all(async move |shard: Rc<Self>| shard.seal_own(&sealed).await).await;
         let mut all = Vec::new();
         for ends in ends {
             all.extend(ends?);
         }
+        let queues = all.len();
+        all.retain(|(_, end)| *end > 0);
         // Those of each log are sorted: no sort from the ground up.
         all.sort();
-        Ok(all)
+        Ok((all, queues))
     }
 
     /// After [`Shard::seal_topic`], when the topic was not deleted: with `None` it takes messages
@@ -110,7 +112,6 @@ impl<R: Runtime> Shard<R> {
             let synced = log.synced().await;
             synced.map_err(|error| Refusal::system_error(error.to_string()))?;
         }
-        ends.retain(|(_, end)| *end > 0);
         Ok(ends)
     }
 }

@@ -13,7 +13,7 @@ use ringmq_io::signal::Event;
 use ringmq_rules::ConnectionId;
 use ringmq_store::QueueHandle;
 
-use crate::messages::PullRequest;
+use crate::{messages::PullRequest, sizes::WAITING_PULL_BYTES};
 
 /// A queue of this shard.
 pub type Place = (LogId, QueueHandle);
@@ -46,7 +46,22 @@ const SEARCH_EVERY: u32 = 64;
 struct Held {
     place: Place,
     deadline: Duration,
+    /// Of [`WAITING_PULL_BYTES`] each.
+    places: usize,
     request: PullRequest,
+}
+
+/// What waits for one connection.
+#[derive(Default)]
+struct OfConnection {
+    numbers: BTreeSet<Number>,
+    places: usize,
+}
+
+/// A filter that others have as well takes no place: it belongs to a subscription.
+fn places_of(request: &PullRequest) -> usize {
+    let own = if request.own_subscription { request.filter.bytes() } else { 0 };
+    1 + own / WAITING_PULL_BYTES
 }
 
 #[derive(Default)]
@@ -54,7 +69,9 @@ struct Table {
     /// A tree: a table of hashes moves everything that is in it when it grows.
     held: BTreeMap<Number, Held>,
     by_queue: AHashMap<Place, BTreeSet<Number>>,
-    by_connection: AHashMap<ConnectionId, BTreeSet<Number>>,
+    by_connection: AHashMap<ConnectionId, OfConnection>,
+    /// All that are taken.
+    places: usize,
     deadlines: BTreeSet<(Duration, Number)>,
     /// The connection that had most pulls when it was looked for.
     largest: Option<ConnectionId>,
@@ -82,14 +99,18 @@ impl Table {
     fn add(&mut self, number: Number, held: Held) {
         let connection = held.request.reply_to.connection;
         self.by_queue.entry(held.place).or_default().insert(number);
-        self.by_connection.entry(connection).or_default().insert(number);
+        let own = self.by_connection.entry(connection).or_default();
+        own.numbers.insert(number);
+        own.places += held.places;
+        self.places += held.places;
         self.deadlines.insert((held.deadline, number));
         self.held.insert(number, held);
     }
 
     /// Takes a pull out of all places.
     fn remove(&mut self, number: Number) -> Option<PullRequest> {
-        let Held { place, deadline, request } = self.held.remove(&number)?;
+        let Held { place, deadline, places, request } = self.held.remove(&number)?;
+        self.places -= places;
         let connection = request.reply_to.connection;
         self.deadlines.remove(&(deadline, number));
         if let Some(numbers) = self.by_queue.get_mut(&place) {
@@ -98,41 +119,44 @@ impl Table {
                 self.by_queue.remove(&place);
             }
         }
-        if let Some(numbers) = self.by_connection.get_mut(&connection) {
-            numbers.remove(&number);
-            if numbers.is_empty() {
+        if let Some(own) = self.by_connection.get_mut(&connection) {
+            own.numbers.remove(&number);
+            own.places -= places;
+            if own.numbers.is_empty() {
                 self.by_connection.remove(&connection);
             }
         }
         Some(request)
     }
 
-    fn waiting_of(&self, connection: ConnectionId) -> usize {
-        self.by_connection.get(&connection).map_or(0, BTreeSet::len)
+    fn places_of(&self, connection: ConnectionId) -> usize {
+        self.by_connection.get(&connection).map_or(0, |own| own.places)
     }
 
-    /// Takes the oldest pull of the connection that has most, for one that has `own`: far fewer.
-    fn give_up_one(&mut self, own: usize) -> Option<PullRequest> {
-        let many = 2 * (own + 1);
-        if self.largest.is_none_or(|largest| self.waiting_of(largest) <= many) {
+    /// Takes the oldest pull of the connection that has most, for one that has `own` places with
+    /// its pull: far fewer. Nothing if that frees fewer than `need`.
+    fn give_up_one(&mut self, own: usize, need: usize) -> Option<PullRequest> {
+        let many = 2 * own;
+        if self.largest.is_none_or(|largest| self.places_of(largest) <= many) {
             self.since_search += 1;
             if self.largest.is_none() || self.since_search >= SEARCH_EVERY {
                 self.since_search = 0;
-                let most = self.by_connection.iter().max_by_key(|(_, numbers)| numbers.len());
+                let most = self.by_connection.iter().max_by_key(|(_, own)| own.places);
                 self.largest = most.map(|(connection, _)| *connection);
             }
         }
-        let numbers = self.by_connection.get(&self.largest?)?;
-        let oldest = numbers.first().copied().filter(|_| numbers.len() > many)?;
-        self.remove(oldest)
+        let largest = self.by_connection.get(&self.largest?).filter(|own| own.places > many)?;
+        let oldest = largest.numbers.first().copied()?;
+        let freed = self.held.get(&oldest)?.places;
+        if freed >= need { self.remove(oldest) } else { None }
     }
 
     /// Drops some of what a connection waits for. True: there is more.
     fn forget_some(&mut self, connection: ConnectionId) -> bool {
-        let Some(numbers) = self.by_connection.get(&connection) else {
+        let Some(own) = self.by_connection.get(&connection) else {
             return false;
         };
-        let some: Vec<_> = numbers.iter().take(FORGET_MAX).copied().collect();
+        let some: Vec<_> = own.numbers.iter().take(FORGET_MAX).copied().collect();
         for number in some {
             self.remove(number);
         }
@@ -141,7 +165,7 @@ impl Table {
 }
 
 impl WaitingPulls {
-    /// `most`: how many may wait.
+    /// `most`: how many places there are.
     pub fn new(most: usize) -> WaitingPulls {
         WaitingPulls {
             most,
@@ -160,10 +184,12 @@ impl WaitingPulls {
     /// one that has most gives up a pull for one that has few.
     pub fn hold(&self, place: Place, deadline: Duration, request: PullRequest) -> Hold {
         let mut table = self.table.borrow_mut();
-        let own = table.waiting_of(request.reply_to.connection);
+        let places = places_of(&request);
+        let own = table.places_of(request.reply_to.connection) + places;
+        let left = self.most.saturating_sub(table.places);
         let mut hold = Hold::Waits;
-        if own >= self.most.saturating_sub(table.held.len()) {
-            match table.give_up_one(own) {
+        if own > left {
+            match table.give_up_one(own, places.saturating_sub(left)) {
                 Some(other) => hold = Hold::InPlaceOf(other),
                 None => return Hold::NoPlace(request),
             }
@@ -174,7 +200,7 @@ impl WaitingPulls {
         if first.is_none_or(|first| (deadline, number) < first) {
             self.changed.set();
         }
-        table.add(number, Held { place, deadline, request });
+        table.add(number, Held { place, deadline, places, request });
         hold
     }
 

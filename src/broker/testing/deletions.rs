@@ -274,7 +274,7 @@ fn the_ends_of_a_topic_name_only_queues_that_had_messages() {
             clients[0].bodies(TOPIC, 2, 0).await;
             let shard = broker.shard(0);
             let topic = shard.topic(TOPIC).expect("made above");
-            assert_eq!(shard.seal_topic(&topic).await, Ok(vec![(1, 2)]));
+            assert_eq!(shard.seal_topic(&topic).await, Ok((vec![(1, 2)], 2)));
         });
     });
 }

@@ -181,7 +181,7 @@ fn a_topic_is_sealed_behind_a_long_batch_that_is_being_stored() {
             let (ends, stored) = zip(shard.seal_topic(&topic), append).await;
             assert!(stored.is_ok(), "it had begun");
             let end = (item.queue_id, i64::from(COUNT));
-            assert_eq!(ends.expect("nothing fails"), [end]);
+            assert_eq!(ends.expect("nothing fails"), (vec![end], 1));
             sealed.set(sealed.get() + 1);
         });
     });

@@ -16,7 +16,10 @@ use super::{
     Client,
     cluster::{Broker, TOPIC, clients, on_all},
 };
-use crate::{messages::Change, shard::waiting_pulls::TAKE_MAX};
+use crate::{
+    messages::Change,
+    shard::{settings::BrokerSettings, waiting_pulls::TAKE_MAX},
+};
 
 /// Starts a pull of queue 0 that waits up to a minute for a message with a tag.
 async fn start_pull(client: &mut Client, tag: &str) {
@@ -91,6 +94,34 @@ fn of_very_many_pulls_those_that_want_a_message_get_it_once_and_the_others_wait_
             let waited = runtime.monotonic() - begun;
             assert!((58..62).contains(&waited.as_secs()), "for their time: {waited:?}");
         });
+    });
+}
+
+/// Failed at 7bdfcd1: 200,000 pulls might wait on a shard with a filter of 16 KiB each.
+#[test]
+fn a_pull_that_waits_with_a_long_filter_of_its_own_takes_the_places_of_many() {
+    Sim::new(1).run(async |runtime| {
+        let keys = [("enablePropertyFilter", "true")];
+        let many = |settings: &mut BrokerSettings| settings.sizes.waiting_pulls_max = 2000;
+        let broker = Broker::start_with(&runtime, 1, &keys, many);
+        let mut client = Client::connect(&runtime).await;
+        assert_eq!(client.make_topic(TOPIC).await.code, response::SUCCESS);
+        let long = "a=1 OR ".repeat(2000) + "a=1";
+        for _ in 0..100 {
+            start_filtered(&mut client, 0, ("SQL92", &long)).await;
+        }
+        runtime.sleep(Duration::from_secs(1)).await;
+        let waiting = broker.shard(0).waiting_pulls.count();
+        assert!((1..4).contains(&waiting), "{waiting} wait");
+        for _ in waiting..100 {
+            assert_eq!(client.receive().await.code, response::PULL_NOT_FOUND);
+        }
+        let mut modest = Client::connect(&runtime).await;
+        for _ in 0..100 {
+            start_pull(&mut modest, "*").await;
+        }
+        runtime.sleep(Duration::from_secs(1)).await;
+        assert_eq!(broker.shard(0).waiting_pulls.count(), waiting + 100);
     });
 }
 

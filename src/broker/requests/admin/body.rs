@@ -57,6 +57,11 @@ impl PartedBody {
         self.add(&part);
     }
 
+    /// False: it is too long already, and only its length goes on.
+    pub fn fits(&self) -> bool {
+        self.length <= BODY_BYTES_MAX
+    }
+
     /// Bytes that are held.
     #[cfg(test)]
     pub fn held(&self) -> usize {

@@ -5,14 +5,14 @@ use std::{collections::BTreeMap, ops::Bound, rc::Rc, sync::Arc};
 
 use ringmq_io::Runtime;
 use ringmq_remoting::{
-    body::{ConsumeStats, OffsetWrapper},
+    body::{MessageQueue, OffsetWrapper},
     fastjson,
     headers::admin::{GetConsumeStatsInBrokerHeader, GetConsumeStatsRequestHeader},
 };
 
 use super::{
     body::{PartedBody, message_queue},
-    queue_table::QueueTable,
+    queue_table::{QueueTable, add_queue},
 };
 use crate::{
     control::Control,
@@ -41,10 +41,11 @@ pub async fn of_group<R: Runtime>(control: &Rc<Control<R>>, request: &Request<'_
         let topic = shard.topic(&name).filter(|_| may_consume(control, group, &name));
         let Some(topic) = topic else { continue };
         let queues = topic.topic.read_queues;
-        let one = of_topic(control, (&topic, group), stored.get(&name), queues).await;
-        for (queue, offsets) in &one.offset_table {
+        let add = |queue: &MessageQueue, offsets: &OffsetWrapper| {
             table.add(queue, offsets);
-        }
+            table.fits()
+        };
+        of_topic(control, (&topic, group), stored.get(&name), queues, add).await;
         tps += consume_tps(control, &name, group);
     }
     let remedy = "ask for less, such as one topic or one group";
@@ -65,32 +66,35 @@ pub async fn of_all<R: Runtime>(control: &Rc<Control<R>>, request: &Request<'_>)
             groups.iter_from(behind).next().map(|group| group.name.clone())
         };
         let Some(group) = group else { break };
-        let mut part = if last.is_some() { b",{".to_vec() } else { b"{".to_vec() };
-        fastjson::append(&mut part, &*group);
-        part.extend_from_slice(b":[");
+        let mut begin = if last.is_some() { b",{".to_vec() } else { b"{".to_vec() };
+        fastjson::append(&mut begin, &*group);
+        begin.extend_from_slice(b":[");
+        body.add(&begin);
         let stored = stored(control, &group).await;
-        let mut first = true;
+        let mut begin = "";
         for (name, offsets) in &stored {
             let topic = shard.topic(name).filter(|_| may_consume(control, &group, name));
             let Some(topic) = topic.filter(|topic| !header.is_order || topic.topic.order) else {
                 continue;
             };
+            body.text(&format!("{begin}{{\"offsetTable\":{{"));
             let queues = topic.topic.write_queues;
-            let mut one = of_topic(control, (&topic, &group), Some(offsets), queues).await;
-            one.consume_tps = consume_tps(control, name, &group);
-            let behind = one.offset_table.values();
-            // An offset may be any number; Java's sum overflows in silence as well.
-            total = behind.fold(total, |total, queue| {
-                total.wrapping_add(queue.broker_offset.wrapping_sub(queue.consumer_offset))
-            });
-            if !std::mem::replace(&mut first, false) {
-                part.push(b',');
-            }
-            fastjson::append(&mut part, &one);
-            body.add(&std::mem::take(&mut part));
+            let add = |queue: &MessageQueue, offsets: &OffsetWrapper| {
+                // An offset may be any number; Java's sum overflows in silence as well.
+                let behind = offsets.broker_offset.wrapping_sub(offsets.consumer_offset);
+                total = total.wrapping_add(behind);
+                body.item(|part| add_queue(part, queue, offsets));
+                body.fits()
+            };
+            of_topic(control, (&topic, &group), Some(offsets), queues, add).await;
+            let tps = consume_tps(control, name, &group);
+            body.text(&format!("}},\"consumeTps\":{tps:?}}}"));
+            begin = ",";
         }
-        part.extend_from_slice(b"]}");
-        body.add(&part);
+        body.text("]}");
+        if !body.fits() {
+            break;
+        }
         last = Some(group);
         shard.runtime.yield_if_needed().await;
     }
@@ -121,21 +125,23 @@ fn consume_tps<R: Runtime>(control: &Control<R>, topic: &str, group: &str) -> f6
     control.stats.borrow().consume_tps(topic, group, control.shard.runtime.now_ms())
 }
 
-/// How far a group with these offsets is in the first queues of a topic.
+/// How far a group with these offsets is in the first queues of a topic, told queue by queue in
+/// their order until one is not wanted: answers may be too long, and topics have very many queues.
 async fn of_topic<R: Runtime>(
     control: &Control<R>,
     (topic, group): (&Arc<TopicView>, &str),
     stored: Option<&BTreeMap<i32, i64>>,
     queues: i32,
-) -> ConsumeStats {
+    mut add: impl FnMut(&MessageQueue, &OffsetWrapper) -> bool,
+) {
     let shard = &control.shard;
-    let mut stats = ConsumeStats::default();
     let bounds = shard.bounds(topic).await;
     let next_pulls = shard.next_pulls(topic, group).await;
+    let mut key = message_queue(&shard.settings.config, &topic.topic.name, 0);
     for queue in bounds.into_iter().filter(|queue| queue.queue_id < queues) {
         let offset = stored.and_then(|queues| queues.get(&queue.queue_id));
         let consumer_offset = offset.copied().unwrap_or(0);
-        let key = message_queue(&shard.settings.config, &topic.topic.name, queue.queue_id);
+        key.queue_id = queue.queue_id;
         let consumed =
             shard.stored_at(topic, queue.queue_id, consumer_offset.saturating_sub(1)).await;
         let next = next_pulls.get(&queue.queue_id);
@@ -145,8 +151,9 @@ async fn of_topic<R: Runtime>(
             last_timestamp: consumed,
             pull_offset: Some(next.map_or(consumer_offset, |next| consumer_offset.max(*next))),
         };
-        stats.offset_table.insert(key, wrapper);
+        if !add(&key, &wrapper) {
+            break;
+        }
         shard.runtime.yield_if_needed().await;
     }
-    stats
 }

@@ -6,6 +6,13 @@ use serde::Serialize;
 use super::body::PartedBody;
 use crate::requests::Handled;
 
+/// A queue and its value, as fastjson writes objects that are keys.
+pub fn add_queue(part: &mut Vec<u8>, queue: &MessageQueue, value: &impl Serialize) {
+    part.extend_from_slice(queue.json().as_bytes());
+    part.push(b':');
+    fastjson::append(part, value);
+}
+
 /// `{"offsetTable":{{queue}:value,...}}`, as fastjson writes objects that are keys.
 pub struct QueueTable(PartedBody);
 
@@ -16,11 +23,12 @@ impl QueueTable {
 
     /// Each queue is to be added once, in their order.
     pub fn add(&mut self, queue: &MessageQueue, value: &impl Serialize) {
-        self.0.item(|part| {
-            part.extend_from_slice(queue.json().as_bytes());
-            part.push(b':');
-            fastjson::append(part, value);
-        });
+        self.0.item(|part| add_queue(part, queue, value));
+    }
+
+    /// False: the answer is too long already.
+    pub fn fits(&self) -> bool {
+        self.0.fits()
     }
 
     /// The answer. `members`: what stands behind the table. `remedy`: what to do if it is too long.
