@@ -11,6 +11,10 @@ pub mod answer;
 mod body;
 pub mod budgets;
 pub mod handlers;
+#[cfg(not(feature = "planted"))]
+mod injected_bugs;
+#[cfg(feature = "planted")]
+pub mod injected_bugs;
 mod json;
 pub mod kv;
 pub mod live_keys;

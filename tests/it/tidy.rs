@@ -83,6 +83,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "ringmq-rules",
             "ringmq-store",
             "ringmq-test-client",
+            "ringmq-tls",
         ],
     ),
 ];

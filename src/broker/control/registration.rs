@@ -35,6 +35,7 @@ use ringmq_rules::meta::MetaChange;
 
 use crate::{
     control::{Control, Tables, metadata::Subject},
+    injected_bugs::{REGISTERS_ONCE, is_planted},
     shard::settings::BrokerSettings,
 };
 use changes::Changes;
@@ -186,6 +187,9 @@ async fn keep_registered<R: Runtime>(control: &Rc<Control<R>>, server: &Server) 
         match outcome {
             Ok(()) => return,
             Err((error, true)) => {
+                if is_planted(REGISTERS_ONCE) {
+                    return;
+                }
                 pause = RETRY.0;
                 tracing::warn!(namesrv = %server.name, %error, "registration lost");
             }

@@ -3,6 +3,7 @@
 use std::ops::Bound::{Included, Unbounded};
 
 use super::{AddressKey, ConnectionId, DataVersion, RouteTable};
+use crate::injected_bugs::{DEAD_STAYS, SILENT_STAYS, is_planted};
 
 /// A broker that was dropped.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +45,7 @@ impl RouteTable {
         let some = rest.by_ref().take(addresses);
         let silent =
             some.filter(|(_, live)| now_ms.saturating_sub(live.heard_ms) > live.timeout_ms);
+        let silent = silent.filter(|_| !is_planted(SILENT_STAYS));
         let silent: Vec<AddressKey> = silent.map(|(key, _)| key.clone()).collect();
         *next = rest.next().map(|(key, _)| key.clone());
         silent.iter().filter_map(|key| self.drop_address(key, now_ms)).collect()
@@ -56,7 +58,8 @@ impl RouteTable {
         now_ms: u64,
         addresses: usize,
     ) -> Vec<Dropped> {
-        let Some(held) = self.connections.get(&connection) else {
+        let Some(held) = self.connections.get(&connection).filter(|_| !is_planted(DEAD_STAYS))
+        else {
             return Vec::new();
         };
         let some: Vec<AddressKey> = held.addresses.iter().take(addresses).cloned().collect();

@@ -9,6 +9,7 @@ use super::{
     clear::Job,
     owners::{OwnerId, owner_bytes},
 };
+use crate::injected_bugs::{OLD_CONNECTION_COUNTS, is_planted};
 
 /// Bit of a permission that allows writing.
 const PERM_WRITE: i32 = 2;
@@ -371,7 +372,8 @@ impl RouteTable {
 
     pub(super) fn remove_live(&mut self, key: &AddressKey) -> Option<Live> {
         let live = self.live.remove(key)?;
-        if let Some(held) = self.connections.get_mut(&live.connection) {
+        let held = self.connections.get_mut(&live.connection);
+        if let Some(held) = held.filter(|_| !is_planted(OLD_CONNECTION_COUNTS)) {
             held.addresses.remove(key);
         }
         self.bytes -= live.bytes;

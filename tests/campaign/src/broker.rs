@@ -4,17 +4,17 @@
 //! process, everything that is there.
 
 mod checker;
-mod client;
-mod model;
-mod plan;
+pub(crate) mod client;
+pub(crate) mod model;
+pub(crate) mod plan;
 mod process;
-mod readback;
+pub(crate) mod readback;
 mod requests;
 mod resets;
 mod sent_back;
 mod timers;
 mod transactions;
-mod workload;
+pub(crate) mod workload;
 
 use std::{cell::RefCell, panic::AssertUnwindSafe, rc::Rc, sync::Arc, time::Duration};
 

@@ -2,13 +2,14 @@
 //! of what was promised, and everything that can go wrong with a disk. `scripts/campaign` runs
 //! them; what they promise and have found is in `docs/RELIABILITY.md`.
 //!
-//! May depend on `base`, `io`, `remoting`, `rules`, `store` and `broker`, by their public faces
-//! only.
+//! May depend on `base`, `io`, `tls`, `remoting`, `rules`, `store`, `broker` and `namesrv`, by
+//! their public faces only.
 
 #![forbid(unsafe_code)]
 
 pub mod broker;
 pub mod checker;
+pub mod cluster;
 pub mod errors;
 pub mod history;
 pub mod hostile;

@@ -17,7 +17,7 @@ use std::{
 use clap::{Parser, ValueEnum};
 use ringmq_campaign::{
     broker::{self, Part},
-    errors,
+    cluster, errors,
     hostile::{
         self,
         attacker::{Target, attack},
@@ -49,6 +49,9 @@ struct Arguments {
     /// The long sizes, of `docs/RELIABILITY.md`; else those of every change.
     #[arg(long)]
     long: bool,
+    /// So many seeds, whatever the sizes say; for `broker` and `cluster`.
+    #[arg(long)]
+    seeds: Option<u64>,
     /// Goes on with further seeds until so many minutes are over, whatever the sizes say.
     #[arg(long)]
     minutes: Option<u64>,
@@ -91,6 +94,8 @@ enum Name {
     Injuries,
     /// A whole broker with 1 to 7 shards, in simulation.
     Broker,
+    /// A name server and several brokers on machines that die, with links that are cut.
+    Cluster,
     /// kill -9 of the broker itself.
     Kill9,
     /// Hostile clients beside honest ones, against a real broker and name server.
@@ -104,7 +109,7 @@ enum Name {
     Attacker,
     /// Bugs on purpose, which the others must find.
     Planted,
-    /// Power cuts, errors, injuries, brokers, requests over sockets and planted bugs.
+    /// Power cuts, errors, injuries, brokers, clusters, requests over sockets and planted bugs.
     All,
     /// The table of all totals in the directory.
     Report,
@@ -117,8 +122,19 @@ struct Quota {
     error_seeds: u64,
     error_step: u64,
     broker_seeds: u64,
+    cluster_seeds: u64,
     injury_seeds: u64,
     injuries: Sizes,
+}
+
+impl Quota {
+    /// Of campaigns of whole brokers.
+    fn with_seeds(self, seeds: Option<u64>) -> Quota {
+        let Some(seeds) = seeds else {
+            return self;
+        };
+        Quota { broker_seeds: seeds, cluster_seeds: seeds, ..self }
+    }
 }
 
 fn quota(long: bool) -> Quota {
@@ -129,6 +145,7 @@ fn quota(long: bool) -> Quota {
             error_seeds: 2,
             error_step: 2,
             broker_seeds: 10_000,
+            cluster_seeds: 200,
             injury_seeds: 2,
             injuries: Sizes { tail_bytes: 4 << 10, head_bytes: 64, bit_step: 331, random: 2_000 },
         },
@@ -138,6 +155,7 @@ fn quota(long: bool) -> Quota {
             error_seeds: 3,
             error_step: 1,
             broker_seeds: 200_000,
+            cluster_seeds: 20_000,
             injury_seeds: 2,
             injuries: Sizes { tail_bytes: 64 << 10, head_bytes: 4096, bit_step: 1, random: 5_000 },
         },
@@ -163,8 +181,8 @@ fn main() -> ExitCode {
     }
     let names = match arguments.name {
         Name::All => {
-            use Name::{Broker, Errors, Injuries, Planted, PowerCuts, Sockets};
-            vec![PowerCuts, Errors, Injuries, Broker, Sockets, Planted]
+            use Name::{Broker, Cluster, Errors, Injuries, Planted, PowerCuts, Sockets};
+            vec![PowerCuts, Errors, Injuries, Broker, Cluster, Sockets, Planted]
         }
         one => vec![one],
     };
@@ -254,6 +272,7 @@ fn simulated(name: Name, arguments: &Arguments) -> Totals {
         Name::PowerCuts => "power-cuts",
         Name::Errors => "errors",
         Name::Broker => "broker",
+        Name::Cluster => "cluster",
         _ => "injuries",
     };
     let time = arguments.minutes.map(|minutes| Duration::from_secs(minutes * 60));
@@ -275,7 +294,7 @@ fn simulated(name: Name, arguments: &Arguments) -> Totals {
                 seed: arguments.seed,
                 only,
                 endless: time.is_some(),
-                quota: quota(arguments.long),
+                quota: quota(arguments.long).with_seeds(arguments.seeds),
                 without: arguments.without.clone(),
                 shares: if name == Name::Injuries { threads } else { 1 },
             };
@@ -321,6 +340,7 @@ impl Job {
             Name::PowerCuts => meter.images() >= self.quota.images,
             Name::Errors => number >= self.quota.error_seeds,
             Name::Broker => number >= self.quota.broker_seeds,
+            Name::Cluster => number >= self.quota.cluster_seeds,
             _ => number >= self.quota.injury_seeds,
         };
         enough && !self.endless
@@ -334,6 +354,7 @@ impl Job {
                 power::run_seed(meter, power::Search { seed, images, only, lie: DiskLie::None });
             }
             Name::Broker => broker::run_seed(meter, seed, &self.without),
+            Name::Cluster => cluster::run_seed(meter, seed),
             Name::Errors => {
                 let step = quota.error_step;
                 errors::run_seed(meter, errors::Search { seed, only, lie: DiskLie::None, step });

@@ -5,10 +5,11 @@ use std::{sync::Arc, time::Duration};
 
 use ringmq_base::injected_bugs::{Bug, plant};
 use ringmq_broker::injected_bugs as in_broker;
+use ringmq_namesrv::injected_bugs as in_name_server;
 use ringmq_store::injected_bugs as in_store;
 
 use crate::{
-    broker, errors, injuries,
+    broker, cluster, errors, injuries,
     injuries::Sizes,
     machine::DiskLie,
     meter::{Meter, Totals},
@@ -27,6 +28,7 @@ enum Campaign {
     Errors,
     Injuries,
     Broker,
+    Cluster,
 }
 
 /// A bug, and who has to find it.
@@ -53,7 +55,7 @@ const fn rare(bug: Bug, campaign: Campaign, skipped: u64) -> Case {
     Case { name: bug.name, how: bug.file, planted: Some(bug), lie, campaign, skipped }
 }
 
-const CASES: [Case; 23] = [
+const CASES: [Case; 28] = [
     bug(in_broker::BATCH_CUT, Campaign::Broker),
     bug(in_broker::LANE_BLOCKS, Campaign::Broker),
     bug(in_broker::CHANGE_LATE, Campaign::Broker),
@@ -70,6 +72,11 @@ const CASES: [Case; 23] = [
     bug(in_broker::DEAD_LETTER_LATE, Campaign::Broker),
     bug(in_broker::RESET_UNDONE, Campaign::Broker),
     bug(in_broker::RESET_LOST, Campaign::Broker),
+    bug(in_broker::REGISTERS_ONCE, Campaign::Cluster),
+    bug(in_name_server::DEAD_STAYS, Campaign::Cluster),
+    bug(in_name_server::SILENT_STAYS, Campaign::Cluster),
+    bug(in_name_server::OLD_CONNECTION_COUNTS, Campaign::Cluster),
+    bug(in_store::VISIBLE_TOO_EARLY, Campaign::Cluster),
     lie(
         "acknowledges before the sync",
         "a disk whose durable writes are not",
@@ -95,7 +102,7 @@ pub fn run(seed: u64, only: &str) -> Totals {
     let mut totals = Totals { campaign: "planted".into(), first_seed: seed, ..Totals::default() };
     for bug in CASES.iter().filter(|bug| bug.name.contains(only)) {
         let budget = match bug.campaign {
-            Campaign::Broker => BROKER_BUDGET,
+            Campaign::Broker | Campaign::Cluster => BROKER_BUDGET,
             _ => BUDGET,
         };
         let meter = Arc::new(Meter::quiet("planted", seed, Some(budget)));
@@ -144,6 +151,7 @@ fn search(meter: &Arc<Meter>, bug: &Case, seed: u64) {
             power::run_seed(meter, power::Search { seed, images: 200, only: None, lie });
         }
         Campaign::Broker => broker::run_seed(meter, seed, &[]),
+        Campaign::Cluster => cluster::run_seed(meter, seed),
         Campaign::Errors => {
             errors::run_seed(meter, errors::Search { seed, only: None, lie, step: 5 });
         }

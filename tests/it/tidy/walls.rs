@@ -34,7 +34,7 @@ const WALLS: &[Walls] = &[
             ),
             ("requests", &["control", "shard", "net", "messages", "injected_bugs"]),
             ("metrics", &["control", "shard", "messages"]),
-            ("control", &["shard", "messages"]),
+            ("control", &["shard", "messages", "injected_bugs"]),
             ("engines", &["shard", "messages", "injected_bugs"]),
             ("shard", &["net", "messages", "sizes", "injected_bugs"]),
             ("net", &[]),

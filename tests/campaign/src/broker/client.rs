@@ -4,7 +4,9 @@
 use std::{
     cell::{Cell, RefCell},
     collections::{BTreeMap, BTreeSet},
+    future::Future,
     net::SocketAddr,
+    pin::Pin,
     rc::Rc,
     time::Duration,
 };
@@ -25,6 +27,9 @@ use super::{
     requests::Request,
 };
 
+/// Tries once to connect to the broker.
+pub type Door = Box<dyn Fn() -> Pin<Box<dyn Future<Output = Option<SimStream>>>>>;
+
 /// What all clients of a process share.
 pub struct World {
     pub runtime: SimRuntime,
@@ -32,6 +37,13 @@ pub struct World {
     pub clients: RefCell<Vec<Rc<Client>>>,
     /// Slow readers read on at once from now on.
     pub hurry: Cell<bool>,
+    door: Door,
+    /// How long clients try.
+    patience: Duration,
+    /// The broker is no more: nobody connects to it.
+    pub gone: Cell<bool>,
+    /// Connections may break, whatever the broker does.
+    pub torn: Cell<bool>,
 }
 
 pub struct Client {
@@ -51,7 +63,40 @@ pub struct Client {
     pub patience: Cell<Option<Duration>>,
 }
 
+/// To a broker on the same machine.
+pub fn local_door(runtime: SimRuntime) -> Door {
+    let address = SocketAddr::from(([127, 0, 0, 1], 10_911));
+    Box::new(move || {
+        let runtime = runtime.clone();
+        Box::pin(async move {
+            let stream = runtime.net().connect(address).await.ok();
+            if stream.is_none() {
+                runtime.sleep(Duration::from_millis(1)).await;
+            }
+            stream
+        })
+    })
+}
+
 impl World {
+    pub fn new(
+        runtime: SimRuntime,
+        model: Rc<RefCell<Model>>,
+        door: Door,
+        patience: Duration,
+    ) -> World {
+        World {
+            runtime,
+            model,
+            clients: RefCell::default(),
+            hurry: Cell::new(false),
+            door,
+            patience,
+            gone: Cell::new(false),
+            torn: Cell::new(false),
+        }
+    }
+
     pub fn now(&self) -> Duration {
         self.runtime.monotonic()
     }
@@ -60,16 +105,18 @@ impl World {
         self.model.borrow_mut().wrong(text);
     }
 
-    /// Connects, for a second at most.
+    /// Connects, unless the broker is no more.
     pub async fn connect(self: &Rc<Self>, number: u32, slow: bool) -> Option<Rc<Client>> {
-        let address = SocketAddr::from(([127, 0, 0, 1], 10_911));
-        for _ in 0..1000 {
-            if let Ok(stream) = self.runtime.net().connect(address).await {
+        let began = self.now();
+        while !self.gone.get() {
+            if let Some(stream) = (self.door)().await {
                 return Some(self.adopt(stream, number, slow));
             }
-            self.runtime.sleep(Duration::from_millis(1)).await;
+            if self.now() >= began + self.patience {
+                self.wrong("nobody accepts connections".to_owned());
+                return None;
+            }
         }
-        self.wrong("nobody accepts connections".to_owned());
         None
     }
 
@@ -213,7 +260,8 @@ impl Client {
             bytes.drain(..done);
         }
         // The slowest readers may be closed when room for answers is scarce.
-        let excused = self.slow || self.world.model.borrow().excuses.stopping;
+        let stopping = self.world.model.borrow().excuses.stopping;
+        let excused = self.slow || stopping || self.world.torn.get();
         if !self.closed.get() && !excused {
             let open = self.open_requests();
             self.world.wrong(format!("a sound connection was closed with {open} requests open"));

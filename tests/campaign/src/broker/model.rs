@@ -134,6 +134,8 @@ pub struct Model {
     /// Number of the process that runs.
     pub process: usize,
     pub events: u64,
+    /// The clock of the clients goes on from one process to the next.
+    pub one_clock: bool,
     /// Sends make topics.
     pub auto_create: bool,
     /// Largest body that every segment takes.
@@ -416,9 +418,11 @@ impl Model {
             }
         }
         self.resets_end(clean);
-        // Their clients count on them all the same; the next process begins at zero.
+        // Their clients count on them all the same.
         self.locks.retain(|_, (_, since)| now < *since + LOCK);
-        self.locks.values_mut().for_each(|(_, since)| *since = Duration::ZERO);
+        if !self.one_clock {
+            self.locks.values_mut().for_each(|(_, since)| *since = Duration::ZERO);
+        }
         self.process += 1;
     }
 }

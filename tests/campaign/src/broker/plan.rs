@@ -1,8 +1,11 @@
 //! What a seed's broker looks like, what happens to it, and how its processes end.
 
-use std::time::Duration;
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    time::Duration,
+};
 
-use ringmq_base::config::BrokerConfig;
+use ringmq_base::config::{AddressList, AdminAccess, BrokerConfig};
 use ringmq_broker::{settings::BrokerSettings, sizes::Sizes};
 use ringmq_io::sim::Random;
 use ringmq_store::KeySizes;
@@ -172,6 +175,28 @@ impl Plan {
         plan.draw_processes(shards, &mut random);
         plan.leave_out();
         plan
+    }
+
+    /// Has it be a broker among others, on a machine of its own, that registers with a name server:
+    /// how often, and how long it waits for an answer.
+    pub fn join(
+        &mut self,
+        name: &str,
+        ip: IpAddr,
+        name_server: SocketAddr,
+        (period, timeout): (Duration, Duration),
+    ) {
+        let millis = |time: Duration| u64::try_from(time.as_millis()).expect("seconds");
+        let config = &mut self.config;
+        config.broker_name = name.to_owned();
+        config.broker_ip1 = ip.to_string();
+        config.broker_ip2 = ip.to_string();
+        config.bind_address = Ipv4Addr::UNSPECIFIED.into();
+        config.admin_access = AdminAccess::Any;
+        config.register_name_server_period_ms = millis(period);
+        config.register_broker_timeout_ms = millis(timeout);
+        config.namesrv_addr = AddressList(vec![name_server.to_string()]);
+        self.huge_name = false;
     }
 
     fn draw_processes(&mut self, shards: usize, random: &mut Random) {

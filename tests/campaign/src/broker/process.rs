@@ -16,7 +16,7 @@ use ringmq_io::{
 };
 
 use super::{
-    client::World,
+    client::{World, local_door},
     model::Model,
     plan::{BODY_BYTES_MAX, End, Plan, Process, Trouble},
     process_seed, readback, timers, transactions,
@@ -26,6 +26,7 @@ use super::{
 /// Virtual time after which a process hangs.
 const TIME_LIMIT: Duration = Duration::from_secs(600);
 const START_WITHIN: Duration = Duration::from_secs(30);
+const CONNECTED_WITHIN: Duration = Duration::from_secs(1);
 /// Every script ends within this time, even behind slow disks.
 const WORK_WITHIN: Duration = Duration::from_secs(40);
 /// Every request is answered within this time after the last was sent and all faults are over.
@@ -59,12 +60,8 @@ pub fn run_process(
     let outcome = sim.try_run(async |runtime| {
         let chance = process_seed(plan.seed, run.number) >> 7;
         sim.jump_wall_clock(model.borrow().clock.jump(runtime.now_ms(), chance));
-        let world = Rc::new(World {
-            runtime,
-            model: model.clone(),
-            clients: RefCell::default(),
-            hurry: Cell::new(false),
-        });
+        let door = local_door(runtime.clone());
+        let world = Rc::new(World::new(runtime, model.clone(), door, CONNECTED_WITHIN));
         let stage =
             Stage { world: world.clone(), disk: disk.clone(), plan: plan.clone(), run: *run };
         stage.run().await;
