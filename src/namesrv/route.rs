@@ -3,14 +3,16 @@
 //! never goes back.
 //!
 //! A broker *name* is a group: a master (id 0) and its slaves. An *address* belongs to one id of
-//! one name; it is alive while its connection stands and it was heard of within its time.
+//! one name; it is alive while its connection stands and it was heard of within its time
+//! ([`holders`]: of several connections).
 //!
 //! Everything has an owner and counts in bytes: topics belong to broker names, these and addresses
-//! to the connection that registered them last. What goes is invisible at once, and is removed a
-//! little at a time by [`RouteTable::clear_some`]; no call takes longer for what others have.
+//! to the youngest connection that registered them. What goes is invisible at once, and is removed
+//! a little at a time by [`RouteTable::clear_some`]; no call takes longer for what others have.
 
 pub mod clear;
 pub mod expire;
+mod holders;
 pub mod lookup;
 pub mod owners;
 pub mod perm;
@@ -40,7 +42,7 @@ pub const ADDRESS_BYTES_MAX: usize = 255;
 /// Most members of a broker name.
 pub const MEMBERS_MAX: usize = 128;
 
-/// Names a connection for as long as it stands.
+/// Names a connection for as long as it stands. Those that are accepted later are greater.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnectionId(pub u64);
 
@@ -89,7 +91,10 @@ struct Live {
     timeout_ms: u64,
     /// `None` while what was registered may be a part only.
     version: Option<DataVersion>,
+    /// The youngest by which it has registered, see [`holders`].
     connection: ConnectionId,
+    /// An older one by which it has registered since.
+    older: Option<ConnectionId>,
     ha_server: String,
     /// What counts for it.
     bytes: usize,
@@ -317,14 +322,11 @@ pub(crate) mod test {
             now_ms: u64,
         ) -> Vec<expire::Dropped> {
             let mut all = Vec::new();
-            loop {
-                let some = self.drop_some(connection, now_ms, 2);
-                if some.is_empty() {
-                    self.settle();
-                    return all;
-                }
+            while let Some(some) = self.leave_some(connection, now_ms, 2) {
                 all.extend(some);
             }
+            self.settle();
+            all
         }
 
         /// All topics of a broker name.
@@ -392,7 +394,10 @@ pub(crate) mod test {
             assert_eq!(addresses.sum::<usize>(), self.live.len());
             for (id, held) in &self.connections {
                 let owners = self.owners.values().filter(|owner| owner.connection == *id);
-                let live = held.addresses.iter().map(|key| self.live[key].bytes);
+                let live = held.addresses.iter().map(|key| &self.live[key]);
+                let holds = |live: &&Live| live.connection == *id || live.older == Some(*id);
+                assert!(live.clone().all(|live| holds(&live)));
+                let live = live.filter(|live| live.connection == *id).map(|live| live.bytes);
                 let sum = owners.map(|owner| owner.bytes).sum::<usize>() + live.sum::<usize>();
                 assert_eq!(held.bytes, sum);
             }

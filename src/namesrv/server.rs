@@ -216,10 +216,10 @@ impl<R: Runtime> Shared<R> {
         self.addresses.leave(peer.address.ip());
         loop {
             let (table, now) = (self.server.table(), self.now_ms());
-            let dropped = table.borrow_mut().drop_some(peer.connection, now, DROP_ADDRESSES);
-            if dropped.is_empty() {
+            let dropped = table.borrow_mut().leave_some(peer.connection, now, DROP_ADDRESSES);
+            let Some(dropped) = dropped else {
                 break;
-            }
+            };
             self.server.to_clear.set();
             for broker in &dropped {
                 report(broker, peer.address, "its connection has ended");

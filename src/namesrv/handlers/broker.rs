@@ -153,7 +153,8 @@ impl<D: Disk> NameServer<D> {
         let field = |name| request.field(name).unwrap_or_default();
         let (cluster, name) = (field("clusterName"), field("brokerName"));
         let address = field("brokerAddr");
-        if self.table().borrow_mut().unregister(cluster, name, address) {
+        let connection = request.peer.connection;
+        if self.table().borrow_mut().withdraw(cluster, name, address, connection) {
             tracing::info!(
                 peer = %request.peer.address,
                 "broker {name} {address} of cluster {cluster} has unregistered"

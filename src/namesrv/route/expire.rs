@@ -3,7 +3,7 @@
 use std::ops::Bound::{Included, Unbounded};
 
 use super::{AddressKey, ConnectionId, DataVersion, RouteTable};
-use crate::injected_bugs::{DEAD_STAYS, SILENT_STAYS, is_planted};
+use crate::injected_bugs::{SILENT_STAYS, is_planted};
 
 /// A broker that was dropped.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,22 +51,7 @@ impl RouteTable {
         silent.iter().filter_map(|key| self.drop_address(key, now_ms)).collect()
     }
 
-    /// Drops brokers that registered last by this connection, so many; none if no more are left.
-    pub fn drop_some(
-        &mut self,
-        connection: ConnectionId,
-        now_ms: u64,
-        addresses: usize,
-    ) -> Vec<Dropped> {
-        let Some(held) = self.connections.get(&connection).filter(|_| !is_planted(DEAD_STAYS))
-        else {
-            return Vec::new();
-        };
-        let some: Vec<AddressKey> = held.addresses.iter().take(addresses).cloned().collect();
-        some.iter().filter_map(|key| self.drop_address(key, now_ms)).collect()
-    }
-
-    fn drop_address(&mut self, key: &AddressKey, now_ms: u64) -> Option<Dropped> {
+    pub(super) fn drop_address(&mut self, key: &AddressKey, now_ms: u64) -> Option<Dropped> {
         let live = self.live.get(key)?;
         let (cluster, address) = key.clone();
         let broker_name = live.broker_name.clone();

@@ -3,13 +3,11 @@
 //! version: that counts only when all topics are there.
 
 use super::{
-    ADDRESS_BYTES_MAX, AddressKey, BrokerGroup, ConnectionId, DataVersion, Live, MASTER_ID,
-    MEMBERS_MAX, NAME_BYTES_MAX, QueueData, RouteError, RouteTable, TOPIC_NAME_BYTES_MAX,
-    check_name,
+    ADDRESS_BYTES_MAX, AddressKey, BrokerGroup, ConnectionId, DataVersion, MASTER_ID, MEMBERS_MAX,
+    NAME_BYTES_MAX, QueueData, RouteError, RouteTable, TOPIC_NAME_BYTES_MAX, check_name,
     clear::Job,
     owners::{OwnerId, owner_bytes},
 };
-use crate::injected_bugs::{OLD_CONNECTION_COUNTS, is_planted};
 
 /// Bit of a permission that allows writing.
 const PERM_WRITE: i32 = 2;
@@ -40,12 +38,12 @@ pub struct Announced {
 }
 
 impl Announced {
-    fn key(&self) -> AddressKey {
+    pub(super) fn key(&self) -> AddressKey {
         (self.cluster.clone(), self.address.clone())
     }
 
     /// Memory of what is kept of it.
-    fn bytes(&self) -> usize {
+    pub(super) fn bytes(&self) -> usize {
         let Announced { cluster, broker_name, address, ha_server, zone_name, .. } = self;
         let texts = 3 * (cluster.len() + address.len()) + 2 * broker_name.len() + ha_server.len();
         ADDRESS_BYTES + texts + zone_name.as_deref().map_or(0, str::len)
@@ -131,7 +129,7 @@ impl RouteTable {
         changed: bool,
         wipe: bool,
     ) -> Intake {
-        self.hand_over(id, announced.connection);
+        self.hand_over(id, self.holder(&announced.key(), announced.connection));
         let mut sweeps = false;
         let deletes = self.rules.delete_topic_with_broker_registration;
         if let Some(owner) = self.owners.get_mut(&id) {
@@ -282,7 +280,7 @@ impl RouteTable {
             if self.brokers.contains_key(broker_name) { 0 } else { owner_bytes(broker_name) };
         match (announced.bytes() + name).saturating_sub(known) {
             0 => Ok(()),
-            more => self.check_room(*connection, more),
+            more => self.check_room(self.holder(&key, *connection), more),
         }
     }
 
@@ -349,36 +347,6 @@ impl RouteTable {
                 self.clusters.remove(cluster);
             }
         }
-    }
-
-    fn insert_live(&mut self, announced: &Announced, version: Option<DataVersion>, now_ms: u64) {
-        let key = announced.key();
-        self.remove_live(&key);
-        let silence = announced.heartbeat_timeout_ms.unwrap_or(self.rules.silence_ms_max);
-        let live = Live {
-            broker_name: announced.broker_name.clone(),
-            heard_ms: now_ms,
-            timeout_ms: silence,
-            version,
-            connection: announced.connection,
-            ha_server: announced.ha_server.clone(),
-            bytes: announced.bytes(),
-        };
-        self.count_for(live.connection, live.bytes);
-        let held = self.connections.entry(live.connection).or_default();
-        held.addresses.insert(key.clone());
-        self.live.insert(key, live);
-    }
-
-    pub(super) fn remove_live(&mut self, key: &AddressKey) -> Option<Live> {
-        let live = self.live.remove(key)?;
-        let held = self.connections.get_mut(&live.connection);
-        if let Some(held) = held.filter(|_| !is_planted(OLD_CONNECTION_COUNTS)) {
-            held.addresses.remove(key);
-        }
-        self.bytes -= live.bytes;
-        self.uncount_for(live.connection, live.bytes);
-        Some(live)
     }
 
     fn tell_master(&self, cluster: &str, broker_name: &str, registered: &mut Registered) {
