@@ -278,3 +278,23 @@ fn a_killed_node_behind_a_cut_is_heard_of_when_the_cut_heals() {
         assert_eq!(ends.near.read(&mut [0; 8]).await.expect("the end"), 0);
     });
 }
+
+#[test]
+fn a_connection_is_named_until_an_end_of_it_has_gone() {
+    let named = |pair: &Pair| pair.links.connections(&pair.near, &pair.far);
+    let pair = Pair::new(1);
+    pair.run(async |ends| {
+        assert_eq!(named(&pair), [ends.near.local()]);
+        assert!(pair.links.connections(&pair.far, &pair.near).is_empty(), "none the other way");
+        pair.links.cut_both(&pair.near, &pair.far);
+        assert_eq!(named(&pair).len(), 1, "a cut ends nothing");
+        drop(ends.far);
+        assert!(named(&pair).is_empty());
+    });
+    let pair = Pair::new(2);
+    pair.run(async |ends| {
+        assert_eq!(named(&pair), [ends.near.local()]);
+        pair.links.reset(&pair.near, &pair.far);
+        assert!(named(&pair).is_empty());
+    });
+}

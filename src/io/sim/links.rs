@@ -1,6 +1,6 @@
 //! [`Links`]: what lies between the nodes of a simulation, and what goes wrong with it.
 
-use std::{rc::Rc, time::Duration};
+use std::{net::SocketAddr, rc::Rc, time::Duration};
 
 use super::{Node, core::Core, network::Passage};
 
@@ -81,6 +81,14 @@ impl Links {
     /// Whether packets go through, this way.
     pub fn is_open(&self, from: &Node, to: &Node) -> bool {
         self.core.network.link(from.number(), to.number()).passage == Passage::Open
+    }
+
+    /// The connections that one node has made to the other and that no end has ended, by their
+    /// addresses at the first.
+    pub fn connections(&self, from: &Node, to: &Node) -> Vec<SocketAddr> {
+        let ends = (from.number(), to.number());
+        let all = self.core.network.connections();
+        all.iter().filter_map(|connection| connection.stands(ends)).collect()
     }
 
     /// Resets all connections between the two, at both ends at once: what was on its way is lost.

@@ -82,6 +82,15 @@ impl Connection {
         [(0, [from, to]), (1, [to, from])].into_iter().find(|(_, are)| *are == nodes).map(|is| is.0)
     }
 
+    /// The address at the first node, if that has connected to the second and no end has gone.
+    pub(super) fn stands(&self, (from, to): (usize, usize)) -> Option<SocketAddr> {
+        let open = |side: usize| {
+            let pipe = self.pipes[side].borrow();
+            !(pipe.finished || pipe.abandoned || pipe.reset || self.vanished[side].get())
+        };
+        (self.nodes() == [from, to] && open(0) && open(1)).then_some(self.ends[0].address)
+    }
+
     /// An end lives whose bytes go to a machine that has forgotten the connection.
     pub(super) fn has_stranger_waiting(&self) -> bool {
         let waits = |side: usize| {

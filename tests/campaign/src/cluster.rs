@@ -10,6 +10,7 @@ mod director;
 mod member;
 mod plan;
 mod routes;
+mod watch;
 
 use std::{panic::AssertUnwindSafe, sync::Arc};
 

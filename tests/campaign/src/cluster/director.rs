@@ -1,9 +1,9 @@
 //! Has a cluster live through the rounds of its plan.
 
-use std::{cell::RefCell, collections::BTreeSet, rc::Rc, sync::Arc, time::Duration};
+use std::{rc::Rc, sync::Arc, time::Duration};
 
 use ringmq_io::{
-    Clock as _, Shares, Spawn as _,
+    Clock as _,
     sim::{Links, Node, Sim, SimDisk, SimRuntime},
 };
 
@@ -11,6 +11,7 @@ use super::{
     member::{Member, set_clock},
     plan::{ClusterPlan, Fault, Others, Round, Way, observer_ip, server_ip},
     routes::{self, Masters, within},
+    watch::{LOOK_EVERY, Watch},
 };
 use crate::{broker::workload::TOPIC, meter::Meter};
 
@@ -18,7 +19,6 @@ use crate::{broker::workload::TOPIC, meter::Meter};
 const TIME_LIMIT: Duration = Duration::from_secs(3600);
 /// When the name server has heard of the end of a connection, and said so.
 const CLOSED_WITHIN: Duration = Duration::from_secs(1);
-const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// What came of a story.
 pub struct Told {
@@ -34,14 +34,16 @@ pub fn run(meter: &Arc<Meter>, plan: &ClusterPlan) -> Told {
     let observer = sim.add_node(observer_ip(), &SimDisk::new(plan.seed));
     let members =
         plan.brokers.iter().enumerate().map(|(number, broker)| Member::new(&sim, number, broker));
+    let members: Vec<Member> = members.collect();
+    let brokers = members.iter().map(|member| (member.name.clone(), member.node.clone()));
     let director = Director {
         plan,
         host: sim.runtime(),
         links: sim.links(),
         observer: observer.boot(),
+        watch: Rc::new(Watch::new(sim.links(), &server, brokers)),
         server,
-        members: members.collect(),
-        watched: Rc::default(),
+        members,
     };
     let outcome = sim.try_run(async |_| director.play().await);
     for member in &director.members {
@@ -52,7 +54,7 @@ pub fn run(meter: &Arc<Meter>, plan: &ClusterPlan) -> Told {
         }
     }
     let mut problems = director.problems();
-    problems.append(&mut director.watched.borrow_mut().missed);
+    problems.extend(director.watch.missed());
     match outcome {
         Ok(Err(problem)) => problems.insert(0, problem),
         Err(stopped) => problems.insert(0, stopped.to_string()),
@@ -71,23 +73,7 @@ struct Director<'a> {
     observer: SimRuntime,
     server: Node,
     members: Vec<Member>,
-    watched: Rc<RefCell<Watched>>,
-}
-
-/// Whose routes have to be there.
-#[derive(Default)]
-struct Watched {
-    names: BTreeSet<String>,
-    /// Counts changes of the names.
-    version: u64,
-    missed: Vec<String>,
-}
-
-impl Watched {
-    fn set(&mut self, names: BTreeSet<String>) {
-        self.names = names;
-        self.version += 1;
-    }
+    watch: Rc<Watch>,
 }
 
 /// The sentence what is wrong.
@@ -104,8 +90,7 @@ impl Director<'_> {
             let first = member.model.borrow().problems.first().cloned()?;
             Some(format!("{}: {first}", member.name))
         };
-        let missed = || self.watched.borrow().missed.first().cloned();
-        self.members.iter().find_map(of_member).or_else(missed)
+        self.members.iter().find_map(of_member).or_else(|| self.watch.missed())
     }
 
     async fn play(&self) -> Outcome {
@@ -114,9 +99,9 @@ impl Director<'_> {
             member.start(plan.shards).await;
             member.set_up().await;
         }
-        self.watch();
+        self.watch.begin(&self.observer);
         self.see_all().await?;
-        self.expect_without(None);
+        self.watch.all();
         for (number, round) in (0..).zip(&self.plan.rounds) {
             let outcome = self.round(number, round).await;
             let context = |text| format!("round {number}, {round:?}: {text}");
@@ -125,7 +110,7 @@ impl Director<'_> {
                 return Err(context(text));
             }
         }
-        self.watched.borrow_mut().set(BTreeSet::new());
+        self.watch.none();
         for (member, plan) in self.members.iter().zip(&self.plan.brokers) {
             member.stop().await;
             self.see_gone(member, CLOSED_WITHIN).await?;
@@ -143,14 +128,15 @@ impl Director<'_> {
         }
         self.host.sleep(round.after).await;
         self.strike(round).await?;
-        let hidden = self.watched.borrow().names.len() < self.members.len();
+        self.watch.connected();
         self.see_all().await?;
-        if hidden {
-            // Connections that have had enough end late, and others take their place.
+        if !matches!(round.fault.hides(), Hidden::None) {
+            // A connection that has had enough may still end, and it takes a pause until the next
+            // one is there: only what has connected again has to stay.
             self.host.sleep(self.plan.back_within()).await;
             self.see_all().await?;
         }
-        self.expect_without(None);
+        self.watch.all();
         for member in &self.members {
             member.finish().await;
         }
@@ -165,10 +151,10 @@ impl Director<'_> {
     /// Has a fault happen and end.
     async fn strike(&self, round: &Round) -> Outcome {
         let (lasts, links) = (round.lasts, &self.links);
-        match round.fault.hides(&self.members) {
+        match round.fault.hides() {
             Hidden::None => {}
-            Hidden::One(name) => self.expect_without(Some(name)),
-            Hidden::All => self.watched.borrow_mut().set(BTreeSet::new()),
+            Hidden::One(broker) => self.watch.all_but(broker),
+            Hidden::All => self.watch.none(),
         }
         match round.fault {
             Fault::None => self.host.sleep(lasts).await,
@@ -287,33 +273,6 @@ impl Director<'_> {
         }
     }
 
-    fn expect_without(&self, gone: Option<&str>) {
-        let names = self.members.iter().map(|member| member.name.clone());
-        let names = names.filter(|name| Some(name.as_str()) != gone).collect();
-        self.watched.borrow_mut().set(names);
-    }
-
-    /// Looks all the time whether the routes are there that have to be.
-    fn watch(&self) {
-        let (own, watched) = (self.observer.clone(), self.watched.clone());
-        self.observer.spawn(Shares::Foreground, "observer", async move {
-            loop {
-                own.sleep(LOOK_EVERY).await;
-                let version = watched.borrow().version;
-                let Some(masters) = routes::of_topic(&own, TOPIC).await else {
-                    continue;
-                };
-                let mut watched = watched.borrow_mut();
-                let missing = watched.names.iter().find(|name| !masters.contains_key(*name));
-                if let Some(name) = missing.filter(|_| watched.version == version).cloned() {
-                    let text = format!("the route of {name} is gone at {:?}", own.monotonic());
-                    watched.missed.push(text);
-                    return;
-                }
-            }
-        });
-    }
-
     /// The name server leads to all brokers, in time.
     async fn see_all(&self) -> Outcome {
         let limit = self.plan.back_within();
@@ -341,14 +300,14 @@ impl Director<'_> {
 }
 
 /// Whose routes may be gone.
-enum Hidden<'a> {
+enum Hidden {
     None,
-    One(&'a str),
+    One(usize),
     All,
 }
 
 impl Fault {
-    fn hides<'a>(&self, members: &'a [Member]) -> Hidden<'a> {
+    fn hides(&self) -> Hidden {
         let (broker, others) = match self {
             Fault::None | Fault::Slow { .. } => return Hidden::None,
             Fault::ServerDies { .. } | Fault::ServerPauses => return Hidden::All,
@@ -361,7 +320,7 @@ impl Fault {
             | Fault::Reset { broker, others } => (broker, *others),
         };
         match others {
-            Others::NameServer => Hidden::One(&members[*broker].name),
+            Others::NameServer => Hidden::One(*broker),
             Others::Clients => Hidden::None,
         }
     }
