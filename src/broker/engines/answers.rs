@@ -1,9 +1,8 @@
 //! Answers that clients have not taken: pulls that wait for room go on when there is some, other
 //! shards hear of what was taken, and clients that take nothing are closed.
 
-use std::{rc::Rc, time::Duration};
+use std::{collections::BTreeMap, rc::Rc, time::Duration};
 
-use ahash::AHashMap;
 use futures_lite::future::or;
 use ringmq_base::ShardId;
 use ringmq_io::Runtime;
@@ -54,7 +53,7 @@ pub async fn tell<R: Runtime>(shard: Rc<Shard<R>>) {
             let sleep = shard.runtime.sleep(TELL_WITHIN);
             or(sleep, budget.some_taken.wait_and_clear()).await;
         }
-        let mut by_shard = AHashMap::<u16, Vec<_>>::new();
+        let mut by_shard = BTreeMap::<u16, Vec<_>>::new();
         for taken in budget.told() {
             by_shard.entry(taken.by).or_default().push((taken.connection, taken.bytes));
         }

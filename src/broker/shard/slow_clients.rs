@@ -1,8 +1,7 @@
 //! Whose clients hold room for answers of a shard, and how slowly they take them.
 
-use std::{cmp::Reverse, rc::Rc, time::Duration};
+use std::{cmp::Reverse, collections::BTreeMap, rc::Rc, time::Duration};
 
-use ahash::AHashMap;
 use ringmq_base::ShardId;
 use ringmq_io::Runtime;
 use ringmq_rules::ConnectionId;
@@ -22,7 +21,7 @@ impl<R: Runtime> Shard<R> {
 
     /// Those of other shards, which know how slow they are.
     async fn slow_elsewhere(self: &Rc<Self>, watched: Duration) -> Vec<Slow> {
-        let mut by_shard = AHashMap::<u16, Vec<(ConnectionId, usize)>>::new();
+        let mut by_shard = BTreeMap::<u16, Vec<(ConnectionId, usize)>>::new();
         for (connection, held) in self.answer_room.made() {
             by_shard.entry(connection.shard).or_default().push((connection, held));
         }

@@ -141,7 +141,8 @@ impl Table {
             self.since_search += 1;
             if self.largest.is_none() || self.since_search >= SEARCH_EVERY {
                 self.since_search = 0;
-                let most = self.by_connection.iter().max_by_key(|(_, own)| own.places);
+                let all = self.by_connection.iter();
+                let most = all.max_by_key(|(connection, own)| (own.places, **connection));
                 self.largest = most.map(|(connection, _)| *connection);
             }
         }
