@@ -13,3 +13,5 @@ pub const DEAD_STAYS: Bug = bug("keeps a broker whose connection has ended");
 pub const SILENT_STAYS: Bug = bug("keeps a silent broker");
 /// The end of a connection also drops a broker that has registered by another one since.
 pub const OLD_CONNECTION_COUNTS: Bug = bug("drops a broker with its old connection");
+/// A registration that comes late, by an old connection, takes the broker over from the new one.
+pub const LATE_TAKES_OVER: Bug = bug("has a late registration take a broker over");

@@ -49,6 +49,8 @@ const SETTLE_MAX: Duration = Duration::from_secs(3);
 /// First and longest pause before a name server that failed is tried again.
 const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
 
+const ONE_DAY: Duration = Duration::from_hours(24);
+
 /// Refused requests of one registration that are tried again by halves: enough to find three
 /// topics among as many as there can be.
 const HALVINGS_MAX: usize = 64;
@@ -187,10 +189,7 @@ async fn keep_registered<R: Runtime>(control: &Rc<Control<R>>, server: &Server) 
         match outcome {
             Ok(()) => return,
             Err((error, true)) => {
-                if is_planted(REGISTERS_ONCE) {
-                    return;
-                }
-                pause = RETRY.0;
+                pause = if is_planted(REGISTERS_ONCE) { ONE_DAY } else { RETRY.0 };
                 tracing::warn!(namesrv = %server.name, %error, "registration lost");
             }
             Err((error, false)) => {

@@ -20,12 +20,13 @@
 use super::{
     AddressKey, ConnectionId, DataVersion, Live, RouteTable, expire::Dropped, register::Announced,
 };
-use crate::injected_bugs::{DEAD_STAYS, OLD_CONNECTION_COUNTS, is_planted};
+use crate::injected_bugs::{DEAD_STAYS, LATE_TAKES_OVER, OLD_CONNECTION_COUNTS, is_planted};
 
 impl RouteTable {
     /// The connection that holds an address when it has registered by this one, too.
     pub(super) fn holder(&self, key: &AddressKey, connection: ConnectionId) -> ConnectionId {
-        self.live.get(key).map_or(connection, |live| live.connection.max(connection))
+        let live = self.live.get(key).filter(|_| !is_planted(LATE_TAKES_OVER));
+        live.map_or(connection, |live| live.connection.max(connection))
     }
 
     /// Notes a registration of an address.

@@ -55,7 +55,7 @@ const fn rare(bug: Bug, campaign: Campaign, skipped: u64) -> Case {
     Case { name: bug.name, how: bug.file, planted: Some(bug), lie, campaign, skipped }
 }
 
-const CASES: [Case; 28] = [
+const CASES: [Case; 29] = [
     bug(in_broker::BATCH_CUT, Campaign::Broker),
     bug(in_broker::LANE_BLOCKS, Campaign::Broker),
     bug(in_broker::CHANGE_LATE, Campaign::Broker),
@@ -76,6 +76,7 @@ const CASES: [Case; 28] = [
     bug(in_name_server::DEAD_STAYS, Campaign::Cluster),
     bug(in_name_server::SILENT_STAYS, Campaign::Cluster),
     bug(in_name_server::OLD_CONNECTION_COUNTS, Campaign::Cluster),
+    bug(in_name_server::LATE_TAKES_OVER, Campaign::Cluster),
     bug(in_store::VISIBLE_TOO_EARLY, Campaign::Cluster),
     lie(
         "acknowledges before the sync",
