@@ -49,7 +49,7 @@ const SETTLE_MAX: Duration = Duration::from_secs(3);
 /// First and longest pause before a name server that failed is tried again.
 const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
 
-const ONE_DAY: Duration = Duration::from_hours(24);
+const ONE_DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Refused requests of one registration that are tried again by halves: enough to find three
 /// topics among as many as there can be.

@@ -20,7 +20,10 @@ impl TopicPlaces {
             return *known;
         }
         let slots = self.topics.len() + self.free.len();
-        let slot = self.free.pop().unwrap_or(u32::try_from(slots).expect("fewer than 2^32 topics"));
+        let slot = self
+            .free
+            .pop()
+            .unwrap_or_else(|| u32::try_from(slots).expect("fewer than 2^32 topics"));
         self.next_id += 1;
         self.topics.insert(name.clone(), (self.next_id, slot));
         (self.next_id, slot)
