@@ -1,5 +1,5 @@
-//! How many queues a broker keeps in memory: those of its topics, and until the next start also what
-//! topics had before they were given fewer, and what deleted ones had.
+//! How many queues a broker keeps in memory: those of its topics, and until the next start also
+//! what topics had before they were given fewer, and what deleted ones had.
 
 use std::{collections::BTreeMap, sync::Arc};
 
