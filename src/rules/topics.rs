@@ -42,7 +42,7 @@ pub struct TopicSettings {
     /// Each with [`ATTRIBUTES_BYTES`] on average.
     pub topics_max: usize,
     pub topics_deleted_bytes_max: usize,
-    /// `queuesMax`: of all topics, deleted ones until the next start among them.
+    /// `queuesMax`: of all topics but the system's, deleted ones until the next start among them.
     pub queues_max: usize,
 }
 
@@ -406,7 +406,9 @@ impl TopicTable {
         self.attribute_bytes += new.as_deref().map_or(0, attribute_bytes);
         let old = match new {
             Some(topic) => {
-                self.queues.raise(name, topic.queues());
+                if !self.is_system_topic(name) {
+                    self.queues.raise(name, topic.queues());
+                }
                 self.topics.insert(name.clone(), topic)
             }
             None => self.topics.remove(name),

@@ -1,7 +1,9 @@
 //! Limits that protect the broker from one client, and what the client hears.
 
 use std::net::TcpStream;
+use std::time::Duration;
 
+use nix::sys::signal::Signal;
 use ringmq_remoting::codes::{pull_flag, request, response};
 
 use crate::client::{Client, GROUP};
@@ -15,6 +17,7 @@ for_shards!(
     a_connection_has_only_so_many_requests_under_way,
     connections_are_spread_over_the_shards_up_to_the_limit_of_each,
     idle_connections_do_not_take_the_descriptors_of_the_logs,
+    queues_of_all_topics_are_bounded,
 );
 
 /// A pull that waits 20 s for a message.
@@ -44,6 +47,52 @@ fn lite_pulls_can_be_switched_off(shards: u32) {
     let reply = server.client().call(request::LITE_PULL_MESSAGE, &[("topic", "T")], b"");
     let reply = reply.expect("an answer").expect(response::NO_PERMISSION);
     assert!(reply.remark.contains("] for lite pull consumer is forbidden"), "{}", reply.remark);
+}
+
+/// Failed at 7bdfcd1: each queue that a topic had took memory, as long as the broker ran.
+fn queues_of_all_topics_are_bounded(shards: u32) {
+    let directory = process::directory("queues");
+    let settings = |most: &str| {
+        let extra = vec![("queuesMax", most.to_owned())];
+        Settings { shards, extra, ..Settings::default() }
+    };
+    let mut server = Server::start(directory.path(), &settings("200"));
+    let mut client = server.client();
+    let make = |client: &mut Client, topic: &str, queues: u32| {
+        let answer = client.create_topic(topic, queues).expect("an answer");
+        (answer.code == response::SUCCESS, answer.remark)
+    };
+    assert!(make(&mut client, "a", 60).0);
+    let (made, remark) = make(&mut client, "b", 150);
+    assert!(
+        !made && remark.contains("at most 200 fit") && remark.contains("queuesMax"),
+        "{remark}"
+    );
+    // None of its queues was used: they are free at once.
+    let delete = |client: &mut Client, topic: &str| {
+        let deleted = client.call(request::DELETE_TOPIC_IN_BROKER, &[("topic", topic)], b"");
+        deleted.expect("an answer").expect(response::SUCCESS);
+    };
+    delete(&mut client, "a");
+    assert!(make(&mut client, "b", 100).0);
+    for queue in 0..100 {
+        client.send("b", queue, b"x").expect("an answer").expect(response::SUCCESS);
+    }
+    // Those count until the next start, under the name that may have them again.
+    assert!(make(&mut client, "b", 1).0);
+    assert!(!make(&mut client, "c", 101).0);
+    delete(&mut client, "b");
+    assert!(!make(&mut client, "c", 101).0);
+    assert!(make(&mut client, "b", 100).0);
+    server.process.signal(Signal::SIGTERM);
+    server.process.wait(Duration::from_secs(30));
+    let server = Server::start(directory.path(), &settings("10"));
+    let mut client = server.client();
+    // What is there stays, whatever the limit.
+    for queue in 0..100 {
+        client.send("b", queue, b"x").expect("an answer").expect(response::SUCCESS);
+    }
+    assert!(!make(&mut client, "c", 1).0);
 }
 
 fn silent_connections_are_closed_after_the_configured_time(shards: u32) {

@@ -383,8 +383,8 @@ config_table! {
                 "How long an idle executor looks for work before it sleeps. Costs idle CPU.";
             queues_max: u32 = 400_000,
                 "queuesMax", "", Limits::Number(1, 100_000_000), fixed,
-                "Most queues of all topics, those of topics that were deleted since the start \
-                 among them; topics that would need more are not made.";
+                "Most queues of all topics but the system's, those of topics deleted since the \
+                 start among them; topics that would need more are not made.";
             connections_max: u32 = 10_000,
                 "connectionsMax", "", Limits::Number(1, 1_000_000), fixed,
                 "Most connections at once; more are closed at once.";

@@ -43,6 +43,17 @@ const ROWS: &[Row<Site>] = &[
     row("The topic[...] is conflict with system topic.", |site| {
         said(site.client().create_topic("TBW102", 1))
     }),
+    row("topic[...] gets no ... queues: the broker would keep ...", |site| {
+        let mut client = site.client();
+        let name = |number: usize| format!("many-{number}");
+        let answers: Vec<_> = (0..7).map(|one| client.create_topic(&name(one), 65_536)).collect();
+        for topic in (0..7).map(name) {
+            let fields = [("topic", topic.as_str())];
+            let deleted = client.call(request::DELETE_TOPIC_IN_BROKER, &fields, b"");
+            deleted.expect("an answer").expect(response::SUCCESS);
+        }
+        said(answers.into_iter().last().expect("seven"))
+    }),
     row("the message is illegal, maybe msg body or properties length not matched.", |site| {
         site.with("maxMessageSize", ("10", "4194304"), |site| site.send("t", 0, "", &[b'x'; 11]))
     }),
