@@ -115,7 +115,7 @@ fn a_consumer_that_takes_nothing_is_asked_so_little_that_its_own_requests_are_re
             });
             let mut clients = clients(&runtime, shards).await;
             clients[0].make_topic(TOPIC).await;
-            let sent = clients[0].send_to(TOPIC, 0, false, "", &[7; 150 << 10]).await;
+            let sent = clients[0].send_to(TOPIC, 0, false, "", &[7; 30 << 10]).await;
             let mut member = member(&runtime).await;
             let consume = [RUNNING_INFO.as_slice(), &[("msgId", &*sent.fields["msgId"])]].concat();
             let mut tools = Vec::new();
