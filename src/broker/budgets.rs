@@ -102,15 +102,15 @@ const ROWS: &[Row<Values, Counts>] = &[
     row!("bodies", sizes.bodies_memory_max: usize, |_, _| 2 * MIB, 4 * KIB,
         |_, counts, value| counts.shards * value),
     // On the control shard, and what every shard sees of it.
-    row!("topics", sizes.tables.topics: usize, |_, _| 1_000, 1,
+    row!("topics", sizes.tables.topics: usize, |_, _| 500, 1,
         |_, counts, value| value * (KIB + KIB / 2 + counts.shards * 512)),
     // On the control shard, and what their queues began with on every shard that had some.
     row!("deleted topics", sizes.tables.topics_deleted_bytes: usize, |_, _| MIB, 4 * KIB,
         |_, counts, value| value * (1 + counts.shards)),
     // The entry and the newest messages of each in the index, which the last page may fill.
-    row!("queuesMax", config.queues_max: u32, |_, _| 500, 1,
+    row!("queuesMax", config.queues_max: u32, |_, _| 300, 1,
         |_, _, value| (SYSTEM_QUEUES + value) * QUEUE_BYTES),
-    row!("groups", sizes.tables.groups: usize, |_, _| 500, 1,
+    row!("groups", sizes.tables.groups: usize, |_, _| 250, 1,
         |_, counts, value| value * (KIB + KIB / 2 + counts.shards * 128)),
     row!("clients", sizes.tables.clients_bytes: usize, |_, _| 2 * MIB, 1,
         |_, _, value| value),

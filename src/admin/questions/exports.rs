@@ -8,7 +8,7 @@ use ringmq_client::Client;
 use ringmq_remoting::body::{
     SubscriptionGroupConfig, SubscriptionGroupWrapper, TopicConfig, TopicConfigSerializeWrapper,
 };
-use ringmq_remoting::codes::group::{CREATED_AT_START, is_system_group};
+use ringmq_remoting::codes::group::is_users_group;
 use ringmq_remoting::codes::request;
 use ringmq_remoting::codes::topic::{DLQ_PREFIX, RETRY_PREFIX, is_system_topic};
 use serde_json::Value;
@@ -72,7 +72,7 @@ pub fn groups_of(
     let code = request::GET_ALL_SUBSCRIPTIONGROUP_CONFIG;
     let all: SubscriptionGroupWrapper = ask(client, address, code, &[])?;
     let mut groups = all.subscription_group_table;
-    groups.retain(|name, _| !is_system_group(name) && !CREATED_AT_START.contains(&name.as_str()));
+    groups.retain(|name, _| is_users_group(name));
     Ok(groups)
 }
 

@@ -17,17 +17,27 @@ pub const ONSAPI_PULL: &str = "CID_ONSAPI_PULL";
 pub const SYS_TRANS: &str = "CID_RMQ_SYS_TRANS";
 pub const SYSTEM_PREFIX: &str = "CID_RMQ_SYS_";
 
-/// The groups that a Java broker creates at its start (`SubscriptionGroupManager.init`).
-pub const CREATED_AT_START: [&str; 8] = [
+/// What is no user's to tools (`DefaultMQAdminExtImpl.SYSTEM_GROUP_SET`).
+const NO_USERS: [&str; 13] = [
+    DEFAULT_CONSUMER,
+    DEFAULT_PRODUCER,
     TOOLS_CONSUMER,
     FILTERSRV_CONSUMER,
+    MONITOR_CONSUMER,
+    CLIENT_INNER_PRODUCER,
+    SELF_TEST_PRODUCER,
     SELF_TEST_CONSUMER,
     ONS_HTTP_PROXY,
-    ONSAPI_PULL,
     ONSAPI_PERMISSION,
     ONSAPI_OWNER,
+    ONSAPI_PULL,
     SYS_TRANS,
 ];
+
+/// Whether tools show a group as a user's (`getUserSubscriptionGroup`).
+pub fn is_users_group(group: &str) -> bool {
+    !is_system_group(group) && !NO_USERS.contains(&group)
+}
 
 /// Whether a group is RocketMQ's own (`MixAll.isSysConsumerGroup`).
 pub fn is_system_group(group: &str) -> bool {
