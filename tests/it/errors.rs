@@ -8,9 +8,11 @@ mod commands;
 mod elsewhere;
 mod logs;
 mod names;
+mod pipes;
 mod registrations;
 mod service;
 mod starts;
+mod subscriptions;
 mod tools;
 
 use std::collections::BTreeSet;
@@ -70,11 +72,13 @@ fn every_heading_has_a_row_and_every_row_a_heading() {
     let rows: Vec<&str> = answers::headings()
         .chain(tools::headings())
         .chain(accounts::headings())
+        .chain(subscriptions::headings())
         .chain(names::headings())
         .chain(registrations::headings())
         .chain(starts::headings())
         .chain(logs::headings())
         .chain(commands::headings())
+        .chain(pipes::headings())
         .chain(service::headings())
         .chain(elsewhere::headings())
         .collect();

@@ -11,7 +11,7 @@ use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
 
 use crate::process::{self, Process};
-use crate::server::{Settings, configure, free_port};
+use crate::server::{Server, Settings, configure, free_port};
 use crate::shards::for_shards;
 
 for_shards!(
@@ -117,6 +117,24 @@ fn a_stuck_shard_is_no_sign_of_life(shards: u32) {
     // Nobody else could take its end.
     ptrace::detach(stuck, None).expect("it is stopped");
     process.kill9();
+}
+
+// Single: one shard that is stuck is enough.
+#[test]
+fn a_shard_that_is_stuck_does_not_keep_the_process_from_ending() {
+    let directory = process::directory("stuck-stop");
+    let extra = vec![("shutdownWaitTimeSeconds", "0".to_owned())];
+    let mut server = Server::start(directory.path(), &Settings { extra, ..Settings::default() });
+    let stuck = thread(&server.process, "shard-0");
+    ptrace::seize(stuck, ptrace::Options::empty()).expect("our own child");
+    ptrace::interrupt(stuck).expect("it is traced");
+    waitpid(stuck, Some(WaitPidFlag::__WALL)).expect("it stops");
+    server.process.expects("not stopped within 30s: the process ends now");
+    server.process.signal(Signal::SIGTERM);
+    server.process.await_line("not stopped within 30s: the process ends now");
+    // Its end; nobody else could take it.
+    waitpid(stuck, Some(WaitPidFlag::__WALL)).expect("it was traced");
+    assert_eq!(server.process.wait(PATIENCE).code(), Some(1), "{}", server.process.output());
 }
 
 // Single: a name server has no shards.

@@ -17,6 +17,7 @@ use ringmq_test_client::topic_fields;
 use super::{
     Client,
     cluster::{Broker, QUEUES, TOPIC, after_a_kill, clients, on_all},
+    complaints::Complaints,
     metadata::fill_metadata,
 };
 use crate::shard::queue_starts::SLICE_QUEUES;
@@ -206,6 +207,8 @@ async fn send_to_all(clients: &mut [Client], what: &str, code: i32) -> BTreeSet<
 /// Has a deletion fail while it is written to a file; what the topic had. No messages are taken
 /// afterwards.
 fn delete_in_doubt(sim: &Sim, shards: usize, file: &str) -> BTreeSet<Vec<u8>> {
+    let complaints = Complaints::default();
+    let _guard = tracing::subscriber::set_default(complaints.clone());
     sim.run(async |runtime| {
         Broker::start(&runtime, shards, &NO_AUTO_CREATE);
         let mut clients = clients(&runtime, shards).await;
@@ -220,8 +223,13 @@ fn delete_in_doubt(sim: &Sim, shards: usize, file: &str) -> BTreeSet<Vec<u8>> {
             let refused = clients[shards - 1].delete_topic(TOPIC).await;
             assert_eq!(refused.code, response::SERVICE_NOT_AVAILABLE, "{}", refused.remark);
             send_to_all(&mut clients, "after", response::SERVICE_NOT_AVAILABLE).await;
+            let after = clients[0].send_to(TOPIC, 0, false, "", b"after").await;
+            let text = "] is deleted is decided by the next start: the metadata log failed";
+            assert!(after.remark.contains(text), "{}", after.remark);
             assert!(readable(&mut clients[0]).await == sent);
         }
+        let said = complaints.take();
+        assert!(said.iter().any(|line| line.contains("metadata log fenced")), "{said:?}");
         sent
     })
 }

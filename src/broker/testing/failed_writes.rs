@@ -4,12 +4,17 @@
 use ringmq_io::sim::{Fault, FaultRule, OperationKind, Sim};
 use ringmq_remoting::codes::response;
 
-use super::cluster::{Broker, QUEUES, TOPIC, clients, on_all};
+use super::{
+    cluster::{Broker, QUEUES, TOPIC, clients, on_all},
+    complaints::Complaints,
+};
 
 #[test]
 fn whoever_waits_for_a_write_that_fails_is_refused() {
     let text = "the log accepts no more writes since an operation of its device failed (";
     on_all(2, |shards, seed| {
+        let complaints = Complaints::default();
+        let _guard = tracing::subscriber::set_default(complaints.clone());
         let sim = Sim::new(seed);
         sim.run(async |runtime| {
             let _broker = Broker::start(&runtime, shards, &[]);
@@ -28,6 +33,9 @@ fn whoever_waits_for_a_write_that_fails_is_refused() {
                     }
                 }
             }
+            let said = complaints.take();
+            let fenced = said.iter().filter(|line| line.contains("message=log fenced"));
+            assert!(fenced.count() > 0, "{said:?}");
         });
     });
 }
@@ -39,6 +47,8 @@ fn sends_that_meet_a_log_without_room_are_told_why() {
     let none = ["no room is left in the log since ", "; it is tried again every moment"];
     for (fault, parts) in [(Fault::NoSpace, full), (Fault::NoDescriptor, none)] {
         on_all(1, |shards, seed| {
+            let complaints = Complaints::default();
+            let _guard = tracing::subscriber::set_default(complaints.clone());
             let sim = Sim::new(seed);
             sim.run(async |runtime| {
                 let _broker = Broker::start(&runtime, shards, &[]);
@@ -62,6 +72,9 @@ fn sends_that_meet_a_log_without_room_are_told_why() {
                         assert!(refused.remark.contains(part), "{}", refused.remark);
                     }
                 }
+                let said = complaints.take();
+                let text = "the log cannot grow; appends are refused when its space is used up";
+                assert!(said.iter().any(|line| line.contains(text)), "{said:?}");
             });
         });
     }

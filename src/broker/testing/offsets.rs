@@ -13,6 +13,7 @@ use ringmq_store::MetaLog;
 use super::{
     Client,
     cluster::{Broker, QUEUES, TOPIC, after_a_kill, clients, on_all},
+    complaints::Complaints,
     config, settings,
 };
 
@@ -105,6 +106,8 @@ fn offsets_that_met_a_full_disk_are_written_when_there_is_space_and_survive_a_ki
 #[test]
 fn a_failure_that_lasts_is_refused_to_clients_and_shown_until_it_is_over() {
     on_all(1, |shards, seed| {
+        let complaints = Complaints::default();
+        let _guard = tracing::subscriber::set_default(complaints.clone());
         let sim = Sim::new(seed);
         sim.run(async |runtime| {
             Broker::start(&runtime, shards, KEYS);
@@ -130,6 +133,9 @@ fn a_failure_that_lasts_is_refused_to_clients_and_shown_until_it_is_over() {
                 let ms = client.runtime_value(shown).await.expect("shown");
                 assert!(ms.parse::<u64>().expect("a number") > 2000, "{ms}");
             }
+            let said = complaints.take();
+            let text = "consumer offsets are not durable: ";
+            assert!(said.iter().any(|line| line.contains(text)), "{said:?}");
             sim.disk().clear_faults();
             runtime.sleep(INTERVAL + INTERVAL / 2).await;
             commit_all(&mut clients[0], "honest", 99).await;

@@ -23,9 +23,13 @@ pub fn say(store: Option<&Path>, shards: usize) {
         );
     }
     for row in warnings(&Own, store, shards) {
-        let Condition { name, required, found, remedy, .. } = row;
-        tracing::warn!("this machine: {name}: {found}, better {required}: {remedy}");
+        tracing::warn!("{}", sentence(&row));
     }
+}
+
+fn sentence(row: &Condition) -> String {
+    let Condition { name, required, found, remedy, .. } = row;
+    format!("this machine: {name}: {found}, better {required}: {remedy}")
 }
 
 fn warnings(files: &dyn Files, store: Option<&Path>, shards: usize) -> Vec<Condition> {
@@ -60,6 +64,8 @@ mod tests {
             "I/O scheduler of the store",
         ];
         assert_eq!(names, expected);
+        let said = sentence(&of_desk[0]);
+        assert!(said.starts_with("this machine: swap: ") && said.contains(", better "), "{said}");
         assert_eq!(warnings(&Other::new(DESK), None, 1).len(), 3);
     }
 }

@@ -108,7 +108,57 @@ fn escaped(line: &[u8]) -> Cow<'_, str> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::{
+        sync::{Mutex, mpsc},
+        time::Duration,
+    };
+
+    use tracing_appender::non_blocking::NonBlockingBuilder;
+
+    use super::{super::written::Counted, *};
+
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    /// Takes nothing before nobody halts it any more.
+    struct Reader {
+        halted: mpsc::Receiver<()>,
+        taken: Arc<Mutex<Vec<u8>>>,
+    }
+
+    impl Write for Reader {
+        fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+            let _ = self.halted.recv();
+            self.taken.lock().expect("no test panics in between").extend_from_slice(line);
+            Ok(line.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn how_many_lines_found_no_room_is_told_when_there_is_some() {
+        let (halts, halted) = mpsc::channel();
+        let (taken, progress) = (Arc::new(Mutex::new(Vec::new())), Progress::default());
+        let out =
+            Counted { out: Reader { halted, taken: taken.clone() }, progress: progress.clone() };
+        let builder = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(4);
+        let (queue, _guard) = builder.finish(out);
+        let left_out = queue.error_counter();
+        let mut lines = Lines::new(queue, progress.clone(), Limit::default(), false);
+        for _ in 0..20 {
+            lines.write_all(b"said\n").expect("it waits for nobody");
+        }
+        drop(halts);
+        assert!(progress.wait(left_out.dropped_lines(), PATIENCE), "all the others are written");
+        lines.write_all(b"said again\n").expect("it waits for nobody");
+        assert!(progress.wait(left_out.dropped_lines(), PATIENCE), "these as well");
+        let taken = taken.lock().expect("no test panics in between");
+        let text = String::from_utf8_lossy(&taken);
+        let end = "log lines were left out: standard error was not read\nsaid again\n";
+        assert!(text.ends_with(end), "{text}");
+    }
 
     #[test]
     fn a_line_stays_one_line() {

@@ -170,8 +170,16 @@ fn what_is_wrong_is_said_once(shards: u32) {
     let long = format!("short\n{}\nlast\n", "x".repeat(2_000));
     fails("cat -t Wrong -P --no-batch", &long, 1, "messages were stored: message 2: 127.0.0.1");
     assert_eq!(raw(&cluster, "cat -t Wrong -e -c 1"), "short\n");
-    fails("cat -t Wrong -P -K :", "a:b\nc\n", 1, "1 messages were stored: line 2: it has no key");
+    let no_key = "1 messages were stored: line 2: it has no key: -K is not in it";
+    fails("cat -t Wrong -P -K :", "a:b\nc\n", 1, no_key);
+    fails(
+        "cat -t Wrong -P -K :",
+        "a:\n",
+        1,
+        "line 1: its body is empty, which brokers do not take",
+    );
     fails("cat -t Wrong -P -J", "{\n", 1, "line 1: it is no JSON");
+    fails("cat -t Wrong -P -J", "{}\n", 1, "line 1: it has neither a text body nor bodyHex");
     fails("cat -t Wrong -P -H REAL_QID=3", "a\n", 1, "REAL_QID is one of RocketMQ's own");
     fails("cat -t Wrong -P -H a", "a\n", 1, "is not NAME=VALUE");
 }

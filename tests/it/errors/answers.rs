@@ -231,7 +231,13 @@ impl Site {
         said(self.client().call(code, fields, body))
     }
 
-    fn send(&mut self, topic: &str, queue: i32, properties: &str, body: &[u8]) -> String {
+    pub(super) fn send(
+        &mut self,
+        topic: &str,
+        queue: i32,
+        properties: &str,
+        body: &[u8],
+    ) -> String {
         let mut client = self.client();
         let opaque = client.start_send_with(
             topic,
@@ -278,7 +284,7 @@ impl Site {
     }
 
     /// A pull with other fields than usual.
-    fn pull(&mut self, topic: &str, queue: &str, other: &[(&str, &str)]) -> String {
+    pub(super) fn pull(&mut self, topic: &str, queue: &str, other: &[(&str, &str)]) -> String {
         let flag = pull_flag::SUBSCRIPTION.to_string();
         let mut fields = vec![
             ("consumerGroup", GROUP),

@@ -14,7 +14,7 @@ pub fn headings() -> impl Iterator<Item = &'static str> {
 }
 
 /// Where nothing listens.
-const NOBODY: &str = "127.0.0.1:1";
+pub(super) const NOBODY: &str = "127.0.0.1:1";
 
 const ROWS: &[Row<()>] = &[
     row("is in use by a broker, which changes it all the time", |()| {
@@ -70,7 +70,7 @@ const ROWS: &[Row<()>] = &[
 ];
 
 /// What a command says that fails.
-fn run(arguments: &[&str]) -> String {
+pub(super) fn run(arguments: &[&str]) -> String {
     let mut command = Command::new(binary());
     command.args(arguments);
     forget_environment(&mut command);

@@ -185,6 +185,114 @@ const ROWS: &[(&str, &str, &str)] = &[
         "tests/it/drain.rs",
         "a_drain_ends_when_its_time_is_over",
     ),
+    (
+        "topic[...] is not created: the broker has ... topics, the most it may have",
+        "src/broker/testing/full_tables.rs",
+        "no_more_topics_are_made_than_there_may_be",
+    ),
+    (
+        "group[...] is not created: the broker has ... subscription groups, the most it may have",
+        "src/broker/testing/full_tables.rs",
+        "no_more_groups_are_made_than_there_may_be",
+    ),
+    (
+        "topic[...] is not deleted: what the broker remembers of ... deleted topics takes ...",
+        "src/broker/testing/full_tables.rs",
+        "no_more_deleted_topics_are_remembered_than_fit",
+    ),
+    (
+        "the offset of group[...] in topic[...] is not stored: the consumer offsets of ...",
+        "src/broker/testing/full_tables.rs",
+        "no_more_consumer_offsets_are_kept_than_fit",
+    ),
+    (
+        "client ... cannot join group ..., or subscribe to more there: its groups take ...",
+        "src/broker/testing/full_tables.rs",
+        "a_connection_is_in_no_more_groups_than_fit",
+    ),
+    (
+        "the attributes of ... are not stored: those of all of its kind take ...",
+        "src/broker/testing/full_tables.rs",
+        "no_more_attributes_are_kept_than_fit",
+    ),
+    (
+        "whether topic[...] is deleted is decided by the next start: the metadata log failed ...",
+        "src/broker/testing/deletions.rs",
+        "delete_in_doubt",
+    ),
+    (
+        "damaged key index in ...; the run is not used any more, ...",
+        "src/broker/testing/damaged_keys.rs",
+        "damage_in_the_key_index_is_told_to_who_looks_for_a_key_and_in_the_log",
+    ),
+    (
+        "damaged run of the key index: these messages are not found by key any more",
+        "src/broker/testing/damaged_keys.rs",
+        "damage_in_the_key_index_is_told_to_who_looks_for_a_key_and_in_the_log",
+    ),
+    (
+        "damaged key index",
+        "src/store/testing/verify.rs",
+        "damage_in_the_key_index_is_found_and_is_no_damage_of_the_log",
+    ),
+    (
+        "this machine: ..., better ...",
+        "src/cli/doctor/at_start.rs",
+        "a_start_says_what_the_table_warns_of_and_nothing_else",
+    ),
+    (
+        "not stopped within ...: the process ends now",
+        "tests/it/service.rs",
+        "a_shard_that_is_stuck_does_not_keep_the_process_from_ending",
+    ),
+    (
+        "... log lines were left out: standard error was not read",
+        "src/cli/logging/lines.rs",
+        "how_many_lines_found_no_room_is_told_when_there_is_some",
+    ),
+    (
+        "topic ... has no such queue that can be ...: see topicRoute",
+        "tests/it/commands/pipes.rs",
+        "what_is_wrong_is_said_once",
+    ),
+    ("... messages were stored: ...", "tests/it/commands/pipes.rs", "what_is_wrong_is_said_once"),
+    (
+        "line ...: it has no key: -K is not in it",
+        "tests/it/commands/pipes.rs",
+        "what_is_wrong_is_said_once",
+    ),
+    (
+        "line ...: its body is empty, which brokers do not take",
+        "tests/it/commands/pipes.rs",
+        "what_is_wrong_is_said_once",
+    ),
+    ("line ...: it is no JSON", "tests/it/commands/pipes.rs", "what_is_wrong_is_said_once"),
+    (
+        "line ...: it has neither a text body nor bodyHex",
+        "tests/it/commands/pipes.rs",
+        "what_is_wrong_is_said_once",
+    ),
+    (
+        "group ... has no dead letters",
+        "tests/it/commands/dead_letters.rs",
+        "dead_letters_are_shown_and_sent_again",
+    ),
+    (
+        "log fenced",
+        "src/broker/testing/failed_writes.rs",
+        "whoever_waits_for_a_write_that_fails_is_refused",
+    ),
+    ("metadata log fenced", "src/broker/testing/deletions.rs", "delete_in_doubt"),
+    (
+        "the log cannot grow; appends are refused when its space is used up",
+        "src/broker/testing/failed_writes.rs",
+        "sends_that_meet_a_log_without_room_are_told_why",
+    ),
+    (
+        "consumer offsets are not durable: ...",
+        "src/broker/testing/offsets.rs",
+        "a_failure_that_lasts_is_refused_to_clients_and_shown_until_it_is_over",
+    ),
 ];
 
 pub fn headings() -> impl Iterator<Item = &'static str> {

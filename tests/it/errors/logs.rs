@@ -1,6 +1,10 @@
 //! Lines in the log of a server that runs: what is not as somebody may think.
 
+use std::fs;
 use std::io::Write;
+use std::num::NonZero;
+use std::path::Path;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use super::{Row, provoke_all, row};
@@ -57,9 +61,21 @@ const ROWS: &[Row<()>] = &[
     row("aclEnable = true and there is no account: every request is refused", |()| {
         let directory = process::directory("errors-logs");
         let file = directory.path().join("empty.yml");
-        std::fs::write(&file, "accounts: []\n").expect("our own directory");
+        fs::write(&file, "accounts: []\n").expect("our own directory");
         let file = file.to_str().expect("UTF-8");
         line(&[("aclEnable", "true"), ("aclFile", file)], "there is no account", |_| {})
+    }),
+    row("more shards than CPUs: they share them, not pinned", |()| {
+        let cpus = thread::available_parallelism().map_or(1, NonZero::get);
+        let shards = u32::try_from(cpus + 1).expect("few");
+        line_of(&Settings { shards, ..Settings::default() }, "more shards than CPUs", |_| {})
+    }),
+    row("a key segment or a part of it is not used; it was left as it is. ...", |()| {
+        let directory = process::directory("errors-logs");
+        drop(Server::start(directory.path(), &Settings::default()));
+        let file = directory.path().join("store/log-000/keys-00000000000000000009.kdx");
+        fs::write(file, "something else").expect("our own store");
+        said(directory.path(), &Settings::default(), "a key segment", |_| {})
     }),
     row("connection closed: bad frame", |()| {
         line(&[], "connection closed: bad frame", |server| {
@@ -76,14 +92,17 @@ fn line(keys: &[(&'static str, &str)], part: &str, act: impl Fn(&Server)) -> Str
 }
 
 fn line_of(settings: &Settings, part: &str, act: impl Fn(&Server)) -> String {
-    let directory = process::directory("errors-logs");
-    let server = Server::start(directory.path(), settings);
+    said(process::directory("errors-logs").path(), settings, part, act)
+}
+
+fn said(directory: &Path, settings: &Settings, part: &str, act: impl Fn(&Server)) -> String {
+    let server = Server::start(directory, settings);
     server.process.allows("");
     act(&server);
     let began = Instant::now();
     while !server.process.output().contains(part) {
         assert!(began.elapsed() < PATIENCE, "{part}: {}", server.process.output());
-        std::thread::sleep(Duration::from_millis(2));
+        thread::sleep(Duration::from_millis(2));
     }
     server.process.output()
 }

@@ -57,6 +57,16 @@ const ROWS: &[Row<()>] = &[
         refused(&[], &[Broker { body: b"{\"topicConfig", ..Broker::default() }])
     }),
     row("crc32 not match", |()| refused(&[], &[Broker { crc: "7", ..Broker::default() }])),
+    row("is ignored: another address holds that id with a later state", |()| {
+        let (_directory, server) = name_server(&[]);
+        server.process.expects("another address holds that id");
+        // One topic alone may be a change of one, whose version does not count.
+        let later = registration("t", 2, 7);
+        let (mut first, mut second) = (server.client(), server.client());
+        Broker { body: &later, ..Broker::default() }.register(&mut first);
+        Broker { address: "10.0.0.2:10911", ..Broker::default() }.register(&mut second);
+        said(&server, "another address holds that id")
+    }),
     row("the table is full at ... entries; raise topicsMax", |()| {
         left_out(&["topicsMax=1"], 1, 2, "topicsMax")
     }),
@@ -100,12 +110,13 @@ impl Broker<'_> {
             ("bodyCrc32", self.crc),
         ];
         fields.retain(|(_, value)| !value.is_empty());
-        let body = if self.body.is_empty() { &registration("t", 1) } else { self.body };
+        let body = if self.body.is_empty() { &registration("t", 1, 1) } else { self.body };
         client.call(request::REGISTER_BROKER, &fields, body).expect("an answer").remark
     }
 }
 
-fn registration(names: &str, topics: usize) -> Vec<u8> {
+/// `state`: its version; the later one counts.
+fn registration(names: &str, topics: usize, state: u64) -> Vec<u8> {
     let topic = |number| {
         let name = format!("{names}{number:06}");
         format!(
@@ -116,7 +127,8 @@ fn registration(names: &str, topics: usize) -> Vec<u8> {
     let topics: Vec<String> = (0..topics).map(topic).collect();
     let topics = topics.join(",");
     format!(
-        "{{\"topicConfigSerializeWrapper\":{{\"dataVersion\":{{\"counter\":1,\"timestamp\":1}},\
+        "{{\"topicConfigSerializeWrapper\":{{\"dataVersion\":{{\"counter\":1,\
+         \"stateVersion\":{state},\"timestamp\":1}},\
          \"topicConfigTable\":{{{topics}}}}},\"filterServerList\":[]}}"
     )
     .into_bytes()
@@ -147,12 +159,11 @@ fn refused(keys: &[&str], brokers: &[Broker<'_>]) -> String {
 /// comes by a connection of its own.
 fn left_out(keys: &[&str], brokers: usize, topics: usize, part: &str) -> String {
     let (_directory, server) = name_server(keys);
-    let began = Instant::now();
     let mut connections = Vec::new();
     for number in 0..brokers {
         let name = format!("broker-{number}");
         let address = format!("{name}:10911");
-        let body = registration(&format!("topic-of-{name}-{}", "x".repeat(64)), topics);
+        let body = registration(&format!("topic-of-{name}-{}", "x".repeat(64)), topics, 1);
         let mut client = server.client();
         let broker = Broker { name: &name, address: &address, body: &body, ..Broker::default() };
         let remark = broker.register(&mut client);
@@ -163,6 +174,12 @@ fn left_out(keys: &[&str], brokers: usize, topics: usize, part: &str) -> String 
         assert_eq!(remark, "", "the others are taken");
         connections.push(client);
     }
+    said(&server, part)
+}
+
+/// The log of a name server when this part is in it.
+fn said(server: &NameServer, part: &str) -> String {
+    let began = Instant::now();
     while !server.process.output().contains(part) {
         assert!(began.elapsed() < PATIENCE, "{part}: {}", server.process.output());
         std::thread::sleep(Duration::from_millis(2));

@@ -21,8 +21,16 @@ const FULL: &str = "service not available now. It may be caused by one of the fo
 const LEVEL: &str = "10";
 const USED_MIN: u64 = 12;
 
+/// What is said of a disk that is fuller than each of [`LEVELS`], but for the last one.
+const FILLS: [&str; 2] = [
+    "disk fills up: expired segments go at any hour (diskMaxUsedSpaceRatio)",
+    "disk nearly full: the oldest segments go (diskSpaceCleanForciblyRatio)",
+];
+const LEVELS: [&str; 3] =
+    ["diskMaxUsedSpaceRatio", "diskSpaceCleanForciblyRatio", "diskSpaceWarningLevelRatio"];
+
 pub fn headings() -> impl Iterator<Item = &'static str> {
-    [OVERLOAD, STOPPING, FULL].into_iter()
+    [OVERLOAD, STOPPING, FULL].into_iter().chain(FILLS)
 }
 
 // Single: texts do not depend on the number of shards.
@@ -60,19 +68,37 @@ fn used_percent() -> u64 {
     100 - found.blocks_available() * 100 / found.blocks().max(1)
 }
 
+/// How full the disk is, if it is fuller than [`LEVEL`].
+fn is_above_level() -> Result<u64, String> {
+    match used_percent() {
+        used if used >= USED_MIN => Ok(used),
+        used => Err(format!("the disk of the tests is only {used} % full")),
+    }
+}
+
+// Single: texts do not depend on the number of shards.
+#[test]
+fn a_broker_whose_disk_fills_up_says_so() {
+    let name = "a_broker_whose_disk_fills_up_says_so";
+    let Some(_) = needs(name, is_above_level()) else { return };
+    for (above, text) in (1..).zip(FILLS) {
+        let directory = process::directory("errors-fills");
+        let level = |(number, key)| (key, if number < above { LEVEL } else { "99" }.to_owned());
+        let extra = (0..).zip(LEVELS).map(level).collect();
+        let mut server =
+            Server::start(directory.path(), &Settings { extra, ..Settings::default() });
+        server.process.expects(text);
+        server.process.await_line(text);
+    }
+}
+
 // Single: texts do not depend on the number of shards.
 #[test]
 fn a_broker_without_space_says_so() {
     let name = "a_broker_without_space_says_so";
-    let used = match used_percent() {
-        used if used >= USED_MIN => Ok(used),
-        used => Err(format!("the disk of the tests is only {used} % full")),
-    };
-    let Some(_) = needs(name, used) else { return };
+    let Some(_) = needs(name, is_above_level()) else { return };
     let directory = process::directory("errors-full");
-    let levels =
-        ["diskMaxUsedSpaceRatio", "diskSpaceCleanForciblyRatio", "diskSpaceWarningLevelRatio"];
-    let extra = levels.map(|key| (key, LEVEL.to_owned())).into();
+    let extra = LEVELS.map(|key| (key, LEVEL.to_owned())).into();
     let server = Server::start(directory.path(), &Settings { extra, ..Settings::default() });
     server.process.expects("disk too full: sends are refused");
     let mut client = server.client();

@@ -6,6 +6,8 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use ringmq_base::checksum::crc32c;
+
 use super::{Row, provoke_all, row};
 use crate::process::{self, Process, binary};
 use crate::server::{Server, Settings, configure, free_port};
@@ -32,6 +34,20 @@ const ROWS: &[Row<()>] = &[
         let directory = process::directory("errors-start");
         let first = Some("export RINGMQ_LOG_FORMAT=xml");
         ended(directory.path(), &["broker", "-c", "/no/such/file"], first)
+    }),
+    row("--enable-proxy has no effect: ...", |()| {
+        let directory = process::directory("errors-start");
+        let settings = Settings {
+            extra: vec![("storePathRootDir", "/proc/no/store".to_owned())],
+            ..Settings::default()
+        };
+        let file = configure(directory.path(), free_port(), &settings);
+        ended(directory.path(), &["broker", "--enable-proxy", "-c", &file], None)
+    }),
+    row("-n ... has no effect: a name server knows no others; ...", |()| {
+        let directory = process::directory("errors-start");
+        let arguments = ["namesrv", "-n", "127.0.0.1:9876", "-c", "/no/such/file"];
+        ended(directory.path(), &arguments, None)
     }),
     row("... = ...: the value ...; expected ...", |()| with(&[("listenPort", "none")])),
     row("nobody fills in the placeholder ...", |()| with(&[("brokerIP1", "${POD_IP}")])),
@@ -104,6 +120,31 @@ const ROWS: &[Row<()>] = &[
         fs::write(&manifest, bytes).expect("our own file");
         broker(directory.path(), &[])
     }),
+    row("...; restore the file from a copy or a replica. Nothing was changed", |()| {
+        let directory = process::directory("errors-start");
+        drop(Server::start(directory.path(), &Settings::default()));
+        fs::remove_dir_all(directory.path().join("store/meta")).expect("a store has it");
+        broker(directory.path(), &[])
+    }),
+    row("foreign segment: ...; move the file to where it belongs. Nothing was changed", |()| {
+        let directory = process::directory("errors-start");
+        drop(Server::start(directory.path(), &Settings { shards: 2, ..Settings::default() }));
+        let mark = |log: &str| directory.path().join("store").join(log).join("mark");
+        fs::copy(mark("log-001"), mark("log-000")).expect("both are there");
+        broker(directory.path(), &[])
+    }),
+    row("; start the version that wrote it, or a newer one", |()| {
+        let directory = process::directory("errors-start");
+        drop(Server::start(directory.path(), &Settings::default()));
+        let manifest = directory.path().join("store/MANIFEST");
+        let mut block = fs::read(&manifest).expect("a store has one");
+        // The version, and the checksum of all the rest.
+        block[8..12].copy_from_slice(&99_u32.to_le_bytes());
+        let crc = crc32c(&[&block[..12], &block[16..]].concat());
+        block[12..16].copy_from_slice(&crc.to_le_bytes());
+        fs::write(&manifest, block).expect("our own file");
+        broker(directory.path(), &[])
+    }),
     row("the budgets of this broker need ... bytes of memory and ... gives it", |()| {
         with(&[("hotTailBytes", "1099511627776")])
     }),
@@ -111,6 +152,11 @@ const ROWS: &[Row<()>] = &[
     row(", line ...: accounts has to be a list", |()| {
         let directory = process::directory("errors-start");
         fs::write(directory.path().join("plain_acl.yml"), "accounts: none\n").expect("ours");
+        broker(directory.path(), &[("aclEnable", "true")])
+    }),
+    row(", line ...: it is no YAML: ...", |()| {
+        let directory = process::directory("errors-start");
+        fs::write(directory.path().join("plain_acl.yml"), "accounts: [\n").expect("ours");
         broker(directory.path(), &[("aclEnable", "true")])
     }),
     row("... is not set: name a PEM file, or set tls.server.mode=disabled ...", |()| {

@@ -3,7 +3,7 @@
 
 use ringmq_remoting::batch::{self, BatchMessage};
 use ringmq_remoting::codes::{request, response};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::answers::{Site, said};
 use super::{Row, provoke_all, row};
@@ -27,6 +27,32 @@ const ROWS: &[Row<Site>] = &[
         site.attribute("-message.type")
     }),
     row("key duplication: ...", |site| site.attribute("+message.type=NORMAL,+message.type=FIFO")),
+    row("value ... of attribute ... is not supported; supported: ...", |site| {
+        site.attribute("+message.type=SOON")
+    }),
+    row("value ... of attribute ... is out of range: ...", |site| {
+        site.attribute("+reserve.time=-2")
+    }),
+    row("attempt to delete a nonexistent key: ...", |site| {
+        let made = said(site.client().create_topic("with-attribute", 1));
+        assert_eq!(made, "it was not refused");
+        site.attribute("-reserve.time")
+    }),
+    row("topic[...] has no queue to write to; give it some ...", |site| {
+        let made = said(site.client().create_topic("no-queues", 0));
+        assert_eq!(made, "it was not refused");
+        site.send("no-queues", -1, "", b"x")
+    }),
+    row("the group name has ... bytes; the range is 1 to ...", |site| {
+        site.group(&json!({"groupName": "g".repeat(256)}))
+    }),
+    row("the retry policy of group[...] is of a type that is not known: ...", |site| {
+        site.group(&json!({"groupName": "g", "groupRetryPolicy": {"type": "NEVER"}}))
+    }),
+    row("the retry policy of group[...] has ... times, the limit is ...", |site| {
+        let policy = json!({"type": "CUSTOMIZED", "customizedRetryPolicy": {"next": vec![1; 65]}});
+        site.group(&json!({"groupName": "g", "groupRetryPolicy": policy}))
+    }),
     row("a transactional message has the delay level ...; send it without, ...", |site| {
         site.send_flagged("t", "TRAN_MSG\u{1}true\u{2}PGROUP\u{1}g\u{2}DELAY\u{1}3\u{2}", "4")
     }),
@@ -36,6 +62,12 @@ const ROWS: &[Row<Site>] = &[
             let message = BatchMessage { flag: 0, body: b"x", properties: b"" };
             batch::append(&mut body, &message).expect("fits");
         }
+        site.send_batch("t", &body)
+    }),
+    row("messages of a batch cannot be kept back, and one has a property ...", |site| {
+        let mut body = Vec::new();
+        let message = BatchMessage { flag: 0, body: b"x", properties: b"DELAY\x013\x02" };
+        batch::append(&mut body, &message).expect("fits");
         site.send_batch("t", &body)
     }),
     row("the consumer's subscription not exist", |site| {
@@ -128,6 +160,12 @@ impl Site {
         let answer = client.call(request::HEART_BEAT, &[], beat.to_string().as_bytes());
         answer.expect("an answer").expect(response::SUCCESS);
         client
+    }
+
+    /// Makes a group with these settings.
+    fn group(&self, settings: &Value) -> String {
+        let code = request::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP;
+        self.ask(code, &[], settings.to_string().as_bytes())
     }
 
     fn commit(&self, group: &str, topic: &str, queue: &str) -> String {
