@@ -89,6 +89,8 @@ pub struct QueueLocks<Q> {
     /// See [`lock_bytes`] and [`group_bytes`].
     bytes: usize,
     bytes_max: usize,
+    /// A queue that is free was not granted for want of room.
+    is_full: bool,
 }
 
 impl<Q> Default for QueueLocks<Q> {
@@ -100,7 +102,7 @@ impl<Q> Default for QueueLocks<Q> {
 impl<Q> QueueLocks<Q> {
     /// `bytes_max`: of all locks.
     pub fn with_limit(bytes_max: usize) -> Self {
-        QueueLocks { groups: BTreeMap::new(), count: 0, bytes: 0, bytes_max }
+        QueueLocks { groups: BTreeMap::new(), count: 0, bytes: 0, bytes_max, is_full: false }
     }
 }
 
@@ -136,6 +138,7 @@ impl<Q: Lockable> QueueLocks<Q> {
                 None => {
                     let bytes = self.bytes + lock_bytes(queue, &new);
                     if bytes > self.bytes_max {
+                        self.is_full = true;
                         continue;
                     }
                     locks.insert(queue.clone(), new.clone());
@@ -150,6 +153,17 @@ impl<Q: Lockable> QueueLocks<Q> {
             self.bytes -= group_bytes(group);
         }
         granted
+    }
+
+    /// Why queues that were free were not granted since the last call, if there were any.
+    pub fn not_granted(&mut self) -> Option<String> {
+        std::mem::take(&mut self.is_full).then(|| {
+            format!(
+                "queues are not locked, so nobody consumes them in order: all locks take {} \
+                 bytes, at most {} fit; stop consumers that are not needed, or have fewer queues",
+                self.bytes, self.bytes_max
+            )
+        })
     }
 
     /// Frees those of the queues that the client has locked, and returns them.

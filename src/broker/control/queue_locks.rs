@@ -42,6 +42,9 @@ impl<R: Runtime> Control<R> {
                 own
             };
             granted(&own);
+            if let Some(why) = self.tables.borrow_mut().locks.not_granted() {
+                tracing::warn!(%group, client_id, "{why}");
+            }
             self.shard.runtime.yield_if_needed().await;
         }
         let written = self.metadata.write(&changes).await;

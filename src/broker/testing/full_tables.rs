@@ -7,6 +7,7 @@ use ringmq_rules::limits::TableLimits;
 use super::{
     Answer, Client,
     cluster::{Broker, TOPIC, on_all},
+    complaints::Complaints,
 };
 use crate::shard::settings::BrokerSettings;
 
@@ -132,4 +133,35 @@ fn no_more_attributes_are_kept_than_fit() {
         make_with_attribute,
         "the attributes of ... are not stored: those of all of its kind take ... at most ... fit",
     );
+}
+
+/// Clients take a queue that is not theirs for one that another has, so nobody is refused.
+#[test]
+fn queues_that_are_not_locked_for_want_of_room_are_said() {
+    on_all(1, |shards, seed| {
+        let complaints = Complaints::default();
+        let _guard = tracing::subscriber::set_default(complaints.clone());
+        Sim::new(seed).run(async |runtime| {
+            let small = |settings: &mut BrokerSettings| settings.sizes.tables.locks_bytes = 4096;
+            let _broker = Broker::start_with(&runtime, shards, &[], small);
+            let mut client = Client::connect(&runtime).await;
+            let queue = format!(r#"{{"topic":"{TOPIC}","brokerName":"sim","queueId":0}}"#);
+            let (mut granted, mut said) = (0, Vec::new());
+            for number in 0..8 {
+                let body =
+                    format!(r#"{{"consumerGroup":"g{number}","clientId":"c","mqSet":[{queue}]}}"#);
+                let code = request::LOCK_BATCH_MQ;
+                let answer = client.call(code, &[], body.as_bytes()).await;
+                assert_eq!(answer.code, response::SUCCESS, "{}", answer.remark);
+                let is_granted = String::from_utf8_lossy(&answer.body).contains(TOPIC);
+                granted += usize::from(is_granted);
+                let lines = complaints.take();
+                assert_eq!(lines.len(), usize::from(!is_granted), "{lines:?}");
+                said.extend(lines);
+            }
+            assert!((1..8).contains(&granted), "{granted} of 8");
+            let text = "queues are not locked, so nobody consumes them in order: all locks take ";
+            assert!(said.iter().all(|line| line.contains(text)), "{said:?}");
+        });
+    });
 }

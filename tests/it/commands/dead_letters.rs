@@ -94,6 +94,13 @@ fn dead_letters_are_shown_and_sent_again(shards: u32) {
     cluster.works("updateTopic -b {a} -t Elsewhere -r 1 -w 1");
     cluster.works("dlq resend -g Billing --key k2 -t Elsewhere");
     assert_eq!(cluster.works("cat -t Elsewhere -e"), "second\n");
+
+    // what no consumer has given back
+    let sent = cluster.run_with_input("cat -t %DLQ%Billing -P", b"homeless\n");
+    assert_eq!((sent.code, &*sent.err), (0, ""));
+    let homeless = "1 messages do not say what topic they come from: -t names one";
+    let ran = cluster.run("dlq resend -g Billing --dry-run");
+    assert!(ran.code == 5 && ran.err.contains(homeless), "{}: {}", ran.code, ran.err);
 }
 
 fn dead_letters_go_out_and_back_as_json(shards: u32) {

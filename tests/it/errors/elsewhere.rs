@@ -278,6 +278,16 @@ const ROWS: &[(&str, &str, &str)] = &[
         "dead_letters_are_shown_and_sent_again",
     ),
     (
+        "queues are not locked, so nobody consumes them in order: all locks take ...",
+        "src/broker/testing/full_tables.rs",
+        "queues_that_are_not_locked_for_want_of_room_are_said",
+    ),
+    (
+        "... messages do not say what topic they come from: -t names one",
+        "tests/it/commands/dead_letters.rs",
+        "dead_letters_are_shown_and_sent_again",
+    ),
+    (
         "log fenced",
         "src/broker/testing/failed_writes.rs",
         "whoever_waits_for_a_write_that_fails_is_refused",
