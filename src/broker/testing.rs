@@ -12,6 +12,7 @@ mod failed_writes;
 mod full_tables;
 mod lanes;
 mod long_batches;
+mod long_lists;
 mod long_polls;
 
 pub mod metadata;

@@ -46,6 +46,9 @@ pub async fn of_group<R: Runtime>(control: &Rc<Control<R>>, request: &Request<'_
             table.fits()
         };
         of_topic(control, (&topic, group), stored.get(&name), queues, add).await;
+        if !table.fits() {
+            break;
+        }
         tps += consume_tps(control, &name, group);
     }
     let remedy = "ask for less, such as one topic or one group";
@@ -87,6 +90,9 @@ pub async fn of_all<R: Runtime>(control: &Rc<Control<R>>, request: &Request<'_>)
                 body.fits()
             };
             of_topic(control, (&topic, &group), Some(offsets), queues, add).await;
+            if !body.fits() {
+                break;
+            }
             let tps = consume_tps(control, name, &group);
             body.text(&format!("}},\"consumeTps\":{tps:?}}}"));
             begin = ",";
