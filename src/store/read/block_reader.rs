@@ -29,6 +29,8 @@ use crate::{
 
 /// Largest range that is checked in one go, unless a single record is larger.
 const GROUP_BYTES_MAX: u64 = 1 << 20;
+/// What is copied without a pause.
+const PIECE_BYTES: usize = 256 << 10;
 /// Records closer than this are read in one go.
 const MERGE_GAP_BYTES: u64 = 32 << 10;
 /// Of a record, up to the end of its physical offset.
@@ -81,11 +83,13 @@ impl<R: Runtime, S: Sink> Log<R, S> {
             return Err(error);
         }
         let mut bytes = self.load(from, end).await?;
-        if take_records(&bytes, from, group, out).is_err() {
+        let runtime = &self.shared.runtime;
+        if take_records(runtime, (&bytes, from), group, out).await.is_err() {
             // Perhaps the file was repaired since the cache saw it.
             out.truncate(before);
             bytes = self.load_anew(from, end).await?;
-            if let Err((from, to, found)) = take_records(&bytes, from, group, out) {
+            let taken = take_records(runtime, (&bytes, from), group, out).await;
+            if let Err((from, to, found)) = taken {
                 scrub.tried(from, to, false, now);
                 let segment = self.segment(from, to)?;
                 return Err(self.damaged(&segment, from, to, &found));
@@ -161,6 +165,10 @@ impl<R: Runtime, S: Sink> Log<R, S> {
                 Some(block) => copy_block(&mut bytes, from, start, &block, at, stop),
                 None => self.read_run(&segment, &mut bytes, from, at, cold_end).await?,
             };
+            // All of it may be in the cache.
+            if at - from > PIECE_BYTES as u64 {
+                shared.runtime.yield_if_needed().await;
+            }
         }
         Ok(bytes)
     }
@@ -238,9 +246,9 @@ impl<R: Runtime, S: Sink> Log<R, S> {
 }
 
 /// Appends the records of `bytes`, which begins at `from`; or says which one is damaged, and how.
-fn take_records(
-    bytes: &[u8],
-    from: u64,
+async fn take_records<R: Runtime>(
+    runtime: &R,
+    (bytes, from): (&[u8], u64),
     records: &[(LogPosition, u32)],
     out: &mut Vec<u8>,
 ) -> Result<(), (u64, u64, String)> {
@@ -250,7 +258,12 @@ fn take_records(
         let record = bytes.get(skip..skip + envelope::BYTES + *size as usize).unwrap_or_default();
         let found = match Envelope::open(record, begin) {
             Ok(Envelope { kind: Kind::Message, length, .. }) if length == *size => {
-                out.extend_from_slice(record.get(envelope::BYTES..).unwrap_or_default());
+                let record = record.get(envelope::BYTES..).unwrap_or_default();
+                if record.len() > PIECE_BYTES {
+                    append_long(runtime, record, out).await;
+                } else {
+                    out.extend_from_slice(record);
+                }
                 continue;
             }
             Ok(_) => "another record".to_string(),
@@ -259,6 +272,15 @@ fn take_records(
         return Err((begin, position.0 + u64::from(*size), found));
     }
     Ok(())
+}
+
+/// A piece at a time: the longest would take more than a millisecond.
+async fn append_long<R: Runtime>(runtime: &R, record: &[u8], out: &mut Vec<u8>) {
+    out.reserve(record.len());
+    for piece in record.chunks(PIECE_BYTES) {
+        runtime.yield_if_needed().await;
+        out.extend_from_slice(piece);
+    }
 }
 
 /// Where the block begins that holds `position`.

@@ -106,6 +106,46 @@ fn a_sweep_is_read_ahead_and_read_once() {
     });
 }
 
+/// Before, all of it was copied in one go, and twice: more than a millisecond.
+#[test]
+fn a_long_record_is_copied_a_piece_at_a_time() {
+    const BYTES: usize = 4 << 20;
+    let options = || LogOptions {
+        segment_bytes: 16 << 20,
+        backlog_bytes_max: 16 << 20,
+        ..cold_options(16 << 20)
+    };
+    let sim = Sim::new(5);
+    sim.run(async |runtime| {
+        let oracle = SharedOracle::default();
+        let (log, _) = open(&runtime, options(), &oracle).await.expect("opens");
+        let body = vec![7; BYTES];
+        let long = record(TOPICS[0], 0, &body);
+        while log.append(log.queue(TOPICS[0], 0), &long, 7, |_| None).is_err() {
+            log.room().await;
+        }
+        log.close().await.expect("closes");
+    });
+    let sim = Sim::with_disk(6, sim.disk());
+    sim.run(async |runtime| {
+        let oracle = SharedOracle::default();
+        let (log, _) = open(&runtime, options(), &oracle).await.expect("opens");
+        let queue = log.find_queue(TOPICS[0], 0).expect("is there");
+        let limits = ReadLimits { messages: 1, bytes: 1, scan: 1 };
+        for from in ["the disk", "the cache"] {
+            let plan = log.plan_cold_read(queue, 0, &limits, |_| true).await.expect("a plan");
+            let (mut out, before) = (Vec::new(), runtime.pauses());
+            log.read_cold(&plan, &mut out).await.expect("reads");
+            let pauses = runtime.pauses() - before;
+            let body = Record::decode(&out).expect("a record").body.to_vec();
+            assert_eq!(body, vec![7; BYTES]);
+            let least = if from == "the cache" { 2 * 14 } else { 14 };
+            assert!(pauses >= least, "{pauses} pauses in a read from {from}");
+        }
+        log.close().await.expect("closes");
+    });
+}
+
 #[test]
 fn read_ahead_takes_the_wait_out_of_a_sweep() {
     let disk = filled(3);
