@@ -40,7 +40,8 @@ const KNOWN: [(&str, Values); 5] = [
 
 enum Values {
     OneOf(&'static [&'static str]),
-    /// From -1, which means that there is no limit.
+    /// Above 0, or -1, which means that there is no limit. 0 would read as "keep nothing", which is
+    /// what nobody means.
     Number,
 }
 
@@ -53,7 +54,7 @@ impl Values {
                 known.join(", ")
             ))),
             Values::Number => match value.parse::<i64>() {
-                Ok(-1..) => Ok(()),
+                Ok(-1 | 1..) => Ok(()),
                 _ => Err(refusal(format!(
                     "value {value:?} of attribute {key} is out of range: a whole number of at \
                      least 1, or -1 for no limit"
@@ -176,6 +177,7 @@ mod tests {
             ("+cleanup.policy=COMPACTION", "\"COMPACTION\""),
             ("+reserve.bytes=1G", "whole number"),
             ("+reserve.bytes=-2", "whole number"),
+            ("+reserve.time=0", "at least 1, or -1 for no limit"),
         ];
         for (change, part) in cases {
             let refusal = alter(Some(&old), change).expect_err(change);

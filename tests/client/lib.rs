@@ -134,6 +134,12 @@ pub fn topic_fields(topic: &str, queues: impl Into<i64>) -> [Field<'_>; 8] {
     ]
 }
 
+/// The same of a topic with one queue and attributes of RocketMQ 5.
+pub fn topic_fields_with<'a>(topic: &'a str, attributes: &'a str) -> Vec<Field<'a>> {
+    let attributes = ("attributes", Value::Str(attributes));
+    topic_fields(topic, 1).into_iter().chain([attributes]).collect()
+}
+
 /// Of GET_MIN_OFFSET and GET_MAX_OFFSET.
 pub fn queue_fields(topic: &str, queue: i32) -> [Field<'_>; 2] {
     [("topic", Value::Str(topic)), ("queueId", Value::Int(queue.into()))]

@@ -228,7 +228,7 @@ impl Client {
         self.reply_to(opaque)
     }
 
-    fn call_values(
+    pub fn call_values(
         &mut self,
         code: i32,
         fields: &[(&str, Value<'_>)],

@@ -17,7 +17,7 @@ use crate::{
     parts::BrokerParts,
     run,
     shard::{Shard, settings::BrokerSettings},
-    testing::{Answer, Client, config, settings},
+    testing::{Answer, Client, complaints::Complaints, config, settings},
 };
 
 /// Numbers of shards that a behaviour must not depend on.
@@ -80,6 +80,14 @@ pub fn on_all(seeds: u64, test: impl Fn(usize, u64)) {
             test(shards, seed);
         }
     }
+}
+
+/// The same, where what brokers complain of is listened to.
+pub fn on_all_heard(seeds: u64, test: impl Fn(usize, u64, &Complaints)) {
+    on_all(seeds, |shards, seed| {
+        let (complaints, _guard) = Complaints::listen();
+        test(shards, seed, &complaints);
+    });
 }
 
 /// Runs a test on the disk of another simulation, as a new process finds it after this one was

@@ -9,6 +9,7 @@ use tracing::{
     Event, Level, Metadata, Subscriber,
     field::{Field, Visit},
     span::{Attributes, Id, Record},
+    subscriber::DefaultGuard,
 };
 
 /// The warnings and errors that are logged while it is the subscriber.
@@ -16,6 +17,13 @@ use tracing::{
 pub struct Complaints(Arc<Mutex<Vec<String>>>);
 
 impl Complaints {
+    /// From now on, on this thread, until the guard is dropped.
+    pub fn listen() -> (Complaints, DefaultGuard) {
+        let complaints = Complaints::default();
+        let guard = tracing::subscriber::set_default(complaints.clone());
+        (complaints, guard)
+    }
+
     /// Those since the last call.
     pub fn take(&self) -> Vec<String> {
         std::mem::take(&mut self.0.lock().expect("no test panics in between"))

@@ -12,8 +12,7 @@ use ringmq_store::KeySizes;
 
 use super::{
     Client,
-    cluster::{Broker, QUEUES, TOPIC, on_all},
-    complaints::Complaints,
+    cluster::{Broker, QUEUES, TOPIC, on_all_heard},
 };
 
 /// Of some pages in each log.
@@ -47,9 +46,7 @@ async fn look_up(client: &mut Client, number: usize) -> (i32, String) {
 
 #[test]
 fn damage_in_the_key_index_is_told_to_who_looks_for_a_key_and_in_the_log() {
-    on_all(1, |shards, seed| {
-        let complaints = Complaints::default();
-        let _guard = tracing::subscriber::set_default(complaints.clone());
+    on_all_heard(1, |shards, seed, complaints| {
         let sim = Sim::new(seed);
         sim.run(async |runtime| {
             let _broker = Broker::start_with(&runtime, shards, &[], |settings| {

@@ -10,8 +10,7 @@ use ringmq_remoting::codes::response;
 
 use crate::testing::{
     Client,
-    cluster::{Broker, QUEUES, TOPIC, after_a_kill, clients, on_all},
-    complaints::Complaints,
+    cluster::{Broker, QUEUES, TOPIC, after_a_kill, clients, on_all, on_all_heard},
     metadata::fill_metadata,
 };
 
@@ -129,9 +128,7 @@ fn messages_keep_their_time_when_levels_change_unless_the_new_delay_is_shorter()
 #[test]
 fn messages_that_wait_for_their_time_when_their_topic_is_deleted_are_dropped_and_no_error() {
     const OF_EACH: i32 = 20;
-    on_all(2, |shards, seed| {
-        let complaints = Complaints::default();
-        let _guard = tracing::subscriber::set_default(complaints.clone());
+    on_all_heard(2, |shards, seed, complaints| {
         Sim::new(seed).run(async |runtime| {
             Broker::start(&runtime, shards, &[]);
             let client = &mut clients(&runtime, shards).await[0];

@@ -207,8 +207,7 @@ async fn send_to_all(clients: &mut [Client], what: &str, code: i32) -> BTreeSet<
 /// Has a deletion fail while it is written to a file; what the topic had. No messages are taken
 /// afterwards.
 fn delete_in_doubt(sim: &Sim, shards: usize, file: &str) -> BTreeSet<Vec<u8>> {
-    let complaints = Complaints::default();
-    let _guard = tracing::subscriber::set_default(complaints.clone());
+    let (complaints, _guard) = Complaints::listen();
     sim.run(async |runtime| {
         Broker::start(&runtime, shards, &NO_AUTO_CREATE);
         let mut clients = clients(&runtime, shards).await;

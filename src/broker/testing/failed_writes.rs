@@ -4,17 +4,12 @@
 use ringmq_io::sim::{Fault, FaultRule, OperationKind, Sim};
 use ringmq_remoting::codes::response;
 
-use super::{
-    cluster::{Broker, QUEUES, TOPIC, clients, on_all},
-    complaints::Complaints,
-};
+use super::cluster::{Broker, QUEUES, TOPIC, clients, on_all_heard};
 
 #[test]
 fn whoever_waits_for_a_write_that_fails_is_refused() {
     let text = "the log accepts no more writes since an operation of its device failed (";
-    on_all(2, |shards, seed| {
-        let complaints = Complaints::default();
-        let _guard = tracing::subscriber::set_default(complaints.clone());
+    on_all_heard(2, |shards, seed, complaints| {
         let sim = Sim::new(seed);
         sim.run(async |runtime| {
             let _broker = Broker::start(&runtime, shards, &[]);
@@ -46,9 +41,7 @@ fn sends_that_meet_a_log_without_room_are_told_why() {
     let full = ["cannot grow by ", " are free; free some space"];
     let none = ["no room is left in the log since ", "; it is tried again every moment"];
     for (fault, parts) in [(Fault::NoSpace, full), (Fault::NoDescriptor, none)] {
-        on_all(1, |shards, seed| {
-            let complaints = Complaints::default();
-            let _guard = tracing::subscriber::set_default(complaints.clone());
+        on_all_heard(1, |shards, seed, complaints| {
             let sim = Sim::new(seed);
             sim.run(async |runtime| {
                 let _broker = Broker::start(&runtime, shards, &[]);

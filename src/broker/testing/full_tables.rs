@@ -3,11 +3,11 @@
 use ringmq_io::sim::Sim;
 use ringmq_remoting::codes::{request, response};
 use ringmq_rules::limits::TableLimits;
+use ringmq_test_client::topic_fields_with;
 
 use super::{
     Answer, Client,
-    cluster::{Broker, TOPIC, on_all},
-    complaints::Complaints,
+    cluster::{Broker, TOPIC, on_all, on_all_heard},
 };
 use crate::shard::settings::BrokerSettings;
 
@@ -112,18 +112,8 @@ fn a_connection_is_in_no_more_groups_than_fit() {
 
 async fn make_with_attribute(client: &mut Client, number: usize) -> Answer {
     let (topic, attributes) = (format!("t{number}"), format!("+reserve.time={:0>2000}", 1));
-    let fields = [
-        ("topic", topic.as_str()),
-        ("defaultTopic", "TBW102"),
-        ("readQueueNums", "1"),
-        ("writeQueueNums", "1"),
-        ("perm", "6"),
-        ("topicFilterType", "SINGLE_TAG"),
-        ("topicSysFlag", "0"),
-        ("order", "false"),
-        ("attributes", attributes.as_str()),
-    ];
-    client.call(request::UPDATE_AND_CREATE_TOPIC, &fields, b"").await
+    let fields = topic_fields_with(&topic, &attributes);
+    client.call_values(request::UPDATE_AND_CREATE_TOPIC, &fields, b"").await
 }
 
 #[test]
@@ -138,9 +128,7 @@ fn no_more_attributes_are_kept_than_fit() {
 /// Clients take a queue that is not theirs for one that another has, so nobody is refused.
 #[test]
 fn queues_that_are_not_locked_for_want_of_room_are_said() {
-    on_all(1, |shards, seed| {
-        let complaints = Complaints::default();
-        let _guard = tracing::subscriber::set_default(complaints.clone());
+    on_all_heard(1, |shards, seed, complaints| {
         Sim::new(seed).run(async |runtime| {
             let small = |settings: &mut BrokerSettings| settings.sizes.tables.locks_bytes = 4096;
             let _broker = Broker::start_with(&runtime, shards, &[], small);

@@ -12,8 +12,7 @@ use ringmq_store::MetaLog;
 
 use super::{
     Client,
-    cluster::{Broker, QUEUES, TOPIC, after_a_kill, clients, on_all},
-    complaints::Complaints,
+    cluster::{Broker, QUEUES, TOPIC, after_a_kill, clients, on_all, on_all_heard},
     config, settings,
 };
 
@@ -105,9 +104,7 @@ fn offsets_that_met_a_full_disk_are_written_when_there_is_space_and_survive_a_ki
 /// Failed at 47eced1: every commit was acknowledged, and nobody was told.
 #[test]
 fn a_failure_that_lasts_is_refused_to_clients_and_shown_until_it_is_over() {
-    on_all(1, |shards, seed| {
-        let complaints = Complaints::default();
-        let _guard = tracing::subscriber::set_default(complaints.clone());
+    on_all_heard(1, |shards, seed, complaints| {
         let sim = Sim::new(seed);
         sim.run(async |runtime| {
             Broker::start(&runtime, shards, KEYS);

@@ -242,8 +242,7 @@ fn beside_clients_that_take_nothing(
     count: usize,
     test: impl AsyncFn(&SimRuntime, &Broker, Vec<Client>, &Complaints),
 ) {
-    let complaints = Complaints::default();
-    let _guard = tracing::subscriber::set_default(complaints.clone());
+    let (complaints, _guard) = Complaints::listen();
     let sim = Sim::new(seed);
     sim.set_socket_bytes(64 << 10);
     sim.run(async |runtime| {
@@ -339,8 +338,7 @@ fn beside_trickles(
     keys: &[(&str, &str)],
     test: impl AsyncFn(&SimRuntime, Vec<Client>),
 ) -> Vec<String> {
-    let complaints = Complaints::default();
-    let _guard = tracing::subscriber::set_default(complaints.clone());
+    let (complaints, _guard) = Complaints::listen();
     let sim = Sim::new(seed);
     sim.set_socket_bytes(64 << 10);
     sim.run(async |runtime| {

@@ -16,7 +16,7 @@ mod timers;
 mod transactions;
 pub(crate) mod workload;
 
-use std::{cell::RefCell, panic::AssertUnwindSafe, rc::Rc, sync::Arc, time::Duration};
+use std::{cell::RefCell, rc::Rc, sync::Arc, time::Duration};
 
 use ringmq_io::sim::SimDisk;
 
@@ -36,18 +36,7 @@ const HEALED_AFTER: Duration = Duration::from_secs(2);
 
 /// Runs the broker of a seed through its processes.
 pub fn run_seed(meter: &Arc<Meter>, seed: u64, without: &[Part]) {
-    process_run::watch_panics();
-    let run = || run(meter, seed, without);
-    let problems = match std::panic::catch_unwind(AssertUnwindSafe(run)) {
-        Ok(problems) => problems,
-        Err(_) => vec![format!("panic: {}", process_run::last_panic())],
-    };
-    if let Some(first) = problems.first() {
-        let more = problems.len() - 1;
-        let more = if more == 0 { String::new() } else { format!(" (and {more} more)") };
-        meter.violation(seed, 1, &format!("{first}{more}"));
-    }
-    meter.seed_done();
+    process_run::judge_seed(meter, seed, || run(meter, seed, without));
 }
 
 /// The seed of a process: of chance on its machine.

@@ -12,7 +12,7 @@ mod plan;
 mod routes;
 mod watch;
 
-use std::{panic::AssertUnwindSafe, sync::Arc};
+use std::sync::Arc;
 
 use crate::{cluster::plan::ClusterPlan, meter::Meter, process_run};
 
@@ -21,8 +21,7 @@ const TWINS_ONE_IN: u64 = 20;
 
 /// Plays the story of a seed.
 pub fn run_seed(meter: &Arc<Meter>, seed: u64) {
-    process_run::watch_panics();
-    let run = || {
+    process_run::judge_seed(meter, seed, || {
         let tell = || director::run(meter, &ClusterPlan::draw(seed));
         let mut told = tell();
         if told.problems.is_empty()
@@ -32,17 +31,7 @@ pub fn run_seed(meter: &Arc<Meter>, seed: u64) {
             told.problems.push("a second run of the seed is another story".to_owned());
         }
         told.problems
-    };
-    let problems = match std::panic::catch_unwind(AssertUnwindSafe(run)) {
-        Ok(problems) => problems,
-        Err(_) => vec![format!("panic: {}", process_run::last_panic())],
-    };
-    if let Some(first) = problems.first() {
-        let more = problems.len() - 1;
-        let more = if more == 0 { String::new() } else { format!(" (and {more} more)") };
-        meter.violation(seed, 1, &format!("{first}{more}"));
-    }
-    meter.seed_done();
+    });
 }
 
 #[cfg(test)]

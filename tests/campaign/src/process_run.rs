@@ -16,6 +16,7 @@ use ringmq_store::OpenError;
 use crate::{
     history::SharedHistory,
     machine::{DiskLie, Machine},
+    meter::Meter,
     plan::Plan,
     reading::{Tolerance, check},
     workload::{open, work},
@@ -97,7 +98,7 @@ pub fn run_process(
         })
     };
     let end = match catch_unwind(AssertUnwindSafe(run)) {
-        Err(_) => return Err(format!("panic: {}", LAST_PANIC.take())),
+        Err(_) => return Err(format!("panic: {}", last_panic())),
         Ok(Err(Stopped::DiskCrashed { .. })) => End::Crashed,
         Ok(Err(stopped)) => return Err(stopped.to_string()),
         Ok(Ok(end)) => end,
@@ -118,6 +119,20 @@ pub fn run_process(
 
 thread_local! {
     static LAST_PANIC: RefCell<String> = RefCell::default();
+}
+
+/// Plays the story of a seed, which says what was wrong, and reports the first of that; a panic is
+/// a violation like others.
+pub(crate) fn judge_seed(meter: &Meter, seed: u64, run: impl FnOnce() -> Vec<String>) {
+    watch_panics();
+    let problems = catch_unwind(AssertUnwindSafe(run))
+        .unwrap_or_else(|_| vec![format!("panic: {}", last_panic())]);
+    if let Some(first) = problems.first() {
+        let more = problems.len() - 1;
+        let more = if more == 0 { String::new() } else { format!(" (and {more} more)") };
+        meter.violation(seed, 1, &format!("{first}{more}"));
+    }
+    meter.seed_done();
 }
 
 /// Keeps the text of a panic instead of printing it: the report prints it with the seed.

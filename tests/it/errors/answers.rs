@@ -1,6 +1,7 @@
 //! What a broker or name server answers to clients and tools.
 
 use ringmq_remoting::codes::{pull_flag, request, response};
+use ringmq_test_client::topic_fields_with;
 use tempfile::TempDir;
 
 use super::{Row, provoke_all, row};
@@ -306,18 +307,8 @@ impl Site {
 
     /// Makes a topic with an attribute of RocketMQ 5.
     pub(super) fn attribute(&self, attribute: &str) -> String {
-        let fields = [
-            ("topic", "with-attribute"),
-            ("defaultTopic", "TBW102"),
-            ("readQueueNums", "1"),
-            ("writeQueueNums", "1"),
-            ("perm", "6"),
-            ("topicFilterType", "SINGLE_TAG"),
-            ("topicSysFlag", "0"),
-            ("order", "false"),
-            ("attributes", attribute),
-        ];
-        self.ask(request::UPDATE_AND_CREATE_TOPIC, &fields, b"")
+        let fields = topic_fields_with("with-attribute", attribute);
+        said(self.client().call_values(request::UPDATE_AND_CREATE_TOPIC, &fields, b""))
     }
 
     fn reset(&self, group: &str) -> String {
