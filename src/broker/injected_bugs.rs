@@ -39,5 +39,7 @@ pub const DEAD_LETTER_LATE: Bug = bug("gives a message back too often");
 pub const RESET_UNDONE: Bug = bug("lets old commits undo a reset");
 /// A reset is acknowledged before it is durable.
 pub const RESET_LOST: Bug = bug("acknowledges a reset that is not durable");
+/// A reset to a time passes over the message of that very time.
+pub const RESET_PAST_TIME: Bug = bug("passes over messages when resetting to a time");
 /// A name server that was away is not told of the broker again.
 pub const REGISTERS_ONCE: Bug = bug("registers with a name server once");

@@ -13,7 +13,7 @@ use ringmq_store::{Boundary, QueueHandle, ReadError};
 
 use super::{BrokerLog, Shard};
 use crate::{
-    injected_bugs::{RESET_LOST, RESET_UNDONE, is_planted},
+    injected_bugs::{RESET_LOST, RESET_PAST_TIME, RESET_UNDONE, is_planted},
     messages::{PullRequest, TopicView},
 };
 
@@ -96,7 +96,10 @@ impl<R: Runtime> Shard<R> {
         let (min, max) = log.bounds(queue);
         let to = match reset.to {
             ResetTo::End => max,
-            ResetTo::Time(time, boundary) => offset_by_time(log, queue, time, boundary).await?,
+            ResetTo::Time(time, boundary) => {
+                let offset = offset_by_time(log, queue, time, boundary).await?;
+                if is_planted(RESET_PAST_TIME) { max.min(offset + 1) } else { offset }
+            }
             ResetTo::Offset(offset) if (min..=max).contains(&offset) => offset,
             ResetTo::Offset(offset) => return Err(out_of_range(offset, min, max)),
         };

@@ -55,7 +55,7 @@ const fn rare(bug: Bug, campaign: Campaign, skipped: u64) -> Case {
     Case { name: bug.name, how: bug.file, planted: Some(bug), lie, campaign, skipped }
 }
 
-const CASES: [Case; 29] = [
+const CASES: [Case; 30] = [
     bug(in_broker::BATCH_CUT, Campaign::Broker),
     bug(in_broker::LANE_BLOCKS, Campaign::Broker),
     bug(in_broker::CHANGE_LATE, Campaign::Broker),
@@ -72,6 +72,7 @@ const CASES: [Case; 29] = [
     bug(in_broker::DEAD_LETTER_LATE, Campaign::Broker),
     bug(in_broker::RESET_UNDONE, Campaign::Broker),
     bug(in_broker::RESET_LOST, Campaign::Broker),
+    bug(in_broker::RESET_PAST_TIME, Campaign::Broker),
     bug(in_broker::REGISTERS_ONCE, Campaign::Cluster),
     bug(in_name_server::DEAD_STAYS, Campaign::Cluster),
     bug(in_name_server::SILENT_STAYS, Campaign::Cluster),

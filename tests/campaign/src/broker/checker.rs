@@ -53,6 +53,12 @@ impl Model {
                 self.pull_answered(queue, *offset, issue, answer);
             }
             Request::Commit { .. } => self.commit_answered(request, issue, answer, now),
+            Request::ResetToTime { queue, time_ms, .. } => {
+                self.reset_to_time_answered((queue, *time_ms), issue, answer);
+                if answer.code != response::SUCCESS {
+                    self.refused(request, issue, answer);
+                }
+            }
             Request::Reset { queue, .. } => {
                 self.reset_answered(queue, issue, answer);
                 if answer.code != response::SUCCESS {
@@ -284,7 +290,7 @@ impl Model {
         }
         self.timed_served(id, &place, record);
         self.name(id, offset, record.physical_offset, "a pull");
-        self.see(id);
+        self.see(id, record.store_timestamp);
     }
 
     fn lock_answered(

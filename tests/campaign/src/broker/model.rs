@@ -45,6 +45,8 @@ pub struct Message {
     /// Queue offset and physical offset, from an answer or as read.
     pub name: Option<(i64, i64)>,
     pub seen: bool,
+    /// When the broker stored it, in milliseconds since 1970, as read.
+    pub stored_ms: Option<i64>,
     /// Its topic was being deleted: it may be gone.
     pub exempt: bool,
 }
@@ -220,6 +222,7 @@ impl Model {
                 answered_at: u64::MAX,
                 name: None,
                 seen: false,
+                stored_ms: None,
                 exempt: false,
             });
         }
@@ -379,8 +382,10 @@ impl Model {
         }
     }
 
-    pub fn see(&mut self, id: u64) {
-        self.messages[id as usize].seen = true;
+    /// It was read, with the time at which it was stored.
+    pub fn see(&mut self, id: u64, stored_ms: i64) {
+        let message = &mut self.messages[id as usize];
+        (message.seen, message.stored_ms) = (true, Some(stored_ms));
     }
 
     /// A change of a topic or group was answered.

@@ -70,6 +70,12 @@ pub enum Request {
         queue: Queue,
         offset: i64,
     },
+    /// The same from a time on, of the clock of the broker.
+    ResetToTime {
+        group: Rc<str>,
+        queue: Queue,
+        time_ms: i64,
+    },
     /// For a group whose name makes a record that the metadata log cannot take.
     HugeCommit {
         queue: Queue,
@@ -116,6 +122,9 @@ pub enum Request {
 /// The group of all producers.
 const PRODUCERS: &str = "producer";
 
+/// A reset that names no offset goes by its time.
+const NO_OFFSET: i64 = -1;
+
 /// Of a control character, which JSON writes in six bytes.
 const HUGE_BYTES: usize = 3 << 20;
 
@@ -146,7 +155,10 @@ impl Request {
                 frame.write(request::UPDATE_CONSUMER_OFFSET, &fields, b"");
             }
             Request::SendBack(back) => frame.send_back(back),
-            Request::Reset { group, queue, offset } => frame.reset(group, queue, *offset),
+            Request::Reset { group, queue, offset } => frame.reset(group, queue, (0, *offset)),
+            Request::ResetToTime { group, queue, time_ms } => {
+                frame.reset(group, queue, (*time_ms, NO_OFFSET));
+            }
             Request::HugeCommit { queue } => frame.huge_commit(queue),
             Request::QueryOffset { group, queue } => frame.write(
                 request::QUERY_CONSUMER_OFFSET,
@@ -248,11 +260,11 @@ impl Frame<'_> {
         self.write(request::CONSUMER_SEND_MSG_BACK, &fields, b"");
     }
 
-    fn reset(&mut self, group: &str, (topic, id): &Queue, offset: i64) {
+    fn reset(&mut self, group: &str, (topic, id): &Queue, (time_ms, offset): (i64, i64)) {
         let fields = [
             ("topic", Value::Str(topic)),
             ("group", Value::Str(group)),
-            ("timestamp", Value::Int(0)),
+            ("timestamp", Value::Int(time_ms)),
             ("isForce", Value::Bool(true)),
             ("queueId", Value::Int((*id).into())),
             ("offset", Value::Int(offset)),

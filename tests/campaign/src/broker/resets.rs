@@ -1,10 +1,11 @@
 //! Consumer offsets of a group that an administrator resets while clients commit what they were at
 //! before. After an acknowledged reset the group is where the reset said, or where it has gone on
-//! from there; and it is never where nobody has sent it.
+//! from there; and it is never where nobody has sent it. A reset to a time goes to the first message
+//! that is not older.
 
 use std::{rc::Rc, time::Duration};
 
-use ringmq_remoting::codes::response;
+use ringmq_remoting::{body::ResetOffsetBody, codes::response, fastjson};
 use ringmq_test_client::Answer;
 
 use super::{
@@ -17,6 +18,9 @@ use super::{
 pub const GROUP: &str = "reset";
 /// Older commits are passed over for so long; less than in the product, for safety.
 const HOLD: Duration = Duration::from_secs(55);
+
+/// Where a reset to a time goes is not known before its answer.
+const ANYWHERE: i64 = -1;
 
 /// What was asked that changes the offset of the group in a queue, or lets commits count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +54,10 @@ pub struct Asked {
 }
 
 impl Asked {
+    fn goes_to(&self, offset: i64) -> bool {
+        self.offset == offset || self.offset == ANYWHERE
+    }
+
     /// An answer has said that it was done, before another one was asked for.
     fn done_before(&self, begun: u64) -> bool {
         self.outcome == Outcome::Done && self.ended < begun
@@ -86,8 +94,13 @@ impl Worker {
                 }
                 5 => {
                     let offset = self.random.below(end as u64 + 1) as i64;
+                    let time_ms = self.world.model.borrow().stored_ms(&queue, offset);
                     let (group, queue) = (group.clone(), queue.clone());
-                    client.issue(Request::Reset { group, queue, offset }).await;
+                    let reset = match time_ms.filter(|_| offset % 2 == 1) {
+                        Some(time_ms) => Request::ResetToTime { group, queue, time_ms },
+                        None => Request::Reset { group, queue, offset },
+                    };
+                    client.issue(reset).await;
                 }
                 6 => {
                     let group = group.clone();
@@ -105,7 +118,19 @@ impl Model {
     /// Where the group was reset to last.
     fn reset_last(&self, queue: &Queue) -> Option<i64> {
         let all = self.resets.get(queue)?;
-        all.iter().rev().find(|asked| asked.kind == Kind::Reset).map(|reset| reset.offset)
+        let mut resets = all.iter().rev().filter(|asked| asked.kind == Kind::Reset);
+        resets.find_map(|reset| (reset.offset != ANYWHERE).then_some(reset.offset))
+    }
+
+    /// When the message at an offset was stored, if it was read.
+    fn stored_ms(&self, queue: &Queue, offset: i64) -> Option<i64> {
+        self.stored_times(queue).find(|(at, _)| *at == offset).map(|(_, time_ms)| time_ms)
+    }
+
+    /// Offsets and times of the messages that were read.
+    fn stored_times(&self, queue: &Queue) -> impl Iterator<Item = (i64, i64)> {
+        let messages = self.of_queue(queue).iter().map(|id| self.message(*id));
+        messages.filter_map(|message| Some((message.name?.0, message.stored_ms?)))
     }
 
     /// The queue is known to have messages up to there.
@@ -120,6 +145,7 @@ impl Model {
         let (kind, group, queue, offset) = match request {
             Request::Reset { group, queue, offset } => (Kind::Reset, group, queue, *offset),
             Request::Commit { group, queue, offset } => (Kind::Commit, group, queue, *offset),
+            Request::ResetToTime { group, queue, .. } => (Kind::Reset, group, queue, ANYWHERE),
             Request::Pull { group, queue, offset, .. } => (Kind::Pull, group, queue, *offset),
             _ => return,
         };
@@ -137,6 +163,42 @@ impl Model {
             outcome: Outcome::Unknown,
             may_be_lost: false,
         });
+    }
+
+    /// A reset to a time was answered: it says where that is.
+    pub fn reset_to_time_answered(
+        &mut self,
+        (queue, time_ms): (&Queue, i64),
+        issue: &Issue,
+        answer: &Answer,
+    ) {
+        if answer.code == response::SUCCESS {
+            let body = fastjson::from_slice::<ResetOffsetBody>(&answer.body);
+            let told: Vec<_> = body.into_iter().flat_map(|body| body.offset_table.0).collect();
+            let [(_, at)] = told.as_slice() else {
+                return self.wrong(format!("a reset of {queue:?} to a time tells {told:?}"));
+            };
+            let all = self.resets.get_mut(queue).into_iter().flatten();
+            all.filter(|asked| asked.begun == issue.event).for_each(|asked| asked.offset = *at);
+            self.judge_time(queue, time_ms, *at);
+        }
+        self.reset_answered(queue, issue, answer);
+    }
+
+    /// The first message that is not older than a time is at this offset.
+    fn judge_time(&mut self, queue: &Queue, time_ms: i64, at: i64) {
+        // Times of a queue are in order as long as the clock is.
+        if self.clock.went_back {
+            return;
+        }
+        let wrong = |(offset, stored_ms): &(i64, i64)| (*offset < at) != (*stored_ms < time_ms);
+        let found = self.stored_times(queue).find(wrong);
+        if let Some((offset, stored_ms)) = found {
+            self.wrong(format!(
+                "a reset of {queue:?} to the time {time_ms} goes to {at}, but the message at \
+                 {offset} is of {stored_ms}"
+            ));
+        }
     }
 
     /// Such a request was answered.
@@ -179,7 +241,7 @@ impl Model {
         let done = resets().filter(|reset| reset.done_before(issue.event));
         let Some(last) = done.max_by_key(|reset| reset.ended) else {
             // A group that nobody has sent anywhere begins at 0.
-            let may = found.is_none_or(|at| at == 0 || writes().any(|asked| asked.offset == at));
+            let may = found.is_none_or(|at| at == 0 || writes().any(|asked| asked.goes_to(at)));
             if !may {
                 self.wrong(format!("{shown}, nobody sent it there"));
             }
@@ -189,9 +251,9 @@ impl Model {
         let unsure = others().any(|reset| reset.ended > last.begun);
         let may = match found {
             None => false,
-            Some(at) if unsure => writes().any(|asked| asked.offset == at),
+            Some(at) if unsure => writes().any(|asked| asked.goes_to(at)),
             Some(at) => {
-                let mut may = writes().filter(|asked| asked.offset == at);
+                let mut may = writes().filter(|asked| asked.goes_to(at));
                 may.any(|asked| may_be_there(all, asked, last, issue, now, self.process))
             }
         };

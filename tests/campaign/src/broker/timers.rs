@@ -35,7 +35,7 @@ pub struct Clock {
     /// The latest time that any has shown.
     pub latest_ms: i64,
     /// A process began earlier than one before it ended.
-    went_back: bool,
+    pub went_back: bool,
     /// The time of all messages has come and they should be there.
     pub all_are_due: bool,
 }
