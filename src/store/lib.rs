@@ -35,20 +35,24 @@ pub use api::{
     cases::Case,
     counters::{Counters, Queued},
     descriptors::descriptors_needed,
-    errors::{AppendError, LogError, OpenError, ReadError},
+    errors::{AppendError, LogError, OpenError, RawError, ReadError},
     options::{FlushMode, KeySizes, LogOptions, Sink},
     values::{
-        Appended, Boundary, Entry, IndexMemory, PageNeeded, QueueHandle, ReadAhead, ReadPlan,
-        ReadStatus,
+        Appended, Boundary, Entry, IndexMemory, LogEnds, PageNeeded, QueueHandle, ReadAhead,
+        ReadPlan, ReadStatus, SegmentFacts,
     },
 };
 pub use check::{Damage, FileReport, StoreReport, verify_store};
+pub use files::epoch_start::EpochStart;
 pub use files::{
     completeness::complete_store,
     directory::{META_DIRECTORY, log_directory},
     manifest::{FILE_NAME as MANIFEST_NAME, Manifest, open_manifest},
 };
-pub use log::Log;
+pub use log::{
+    Log,
+    replica::{CopiedRange, StartError},
+};
 pub use meta::{META_GROW_BYTES, MetaLog};
 pub use read::key_query::{KeyAnswer, KeyMatch, KeyQuery};
 pub use recovery::Recovery;

@@ -146,6 +146,7 @@ fn assemble<R: Runtime, S: Sink>(
         mark: recovered.mark,
         damage: Default::default(),
         spares: Default::default(),
+        acknowledged: Default::default(),
         batch_appended: Default::default(),
         appended: Default::default(),
         published: Default::default(),
@@ -163,6 +164,9 @@ fn first_state<T>(
     (index, keys): (Index, KeyBuffer),
     (tail, spaces): (Tail, VecDeque<Space>),
 ) -> State<T> {
+    // What was not known to be committed waits for the replicas again.
+    let known =
+        if options.replicated { report.mark.max(report.first + HEADER_BYTES) } else { report.end };
     State {
         log: options.log,
         epoch: report.epoch,
@@ -173,6 +177,7 @@ fn first_state<T>(
         tickets: VecDeque::new(),
         arriving: Vec::new(),
         spaces,
+        announced: VecDeque::new(),
         segment_boundaries: VecDeque::new(),
         stalled: None,
         space_wanted: 0,
@@ -180,6 +185,9 @@ fn first_state<T>(
         first: report.first,
         stable: report.end,
         written: report.end,
+        committed: known,
+        allowed: if options.replicated { known } else { u64::MAX },
+        stable_everywhere: if options.replicated { 0 } else { u64::MAX },
         position: report.end,
         backlog: 0,
         backlog_max: options.backlog_bytes_max,

@@ -6,6 +6,8 @@ pub mod known_damage;
 mod long_batch;
 pub mod prezero;
 mod queue_start;
+mod raw;
+pub mod replica;
 pub mod spares;
 pub mod state;
 pub mod tail;
@@ -169,7 +171,7 @@ impl<R: Runtime, S: Sink> Log<R, S> {
     pub fn position_range(&self) -> (PhysicalOffset, PhysicalOffset) {
         let state = self.shared.state.borrow();
         let offset = |position| PhysicalOffset::new(state.log, LogPosition(position));
-        (offset(state.first), offset(state.written))
+        (offset(state.first), offset(state.committed))
     }
 
     /// Store time of the newest message: milliseconds since 1970; no message has a later one.

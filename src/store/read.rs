@@ -4,3 +4,4 @@ pub mod block_reader;
 pub mod index_page;
 pub mod key_query;
 pub mod planner;
+pub mod raw;

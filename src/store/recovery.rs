@@ -12,11 +12,11 @@ mod window;
 
 use std::{path::PathBuf, rc::Rc, time::Duration};
 
-use ringmq_base::limits::BLOCK_BYTES;
+use ringmq_base::{LogPosition, limits::BLOCK_BYTES};
 use ringmq_io::{Disk, File, Runtime};
 
 use crate::{
-    api::{cases::Case, errors::OpenError, options::LogOptions},
+    api::{cases::Case, errors::OpenError, options::LogOptions, values::SegmentFacts},
     files::{
         block::{BlockError, block_ceiling, block_floor},
         directory::remove_if_there,
@@ -218,8 +218,9 @@ async fn create<D: Disk>(disk: &D, options: &LogOptions) -> Result<Mark, OpenErr
         }
     };
     let allocate = options.segment_bytes.min(HEADER_BYTES + FIRST_BYTES);
-    let epoch = mark.epoch + 1;
-    segment::create(disk, options, epoch, mark.first, allocate).await?;
+    let (start, bytes) = (LogPosition(mark.first), options.segment_bytes);
+    let facts = SegmentFacts { start, bytes, epoch: mark.epoch + 1 };
+    segment::create(disk, options, &facts, allocate).await?;
     Ok(mark)
 }
 

@@ -134,7 +134,7 @@ impl<R: Runtime, S: Sink> Log<R, S> {
             }
         }
         let state = shared.state.borrow();
-        let limit = retirable(state.stable, state.spaces.front().map(|space| space.start));
+        let limit = retirable(state.settled(), state.spaces.front().map(|space| space.start));
         let mut last_stored_ms = state.last_timestamp;
         let mut found = Vec::with_capacity(segments.len());
         for segment in segments.iter().rev() {
@@ -175,7 +175,7 @@ fn assert_may_begin_at<R: Runtime, S: Sink>(shared: &LogInner<R, S>, first: u64,
     let covered = progress.position.min(progress.previous.unwrap_or(0));
     assert!(progress.good > 0 && first <= covered, "a start would need what is given up");
     let state = shared.state.borrow();
-    assert!(first <= state.stable, "what is not stable is given up");
+    assert!(first <= state.settled(), "what is not stable is given up");
     assert!(state.spaces.front().is_some_and(|space| first <= space.start));
 }
 
@@ -209,7 +209,8 @@ async fn ready_to_begin_at<R: Runtime, S: Sink>(
 fn first_to_keep<R: Runtime, S: Sink>(shared: &LogInner<R, S>, before: u64) -> Option<u64> {
     let state = shared.state.borrow();
     // What is not written yet may still be on its way to the segment before the active one.
-    let limit = retirable(state.stable, state.spaces.front().map(|space| space.start)).min(before);
+    let limit =
+        retirable(state.settled(), state.spaces.front().map(|space| space.start)).min(before);
     let segments = shared.segments.borrow();
     let count = segments.partition_point(|segment| segment.end() <= limit);
     let last = segments.get(count.checked_sub(1)?)?;

@@ -19,6 +19,7 @@ mod meta_harmless;
 mod pacing;
 mod query;
 mod queue_start;
+mod replica;
 mod retire;
 mod stories;
 mod verify;

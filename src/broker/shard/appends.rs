@@ -219,6 +219,7 @@ fn refusal_of(error: &AppendError) -> Refusal {
         | AppendError::Full { .. }
         | AppendError::NoRoom { .. }
         | AppendError::Fenced { .. }
+        | AppendError::Following
         | AppendError::ShuttingDown => Refusal::new(
             response::SERVICE_NOT_AVAILABLE,
             format!("service not available now. {error}"),

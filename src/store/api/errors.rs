@@ -2,9 +2,10 @@
 
 use std::{borrow::Cow, path::PathBuf, sync::Arc};
 
+use ringmq_base::LogPosition;
 use ringmq_io::DiskError;
 
-use crate::api::cases::Case;
+use crate::api::{cases::Case, values::SegmentFacts};
 
 /// Why a store, a log or a metadata log was not opened. Nothing has been changed on disk.
 #[derive(Debug, thiserror::Error)]
@@ -82,8 +83,34 @@ pub enum AppendError {
     /// Of a message or of a batch as a whole; `what` says which. Sending it again is no use.
     #[error("{what} has {size} bytes, the limit is {limit}; send it in smaller parts")]
     TooLarge { what: Cow<'static, str>, size: usize, limit: usize },
+    /// Only the master of a group appends by itself.
+    #[error("the log follows the master of its group; send to that")]
+    Following,
     #[error("the store is shutting down")]
     ShuttingDown,
+}
+
+/// Why records of the master were not appended.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum RawError {
+    /// `Busy`: come again when [`crate::Log::room`] has resolved.
+    #[error(transparent)]
+    Append(AppendError),
+    #[error("records for position {at} of a log that ends at {end}; ask where to go on")]
+    Position { at: LogPosition, end: LogPosition },
+    #[error("the record at {at} is not one that can stand there: {found}; nothing of it was kept")]
+    Record { at: LogPosition, found: String },
+    #[error("a segment at {start} where the next is due at {due}; ask where to go on")]
+    Segment { start: LogPosition, due: LogPosition },
+    /// The segment was made for a master that is gone: cutting the log at its end removes it.
+    #[error(
+        "the segment at {start} was made in epoch {epoch} with {bytes} bytes, the master's is of \
+         epoch {} with {}", named.epoch, named.bytes,
+        start = known.start, epoch = known.epoch, bytes = known.bytes
+    )]
+    OtherSegment { known: SegmentFacts, named: SegmentFacts },
+    #[error("the log is its group's master's and takes no records of another")]
+    Leads,
 }
 
 /// Why messages were not read. Nothing wrong is ever handed out.

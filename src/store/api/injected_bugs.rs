@@ -25,14 +25,14 @@ pub fn counts_in_spite(guarded: &[u8]) -> bool {
 
 /// The end of what readers see.
 #[inline]
-pub fn visible_end(written: u64, position: u64) -> u64 {
-    if is_planted(VISIBLE_TOO_EARLY) { position } else { written }
+pub fn visible_end(committed: u64, position: u64) -> u64 {
+    if is_planted(VISIBLE_TOO_EARLY) { position } else { committed }
 }
 
 /// Up to where entries of the index may be written.
 #[inline]
-pub fn indexable_end(stable: u64, position: u64) -> u64 {
-    if is_planted(INDEX_AHEAD) { position } else { stable }
+pub fn indexable_end(settled: u64, position: u64) -> u64 {
+    if is_planted(INDEX_AHEAD) { position } else { settled }
 }
 
 /// The offset of an append that is due `next`.

@@ -62,6 +62,8 @@ pub struct LogOptions {
     /// Whether messages are indexed by key.
     pub message_index: bool,
     pub keys: KeySizes,
+    /// Whether appends count, for readers and tickets, only as far as [`crate::Log::allow`] says.
+    pub replicated: bool,
 }
 
 impl LogOptions {
@@ -88,6 +90,7 @@ impl LogOptions {
             index_cache_pages: 1024,
             message_index: true,
             keys: KeySizes::default(),
+            replicated: false,
         }
     }
 

@@ -35,6 +35,30 @@ pub struct ReadPlan {
     pub in_memory: bool,
 }
 
+/// What the header of a segment says; the same on all replicas of a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SegmentFacts {
+    pub start: LogPosition,
+    /// Size of the whole file when it is complete, header included; a multiple of 4096.
+    pub bytes: u64,
+    /// In which the segment was made.
+    pub epoch: u32,
+}
+
+/// How far a log has got, see [`crate::Log::ends`]; `stable` and `committed` are at most `written`,
+/// and that is at most `end`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogEnds {
+    /// A power cut takes nothing before it.
+    pub stable: LogPosition,
+    /// Durable at the log's level, see [`crate::FlushMode`].
+    pub written: LogPosition,
+    /// Visible and acknowledged.
+    pub committed: LogPosition,
+    /// Where the next append goes.
+    pub end: LogPosition,
+}
+
 /// Where an append went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Appended {

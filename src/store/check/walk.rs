@@ -14,6 +14,7 @@ use crate::{
     },
     files::{
         envelope::{self, Envelope, Kind},
+        epoch_start::EpochStart,
         segment::{FileOf, HEADER_BYTES},
     },
 };
@@ -205,6 +206,11 @@ impl<'a, R: Runtime> Walk<'a, R> {
         envelope: &Envelope,
         position: u64,
     ) -> Result<(), (Case, String)> {
+        if envelope.kind == Kind::EpochStart {
+            let read = EpochStart::read(payload).map(drop);
+            return read
+                .ok_or_else(|| (Case::ForeignSegment, "an epoch start of another size".into()));
+        }
         if envelope.kind != self.kind {
             let found = format!("a record of kind {:?}", envelope.kind);
             return Err((Case::ForeignSegment, found));

@@ -6,9 +6,9 @@
 //!   0 CRC32C    u32  over the log position (u64), then over bytes 4..32 + length
 //!   4 magic     u16  0x514D ("MQ")
 //!   6 version   u8   1
-//!   7 kind      u8   1 message, 2 end of segment, 3 metadata
+//!   7 kind      u8   1 message, 2 end of segment, 3 metadata, 4 epoch start
 //!   8 length    u32  bytes behind the envelope, without the padding to a multiple of 8
-//!  12 epoch     u32  opening of the log that wrote it, 1 for the first
+//!  12 epoch     u32  opening of the log that wrote it, 1 for the first; with replicas the leadership
 //!  16 tags code i64  of a message, else 0
 //!  24 unstable  u32  bytes from the end of what was on stable storage when this was appended up to
 //!                    this position; 0xFFFFFFFF if more
@@ -42,6 +42,8 @@ pub enum Kind {
     Message = 1,
     EndOfSegment = 2,
     Metadata = 3,
+    /// The first record of a leadership: see [`super::epoch_start`].
+    EpochStart = 4,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -159,6 +161,7 @@ impl Envelope {
             (VERSION, 1) => Kind::Message,
             (VERSION, 2) => Kind::EndOfSegment,
             (VERSION, 3) => Kind::Metadata,
+            (VERSION, 4) => Kind::EpochStart,
             (VERSION, kind) => return Err(Reject::Newer(kind)),
             (version, _) => return Err(Reject::Newer(version)),
         };

@@ -11,7 +11,10 @@ use ringmq_base::{LogId, limits::BLOCK_BYTES};
 use ringmq_io::{BlockBuffer, Disk, File, OpenMode, Runtime};
 
 use crate::{
-    api::options::{FlushMode, LogOptions},
+    api::{
+        options::{FlushMode, LogOptions},
+        values::SegmentFacts,
+    },
     files::{
         block::{BlockError, BlockReader, BlockWriter},
         directory::{create_durably, numbered},
@@ -82,6 +85,8 @@ pub fn parse_name(name: &str) -> Option<u64> {
 pub struct Segment<R: Runtime> {
     pub start: u64,
     pub bytes: u64,
+    /// Of its header.
+    pub epoch: u32,
     pub path: PathBuf,
     pub reader: Rc<FileOf<R>>,
     /// For the flusher; `None` once the log has gone on to the next segment.
@@ -120,6 +125,7 @@ impl<R: Runtime> Segment<R> {
         Ok(Segment {
             start: header.start,
             bytes: header.bytes,
+            epoch: header.epoch,
             path,
             reader,
             writer: RefCell::new(None),
@@ -135,29 +141,27 @@ impl<R: Runtime> Segment<R> {
 pub async fn create<D: Disk>(
     disk: &D,
     options: &LogOptions,
-    epoch: u32,
-    start: u64,
+    facts: &SegmentFacts,
     allocate: u64,
 ) -> DiskResult<(PathBuf, Header)> {
-    let (header, block) = header(options, epoch, start);
-    let path = options.directory.join(file_name(start));
-    let new = options.directory.join(format!("{start:020}{NEW_SUFFIX}"));
+    let (header, block) = header(options, facts);
+    let path = options.directory.join(file_name(header.start));
+    let new = options.directory.join(format!("{:020}{NEW_SUFFIX}", header.start));
     create_durably(disk, &new, &path, &block, allocate).await?;
     Ok((path, header))
 }
 
-/// Makes a segment of `spare`, a file of the size of a whole segment. When it resolves, the file is
+/// Makes a segment of `spare`, a file as long as the segment will be. When it resolves, the file is
 /// durable under its new name; before, nothing has that name and `spare` may be used for another
 /// try. What stands behind the header was written for other positions and is no record here.
 pub async fn recycle<D: Disk>(
     disk: &D,
     options: &LogOptions,
-    epoch: u32,
-    start: u64,
+    facts: &SegmentFacts,
     spare: &Path,
 ) -> DiskResult<(PathBuf, Header)> {
-    let (header, block) = header(options, epoch, start);
-    let path = options.directory.join(file_name(start));
+    let (header, block) = header(options, facts);
+    let path = options.directory.join(file_name(header.start));
     let file = disk.open(spare, OpenMode::Write).await?;
     let mut buffer = disk.buffer(BLOCK_BYTES);
     buffer.bytes_mut().copy_from_slice(&block);
@@ -171,13 +175,13 @@ pub async fn recycle<D: Disk>(
     Ok((path, header))
 }
 
-fn header(options: &LogOptions, epoch: u32, start: u64) -> (Header, Vec<u8>) {
+fn header(options: &LogOptions, facts: &SegmentFacts) -> (Header, Vec<u8>) {
     let header = Header {
         log: log_word(options.log),
-        epoch,
+        epoch: facts.epoch,
         store_id: options.store_id,
-        start,
-        bytes: options.segment_bytes,
+        start: facts.start.0,
+        bytes: facts.bytes,
     };
     let mut block = vec![0; BLOCK_BYTES];
     header.write(&mut block);

@@ -37,6 +37,8 @@ pub struct LogInner<R: Runtime, S: Sink> {
     /// In order of position; at least one.
     pub segments: RefCell<Vec<Rc<Segment<R>>>>,
     pub mark: MarkFile<R>,
+    /// Memory for the next tickets to be acknowledged.
+    pub acknowledged: Cell<Vec<S::Ticket>>,
     /// Where the messages of a batch went, while it is appended: memory for the next one.
     pub batch_appended: RefCell<Vec<Appended>>,
     pub prezero: Prezero,
@@ -58,7 +60,7 @@ pub struct LogInner<R: Runtime, S: Sink> {
     pub key_work: Rc<Notify>,
     /// Something was appended, or the phase changed.
     pub appended: Notify,
-    /// Something was written, or the phase changed.
+    /// Something was written, synced or committed, or the phase changed.
     pub published: Notify,
     /// The space task should look again.
     pub space: Notify,
@@ -156,10 +158,11 @@ impl<R: Runtime, S: Sink> LogInner<R, S> {
         let mark = {
             let state = self.state.borrow();
             Mark {
-                position: state.stable,
+                position: state.settled(),
                 first: first.max(self.mark.last().first),
                 epoch: state.epoch,
-                clean,
+                // What is behind the settled end may still be cut off.
+                clean: clean && state.settled() == state.position,
                 ..self.mark.last()
             }
         };

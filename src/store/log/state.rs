@@ -1,7 +1,8 @@
 //! What a log knows, and the append. Nothing here waits.
 //!
-//! Positions in order: `stable <= written <= position <= allocated`. `written` is what is
-//! acknowledged and visible; `stable` is what a power cut cannot take.
+//! Positions in order: `stable <= written <= position <= allocated`, and `committed <= written`.
+//! `committed` is what is acknowledged and visible: `written` itself in a log without replicas,
+//! else what they have made certain. `stable` is what a power cut cannot take.
 
 use std::{collections::VecDeque, path::PathBuf, sync::Arc, time::Duration};
 
@@ -16,7 +17,7 @@ use crate::{
         counters::{Counters, Queued},
         errors::{AppendError, LogError},
         injected_bugs,
-        values::{Appended, QueueHandle},
+        values::{Appended, QueueHandle, SegmentFacts},
     },
     files::{
         envelope::{self, Envelope, Kind},
@@ -37,6 +38,8 @@ pub enum Phase {
         /// Messages before it, counted as in [`Tail`].
         messages: u64,
     },
+    /// Open for the records of a master only.
+    Following,
     /// Appends are refused, what was appended is still written.
     Closing,
     /// An operation of the device failed; nothing is written any more.
@@ -129,11 +132,13 @@ pub struct State<T> {
     pub keys: KeyBuffer,
     /// By the position that has to be written for them, ascending.
     pub tickets: VecDeque<(u64, T)>,
-    /// Watched queues with a new message, by the position that makes it visible.
+    /// Watched queues with a new message, by the position whose commit makes it visible.
     pub arriving: Vec<(u64, QueueHandle)>,
     /// The segment that appends go to, and those behind it.
     pub spaces: VecDeque<Space>,
-    /// Where records of one segment end and those of the next begin, as far as not stable.
+    /// The segments to come that the master has announced, if the log follows one.
+    pub announced: VecDeque<SegmentFacts>,
+    /// Where records of one segment end and those of the next begin, as far as not settled.
     pub segment_boundaries: VecDeque<(u64, u64)>,
     pub stalled: Option<Stalled>,
     /// Bytes ahead that would have let in an append that was refused for want of space, about; 0
@@ -145,6 +150,12 @@ pub struct State<T> {
     pub first: u64,
     pub stable: u64,
     pub written: u64,
+    /// Acknowledged and visible up to here, for ever: nothing before it is cut off.
+    pub committed: u64,
+    /// How far the replicas allow to commit; `u64::MAX` without any.
+    pub allowed: u64,
+    /// Stable on every member of the in-sync set up to here; `u64::MAX` without replicas.
+    pub stable_everywhere: u64,
     /// Where the next append goes.
     pub position: u64,
     pub backlog: usize,
@@ -156,8 +167,8 @@ pub struct State<T> {
     pub counters: Counters,
 }
 
-/// What a completed write means for others.
-pub struct Published<T> {
+/// What a commit means for others.
+pub struct Committed<T> {
     pub tickets: Vec<T>,
     pub arrived: Vec<QueueHandle>,
 }
@@ -212,9 +223,9 @@ impl<T> State<T> {
             physical_offset: physical.get(),
             store_timestamp: self.last_timestamp,
         };
+        let unstable = self.unstable();
         let out = self.tail.extend(position, stride);
         record.encode(&mut out[envelope::BYTES..envelope::BYTES + size], &placement);
-        let unstable = position - self.stable;
         Envelope::new(Kind::Message, size, self.epoch, tags_code, unstable).seal(out, position);
         let record_end = envelope::BYTES + size;
         self.keys.note(&Noted {
@@ -225,20 +236,27 @@ impl<T> State<T> {
             end: position + stride as u64,
             store_timestamp: placement.store_timestamp,
         });
-        self.tail.count_message();
         // The size fits: it was compared with a limit of 16 MiB.
-        self.position = position + stride as u64;
+        let location = Location { position: record_position, size: size as u32, tags_code };
+        self.note_message(queue, location, stride);
+        let (queue_offset, store_timestamp) = (placement.queue_offset, placement.store_timestamp);
+        Appended { queue_offset, physical, size, store_timestamp }
+    }
+
+    /// Takes a message into the index that was put behind the end of the log, `stride` bytes long.
+    #[inline]
+    pub(super) fn note_message(&mut self, queue: QueueHandle, location: Location, stride: usize) {
+        self.tail.count_message();
+        self.position += stride as u64;
+        let entries = self.index.queue(queue);
         if entries.watched {
             entries.watched = false;
             self.arriving.push((self.position, queue));
         }
-        self.index
-            .push(queue, Location { position: record_position, size: size as u32, tags_code });
+        self.index.push(queue, location);
         self.backlog += stride;
         self.counters.appends += 1;
         self.counters.append_bytes += stride as u64;
-        let (queue_offset, store_timestamp) = (placement.queue_offset, placement.store_timestamp);
-        Appended { queue_offset, physical, size, store_timestamp }
     }
 
     #[inline]
@@ -248,6 +266,7 @@ impl<T> State<T> {
             Phase::Batch { .. } => {
                 Err(AppendError::Busy { backlog: self.backlog, limit: self.backlog_max })
             }
+            Phase::Following => Err(AppendError::Following),
             Phase::Closing => Err(AppendError::ShuttingDown),
             Phase::Fenced(reason) => Err(AppendError::Fenced { reason: reason.clone() }),
         }
@@ -298,9 +317,15 @@ impl<T> State<T> {
 
     /// Ends the segment and goes on at the start of the next.
     fn leave_segment(&mut self, next: Space) {
+        let unstable = self.unstable();
         let out = self.tail.extend(self.position, envelope::BYTES);
-        let unstable = self.position - self.stable;
         Envelope::new(Kind::EndOfSegment, 0, self.epoch, 0, unstable).seal(out, self.position);
+        self.go_on_at(next);
+    }
+
+    /// Goes on at the start of the next segment behind the end of this one, which was just put into
+    /// the tail.
+    pub(super) fn go_on_at(&mut self, next: Space) {
         self.backlog += envelope::BYTES;
         let end = self.position + envelope::BYTES as u64;
         self.position = next.start + HEADER_BYTES;
@@ -325,15 +350,16 @@ impl<T> State<T> {
         }
     }
 
-    /// Where a replay begins that is to find all that is not stable: at a record, or where the next
+    /// Where a replay begins that is to find all that is not settled: at a record, or where the next
     /// one will be.
     pub fn replay_position(&mut self) -> u64 {
-        while self.segment_boundaries.front().is_some_and(|(end, _)| *end < self.stable) {
+        let settled = self.settled();
+        while self.segment_boundaries.front().is_some_and(|(end, _)| *end < settled) {
             self.segment_boundaries.pop_front();
         }
         match self.segment_boundaries.front() {
-            Some((end, next)) if *end == self.stable => *next,
-            _ => self.stable,
+            Some((end, next)) if *end == settled => *next,
+            _ => settled,
         }
     }
 
@@ -351,8 +377,19 @@ impl<T> State<T> {
         }
     }
 
-    /// Takes note of a completed write; everything before `batch.end` is visible from now on.
-    pub fn publish(&mut self, batch: Batch, durable: bool, tickets: Vec<T>) -> Published<T> {
+    /// Bytes before the next append that are not known to be stable wherever they count.
+    #[inline]
+    pub(super) fn unstable(&self) -> u64 {
+        self.position - self.stable.min(self.stable_everywhere)
+    }
+
+    /// What neither a power cut nor a change of the master can take: indexes and marks end here.
+    pub fn settled(&self) -> u64 {
+        self.stable.min(self.committed)
+    }
+
+    /// Takes note of a completed write, which [`State::commit`] has to follow.
+    pub fn wrote(&mut self, batch: Batch, durable: bool) {
         assert!(batch.end > self.written && batch.end <= self.position);
         // The queue is longest before a write takes from it.
         self.counters.queued_max = self.counters.queued_max.max(self.queued());
@@ -363,24 +400,32 @@ impl<T> State<T> {
         self.backlog -= (batch.end - batch.from) as usize;
         self.note_batch(batch.messages - self.written_messages);
         self.written_messages = batch.messages;
-        let mut published = Published { tickets, arrived: Vec::new() };
-        let due = self.tickets.partition_point(|(end, _)| *end <= batch.end);
-        published.tickets.extend(self.tickets.drain(..due).map(|(end, ticket)| {
-            assert!(end <= self.written, "acknowledged before it was written");
-            ticket
+        self.tail.evict(self.written);
+    }
+
+    /// Everything that is written, as far as it is allowed, is visible from now on. The vectors are
+    /// empty and used for the answer.
+    pub fn commit(&mut self, tickets: Vec<T>) -> Committed<T> {
+        let end = self.written.min(self.allowed);
+        assert!(end >= self.committed, "what was committed is taken back");
+        self.committed = end;
+        let mut committed = Committed { tickets, arrived: Vec::new() };
+        let due = self.tickets.partition_point(|(ticket, _)| *ticket <= end);
+        committed.tickets.extend(self.tickets.drain(..due).map(|(ticket, waiting)| {
+            assert!(ticket <= self.committed, "acknowledged before it was committed");
+            waiting
         }));
         if !self.arriving.is_empty() {
-            let arrived = &mut published.arrived;
-            self.arriving.retain(|(end, queue)| {
-                let visible = *end <= batch.end;
+            let arrived = &mut committed.arrived;
+            self.arriving.retain(|(arrival, queue)| {
+                let visible = *arrival <= end;
                 if visible {
                     arrived.push(*queue);
                 }
                 !visible
             });
         }
-        self.tail.evict(self.written);
-        published
+        committed
     }
 
     fn note_batch(&mut self, messages: u64) {
@@ -414,7 +459,7 @@ impl<T> State<T> {
     }
 
     pub fn is_open(&self) -> bool {
-        matches!(self.phase, Phase::Open | Phase::Batch { .. })
+        matches!(self.phase, Phase::Open | Phase::Batch { .. } | Phase::Following)
     }
 
     /// Whether appends wait for those of a long batch.
@@ -425,7 +470,12 @@ impl<T> State<T> {
     /// What to write next, at most `bytes_max` as in [`Tail::next_batch`]; nothing of a batch that
     /// is not there to its end.
     pub fn next_batch(&self, bytes_max: usize) -> Option<Batch> {
-        let batch = self.tail.next_batch(self.written, bytes_max)?;
+        self.batch_from(self.written, bytes_max)
+    }
+
+    /// The same from another place on where a record begins.
+    pub(super) fn batch_from(&self, from: u64, bytes_max: usize) -> Option<Batch> {
+        let batch = self.tail.next_batch(from, bytes_max)?;
         match self.phase {
             Phase::Batch { start, messages } if start < batch.end => {
                 (batch.from < start).then_some(Batch { end: start, messages, ..batch })
@@ -436,14 +486,14 @@ impl<T> State<T> {
 
     /// A queue's visible end.
     pub fn max(&mut self, queue: QueueHandle) -> i64 {
-        let written = injected_bugs::visible_end(self.written, self.position);
-        self.index.queue(queue).visible(written)
+        let visible = injected_bugs::visible_end(self.committed, self.position);
+        self.index.queue(queue).visible(visible)
     }
 
     pub fn watch(&mut self, queue: QueueHandle) {
-        let written = self.written;
+        let committed = self.committed;
         let entries = self.index.queue(queue);
-        let visible = entries.visible(written);
+        let visible = entries.visible(committed);
         match entries.place(visible) {
             // What is not visible yet is in memory.
             Some(Place::Memory(next)) if self.arriving.iter().all(|(_, other)| *other != queue) => {

@@ -128,6 +128,12 @@ impl Tail {
         Some(batch)
     }
 
+    /// Where what was appended behind `end` begins, which is the end of a chunk.
+    pub fn next_chunk(&self, end: u64) -> Option<u64> {
+        let at = self.chunks.partition_point(|chunk| chunk.start < end);
+        self.chunks.get(at).map(|chunk| chunk.start)
+    }
+
     /// Copies `from..from + out.len()`. False if not all of it is resident.
     #[must_use]
     pub fn copy(&self, from: u64, out: &mut [u8]) -> bool {

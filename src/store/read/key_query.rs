@@ -106,12 +106,12 @@ impl<R: Runtime, S: Sink> Log<R, S> {
         let state = self.shared.state.borrow();
         let wanted = Wanted {
             hash: hash_of(query.topic, query.key.as_bytes()),
-            before: state.written,
+            before: state.committed,
             begin_ms: query.begin_ms,
             end_ms: query.end_ms,
         };
         let (position, time) = state.keys.newest();
-        if position > 0 && position < state.written {
+        if position > 0 && position < state.committed {
             answer.newest = Some((PhysicalOffset::new(state.log, LogPosition(position)), time));
         }
         let in_memory_max = query.messages_max.saturating_mul(LOOKS_PER_MESSAGE);

@@ -238,16 +238,16 @@ impl<R: Runtime, S: Sink> Log<R, S> {
         physical: PhysicalOffset,
     ) -> Result<Option<Vec<u8>>, ReadError> {
         let position = physical.position().0;
-        let written = {
+        let committed = {
             let state = self.shared.state.borrow();
             let least = state.first + HEADER_BYTES + ENVELOPE;
             let aligned = position.is_multiple_of(envelope::ALIGNMENT as u64);
             if physical.log() != state.log || position < least || !aligned {
                 return Ok(None);
             }
-            state.written
+            state.committed
         };
-        if position >= written {
+        if position >= committed {
             return Ok(None);
         }
         let from = position - ENVELOPE;
@@ -257,7 +257,7 @@ impl<R: Runtime, S: Sink> Log<R, S> {
         if from < segment.start + HEADER_BYTES {
             return Ok(None);
         }
-        let limit = written.min(segment.end());
+        let limit = committed.min(segment.end());
         let (bytes, claims) = self.load_unknown(physical, limit).await?;
         let opened = Envelope::open(&bytes, from);
         let payload = bytes.get(envelope::BYTES..).unwrap_or_default();

@@ -42,8 +42,8 @@ struct Scan<'a, R: Runtime> {
 }
 
 enum Step {
-    /// A message of that stride.
-    Message(usize),
+    /// A message or an epoch start of that stride.
+    Record(usize),
     EndOfSegment,
     Stop(Found, String),
 }
@@ -79,7 +79,7 @@ pub async fn scan<R: Runtime>(
             let need = Envelope::claimed_bytes(head).unwrap_or(envelope::BYTES);
             let bytes = window.at(position, need).await?;
             match scan.step(segment, bytes, position)? {
-                Step::Message(stride) => position += stride as u64,
+                Step::Record(stride) => position += stride as u64,
                 Step::EndOfSegment => break None,
                 Step::Stop(found, what) => break Some((found, what)),
             }
@@ -149,14 +149,18 @@ impl<R: Runtime> Scan<'_, R> {
             Kind::Metadata => {
                 return refused(Case::ForeignSegment, stride, "a metadata record".into());
             }
-            Kind::Message => {}
+            Kind::Message | Kind::EpochStart => {}
         }
         if position + stride as u64 > segment.end() - envelope::BYTES as u64 {
-            return refused(Case::BrokenQueue, stride, "a message over the end".into());
+            return refused(Case::BrokenQueue, stride, "a record over the end".into());
         }
         let payload = bytes.get(envelope::BYTES..envelope::BYTES + envelope.length as usize);
+        if envelope.kind == Kind::EpochStart {
+            self.end.last_epoch = envelope.epoch;
+            return Ok(Step::Record(stride));
+        }
         match self.index_record(payload.unwrap_or_default(), &envelope, position) {
-            Ok(()) => Ok(Step::Message(stride)),
+            Ok(()) => Ok(Step::Record(stride)),
             Err(found) => refused(Case::BrokenQueue, stride, found),
         }
     }

@@ -8,7 +8,7 @@ use std::{path::PathBuf, rc::Rc, time::Duration};
 use ringmq_io::{Disk as _, DiskError, File as _, Runtime};
 
 use crate::{
-    api::options::Sink,
+    api::{options::Sink, values::SegmentFacts},
     files::{
         block::block_floor,
         directory::is_full,
@@ -17,7 +17,7 @@ use crate::{
     log::{
         inner::LogInner,
         spares,
-        state::{Space, Stalled},
+        state::{Phase, Space, Stalled},
     },
     tasks::index_writes,
 };
@@ -32,7 +32,7 @@ const IDLE_RETRIES: usize = 9;
 
 enum Step {
     Grow { space: Space, to: u64 },
-    Create { start: u64, allocate: u64 },
+    Create { facts: SegmentFacts, allocate: u64 },
 }
 
 /// A segment that is complete on disk and not open yet.
@@ -108,7 +108,9 @@ fn next_step<R: Runtime, S: Sink>(shared: &LogInner<R, S>) -> Option<Step> {
     // what has been long over.
     let missed = if state.stalled.is_some() { state.space_missed } else { 0 };
     let wanted = state.space_wanted.max(missed);
-    if state.space_ahead() >= ahead.max(wanted) {
+    // What the master has made, its follower makes as soon as it hears of it.
+    let announced = matches!(state.phase, Phase::Following) && !state.announced.is_empty();
+    if state.space_ahead() >= ahead.max(wanted) && !announced {
         return None;
     }
     // Of a disk that was found full, less is asked.
@@ -120,11 +122,13 @@ fn next_step<R: Runtime, S: Sink>(shared: &LogInner<R, S>) -> Option<Step> {
     if let Some(space) = state.spaces.iter().copied().find(|space| space.allocated < space.end) {
         return Some(Step::Grow { space, to: space.end.min(space.allocated + ahead) });
     }
-    if state.spaces.len() > 1 && state.space_ahead() >= wanted {
+    if state.spaces.len() > 1 && state.space_ahead() >= wanted && !announced {
         return None;
     }
-    let allocate = shared.options.segment_bytes.min(HEADER_BYTES + ahead);
-    Some(Step::Create { start: last.end, allocate })
+    let facts = state.next_segment(shared.options.segment_bytes)?;
+    assert_eq!(facts.start.0, last.end, "segments follow each other");
+    let allocate = facts.bytes.min(HEADER_BYTES + ahead);
+    Some(Step::Create { facts, allocate })
 }
 
 /// The step, made smaller when the disk has little left; `None` if nobody waits for it and it would
@@ -160,8 +164,8 @@ impl Step {
     fn of(self, bytes: u64) -> Step {
         match self {
             Step::Grow { space, to } => Step::Grow { space, to: to.min(space.allocated + bytes) },
-            Step::Create { start, allocate } => {
-                Step::Create { start, allocate: allocate.min(bytes) }
+            Step::Create { facts, allocate } => {
+                Step::Create { facts, allocate: allocate.min(bytes) }
             }
         }
     }
@@ -170,13 +174,14 @@ impl Step {
 /// The next segment, made of a spare if there is one.
 async fn next_segment<R: Runtime, S: Sink>(
     shared: &LogInner<R, S>,
-    start: u64,
+    facts: &SegmentFacts,
     allocate: u64,
 ) -> Result<Created, DiskError> {
     let (disk, options) = (shared.runtime.disk(), &shared.options);
-    let epoch = shared.state.borrow().epoch;
-    if let Some(spare) = shared.spares.take() {
-        match segment::recycle(disk, options, epoch, start, &spare).await {
+    // Spares are as long as the segments that this log makes by itself.
+    let spare = if facts.bytes == options.segment_bytes { shared.spares.take() } else { None };
+    if let Some(spare) = spare {
+        match segment::recycle(disk, options, facts, &spare).await {
             Ok((path, header)) => {
                 return Ok(Created { path, header, allocated: header.bytes, recycled: true });
             }
@@ -186,7 +191,7 @@ async fn next_segment<R: Runtime, S: Sink>(
             }
         }
     }
-    let (path, header) = segment::create(disk, options, epoch, start, allocate).await?;
+    let (path, header) = segment::create(disk, options, facts, allocate).await?;
     Ok(Created { path, header, allocated: allocate, recycled: false })
 }
 
@@ -209,9 +214,10 @@ async fn take<R: Runtime, S: Sink>(
                 grown.allocated = to;
             }
         }
-        Step::Create { start, allocate } => {
+        Step::Create { facts, allocate } => {
+            let start = facts.start.0;
             if created.is_none() {
-                *created = Some(next_segment(shared, start, allocate).await?);
+                *created = Some(next_segment(shared, &facts, allocate).await?);
             }
             let next = created.as_ref().expect("it was made when there was none");
             assert_eq!(next.header.start, start, "segments follow each other");
@@ -225,7 +231,7 @@ async fn take<R: Runtime, S: Sink>(
             }
             *created = None;
             shared.segments.borrow_mut().push(Rc::new(segment));
-            shared.state.borrow_mut().spaces.push_back(space);
+            shared.state.borrow_mut().add_segment(space);
         }
     }
     Ok(())

@@ -13,7 +13,7 @@ use crate::{
 /// Writes the mark at most once an interval, and only when the log has moved.
 pub async fn run_marks<R: Runtime, S: Sink>(shared: Rc<LogInner<R, S>>) {
     loop {
-        while shared.is_open() && shared.state.borrow().stable <= shared.mark.last().position {
+        while shared.is_open() && shared.state.borrow().settled() <= shared.mark.last().position {
             shared.published.wait().await;
         }
         shared.runtime.sleep(shared.options.checkpoint_interval).await;

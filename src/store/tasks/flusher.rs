@@ -14,7 +14,7 @@ use crate::{
     },
     log::{
         inner::{LogInner, Operation},
-        state::Phase,
+        state::{Committed, Phase},
         tail::Batch,
     },
     tasks::index_writes,
@@ -29,7 +29,6 @@ pub async fn run<R: Runtime, S: Sink>(shared: Rc<LogInner<R, S>>) {
     let _operation = Operation::adopt(&shared);
     let batch_max = shared.options.batch_bytes_max;
     let mut pool = Pool::<R> { buffers: Vec::new(), bytes: 0, most: POOL_WRITES * batch_max };
-    let mut tickets = Vec::new();
     loop {
         let (batch, phase) = {
             let state = shared.state.borrow();
@@ -37,50 +36,58 @@ pub async fn run<R: Runtime, S: Sink>(shared: Rc<LogInner<R, S>>) {
         };
         match (batch, phase) {
             (_, Phase::Fenced(_)) | (None, Phase::Closing) => break,
-            (None, Phase::Open | Phase::Batch { .. }) => shared.appended.wait().await,
+            (None, _) => shared.appended.wait().await,
             (Some(batch), _) => match write(&shared, &mut pool, batch).await {
-                Ok(()) => acknowledge(&shared, batch, &mut tickets),
+                Ok(()) => note_written(&shared, batch),
                 Err(error) => shared.fence(&error),
             },
         }
     }
 }
 
-/// The one place that acknowledges: called when `batch` is durable at the log's level.
-fn acknowledge<R: Runtime, S: Sink>(
-    shared: &LogInner<R, S>,
-    batch: Batch,
-    tickets: &mut Vec<S::Ticket>,
-) {
+/// Called when `batch` is durable at the log's level.
+fn note_written<R: Runtime, S: Sink>(shared: &LogInner<R, S>, batch: Batch) {
     let durable = shared.options.flush == FlushMode::Sync;
-    let (published, room, space) = {
+    let (room, space) = {
         let mut state = shared.state.borrow_mut();
         if state.is_fenced() {
             // Another operation failed meanwhile; its tickets have been told so.
             return;
         }
-        let published = state.publish(batch, durable, std::mem::take(tickets));
+        state.wrote(batch, durable);
         assert!(!durable || state.written <= state.stable, "acknowledged beyond the durable end");
         shared.prezero.advance(state.written);
         let space = state.space_ahead() < shared.options.zero_ahead_bytes;
-        (published, state.backlog * 2 <= state.backlog_max, space)
+        (state.backlog * 2 <= state.backlog_max, space)
     };
-    *tickets = published.tickets;
-    if !tickets.is_empty() {
-        shared.sink.durable(tickets);
-        tickets.clear();
-    }
-    if !published.arrived.is_empty() {
-        shared.sink.arrived(&published.arrived);
-    }
-    shared.published.notify();
-    index_writes::wake(shared);
+    acknowledge(shared);
     if space {
         shared.space.notify();
     }
     if room {
         shared.room.notify();
     }
+}
+
+/// The one place that acknowledges: commits what is written, as far as the replicas allow it.
+pub fn acknowledge<R: Runtime, S: Sink>(shared: &LogInner<R, S>) {
+    let Committed { mut tickets, arrived } = {
+        let mut state = shared.state.borrow_mut();
+        if state.is_fenced() {
+            return;
+        }
+        state.commit(shared.acknowledged.take())
+    };
+    if !tickets.is_empty() {
+        shared.sink.durable(&mut tickets);
+        tickets.clear();
+    }
+    shared.acknowledged.set(tickets);
+    if !arrived.is_empty() {
+        shared.sink.arrived(&arrived);
+    }
+    shared.published.notify();
+    index_writes::wake(shared);
 }
 
 /// Writes the blocks of the batch. The block that the batch begins in is written again with the

@@ -46,7 +46,7 @@ fn next_work<R: Runtime, S: Sink>(shared: &LogInner<R, S>) -> Option<Work> {
     let state = shared.state.borrow();
     let progress = shared.progress.get();
     let interval = shared.options.snapshot_bytes.max(SNAPSHOT_FACTOR * progress.bytes);
-    if state.stable >= progress.position + interval || shared.snapshot_wanted.get() {
+    if state.settled() >= progress.position + interval || shared.snapshot_wanted.get() {
         return Some(Work::Snapshot);
     }
     let pages = shared.options.index_batch_pages.min(BATCH_PAGES as usize);
@@ -173,7 +173,7 @@ async fn write_pages<R: Runtime, S: Sink>(shared: &LogInner<R, S>) -> Result<boo
         return result.map(|()| true);
     }
     let mut files = shared.index_files.borrow_mut();
-    assert!(batch.log_end <= state.stable, "a page was written ahead of the log");
+    assert!(batch.log_end <= state.settled(), "a page was written ahead of the log");
     let blocks = batch.buffer.bytes().chunks_exact(BLOCK_BYTES);
     for ((block, (queue, page)), bytes) in (first_block..).zip(batch.pages).zip(blocks) {
         state.index.queue(queue).page_written(block);
@@ -187,7 +187,7 @@ async fn write_pages<R: Runtime, S: Sink>(shared: &LogInner<R, S>) -> Result<boo
 
 fn has_page<R: Runtime, S: Sink>(shared: &LogInner<R, S>) -> bool {
     let mut state = shared.state.borrow_mut();
-    let stable = injected_bugs::indexable_end(state.stable, state.position);
+    let stable = injected_bugs::indexable_end(state.settled(), state.position);
     state.index.has_page(stable)
 }
 
@@ -197,7 +197,7 @@ fn take_pages<R: Runtime, S: Sink>(
     limit: u64,
 ) -> Batch<<R::Disk as Disk>::Buffer> {
     let mut state = shared.state.borrow_mut();
-    let stable = injected_bugs::indexable_end(state.stable, state.position);
+    let stable = injected_bugs::indexable_end(state.settled(), state.position);
     let mut bytes = Vec::new();
     let mut pages = Vec::new();
     while (pages.len() as u64) < limit {
@@ -214,7 +214,7 @@ fn take_pages<R: Runtime, S: Sink>(
     }
     let mut buffer = shared.runtime.disk().buffer(bytes.len());
     buffer.bytes_mut().copy_from_slice(&bytes);
-    Batch { buffer, pages, log_end: state.stable }
+    Batch { buffer, pages, log_end: state.settled() }
 }
 
 /// Makes sure that the segment's file has room up to block `end`.
@@ -250,7 +250,7 @@ async fn next_segment<R: Runtime, S: Sink>(shared: &LogInner<R, S>) -> Result<()
         let files = shared.index_files.borrow();
         let last = files.segments.back().cloned();
         let start = last.as_ref().map_or(files.end, |last| last.end());
-        let log_end = shared.state.borrow().stable;
+        let log_end = shared.state.borrow().settled();
         let footer = last.as_ref().map(|last| {
             let (first, blocks) = (last.pages_end(), last.end() - last.pages_end());
             files::footer(disk, first, blocks, log_end, &files.unfinished)
@@ -264,7 +264,7 @@ async fn next_segment<R: Runtime, S: Sink>(shared: &LogInner<R, S>) -> Result<()
     }
     let next = files::create::<R>(disk, &shared.options, start).await?;
     let writer = files::open_writer::<R>(disk, &next.path).await?;
-    let log_end = shared.state.borrow().stable;
+    let log_end = shared.state.borrow().settled();
     let mut files = shared.index_files.borrow_mut();
     if let Some(last) = files.segments.back() {
         last.log_end.set(log_end);
@@ -357,7 +357,7 @@ async fn fill<R: Runtime, S: Sink>(
                     if let Some(later) = state.index.get(number + PREFETCH_QUEUES) {
                         later.prefetch_entry();
                     }
-                    snapshot::put_queue(out, queue, state.stable);
+                    snapshot::put_queue(out, queue, state.settled());
                     number += 1;
                 }
             });
@@ -385,7 +385,7 @@ async fn fill<R: Runtime, S: Sink>(
     }
     header.queues = u32::try_from(number).expect("handles are 32 bits");
     header.bytes = at - BLOCK_BYTES as u64 + out.len() as u64;
-    header.stable = shared.state.borrow().stable;
+    header.stable = shared.state.borrow().settled();
     out.resize(out.len().next_multiple_of(BLOCK_BYTES), 0);
     write_blocks::<R>(disk, file, &mut out, &mut at).await?;
     let mut block = disk.buffer(BLOCK_BYTES);

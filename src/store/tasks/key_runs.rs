@@ -49,7 +49,7 @@ pub async fn run_writes<R: Runtime, S: Sink>(shared: Rc<LogInner<R, S>>) {
 /// none or the log is not open; false after an error.
 async fn write_oldest<R: Runtime, S: Sink>(shared: &LogInner<R, S>) -> Option<bool> {
     let block = shared.state.borrow().keys.oldest()?;
-    while shared.is_open() && shared.state.borrow().stable < block.to {
+    while shared.is_open() && shared.state.borrow().settled() < block.to {
         shared.published.wait().await;
     }
     let _operation = shared.begin()?;

@@ -110,7 +110,9 @@ async fn check<R: Runtime, S: Sink>(
     let mut position = segment.start + HEADER_BYTES;
     while shared.is_open() {
         let what = match reading.look(position).await {
-            Place::Record(envelope) if envelope.kind == Kind::Message => {
+            Place::Record(envelope)
+                if matches!(envelope.kind, Kind::Message | Kind::EpochStart) =>
+            {
                 position += envelope.stride() as u64;
                 count(shared, &mut counted, reading.read);
                 continue;
