@@ -8,6 +8,7 @@ pub mod prezero;
 mod queue_start;
 mod raw;
 pub mod replica;
+pub mod space;
 pub mod spares;
 pub mod state;
 pub mod tail;
@@ -24,10 +25,7 @@ use crate::{
         options::Sink,
         values::{Appended, IndexMemory, QueueHandle},
     },
-    log::{
-        inner::LogInner,
-        state::{Phase, Stalled},
-    },
+    log::{inner::LogInner, space::Stalled, state::Phase},
 };
 
 /// A commit log. Clones are the same log.

@@ -25,7 +25,7 @@ use crate::{
     },
     index::{self, Index, files::IndexFiles, progress::Progress},
     keys::{self, KeyBuffer, KeyFiles},
-    log::state::Space,
+    log::space::Space,
 };
 use scan::{End, scan};
 use stabilize::make_stable;

@@ -7,10 +7,7 @@
 use ringmq_base::record::NewRecord;
 use ringmq_io::Runtime;
 
-use super::{
-    Log,
-    state::{Room, State},
-};
+use super::{Log, space::Room, state::State};
 use crate::{
     api::{
         errors::AppendError,

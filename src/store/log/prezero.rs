@@ -12,7 +12,7 @@ use std::{
 use ringmq_base::limits::BLOCK_BYTES;
 use ringmq_io::signal::Notify;
 
-use crate::{files::block::block_ceiling, log::state::Space};
+use crate::{files::block::block_ceiling, log::space::Space};
 
 const WRITE_BYTES_MAX: u64 = 1 << 20;
 

@@ -3,7 +3,10 @@
 
 use ringmq_base::{LogPosition, PhysicalOffset, limits::TOPIC_BYTES_MAX, record::Record};
 
-use super::state::{Phase, Space, State};
+use super::{
+    space::Space,
+    state::{Phase, State},
+};
 use crate::{
     api::{
         errors::{AppendError, RawError},

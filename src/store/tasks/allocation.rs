@@ -16,8 +16,9 @@ use crate::{
     },
     log::{
         inner::LogInner,
+        space::{Space, Stalled},
         spares,
-        state::{Phase, Space, Stalled},
+        state::Phase,
     },
     tasks::index_writes,
 };

@@ -8,7 +8,7 @@ use ringmq_io::{BlockBuffer, Disk, DiskError, File, Runtime};
 use crate::{
     api::options::Sink,
     files::directory::is_full,
-    log::{inner::LogInner, state::Space},
+    log::{inner::LogInner, space::Space},
 };
 
 pub async fn run<R: Runtime, S: Sink>(shared: Rc<LogInner<R, S>>) {
