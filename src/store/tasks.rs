@@ -2,6 +2,7 @@
 
 pub mod allocation;
 pub mod checkpoint;
+pub mod commit;
 pub mod flusher;
 pub mod index_writes;
 pub mod key_catch_up;

@@ -20,7 +20,6 @@ use crate::{
         mark::Mark,
         segment::Segment,
     },
-    tasks::flusher,
 };
 
 /// What [`Log::copy_appended`] found.
@@ -50,6 +49,16 @@ impl<R: Runtime, S: Sink> Log<R, S> {
     /// The epoch of the newest record, or the one that appends carry if that is greater.
     pub fn epoch(&self) -> u32 {
         self.shared.state.borrow().epoch
+    }
+
+    /// Why nothing is appended or written any more, if an operation of the device has failed.
+    pub fn failure(&self) -> Option<LogError> {
+        self.shared.fenced()
+    }
+
+    /// Whether the log is neither closing nor fenced.
+    pub fn is_open(&self) -> bool {
+        self.shared.is_open()
     }
 
     /// Resolves when more is appended; when that has happened since a look at [`Log::ends`], wait
@@ -121,19 +130,6 @@ impl<R: Runtime, S: Sink> Log<R, S> {
         let segments = self.shared.segments.borrow();
         let later = segments.iter().filter(|segment| segment.end() > from.0);
         later.map(|segment| facts_of(segment)).collect()
-    }
-
-    /// The replicas allow to commit what is before `position`: it is acknowledged and visible as
-    /// far as it is written here. What was allowed before stays so.
-    pub fn allow(&self, position: LogPosition) {
-        {
-            let mut state = self.shared.state.borrow_mut();
-            if state.allowed >= position.0 {
-                return;
-            }
-            state.allowed = position.0;
-        }
-        flusher::acknowledge(&self.shared);
     }
 
     /// Everything before `position` is stable on each member of the in-sync set. Records that are

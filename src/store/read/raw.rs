@@ -1,6 +1,6 @@
 //! Reading the log as it is, for a replica that is behind what is in memory.
 
-use ringmq_base::LogPosition;
+use ringmq_base::{LogPosition, checksum::crc32c};
 use ringmq_io::Runtime;
 
 use crate::{
@@ -11,6 +11,9 @@ use crate::{
     },
     log::{Log, replica::CopiedRange},
 };
+
+/// What [`Log::crc_before`] looks at.
+const COMPARED_BYTES: u64 = 4096;
 
 impl<R: Runtime, S: Sink> Log<R, S> {
     /// Reads whole records from `from` on, where one begins, and checks them: at most `bytes_max`
@@ -47,6 +50,23 @@ impl<R: Runtime, S: Sink> Log<R, S> {
         let next = if ended { segment.end() + HEADER_BYTES } else { end };
         let range = CopiedRange::Records { end: LogPosition(end), next: LogPosition(next) };
         Ok((bytes, range))
+    }
+
+    /// CRC32C of the last bytes before `position`, up to 4,096 of them, as far as they are records
+    /// of the same segment; 0 if there are none. All of them have to be written. Two logs in which
+    /// the same epoch has written what is before a position, and in which this is the same too, have
+    /// the same bytes there.
+    ///
+    /// # Errors
+    /// If they cannot be read, or are not in the log any more.
+    pub async fn crc_before(&self, position: LogPosition) -> Result<u32, ReadError> {
+        let Some(last) = position.0.checked_sub(1) else { return Ok(0) };
+        let segment = self.segment(last, position.0)?;
+        let from = position.0.saturating_sub(COMPARED_BYTES).max(segment.start + HEADER_BYTES);
+        if from >= position.0 {
+            return Ok(0);
+        }
+        Ok(crc32c(&self.load(from, position.0).await?))
     }
 
     /// How many of the bytes are whole records, at least one of them, and whether the last one ends

@@ -14,10 +14,10 @@ use crate::{
     },
     log::{
         inner::{LogInner, Operation},
-        state::{Committed, Phase},
+        state::Phase,
         tail::Batch,
     },
-    tasks::index_writes,
+    tasks::commit,
 };
 
 /// Memory kept for further writes: so many of the largest.
@@ -60,34 +60,13 @@ fn note_written<R: Runtime, S: Sink>(shared: &LogInner<R, S>, batch: Batch) {
         let space = state.space_ahead() < shared.options.zero_ahead_bytes;
         (state.backlog * 2 <= state.backlog_max, space)
     };
-    acknowledge(shared);
+    commit::acknowledge(shared);
     if space {
         shared.space.notify();
     }
     if room {
         shared.room.notify();
     }
-}
-
-/// The one place that acknowledges: commits what is written, as far as the replicas allow it.
-pub fn acknowledge<R: Runtime, S: Sink>(shared: &LogInner<R, S>) {
-    let Committed { mut tickets, arrived } = {
-        let mut state = shared.state.borrow_mut();
-        if state.is_fenced() {
-            return;
-        }
-        state.commit(shared.acknowledged.take())
-    };
-    if !tickets.is_empty() {
-        shared.sink.durable(&mut tickets);
-        tickets.clear();
-    }
-    shared.acknowledged.set(tickets);
-    if !arrived.is_empty() {
-        shared.sink.arrived(&arrived);
-    }
-    shared.published.notify();
-    index_writes::wake(shared);
 }
 
 /// Writes the blocks of the batch. The block that the batch begins in is written again with the
