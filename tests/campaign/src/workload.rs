@@ -168,7 +168,9 @@ async fn send(shift: &Shift<'_>, producer: u64, queue: usize) -> bool {
                 log.room().await;
             }
             Err(AppendError::Fenced { .. } | AppendError::ShuttingDown) => return false,
-            Err(error @ AppendError::TooLarge { .. }) => panic!("{error}"),
+            Err(error @ (AppendError::TooLarge { .. } | AppendError::Following)) => {
+                panic!("{error}")
+            }
         }
     }
     false
