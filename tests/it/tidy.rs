@@ -56,6 +56,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("src/store", &["ringmq-base", "ringmq-io"]),
     ("src/namesrv", &["ringmq-base", "ringmq-io", "ringmq-net", "ringmq-remoting", "ringmq-tls"]),
     ("src/rules", &["ringmq-base", "ringmq-remoting"]),
+    ("src/replication", &["ringmq-base", "ringmq-io", "ringmq-store"]),
     (
         "src/broker",
         &[

@@ -80,6 +80,18 @@ const WALLS: &[Walls] = &[
             ("api", &[]),
         ],
     ),
+    (
+        "src/replication",
+        &[
+            ("group", &["in_sync_set", "ids"]),
+            ("takeover", &["in_sync_set", "ids"]),
+            ("progress", &["in_sync_set", "ids"]),
+            ("in_sync_set", &["ids"]),
+            ("follower", &["ids"]),
+            ("epochs", &["ids"]),
+            ("ids", &[]),
+        ],
+    ),
 ];
 
 /// What stands behind each `crate::`, with its line: the first name of the path, or of every path
