@@ -5,7 +5,7 @@ pub mod block;
 pub mod completeness;
 pub mod directory;
 pub mod envelope;
-pub mod epoch_start;
+pub mod leadership;
 pub mod manifest;
 pub mod mark;
 pub mod segment;

@@ -43,7 +43,7 @@ pub use api::{
     },
 };
 pub use check::{Damage, FileReport, StoreReport, verify_store};
-pub use files::epoch_start::EpochStart;
+pub use files::leadership::Leadership;
 pub use files::{
     completeness::complete_store,
     directory::{META_DIRECTORY, log_directory},

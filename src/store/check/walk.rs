@@ -14,7 +14,7 @@ use crate::{
     },
     files::{
         envelope::{self, Envelope, Kind},
-        epoch_start::EpochStart,
+        leadership::Leadership,
         segment::{FileOf, HEADER_BYTES},
     },
 };
@@ -207,7 +207,7 @@ impl<'a, R: Runtime> Walk<'a, R> {
         position: u64,
     ) -> Result<(), (Case, String)> {
         if envelope.kind == Kind::EpochStart {
-            let read = EpochStart::read(payload).map(drop);
+            let read = Leadership::read(payload).map(drop);
             return read
                 .ok_or_else(|| (Case::ForeignSegment, "an epoch start of another size".into()));
         }

@@ -42,7 +42,7 @@ pub enum Kind {
     Message = 1,
     EndOfSegment = 2,
     Metadata = 3,
-    /// The first record of a leadership: see [`super::epoch_start`].
+    /// The first record of a leadership: see [`super::leadership`].
     EpochStart = 4,
 }
 

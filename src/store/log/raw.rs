@@ -14,7 +14,7 @@ use crate::{
     },
     files::{
         envelope::{self, Envelope, Kind},
-        epoch_start::EpochStart,
+        leadership::Leadership,
     },
     index::Location,
     keys::Noted,
@@ -105,7 +105,7 @@ impl<T> State<T> {
             Kind::EndOfSegment => self.end_raw_segment(record, stride)?,
             Kind::Message => self.append_raw_message(&found, record, payload)?,
             Kind::EpochStart => {
-                if EpochStart::read(payload).is_none() {
+                if Leadership::read(payload).is_none() {
                     return Err(refused(format!("an epoch start of {} bytes", payload.len())));
                 }
                 self.raw_room(stride)?;

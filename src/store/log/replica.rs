@@ -16,7 +16,7 @@ use crate::{
     },
     files::{
         envelope::{self, Envelope, Kind},
-        epoch_start::{self, EpochStart},
+        leadership::{self, Leadership},
         mark::Mark,
         segment::Segment,
     },
@@ -150,7 +150,7 @@ impl<R: Runtime, S: Sink> Log<R, S> {
     ///
     /// # Panics
     /// If the epoch is not greater than [`Log::epoch`].
-    pub async fn start_epoch(&self, epoch: u32, start: EpochStart) -> Result<(), StartError> {
+    pub async fn start_epoch(&self, epoch: u32, start: Leadership) -> Result<(), StartError> {
         let shared = &self.shared;
         let end = {
             let state = shared.state.borrow();
@@ -218,11 +218,11 @@ impl<T> State<T> {
     }
 
     /// Appends the first record of a leadership.
-    fn put_epoch_start(&mut self, epoch: u32, start: &EpochStart) -> Result<(), AppendError> {
+    fn put_epoch_start(&mut self, epoch: u32, start: &Leadership) -> Result<(), AppendError> {
         if !matches!(self.phase, Phase::Following) {
             self.is_taking()?;
         }
-        let stride = envelope::stride(epoch_start::BYTES);
+        let stride = envelope::stride(leadership::BYTES);
         // An end of segment before it is of the new epoch, too.
         let before = std::mem::replace(&mut self.epoch, epoch);
         if let Err(error) = self.place(stride) {
@@ -234,7 +234,7 @@ impl<T> State<T> {
         if let Some(payload) = out.get_mut(envelope::BYTES..).and_then(<[u8]>::first_chunk_mut) {
             start.write(payload);
         }
-        let envelope = Envelope::new(Kind::EpochStart, epoch_start::BYTES, epoch, 0, unstable);
+        let envelope = Envelope::new(Kind::EpochStart, leadership::BYTES, epoch, 0, unstable);
         envelope.seal(out, position);
         self.position += stride as u64;
         self.backlog += stride;

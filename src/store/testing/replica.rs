@@ -9,7 +9,7 @@ use ringmq_io::{
 
 use super::*;
 use crate::{
-    CopiedRange, EpochStart, LogEnds, RawError, SegmentFacts,
+    CopiedRange, Leadership, LogEnds, RawError, SegmentFacts,
     files::{
         envelope::{self, Envelope, Kind},
         segment::HEADER_BYTES,
@@ -269,7 +269,7 @@ fn a_segment_is_made_as_the_master_names_it_and_no_other() {
 fn a_leadership_begins_with_a_record_of_its_epoch() {
     let sim = Sim::new(11);
     let oracle = SharedOracle::default();
-    let start = EpochStart { leader: 2, set_version: 7, time_ms: 5 };
+    let start = Leadership { leader: 2, set_version: 7, time_ms: 5 };
     sim.run(async |runtime| {
         let (log, _) = open(&runtime, options(FlushMode::Sync), &oracle).await.expect("opens");
         append(&log, &oracle, 0, 0, vec![1; 100]).expect("room");
@@ -281,7 +281,7 @@ fn a_leadership_begins_with_a_record_of_its_epoch() {
         log.copy_appended(end, 1 << 20, &mut bytes);
         let first = Envelope::open(&bytes, end.0).expect("intact");
         assert_eq!((first.kind, first.epoch), (Kind::EpochStart, 9));
-        assert_eq!(EpochStart::read(&bytes[envelope::BYTES..envelope::BYTES + 24]), Some(start));
+        assert_eq!(Leadership::read(&bytes[envelope::BYTES..envelope::BYTES + 24]), Some(start));
         log.close().await.expect("closes");
     });
     sim.run(async |runtime| {

@@ -12,7 +12,7 @@
 pub const BYTES: usize = 24;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct EpochStart {
+pub struct Leadership {
     /// Replica id.
     pub leader: u64,
     /// Of the in-sync set that elected it.
@@ -21,7 +21,7 @@ pub struct EpochStart {
     pub time_ms: i64,
 }
 
-impl EpochStart {
+impl Leadership {
     pub fn write(&self, out: &mut [u8; BYTES]) {
         let (leader, rest) = out.split_at_mut(8);
         let (version, time) = rest.split_at_mut(8);
@@ -31,11 +31,11 @@ impl EpochStart {
     }
 
     /// `None` if it is not as long as that.
-    pub fn read(payload: &[u8]) -> Option<EpochStart> {
+    pub fn read(payload: &[u8]) -> Option<Leadership> {
         let (leader, rest) = payload.split_first_chunk::<8>()?;
         let (version, rest) = rest.split_first_chunk::<8>()?;
         let (time, rest) = rest.split_first_chunk::<8>()?;
-        rest.is_empty().then_some(EpochStart {
+        rest.is_empty().then_some(Leadership {
             leader: u64::from_le_bytes(*leader),
             set_version: u64::from_le_bytes(*version),
             time_ms: i64::from_le_bytes(*time),
@@ -49,11 +49,11 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read() {
-        let start = EpochStart { leader: 2, set_version: 1 << 40, time_ms: -7 };
+        let start = Leadership { leader: 2, set_version: 1 << 40, time_ms: -7 };
         let mut out = [0; BYTES];
         start.write(&mut out);
-        assert_eq!(EpochStart::read(&out), Some(start));
-        assert_eq!(EpochStart::read(&out[..23]), None);
-        assert_eq!(EpochStart::read(&[0; 25]), None);
+        assert_eq!(Leadership::read(&out), Some(start));
+        assert_eq!(Leadership::read(&out[..23]), None);
+        assert_eq!(Leadership::read(&[0; 25]), None);
     }
 }
