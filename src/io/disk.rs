@@ -73,6 +73,10 @@ pub trait Disk: Clone + 'static {
 
     /// Bytes (free for this user, in all for this user) of the file system that holds `path`.
     async fn space(&self, path: &Path) -> Result<(u64, u64)>;
+
+    /// Which boot of the machine this is: another one after a power cut, the same after the death
+    /// of a process.
+    async fn boot_id(&self) -> Result<u128>;
 }
 
 /// An open file. Several reads and one write may be under way at once; the order of overlapping

@@ -127,6 +127,14 @@ fn list(path: &Path) -> io::Result<Vec<(String, u64)>> {
     Ok(files)
 }
 
+/// The kernel gives 32 hexadecimal digits with dashes between them.
+fn boot_id(path: &Path) -> io::Result<u128> {
+    let text = fs::read_to_string(path)?;
+    let digits: String = text.trim().split('-').collect();
+    u128::from_str_radix(&digits, 16)
+        .map_err(|_| io::Error::new(ErrorKind::InvalidData, format!("{text:?} is no boot id")))
+}
+
 fn rename_durably(from: &Path, to: &Path) -> io::Result<()> {
     fs::rename(from, to)?;
     let parents = (from.parent(), to.parent());
@@ -193,5 +201,9 @@ impl Disk for RingDisk {
             Ok((room.blocks_available() * unit, blocks * unit))
         })
         .await
+    }
+
+    async fn boot_id(&self) -> Result<u128> {
+        self.on_path("read", Path::new("/proc/sys/kernel/random/boot_id"), boot_id).await
     }
 }

@@ -303,6 +303,10 @@ impl Disk for SimDisk {
             _ => unreachable!("space replies with space"),
         }
     }
+
+    async fn boot_id(&self) -> Result<u128> {
+        Ok(u128::from(self.state.borrow().power_cuts) + 1)
+    }
 }
 
 /// An open file of a [`SimDisk`].

@@ -44,6 +44,8 @@ pub(super) struct DiskState {
     pub(super) crash_after: Option<u64>,
     pub(super) crashed: bool,
     pub(super) capacity: u64,
+    /// Of the machine that the disk is in: how often its power was cut.
+    pub(super) power_cuts: u64,
 }
 
 impl DiskState {
@@ -64,6 +66,7 @@ impl DiskState {
             crash_after: None,
             crashed: false,
             capacity: 1 << 40,
+            power_cuts: 0,
         }
     }
 

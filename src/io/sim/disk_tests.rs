@@ -281,3 +281,16 @@ fn a_clean_restart_finds_everything_on_the_same_disk() {
         file.write(&runtime.disk().buffer(BLOCK), 0).await.expect("nothing is under way any more");
     });
 }
+
+#[test]
+fn a_power_cut_is_another_boot_and_a_kill_is_not() {
+    let disk = SimDisk::new(1);
+    let boot = |disk: &SimDisk| {
+        Sim::with_disk(1, disk).run(async |runtime| runtime.disk().boot_id().await.expect("one"))
+    };
+    let first = boot(&disk);
+    assert_eq!(boot(&disk.kill(2)), first);
+    let cut = disk.power_cut(2);
+    assert_ne!(boot(&cut), first);
+    assert_ne!(boot(&cut.power_cut(3)), boot(&cut));
+}

@@ -73,6 +73,7 @@ impl DiskState {
     /// The disk as it may come up after the power failed now.
     pub(super) fn image_after_power_cut(&self, seed: u64, cut: &PowerCut) -> DiskState {
         let mut image = self.image_after_kill(seed);
+        image.power_cuts += 1;
         let mut random = Random::new(seed ^ 0x706f_7765_7200);
         for change in std::mem::take(&mut image.name_changes) {
             if random.chance(1, 2) {

@@ -133,6 +133,10 @@ impl Disk for MachineDisk {
     async fn space(&self, path: &Path) -> Result<(u64, u64)> {
         self.inner.space(path).await
     }
+
+    async fn boot_id(&self) -> Result<u128> {
+        self.inner.boot_id().await
+    }
 }
 
 pub struct MachineFile {

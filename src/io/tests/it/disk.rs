@@ -188,3 +188,12 @@ fn reads_and_writes_that_are_given_up_harm_nobody() {
         }
     });
 }
+
+#[test]
+fn the_boot_id_is_the_kernels() {
+    with_file_path(|runtime, _| async move {
+        let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").expect("Linux");
+        let found = runtime.disk().boot_id().await.expect("the same file");
+        assert_eq!(format!("{found:032x}"), text.trim().replace('-', ""));
+    });
+}
