@@ -35,8 +35,8 @@ pub use api::{
     cases::Case,
     counters::{Counters, Queued},
     descriptors::descriptors_needed,
-    errors::{AppendError, LogError, OpenError, RawError, ReadError},
-    options::{FlushMode, KeySizes, LogOptions, Sink},
+    errors::{AppendError, CutError, LogError, OpenError, RawError, ReadError},
+    options::{FlushMode, KeySizes, LogOptions, Opening, Sink},
     values::{
         Appended, Boundary, Entry, IndexMemory, LogEnds, PageNeeded, QueueHandle, ReadAhead,
         ReadPlan, ReadStatus, SegmentFacts,
@@ -44,9 +44,11 @@ pub use api::{
 };
 pub use check::{Damage, FileReport, StoreReport, verify_store};
 pub use files::leadership::Leadership;
+pub use files::replica::{Replica, ReplicaFile};
 pub use files::{
     completeness::complete_store,
     directory::{META_DIRECTORY, log_directory},
+    epochs::{EpochStart, Epochs},
     manifest::{FILE_NAME as MANIFEST_NAME, Manifest, open_manifest},
 };
 pub use log::{
@@ -55,6 +57,6 @@ pub use log::{
 };
 pub use meta::{META_GROW_BYTES, MetaLog};
 pub use read::key_query::{KeyAnswer, KeyMatch, KeyQuery};
-pub use recovery::Recovery;
+pub use recovery::{LogCut, Recovery, cut_log};
 pub use retire::Retired;
 pub use ringmq_base::{ReadLimits, SegmentInfo, WriteLatency, record::NewRecord};

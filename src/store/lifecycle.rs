@@ -8,7 +8,7 @@ use crate::{
     api::{
         counters::Counters,
         errors::{LogError, OpenError},
-        options::{LogOptions, Sink},
+        options::{LogOptions, Opening, Sink},
     },
     cache::{Cache, pacing::Pacing},
     files::{
@@ -126,7 +126,7 @@ fn assemble<R: Runtime, S: Sink>(
     }));
     let found = (&recovered.report, recovered.last_timestamp);
     let state = first_state(&options, found, (recovered.index, recovered.keys), (tail, spaces));
-    assert_eq!(recovered.mark.last().position, end);
+    assert!(recovered.mark.last().position <= end);
     LogInner {
         key_work: state.keys.changed.clone(),
         key_files: recovered.key_files,
@@ -166,12 +166,14 @@ fn first_state<T>(
     (tail, spaces): (Tail, VecDeque<Space>),
 ) -> State<T> {
     // What was not known to be committed waits for the replicas again.
-    let known =
-        if options.replicated { report.mark.max(report.first + HEADER_BYTES) } else { report.end };
+    let alone = options.opening == Opening::Alone;
     State {
         log: options.log,
         epoch: report.epoch,
-        phase: Phase::Open,
+        phase: match options.opening {
+            Opening::Follows => Phase::Following,
+            Opening::Alone | Opening::Leads { .. } => Phase::Open,
+        },
         tail,
         index,
         keys,
@@ -186,9 +188,10 @@ fn first_state<T>(
         first: report.first,
         stable: report.end,
         written: report.end,
-        committed: known,
-        allowed: if options.replicated { known } else { u64::MAX },
-        stable_everywhere: if options.replicated { 0 } else { u64::MAX },
+        committed: report.committed.min(report.end),
+        allowed: if alone { u64::MAX } else { report.committed },
+        stable_everywhere: if alone { u64::MAX } else { 0 },
+        counts_from: u64::MAX,
         position: report.end,
         backlog: 0,
         backlog_max: options.backlog_bytes_max,

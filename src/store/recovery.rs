@@ -2,10 +2,13 @@
 //! from them, and the place where valid records end is judged by the [`table`].
 //!
 //! A record counts if its checksum fits its position, its epoch is not smaller than that of its
-//! predecessor, and, behind the durable mark, not smaller than that of the mark. Nothing is changed
+//! predecessor, and, from the mark's cut on, not smaller than that of the mark. Nothing is changed
 //! before the verdict. What was found behind the mark is written again and synced before it is
-//! shown to anybody, and the new epoch is noted before anything is appended.
+//! shown to anybody, and the new epoch is noted before anything is appended. A log that follows a
+//! leader has no epoch of its own to tell what is appended from what a crash has left behind the
+//! end: that is removed.
 
+mod cut;
 mod scan;
 mod stabilize;
 mod window;
@@ -13,21 +16,30 @@ mod window;
 use std::{path::PathBuf, rc::Rc, time::Duration};
 
 use ringmq_base::{LogPosition, limits::BLOCK_BYTES};
-use ringmq_io::{Disk, File, Runtime};
+use ringmq_io::{Disk, DiskError, File, Runtime};
 
 use crate::{
-    api::{cases::Case, errors::OpenError, options::LogOptions, values::SegmentFacts},
+    api::{
+        cases::Case,
+        errors::OpenError,
+        injected_bugs,
+        options::{LogOptions, Opening},
+        values::SegmentFacts,
+    },
     files::{
         block::{BlockError, block_ceiling, block_floor},
         directory::remove_if_there,
+        epochs::Epochs,
         mark::{Mark, MarkFile, NEW_NAME},
+        salvage,
         segment::{self, FIRST_BYTES, HEADER_BYTES, Header, Segment, log_word, parse_name},
     },
     index::{self, Index, files::IndexFiles, progress::Progress},
     keys::{self, KeyBuffer, KeyFiles},
     log::space::Space,
 };
-use scan::{End, scan};
+pub use cut::{LogCut, cut_log};
+use scan::{End, Limits, scan};
 use stabilize::make_stable;
 use window::Window;
 
@@ -43,8 +55,13 @@ pub struct Recovery {
     pub end: u64,
     /// Up to where mark and snapshot said that the log was on stable storage.
     pub mark: u64,
-    /// Opening number that appends carry from now on.
+    /// Up to where the log may not be cut any more. The end of one that is opened alone; else what
+    /// was known before, which may be more than is left of a log under ASYNC_FLUSH.
+    pub committed: u64,
+    /// What appends carry from now on; in a log that follows, what the last record has.
     pub epoch: u32,
+    /// Where epochs begin, as far as is known; also that of an opening that has one of its own.
+    pub epochs: Epochs,
     pub duration: Duration,
 }
 
@@ -89,15 +106,17 @@ pub async fn recover<R: Runtime>(
     let loaded = index::load::load::<R>(disk, options, &mark).await?;
     let (section, from) = (loaded.keys.as_deref(), loaded.position);
     let (key_files, keys) = keys::open(runtime, options, mark.first, section, from).await?;
-    let mut end = scan(runtime, &candidates, &mark, loaded, keys).await?;
+    let limits = Limits { end_max: mark.end_max() };
+    let mut end = scan(runtime, &candidates, (&mark, limits), loaded, keys).await?;
+    let next = next_mark(options, &mark, &end)?;
     end.loaded.apply_floors();
     keys::settle(&key_files, &mut end.keys, mark.first, end.position);
     if new {
         end.case = Case::New;
     }
-    let mut recovered = accept(disk, options, candidates, (end, key_files), &mark).await?;
+    let mut recovered = accept(disk, options, candidates, (end, key_files), (&mark, next)).await?;
     recovered.report.duration = runtime.monotonic().saturating_sub(began);
-    let Recovery { case, records, bytes, end, epoch, duration, .. } = recovered.report;
+    let Recovery { case, records, bytes, end, epoch, duration, .. } = &recovered.report;
     tracing::info!(
         log = %options.log, case = case.label(), records, bytes, end, mark = mark.position, epoch,
         milliseconds = duration.as_millis(), "log opened"
@@ -105,16 +124,62 @@ pub async fn recover<R: Runtime>(
     Ok(recovered)
 }
 
+/// What the mark says when the log is open, with what is known now. Nothing is changed yet.
+fn next_mark<R: Runtime>(
+    options: &LogOptions,
+    mark: &Mark,
+    end: &End<R>,
+) -> Result<Mark, OpenError> {
+    let position = end.position;
+    let seen = mark.seen.max(end.last_epoch);
+    // What the index has got was committed before.
+    let committed = mark.committed.max(end.loaded.stable);
+    let stable = mark.position.max(committed.min(position));
+    let next = Mark {
+        position: stable,
+        clean: false,
+        claims: true,
+        committed,
+        cut: position,
+        seen,
+        cutting: false,
+        epochs: end.epochs.clone(),
+        ..mark.clone()
+    };
+    let mut next = match options.opening {
+        Opening::Alone => Mark { position, committed: position, epoch: seen + 1, ..next },
+        Opening::Leads { epoch } if epoch > seen => Mark { epoch, ..next },
+        Opening::Leads { epoch: given } => {
+            let path = options.directory.clone();
+            return Err(OpenError::EpochSeen { path, given, seen });
+        }
+        Opening::Follows => {
+            let claims = injected_bugs::claims(false);
+            return Ok(Mark { epoch: end.last_epoch, claims, ..next });
+        }
+    };
+    next.seen = next.epoch;
+    next.epochs.began(next.epoch, position);
+    Ok(next)
+}
+
 /// From here on the log is changed: what was found becomes stable, then the epoch counts.
 async fn accept<R: Runtime>(
     disk: &R::Disk,
     options: &LogOptions,
-    candidates: Vec<Candidate<R>>,
+    mut candidates: Vec<Candidate<R>>,
     (mut end, key_files): (End<R>, KeyFiles<R>),
-    mark: &Mark,
+    (mark, next): (&Mark, Mark),
 ) -> Result<Recovered<R>, OpenError> {
     let position = end.position;
     let unproven = mark.position.max(end.loaded.stable)..position;
+    let before_end = |one: &Candidate<R>| one.segment.start + HEADER_BYTES <= position;
+    let tail = candidates.iter().rposition(before_end).expect("the end is in a segment");
+    // Where claims did not count, what a torn write has left makes some that are not true.
+    let removes = mark.cutting || !mark.claims || options.opening == Opening::Follows;
+    if removes {
+        candidates.truncate(tail + 1);
+    }
     for Candidate { segment, .. } in &candidates {
         if segment.end() > mark.position {
             segment.open_for_writing(disk, options.flush).await?;
@@ -123,16 +188,13 @@ async fn accept<R: Runtime>(
     }
     // A segment may have its name from a rename whose sync failed.
     disk.sync_directory(&options.directory).await?;
-    let before_end = |one: &Candidate<R>| one.segment.start + HEADER_BYTES <= position;
-    let tail = candidates.iter().rposition(before_end).expect("the end is in a segment");
-    let resident = {
-        let mut window = Window::new(&candidates[tail].segment, block_floor(position));
-        let need = (position - block_floor(position)) as usize;
-        let found = window.at(block_floor(position), need).await?;
-        found.get(..need).unwrap_or_default().to_vec()
-    };
-    let epoch = mark.epoch.max(end.last_epoch) + 1;
-    let next = Mark { position, epoch, clean: false, ..*mark };
+    let resident = resident_of(&candidates[tail], position).await?;
+    if removes {
+        let last = &mut candidates[tail];
+        cut::remove_behind::<R>(disk, options, &last.segment, (position, &resident)).await?;
+        last.file_bytes = block_ceiling(position) - last.segment.start;
+    }
+    let (committed, epoch, epochs) = (next.committed, next.epoch, next.epochs.clone());
     let mark_file = MarkFile::begin(disk, &options.directory, next).await?;
     index::load::begin(disk, options, &mut end.loaded).await?;
     key_files.begin().await?;
@@ -153,7 +215,9 @@ async fn accept<R: Runtime>(
             first: mark.first,
             end: position,
             mark: mark.position.max(end.loaded.stable),
+            committed,
             epoch,
+            epochs,
             duration: Duration::ZERO,
         },
         index: end.loaded.index,
@@ -169,6 +233,17 @@ async fn accept<R: Runtime>(
         last_timestamp: end.loaded.last_timestamp,
         mark: mark_file,
     })
+}
+
+/// The bytes before `position` in its block.
+async fn resident_of<R: Runtime>(
+    candidate: &Candidate<R>,
+    position: u64,
+) -> Result<Vec<u8>, DiskError> {
+    let mut window = Window::new(&candidate.segment, block_floor(position));
+    let need = (position - block_floor(position)) as usize;
+    let found = window.at(block_floor(position), need).await?;
+    Ok(found.get(..need).unwrap_or_default().to_vec())
 }
 
 /// A refusal that names a whole file.
@@ -213,18 +288,23 @@ async fn create<D: Disk>(disk: &D, options: &LogOptions) -> Result<Mark, OpenErr
         _ => {
             let (store_id, log) = (options.store_id, log_word(options.log));
             let mark = Mark { store_id, log, ..Mark::default() };
-            crate::files::mark::create(disk, &options.directory, mark).await?;
+            crate::files::mark::create(disk, &options.directory, &mark).await?;
             mark
         }
     };
     let allocate = options.segment_bytes.min(HEADER_BYTES + FIRST_BYTES);
+    let epoch = match options.opening {
+        Opening::Leads { epoch } => epoch,
+        Opening::Alone | Opening::Follows => mark.seen + 1,
+    };
     let (start, bytes) = (LogPosition(mark.first), options.segment_bytes);
-    let facts = SegmentFacts { start, bytes, epoch: mark.epoch + 1 };
+    let own = SegmentFacts { start, bytes, epoch };
+    let facts = options.first_segment.filter(|facts| facts.start == start).unwrap_or(own);
     segment::create(disk, options, &facts, allocate).await?;
     Ok(mark)
 }
 
-async fn list_segments<D: Disk>(disk: &D, options: &LogOptions) -> Result<Vec<u64>, OpenError> {
+async fn list_segments<D: Disk>(disk: &D, options: &LogOptions) -> Result<Vec<u64>, DiskError> {
     let files = disk.list(&options.directory).await?;
     let mut starts: Vec<u64> = files.iter().filter_map(|(name, _)| parse_name(name)).collect();
     starts.sort_unstable();
@@ -240,8 +320,11 @@ async fn open_segments<R: Runtime>(
     let mut candidates: Vec<Candidate<R>> = Vec::new();
     let mut expected = mark.first;
     let starts = list_segments(disk, options).await?;
-    // What begins before the first segment was given up and not yet removed.
-    for start in starts.into_iter().filter(|start| *start >= mark.first) {
+    // What begins before the first segment was given up and not yet removed, and what begins behind
+    // a cut likewise.
+    let counts =
+        |start: &u64| *start >= mark.first && mark.end_max().is_none_or(|end| *start < end);
+    for start in starts.into_iter().filter(counts) {
         let path = options.directory.join(segment::file_name(start));
         let header = read_header(disk, options, path.clone(), start).await?;
         if start != expected {
@@ -302,7 +385,8 @@ async fn remove_leftovers<D: Disk>(
 ) -> Result<(), OpenError> {
     for (name, _) in disk.list(&options.directory).await? {
         let given_up = parse_name(&name).is_some_and(|start| start < first);
-        if given_up || name == NEW_NAME || name.ends_with(segment::NEW_SUFFIX) {
+        let unfinished = name == NEW_NAME || name == salvage::NEW_NAME;
+        if given_up || unfinished || name.ends_with(segment::NEW_SUFFIX) {
             remove_if_there(disk, &options.directory.join(name)).await?;
         }
     }

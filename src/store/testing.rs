@@ -5,6 +5,7 @@ mod batch;
 mod bench;
 mod cold;
 mod counters;
+mod cut;
 mod damage;
 mod failed_syncs;
 mod garbage;

@@ -8,6 +8,7 @@ pub enum Case {
     ZerosAtTail,
     StaleEpochAtTail,
     TornTailBehindMark,
+    CutHere,
     DamageBeforeMark,
     DamageBeforeLaterRecord,
     ShortSegment,
@@ -44,7 +45,7 @@ const fn row(case: Case, label: &'static str, verdict: Verdict, remedy: &'static
 }
 
 /// In the order of [`Case`].
-pub const CASES: [CaseRow; 16] = {
+pub const CASES: [CaseRow; 17] = {
     use Case::*;
     use Verdict::{Opens, Refused};
     [
@@ -53,6 +54,7 @@ pub const CASES: [CaseRow; 16] = {
         row(ZerosAtTail, "zeros at tail", Opens, ""),
         row(StaleEpochAtTail, "stale epoch at tail", Opens, ""),
         row(TornTailBehindMark, "torn tail behind mark", Opens, ""),
+        row(CutHere, "cut here", Opens, ""),
         row(DamageBeforeMark, "damage before mark", Refused, RESTORE),
         row(DamageBeforeLaterRecord, "damage before later record", Refused, RESTORE),
         row(ShortSegment, "short segment", Refused, RESTORE),
@@ -97,9 +99,12 @@ impl Case {
 pub enum Found {
     Zeros,
     EndOfFile,
-    /// An intact record of an earlier opening than its predecessor, or than the mark.
+    /// An intact record of an earlier epoch than its predecessor, or, from the mark's cut on, than
+    /// the mark.
     StaleEpoch,
     Garbage,
+    /// The mark says that the log ends here at the latest, whatever stands here.
+    Cut,
 }
 
 /// The end of the valid records.
@@ -108,7 +113,8 @@ pub struct Ending {
     pub found: Found,
     /// It lies before the durable mark.
     pub before_mark: bool,
-    /// A record further on was appended when this place was on stable storage.
+    /// A record further on was appended when this place was on stable storage. Never if the mark
+    /// makes no claims: then that may have been true of other copies only.
     pub proven: bool,
     /// It is where a clean mark says that the log ends.
     pub clean: bool,
@@ -137,11 +143,12 @@ const YES: Option<bool> = Some(true);
 const NO: Option<bool> = Some(false);
 const ANY: Option<bool> = None;
 
-const ENDINGS: [EndingRow; 8] = [
+const ENDINGS: [EndingRow; 9] = [
     //     before mark, proven, clean, found
     ending(YES, ANY, ANY, Some(Found::EndOfFile), Case::ShortSegment),
     ending(YES, ANY, ANY, None, Case::DamageBeforeMark),
     ending(NO, YES, ANY, None, Case::DamageBeforeLaterRecord),
+    ending(NO, NO, ANY, Some(Found::Cut), Case::CutHere),
     ending(NO, NO, YES, None, Case::Clean),
     ending(NO, NO, NO, Some(Found::Zeros), Case::ZerosAtTail),
     ending(NO, NO, NO, Some(Found::EndOfFile), Case::ZerosAtTail),
@@ -171,7 +178,7 @@ mod tests {
             assert_eq!(row.case as usize, at);
             assert_eq!(row.remedy.is_empty(), row.verdict == Verdict::Opens);
         }
-        let all = [Found::Zeros, Found::EndOfFile, Found::StaleEpoch, Found::Garbage];
+        let all = [Found::Zeros, Found::EndOfFile, Found::StaleEpoch, Found::Garbage, Found::Cut];
         for bits in 0..8 {
             let (before_mark, proven, clean) = (bits & 1 != 0, bits & 2 != 0, bits & 4 != 0);
             for found in all {

@@ -34,8 +34,44 @@ pub enum OpenError {
     Refused { case: Case, path: PathBuf, from: u64, to: u64, found: String },
     #[error("the queue index cannot be cut where retention has cut the log: {found}")]
     Index { found: String },
+    #[error(
+        "{path} is damaged in both of its blocks ({found}), and what this copy of the store has \
+         promised to the others is not known; restore the file, or move the store away and let the \
+         copy be filled anew. Nothing was changed", path = path.display()
+    )]
+    Replica { path: PathBuf, found: String },
+    #[error(
+        "{path} has seen epoch {seen}, so nothing may be appended to it in epoch {given}; lead in a \
+         greater one. Nothing was changed", path = path.display()
+    )]
+    EpochSeen { path: PathBuf, given: u32, seen: u32 },
     #[error("option {option} is {value}, must be {must}")]
     Option { option: &'static str, value: u64, must: &'static str },
+}
+
+/// Why a log was not cut.
+#[derive(Debug, thiserror::Error)]
+pub enum CutError {
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The other copies lack what this one has promised: nobody may decide that but a person.
+    #[error(
+        "{path} is committed up to {committed} and was to be cut at {to}: the others lack messages \
+         that were acknowledged; find out what became of them before this copy joins again. Nothing \
+         was changed", path = path.display()
+    )]
+    Committed { path: PathBuf, to: u64, committed: u64 },
+    #[error(
+        "{path} cannot be cut at {to}: {found}; it is not a copy of the log that it is compared \
+         with. Nothing was changed", path = path.display()
+    )]
+    NoRecord { path: PathBuf, to: u64, found: String },
+}
+
+impl From<DiskError> for CutError {
+    fn from(error: DiskError) -> CutError {
+        CutError::Open(error.into())
+    }
 }
 
 /// Why a log stopped taking or confirming writes.

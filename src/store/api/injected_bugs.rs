@@ -16,6 +16,38 @@ pub const VISIBLE_TOO_EARLY: Bug = bug("shows messages ahead of the durable end"
 pub const INDEX_AHEAD: Bug = bug("writes the index ahead of the durable log");
 /// The first append after a restart gets the offset of the last message before it.
 pub const OFFSET_REUSED: Bug = bug("uses an offset again after a restart");
+/// A log is cut before its mark says so.
+pub const CUT_UNMARKED: Bug = bug("cuts a log before the mark says so");
+/// A log is cut wherever it is to be.
+pub const CUT_COMMITTED: Bug = bug("cuts what is committed");
+/// A copy that follows goes by what the records say of the leader's disk.
+pub const CLAIMS_KEPT: Bug = bug("believes a leader's claims about the disk of a follower");
+/// The epoch of the mark counts from its position on.
+pub const EPOCH_FROM_POSITION: Bug = bug("counts the epoch of the mark from its position");
+
+/// Whether a log is not cut because it must not be.
+#[inline]
+pub fn may_not_cut(is_committed: bool) -> bool {
+    is_committed && !is_planted(CUT_COMMITTED)
+}
+
+/// Whether a log is cut before its mark says so.
+#[inline]
+pub fn cuts_unmarked() -> bool {
+    is_planted(CUT_UNMARKED)
+}
+
+/// Whether claims of records count.
+#[inline]
+pub fn claims(do_count: bool) -> bool {
+    do_count || is_planted(CLAIMS_KEPT)
+}
+
+/// Where the epoch of a mark begins to count.
+#[inline]
+pub fn epochs_count_from(cut: u64, position: u64) -> u64 {
+    if is_planted(EPOCH_FROM_POSITION) { position } else { cut }
+}
 
 /// Whether a record counts although its checksum does not fit.
 #[inline]

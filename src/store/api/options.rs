@@ -6,7 +6,7 @@ use ringmq_base::{LogId, limits::BLOCK_BYTES};
 
 use crate::api::{
     errors::{LogError, OpenError},
-    values::QueueHandle,
+    values::{QueueHandle, SegmentFacts},
 };
 
 /// When an append counts as durable.
@@ -19,6 +19,19 @@ pub enum FlushMode {
     Async,
 }
 
+/// Whose epochs a log is written in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Opening {
+    /// Its own: each opening is an epoch, the next one. Nobody else has a copy of the log.
+    #[default]
+    Alone,
+    /// That of a leadership over copies of the log, greater than any that this copy has seen.
+    Leads { epoch: u32 },
+    /// None of its own: it takes what a leader has written, in the epochs of that. What is behind
+    /// its end is removed, so that the same bytes may come again, or others.
+    Follows,
+}
+
 /// Facts of one log and its budgets. Sizes in bytes.
 #[derive(Clone, Debug)]
 pub struct LogOptions {
@@ -28,6 +41,7 @@ pub struct LogOptions {
     /// [`crate::Manifest::store_id`]: segments of another store are refused.
     pub store_id: u128,
     pub flush: FlushMode,
+    pub opening: Opening,
     /// Size of segments created from now on, a multiple of 4096; at least 64 KiB.
     pub segment_bytes: u64,
     /// How far the segments are allocated and zero-filled ahead of the tail, a multiple of 4096.
@@ -62,8 +76,8 @@ pub struct LogOptions {
     /// Whether messages are indexed by key.
     pub message_index: bool,
     pub keys: KeySizes,
-    /// Whether appends count, for readers and tickets, only as far as [`crate::Log::allow`] says.
-    pub replicated: bool,
+    /// What a log begins with that has no segment yet, if another one has it already.
+    pub first_segment: Option<SegmentFacts>,
 }
 
 impl LogOptions {
@@ -73,6 +87,7 @@ impl LogOptions {
             log,
             store_id,
             flush: FlushMode::Sync,
+            opening: Opening::Alone,
             segment_bytes: 1 << 30,
             zero_ahead_bytes: 64 << 20,
             spare_segments_max: 1,
@@ -90,7 +105,7 @@ impl LogOptions {
             index_cache_pages: 1024,
             message_index: true,
             keys: KeySizes::default(),
-            replicated: false,
+            first_segment: None,
         }
     }
 
@@ -104,6 +119,10 @@ impl LogOptions {
         if !(3..1 << 32).contains(&self.index_segment_blocks) {
             let (option, value) = ("index_segment_blocks", self.index_segment_blocks);
             return Err(OpenError::Option { option, value, must: "3 or more" });
+        }
+        if self.opening == (Opening::Leads { epoch: 0 }) {
+            let (option, value) = ("opening", 0);
+            return Err(OpenError::Option { option, value, must: "of an epoch from 1 on" });
         }
         for (option, value, least, most) in blocks {
             if value % block != 0 || value < least || value > most {

@@ -22,6 +22,8 @@ use crate::{
         directory::log_directory,
         envelope::Kind,
         mark::{self, Mark},
+        pair::{self, Side as _},
+        salvage,
         segment::{self, HEADER_BYTES, Header},
     },
     index::{files as index_files, snapshot},
@@ -61,25 +63,26 @@ pub async fn check_log<R: Runtime>(
         }
     }
     let mut files = vec![mark_report];
-    let first = mark.map_or_else(|| starts.first().copied().unwrap_or(0), |mark| mark.first);
+    let (first, end_max) = match &mark {
+        Some(mark) => (mark.first, mark.end_max()),
+        None => (starts.first().copied().unwrap_or(0), None),
+    };
     let given_up: Vec<u64> = starts.extract_if(.., |start| *start < first).collect();
+    let is_cut = |start: &mut u64| end_max.is_some_and(|end| *start >= end);
+    let cut_away: Vec<u64> = starts.extract_if(.., is_cut).collect();
     let index = check_index(runtime, &directory, (log, identity), &listed, first).await?;
     let stable = index.snapshot.map_or(0, |snapshot| snapshot.stable);
     let (parts, mut aside) = open_parts(runtime, &directory, log, identity, &starts, &mark).await?;
     let gaps = !aside.is_empty();
-    let bounds = mark.map_or_else(Bounds::default, |mark| Bounds {
-        durable: mark.position.max(stable),
-        clean: mark.clean.then_some(mark.position),
-        epoch: mark.epoch,
-    });
-    let from_zero = first == 0;
+    let bounds = bounds_of(mark, stable);
+    let (from_zero, durable) = (first == 0, bounds.durable);
     let mut walk = Walk::new(runtime, &parts, bounds, Kind::Message, from_zero);
     if gaps {
         walk.expect_gaps();
     }
     let walked = walk.run().await;
     let last = parts.last().map(|part| part.end);
-    let wanted = walked.missing_file.or_else(|| last.filter(|end| bounds.durable > *end));
+    let wanted = walked.missing_file.or_else(|| last.filter(|end| durable > *end));
     if let Some(start) = wanted {
         aside.push(missing_segment(&directory, start));
     }
@@ -89,10 +92,8 @@ pub async fn check_log<R: Runtime>(
         files: Vec::new(),
     };
     aside.extend(part_reports(parts, walked, "messages"));
-    aside.extend(given_up.into_iter().map(|start| {
-        let path = directory.join(segment::file_name(start));
-        FileReport::new(path, "given up by retention; removed at the next start")
-    }));
+    aside.extend(not_read(&directory, given_up, "given up by retention"));
+    aside.extend(not_read(&directory, cut_away, "behind where the log was cut"));
     aside.sort_by(|one, other| one.path.cmp(&other.path));
     files.append(&mut aside);
     files.extend(index.files);
@@ -109,6 +110,23 @@ pub async fn check_log<R: Runtime>(
     Ok(Some(Checked { files, ..checked }))
 }
 
+/// What the end of a log is judged by, with a snapshot that knows that so much is stable.
+fn bounds_of(mark: Option<Mark>, stable: u64) -> Bounds {
+    mark.map_or_else(Bounds::default, |mark| Bounds {
+        durable: mark.position.max(stable),
+        clean: mark.clean.then_some(mark.position),
+        mark,
+    })
+}
+
+/// Segments that the next start removes.
+fn not_read(directory: &Path, starts: Vec<u64>, why: &str) -> impl Iterator<Item = FileReport> {
+    starts.into_iter().map(move |start| {
+        let path = directory.join(segment::file_name(start));
+        FileReport::new(path, format!("{why}; removed at the next start"))
+    })
+}
+
 /// Files that are no part of the log or its index.
 fn note_of_other(name: &str, known: bool) -> Option<&'static str> {
     if known || name == mark::FILE_NAME {
@@ -119,6 +137,9 @@ fn note_of_other(name: &str, known: bool) -> Option<&'static str> {
     }
     if name.ends_with(segment::SPARE_SUFFIX) {
         return Some("kept to become a new segment; holds no messages");
+    }
+    if salvage::parse_name(name).is_some() {
+        return Some("cut from the end of the log, kept for people; holds no messages of the log");
     }
     Some("not checked: not known to this version")
 }
@@ -156,12 +177,12 @@ async fn check_mark<R: Runtime>(
         }
         Err(error) => return Err(error),
     };
-    let read = file.read(0, 2 * BLOCK_BYTES).await;
+    let read = file.read(0, pair::FILE_BYTES).await;
     file.close().await?;
     let read = match read {
         Ok(read) => read,
         Err(error) => {
-            let range = (0, 2 * BLOCK_BYTES as u64);
+            let range = (0, pair::FILE_BYTES as u64);
             return Ok((report.damaged(Case::DamagedMark, range, error.to_string()), None));
         }
     };
@@ -176,10 +197,17 @@ async fn check_mark<R: Runtime>(
         }
     };
     let whole = bytes.chunks(BLOCK_BYTES).filter(|block| Mark::read(block).is_ok()).count();
-    let Mark { position, epoch, .. } = mark;
+    let Mark { position, committed, seen, .. } = mark;
     let state = if mark.clean { "closed in order" } else { "open" };
     let half = if whole < 2 { "; one of its two blocks is torn, the other counts" } else { "" };
-    let note = format!("durable up to {position}, epoch {epoch}, {state}{half}");
+    let mut note = format!("durable up to {position}, epoch {seen}, {state}");
+    if committed > position {
+        note.push_str(&format!(", committed up to {committed}"));
+    }
+    if let Some(end) = mark.end_max() {
+        note.push_str(&format!(", cut at {end}"));
+    }
+    note.push_str(half);
     Ok((FileReport { note, ..report }, Some(mark)))
 }
 
@@ -201,7 +229,7 @@ async fn open_parts<R: Runtime>(
     mark: &Option<Mark>,
 ) -> DiskResult<(Vec<Part<R>>, Vec<FileReport>)> {
     let (mut parts, mut aside) = (Vec::new(), Vec::new());
-    let first = mark.map(|mark| mark.first).or_else(|| starts.first().copied());
+    let first = mark.as_ref().map(|mark| mark.first).or_else(|| starts.first().copied());
     let mut expected = first.unwrap_or_default();
     for (number, start) in starts.iter().copied().enumerate() {
         if start > expected {
@@ -300,7 +328,7 @@ pub async fn check_meta<R: Runtime>(runtime: &R, directory: &Path) -> DiskResult
     let names = || listed.iter().filter_map(|(name, _)| meta_files::parse_name(name));
     let newest = names().max();
     let (mark_report, mark) = check_mark(runtime, directory, newest.is_none()).await?;
-    let marked = mark.map(|mark| mark.first);
+    let marked = mark.as_ref().map(|mark| mark.first);
     let generation = names().find(|number| Some(*number) == marked).or(newest);
     let mut files = vec![mark_report];
     let mut records = 0;
@@ -321,9 +349,9 @@ pub async fn check_meta<R: Runtime>(runtime: &R, directory: &Path) -> DiskResult
             }
         }
     }
-    if let Some(first) = mark.map(|mark| mark.first).filter(|first| generation < Some(*first)) {
+    if let Some(first) = marked.filter(|first| generation < Some(*first)) {
         // Before the first generation is complete there is a mark without an epoch.
-        if mark.is_some_and(|mark| mark.epoch > 0) {
+        if mark.is_some_and(|mark| mark.seen > 0) {
             let path = directory.join(meta_files::file_name(first));
             let report = FileReport::new(path, "missing");
             files.push(report.damaged(Case::MissingSegment, (0, 0), "no such file"));
@@ -360,13 +388,10 @@ async fn check_generation<R: Runtime>(
         }
         Err((case, found)) => return Ok(report.damaged(case, range, found)),
     }
-    let mark = mark.unwrap_or_default();
+    let mark = mark.clone().unwrap_or_default();
     let marked = if mark.first == generation { mark.position } else { 0 };
-    let bounds = Bounds {
-        durable: complete.max(marked),
-        clean: mark.clean.then_some(marked),
-        epoch: mark.epoch,
-    };
+    let bounds =
+        Bounds { durable: complete.max(marked), clean: mark.clean.then_some(marked), mark };
     let parts = [Part { file, start: 0, end: length.max(HEADER_BYTES), report }];
     let walked = Walk::new(runtime, &parts, bounds, Kind::Metadata, false).run().await;
     let mut reports = part_reports(parts.into(), walked, "records");

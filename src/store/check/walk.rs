@@ -15,6 +15,7 @@ use crate::{
     files::{
         envelope::{self, Envelope, Kind},
         leadership::Leadership,
+        mark::Mark,
         segment::{FileOf, HEADER_BYTES},
     },
 };
@@ -35,13 +36,13 @@ impl<R: Runtime> Part<R> {
 }
 
 /// What is known before the walk.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Bounds {
     /// Everything before it was on stable storage.
     pub durable: u64,
     /// Where the log ends, if it was closed in order.
     pub clean: Option<u64>,
-    pub epoch: u32,
+    pub mark: Mark,
 }
 
 /// The queues of a log, each with its next offset.
@@ -161,12 +162,14 @@ impl<'a, R: Runtime> Walk<'a, R> {
         let mut source = part.source(self.runtime, from);
         let mut position = from;
         let stopped = loop {
+            if self.bounds.mark.end_max().is_some_and(|end| position >= end) {
+                break (Found::Cut, "the log was cut here".to_owned(), false);
+            }
             let envelope = match source.look(position).await {
                 Place::Record(envelope) => envelope,
                 Place::Other { found, what, newer } => break (found, what, newer),
             };
-            let least = if position < self.bounds.durable { 0 } else { self.bounds.epoch };
-            let least = least.max(self.last_epoch);
+            let least = self.bounds.mark.least_epoch(position, self.last_epoch);
             if envelope.epoch < least {
                 let epoch = envelope.epoch;
                 let what = format!("a record of epoch {epoch} after epoch {least}");
@@ -247,8 +250,10 @@ impl<'a, R: Runtime> Walk<'a, R> {
     ) -> Option<At> {
         let before_mark = position < self.bounds.durable;
         let clean = self.bounds.clean == Some(position);
-        let behind = if clean { Behind::default() } else { self.look_behind(at, position).await };
-        let ending = Ending { found, before_mark, proven: behind.proof.is_some(), clean };
+        let ends = clean || found == Found::Cut;
+        let behind = if ends { Behind::default() } else { self.look_behind(at, position).await };
+        let proven = behind.proof.is_some() && self.bounds.mark.claims;
+        let ending = Ending { found, before_mark, proven, clean };
         let case = if newer { Case::NewerFormat } else { ending.case() };
         if case.verdict() == Verdict::Opens {
             self.end = Some(((at, position), case));

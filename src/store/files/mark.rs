@@ -1,43 +1,91 @@
-//! The durable mark: up to where a log was on stable storage when last noted. Two blocks are
-//! written in turn, so that one of them is always whole.
+//! The durable mark: up to where a log was on stable storage when last noted, and what else has to
+//! be known before its end can be found.
 
-use std::{cell::Cell, io::ErrorKind, path::Path};
+use std::{
+    cell::{Cell, RefCell},
+    path::Path,
+};
 
-use ringmq_base::limits::BLOCK_BYTES;
-use ringmq_io::{BlockBuffer, Disk, File, OpenMode, Runtime, signal::Notify};
+use ringmq_io::{Disk, Runtime, signal::Notify};
 
 use crate::files::{
     block::{BlockError, BlockReader, BlockWriter},
-    directory::create_durably,
-    segment::FileOf,
+    epochs::{EPOCHS_MAX, EpochStart, Epochs},
+    pair::{self, Pair, Side},
 };
 
 pub const MAGIC: &[u8; 8] = b"RMQMARK\0";
-pub const VERSION: u32 = 1;
+/// 1 had no fields from `claims` on. It is read; whatever is written is of this version.
+pub const VERSION: u32 = 2;
 pub const FILE_NAME: &str = "mark";
 pub const NEW_NAME: &str = "mark.new";
-const BLOCKS: u64 = 2;
+
+/// Bytes of a block before the table of epochs, and of a row of it.
+const TABLE_FROM: usize = 104;
+const ROW_BYTES: usize = 12;
+const _: () = assert!(TABLE_FROM + EPOCHS_MAX * ROW_BYTES <= ringmq_base::limits::BLOCK_BYTES);
 
 type DiskResult<T> = ringmq_io::disk::Result<T>;
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mark {
     /// Counts marks; the greater one counts.
     pub sequence: u64,
-    /// Everything before it was on stable storage.
+    /// Everything before it was on stable storage. Never behind `committed`.
     pub position: u64,
     /// Start of the first segment, or the generation of a metadata log.
     pub first: u64,
+    /// No record from `cut` on has a smaller one.
     pub epoch: u32,
     /// The log was closed in order and ends at `position`.
     pub clean: bool,
     pub store_id: u128,
     pub log: u32,
+    /// What records from `position` on say about the stability of those before them was true of
+    /// this copy of the log, too. False while it may lack what others have acknowledged for.
+    pub claims: bool,
+    /// Never given up again, whoever leads. The log is not cut before it.
+    pub committed: u64,
+    /// Where the log ended when it was opened, or cut, for the last time.
+    pub cut: u64,
+    /// The greatest epoch that this copy of the log has ever had a record of, or was opened or cut
+    /// for.
+    pub seen: u32,
+    /// The log ends at `cut` or before it, whatever stands behind that. Over when what stands there
+    /// is gone.
+    pub cutting: bool,
+    /// The newest epochs whose starts are known.
+    pub epochs: Epochs,
 }
 
-impl Mark {
-    pub fn write(&self, block: &mut [u8]) {
-        BlockWriter::new(block, MAGIC, VERSION)
+impl Default for Mark {
+    /// That of a log in which nothing has ever been.
+    fn default() -> Mark {
+        Mark {
+            sequence: 0,
+            position: 0,
+            first: 0,
+            epoch: 0,
+            clean: false,
+            store_id: 0,
+            log: 0,
+            claims: true,
+            committed: 0,
+            cut: 0,
+            seen: 0,
+            cutting: false,
+            epochs: Epochs::default(),
+        }
+    }
+}
+
+impl Side for Mark {
+    fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    fn write(&self, block: &mut [u8]) {
+        let fields = BlockWriter::new(block, MAGIC, VERSION)
             .u64(self.sequence)
             .u64(self.position)
             .u64(self.first)
@@ -45,12 +93,19 @@ impl Mark {
             .u32(u32::from(self.clean))
             .u128(self.store_id)
             .u32(self.log)
-            .seal();
+            .u32(u32::from(self.claims))
+            .u64(self.committed)
+            .u64(self.cut)
+            .u32(self.seen)
+            .u32(u32::from(self.cutting))
+            .u32(0)
+            .u32(self.epochs.len() as u32);
+        self.epochs.iter().fold(fields, |fields, one| fields.u32(one.epoch).u64(one.start)).seal();
     }
 
-    pub fn read(block: &[u8]) -> Result<Mark, BlockError> {
+    fn read(block: &[u8]) -> Result<Mark, BlockError> {
         let mut fields = BlockReader::new(block, MAGIC, VERSION)?;
-        Ok(Mark {
+        let mut mark = Mark {
             sequence: fields.u64(),
             position: fields.u64(),
             first: fields.u64(),
@@ -58,24 +113,37 @@ impl Mark {
             clean: fields.u32() != 0,
             store_id: fields.u128(),
             log: fields.u32(),
-        })
+            ..Mark::default()
+        };
+        if fields.version < 2 {
+            // One process wrote it, so what is stable was final.
+            (mark.committed, mark.cut, mark.seen) = (mark.position, mark.position, mark.epoch);
+            return Ok(mark);
+        }
+        mark.claims = fields.u32() != 0;
+        mark.committed = fields.u64();
+        mark.cut = fields.u64();
+        mark.seen = fields.u32();
+        mark.cutting = fields.u32() != 0;
+        fields.u32();
+        let rows = (fields.u32() as usize).min(EPOCHS_MAX);
+        mark.epochs = Epochs::read(
+            (0..rows).map(|_| EpochStart { epoch: fields.u32(), start: fields.u64() }),
+        );
+        Ok(mark)
+    }
+}
+
+impl Mark {
+    /// The smallest epoch that a record at `position` may have, behind one of `last_epoch`.
+    pub fn least_epoch(&self, position: u64, last_epoch: u32) -> u32 {
+        let from = crate::api::injected_bugs::epochs_count_from(self.cut, self.position);
+        if position < from { last_epoch } else { last_epoch.max(self.epoch) }
     }
 
-    /// The newer one of the intact blocks of a mark file.
-    pub fn newest(bytes: &[u8]) -> Result<Mark, BlockError> {
-        let mut newest: Option<Mark> = None;
-        let mut error = BlockError::Short(bytes.len());
-        for block in bytes.chunks(BLOCK_BYTES).take(BLOCKS as usize) {
-            match Mark::read(block) {
-                Ok(mark) if newest.is_none_or(|other| other.sequence < mark.sequence) => {
-                    newest = Some(mark);
-                }
-                Ok(_) => {}
-                Err(newer @ BlockError::Newer(_)) => return Err(newer),
-                Err(other) => error = other,
-            }
-        }
-        newest.ok_or(error)
+    /// Where the log ends at the latest, if it was cut and what was behind that may still be there.
+    pub fn end_max(&self) -> Option<u64> {
+        self.cutting.then_some(self.cut)
     }
 }
 
@@ -84,29 +152,19 @@ pub async fn load<D: Disk>(
     disk: &D,
     directory: &Path,
 ) -> DiskResult<Option<Result<Mark, BlockError>>> {
-    let file = match disk.open(&directory.join(FILE_NAME), OpenMode::Read).await {
-        Err(error) if error.source.kind() == ErrorKind::NotFound => return Ok(None),
-        other => other?,
-    };
-    let bytes = file.read(0, BLOCKS as usize * BLOCK_BYTES).await?;
-    let mark = Mark::newest(bytes.bytes());
-    file.close().await?;
-    Ok(Some(mark))
+    pair::load(disk, &directory.join(FILE_NAME)).await
 }
 
 /// Creates the file with both blocks saying `mark`; durable when resolved.
-pub async fn create<D: Disk>(disk: &D, directory: &Path, mark: Mark) -> DiskResult<()> {
-    let mut blocks = vec![0; BLOCKS as usize * BLOCK_BYTES];
-    blocks.chunks_mut(BLOCK_BYTES).for_each(|block| mark.write(block));
-    let room = blocks.len() as u64;
-    create_durably(disk, &directory.join(NEW_NAME), &directory.join(FILE_NAME), &blocks, room).await
+pub async fn create<D: Disk>(disk: &D, directory: &Path, mark: &Mark) -> DiskResult<()> {
+    let (new, path) = (directory.join(NEW_NAME), directory.join(FILE_NAME));
+    pair::create(disk, (&new, &path), mark).await
 }
 
 /// The open mark file. One write at a time.
 pub struct MarkFile<R: Runtime> {
-    file: FileOf<R>,
-    disk: R::Disk,
-    last: Cell<Mark>,
+    file: Pair<R>,
+    last: RefCell<Mark>,
     taken: Cell<bool>,
     given_back: Notify,
 }
@@ -126,12 +184,13 @@ impl Drop for Turn<'_> {
 
 impl<R: Runtime> MarkFile<R> {
     /// Opens the file and writes `mark` to both blocks, one after the other; durable when resolved.
+    /// The one way to another `epoch` and `cut`, and back to an earlier one: of what the mark said
+    /// before, nothing is left.
     pub async fn begin(disk: &R::Disk, directory: &Path, mark: Mark) -> DiskResult<MarkFile<R>> {
-        let file = disk.open(&directory.join(FILE_NAME), OpenMode::WriteDurable).await?;
-        let (disk, last) = (disk.clone(), Cell::new(mark));
+        let file = Pair::open(disk, &directory.join(FILE_NAME)).await?;
         let (taken, given_back) = (Cell::new(false), Notify::default());
-        let file = MarkFile { file, disk, last, taken, given_back };
-        file.write(mark).await?;
+        let file = MarkFile { file, last: RefCell::new(mark.clone()), taken, given_back };
+        file.write(mark.clone()).await?;
         file.write(mark).await?;
         Ok(file)
     }
@@ -148,24 +207,44 @@ impl<R: Runtime> MarkFile<R> {
 
     /// Writes the mark with the next sequence number over the older block; durable when resolved.
     pub async fn write(&self, mark: Mark) -> DiskResult<()> {
-        let last = self.last.get();
-        assert!(mark.first > last.first || mark.position >= last.position, "the mark went back");
-        assert!(mark.epoch >= last.epoch);
-        let mark = Mark { sequence: last.sequence + 1, ..mark };
-        let mut block = self.disk.buffer(BLOCK_BYTES);
-        mark.write(block.bytes_mut());
-        self.file.write(&block, mark.sequence % BLOCKS * BLOCK_BYTES as u64).await?;
-        self.last.set(mark);
+        let mark = {
+            let last = self.last.borrow();
+            // A metadata log begins anew with each generation.
+            let anew = mark.first > last.first;
+            assert!(anew || mark.position >= last.position, "the mark went back");
+            assert!(anew || mark.committed >= last.committed, "what was committed is given up");
+            assert!(mark.position <= mark.committed, "the mark is beyond what is committed");
+            // Between `cut` and where a later epoch begins there are records of earlier ones.
+            let begins = mark.epoch > last.seen && mark.cut >= last.cut;
+            assert!(anew || begins || (mark.epoch, mark.cut) == (last.epoch, last.cut));
+            assert!(mark.epoch <= mark.seen && mark.seen >= last.seen);
+            Mark { sequence: last.sequence + 1, ..mark }
+        };
+        self.file.write(&mark).await?;
+        self.last.replace(mark);
         Ok(())
     }
 
     pub fn last(&self) -> Mark {
-        self.last.get()
+        self.last.borrow().clone()
+    }
+
+    /// Notes for the next mark that the first record of an epoch was appended at `start`.
+    pub fn epoch_began(&self, epoch: u32, start: u64) {
+        let mut last = self.last.borrow_mut();
+        last.epochs.began(epoch, start);
+        last.seen = last.seen.max(epoch);
+    }
+
+    pub async fn close(self) -> DiskResult<()> {
+        self.file.close().await
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use ringmq_base::limits::BLOCK_BYTES;
+
     use super::*;
 
     #[test]
@@ -173,7 +252,7 @@ mod tests {
         let mut bytes = vec![0; 2 * BLOCK_BYTES];
         assert_eq!(Mark::newest(&bytes), Err(BlockError::Zeros));
         let old = Mark { sequence: 4, position: 100, epoch: 2, ..Mark::default() };
-        let new = Mark { sequence: 5, position: 200, clean: true, ..old };
+        let new = Mark { sequence: 5, position: 200, clean: true, ..old.clone() };
         old.write(&mut bytes[..BLOCK_BYTES]);
         new.write(&mut bytes[BLOCK_BYTES..]);
         assert_eq!(Mark::newest(&bytes), Ok(new));
@@ -182,5 +261,85 @@ mod tests {
         bytes[20] ^= 1;
         assert_eq!(Mark::newest(&bytes), Err(BlockError::Checksum));
         assert_eq!(Mark::newest(&bytes[..100]), Err(BlockError::Short(100)));
+    }
+
+    /// A mark that uses all of the block.
+    fn full() -> Mark {
+        let starts = (1..=EPOCHS_MAX as u32).map(|epoch| {
+            let start = u64::from(epoch) << 38;
+            EpochStart { epoch, start }
+        });
+        Mark {
+            sequence: u64::MAX,
+            position: 1 << 40,
+            first: 1 << 30,
+            epoch: 7,
+            clean: true,
+            store_id: u128::MAX - 5,
+            log: 9,
+            claims: false,
+            committed: 1 << 41,
+            cut: 1 << 42,
+            seen: 300,
+            cutting: true,
+            epochs: Epochs::read(starts),
+        }
+    }
+
+    #[test]
+    fn a_mark_with_all_epochs_fits_and_comes_back() {
+        let mut block = vec![0; BLOCK_BYTES];
+        let mark = full();
+        assert_eq!(mark.epochs.len(), EPOCHS_MAX);
+        mark.write(&mut block);
+        assert_eq!(Mark::read(&block), Ok(mark));
+        let last = TABLE_FROM + EPOCHS_MAX * ROW_BYTES;
+        assert_eq!(
+            block[last - 8..last],
+            (256_u64 << 38).to_le_bytes(),
+            "the table is where it is"
+        );
+        assert!(block[last..].iter().all(|byte| *byte == 0));
+    }
+
+    #[test]
+    fn programs_that_know_version_1_refuse_this_one() {
+        let mut block = vec![0; BLOCK_BYTES];
+        full().write(&mut block);
+        let refused = BlockReader::new(&block, MAGIC, 1).expect_err("newer");
+        assert_eq!(refused, BlockError::Newer(2));
+    }
+
+    #[test]
+    fn a_mark_of_version_1_is_that_of_a_log_without_others() {
+        let mut block = vec![0; BLOCK_BYTES];
+        let fields = BlockWriter::new(&mut block, MAGIC, 1).u64(8).u64(9000).u64(4096);
+        fields.u32(3).u32(1).u128(77).u32(2).seal();
+        let expected = Mark {
+            sequence: 8,
+            position: 9000,
+            first: 4096,
+            epoch: 3,
+            clean: true,
+            store_id: 77,
+            log: 2,
+            claims: true,
+            committed: 9000,
+            cut: 9000,
+            seen: 3,
+            cutting: false,
+            epochs: Epochs::default(),
+        };
+        assert_eq!(Mark::read(&block), Ok(expected));
+    }
+
+    #[test]
+    fn a_table_that_claims_too_much_is_read_as_far_as_it_can_be() {
+        let mut block = vec![0; BLOCK_BYTES];
+        let fields = BlockWriter::new(&mut block, MAGIC, 2).u64(8).u64(9000).u64(4096);
+        let fields = fields.u32(3).u32(1).u128(77).u32(2).u32(1).u64(9000).u64(9000);
+        fields.u32(3).u32(0).u32(0).u32(u32::MAX).u32(1).u64(4096).seal();
+        let mark = Mark::read(&block).expect("its checksum fits");
+        assert_eq!(mark.epochs.last(), Some(EpochStart { epoch: 1, start: 4096 }));
     }
 }

@@ -156,14 +156,15 @@ impl<R: Runtime, S: Sink> LogInner<R, S> {
     pub async fn write_mark_from(&self, first: u64, clean: bool) -> Result<(), DiskError> {
         let _turn = self.mark.turn().await;
         let mark = {
-            let state = self.state.borrow();
+            let (state, last) = (self.state.borrow(), self.mark.last());
             Mark {
                 position: state.settled(),
-                first: first.max(self.mark.last().first),
-                epoch: state.epoch,
+                committed: last.committed.max(state.committed_for_good()),
+                first: first.max(last.first),
                 // What is behind the settled end may still be cut off.
                 clean: clean && state.settled() == state.position,
-                ..self.mark.last()
+                claims: last.claims || state.settled() >= state.counts_from,
+                ..last
             }
         };
         self.mark.write(mark).await

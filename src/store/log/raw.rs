@@ -71,8 +71,14 @@ impl<T> State<T> {
     }
 
     /// Appends the whole records that `bytes` hold, which stand at `position` in the log of the
-    /// master. Those before one that is refused stay: they are intact and in their order.
-    pub(super) fn append_raw(&mut self, position: u64, bytes: &[u8]) -> Result<(), RawError> {
+    /// master. Those before one that is refused stay: they are intact and in their order. `began`
+    /// is told of epochs whose first record is among them, and where.
+    pub(super) fn append_raw(
+        &mut self,
+        position: u64,
+        bytes: &[u8],
+        began: impl Fn(u32, u64),
+    ) -> Result<(), RawError> {
         self.takes_raw()?;
         if position != self.position {
             let (at, end) = (LogPosition(position), LogPosition(self.position));
@@ -80,7 +86,11 @@ impl<T> State<T> {
         }
         let mut rest = bytes;
         while !rest.is_empty() {
+            let (epoch, at) = (self.epoch, self.position);
             let taken = self.append_raw_record(rest)?;
+            if self.epoch > epoch {
+                began(self.epoch, at);
+            }
             rest = rest.get(taken..).unwrap_or_default();
         }
         Ok(())

@@ -95,21 +95,14 @@ impl<R: Runtime, S: Sink> Log<R, S> {
         let shared = &self.shared;
         let (result, wants_space) = {
             let mut state = shared.state.borrow_mut();
-            (state.append_raw(position.0, bytes), state.space_wanted > 0)
+            let began = |epoch, at| shared.mark.epoch_began(epoch, at);
+            (state.append_raw(position.0, bytes, began), state.space_wanted > 0)
         };
         shared.appended.notify();
         if wants_space {
             shared.space.notify();
         }
         result
-    }
-
-    /// From now on the log takes nothing but what a master has written, and makes no segment that
-    /// it has not named.
-    pub fn follow(&self) {
-        let mut state = self.shared.state.borrow_mut();
-        assert!(matches!(state.phase, Phase::Open), "only an open log can begin to follow");
-        state.phase = Phase::Following;
     }
 
     /// The master goes on in this segment when the one before is full: it is made as soon as there
@@ -140,32 +133,42 @@ impl<R: Runtime, S: Sink> Log<R, S> {
         state.stable_everywhere = position.0;
     }
 
-    /// Begins a leadership: makes durable that records of a smaller epoch end here, and appends
-    /// `start` as the first record of `epoch`. Nothing else may be appended meanwhile. When it
-    /// resolves, appends are taken and carry the epoch; the record is as durable as other appends,
-    /// and nothing is taken from a master any more.
+    /// From `position` on this copy counts for what is committed: it has acknowledged everything
+    /// before, and what later records say about stable storage is true here as well.
+    pub fn count_from(&self, position: LogPosition) {
+        self.shared.state.borrow_mut().counts_from = position.0;
+    }
+
+    /// This copy does not count any more: what comes may say of it what is not true. Durable when
+    /// resolved; no record that was sent after it ceased to count may be appended before.
+    ///
+    /// # Errors
+    /// If the mark cannot be written: the log is fenced.
+    pub async fn count_no_more(&self) -> Result<(), LogError> {
+        let shared = &self.shared;
+        shared.state.borrow_mut().counts_from = u64::MAX;
+        let _turn = shared.mark.turn().await;
+        self.write_both(Mark { claims: false, clean: false, ..shared.mark.last() }).await
+    }
+
+    /// Begins a leadership: makes durable that records of a smaller epoch end here, unless the
+    /// opening has, and appends `start` as the first record of `epoch`. Nothing else may be appended
+    /// meanwhile. When it resolves, appends are taken and carry the epoch; the record is as durable
+    /// as other appends, and nothing is taken from a master any more.
     ///
     /// # Errors
     /// If the mark or the record could not be written: then the log is fenced, closing or full.
     ///
     /// # Panics
-    /// If the epoch is not greater than [`Log::epoch`].
+    /// If the epoch is neither greater than any that the log has seen nor that of its opening.
     pub async fn start_epoch(&self, epoch: u32, start: Leadership) -> Result<(), StartError> {
         let shared = &self.shared;
-        let end = {
-            let state = shared.state.borrow();
-            assert!(epoch > state.epoch, "epoch {epoch} after {}", state.epoch);
-            state.position
-        };
-        {
-            let _turn = shared.mark.turn().await;
-            let mark = Mark { epoch, clean: false, ..shared.mark.last() };
-            for _ in 0..2 {
-                if let Err(error) = shared.mark.write(mark).await {
-                    shared.fence(&error);
-                    return Err(shared.fenced().expect("the log was just fenced").into());
-                }
-            }
+        let end = shared.state.borrow().position;
+        let opened = shared.mark.last();
+        if epoch == opened.epoch {
+            assert_eq!(end, opened.cut, "the epoch has begun");
+        } else {
+            self.note_epoch(epoch, end).await?;
         }
         loop {
             {
@@ -182,6 +185,36 @@ impl<R: Runtime, S: Sink> Log<R, S> {
         }
         shared.appended.notify();
         Ok(())
+    }
+
+    /// Notes that records of a smaller epoch end at `end`, which is the end of the log.
+    async fn note_epoch(&self, epoch: u32, end: u64) -> Result<(), LogError> {
+        let shared = &self.shared;
+        self.caught_up(0).await;
+        if let Err(error) = shared.sync().await {
+            shared.fence(&error);
+        }
+        let _turn = shared.mark.turn().await;
+        let last = shared.mark.last();
+        assert!(epoch > last.seen, "epoch {epoch} after {}", last.seen);
+        let mut epochs = last.epochs.clone();
+        epochs.began(epoch, end);
+        // Everything here was whole when it became stable, and all of it is.
+        let (cut, seen, claims, clean) = (end, epoch, true, false);
+        self.write_both(Mark { epoch, cut, seen, claims, clean, epochs, ..last }).await
+    }
+
+    /// Writes both blocks of the mark; the caller has its turn.
+    async fn write_both(&self, mark: Mark) -> Result<(), LogError> {
+        for _ in 0..2 {
+            if let Some(error) = self.shared.fenced() {
+                return Err(error);
+            }
+            if let Err(error) = self.shared.mark.write(mark.clone()).await {
+                self.shared.fence(&error);
+            }
+        }
+        self.shared.fenced().map_or(Ok(()), Err)
     }
 }
 

@@ -79,6 +79,8 @@ pub struct State<T> {
     pub arriving: Vec<(u64, QueueHandle)>,
     /// The segment that appends go to, and those behind it.
     pub spaces: VecDeque<Space>,
+    /// This copy counts for what is committed from there on: it has acknowledged all of it.
+    pub counts_from: u64,
     /// The segments to come that the master has announced, if the log follows one.
     pub announced: VecDeque<SegmentFacts>,
     /// Where records of one segment end and those of the next begin, as far as not settled.
@@ -264,6 +266,12 @@ impl<T> State<T> {
     /// What neither a power cut nor a change of the master can take: indexes and marks end here.
     pub fn settled(&self) -> u64 {
         self.stable.min(self.committed)
+    }
+
+    /// What is never cut off, whoever leads.
+    pub fn committed_for_good(&self) -> u64 {
+        // Without replicas a power cut decides that.
+        if self.allowed == u64::MAX { self.settled() } else { self.committed }
     }
 
     /// Takes note of a completed write, which [`State::commit`] has to follow.

@@ -99,7 +99,10 @@ impl<R: Runtime> MetaFile<R> {
     pub async fn note(&mut self, mark: &MarkFile<R>, clean: bool) -> Result<(), LogError> {
         self.marked_at = self.runtime.monotonic();
         let last = mark.last();
-        let next = Mark { position: self.position, first: self.generation, clean, ..last };
+        let (position, first) = (self.position, self.generation);
+        // All of a new generation is of this epoch.
+        let cut = if first > last.first { HEADER_BYTES } else { last.cut };
+        let next = Mark { position, committed: position, first, cut, clean, ..last };
         mark.write(next).await.map_err(fence)
     }
 

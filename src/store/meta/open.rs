@@ -49,11 +49,8 @@ pub async fn open<R: Runtime>(runtime: &R, directory: &Path) -> Result<Opened<R>
     let header = read_header(&bytes, generation)
         .map_err(|(case, found)| refuse(case, 0, HEADER_BYTES, found))?;
     let marked = if mark.first == generation { mark.position } else { 0 };
-    let bounds = Bounds {
-        durable: header.complete.max(marked),
-        clean: mark.clean.then_some(marked),
-        epoch: mark.epoch,
-    };
+    let (durable, clean) = (header.complete.max(marked), mark.clean.then_some(marked));
+    let bounds = Bounds { durable, clean, mark: &mark };
     let scan = scan(&bytes, &bounds);
     if let Some((case, to, found)) = scan.refused {
         return Err(refuse(case, scan.position, to, found));
@@ -65,8 +62,11 @@ pub async fn open<R: Runtime>(runtime: &R, directory: &Path) -> Result<Opened<R>
     }
     file.sync().await?;
     disk.sync_directory(directory).await?;
-    let epoch = mark.epoch.max(scan.last_epoch) + 1;
-    let next = Mark { position: scan.position, first: generation, epoch, clean: false, ..mark };
+    let epoch = mark.seen.max(scan.last_epoch) + 1;
+    let (position, first) = (scan.position, generation);
+    let (committed, cut, seen) = (position, position, epoch);
+    let clean = false;
+    let next = Mark { position, committed, cut, seen, first, epoch, clean, ..mark };
     let mark = MarkFile::begin(disk, directory, next).await?;
     remove_others(runtime, directory, generation).await?;
     let file = MetaFile {
@@ -125,7 +125,7 @@ async fn load<R: Runtime>(runtime: &R, directory: &Path) -> Result<Mark, OpenErr
     let mark = match mark::load(disk, directory).await? {
         None if is_new => {
             let mark = Mark::default();
-            mark::create(disk, directory, mark).await?;
+            mark::create(disk, directory, &mark).await?;
             mark
         }
         None => return Err(refuse(Case::MissingMark, "no mark beside the log".into())),
@@ -136,7 +136,7 @@ async fn load<R: Runtime>(runtime: &R, directory: &Path) -> Result<Mark, OpenErr
         Some(Ok(mark)) => mark,
     };
     if is_new {
-        if mark.epoch > 0 {
+        if mark.seen > 0 {
             let found = format!("no file {}", file_name(mark.first));
             return Err(refuse(Case::MissingSegment, found));
         }
@@ -182,12 +182,12 @@ async fn read_all<F: ringmq_io::File>(file: &F) -> Result<Vec<u8>, OpenError> {
 }
 
 /// What is known of the end before the scan.
-struct Bounds {
+struct Bounds<'a> {
     /// Everything before it was on stable storage.
     durable: u64,
     /// Where the log ends, if it was closed in order.
     clean: Option<u64>,
-    epoch: u32,
+    mark: &'a Mark,
 }
 
 struct Scanned {
@@ -198,14 +198,13 @@ struct Scanned {
     refused: Option<(Case, u64, String)>,
 }
 
-fn scan(bytes: &[u8], bounds: &Bounds) -> Scanned {
+fn scan(bytes: &[u8], bounds: &Bounds<'_>) -> Scanned {
     let mut scanned =
         Scanned { records: Vec::new(), position: HEADER_BYTES, last_epoch: 0, refused: None };
     let (found, what) = loop {
         let position = scanned.position;
         let rest = bytes.get(position as usize..).unwrap_or_default();
-        let least = if position < bounds.durable { 0 } else { bounds.epoch };
-        let least = least.max(scanned.last_epoch);
+        let least = bounds.mark.least_epoch(position, scanned.last_epoch);
         match Envelope::open(rest, position) {
             Ok(envelope) if envelope.epoch < least => {
                 break (Found::StaleEpoch, format!("a record of epoch {}", envelope.epoch));

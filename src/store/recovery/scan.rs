@@ -9,6 +9,7 @@ use crate::{
     files::{
         block::block_floor,
         envelope::{self, Envelope, Kind, Reject},
+        epochs::{EpochStart, Epochs},
         mark::Mark,
         segment::{HEADER_BYTES, Segment},
     },
@@ -32,12 +33,23 @@ pub struct End<R: Runtime> {
     /// The keys of the messages, as far as they are in no run.
     pub keys: KeyBuffer,
     pub last_epoch: u32,
+    /// Where they begin, those before the scan as the mark has them.
+    pub epochs: Epochs,
     pub records: u64,
     pub bytes: u64,
 }
 
+/// Where a scan ends although records may follow.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Limits {
+    pub end_max: Option<u64>,
+}
+
 struct Scan<'a, R: Runtime> {
     mark: &'a Mark,
+    limits: Limits,
+    /// Epochs up to this one may have begun before the first record of the scan.
+    begun: u32,
     end: End<R>,
 }
 
@@ -51,14 +63,24 @@ enum Step {
 pub async fn scan<R: Runtime>(
     runtime: &R,
     candidates: &[Candidate<R>],
-    mark: &Mark,
+    (mark, limits): (&Mark, Limits),
     loaded: Loaded<R>,
     keys: KeyBuffer,
 ) -> Result<End<R>, OpenError> {
-    let (from, last_epoch) = (loaded.position, loaded.epoch);
+    let from = loaded.position;
+    // A snapshot may have been made in a later epoch than that of the record before its position.
+    let known = mark.epochs.at(from - 1);
+    let unknown = if mark.epochs.is_empty() { loaded.epoch } else { 0 };
+    let last_epoch = known.unwrap_or(unknown);
+    let begun = match loaded.epoch.max(last_epoch) {
+        0 if mark.first > 0 || from > HEADER_BYTES => u32::MAX,
+        epoch => epoch,
+    };
+    let mut epochs = mark.epochs.clone();
+    epochs.cut(from);
     let (case, position) = (Case::New, from);
-    let end = End { case, position, loaded, keys, last_epoch, records: 0, bytes: 0 };
-    let mut scan = Scan { mark, end };
+    let end = End { case, position, loaded, keys, last_epoch, epochs, records: 0, bytes: 0 };
+    let mut scan = Scan { mark, limits, begun, end };
     for (at, candidate) in candidates.iter().enumerate() {
         let segment = &candidate.segment;
         if segment.end() <= from {
@@ -75,6 +97,9 @@ pub async fn scan<R: Runtime>(
         let mut window = Window::new(segment, block_floor(position));
         let stopped = loop {
             scan.end.position = position;
+            if let Some(stop) = scan.cut_at(position) {
+                break Some(stop);
+            }
             let head = window.at(position, envelope::BYTES).await?;
             let need = Envelope::claimed_bytes(head).unwrap_or(envelope::BYTES);
             let bytes = window.at(position, need).await?;
@@ -111,6 +136,23 @@ impl<R: Runtime> Scan<'_, R> {
         self.mark.position.max(self.end.loaded.stable)
     }
 
+    /// The log was cut here, or is to be: what follows is no part of it.
+    fn cut_at(&self, position: u64) -> Option<(Found, String)> {
+        let cut = self.limits.end_max.is_some_and(|end| position >= end);
+        cut.then(|| (Found::Cut, "the log was cut here".to_owned()))
+    }
+
+    /// An intact record of that epoch is at `position`.
+    fn note_epoch(&mut self, epoch: u32, position: u64) {
+        let start = EpochStart { epoch, start: position };
+        let begins = epoch > self.end.last_epoch.max(self.begun);
+        if begins || self.mark.epochs.contains(start) {
+            self.end.epochs.began(epoch, position);
+        }
+        self.begun = 0;
+        self.end.last_epoch = epoch;
+    }
+
     /// Looks at what stands at `position` and takes it into the index if it is a valid record.
     fn step(
         &mut self,
@@ -134,8 +176,7 @@ impl<R: Runtime> Scan<'_, R> {
             Err(error @ Reject::Nothing) => return Ok(Step::Stop(Found::Zeros, error.to_string())),
             Err(error) => return Ok(Step::Stop(Found::Garbage, error.to_string())),
         };
-        let least = if position < self.durable() { 0 } else { self.mark.epoch };
-        let least = least.max(self.end.last_epoch);
+        let least = self.mark.least_epoch(position, self.end.last_epoch);
         if envelope.epoch < least {
             let found = format!("a record of epoch {} after epoch {least}", envelope.epoch);
             return Ok(Step::Stop(Found::StaleEpoch, found));
@@ -143,7 +184,7 @@ impl<R: Runtime> Scan<'_, R> {
         let stride = envelope.stride();
         match envelope.kind {
             Kind::EndOfSegment => {
-                self.end.last_epoch = envelope.epoch;
+                self.note_epoch(envelope.epoch, position);
                 return Ok(Step::EndOfSegment);
             }
             Kind::Metadata => {
@@ -156,11 +197,14 @@ impl<R: Runtime> Scan<'_, R> {
         }
         let payload = bytes.get(envelope::BYTES..envelope::BYTES + envelope.length as usize);
         if envelope.kind == Kind::EpochStart {
-            self.end.last_epoch = envelope.epoch;
+            self.note_epoch(envelope.epoch, position);
             return Ok(Step::Record(stride));
         }
         match self.index_record(payload.unwrap_or_default(), &envelope, position) {
-            Ok(()) => Ok(Step::Record(stride)),
+            Ok(()) => {
+                self.note_epoch(envelope.epoch, position);
+                Ok(Step::Record(stride))
+            }
             Err(found) => refused(Case::BrokenQueue, stride, found),
         }
     }
@@ -207,7 +251,6 @@ impl<R: Runtime> Scan<'_, R> {
             end: position + envelope.stride() as u64,
             store_timestamp: record.store_timestamp,
         });
-        end.last_epoch = envelope.epoch;
         end.loaded.last_timestamp = end.loaded.last_timestamp.max(record.store_timestamp);
         end.records += 1;
         Ok(())
@@ -223,7 +266,7 @@ impl<R: Runtime> Scan<'_, R> {
         let before_mark = position < self.durable();
         let clean = self.mark.clean && position == self.mark.position;
         let mut proof = None;
-        if !before_mark && !clean {
+        if !before_mark && !clean && self.mark.claims && found != Found::Cut {
             proof = find_proof(rest, position).await?;
         }
         let ending = Ending { found, before_mark, proven: proof.is_some(), clean };

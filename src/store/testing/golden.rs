@@ -1,12 +1,12 @@
-//! A store written once must stay readable. `STORE_WRITE_GOLDEN=1` writes the files anew, for a new
-//! format version only.
+//! A store written once must stay readable. `STORE_WRITE_GOLDEN=1` writes the files of the newest
+//! format anew, for a new format version only.
 
 use std::fs;
 
 use ringmq_io::sim::{Sim, SimDisk};
 
 use super::*;
-use crate::{Case, MetaLog, open_manifest};
+use crate::{Case, MetaLog, Opening, cut_log, open_manifest};
 
 fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata").join(name)
@@ -68,47 +68,98 @@ fn golden_options() -> LogOptions {
     options(FlushMode::Sync)
 }
 
-/// Pages, footers, snapshots: enough small messages in one queue to fill some.
+/// Pages, footers, snapshots: enough small messages in one queue to fill some. Written before marks
+/// of version 2; nothing writes such a store any more.
 #[test]
 fn the_store_with_index_files_is_read() {
-    if std::env::var_os("STORE_WRITE_GOLDEN").is_some() {
-        write_indexed();
-    }
     let disk = load("store-2");
+    assert_eq!(mark_versions(&disk), [1, 1]);
+    check_indexed(&disk, Opening::Alone, Case::Clean, 0);
+    assert_eq!(mark_versions(&disk), [2, 2], "the first marks that were written");
+}
+
+/// The same and an epoch of a leader, the end of which was cut off; last opened to follow another.
+#[test]
+fn the_store_with_marks_of_version_2_is_read() {
+    if std::env::var_os("STORE_WRITE_GOLDEN").is_some() {
+        write_copy();
+    }
+    let disk = load("store-3");
+    assert_eq!(mark_versions(&disk), [2, 2]);
+    let kept = |path: &PathBuf| path.extension().is_some_and(|end| end == "salvage");
+    assert!(disk.files().iter().any(kept));
+    let found = check_indexed(&disk, Opening::Follows, Case::ZerosAtTail, LED);
+    let epochs: Vec<_> = found.epochs.iter().map(|one| one.epoch).collect();
+    assert_eq!((epochs.as_slice(), found.epoch), ([1, 5].as_slice(), 5));
+    assert!(found.committed < found.end);
+}
+
+fn mark_versions(disk: &SimDisk) -> [u8; 2] {
+    let bytes = disk.read_file("store/log-000/mark").expect("is there");
+    [bytes[8], bytes[4096 + 8]]
+}
+
+/// Opens the store and looks at its messages, of which a snapshot knows all but so many.
+fn check_indexed(disk: &SimDisk, opening: Opening, case: Case, scanned: u64) -> Recovery {
     let names: Vec<String> =
         disk.files().iter().map(|path| path.to_string_lossy().into_owned()).collect();
     assert!(names.iter().filter(|name| name.ends_with(".idx")).count() > 1, "{names:?}");
-    Sim::with_disk(2, &disk).run(async |runtime| {
+    Sim::with_disk(2, disk).run(async |runtime| {
         let oracle = SharedOracle::default();
-        let (log, found) = open(&runtime, golden_options(), &oracle).await.expect("opens");
-        assert_eq!((found.case, found.records), (Case::Clean, 0), "all is in the snapshot");
+        let options = LogOptions { opening, ..golden_options() };
+        let (log, found) = open(&runtime, options, &oracle).await.expect("opens");
+        assert_eq!((found.case, found.records), (case, scanned));
         let queue = log.find_queue(TOPICS[0], 0).expect("is there");
-        assert_eq!(log.bounds(queue), (0, INDEXED));
-        for offset in 0..INDEXED {
+        let end = INDEXED + scanned.cast_signed();
+        assert_eq!(log.bounds(queue), (0, end));
+        for offset in 0..end {
             let entry = log.entry(queue, offset).await.expect("reads").expect("is there");
             let bytes = log.read_record(entry.physical).await.expect("reads").expect("is there");
             let record = Record::decode(&bytes).expect("whole");
             assert_eq!((record.queue_offset, record.body), (offset, &offset.to_be_bytes()[..]));
         }
         log.close().await.expect("closes");
-    });
+        found
+    })
 }
 
 const INDEXED: i64 = 900;
+/// Messages of the leader that are left.
+const LED: u64 = 3;
 
-fn write_indexed() {
-    let sim = Sim::new(1);
-    sim.run(async |runtime| {
-        let oracle = SharedOracle::default();
-        open_manifest(&runtime, Path::new("store"), 1).await.expect("creates");
-        let (log, _) = open(&runtime, golden_options(), &oracle).await.expect("opens");
-        for offset in 0..INDEXED {
-            while append(&log, &oracle, 0, 0, offset.to_be_bytes().to_vec()).is_err() {
-                log.room().await;
+fn write_copy() {
+    let disk = SimDisk::new(1);
+    let life = |opening, offsets: std::ops::Range<i64>, close| {
+        let sim = Sim::with_disk(1, &disk);
+        let ends = sim.run(async |runtime| {
+            let oracle = SharedOracle::default();
+            open_manifest(&runtime, Path::new("store"), 1).await.expect("creates");
+            let interval = Duration::from_secs(if close { 1 } else { 1000 });
+            let options = LogOptions { opening, checkpoint_interval: interval, ..golden_options() };
+            let (log, _) = open(&runtime, options, &oracle).await.expect("opens");
+            let mut ends = Vec::new();
+            for offset in offsets {
+                while append(&log, &oracle, 0, 0, offset.to_be_bytes().to_vec()).is_err() {
+                    log.room().await;
+                }
+                runtime.sleep(Duration::from_millis(1)).await;
+                ends.push(log.position_range().1.position().0);
             }
-            runtime.sleep(Duration::from_millis(1)).await;
-        }
-        log.close().await.expect("closes");
+            if close {
+                log.close().await.expect("closes");
+            }
+            ends
+        });
+        sim.crash();
+        ends
+    };
+    life(Opening::Alone, 0..INDEXED, true);
+    let led = LED.cast_signed();
+    let ends = life(Opening::Leads { epoch: 5 }, INDEXED..INDEXED + led + 4, false);
+    Sim::with_disk(1, &disk).run(async |runtime| {
+        let to = ends[LED as usize - 1];
+        cut_log(&runtime, &golden_options(), to, 6).await.expect("not committed");
     });
-    save("store-2", sim.disk());
+    life(Opening::Follows, 0..0, false);
+    save("store-3", &disk);
 }

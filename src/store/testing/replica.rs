@@ -9,15 +9,18 @@ use ringmq_io::{
 
 use super::*;
 use crate::{
-    CopiedRange, Leadership, LogEnds, RawError, SegmentFacts,
+    CopiedRange, Leadership, LogEnds, Opening, RawError, SegmentFacts,
     files::{
         envelope::{self, Envelope, Kind},
         segment::HEADER_BYTES,
     },
 };
 
-fn replicated(flush: FlushMode) -> LogOptions {
-    LogOptions { replicated: true, ..options(flush) }
+/// Of a follower whose master's log begins with a segment of `epoch`.
+fn following(flush: FlushMode, epoch: u32) -> LogOptions {
+    let bytes = options(flush).segment_bytes;
+    let first = SegmentFacts { start: LogPosition(0), bytes, epoch };
+    LogOptions { opening: Opening::Follows, first_segment: Some(first), ..options(flush) }
 }
 
 /// Carries what the follower has room for and does not have; false if that is nothing.
@@ -96,8 +99,7 @@ fn a_follower_has_the_bytes_of_its_master_and_shows_what_it_may() {
             let other = sim.runtime_on(&disk);
             let (master, _) = open(&runtime, options(flush), &oracle).await.expect("opens");
             let nobody = SharedOracle::default();
-            let (follower, _) = open(&other, replicated(flush), &nobody).await.expect("opens");
-            follower.follow();
+            let (follower, _) = open(&other, following(flush, 1), &nobody).await.expect("opens");
             let work = {
                 let (runtime, master, oracle) = (runtime.clone(), master.clone(), oracle.clone());
                 async move {
@@ -142,7 +144,8 @@ fn nothing_is_acknowledged_before_the_replicas_allow_it() {
     let sim = Sim::new(7);
     let oracle = SharedOracle::default();
     sim.run(async |runtime| {
-        let options = replicated(FlushMode::Sync);
+        let opening = Opening::Leads { epoch: 5 };
+        let options = LogOptions { opening, ..options(FlushMode::Sync) };
         let (log, _) = open(&runtime, options, &oracle).await.expect("opens");
         let queue = log.queue(TOPICS[0], 0);
         log.watch(queue);
@@ -193,11 +196,10 @@ fn what_cannot_stand_in_the_log_is_refused_and_nothing_of_it_kept() {
         let other = sim.runtime_on(&disk);
         let (master, _) = open(&runtime, options(FlushMode::Sync), &oracle).await.expect("opens");
         let nobody = SharedOracle::default();
-        let options = replicated(FlushMode::Sync);
-        let (follower, _) = open(&other, options, &nobody).await.expect("opens");
+        let following = following(FlushMode::Sync, 1);
+        let (follower, _) = open(&other, following, &nobody).await.expect("opens");
         let start = follower.ends().end;
-        assert!(matches!(follower.append_raw(start, &[0; 64]), Err(RawError::Leads)));
-        follower.follow();
+        assert!(matches!(master.append_raw(start, &[0; 64]), Err(RawError::Leads)));
         append(&master, &oracle, 0, 0, vec![1; 100]).expect("room");
         let second = master.ends().end;
         append(&master, &oracle, 0, 0, vec![2; 100]).expect("room");
@@ -225,14 +227,17 @@ fn what_cannot_stand_in_the_log_is_refused_and_nothing_of_it_kept() {
         refuse(start, &sealed(Kind::EpochStart, 1, start.0, b"x"), "an epoch start of 1 bytes");
         refuse(start, &sealed(Kind::EndOfSegment, 1, start.0, b"x"), "an end of segment of");
         refuse(start, &sealed(Kind::EndOfSegment, 1, start.0, b""), "the next is due");
-        refuse(start, &sealed(Kind::Message, 0, start.0, b"x"), "epoch 0 after epoch 1");
         refuse(start, &sealed(Kind::Message, 1, start.0, b"x"), "is not one that can stand there");
         refuse(start, &sealed(Kind::Message, 1, start.0, &[0; 70_000]), "can stand there");
         // The second message of the queue without the first: at a place of its own.
         let payload = &good[first + envelope::BYTES..];
         refuse(start, &sealed(Kind::Message, 1, start.0, payload), "is not one that can stand");
         follower.append_raw(start, &good).expect("fits");
-        assert_eq!(follower.ends().end, master.ends().end);
+        let end = follower.ends().end;
+        assert_eq!(end, master.ends().end);
+        let stale = follower.append_raw(end, &sealed(Kind::Message, 0, end.0, b"x"));
+        let stale = stale.expect_err("of an earlier epoch").to_string();
+        assert!(stale.contains("epoch 0 after epoch 1"), "{stale}");
         append(&follower, &nobody, 0, 0, vec![1]).expect_err("it follows");
     });
 }
@@ -242,12 +247,11 @@ fn a_segment_is_made_as_the_master_names_it_and_no_other() {
     let sim = Sim::new(10);
     let oracle = SharedOracle::default();
     sim.run(async |runtime| {
-        let options = replicated(FlushMode::Sync);
-        let (log, _) = open(&runtime, options.clone(), &oracle).await.expect("opens");
+        let following = following(FlushMode::Sync, 3);
+        let (log, _) = open(&runtime, following, &oracle).await.expect("opens");
         let facts = log.segment_facts(LogPosition(0))[0];
         let next = SegmentFacts { start: LogPosition(facts.bytes), bytes: 128 << 10, epoch: 5 };
-        assert!(matches!(log.announce_segment(next), Err(RawError::Leads)));
-        log.follow();
+        assert_eq!(facts.epoch, 3);
         log.announce_segment(facts).expect("is there");
         let other = SegmentFacts { epoch: 9, ..facts };
         let refused = log.announce_segment(other);
