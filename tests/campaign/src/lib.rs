@@ -10,6 +10,7 @@
 pub mod broker;
 pub mod checker;
 pub mod cluster;
+pub mod copies;
 pub mod errors;
 pub mod history;
 pub mod hostile;

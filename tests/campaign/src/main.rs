@@ -17,7 +17,7 @@ use std::{
 use clap::{Parser, ValueEnum};
 use ringmq_campaign::{
     broker::{self, Part},
-    cluster, errors,
+    cluster, copies, errors,
     hostile::{
         self,
         attacker::{Target, attack},
@@ -88,6 +88,8 @@ struct Arguments {
 enum Name {
     /// Power cuts and kills at every sync point and at random moments.
     PowerCuts,
+    /// Power cuts and kills of copies of a log, which lead, follow and are cut.
+    Copies,
     /// Errors, short writes, stalls and full disks at every operation.
     Errors,
     /// Damaged bytes, blocks and files.
@@ -109,7 +111,7 @@ enum Name {
     Attacker,
     /// Bugs on purpose, which the others must find.
     Planted,
-    /// Power cuts, errors, injuries, brokers, clusters, requests over sockets and planted bugs.
+    /// Power cuts, copies, errors, injuries, brokers, clusters, requests over sockets and planted bugs.
     All,
     /// The table of all totals in the directory.
     Report,
@@ -181,8 +183,8 @@ fn main() -> ExitCode {
     }
     let names = match arguments.name {
         Name::All => {
-            use Name::{Broker, Cluster, Errors, Injuries, Planted, PowerCuts, Sockets};
-            vec![PowerCuts, Errors, Injuries, Broker, Cluster, Sockets, Planted]
+            use Name::{Broker, Cluster, Copies, Errors, Injuries, Planted, PowerCuts, Sockets};
+            vec![PowerCuts, Copies, Errors, Injuries, Broker, Cluster, Sockets, Planted]
         }
         one => vec![one],
     };
@@ -270,6 +272,7 @@ fn planted(_: u64, _: String) -> Totals {
 fn simulated(name: Name, arguments: &Arguments) -> Totals {
     let label = match name {
         Name::PowerCuts => "power-cuts",
+        Name::Copies => "copies",
         Name::Errors => "errors",
         Name::Broker => "broker",
         Name::Cluster => "cluster",
@@ -337,7 +340,7 @@ impl Job {
             return number > 0;
         }
         let enough = match self.name {
-            Name::PowerCuts => meter.images() >= self.quota.images,
+            Name::PowerCuts | Name::Copies => meter.images() >= self.quota.images,
             Name::Errors => number >= self.quota.error_seeds,
             Name::Broker => number >= self.quota.broker_seeds,
             Name::Cluster => number >= self.quota.cluster_seeds,
@@ -353,6 +356,7 @@ impl Job {
                 let images = quota.images_of_a_seed;
                 power::run_seed(meter, power::Search { seed, images, only, lie: DiskLie::None });
             }
+            Name::Copies => copies::run_seed(meter, seed),
             Name::Broker => broker::run_seed(meter, seed, &self.without),
             Name::Cluster => cluster::run_seed(meter, seed),
             Name::Errors => {

@@ -9,7 +9,7 @@ use ringmq_namesrv::injected_bugs as in_name_server;
 use ringmq_store::injected_bugs as in_store;
 
 use crate::{
-    broker, cluster, errors, injuries,
+    broker, cluster, copies, errors, injuries,
     injuries::Sizes,
     machine::DiskLie,
     meter::{Meter, Totals},
@@ -25,6 +25,7 @@ const BROKER_BUDGET: Duration = Duration::from_secs(180);
 #[derive(Clone, Copy, Debug)]
 enum Campaign {
     PowerCuts,
+    Copies,
     Errors,
     Injuries,
     Broker,
@@ -55,7 +56,7 @@ const fn rare(bug: Bug, campaign: Campaign, skipped: u64) -> Case {
     Case { name: bug.name, how: bug.file, planted: Some(bug), lie, campaign, skipped }
 }
 
-const CASES: [Case; 30] = [
+const CASES: [Case; 34] = [
     bug(in_broker::BATCH_CUT, Campaign::Broker),
     bug(in_broker::LANE_BLOCKS, Campaign::Broker),
     bug(in_broker::CHANGE_LATE, Campaign::Broker),
@@ -96,6 +97,10 @@ const CASES: [Case; 30] = [
     bug(in_store::VISIBLE_TOO_EARLY, Campaign::PowerCuts),
     bug(in_store::INDEX_AHEAD, Campaign::PowerCuts),
     bug(in_store::OFFSET_REUSED, Campaign::PowerCuts),
+    bug(in_store::CUT_UNMARKED, Campaign::Copies),
+    bug(in_store::CUT_COMMITTED, Campaign::Copies),
+    bug(in_store::CLAIMS_KEPT, Campaign::Copies),
+    bug(in_store::EPOCH_FROM_POSITION, Campaign::Copies),
 ];
 
 /// Plants one bug after the other, of those whose names have `only` in them; a bug that is not
@@ -152,6 +157,7 @@ fn search(meter: &Arc<Meter>, bug: &Case, seed: u64) {
         Campaign::PowerCuts => {
             power::run_seed(meter, power::Search { seed, images: 200, only: None, lie });
         }
+        Campaign::Copies => copies::run_seed(meter, seed),
         Campaign::Broker => broker::run_seed(meter, seed, &[]),
         Campaign::Cluster => cluster::run_seed(meter, seed),
         Campaign::Errors => {
