@@ -41,8 +41,8 @@ pub enum OpenError {
     )]
     Replica { path: PathBuf, found: String },
     #[error(
-        "{path} has seen epoch {seen}, so nothing may be appended to it in epoch {given}; lead in a \
-         greater one. Nothing was changed", path = path.display()
+        "{path} has seen epoch {seen}, so nothing may be appended to it in epoch {given}; lead in \
+         a greater one. Nothing was changed", path = path.display()
     )]
     EpochSeen { path: PathBuf, given: u32, seen: u32 },
     #[error("option {option} is {value}, must be {must}")]
@@ -56,8 +56,8 @@ pub enum CutError {
     Open(#[from] OpenError),
     /// The other copies lack what this one has promised: nobody may decide that but a person.
     #[error(
-        "{path} is committed up to {committed} and was to be cut at {to}: the others lack messages \
-         that were acknowledged; find out what became of them before this copy joins again. Nothing \
+        "{path} is committed up to {committed} and was to be cut at {to}: the others lack \
+         messages that were acknowledged; find out what became of them before this copy joins again. Nothing \
          was changed", path = path.display()
     )]
     Committed { path: PathBuf, to: u64, committed: u64 },

@@ -121,7 +121,7 @@ impl<R: Runtime> ReplicaFile<R> {
     }
 
     /// Both blocks say `replica` when resolved, durably: damage to one of them later does not bring
-    /// back an older promise. After an error either may be there, and the file is to be opened anew.
+    /// back an older promise. After an error either may be there: the file is to be opened anew.
     ///
     /// # Panics
     /// If it would take back a promise or be another copy.

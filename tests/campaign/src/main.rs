@@ -111,7 +111,8 @@ enum Name {
     Attacker,
     /// Bugs on purpose, which the others must find.
     Planted,
-    /// Power cuts, copies, errors, injuries, brokers, clusters, requests over sockets and planted bugs.
+    /// Power cuts, copies, errors, injuries, brokers, clusters, requests over sockets and planted
+    /// bugs.
     All,
     /// The table of all totals in the directory.
     Report,
