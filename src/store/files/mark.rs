@@ -121,9 +121,10 @@ impl Side for Mark {
             return Ok(mark);
         }
         mark.claims = fields.u32() != 0;
-        mark.committed = fields.u64();
+        // Whoever wrote it, what is asserted of marks holds.
+        mark.committed = fields.u64().max(mark.position);
         mark.cut = fields.u64();
-        mark.seen = fields.u32();
+        mark.seen = fields.u32().max(mark.epoch);
         mark.cutting = fields.u32() != 0;
         fields.u32();
         let rows = (fields.u32() as usize).min(EPOCHS_MAX);
@@ -251,8 +252,9 @@ mod tests {
     fn the_newer_intact_block_counts() {
         let mut bytes = vec![0; 2 * BLOCK_BYTES];
         assert_eq!(Mark::newest(&bytes), Err(BlockError::Zeros));
-        let old = Mark { sequence: 4, position: 100, epoch: 2, ..Mark::default() };
-        let new = Mark { sequence: 5, position: 200, clean: true, ..old.clone() };
+        let old = Mark { sequence: 4, position: 100, committed: 150, epoch: 2, ..Mark::default() };
+        let old = Mark { seen: 2, ..old };
+        let new = Mark { sequence: 5, position: 200, committed: 200, clean: true, ..old.clone() };
         old.write(&mut bytes[..BLOCK_BYTES]);
         new.write(&mut bytes[BLOCK_BYTES..]);
         assert_eq!(Mark::newest(&bytes), Ok(new));

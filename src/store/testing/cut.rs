@@ -351,6 +351,48 @@ fn opening_after(opening: Opening) -> Opening {
     }
 }
 
+/// Before the next opening has removed what is behind the cut.
+#[test]
+fn the_check_goes_by_the_cut() {
+    let sim = Sim::new(7);
+    let oracle = SharedOracle::default();
+    let root = Path::new("store");
+    let mut places = Vec::new();
+    let options = sim.run(async |runtime| {
+        let manifest = crate::open_manifest(&runtime, root, 1).await.expect("creates");
+        let options = LogOptions { store_id: manifest.store_id, ..copy(Opening::Alone) };
+        let (log, _) = open(&runtime, options.clone(), &oracle).await.expect("opens");
+        while places.len() < 16 {
+            match append(&log, &oracle, 0, 0, vec![1; 9000]) {
+                Ok(appended) => places.push(appended.physical.position().0 - 32),
+                Err(_) => log.room().await,
+            }
+        }
+        runtime.sleep(Duration::from_millis(100)).await;
+        options
+    });
+    sim.crash();
+    let disk = sim.disk().kill(1);
+    let check = |messages: u64| {
+        Sim::with_disk(3, &disk).run(async |runtime| {
+            let mut notes = String::new();
+            let watch = |file: &crate::FileReport| notes.push_str(&format!("{file:?}\n"));
+            let report = crate::verify_store(&runtime, root, watch).await.expect("a store");
+            assert_eq!((report.damages, report.messages), (0, messages), "{notes}");
+            notes
+        })
+    };
+    check(16);
+    Sim::with_disk(2, &disk)
+        .run(async |runtime| cut_log(&runtime, &options, places[3], 7).await.expect("is cut"));
+    let notes = check(3);
+    for note in [format!("cut at {}", places[3]), "behind where the log was cut".into()] {
+        assert!(notes.contains(&note), "{note}: {notes}");
+    }
+    disk.flip_bit(segment_of(places[5]).0, (places[5] + 100) * 8);
+    check(3);
+}
+
 /// A crash at any operation of the cut, or of the opening after it.
 #[test]
 fn a_crash_leaves_a_log_as_it_was_or_cut() {
