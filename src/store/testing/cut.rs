@@ -1,7 +1,7 @@
 //! Logs that are copies of others: whose epochs they are opened in, where they are cut, and what a
 //! crash leaves of that. Crashes at every operation are played by `tests/campaign` as well.
 
-use ringmq_base::{limits::BLOCK_BYTES, record::Placement};
+use ringmq_base::{LogPosition, limits::BLOCK_BYTES, record::Placement};
 use ringmq_io::sim::{Sim, SimDisk};
 
 use super::*;
@@ -18,6 +18,9 @@ use crate::{
 const MARK: &str = "store/log-000/mark";
 /// The end of a log without messages.
 const EMPTY: u64 = BLOCK_BYTES as u64;
+
+/// The other copies allow everything.
+const FAR: LogPosition = LogPosition(1 << 47);
 
 /// Marks only at open, no snapshot: what is appended is not committed.
 fn copy(opening: Opening) -> LogOptions {
@@ -36,6 +39,7 @@ fn append_some(disk: &SimDisk, opening: Opening, count: usize, bytes: usize) -> 
     let places = sim.run(async |runtime| {
         let oracle = SharedOracle::default();
         let (log, _) = open(&runtime, copy(opening), &oracle).await.expect("opens");
+        log.allow(FAR);
         let mut places = Vec::new();
         while places.len() < count {
             match append(&log, &oracle, 0, 0, vec![places.len() as u8; bytes]) {
@@ -59,6 +63,7 @@ fn find(disk: &SimDisk, opening: Opening) -> Result<(Recovery, i64), OpenError> 
     let found = sim.run(async |runtime| {
         let oracle = SharedOracle::default();
         let (log, found) = open(&runtime, copy(opening), &oracle).await?;
+        log.allow(FAR);
         let messages = log.find_queue(TOPICS[0], 0).map_or(0, |queue| log.bounds(queue).1);
         Ok((found, messages))
     });
