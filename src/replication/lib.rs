@@ -10,9 +10,11 @@
 //! | [`group`] | who leads, in which epoch, whose copies count |
 //! | [`takeover`] | what a new leader needs before it begins |
 //! | [`epochs`] | up to where two logs are the same |
+//! | [`election`] | that a master is gone, who is next, what is answered without a commit |
 
 #![forbid(unsafe_code)]
 
+pub mod election;
 pub mod epochs;
 pub mod follower;
 pub mod group;

@@ -83,6 +83,7 @@ const WALLS: &[Walls] = &[
     (
         "src/replication",
         &[
+            ("election", &["takeover", "group", "in_sync_set", "ids"]),
             ("group", &["in_sync_set", "ids"]),
             ("takeover", &["in_sync_set", "ids"]),
             ("progress", &["in_sync_set", "ids"]),
