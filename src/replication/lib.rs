@@ -11,12 +11,14 @@
 //! | [`takeover`] | what a new leader needs before it begins |
 //! | [`epochs`] | up to where two logs are the same |
 //! | [`election`] | that a master is gone, who is next, what is answered without a commit |
+//! | [`frames`] | nothing: what members say to each other, byte by byte |
 
 #![forbid(unsafe_code)]
 
 pub mod election;
 pub mod epochs;
 pub mod follower;
+pub mod frames;
 pub mod group;
 pub mod ids;
 pub mod in_sync_set;

@@ -83,6 +83,7 @@ const WALLS: &[Walls] = &[
     (
         "src/replication",
         &[
+            ("frames", &["epochs", "ids"]),
             ("election", &["takeover", "group", "in_sync_set", "ids"]),
             ("group", &["in_sync_set", "ids"]),
             ("takeover", &["in_sync_set", "ids"]),
