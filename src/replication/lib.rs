@@ -12,6 +12,7 @@
 //! | [`epochs`] | up to where two logs are the same |
 //! | [`election`] | that a master is gone, who is next, what is answered without a commit |
 //! | [`frames`] | nothing: what members say to each other, byte by byte |
+//! | [`streams`] | nothing: the way of records from a master's log into those of its followers |
 
 #![forbid(unsafe_code)]
 
@@ -23,6 +24,9 @@ pub mod group;
 pub mod ids;
 pub mod in_sync_set;
 pub mod progress;
+pub mod streams;
 pub mod takeover;
+#[cfg(test)]
+mod testing;
 
 pub use ids::{Epoch, ReplicaId};

@@ -166,6 +166,9 @@ pub async fn create<D: Disk>(disk: &D, directory: &Path, mark: &Mark) -> DiskRes
 pub struct MarkFile<R: Runtime> {
     file: Pair<R>,
     last: RefCell<Mark>,
+    /// Counts [`MarkFile::epoch_began`], and how many of them are in a written mark.
+    begun: Cell<u64>,
+    noted: Cell<u64>,
     taken: Cell<bool>,
     given_back: Notify,
 }
@@ -190,7 +193,9 @@ impl<R: Runtime> MarkFile<R> {
     pub async fn begin(disk: &R::Disk, directory: &Path, mark: Mark) -> DiskResult<MarkFile<R>> {
         let file = Pair::open(disk, &directory.join(FILE_NAME)).await?;
         let (taken, given_back) = (Cell::new(false), Notify::default());
-        let file = MarkFile { file, last: RefCell::new(mark.clone()), taken, given_back };
+        let last = RefCell::new(mark.clone());
+        let (begun, noted) = (Cell::default(), Cell::default());
+        let file = MarkFile { file, last, begun, noted, taken, given_back };
         file.write(mark.clone()).await?;
         file.write(mark).await?;
         Ok(file)
@@ -208,7 +213,8 @@ impl<R: Runtime> MarkFile<R> {
 
     /// Writes the mark with the next sequence number over the older block; durable when resolved.
     pub async fn write(&self, mark: Mark) -> DiskResult<()> {
-        let mark = {
+        let begun = self.begun.get();
+        let mut mark = {
             let last = self.last.borrow();
             // A metadata log begins anew with each generation.
             let anew = mark.first > last.first;
@@ -222,7 +228,14 @@ impl<R: Runtime> MarkFile<R> {
             Mark { sequence: last.sequence + 1, ..mark }
         };
         self.file.write(&mark).await?;
-        self.last.replace(mark);
+        let mut last = self.last.borrow_mut();
+        if self.begun.get() == begun {
+            self.noted.set(begun);
+        } else {
+            // Meanwhile others have begun, for the next mark.
+            (mark.epochs, mark.seen) = (last.epochs.clone(), last.seen);
+        }
+        *last = mark;
         Ok(())
     }
 
@@ -235,6 +248,13 @@ impl<R: Runtime> MarkFile<R> {
         let mut last = self.last.borrow_mut();
         last.epochs.began(epoch, start);
         last.seen = last.seen.max(epoch);
+        self.begun.set(self.begun.get() + 1);
+    }
+
+    /// Whether epochs have begun that no written mark has: the next opening would not know where, if
+    /// it did not read their first records.
+    pub fn lacks_epochs(&self) -> bool {
+        self.begun.get() != self.noted.get()
     }
 
     pub async fn close(self) -> DiskResult<()> {

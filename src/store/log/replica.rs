@@ -1,7 +1,7 @@
 //! What replication asks of a log and tells it: how far it has got, its bytes for others, records of
 //! a master, what may be committed, and the beginning of a leadership.
 
-use ringmq_base::LogPosition;
+use ringmq_base::{LogId, LogPosition};
 use ringmq_io::Runtime;
 
 use super::{
@@ -16,6 +16,7 @@ use crate::{
     },
     files::{
         envelope::{self, Envelope, Kind},
+        epochs::Epochs,
         leadership::{self, Leadership},
         mark::Mark,
         segment::Segment,
@@ -35,6 +36,10 @@ pub enum CopiedRange {
 }
 
 impl<R: Runtime, S: Sink> Log<R, S> {
+    pub fn id(&self) -> LogId {
+        self.shared.options.log
+    }
+
     /// How far the log has got.
     pub fn ends(&self) -> LogEnds {
         let state = self.shared.state.borrow();
@@ -49,6 +54,11 @@ impl<R: Runtime, S: Sink> Log<R, S> {
     /// The epoch of the newest record, or the one that appends carry if that is greater.
     pub fn epoch(&self) -> u32 {
         self.shared.state.borrow().epoch
+    }
+
+    /// Where epochs begin, as far as is known; that of an opening that leads counts as begun.
+    pub fn epochs(&self) -> Epochs {
+        self.shared.mark.last().epochs
     }
 
     /// Why nothing is appended or written any more, if an operation of the device has failed.

@@ -53,18 +53,24 @@ impl<R: Runtime, S: Sink> Log<R, S> {
     }
 
     /// CRC32C of the last bytes before `position`, up to 4,096 of them, as far as they are records
-    /// of the same segment; 0 if there are none. All of them have to be written. Two logs in which
-    /// the same epoch has written what is before a position, and in which this is the same too, have
-    /// the same bytes there.
+    /// of the same segment; 0 if there are none. Resolves when they are written. Two logs in which the
+    /// same epoch has written what is before a position, and in which this is the same too, have the
+    /// same bytes there. Safe to cancel.
     ///
     /// # Errors
-    /// If they cannot be read, or are not in the log any more.
+    /// If they cannot be read, are not in the log any more, or never will be.
     pub async fn crc_before(&self, position: LogPosition) -> Result<u32, ReadError> {
         let Some(last) = position.0.checked_sub(1) else { return Ok(0) };
         let segment = self.segment(last, position.0)?;
         let from = position.0.saturating_sub(COMPARED_BYTES).max(segment.start + HEADER_BYTES);
         if from >= position.0 {
             return Ok(0);
+        }
+        while self.shared.state.borrow().written < position.0 {
+            if position.0 > self.shared.state.borrow().position || !self.shared.is_open() {
+                return Err(ReadError::Removed { from, to: position.0 });
+            }
+            self.shared.published.wait().await;
         }
         Ok(crc32c(&self.load(from, position.0).await?))
     }

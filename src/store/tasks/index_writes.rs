@@ -284,6 +284,9 @@ pub async fn write_snapshot<R: Runtime, S: Sink>(shared: &LogInner<R, S>) -> Res
         shared.runtime.yield_if_needed().await;
     }
     shared.snapshot_wanted.set(false);
+    if shared.mark.lacks_epochs() {
+        shared.write_mark(false).await.map_err(Failure::OfData)?;
+    }
     let mut header = {
         let mut state = shared.state.borrow_mut();
         Header {

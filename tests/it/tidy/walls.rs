@@ -83,6 +83,8 @@ const WALLS: &[Walls] = &[
     (
         "src/replication",
         &[
+            ("testing", ALL),
+            ("streams", &["frames", "epochs", "progress", "in_sync_set", "ids"]),
             ("frames", &["epochs", "ids"]),
             ("election", &["takeover", "group", "in_sync_set", "ids"]),
             ("group", &["in_sync_set", "ids"]),
