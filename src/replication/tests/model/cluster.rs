@@ -307,11 +307,24 @@ impl State {
                 self.nodes[node].follows = None;
             }
         }
+        self.assert_what_is_left_out();
         let epochs: Vec<_> = (0..NODES).map(|node| self.leads(node)).collect();
         let group = self.group.epoch;
         self.asks.retain(|ask| {
             let is_awaited = epochs[ask.from] == Some(ask.epoch);
             is_awaited || ask.recorded.is_none() && ask.epoch == group
         });
+    }
+
+    /// What `canonical` says follows from the rest.
+    fn assert_what_is_left_out(&self) {
+        for (node, is) in self.nodes.iter().enumerate() {
+            let Some((leader, number)) = is.follows else { continue };
+            let Some(leads) = &self.nodes[leader].leads else { continue };
+            assert_eq!(leads.progress.connection(id(node)), Some(number));
+            for (log, own) in is.logs.iter().enumerate() {
+                assert_eq!(leads.progress.sent_to(id(node), log), own.entries.len() as u64);
+            }
+        }
     }
 }
