@@ -14,8 +14,8 @@ use ringmq_io::{
     sim::{Random, SimDisk, SimFile, SimRuntime},
 };
 use ringmq_store::{
-    AppendError, FlushMode, Log, LogError, LogOptions, NewRecord, Opening, QueueHandle, Sink,
-    log_directory,
+    AppendError, FlushMode, Log, LogError, LogOptions, NewRecord, Opening, QueueHandle, RawError,
+    SegmentFacts, Sink, log_directory,
 };
 
 const BLOCK: u64 = 4096;
@@ -205,6 +205,69 @@ pub fn committed(disk: &SimDisk) -> (u64, u64) {
 
 fn segment_path(start: u64) -> PathBuf {
     directory().join(format!("{start:020}.seg"))
+}
+
+/// Takes over what `leader` holds from where the log ends, its messages being `all`, as a log that
+/// is open and follows: record by record, allowed to commit some of it. `synced`: the messages that
+/// are on stable storage for certain.
+pub async fn follow_open(
+    runtime: &SimRuntime,
+    habits: &Habits,
+    leader: &SimDisk,
+    all: &[Message],
+    synced: &Cell<usize>,
+) -> Result<(), String> {
+    let sink = Acks(Rc::default());
+    let opened = Log::open(runtime.clone(), options(habits, Opening::Follows), sink).await;
+    let (log, _) = opened.map_err(|error| format!("it does not follow: {error}"))?;
+    let mut random = runtime.random();
+    let mut announced = 0;
+    loop {
+        let ends = log.ends();
+        let stable = all.partition_point(|message| message.end <= ends.stable.0);
+        synced.set(synced.get().max(stable));
+        if random.chance(1, 3) && stable > 0 {
+            log.allow(LogPosition(all[random.index(stable)].end));
+        }
+        let position = ends.end.0;
+        let next = all.partition_point(|message| message.start < position);
+        if next == all.len() && stable == next {
+            return Ok(());
+        }
+        let segment = position / SEGMENT * SEGMENT;
+        let bytes = leader.read_file(segment_path(segment)).expect("the leader has it");
+        let here = |message: &&Message| message.start / SEGMENT * SEGMENT == segment;
+        let some = all[next..].iter().take(1 + random.index(4)).take_while(here).last();
+        let end = match (some, all.get(next)) {
+            (Some(message), _) => message.end,
+            (None, None) => position,
+            // The record that ends the segment.
+            (None, Some(message)) => {
+                if announced < message.start {
+                    announced = message.start;
+                    let facts = facts_of(leader, message.start / SEGMENT * SEGMENT);
+                    log.announce_segment(facts).map_err(|error| error.to_string())?;
+                }
+                position + ENVELOPE
+            }
+        };
+        let records = &bytes[(position - segment) as usize..(end - segment) as usize];
+        match log.append_raw(LogPosition(position), records) {
+            Ok(()) if random.chance(1, 2) => {}
+            Ok(()) | Err(RawError::Append(AppendError::Busy { .. })) => {
+                runtime.sleep(Duration::from_micros(random.below(1500))).await;
+            }
+            Err(error) => return Err(format!("records of the leader are refused: {error}")),
+        }
+    }
+}
+
+/// What the header of a segment says; see `docs/FORMAT.md`.
+fn facts_of(disk: &SimDisk, start: u64) -> SegmentFacts {
+    let bytes = disk.read_file(segment_path(start)).expect("the leader has it");
+    let epoch = bytes.get(20..).and_then(|bytes| bytes.first_chunk()).expect("a whole header");
+    let epoch = u32::from_le_bytes(*epoch);
+    SegmentFacts { start: LogPosition(start), bytes: SEGMENT, epoch }
 }
 
 /// Takes over what `leader` holds from `from` on, its messages being `all`, as a follower does:

@@ -7,12 +7,15 @@ use std::{cell::Cell, time::Duration};
 use ringmq_io::sim::{Random, Sim, SimDisk, SimRuntime};
 use ringmq_store::{CutError, Opening, cut_log};
 
-use super::copy::{FIRST, Habits, Life, Message, SEGMENT, committed, crash, follow, live, options};
+use super::copy::{
+    FIRST, Habits, Life, Message, SEGMENT, committed, crash, follow, follow_open, live, options,
+};
 
 /// Virtual time after which a process hangs.
 const TIME_LIMIT: Duration = Duration::from_secs(3600);
-/// Images of each step.
+/// Images of each step, and of a cut, in which few operations are dangerous.
 const IMAGES: u64 = 5;
+const IMAGES_OF_CUTS: u64 = 15;
 
 /// What stories have met: one that never cuts proves nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -134,7 +137,7 @@ impl Story<'_> {
         let opening = if alone { Opening::Alone } else { Opening::Leads { epoch } };
         let (start, before) = (self.disk.clone(), self.expected.clone());
         let mut last = None;
-        for crashes in self.moments(120) {
+        for crashes in self.moments(IMAGES, 120) {
             let disk = start.kill(self.random.word());
             let life = Life::default();
             let (habits, next_id) = (self.habits, Cell::new(self.next_id.get()));
@@ -168,9 +171,9 @@ impl Story<'_> {
     }
 
     /// Moments to crash at, none at last.
-    fn moments(&mut self, within: u64) -> Vec<Option<u64>> {
+    fn moments(&mut self, images: u64, within: u64) -> Vec<Option<u64>> {
         let mut moments: Vec<Option<u64>> =
-            (1..IMAGES).map(|_| Some(self.random.below(within))).collect();
+            (1..images).map(|_| Some(self.random.below(within))).collect();
         moments.push(if self.random.chance(1, 2) { Some(self.random.below(within)) } else { None });
         moments
     }
@@ -241,7 +244,7 @@ impl Story<'_> {
         let (start, before) = (self.disk.clone(), self.expected.clone());
         let new = Expected::exactly(all[..keep].to_vec());
         let mut last = None;
-        for crashes in self.moments(60) {
+        for crashes in self.moments(IMAGES_OF_CUTS, 60) {
             let disk = start.kill(self.random.word());
             let options = options(&self.habits, Opening::Alone);
             let result = self
@@ -319,12 +322,18 @@ impl Story<'_> {
         let (found, from) = self.settle()?;
         let (start, before) = (self.disk.clone(), found.len());
         let mut last = None;
-        for crashes in self.moments(30) {
+        for crashes in self.moments(IMAGES, 30) {
             let disk = start.kill(self.random.word());
             let synced = Cell::new(before);
-            self.run(&disk, crashes, async |runtime| {
+            let (habits, is_open) = (self.habits, self.random.chance(1, 2));
+            let result = self.run(&disk, crashes, async |runtime| {
+                if is_open {
+                    return follow_open(&runtime, &habits, &leader, &all, &synced).await;
+                }
                 follow(&runtime, &leader, (&all, from), &synced).await;
+                Ok(())
             });
+            result.transpose()?;
             let image = crash(&disk, &mut self.random);
             let expected = vec![Expected { least: synced.get(), all: all.clone() }];
             self.examine(&image, &expected)?;
