@@ -11,6 +11,7 @@ pub mod allocator;
 pub mod confine;
 pub mod disk;
 pub mod gate;
+pub mod kernel_tls;
 pub mod launch;
 pub mod lock;
 pub mod mailbox;

@@ -2,7 +2,10 @@
 
 use std::{io, net::SocketAddr, os::fd::OwnedFd, rc::Rc, time::Duration};
 
-use crate::runtime::Runtime;
+use crate::{
+    kernel_tls::{Direction, Keys},
+    runtime::Runtime,
+};
 
 /// How long [`listen_when_free`] waits, and how often it looks: nothing tells when a port is free.
 const PORT_PATIENCE: Duration = Duration::from_secs(1);
@@ -111,6 +114,38 @@ pub trait Stream: 'static {
 
     /// Ends both directions: a waiting read sees the end, the peer sees FIN.
     fn shutdown(&self);
+
+    /// Readies the connection for TLS in the kernel. Nothing changes until it has keys.
+    ///
+    /// # Errors
+    /// If there is no such thing, or the peer has gone.
+    fn ready_kernel_tls(&self) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Has the kernel seal, or open, with these keys from the next record on. What is written and
+    /// read from then on are the contents of records.
+    fn set_kernel_keys(&self, _: Direction, _: &Keys) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// As [`Stream::read`] of what the kernel opens: the type of the record with its contents or
+    /// some of them; those of data also of several. No type at the end of the stream only, while a
+    /// record may have no contents.
+    async fn read_record(&self, _: &mut [u8]) -> io::Result<(Option<u8>, usize)> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// As [`Stream::try_write`], a record of this type.
+    fn try_write_record(&self, _: u8, _: &[u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Tries `write` until it does not say `WouldBlock`, whenever there may be room. Safe to
+    /// cancel.
+    async fn write_with(&self, _: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
 }
 
 /// A stream that several have.
@@ -137,5 +172,25 @@ impl<S: Stream> Stream for Rc<S> {
 
     fn shutdown(&self) {
         S::shutdown(self);
+    }
+
+    fn ready_kernel_tls(&self) -> io::Result<()> {
+        S::ready_kernel_tls(self)
+    }
+
+    fn set_kernel_keys(&self, direction: Direction, keys: &Keys) -> io::Result<()> {
+        S::set_kernel_keys(self, direction, keys)
+    }
+
+    async fn read_record(&self, buffer: &mut [u8]) -> io::Result<(Option<u8>, usize)> {
+        S::read_record(self, buffer).await
+    }
+
+    fn try_write_record(&self, kind: u8, bytes: &[u8]) -> io::Result<usize> {
+        S::try_write_record(self, kind, bytes)
+    }
+
+    async fn write_with(&self, write: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+        S::write_with(self, write).await
     }
 }

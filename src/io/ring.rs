@@ -13,6 +13,7 @@ mod net;
 mod operations;
 mod pulse;
 mod readiness;
+mod records;
 mod tasks;
 mod timers;
 mod uring;

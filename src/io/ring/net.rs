@@ -17,8 +17,14 @@ use nix::{
 };
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
-use super::readiness::{Readiness, Watched};
-use crate::net::{Accepted, Listener, Net, SocketBuffers, Stream, unknown_name};
+use super::{
+    readiness::{Readiness, Watched},
+    records,
+};
+use crate::{
+    kernel_tls::{self, Direction, Keys},
+    net::{Accepted, Listener, Net, SocketBuffers, Stream, unknown_name},
+};
 
 /// Connections that the kernel completes before they are accepted; also bounded by
 /// `net.core.somaxconn`, 4096 by default.
@@ -244,20 +250,48 @@ impl Stream for RingStream {
     }
 
     async fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_with(|| self.try_write(bytes)).await
+    }
+
+    fn shutdown(&self) {
+        // Fails only if the peer has ended the connection already.
+        let _ = SockRef::from(&self.socket).shutdown(Shutdown::Both);
+    }
+
+    fn ready_kernel_tls(&self) -> io::Result<()> {
+        kernel_tls::ready(&self.socket)
+    }
+
+    fn set_kernel_keys(&self, direction: Direction, keys: &Keys) -> io::Result<()> {
+        kernel_tls::set(&self.socket, direction, keys)
+    }
+
+    async fn read_record(&self, buffer: &mut [u8]) -> io::Result<(Option<u8>, usize)> {
+        poll_fn(|context| {
+            self.socket.poll_read(context, || {
+                let received = records::receive(self.socket.as_fd(), buffer)?;
+                // Fewer bytes than there is room for do not mean that there are no more: the next
+                // record may be of another type, and was told of with those before.
+                Ok((received, false))
+            })
+        })
+        .await
+    }
+
+    fn try_write_record(&self, kind: u8, bytes: &[u8]) -> io::Result<usize> {
+        records::send(self.socket.as_fd(), kind, bytes)
+    }
+
+    async fn write_with(&self, mut write: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
         loop {
             let seen = self.socket.writable_count();
-            match self.try_write(bytes) {
+            match write() {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.socket.writable_since(seen).await?;
                 }
                 result => return result,
             }
         }
-    }
-
-    fn shutdown(&self) {
-        // Fails only if the peer has ended the connection already.
-        let _ = SockRef::from(&self.socket).shutdown(Shutdown::Both);
     }
 }
 
