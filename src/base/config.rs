@@ -38,7 +38,7 @@ pub use table::{Key, Table, ValueError};
 pub use tls::{TlsClientKeys, TlsServerKeys};
 pub use value::{
     AddressList, AdminAccess, BrokerRole, ClientAuth, CoreList, FlushDiskType, Limits,
-    MetricsExporterType, Secret, TlsMode, UrlPart, Value,
+    MetricsExporterType, Secret, TlsKernel, TlsMode, UrlPart, Value,
 };
 
 /// Largest configuration file that is read.

@@ -9,6 +9,7 @@ mod device;
 mod files;
 mod gate_rows;
 mod interrupts;
+mod kernel_tls;
 mod machine;
 mod memory;
 mod ports;

@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use anyhow::bail;
-use ringmq_base::config::{Secret, TlsClientKeys};
+use ringmq_base::config::{Secret, TlsClientKeys, TlsKernel};
 use ringmq_tls::Connector;
 use rustls::ClientConnection;
 
@@ -34,6 +34,8 @@ impl TlsOptions {
     pub fn connector(&self) -> anyhow::Result<Option<Connector>> {
         let keys = TlsClientKeys {
             enable: self.tls,
+            // Its streams are not those of an executor.
+            kernel: TlsKernel::Off,
             auth_server: self.tls_trust.is_some(),
             trust_cert_path: self.tls_trust.clone().unwrap_or_default(),
             cert_path: self.tls_cert.clone().unwrap_or_default(),

@@ -12,7 +12,10 @@ use rustls::{
     server::{NoServerSessionStorage, WebPkiClientVerifier},
 };
 
-use crate::verifiers::{AnyClient, AnyServer};
+use crate::{
+    traffic_secrets::Catcher,
+    verifiers::{AnyClient, AnyServer},
+};
 
 /// Largest file of keys or certificates that is read.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
@@ -24,11 +27,12 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
 }
 
-/// What a server that these keys describe accepts connections with.
+/// What a server that these keys describe accepts connections with. `gives_keys`: connections may be
+/// handed to the kernel.
 ///
 /// # Errors
 /// If a file cannot be read or is not what it should be.
-pub fn server(keys: &TlsServerKeys) -> Result<Arc<ServerConfig>, String> {
+pub fn server(keys: &TlsServerKeys, gives_keys: bool) -> Result<Arc<ServerConfig>, String> {
     let (chain, key) = match keys.test_mode {
         true => self_signed()?,
         false => {
@@ -60,6 +64,10 @@ pub fn server(keys: &TlsServerKeys) -> Result<Arc<ServerConfig>, String> {
     // Nothing is kept for clients that come again: their connections last.
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
+    if gives_keys {
+        config.enable_secret_extraction = true;
+        config.key_log = Arc::new(Catcher);
+    }
     Ok(config.into())
 }
 
@@ -143,7 +151,7 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
 ///
 /// # Errors
 /// As [`server`].
-pub fn client(keys: &TlsClientKeys) -> Result<Arc<ClientConfig>, String> {
+pub fn client(keys: &TlsClientKeys, gives_keys: bool) -> Result<Arc<ClientConfig>, String> {
     let builder = ClientConfig::builder_with_provider(provider());
     let builder =
         builder.with_safe_default_protocol_versions().map_err(|error| error.to_string())?;
@@ -154,14 +162,19 @@ pub fn client(keys: &TlsClientKeys) -> Result<Arc<ClientConfig>, String> {
         }
         false => builder.dangerous().with_custom_certificate_verifier(AnyServer::new(provider())),
     };
-    if keys.cert_path.as_os_str().is_empty() {
-        return Ok(Arc::new(builder.with_no_client_auth()));
+    let mut config = if keys.cert_path.as_os_str().is_empty() {
+        builder.with_no_client_auth()
+    } else {
+        let key = needed(&keys.key_path, "tls.client.keyPath")?;
+        let (chain, key) = identity(&keys.cert_path, key, &keys.key_password)?;
+        let failed = |error| format!("tls.client.certPath and tls.client.keyPath: {error}");
+        builder.with_client_auth_cert(chain, key).map_err(failed)?
+    };
+    if gives_keys {
+        config.enable_secret_extraction = true;
+        config.key_log = Arc::new(Catcher);
     }
-    let key = needed(&keys.key_path, "tls.client.keyPath")?;
-    let (chain, key) = identity(&keys.cert_path, key, &keys.key_password)?;
-    let config = builder.with_client_auth_cert(chain, key);
-    let failed = |error| format!("tls.client.certPath and tls.client.keyPath: {error}");
-    config.map(Arc::new).map_err(failed)
+    Ok(Arc::new(config))
 }
 
 #[cfg(test)]
@@ -182,7 +195,7 @@ mod tests {
         ];
         let set = set.map(|(key, value)| (key.to_owned(), value));
         let config = BrokerConfig::load(None, &set).expect("sound keys").config;
-        server(&config.tls()).map(|_| ())
+        server(&config.tls(), false).map(|_| ())
     }
 
     #[test]

@@ -9,12 +9,14 @@
 #![forbid(unsafe_code)]
 
 mod certificates;
+mod kernel;
 mod output;
 mod records;
 mod session;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod traffic_secrets;
 mod verifiers;
 mod watch;
 

@@ -39,6 +39,14 @@ impl Records {
         }
     }
 
+    /// Bytes up to the end of the header or of the record that is next, or has begun.
+    pub fn missing_bytes(&self) -> usize {
+        match self.begun {
+            HEADER_BYTES => self.left,
+            begun => HEADER_BYTES - begun,
+        }
+    }
+
     /// Bytes that are here of a record of which some are to come.
     pub fn partial_bytes(&self) -> usize {
         match self.begun {
@@ -93,6 +101,21 @@ mod tests {
                 assert_eq!(complete_bytes(&stream[..passed]), begin, "{size}: {passed}");
             }
         }
+    }
+
+    #[test]
+    fn whoever_reads_what_is_missing_never_reads_beyond_a_record() {
+        let stream = [record(0), record(1), record(300), record(16_640), record(5)].concat();
+        let mut records = Records::default();
+        let (mut passed, mut steps) = (0, 0);
+        while passed < stream.len() {
+            let missing = records.missing_bytes();
+            assert!(missing > 0);
+            records.pass(&stream[passed..passed + missing]);
+            passed += missing;
+            steps += 1;
+        }
+        assert_eq!((records.partial_bytes(), passed, steps), (0, stream.len(), 9));
     }
 
     #[test]

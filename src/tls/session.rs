@@ -5,13 +5,13 @@
 //! it, and no more than a few records are in memory.
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::{Cell, OnceCell, RefCell},
     io::{self, Read, Write},
     panic::{self, AssertUnwindSafe},
     time::Duration,
 };
 
-use ringmq_io::{Runtime, Stream};
+use ringmq_io::{Runtime, Stream, kernel_tls::Offer};
 use ringmq_net::{
     rounds::{SHARE, units_of},
     turn::Turn,
@@ -19,9 +19,11 @@ use ringmq_net::{
 use rustls::Connection;
 
 use crate::{
+    kernel::{self, Kernel},
     output::Output,
     records::{Records, complete_bytes},
     stream::{Came, TLS_WORK},
+    traffic_secrets::{self, Caught},
 };
 
 /// How long a handshake may take, as RocketMQ's (netty's).
@@ -78,10 +80,16 @@ pub struct Session {
     sealed: Cell<usize>,
     /// How much that was at first, and how long the output was then.
     part: Cell<(usize, usize)>,
+    /// The kernel is to have the connection when nothing is under way.
+    offer: Cell<Option<Offer>>,
+    caught: RefCell<Caught>,
+    /// The kernel has it: nothing above counts any more.
+    kernel: OnceCell<Kernel>,
 }
 
 impl Session {
-    pub fn new(tls: Connection, now: Duration) -> Session {
+    /// `offer`: what the kernel can do, if it is to.
+    pub fn new(tls: Connection, offer: Option<Offer>, now: Duration) -> Session {
         Session {
             tls: RefCell::new(Some(Box::new(tls))),
             is_handshaking: Cell::new(true),
@@ -95,6 +103,9 @@ impl Session {
             output: Output::default(),
             sealed: Cell::new(0),
             part: Cell::default(),
+            offer: Cell::new(offer),
+            caught: RefCell::default(),
+            kernel: OnceCell::new(),
         }
     }
 
@@ -127,7 +138,10 @@ impl Session {
     }
 
     /// At most so much memory is made of so many written bytes at a time.
-    pub fn sealed_bytes(written: usize) -> usize {
+    pub fn sealed_bytes(&self, written: usize) -> usize {
+        if self.kernel.get().is_some() {
+            return 0;
+        }
         // Records have some bytes more, and the room for them doubles as it grows.
         written.min(WRITE_BYTES) * 9 / 4
     }
@@ -202,10 +216,12 @@ impl Session {
         let mut bytes = self.unread.take();
         let complete = complete_bytes(&bytes);
         let step = move || {
+            traffic_secrets::begin();
             let fed = feed(&mut tls, bytes.get(..complete).unwrap_or_default());
-            (tls, fed, bytes)
+            (tls, fed, bytes, traffic_secrets::take())
         };
-        let (tls, fed, back) = runtime.aside(step).await;
+        let (tls, fed, back, caught) = runtime.aside(step).await;
+        self.caught.borrow_mut().add(caught);
         bytes = back;
         drop(turn);
         let is_handshaking = tls.is_handshaking();
@@ -236,12 +252,22 @@ impl Session {
     }
 
     async fn read_data<S: Stream>(&self, inner: &S, buffer: &mut [u8]) -> io::Result<Came> {
-        if let Some(count) = self.take_opened(buffer)? {
-            return Ok(Came::Opened(count));
+        if self.kernel.get().is_none() {
+            if let Some(count) = self.take_opened(buffer)? {
+                return Ok(Came::Opened(count));
+            }
+            self.hand_over(inner)?;
+        }
+        if let Some(kernel) = self.kernel.get() {
+            return kernel.read(inner, buffer).await;
         }
         let mut unread = self.unread.take();
         if unread.is_empty() {
-            let room = buffer.len().min(READ_BYTES);
+            let mut room = buffer.len().min(READ_BYTES);
+            if self.offer.get().is_some() {
+                // Up to where the kernel may go on.
+                room = room.min(self.records.borrow().missing_bytes());
+            }
             let Some(room) = buffer.get_mut(..room) else { return Ok(Came::Bytes(0)) };
             let count = inner.read(room).await?;
             let came = room.get(..count).unwrap_or_default();
@@ -258,6 +284,32 @@ impl Session {
             *self.unread.borrow_mut() = unread;
         }
         Ok(self.take_opened(buffer)?.map_or(Came::Nothing, Came::Opened))
+    }
+
+    /// Gives the connection to the kernel, if it is to have it and nothing is under way: whoever
+    /// reads has taken all that was opened.
+    fn hand_over<S: Stream>(&self, inner: &S) -> io::Result<()> {
+        let Some(offer) = self.offer.get() else { return Ok(()) };
+        let came_whole = self.unread.borrow().is_empty()
+            && self.silent_bytes.get() == 0
+            && self.records.borrow().partial_bytes() == 0;
+        let sent_whole =
+            self.sealed.get() == 0 && self.output.left() == 0 && !self.output.is_writing();
+        if !came_whole || !sent_whole {
+            return Ok(());
+        }
+        let mut tls = self.tls.borrow_mut();
+        let whole = tls.as_ref().filter(|tls| !tls.wants_write());
+        let Some(suite) = whole.map(|tls| kernel::suite(tls)) else { return Ok(()) };
+        self.offer.set(None);
+        if !suite.is_some_and(|suite| offer.has(suite)) || inner.ready_kernel_tls().is_err() {
+            return Ok(());
+        }
+        let (tls, caught) = (tls.take().ok_or_else(gone)?, self.caught.take());
+        let kernel = Kernel::take_over(*tls, caught, offer, inner)?;
+        self.certificates_bytes.set(0);
+        let _ = self.kernel.set(kernel);
+        Ok(())
     }
 
     /// What has been opened and not been taken, if anything; 0 at the end.
@@ -316,6 +368,9 @@ impl Session {
 
     /// As [`Stream::try_write`].
     pub fn try_write<S: Stream>(&self, inner: &S, bytes: &[u8]) -> io::Result<usize> {
+        if let Some(kernel) = self.kernel.get() {
+            return kernel.try_write(inner, bytes);
+        }
         let mut taken = 0;
         loop {
             let (count, all) = self.send(inner)?;
@@ -335,6 +390,10 @@ impl Session {
     pub async fn write<S: Stream>(&self, inner: &S, bytes: &[u8]) -> io::Result<usize> {
         futures_lite::future::yield_now().await;
         loop {
+            // Whoever reads may have handed over while this waited.
+            if let Some(kernel) = self.kernel.get() {
+                return kernel.write(inner, bytes).await;
+            }
             match self.send(inner)? {
                 (count @ 1.., _) => return Ok(count),
                 (0, true) => self.make_records(bytes)?,
@@ -379,6 +438,9 @@ impl Session {
 
     /// Tells the peer that no more comes, as far as the socket takes that.
     pub fn close<S: Stream>(&self, inner: &S) {
+        if let Some(kernel) = self.kernel.get() {
+            return kernel.close(inner);
+        }
         if let Some(tls) = self.tls.borrow_mut().as_mut() {
             tls.send_close_notify();
         }

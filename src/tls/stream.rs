@@ -90,7 +90,7 @@ impl<S: Stream> TlsStream<S> {
         let Some(connector) = connector else { return Ok(stream) };
         stream.kind.set(Kind::Tls);
         let tls = connector.connection(host)?;
-        let session = Session::new(tls, runtime.monotonic());
+        let session = Session::new(tls, connector.kernel(), runtime.monotonic());
         let session = stream.session.get_or_init(|| Box::new(session));
         let mut room = vec![0; HANDSHAKE_ROOM_BYTES];
         while session.is_handshaking() {
@@ -169,7 +169,7 @@ impl<S: Stream> TlsStream<S> {
             }
             (true, _) => {
                 let tls = acceptor.connection()?;
-                let session = Session::new(tls, runtime.monotonic());
+                let session = Session::new(tls, acceptor.kernel(), runtime.monotonic());
                 session.begin(came);
                 let _ = self.session.set(Box::new(session));
                 self.kind.set(Kind::Tls);
@@ -210,7 +210,7 @@ impl<S: Stream> TlsStream<S> {
     /// At most so much memory is made of so many written bytes before the socket has taken some; 0
     /// without TLS.
     pub fn sealed_bytes(&self, written: usize) -> usize {
-        self.session.get().map_or(0, |_| Session::sealed_bytes(written))
+        self.session.get().map_or(0, |session| session.sealed_bytes(written))
     }
 
     /// As [`Stream::try_write`]. After less than all was written the next write begins with the

@@ -11,7 +11,7 @@ use ringmq_io::{
 
 use crate::{Acceptor, Came, Connector, Handshakes, TlsStream};
 
-const HOST: &str = "localhost";
+pub const HOST: &str = "localhost";
 
 fn acceptor(keys: &[(&str, &str)]) -> Acceptor {
     let set: Vec<_> = keys.iter().map(|(key, to)| ((*key).into(), (*to).into())).collect();
@@ -19,7 +19,7 @@ fn acceptor(keys: &[(&str, &str)]) -> Acceptor {
     Acceptor::open(config.tls()).expect("a certificate is made")
 }
 
-fn connector() -> Connector {
+pub fn connector() -> Connector {
     let keys = TlsClientKeys { enable: true, ..BrokerConfig::default().tls_client() };
     Connector::open(&keys).expect("nothing is read").expect("it is on")
 }
@@ -34,11 +34,11 @@ async fn pair(runtime: &SimRuntime, acceptor: &Acceptor) -> (TlsStream<SimStream
     (server, client.expect("it listens"))
 }
 
-fn byte(place: usize, of: u8) -> u8 {
+pub fn byte(place: usize, of: u8) -> u8 {
     (place / 251) as u8 ^ (place as u8) ^ of
 }
 
-async fn write_all<S: Stream>(stream: &TlsStream<S>, count: usize, of: u8) {
+pub async fn write_all<S: Stream>(stream: &TlsStream<S>, count: usize, of: u8) {
     let bytes: Vec<u8> = (0..count).map(|place| byte(place, of)).collect();
     let mut written = 0;
     while written < count {

@@ -13,13 +13,14 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use ringmq_base::config::{TlsClientKeys, TlsMode, TlsServerKeys};
+use ringmq_base::config::{TlsClientKeys, TlsKernel, TlsMode, TlsServerKeys};
+use ringmq_io::kernel_tls::Offer;
 use rustls::{
     ClientConfig, ClientConnection, Connection, ServerConfig, ServerConnection,
     pki_types::ServerName,
 };
 
-use crate::certificates;
+use crate::{certificates, kernel};
 
 /// Time between two looks at the files. What is new is taken when it has not changed for as long:
 /// certificate and key are two files.
@@ -34,6 +35,8 @@ pub struct Acceptor {
     current: Option<(TlsMode, Arc<InForce>)>,
     /// The thread reads the files again, changed or not.
     again: Arc<AtomicBool>,
+    /// What the kernel does of it.
+    kernel: Option<Offer>,
 }
 
 impl Acceptor {
@@ -46,16 +49,33 @@ impl Acceptor {
         if keys.mode == TlsMode::Disabled {
             return Ok(Acceptor::default());
         }
+        let kernel = kernel::offered(keys.kernel);
+        if keys.kernel == TlsKernel::Off {
+            tracing::info!("TLS in user space: tls.kernel = off");
+        }
+        Acceptor::open_with(keys, kernel)
+    }
+
+    /// [`Acceptor::open`] with what this kernel can do.
+    pub(crate) fn open_with(
+        keys: TlsServerKeys,
+        kernel: Option<Offer>,
+    ) -> Result<Acceptor, String> {
         let seen = fingerprint(&keys);
-        let in_force = Arc::new(RwLock::new(certificates::server(&keys)?));
+        let in_force = Arc::new(RwLock::new(certificates::server(&keys, kernel.is_some())?));
         let (mode, again) = (keys.mode, Arc::<AtomicBool>::default());
         if seen.iter().any(|(_, file)| file.is_some()) {
             let (weak, again) = (Arc::downgrade(&in_force), again.clone());
             let thread = thread::Builder::new().name("certificates".into());
-            let started = thread.spawn(move || watch(&keys, seen, &weak, &again));
+            let started =
+                thread.spawn(move || watch((&keys, kernel.is_some()), seen, &weak, &again));
             started.map_err(|error| format!("certificates cannot be watched: {error}"))?;
         }
-        Ok(Acceptor { current: Some((mode, in_force)), again })
+        Ok(Acceptor { current: Some((mode, in_force)), again, kernel })
+    }
+
+    pub(crate) fn kernel(&self) -> Option<Offer> {
+        self.kernel
     }
 
     /// Has the files read again soon, whether they have changed or not.
@@ -91,7 +111,7 @@ fn fingerprint(keys: &TlsServerKeys) -> Fingerprint {
 }
 
 fn watch(
-    keys: &TlsServerKeys,
+    (keys, gives_keys): (&TlsServerKeys, bool),
     mut read: Fingerprint,
     in_force: &Weak<InForce>,
     again: &AtomicBool,
@@ -107,7 +127,7 @@ fn watch(
             continue;
         }
         read = now;
-        match certificates::server(keys) {
+        match certificates::server(keys, gives_keys) {
             Ok(config) => {
                 *in_force.write().unwrap_or_else(PoisonError::into_inner) = config;
                 tracing::info!("certificates are read again: new connections with TLS have them");
@@ -122,7 +142,11 @@ fn watch(
 
 /// What connections to servers are made with.
 #[derive(Clone, Debug)]
-pub struct Connector(Arc<ClientConfig>);
+pub struct Connector {
+    config: Arc<ClientConfig>,
+    /// What the kernel does of it.
+    kernel: Option<Offer>,
+}
 
 impl Connector {
     /// `None` if connections are plain ones.
@@ -131,9 +155,22 @@ impl Connector {
     /// As [`Acceptor::open`].
     pub fn open(keys: &TlsClientKeys) -> Result<Option<Connector>, String> {
         match keys.enable {
-            true => certificates::client(keys).map(|config| Some(Connector(config))),
+            true => Connector::open_with(keys, kernel::offered(keys.kernel)).map(Some),
             false => Ok(None),
         }
+    }
+
+    /// [`Connector::open`] with what this kernel can do.
+    pub(crate) fn open_with(
+        keys: &TlsClientKeys,
+        kernel: Option<Offer>,
+    ) -> Result<Connector, String> {
+        let config = certificates::client(keys, kernel.is_some())?;
+        Ok(Connector { config, kernel })
+    }
+
+    pub(crate) fn kernel(&self) -> Option<Offer> {
+        self.kernel
     }
 
     /// The client's side of a connection to `host`, for whoever has a stream of his own.
@@ -143,7 +180,7 @@ impl Connector {
     pub fn client(&self, host: &str) -> io::Result<ClientConnection> {
         let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
         let name = ServerName::try_from(bare.to_owned()).map_err(io::Error::other)?;
-        ClientConnection::new(self.0.clone(), name).map_err(io::Error::other)
+        ClientConnection::new(self.config.clone(), name).map_err(io::Error::other)
     }
 
     pub(crate) fn connection(&self, host: &str) -> io::Result<Connection> {

@@ -9,7 +9,7 @@ use super::{
     table::config_table,
     value::{
         AddressList, AdminAccess, BrokerRole, ClientAuth, CoreList, FlushDiskType, Limits,
-        MetricsExporterType, Secret, TlsMode, UrlPart, expand_home,
+        MetricsExporterType, Secret, TlsKernel, TlsMode, UrlPart, expand_home,
     },
 };
 use crate::limits::{BATCH_MESSAGES_LIMIT, MESSAGE_BODY_BYTES_DEFAULT};
@@ -208,6 +208,10 @@ config_table! {
                 "tls.config.file", "", ANY, fixed,
                 "File with the other keys of this section, if it is there; keys of the \
                  configuration file and of the command line count more.";
+            tls_kernel: TlsKernel = TlsKernel::Auto,
+                "tls.kernel", "", ANY, fixed,
+                "Whether the kernel seals and opens the records of TLS where it can (module tls), \
+                 or never.";
             tls_test_mode_enable: bool = true,
                 "tls.test.mode.enable", "", ANY, fixed,
                 "Serve TLS with a certificate that is made at the start and that nobody can \

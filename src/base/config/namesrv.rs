@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     table::config_table,
-    value::{AdminAccess, ClientAuth, Limits, Secret, TlsMode, expand_home},
+    value::{AdminAccess, ClientAuth, Limits, Secret, TlsKernel, TlsMode, expand_home},
 };
 
 const ANY: Limits = Limits::Any;
@@ -61,6 +61,10 @@ config_table! {
                 "tls.config.file", "", ANY, fixed,
                 "File with the other keys of this section, if it is there; keys of the \
                  configuration file and of the command line count more.";
+            tls_kernel: TlsKernel = TlsKernel::Auto,
+                "tls.kernel", "", ANY, fixed,
+                "Whether the kernel seals and opens the records of TLS where it can (module tls), \
+                 or never.";
             tls_test_mode_enable: bool = true,
                 "tls.test.mode.enable", "", ANY, fixed,
                 "Serve TLS with a certificate that is made at the start and that nobody can \

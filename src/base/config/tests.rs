@@ -223,6 +223,7 @@ fn keys_of_tls_that_protect_are_kept_or_stop_the_start() {
     for (lines, part) in [
         ("tls.server.mode = enforcng\n", "one of: disabled permissive enforcing"),
         ("tls.server.need.client.auth = required\n", "one of: none optional require"),
+        ("tls.kernel = on\n", "one of: auto off"),
         ("tls.server.authClient = true\n", "does not go with tls.server.need.client.auth = none"),
     ] {
         let error = load(lines).expect_err(lines).to_string();

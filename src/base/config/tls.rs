@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use super::{
-    BrokerConfig, ClientAuth, ConfigError, Loaded, NamesrvConfig, Origin, Secret, Table, TlsMode,
-    finish::conflict,
+    BrokerConfig, ClientAuth, ConfigError, Loaded, NamesrvConfig, Origin, Secret, Table, TlsKernel,
+    TlsMode, finish::conflict,
 };
 
 /// The key that names a file with the others.
@@ -24,6 +24,7 @@ pub(super) fn is_of_clients(key: &str) -> bool {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsServerKeys {
     pub mode: TlsMode,
+    pub kernel: TlsKernel,
     /// The certificate is made at the start.
     pub test_mode: bool,
     pub cert_path: PathBuf,
@@ -39,6 +40,7 @@ pub struct TlsServerKeys {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsClientKeys {
     pub enable: bool,
+    pub kernel: TlsKernel,
     /// Certificates of servers are checked with `trust_cert_path`.
     pub auth_server: bool,
     pub trust_cert_path: PathBuf,
@@ -53,6 +55,7 @@ macro_rules! server_keys {
             pub fn tls(&self) -> TlsServerKeys {
                 TlsServerKeys {
                     mode: self.tls_server_mode,
+                    kernel: self.tls_kernel,
                     test_mode: self.tls_test_mode_enable,
                     cert_path: self.tls_server_cert_path.clone(),
                     key_path: self.tls_server_key_path.clone(),
@@ -73,6 +76,7 @@ impl BrokerConfig {
     pub fn tls_client(&self) -> TlsClientKeys {
         TlsClientKeys {
             enable: self.tls_enable,
+            kernel: self.tls_kernel,
             auth_server: self.tls_client_auth_server,
             trust_cert_path: self.tls_client_trust_cert_path.clone(),
             cert_path: self.tls_client_cert_path.clone(),

@@ -412,6 +412,16 @@ choice!(
 );
 
 choice!(
+    /// Who seals and opens the records of TLS once the hands are shaken.
+    TlsKernel {
+        /// The kernel, where it can.
+        Auto = "auto",
+        /// This process.
+        Off = "off",
+    }
+);
+
+choice!(
     /// Whether clients that come with TLS show a certificate.
     ClientAuth {
         /// They are not asked.

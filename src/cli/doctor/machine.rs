@@ -17,7 +17,7 @@ use super::{
     condition::{Condition, Severity},
     device,
     files::{Files, Own},
-    gate_rows, interrupts, memory,
+    gate_rows, interrupts, kernel_tls, memory,
     ports::{self, Port},
     space::{self, Space},
 };
@@ -75,6 +75,7 @@ fn broker(loaded: Result<Loaded<BrokerConfig>, ConfigError>) -> Examined {
     rows.extend(interrupts::row(&Own, &cpus));
     rows.extend(ports::rows(&Own, &ports_of_broker(config), ports::owner));
     rows.push(address(config.broker_ip1.as_str(), &advertised::notes(&loaded)));
+    rows.extend(kernel_tls::row(config.tls_server_mode, config.tls_enable, config.tls_kernel));
     rows.extend(user(&Own));
     Examined { conditions: rows, logs }
 }
@@ -93,6 +94,7 @@ fn name_server(loaded: Result<Loaded<NamesrvConfig>, ConfigError>) -> Vec<Condit
     rows.extend(limits(1));
     let port = Port { key: "listenPort", address: config.bind_address, port: config.listen_port };
     rows.extend(ports::rows(&Own, &[port], ports::owner));
+    rows.extend(kernel_tls::row(config.tls_server_mode, false, config.tls_kernel));
     rows.extend(user(&Own));
     rows
 }

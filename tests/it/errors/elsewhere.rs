@@ -96,6 +96,11 @@ const ROWS: &[(&str, &str, &str)] = &[
         "a_handshake_that_is_not_finished_is_closed_and_holds_nobody_up",
     ),
     (
+        "its peer changes keys (KeyUpdate), and the kernel takes no others ...",
+        "src/tls/kernel/tests.rs",
+        "a_kernel_that_takes_keys_once_costs_the_connection_when_its_peer_changes_them",
+    ),
+    (
         "SIGHUP: ... the configuration of before stays in force",
         "tests/it/reload.rs",
         "a_file_that_is_wrong_changes_nothing",
