@@ -115,6 +115,26 @@ impl Client {
         self.wire.tcp()
     }
 
+    /// From here on it uses other keys and wants the same of the server. With TLS 1.3.
+    pub fn change_keys(&mut self) {
+        let Wire::Tls(stream) = &mut self.wire else { panic!("without TLS there are none") };
+        stream.conn.refresh_traffic_keys().expect("TLS 1.3");
+    }
+
+    /// Says that nothing more comes and waits for the end, which with TLS the server has to say.
+    pub fn end(mut self) -> io::Result<()> {
+        match &mut self.wire {
+            Wire::Plain(stream) => stream.shutdown(std::net::Shutdown::Write)?,
+            Wire::Tls(stream) => {
+                stream.conn.send_close_notify();
+                stream.flush()?;
+            }
+        }
+        let mut rest = [0; 4096];
+        while self.wire.read(&mut rest)? > 0 {}
+        Ok(())
+    }
+
     pub fn set_timeout(&mut self, timeout: Duration) {
         self.stream().set_read_timeout(Some(timeout)).expect("a timeout above 0");
     }

@@ -59,6 +59,7 @@ fn the_machine_is_described_and_nothing_is_changed() {
         "space of the store",
         "advertised address",
         "port ",
+        "TLS in the kernel",
     ] {
         let row = row(&rows, name);
         for key in ["required", "found"] {

@@ -2,6 +2,7 @@
 
 pub mod authority;
 mod bounds;
+mod kernel;
 mod names;
 mod reload;
 mod tools;

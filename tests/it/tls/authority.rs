@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use rustls::crypto::ring;
+use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::version::{TLS12, TLS13};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned, SupportedCipherSuite};
 
 use crate::client::{Client, Wire, connect};
 
@@ -51,11 +52,24 @@ impl Authority {
 
     /// What a client is configured with that trusts this one only.
     pub fn trusting(&self, own: Option<&Identity>) -> Arc<ClientConfig> {
+        self.trusting_with(ring::default_provider().cipher_suites, own)
+    }
+
+    /// The same with these suites only.
+    pub fn trusting_with(
+        &self,
+        cipher_suites: Vec<SupportedCipherSuite>,
+        own: Option<&Identity>,
+    ) -> Arc<ClientConfig> {
         let mut roots = RootCertStore::empty();
         roots.add(self.0.der().clone()).expect("a certificate");
-        let provider = Arc::new(ring::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
+        let versions: Vec<_> = [&TLS13, &TLS12]
+            .into_iter()
+            .filter(|version| cipher_suites.iter().any(|suite| suite.version() == *version))
+            .collect();
+        let provider = CryptoProvider { cipher_suites, ..ring::default_provider() };
+        let config = ClientConfig::builder_with_provider(Arc::new(provider))
+            .with_protocol_versions(&versions)
             .expect("there are some")
             .with_root_certificates(roots);
         Arc::new(match own {
