@@ -24,8 +24,8 @@ pub struct Caught {
 impl Caught {
     /// Adds what was caught later.
     pub fn add(&mut self, later: Caught) {
-        self.client = later.client.or(self.client.take());
-        self.server = later.server.or(self.server.take());
+        self.client = later.client.or_else(|| self.client.take());
+        self.server = later.server.or_else(|| self.server.take());
     }
 }
 

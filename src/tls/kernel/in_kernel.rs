@@ -59,6 +59,10 @@ impl<S: Stream> InKernel<S> {
         }
     }
 
+    fn seals(&self) -> bool {
+        self.seals.borrow().is_some()
+    }
+
     /// Sends what the socket takes of the record that waits; of how much contents that was the end.
     fn push(&self) -> io::Result<usize> {
         let mut waiting = self.waiting.borrow_mut();
@@ -129,17 +133,15 @@ impl<S: Stream> Stream for InKernel<S> {
     }
 
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        match self.seals.borrow().is_some() {
-            true => {}
-            false => return self.inner.try_write(bytes),
+        if !self.seals() {
+            return self.inner.try_write(bytes);
         }
         self.seal(23, bytes)
     }
 
     async fn write(&self, bytes: &[u8]) -> io::Result<usize> {
-        match self.seals.borrow().is_some() {
-            true => {}
-            false => return self.inner.write(bytes).await,
+        if !self.seals() {
+            return self.inner.write(bytes).await;
         }
         self.write_with(|| self.try_write(bytes)).await
     }
