@@ -1,6 +1,7 @@
 //! Connections that are handed to what stands for a kernel.
 
 use std::{
+    cell::Cell,
     io::{self, Read, Write},
     net::SocketAddr,
     rc::Rc,
@@ -69,6 +70,7 @@ async fn write_bytes<S: Stream>(stream: &TlsStream<S>, bytes: &[u8]) {
 
 #[test]
 fn bytes_come_through_a_kernel_in_order_both_ways_whatever_the_socket_takes() {
+    let clients = Cell::new(0);
     for seed in 0..24 {
         let sim = Sim::new(seed);
         sim.set_socket_bytes([100, 3_000, 64 * 1024][seed as usize % 3]);
@@ -102,13 +104,16 @@ fn bytes_come_through_a_kernel_in_order_both_ways_whatever_the_socket_takes() {
             };
             let (client, ()) = zip(client, serve).await;
             assert!(below.ready.get() && below.keys.get() == (1, 1), "seed {seed}");
-            assert_eq!(at_client.ready.get(), seed % 2 == 0);
+            // Not while it always has something to send.
+            assert!(seed % 2 == 0 || !at_client.ready.get(), "seed {seed}");
+            clients.set(clients.get() + u32::from(at_client.ready.get()));
             assert_eq!((server.output_bytes(), server.sealed_bytes(1000)), (0, 0));
             // Its end is the other side's.
             client.shutdown();
             assert_eq!(server.read_data(&runtime, &mut [0; 10]).await.expect("the end"), 0);
         });
     }
+    assert!(clients.get() > 0, "none of the clients");
 }
 
 #[test]
