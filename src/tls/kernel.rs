@@ -79,6 +79,8 @@ const RECORD_BYTES: usize = 16 * 1024;
 /// has beside its contents; and the longest message of a handshake.
 const SILENT_BYTES_MAX: usize = 16 * 1024;
 const OVERHEAD_BYTES: usize = 22;
+/// Changes of keys in user space; rustls takes fewer in a row.
+const CHANGES_BEFORE_MAX: usize = 64;
 
 /// What the kernel can do, if it is to. The first time it is tried, and the log says what was found.
 pub fn offered(wanted: TlsKernel) -> Option<Offer> {
@@ -172,11 +174,9 @@ impl Kernel {
         };
         let secrets = match (tls13.filter(|_| offer.changes_keys), own, peers) {
             (Some(suite), Some(own), Some(peers)) => {
-                let (send, receive) = (Secret::new(suite, own), Secret::new(suite, peers));
-                let counts =
-                    is_of(&send, cipher, &extracted.tx) && is_of(&receive, cipher, &extracted.rx);
-                // Keys were changed before they were handed over: the kernel gets no others then.
-                counts.then_some(Secrets { send, receive })
+                let send = caught_up(Secret::new(suite, own), cipher, &extracted.tx);
+                let receive = caught_up(Secret::new(suite, peers), cipher, &extracted.rx);
+                send.zip(receive).map(|(send, receive)| Secrets { send, receive })
             }
             _ => None,
         };
@@ -389,16 +389,22 @@ fn parts(secrets: &ConnectionTrafficSecrets) -> Option<(&[u8], [u8; 12])> {
     Some((key.as_ref(), iv.as_ref().try_into().ok()?))
 }
 
-/// Whether these keys follow from that secret.
-fn is_of(
-    secret: &Secret,
+/// The secret that these keys follow from: the first, or, where keys were changed before they were
+/// handed over, one of those behind it.
+fn caught_up(
+    mut secret: Secret,
     cipher: Cipher,
     (sequence, secrets): &(u64, ConnectionTrafficSecrets),
-) -> bool {
-    let own = secret.keys(cipher, *sequence);
-    let given = parts(secrets)
-        .and_then(|(key, iv)| Keys::new((Version::Tls13, cipher), key, iv, *sequence));
-    own.zip(given).is_some_and(|(own, given)| own.parts() == given.parts())
+) -> Option<Secret> {
+    let (key, iv) = parts(secrets)?;
+    let given = Keys::new((Version::Tls13, cipher), key, iv, *sequence)?;
+    for _ in 0..=CHANGES_BEFORE_MAX {
+        if secret.keys(cipher, *sequence)?.parts() == given.parts() {
+            return Some(secret);
+        }
+        secret = secret.next()?;
+    }
+    None
 }
 
 fn invalid(why: String) -> io::Error {

@@ -290,6 +290,13 @@ impl Session {
     /// reads has taken all that was opened.
     fn hand_over<S: Stream>(&self, inner: &S) -> io::Result<()> {
         let Some(offer) = self.offer.get() else { return Ok(()) };
+        if let Some(tls) = self.tls.borrow_mut().as_mut() {
+            // A KeyUpdate that the peer has asked for waits for what is written next, unseen. Its
+            // keys count already.
+            let _ = tls.writer().write(&[])?;
+        }
+        self.seal();
+        self.output.send(inner)?;
         let came_whole = self.unread.borrow().is_empty()
             && self.silent_bytes.get() == 0
             && self.records.borrow().partial_bytes() == 0;

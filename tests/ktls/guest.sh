@@ -58,7 +58,9 @@ ringmq doctor 2>&1 | grep -A1 'TLS in the kernel'
 before=$(($(stat TlsTxSw) + $(stat TlsRxSw)))
 export RINGMQ_IT_BINARY=/bin/ringmq
 if [ "$SHORT" = yes ]; then
-  check 'tests of the kernel' it tls::kernel --test-threads 1
+  tests=tls::kernel::every_suite_is_served_and_the_kernel_has_the_connections_where_it_can::shards_2
+  tests="$tests tls::kernel::keys_change_where_they_can_and_else_the_connection_ends_with_the_reason::shards_2"
+  check 'tests of the kernel' it --test-threads 1 --exact $tests
 else
   check 'tests of TLS' it tls:: --test-threads 2
   check 'the doctor' it doctor::the_machine --test-threads 1

@@ -247,6 +247,48 @@ fn nothing_is_lost_of_what_comes_with_the_handshake_and_keys_change_in_both_dire
     }
 }
 
+/// What rustls keeps of its own change of keys until something is written goes before the kernel has
+/// the connection, and later changes follow from those keys.
+#[test]
+fn keys_that_change_with_the_end_of_the_handshake_are_those_that_the_kernel_gets() {
+    for seed in 0..12 {
+        Sim::new(seed).run(async |runtime| {
+            let (server, below, client) = pair_in_kernel(&runtime, Offer::ALL, true).await;
+            let mut peer = Peer::new(client);
+            let client = async {
+                while peer.tls.is_handshaking() {
+                    peer.send().await;
+                    peer.receive().await;
+                }
+                for round in 0..3 {
+                    peer.tls.refresh_traffic_keys().expect("TLS 1.3");
+                    peer.tls.writer().write_all(&[round; 5]).expect("there is room");
+                    // The first time with the last of the handshake.
+                    peer.send().await;
+                    assert_eq!(peer.read(5).await, [round; 5]);
+                }
+            };
+            let serve = async {
+                for round in 0..3 {
+                    let (mut buffer, mut read) = ([0; 5], 0);
+                    while read < 5 {
+                        let room = &mut buffer[read..];
+                        read += server.read_data(&runtime, room).await.expect("connected");
+                    }
+                    // Once more: the kernel has the connection before anything is written.
+                    let mut more = [0; 5];
+                    let read = server.read_data(&runtime, &mut more);
+                    assert!(futures_lite::future::poll_once(read).await.is_none());
+                    assert_eq!(buffer, [round; 5]);
+                    write_bytes(&server, &buffer).await;
+                }
+            };
+            zip(client, serve).await;
+            assert!(below.ready.get(), "seed {seed}");
+        });
+    }
+}
+
 #[test]
 fn a_kernel_that_takes_keys_once_costs_the_connection_when_its_peer_changes_them() {
     Sim::new(1).run(async |runtime| {
