@@ -1,7 +1,7 @@
 //! TLS in the kernel (`TCP_ULP` "tls"): what it is told of a connection, and whether there is any.
 //!
-//! The kernel knows records and nothing else of TLS: whoever has shaken hands gives it the keys, and
-//! says later when others count.
+//! The kernel knows records and nothing else of TLS: whoever has shaken hands gives it the keys,
+//! and says later when others count.
 
 use std::{
     fmt, io,

@@ -27,8 +27,8 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
 }
 
-/// What a server that these keys describe accepts connections with. `gives_keys`: connections may be
-/// handed to the kernel.
+/// What a server that these keys describe accepts connections with. `gives_keys`: connections may
+/// be handed to the kernel.
 ///
 /// # Errors
 /// If a file cannot be read or is not what it should be.

@@ -10,12 +10,12 @@
 //! be undone. The kernel is asked what it can once in a process ([`offered`]).
 //!
 //! **Reading** is `recvmsg` with room for the type of the record, never `recv`, which fails at each
-//! record that is no data, loses such records in some kernels, and shows a record without contents
-//! as the end of the stream. `close_notify` is the end, other alerts end it with their name; a
-//! KeyUpdate brings new keys; tickets of servers are thrown away, their connections last.
+//! record that is no data and may show one without contents as the end of the stream.
+//! `close_notify` is the end, other alerts end it with their name; a KeyUpdate brings new keys;
+//! tickets of servers are thrown away, their connections last.
 //!
-//! **Both directions or none.** rustls gives the keys of both and keeps neither. Sending alone would
-//! need the records that come to be opened by code of our own.
+//! **Both directions or none.** rustls gives the keys of both and keeps neither. Sending alone
+//! would need the records that come to be opened by code of our own.
 //!
 //! **Changes of keys** follow from secrets that are caught in the handshake
 //! ([`traffic_secrets`](crate::traffic_secrets)). Before Linux 6.14 the kernel takes keys once: a
@@ -69,8 +69,8 @@ const FATAL: u8 = 2;
 /// A KeyUpdate that asks for none.
 const CHANGE_OF_KEYS: [u8; 5] = [KEY_UPDATE, 0, 0, 1, 0];
 
-/// Blocks of 16 bytes that are sealed under one key of AES-GCM, a little less than 2^34.5: RFC 8446,
-/// 5.5 (as many as 24 million records of 16 KiB have). ChaCha20 has no such limit.
+/// Blocks of 16 bytes that are sealed under one key of AES-GCM, a little less than 2^34.5, which
+/// RFC 8446, 5.5, gives as 24 million records of 16 KiB. ChaCha20 has no such limit.
 const BLOCKS_MAX: u64 = 1 << 34;
 const BLOCK_BYTES: usize = 16;
 const RECORD_BYTES: usize = 16 * 1024;
@@ -82,7 +82,7 @@ const OVERHEAD_BYTES: usize = 22;
 /// Changes of keys in user space; rustls takes fewer in a row.
 const CHANGES_BEFORE_MAX: usize = 64;
 
-/// What the kernel can do, if it is to. The first time it is tried, and the log says what was found.
+/// What the kernel can do, if it is to. The first time it is tried, and the log says the outcome.
 pub fn offered(wanted: TlsKernel) -> Option<Offer> {
     static FOUND: OnceLock<Result<Offer, Lacking>> = OnceLock::new();
     if wanted == TlsKernel::Off {

@@ -71,8 +71,10 @@ export RINGMQ_IT_BINARY=/bin/ringmq
 if [ "$SHORT" = yes ]; then
   tests=tls::kernel::every_suite_is_served_and_the_kernel_has_the_connections_where_it_can::shards_2
   tests="$tests tls::kernel::keys_change_where_they_can_and_else_the_connection_ends_with_the_reason::shards_2"
+  messages=300
   check 'tests of the kernel' it --test-threads 1 --exact $tests
 else
+  messages=20000
   check 'tests of TLS' it tls:: --test-threads 2
   check 'the doctor' it doctor::the_machine --test-threads 1
 fi
@@ -88,7 +90,7 @@ while ! grep -q 'registered' /tmp/server && [ $tries -lt 600 ]; do usleep 100000
 grep -m1 'TLS in' /tmp/server
 
 before=$(($(stat TlsTxSw) + $(stat TlsRxSw)))
-check 'the load tool, all messages verified' ringmq bench both -n 127.0.0.1:9876 -t T -q 2000 -c 4 -d 8 -s 20000 --verify \
+check 'the load tool, all messages verified' ringmq bench both -n 127.0.0.1:9876 -t T -q $messages -c 4 -d 8 -s 20000 --verify \
   --tls --tls-trust server.pem
 tail -3 /tmp/said
 check 'the kernel had its connections' more_connections "$before"

@@ -247,8 +247,8 @@ fn nothing_is_lost_of_what_comes_with_the_handshake_and_keys_change_in_both_dire
     }
 }
 
-/// What rustls keeps of its own change of keys until something is written goes before the kernel has
-/// the connection, and later changes follow from those keys.
+/// What rustls keeps of its own change of keys until something is written goes before the kernel
+/// has the connection, and later changes follow from those keys.
 #[test]
 fn keys_that_change_with_the_end_of_the_handshake_are_those_that_the_kernel_gets() {
     for seed in 0..12 {

@@ -1,5 +1,5 @@
-//! TLS in the kernel, where it has any: `tests/ktls/run` runs these in one that has. Elsewhere all is the
-//! same in user space.
+//! TLS in the kernel, where it has any: `tests/ktls/run` runs these in one that has. Elsewhere all
+//! is the same in user space.
 
 use std::fs;
 
