@@ -107,7 +107,7 @@ pub fn decide(own: &LogFacts, theirs: &Proof) -> (GoOn, u64) {
     let whole = |epochs: &EpochTable| epochs.rows().first().is_some_and(|row| row.1 <= begins);
     let from_the_first = own.first == theirs.first && whole(&own.epochs) && whole(&theirs.epochs);
     let common = own.epochs.common_end(own.end, &theirs.epochs, theirs.end);
-    let common = common.or(from_the_first.then_some(begins));
+    let common = common.or_else(|| from_the_first.then_some(begins));
     match common.filter(|common| *common >= begins && theirs.first <= *common) {
         None => (GoOn::Seed, own.first),
         Some(common) if common == theirs.end => (GoOn::AtEnd, common),
