@@ -106,10 +106,10 @@ fn run(seed: u64, flush: FlushMode) -> (u64, usize) {
 fn what_is_acknowledged_is_on_every_member_whatever_happens_to_the_network() {
     let mut ended = 0;
     for seed in 0..40 {
-        let flush = if seed % 2 == 0 { FlushMode::Sync } else { FlushMode::Async };
+        let flush = if seed.is_multiple_of(2) { FlushMode::Sync } else { FlushMode::Async };
         let (hash, count) = run(seed, flush);
         ended += count;
-        if seed % 10 == 0 {
+        if seed.is_multiple_of(10) {
             assert_eq!(run(seed, flush).0, hash, "seed {seed} twice");
         }
     }

@@ -116,7 +116,7 @@ impl Story {
 fn play(seed: u64) -> (usize, usize) {
     // Without a sync of each write only a power cut of all at once may take what was acknowledged;
     // then nothing is promised here.
-    let flush = if seed % 3 == 0 { FlushMode::Async } else { FlushMode::Sync };
+    let flush = if seed.is_multiple_of(3) { FlushMode::Async } else { FlushMode::Sync };
     let sim = Sim::new(seed);
     let machines = [1, 2, 3].map(|number| Machine::new(&sim, number, flush));
     sim.run(async |runtime| {
