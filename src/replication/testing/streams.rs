@@ -105,7 +105,7 @@ fn run(seed: u64, flush: FlushMode) -> (u64, usize) {
 #[test]
 fn what_is_acknowledged_is_on_every_member_whatever_happens_to_the_network() {
     let mut ended = 0;
-    for seed in 0..40 {
+    for seed in 0_u64..40 {
         let flush = if seed.is_multiple_of(2) { FlushMode::Sync } else { FlushMode::Async };
         let (hash, count) = run(seed, flush);
         ended += count;
