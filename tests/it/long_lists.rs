@@ -23,7 +23,7 @@ const SMALL: &str = "small";
 const CONNECTIONS: usize = 64;
 /// Lists that are answered while the honest client works, at least.
 const LISTS: usize = 4;
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 /// How long the honest client works, at least.
 const WORK: Duration = Duration::from_secs(3);
 /// Before, pulls waited for room behind tens of lists: 10 s and more than a minute where they take

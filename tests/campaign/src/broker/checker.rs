@@ -53,13 +53,8 @@ impl Model {
                 self.pull_answered(queue, *offset, issue, answer);
             }
             Request::Commit { .. } => self.commit_answered(request, issue, answer, now),
-            Request::ResetToTime { queue, time_ms, .. } => {
-                self.reset_to_time_answered((queue, *time_ms), issue, answer);
-                if answer.code != response::SUCCESS {
-                    self.refused(request, issue, answer);
-                }
-            }
-            Request::Reset { queue, .. } => {
+            Request::Reset { queue, .. } | Request::ResetToTime { queue, .. } => {
+                self.time_told(request, issue, answer);
                 self.reset_answered(queue, issue, answer);
                 if answer.code != response::SUCCESS {
                     self.refused(request, issue, answer);

@@ -1,7 +1,7 @@
 //! Consumer offsets of a group that an administrator resets while clients commit what they were at
 //! before. After an acknowledged reset the group is where the reset said, or where it has gone on
-//! from there; and it is never where nobody has sent it. A reset to a time goes to the first message
-//! that is not older.
+//! from there; and it is never where nobody has sent it. A reset to a time goes to the first
+//! message that is not older.
 
 use std::{rc::Rc, time::Duration};
 
@@ -166,13 +166,10 @@ impl Model {
     }
 
     /// A reset to a time was answered: it says where that is.
-    pub fn reset_to_time_answered(
-        &mut self,
-        (queue, time_ms): (&Queue, i64),
-        issue: &Issue,
-        answer: &Answer,
-    ) {
-        if answer.code == response::SUCCESS {
+    pub fn time_told(&mut self, request: &Request, issue: &Issue, answer: &Answer) {
+        if let Request::ResetToTime { queue, time_ms, .. } = request
+            && answer.code == response::SUCCESS
+        {
             let body = fastjson::from_slice::<ResetOffsetBody>(&answer.body);
             let told: Vec<_> = body.into_iter().flat_map(|body| body.offset_table.0).collect();
             let [(_, at)] = told.as_slice() else {
@@ -180,9 +177,8 @@ impl Model {
             };
             let all = self.resets.get_mut(queue).into_iter().flatten();
             all.filter(|asked| asked.begun == issue.event).for_each(|asked| asked.offset = *at);
-            self.judge_time(queue, time_ms, *at);
+            self.judge_time(queue, *time_ms, *at);
         }
-        self.reset_answered(queue, issue, answer);
     }
 
     /// The first message that is not older than a time is at this offset.
