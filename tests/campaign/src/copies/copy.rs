@@ -113,6 +113,10 @@ pub async fn live(
     life.found.replace(Some((read_all(&log).await?, recovery.end)));
     let mut random = runtime.random();
     for _ in 0..count {
+        if matches!(opening, Opening::Leads { .. }) {
+            // Nobody else counts, so records claim what is true of this copy alone.
+            log.note_stable_everywhere(log.ends().stable);
+        }
         let (queue_id, id) = (random.below(QUEUES as u64) as i32, next_id.get());
         next_id.set(id + 1);
         let large = random.chance(1, habits.large_one_in);
