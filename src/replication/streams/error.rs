@@ -52,17 +52,20 @@ pub enum StreamError {
     )]
     Preamble { found: u64 },
     #[error(
-        "the peer speaks version {said} of the replication stream, this one {VERSION}; let both run the same"
+        "the peer speaks version {said} of the replication stream, this one {VERSION}; let both \
+         run the same"
     )]
     Version { said: u16 },
     #[error(
-        "the peer is of {what} {said:?} and this one of {own:?}; look at haMasterAddress and the names in both configurations"
+        "the peer is of {what} {said:?} and this one of {own:?}; look at haMasterAddress and the \
+         names in both configurations"
     )]
     Name { what: &'static str, own: String, said: String },
     #[error("the peer has the id {replica} of this member; give each member its own brokerId")]
     OwnId { replica: ReplicaId },
     #[error(
-        "the peer's store is {said:032x} and this one's {own:032x}; a member begins with an empty store or with one of its group"
+        "the peer's store is {said:032x} and this one's {own:032x}; a member begins with an \
+         empty store or with one of its group"
     )]
     Lineage { own: u128, said: u128 },
     #[error("the peer does not know this group's replicationSecret; give all members the same")]
@@ -72,8 +75,10 @@ pub enum StreamError {
     )]
     Over { joined: Epoch, epoch: Epoch },
     #[error(
-        "before position {at} this log has other bytes than its master's (checksum {own:#010x}, the \
-         master's {master:#010x}): two masters wrote the same epoch; keep one store and empty the other"
+        "before position {at} this log has other bytes than its master's (checksum {own:#010x}, \
+        the \
+         master's {master:#010x}): two masters wrote the same epoch; keep one store and empty \
+         the other"
     )]
     Histories { at: LogPosition, own: u32, master: u32 },
 }

@@ -1,5 +1,5 @@
-//! The leadership of one log, on the shard that owns it: who holds what of it, and what is committed
-//! by that.
+//! The leadership of one log, on the shard that owns it: who holds what of it, and what is
+//! committed by that.
 
 use std::{
     cell::{Cell, RefCell},

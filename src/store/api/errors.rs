@@ -56,9 +56,9 @@ pub enum CutError {
     Open(#[from] OpenError),
     /// The other copies lack what this one has promised: nobody may decide that but a person.
     #[error(
-        "{path} is committed up to {committed} and was to be cut at {to}: the others lack \
-         messages that were acknowledged; find out what became of them before this copy joins again. Nothing \
-         was changed", path = path.display()
+        "{path} is committed up to {committed} and was to be cut at {to}: the others lack messages \
+         that were acknowledged; find out what became of them before this copy joins again. \
+         Nothing was changed", path = path.display()
     )]
     Committed { path: PathBuf, to: u64, committed: u64 },
     #[error(

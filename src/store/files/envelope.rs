@@ -8,7 +8,7 @@
 //!   6 version   u8   1
 //!   7 kind      u8   1 message, 2 end of segment, 3 metadata, 4 epoch start
 //!   8 length    u32  bytes behind the envelope, without the padding to a multiple of 8
-//!  12 epoch     u32  opening of the log that wrote it, 1 for the first; with replicas the leadership
+//!  12 epoch     u32  opening of the log that wrote it, 1 for the first; of copies, the leadership
 //!  16 tags code i64  of a message, else 0
 //!  24 unstable  u32  bytes from the end of what was on stable storage when this was appended up to
 //!                    this position; 0xFFFFFFFF if more

@@ -251,8 +251,8 @@ impl<R: Runtime> MarkFile<R> {
         self.begun.set(self.begun.get() + 1);
     }
 
-    /// Whether epochs have begun that no written mark has: the next opening would not know where, if
-    /// it did not read their first records.
+    /// Whether epochs have begun that no written mark has: the next opening would not know where,
+    /// if it did not read their first records.
     pub fn lacks_epochs(&self) -> bool {
         self.begun.get() != self.noted.get()
     }

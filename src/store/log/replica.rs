@@ -1,5 +1,5 @@
-//! What replication asks of a log and tells it: how far it has got, its bytes for others, records of
-//! a master, what may be committed, and the beginning of a leadership.
+//! What replication asks of a log and tells it: how far it has got, its bytes for others, records
+//! of a master, what may be committed, and the beginning of a leadership.
 
 use ringmq_base::{LogId, LogPosition};
 use ringmq_io::Runtime;
@@ -26,8 +26,8 @@ use crate::{
 /// What [`Log::copy_appended`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CopiedRange {
-    /// Whole records up to here; the next ones begin at `next`, which is in another segment if it is
-    /// not the same.
+    /// Whole records up to here; the next ones begin at `next`, which is in another segment if it
+    /// is not the same.
     Records { end: LogPosition, next: LogPosition },
     /// Nothing has been appended there yet.
     End,
@@ -162,9 +162,9 @@ impl<R: Runtime, S: Sink> Log<R, S> {
     }
 
     /// Begins a leadership: makes durable that records of a smaller epoch end here, unless the
-    /// opening has, and appends `start` as the first record of `epoch`. Nothing else may be appended
-    /// meanwhile. When it resolves, appends are taken and carry the epoch; the record is as durable
-    /// as other appends, and nothing is taken from a master any more.
+    /// opening has, and appends `start` as the first record of `epoch`. Nothing else may be
+    /// appended meanwhile. When it resolves, appends are taken and carry the epoch; the record is
+    /// as durable as other appends, and nothing is taken from a master any more.
     ///
     /// # Errors
     /// If the mark or the record could not be written: then the log is fenced, closing or full.

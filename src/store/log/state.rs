@@ -236,8 +236,8 @@ impl<T> State<T> {
         AppendError::Busy { backlog: self.backlog, limit: self.backlog_max }
     }
 
-    /// Where a replay begins that is to find all that is not settled: at a record, or where the next
-    /// one will be.
+    /// Where a replay begins that is to find all that is not settled: at a record, or where the
+    /// next one will be.
     pub fn replay_position(&mut self) -> u64 {
         let settled = self.settled();
         while self.segment_boundaries.front().is_some_and(|(end, _)| *end < settled) {

@@ -53,9 +53,9 @@ impl<R: Runtime, S: Sink> Log<R, S> {
     }
 
     /// CRC32C of the last bytes before `position`, up to 4,096 of them, as far as they are records
-    /// of the same segment; 0 if there are none. Resolves when they are written. Two logs in which the
-    /// same epoch has written what is before a position, and in which this is the same too, have the
-    /// same bytes there. Safe to cancel.
+    /// of the same segment; 0 if there are none. Resolves when they are written. Two logs in which
+    /// the same epoch has written what is before a position, and in which this is the same too,
+    /// have the same bytes there. Safe to cancel.
     ///
     /// # Errors
     /// If they cannot be read, are not in the log any more, or never will be.
