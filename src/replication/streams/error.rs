@@ -76,8 +76,7 @@ pub enum StreamError {
     Over { joined: Epoch, epoch: Epoch },
     #[error(
         "before position {at} this log has other bytes than its master's (checksum {own:#010x}, \
-        the \
-         master's {master:#010x}): two masters wrote the same epoch; keep one store and empty \
+         the master's {master:#010x}): two masters wrote the same epoch; keep one store and empty \
          the other"
     )]
     Histories { at: LogPosition, own: u32, master: u32 },
