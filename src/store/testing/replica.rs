@@ -12,6 +12,8 @@ use crate::{
     CopiedRange, Leadership, LogEnds, Opening, RawError, SegmentFacts,
     files::{
         envelope::{self, Envelope, Kind},
+        mark::Mark,
+        pair::Side as _,
         segment::HEADER_BYTES,
     },
 };
@@ -296,5 +298,45 @@ fn a_leadership_begins_with_a_record_of_its_epoch() {
         assert_eq!(found.epoch, 10);
         check_promises(&log, &oracle).await;
         log.close().await.expect("closes");
+    });
+}
+
+/// Both blocks of the mark.
+fn marks(disk: &SimDisk) -> [Mark; 2] {
+    let bytes = disk.read_file("store/log-000/mark").expect("is there");
+    [&bytes[..4096], &bytes[4096..]].map(|block| Mark::read(block).expect("is whole"))
+}
+
+#[test]
+fn a_copy_counts_from_where_it_is_told_and_no_more_at_once() {
+    let sim = Sim::new(12);
+    let oracle = SharedOracle::default();
+    sim.run(async |runtime| {
+        let disk = SimDisk::new(13);
+        let other = sim.runtime_on(&disk);
+        let (master, _) = open(&runtime, options(FlushMode::Sync), &oracle).await.expect("opens");
+        let (follower, _) =
+            open(&other, following(FlushMode::Sync, 1), &oracle).await.expect("opens");
+        let mut random = runtime.random();
+        for number in 0..10 {
+            append(&master, &oracle, 0, 0, vec![number; 500]).expect("room");
+        }
+        catch_up(&master, &follower, &mut random).await;
+        assert!(marks(&disk).iter().all(|mark| !mark.claims), "it has just joined");
+        // Not before what it counts from is settled, and a mark says so.
+        let end = follower.ends().end;
+        follower.count_from(end);
+        follower.allow(LogPosition(end.0 - 8));
+        runtime.sleep(Duration::from_millis(100)).await;
+        assert!(marks(&disk).iter().all(|mark| !mark.claims));
+        follower.allow(end);
+        while !marks(&disk).iter().any(|mark| mark.claims) {
+            runtime.sleep(Duration::from_millis(1)).await;
+        }
+        let newest = marks(&disk).into_iter().max_by_key(|mark| mark.sequence).expect("two");
+        assert!(newest.claims && newest.position == end.0);
+        follower.count_no_more().await.expect("is written");
+        assert!(marks(&disk).iter().all(|mark| !mark.claims), "durable in both blocks");
+        follower.close().await.expect("closes");
     });
 }
