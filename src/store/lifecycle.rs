@@ -125,7 +125,9 @@ fn assemble<R: Runtime, S: Sink>(
         space.start + HEADER_BYTES <= end && end <= space.allocated && space.allocated <= space.end
     }));
     let found = (&recovered.report, recovered.last_timestamp);
-    let state = first_state(&options, found, (recovered.index, recovered.keys), (tail, spaces));
+    let mut state = first_state(&options, found, (recovered.index, recovered.keys), (tail, spaces));
+    // What is not settled begins somewhere, for the next snapshot too.
+    state.segment_boundaries = recovered.boundaries;
     assert!(recovered.mark.last().position <= end);
     LogInner {
         key_work: state.keys.changed.clone(),

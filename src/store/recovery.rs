@@ -13,7 +13,7 @@ mod scan;
 mod stabilize;
 mod window;
 
-use std::{path::PathBuf, rc::Rc, time::Duration};
+use std::{collections::VecDeque, path::PathBuf, rc::Rc, time::Duration};
 
 use ringmq_base::{LogPosition, limits::BLOCK_BYTES};
 use ringmq_io::{Disk, DiskError, File, Runtime};
@@ -83,6 +83,8 @@ pub struct Recovered<R: Runtime> {
     pub keys: KeyBuffer,
     pub key_files: KeyFiles<R>,
     pub last_timestamp: i64,
+    /// Where records of one segment end and those of the next begin, behind where the scan began.
+    pub boundaries: VecDeque<(u64, u64)>,
     pub mark: MarkFile<R>,
 }
 
@@ -133,7 +135,9 @@ fn next_mark<R: Runtime>(
     let position = end.position;
     let seen = mark.seen.max(end.last_epoch);
     // What the index has got was committed before.
-    let committed = mark.committed.max(end.loaded.stable);
+    // A start reads from behind it, where a segment may begin.
+    let indexed = end.loaded.stable.max(end.loaded.position);
+    let committed = mark.committed.max(indexed);
     let stable = mark.position.max(committed.min(position));
     let next = Mark {
         position: stable,
@@ -229,6 +233,7 @@ async fn accept<R: Runtime>(
         segments: candidates.into_iter().map(|one| Rc::new(one.segment)).collect(),
         spaces,
         resident,
+        boundaries: end.boundaries,
         checked_from: end.loaded.position,
         last_timestamp: end.loaded.last_timestamp,
         mark: mark_file,

@@ -1,5 +1,7 @@
 //! The scan over the records of a log.
 
+use std::collections::VecDeque;
+
 use ringmq_base::record::Record;
 use ringmq_io::Runtime;
 
@@ -35,6 +37,8 @@ pub struct End<R: Runtime> {
     pub last_epoch: u32,
     /// Where they begin, those before the scan as the mark has them.
     pub epochs: Epochs,
+    /// Where records of one segment end and those of the next begin.
+    pub boundaries: VecDeque<(u64, u64)>,
     pub records: u64,
     pub bytes: u64,
 }
@@ -79,7 +83,9 @@ pub async fn scan<R: Runtime>(
     let mut epochs = mark.epochs.clone();
     epochs.cut(from);
     let (case, position) = (Case::New, from);
-    let end = End { case, position, loaded, keys, last_epoch, epochs, records: 0, bytes: 0 };
+    let boundaries = VecDeque::new();
+    let (records, bytes) = (0, 0);
+    let end = End { case, position, loaded, keys, last_epoch, epochs, boundaries, records, bytes };
     let mut scan = Scan { mark, limits, begun, end };
     for (at, candidate) in candidates.iter().enumerate() {
         let segment = &candidate.segment;
@@ -105,7 +111,11 @@ pub async fn scan<R: Runtime>(
             let bytes = window.at(position, need).await?;
             match scan.step(segment, bytes, position)? {
                 Step::Record(stride) => position += stride as u64,
-                Step::EndOfSegment => break None,
+                Step::EndOfSegment => {
+                    let end = position + envelope::BYTES as u64;
+                    scan.end.boundaries.push_back((end, segment.end() + HEADER_BYTES));
+                    break None;
+                }
                 Step::Stop(found, what) => break Some((found, what)),
             }
             if scan.end.records.is_multiple_of(YIELD_RECORDS) {

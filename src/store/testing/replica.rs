@@ -340,3 +340,42 @@ fn a_copy_counts_from_where_it_is_told_and_no_more_at_once() {
         follower.close().await.expect("closes");
     });
 }
+
+/// What is committed ends exactly where a segment does, and more is there: no snapshot may begin to
+/// read where there is no record.
+#[test]
+fn nothing_is_lost_behind_a_segment_at_whose_end_the_commit_stands() {
+    for flush in [FlushMode::Sync, FlushMode::Async] {
+        let sim = Sim::new(14);
+        let disk = SimDisk::new(15);
+        let oracle = SharedOracle::default();
+        sim.run(async |runtime| {
+            let other = sim.runtime_on(&disk);
+            let (master, _) = open(&runtime, options(flush), &oracle).await.expect("opens");
+            let (follower, found) =
+                open(&other, following(flush, 1), &oracle).await.expect("opens");
+            let mut from = LogPosition(found.end);
+            let mut random = runtime.random();
+            workload(&runtime, &master, &oracle, 200).await;
+            catch_up(&master, &follower, &mut random).await;
+            let boundary = loop {
+                let (_, range) = follower.read_raw(from, 1 << 20).await.expect("reads");
+                let CopiedRange::Records { end, next } = range else { panic!("one segment only") };
+                if end != next {
+                    break end;
+                }
+                from = next;
+            };
+            follower.allow(boundary);
+            let end = follower.ends().end;
+            assert!(boundary < end);
+            follower.close().await.expect("closes");
+            for life in 0..3 {
+                let (follower, found) =
+                    open(&other, following(flush, 1), &oracle).await.expect("opens");
+                assert_eq!(LogPosition(found.end), end, "{flush:?}, life {life}");
+                follower.close().await.expect("closes");
+            }
+        });
+    }
+}
