@@ -203,14 +203,7 @@ async fn accept<R: Runtime>(
     index::load::begin(disk, options, &mut end.loaded).await?;
     key_files.begin().await?;
     remove_leftovers(disk, options, mark.first).await?;
-    let spaces = candidates[tail..].iter().map(|one| {
-        let (start, end) = (one.segment.start, one.segment.end());
-        // A file may have been cut within the block of the last record.
-        let used = block_ceiling(position).saturating_sub(start).min(end - start);
-        let allocated = start + block_floor(one.file_bytes).clamp(used, end - start);
-        Space { start, end, allocated }
-    });
-    let spaces = spaces.collect();
+    let spaces = candidates[tail..].iter().map(|one| space_of(one, position)).collect();
     Ok(Recovered {
         report: Recovery {
             case: end.case,
@@ -238,6 +231,15 @@ async fn accept<R: Runtime>(
         last_timestamp: end.loaded.last_timestamp,
         mark: mark_file,
     })
+}
+
+/// A segment as appends take it, in a log that ends at `position`.
+fn space_of<R: Runtime>(one: &Candidate<R>, position: u64) -> Space {
+    let (start, end) = (one.segment.start, one.segment.end());
+    // A file may have been cut within the block of the last record.
+    let used = block_ceiling(position).saturating_sub(start).min(end - start);
+    let allocated = start + block_floor(one.file_bytes).clamp(used, end - start);
+    Space { start, end, allocated }
 }
 
 /// The bytes before `position` in its block.

@@ -128,16 +128,17 @@ pub async fn scan<R: Runtime>(
             return scan.judge(rest, position, found, what).await;
         }
         if at + 1 == candidates.len() {
-            let path = segment.path.with_file_name(crate::files::segment::file_name(segment.end()));
-            let found = "no such file, the log goes on there".to_string();
-            let (from, to) = (segment.end(), segment.end());
-            return Err(OpenError::Refused { case: Case::MissingSegment, path, from, to, found });
+            return Err(missing_behind(segment, "no such file, the log goes on there".into()));
         }
     }
     let last = &candidates.last().expect("a log has a segment").segment;
-    let (to, found) = (last.end(), format!("the snapshot goes on at {from}"));
+    Err(missing_behind(last, format!("the snapshot goes on at {from}")))
+}
+
+fn missing_behind<R: Runtime>(last: &Segment<R>, found: String) -> OpenError {
+    let to = last.end();
     let path = last.path.with_file_name(crate::files::segment::file_name(to));
-    Err(OpenError::Refused { case: Case::MissingSegment, path, from: to, to, found })
+    OpenError::Refused { case: Case::MissingSegment, path, from: to, to, found }
 }
 
 impl<R: Runtime> Scan<'_, R> {
