@@ -21,9 +21,9 @@ mod order;
 mod slow_readers;
 mod transactions;
 
-use std::{net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
-use ringmq_base::{ShardId, config::BrokerConfig};
+use ringmq_base::config::BrokerConfig;
 use ringmq_io::{
     Clock as _, Net, Runtime as _, Stream,
     sim::{SimDisk, SimRuntime, SimStream},
@@ -37,9 +37,7 @@ pub use ringmq_test_client::Answer;
 use ringmq_test_client::Send;
 
 use crate::{
-    control::Control,
-    parts::BrokerParts,
-    shard::{Shard, router::Router, settings::BrokerSettings, view_version::Published},
+    shard::settings::BrokerSettings,
     simulation::{self, Simulated},
 };
 
@@ -74,15 +72,6 @@ pub fn start(runtime: &SimRuntime, config: BrokerConfig) -> Simulated<SimRuntime
 /// What a broker of so many shards is started with.
 pub fn settings(runtime: &SimRuntime, config: BrokerConfig, shards: usize) -> BrokerSettings {
     BrokerSettings::new(config, shards, runtime.now_ms()).expect("sound settings")
-}
-
-/// The control object of a broker whose only shard does not serve.
-pub async fn control(runtime: &SimRuntime, config: BrokerConfig) -> Rc<Control<SimRuntime>> {
-    let settings = Arc::new(BrokerSettings::new(config, 1, 0).expect("sound settings"));
-    let BrokerParts { lanes, .. } = BrokerParts::new(&settings, 1);
-    let router = Router::new(ShardId(0), lanes, &settings.sizes);
-    let shard = Shard::new(runtime.clone(), settings, router, Published::default());
-    Control::open(&shard).await.expect("an empty store").0
 }
 
 pub struct Client {

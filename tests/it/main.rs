@@ -29,7 +29,6 @@ mod limits;
 mod live_keys;
 mod log_lines;
 mod long_bodies;
-mod long_lists;
 mod metrics;
 mod name_server;
 mod name_server_bounds;

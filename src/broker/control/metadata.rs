@@ -6,9 +6,6 @@ mod pieces;
 mod snapshot;
 mod topic_places;
 
-#[cfg(test)]
-mod tests;
-
 use std::{
     cell::{Cell, RefCell},
     collections::BTreeMap,
@@ -16,9 +13,8 @@ use std::{
     sync::Arc,
 };
 
-use ahash::{AHashMap, AHashSet};
+use ahash::AHashSet;
 use ringmq_io::{Runtime, signal::Notify};
-use ringmq_net::turn;
 use ringmq_rules::{
     meta::MetaChange,
     offsets::{ENTRIES_AT_ONCE_MAX, ListedTo, OffsetTable},
@@ -67,15 +63,12 @@ pub struct Metadata<R: Runtime> {
     timer_frontiers: RefCell<BTreeMap<i32, Frontier>>,
     /// Changes that are in the tables and not yet durable.
     pending: RefCell<AHashSet<Subject>>,
-    /// Who changes a subject, and who waits for that: there may be very many.
-    lines: RefCell<AHashMap<Subject, Rc<turn::Turn>>>,
     /// Calls of [`Control::persist`] under way.
     persisting: Cell<usize>,
     /// A pending change is durable and told to all, or was taken back; or a persist has ended.
     settled: Notify,
     /// New changes and persists wait until the log is rewritten.
     rewriting: Cell<bool>,
-    rewritten: Notify,
     snapshot_bytes: Cell<u64>,
 }
 
@@ -91,10 +84,8 @@ impl<R: Runtime> Metadata<R> {
             timer_frontiers: RefCell::default(),
             pending: RefCell::default(),
             persisting: Cell::new(0),
-            lines: RefCell::default(),
             settled: Notify::default(),
             rewriting: Cell::new(false),
-            rewritten: Notify::default(),
             snapshot_bytes: Cell::new(0),
         }
     }
@@ -177,12 +168,6 @@ impl<R: Runtime> Metadata<R> {
         self.note_offsets(change);
     }
 
-    async fn not_rewriting(&self) {
-        while self.rewriting.get() {
-            self.rewritten.wait().await;
-        }
-    }
-
     /// Whether the tables say what a crash leaves.
     ///
     /// # Errors
@@ -229,16 +214,11 @@ impl<R: Runtime> Drop for Persisting<'_, R> {
 pub struct Turn<'a, R: Runtime> {
     metadata: &'a Metadata<R>,
     subject: Subject,
-    in_line: turn::Whole,
 }
 
 impl<R: Runtime> Drop for Turn<'_, R> {
     fn drop(&mut self) {
         self.metadata.pending.borrow_mut().remove(&self.subject);
-        if self.in_line.holders() == 1 {
-            // The table only.
-            self.metadata.lines.borrow_mut().remove(&self.subject);
-        }
         self.metadata.settled.notify();
     }
 }
@@ -282,16 +262,15 @@ impl<R: Runtime> Control<R> {
         }
     }
 
-    /// Waits until no other change of a subject is under way, in the order of coming. Its changes
-    /// wait for this one until the turn is dropped.
+    /// Waits until no other change of a subject is under way. Its changes wait for this one until
+    /// the turn is dropped.
     pub async fn begin(&self, subject: Subject) -> Turn<'_, R> {
         let metadata = &self.metadata;
-        let line = metadata.lines.borrow_mut().entry(subject.clone()).or_default().clone();
-        let in_line = line.take_whole().await;
-        drop(line);
-        metadata.not_rewriting().await;
+        while metadata.rewriting.get() || metadata.pending.borrow().contains(&subject) {
+            metadata.settled.wait().await;
+        }
         metadata.pending.borrow_mut().insert(subject.clone());
-        Turn { metadata, subject, in_line }
+        Turn { metadata, subject }
     }
 
     /// Makes a change durable and tells all shards. Whoever plans next has to see it, so it is in
@@ -392,7 +371,9 @@ impl<R: Runtime> Control<R> {
     pub async fn persist(self: &Rc<Self>, changes: Vec<MetaChange>) -> Result<(), NotWritten> {
         let metadata = &self.metadata;
         // What a rewrite begins with has to know of all that it replaces.
-        metadata.not_rewriting().await;
+        while metadata.rewriting.get() {
+            metadata.settled.wait().await;
+        }
         metadata.persisting.set(metadata.persisting.get() + 1);
         let _until_noted = Persisting(metadata);
         self.metadata.write(&changes).await?;
@@ -404,7 +385,7 @@ impl<R: Runtime> Control<R> {
             runtime.spawn(ringmq_io::Shares::Admin, "metadata rewrite", async move {
                 control.rewrite().await;
                 control.metadata.rewriting.set(false);
-                control.metadata.rewritten.notify();
+                control.metadata.settled.notify();
             });
         }
         Ok(())

@@ -7,10 +7,7 @@ use ringmq_remoting::frame::Serialization;
 use ringmq_rules::ConnectionId;
 
 use super::{prerequisite::Prerequisite, produce::long_batch::LongBatch};
-use crate::{
-    messages::{Asked, ReplyTo, Room},
-    shard::answer_room::Needed,
-};
+use crate::messages::{Asked, ReplyTo, Room};
 
 /// The connection that a frame came from.
 #[derive(Clone, Copy)]
@@ -50,8 +47,8 @@ pub enum Next {
 pub enum Wait {
     /// Something has to be created first.
     Prerequisite(Prerequisite),
-    /// Until there is room for the answer.
-    Answer(Needed),
+    /// Until there is room for the answer, of so many bytes.
+    Answer(usize),
     /// Whether the account that sent it may is found out beside the shard.
     Access,
     /// Until an earlier request of the connection is handled.

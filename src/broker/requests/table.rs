@@ -18,7 +18,6 @@ use super::{
     produce::*,
     response::{Handled, Request},
 };
-use crate::shard::answer_room::Needed;
 
 /// Where a request is handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,15 +60,14 @@ pub enum Size {
 }
 
 impl Size {
-    /// `message`: bytes of the largest message.
-    pub fn needed(self, message: usize) -> Needed {
-        let (bytes, long) = match self {
-            Size::Small => (0, false),
-            Size::Message => (message, false),
-            Size::Frame => (FRAME_BYTES_MAX, true),
-            Size::Joined => (2 * FRAME_BYTES_MAX, true),
-        };
-        Needed { bytes, long }
+    /// In bytes; `message`: of the largest message.
+    pub fn bytes(self, message: usize) -> usize {
+        match self {
+            Size::Small => 0,
+            Size::Message => message,
+            Size::Frame => FRAME_BYTES_MAX,
+            Size::Joined => 2 * FRAME_BYTES_MAX,
+        }
     }
 }
 
@@ -239,7 +237,7 @@ requests! {
         => consumer_calls::consume_directly;
     CLONE_GROUP_OFFSET Control Manage Nothing Administer 64 * KIB Small
         => consumer_offsets::clone_offsets;
-    QUERY_CORRECTION_OFFSET Control Inspect Nothing Ask 64 * KIB Frame
+    QUERY_CORRECTION_OFFSET Control Inspect Nothing Ask 64 * KIB Small
         => consumer_offsets::correction;
     QUERY_CONSUME_TIME_SPAN Control Inspect Nothing Ask 64 * KIB Frame
         => consumer_offsets::time_span;

@@ -9,8 +9,9 @@ use super::{ShardMessage, drain};
 use crate::{
     injected_bugs::{ANSWER_DROPPED, CHANGE_LATE, is_planted},
     messages::{Change, FramePart, LongReply, Message, ShardBatch},
+    net::output_budget::Counted,
     requests::{Requests, consume::pull, produce::forwarded, reader},
-    shard::{Shard, replies::counted},
+    shard::Shard,
 };
 
 /// Pulls that are run without a pause: some 30 us, 500 us with the longest answers that are copied
@@ -89,7 +90,8 @@ pub async fn take<R: Runtime>(requests: &Rc<Requests<R>>, message: ShardMessage<
         }
         Message::Replies(batch) => write_replies(shard, batch),
         Message::LongReply(LongReply { connection, room, head, body }) => {
-            shard.connections.write_long(connection, counted(room), &head, body);
+            let counted = Counted { by: room.by, bytes: room.bytes as usize };
+            shard.connections.write_long(connection, counted, &head, body);
         }
         Message::Pulls(pulls) => {
             let all = pulls.len();
@@ -190,7 +192,8 @@ fn write_replies<R: Runtime>(shard: &Shard<R>, batch: ShardBatch) {
             continue;
         }
         let write = |out: &mut Vec<u8>| out.extend_from_slice(part);
-        shard.connections.write(*connection, *answers, counted(*room), write);
+        let counted = Counted { by: room.by, bytes: room.bytes as usize };
+        shard.connections.write(*connection, *answers, counted, write);
         start = *end;
     }
     assert!(start == batch.bytes.len(), "the parts of a batch name all of its bytes");

@@ -14,12 +14,6 @@ use crate::{
     net::output_budget::Counted,
 };
 
-/// The room of an answer, for the connection that it is written to.
-pub fn counted(room: Room) -> Counted {
-    let Room { by, long, bytes } = room;
-    Counted { by, long, bytes: bytes as usize }
-}
-
 impl<R: Runtime> Shard<R> {
     /// Appends a reply to the connection it is for, here or by way of the router. Leaves with the
     /// next [`Shard::flush`].
@@ -56,7 +50,8 @@ impl<R: Runtime> Shard<R> {
         body.shrink_to_fit();
         let ReplyTo { connection, room, .. } = *reply_to;
         if connection.shard == self.id.0 {
-            self.connections.write_long(connection, counted(room), &begun, body);
+            let counted = Counted { by: room.by, bytes: room.bytes as usize };
+            self.connections.write_long(connection, counted, &begun, body);
         } else {
             self.router.reply_long(LongReply { connection, room, head: begun, body });
         }
@@ -97,7 +92,8 @@ impl<R: Runtime> Shard<R> {
         let mut outcome = Ok(());
         let write = |out: &mut Vec<u8>| outcome = write(out);
         if connection.shard == self.id.0 {
-            self.connections.write(connection, answers, counted(room), write);
+            let counted = Counted { by: room.by, bytes: room.bytes as usize };
+            self.connections.write(connection, answers, counted, write);
         } else {
             self.router.reply_with(connection, answers, room, write);
         }

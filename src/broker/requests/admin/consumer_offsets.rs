@@ -1,11 +1,11 @@
 //! What administrators do with consumer offsets besides resetting them: QUERY_CONSUME_TIME_SPAN
 //! (303), QUERY_CORRECTION_OFFSET (308), CLONE_GROUP_OFFSET (314). Handled by the control shard.
 
-use std::{collections::BTreeMap, ops::Bound, rc::Rc, sync::Arc};
+use std::{collections::BTreeMap, rc::Rc, sync::Arc};
 
 use ringmq_io::Runtime;
 use ringmq_remoting::{
-    body::QueueTimeSpan,
+    body::{QueryConsumeTimeSpanBody, QueryCorrectionOffsetBody, QueueTimeSpan},
     codes::response,
     fastjson,
     headers::admin::{
@@ -15,7 +15,7 @@ use ringmq_remoting::{
 use ringmq_rules::{names::Name, offsets::OffsetTable, refusal::Refusal};
 
 use super::{
-    body::{PartedBody, message_queue},
+    body::{long_body, message_queue},
     consume_stats::may_consume,
 };
 use crate::{
@@ -25,11 +25,8 @@ use crate::{
     shard::{Shard, lookups::store_timestamp},
 };
 
-/// Groups whose names are copied without a pause.
+/// Groups whose offsets are looked at without a pause.
 const SLICE_GROUPS: usize = 128;
-
-/// Offsets that are copied or looked at without a pause.
-const SLICE_OFFSETS: usize = 1024;
 
 /// From when the messages of each queue are, and how long the group has let the next one wait.
 pub async fn time_span<R: Runtime>(control: &Rc<Control<R>>, request: &Request<'_>) -> Handled {
@@ -40,18 +37,14 @@ pub async fn time_span<R: Runtime>(control: &Rc<Control<R>>, request: &Request<'
     let now = shard.runtime.now_ms();
     let own = async move |shard: Rc<Shard<R>>| own_spans(&shard, &topic, &offsets, now).await;
     let mut spans = shard.call_all(own).await.concat();
-    spans.sort_by_key(|(queue_id, _)| *queue_id);
-    let mut body = PartedBody::new(b"{\"consumeTimeSpanSet\":[".to_vec());
+    spans.sort_unstable_by_key(|(queue_id, _)| *queue_id);
+    let mut body = QueryConsumeTimeSpanBody::default();
     for (queue_id, mut span) in spans {
         span.message_queue = message_queue(&shard.settings.config, &header.topic, queue_id);
-        body.item(|part| fastjson::append(part, &span));
-        if !body.fits() {
-            break;
-        }
+        body.consume_time_span_set.push(span);
         shard.runtime.yield_if_needed().await;
     }
-    body.text("]}");
-    body.answer("ask for a topic with fewer queues")
+    long_body(&body, "ask for a topic with fewer queues")
 }
 
 /// Those of the queues of this shard. Queues without messages cost nothing.
@@ -105,21 +98,7 @@ async fn offsets_in<R: Runtime>(
 ) -> BTreeMap<i32, i64> {
     let (topic, group): (Arc<str>, Arc<str>) = (Arc::from(topic), Arc::from(group));
     let own = async move |shard: Rc<Shard<R>>| {
-        let mut all: Vec<(i32, i64)> = Vec::new();
-        loop {
-            let behind = all.last().map_or(Bound::Unbounded, |(last, _)| Bound::Excluded(*last));
-            let before = all.len();
-            {
-                let offsets = shard.offsets.borrow();
-                let queues = offsets.queues(&topic, &group).into_iter();
-                let rest = queues.flat_map(|queues| queues.range((behind, Bound::Unbounded)));
-                all.extend(rest.take(SLICE_OFFSETS).map(|(queue, offset)| (*queue, *offset)));
-            }
-            if all.len() == before {
-                return all;
-            }
-            shard.runtime.yield_if_needed().await;
-        }
+        shard.offsets.borrow().queues(&topic, &group).cloned().unwrap_or_default()
     };
     shard.call_all(own).await.into_iter().flatten().collect()
 }
@@ -139,17 +118,8 @@ pub async fn correction<R: Runtime>(control: &Rc<Control<R>>, request: &Request<
             *least = i64::MAX;
         }
     }
-    let mut body = PartedBody::new(b"{\"correctionOffsets\":{".to_vec());
-    for (queue_id, offset) in least {
-        body.item(|part| {
-            fastjson::append(part, &queue_id);
-            part.push(b':');
-            fastjson::append(part, &offset);
-        });
-        shard.runtime.yield_if_needed().await;
-    }
-    body.text("}}");
-    body.answer("ask for a topic with fewer queues")
+    let body = QueryCorrectionOffsetBody { correction_offsets: least };
+    Ok(Response::with_body(fastjson::to_vec(&body)))
 }
 
 async fn least_offsets<R: Runtime>(
@@ -167,36 +137,18 @@ async fn least_offsets<R: Runtime>(
         let Some(last) = groups.last() else { return least };
         after = last.clone();
         for group in groups.iter().filter(|group| !left_out.contains(&&***group)) {
-            let mut behind = Bound::Unbounded;
-            while let Some(last) = note_least(shard, (topic, group), behind, &mut least) {
-                behind = Bound::Excluded(last);
-                shard.runtime.yield_if_needed().await;
+            let offsets: &OffsetTable = &shard.offsets.borrow();
+            for (queue_id, offset) in offsets.queues(topic, group).into_iter().flatten() {
+                let queue = shard.existing_queue(topic, *queue_id);
+                let min = queue.map_or(0, |(log, queue)| log.bounds(queue).0);
+                if *offset >= min {
+                    let least = least.entry(*queue_id).or_insert(*offset);
+                    *least = (*least).min(*offset);
+                }
             }
         }
         shard.runtime.yield_if_needed().await;
     }
-}
-
-/// Looks at a slice of the offsets of a group; the last queue of it, `None` if none is left.
-fn note_least<R: Runtime>(
-    shard: &Shard<R>,
-    (topic, group): (&str, &str),
-    behind: Bound<i32>,
-    least: &mut BTreeMap<i32, i64>,
-) -> Option<i32> {
-    let offsets: &OffsetTable = &shard.offsets.borrow();
-    let rest = offsets.queues(topic, group)?.range((behind, Bound::Unbounded));
-    let mut last = None;
-    for (queue_id, offset) in rest.take(SLICE_OFFSETS) {
-        last = Some(*queue_id);
-        let queue = shard.existing_queue(topic, *queue_id);
-        let min = queue.map_or(0, |(log, queue)| log.bounds(queue).0);
-        if *offset >= min {
-            let least = least.entry(*queue_id).or_insert(*offset);
-            *least = (*least).min(*offset);
-        }
-    }
-    last
 }
 
 /// Gives a group the offsets of another in one topic, or in all.

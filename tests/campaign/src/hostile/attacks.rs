@@ -5,7 +5,6 @@ mod admin;
 mod filters;
 mod frames;
 mod heartbeats;
-mod lists;
 mod names;
 mod pulls;
 mod readers;
@@ -52,7 +51,6 @@ attacks! {
     "false-ends" => transactions::false_ends;
     "false-signatures" => signatures::false_signatures;
     "many-offsets" => admin::many_offsets;
-    "long-lists" => lists::long_lists;
     "escapes" => admin::escapes;
 }
 
