@@ -176,7 +176,8 @@ async fn send(shift: &Shift<'_>, producer: u64, queue: usize) -> bool {
     false
 }
 
-fn record<'a>(topic: &'a str, queue_id: i32, body: &'a [u8]) -> NewRecord<'a> {
+/// A message with a key and nothing else of interest.
+pub fn record<'a>(topic: &'a str, queue_id: i32, body: &'a [u8]) -> NewRecord<'a> {
     NewRecord {
         topic,
         queue_id,

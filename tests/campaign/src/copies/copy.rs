@@ -14,9 +14,11 @@ use ringmq_io::{
     sim::{Random, SimDisk, SimFile, SimRuntime},
 };
 use ringmq_store::{
-    AppendError, FlushMode, Log, LogError, LogOptions, NewRecord, Opening, QueueHandle, RawError,
+    AppendError, FlushMode, Log, LogError, LogOptions, Opening, QueueHandle, RawError,
     SegmentFacts, Sink, log_directory,
 };
+
+use crate::workload::record;
 
 const BLOCK: u64 = 4096;
 const ENVELOPE: u64 = 32;
@@ -124,7 +126,7 @@ pub async fn live(
         let body = [id.to_be_bytes().to_vec(), vec![id as u8; bytes as usize]].concat();
         let handle = log.queue(TOPIC, queue_id);
         let appended = loop {
-            match log.append(handle, &record(queue_id, &body), 7, |_| Some(())) {
+            match log.append(handle, &record(TOPIC, queue_id, &body), 7, |_| Some(())) {
                 Ok(appended) => break appended,
                 Err(AppendError::Busy { .. }) => log.room().await,
                 Err(error) => return Err(format!("an append is refused: {error}")),
@@ -150,22 +152,6 @@ pub async fn live(
 fn message(position: u64, size: usize, queue: i32, offset: i64, id: u64) -> Message {
     let end = (position + size as u64).next_multiple_of(8);
     Message { start: position - ENVELOPE, end, queue, offset, id }
-}
-
-fn record(queue_id: i32, body: &[u8]) -> NewRecord<'_> {
-    NewRecord {
-        topic: TOPIC,
-        queue_id,
-        flag: 0,
-        sys_flag: 0,
-        born_timestamp: 1,
-        born_host: "127.0.0.1:1".parse().expect("an address"),
-        store_host: "127.0.0.1:10911".parse().expect("an address"),
-        reconsume_times: 0,
-        prepared_transaction_offset: 0,
-        body,
-        properties: [b"KEYS\x01k\x02", b"", b""],
-    }
 }
 
 /// All that is served, in the order of the log.
