@@ -101,6 +101,15 @@ pub struct Loaded<C> {
     pub origins: BTreeMap<&'static str, Origin>,
 }
 
+impl<C> Loaded<C> {
+    /// Whether somebody has given the key a value: it is neither the default nor derived from
+    /// other keys.
+    pub fn is_written(&self, key: &str) -> bool {
+        let origin = self.origins.get(key);
+        origin.is_some_and(|origin| !matches!(origin, Origin::Default | Origin::Derived))
+    }
+}
+
 /// Why there is no configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {

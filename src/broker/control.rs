@@ -165,6 +165,7 @@ impl<R: Runtime> Control<R> {
         Start {
             logs: manifest.logs,
             store_id: manifest.store_id,
+            identity: None,
             changes,
             offsets: self.metadata.offsets_of(|topic, queue| owner(topic, queue) == to),
             deleted: deleted.map(|(name, deleted)| (name.clone(), deleted.clone())).collect(),

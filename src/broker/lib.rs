@@ -23,6 +23,7 @@ mod messages;
 mod metrics;
 mod net;
 mod parts;
+mod replication;
 mod requests;
 mod run;
 mod shard;

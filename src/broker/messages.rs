@@ -21,6 +21,7 @@ use futures_util::future::LocalBoxFuture;
 use ringmq_base::{LogId, ShardId};
 use ringmq_io::Accepted;
 use ringmq_remoting::frame::Serialization;
+use ringmq_replication::streams::Identity;
 use ringmq_rules::{ConnectionId, acl::AccessRules, meta::MetaChange, topics::Deleted};
 
 pub use self::{
@@ -197,6 +198,9 @@ impl<S> Message<S> {
 pub struct Start {
     pub logs: u16,
     pub store_id: u128,
+    /// Who it is among its copies, unless it has none.
+    #[expect(dead_code)]
+    pub identity: Option<Arc<Identity>>,
     pub changes: Vec<Change>,
     /// Consumer offsets of the queues that this shard owns.
     pub offsets: Vec<MetaChange>,

@@ -30,7 +30,7 @@ use crate::{
     messages::Message,
     parts::BrokerParts,
     run::{log_options, run},
-    shard::{Shard, router::Lanes, settings::BrokerSettings},
+    shard::{Shard, role::Role, router::Lanes, settings::BrokerSettings},
     sizes::Sizes,
 };
 
@@ -67,6 +67,7 @@ pub fn start(
     beside: u64,
 ) -> Result<Broker, StartError> {
     let mut cpus = shard_cpus(&loaded.config, cpus);
+    let role = Role::of(&loaded.config, loaded.is_written("brokerRole"));
     let fitted = fit_and_say(loaded, cpus.len(), memory, beside).map_err(StartError::Refused)?;
     let Fitted { values: Values { config, sizes }, shards, .. } = fitted;
     allocator::give_back_buffers_from(allocator::BROKER_BUFFER_BYTES);
@@ -87,6 +88,7 @@ pub fn start(
         log_path,
         connections_max,
         sizes,
+        role,
         young_bytes: memory.bytes / 10 * 4,
         access: access_control,
         tls,

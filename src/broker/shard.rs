@@ -23,6 +23,7 @@ pub mod queue_starts;
 pub mod queue_watchers;
 pub mod queues;
 pub mod replies;
+pub mod role;
 pub mod room_queue;
 pub mod router;
 pub mod settings;

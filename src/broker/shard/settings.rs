@@ -14,6 +14,7 @@ use ringmq_base::config::{
 use ringmq_io::SocketBuffers;
 use ringmq_net::addresses::Limits;
 
+use super::role::Role;
 use crate::{
     messages::{AccessControl, LiveSettings},
     sizes::Sizes,
@@ -76,6 +77,7 @@ pub struct BrokerSettings {
     /// Milliseconds since 1970.
     pub boot_timestamp: i64,
     pub sizes: Sizes,
+    pub role: Role,
     /// With `metricsExporterType=PROM`.
     pub metrics: Option<MetricsSettings>,
     /// With `aclEnable`.
@@ -132,6 +134,7 @@ impl BrokerSettings {
             live: Arc::new(LiveSettings::new(config.clone())?),
             boot_timestamp,
             sizes: Sizes::default(),
+            role: Role::of(&config, false),
             metrics: metrics_settings(&config)?,
             access: None,
             tls: Acceptor::default(),

@@ -24,6 +24,7 @@ const WALLS: &[Walls] = &[
                 &[
                     "requests",
                     "metrics",
+                    "replication",
                     "control",
                     "engines",
                     "shard",
@@ -32,6 +33,7 @@ const WALLS: &[Walls] = &[
                     "injected_bugs",
                 ],
             ),
+            ("replication", &["control", "engines", "shard", "net", "messages", "injected_bugs"]),
             ("requests", &["control", "shard", "net", "messages", "injected_bugs"]),
             ("metrics", &["control", "shard", "messages"]),
             ("control", &["shard", "messages", "injected_bugs"]),
