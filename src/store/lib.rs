@@ -49,7 +49,7 @@ pub use files::{
     completeness::complete_store,
     directory::{META_DIRECTORY, log_directory},
     epochs::{EpochStart, Epochs},
-    manifest::{FILE_NAME as MANIFEST_NAME, Manifest, open_manifest},
+    manifest::{FILE_NAME as MANIFEST_NAME, Manifest, create_copy, find_manifest, open_manifest},
 };
 pub use log::{
     Log,

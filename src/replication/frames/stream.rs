@@ -94,9 +94,9 @@ pub struct Heartbeat {
     pub sent: u64,
     /// The newest `sent` that has come from the other side: its lease counts from then.
     pub echo: u64,
-    /// Up to which entry the metadata is committed and applied.
+    /// Up to which entry the sender has said (the master), or has (a follower), the metadata.
     pub metadata: u64,
-    /// Of the state at that entry.
+    /// Of all entries up to that one, and of what they began with.
     pub metadata_hash: u64,
     pub health: Health,
     /// By log: its end, and how far it is committed.

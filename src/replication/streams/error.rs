@@ -41,6 +41,11 @@ pub enum StreamError {
     Epochs { why: NoTable },
     #[error("the log was closed")]
     LogClosed,
+    #[error("metadata that the master has sent: {0}; it is all sent anew")]
+    Metadata(String),
+    /// What is said about metadata of the master has no place in the own store.
+    #[error("metadata of the master is not taken: {0}")]
+    NotTaken(String),
     #[error("the peer said nothing for {} ms; look at its log", within.as_millis())]
     Silent { within: Duration },
     /// Of the peer.
@@ -63,6 +68,11 @@ pub enum StreamError {
     Name { what: &'static str, own: String, said: String },
     #[error("the peer has the id {replica} of this member; give each member its own brokerId")]
     OwnId { replica: ReplicaId },
+    #[error(
+        "the peer's directory is a copy of this member's ({directory:032x}), its file `replica` \
+         among the rest; remove that file there, or empty the directory"
+    )]
+    OwnDirectory { directory: u128 },
     #[error(
         "the peer's store is {said:032x} and this one's {own:032x}; a member begins with an \
          empty store or with one of its group"
@@ -91,6 +101,7 @@ impl StreamError {
             E::Version { .. }
                 | E::Name { .. }
                 | E::OwnId { .. }
+                | E::OwnDirectory { .. }
                 | E::Lineage { .. }
                 | E::Secret
                 | E::Over { .. }

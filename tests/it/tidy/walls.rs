@@ -86,7 +86,7 @@ const WALLS: &[Walls] = &[
         "src/replication",
         &[
             ("testing", ALL),
-            ("streams", &["frames", "epochs", "progress", "in_sync_set", "ids"]),
+            ("streams", &["frames", "election", "epochs", "progress", "in_sync_set", "ids"]),
             ("frames", &["epochs", "ids"]),
             ("election", &["takeover", "group", "in_sync_set", "ids"]),
             ("group", &["in_sync_set", "ids"]),
