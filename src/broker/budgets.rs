@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 pub use ringmq_base::budgets::Budgets;
 use ringmq_base::{
     budgets::{Row, Table},
-    config::{BrokerConfig, MetricsExporterType, Origin, TlsMode},
+    config::{BrokerConfig, BrokerRole, MetricsExporterType, Origin, TlsMode},
 };
 use ringmq_rules::acl::RULES_BYTES_MAX;
 
@@ -118,6 +118,11 @@ const ROWS: &[Row<Values, Counts>] = &[
     row!("consumer offsets", sizes.tables.offsets_bytes: usize, |_, _| MIB, 4 * KIB,
         |_, counts, value| 2 * counts.shards * value),
     row!("locks", sizes.tables.locks_bytes: usize, |_, _| MIB, 4 * KIB, |_, _, value| value),
+    row!("changes for slaves", sizes.journal_bytes_max: usize, |_, _| 256 * KIB, 4 * KIB,
+    |values, _, value| if is_slave(values) { 0 } else { value }),
+    // In tables of its own, until it was compared.
+    row!("metadata of the master", sizes.snapshot_bytes_max: usize, |_, _| 4 * MIB, 4 * KIB,
+    |values, _, value| if is_slave(values) { 3 * value } else { 0 }),
     row!("offset resets", sizes.tables.resets: usize, |_, _| 4_096, 1,
         |_, counts, value| counts.shards * value * 96),
     row!("next pulls", sizes.tables.next_pulls_bytes: usize, |_, _| 256 * KIB, 4 * KIB,
@@ -146,6 +151,10 @@ const ROWS: &[Row<Values, Counts>] = &[
         false => 0,
     }),
 ];
+
+fn is_slave(values: &Values) -> bool {
+    values.config.broker_role == BrokerRole::Slave
+}
 
 /// Of what other shards may hold for each shard; nothing if there is one only.
 fn between(counts: Counts, bytes: u64) -> u64 {

@@ -6,6 +6,7 @@ pub mod departures;
 pub mod ensure;
 pub mod live_keys;
 pub mod log_usage;
+pub mod membership;
 pub mod metadata;
 pub mod questions;
 pub mod queue_locks;
@@ -38,8 +39,14 @@ use ringmq_rules::{
 use ringmq_store::{META_DIRECTORY, Manifest, MetaLog};
 
 use self::{
-    client_events::Notifications, departures::Departures, metadata::Metadata, questions::Questions,
-    registration::Registrar, retention::Storage, series::Series,
+    client_events::Notifications,
+    departures::Departures,
+    membership::Membership,
+    metadata::{Metadata, journal::Journal},
+    questions::Questions,
+    registration::Registrar,
+    retention::Storage,
+    series::Series,
 };
 use crate::{
     messages::{AccessChange, AccessJob, Change, Message, Start, log_of_queue},
@@ -64,6 +71,8 @@ pub struct Control<R: Runtime> {
     pub notifications: Notifications,
     pub questions: Questions,
     pub metadata: Metadata<R>,
+    /// Of a broker that has copies, or is one.
+    pub membership: Option<Membership<R>>,
     pub registrar: Registrar,
     /// What the configuration says, as it was read last.
     configured: RefCell<BrokerConfig>,
@@ -84,7 +93,10 @@ pub struct Control<R: Runtime> {
 impl<R: Runtime> Control<R> {
     /// Opens the store's metadata and tells the other shards what to start from. The error is a
     /// sentence for the operator.
-    pub async fn open(shard: &Rc<Shard<R>>) -> Result<(Rc<Self>, Start), String> {
+    pub async fn open(
+        shard: &Rc<Shard<R>>,
+        membership: Option<Membership<R>>,
+    ) -> Result<(Rc<Self>, Start), String> {
         let (manifest, meta, records) = open_store(shard).await?;
         let now = shard.runtime.now_ms();
         let config = &shard.settings.config;
@@ -104,7 +116,8 @@ impl<R: Runtime> Control<R> {
             departures: Departures::default(),
             notifications: Notifications::default(),
             questions: Questions::default(),
-            metadata: Metadata::new(shard.runtime.clone(), meta),
+            metadata: Metadata::new(shard.runtime.clone(), meta, journal(shard)),
+            membership,
             registrar: Registrar::new(&shard.settings),
             configured: RefCell::new(config.clone()),
             storage: Storage::default(),
@@ -127,7 +140,10 @@ impl<R: Runtime> Control<R> {
             control.apply(&change);
         }
         control.take_stored_keys().await?;
-        control.add_system_topics(now).await?;
+        // A copy has no topics but those of its master.
+        if !shard.settings.role.is_slave() {
+            control.add_system_topics(now).await?;
+        }
         let start = control.start_of(&manifest, shard.id);
         for peer in shard.router.peers() {
             let start = Box::new(control.start_of(&manifest, peer));
@@ -165,7 +181,7 @@ impl<R: Runtime> Control<R> {
         Start {
             logs: manifest.logs,
             store_id: manifest.store_id,
-            identity: None,
+            identity: self.membership.as_ref().map(|own| own.identity.clone()),
             changes,
             offsets: self.metadata.offsets_of(|topic, queue| owner(topic, queue) == to),
             deleted: deleted.map(|(name, deleted)| (name.clone(), deleted.clone())).collect(),
@@ -179,7 +195,10 @@ impl<R: Runtime> Control<R> {
             loop {
                 control.shard.runtime.sleep(Duration::from_secs(10)).await;
                 control.expire_clients().await;
-                control.sweep_locks().await;
+                // A copy has them for when it is started as a master.
+                if !control.shard.settings.role.is_slave() {
+                    control.sweep_locks().await;
+                }
                 control.shard.flush();
             }
         });
@@ -246,6 +265,9 @@ impl<R: Runtime> Control<R> {
         };
         futures_lite::future::or(all, limit).await;
         self.metadata.close().await;
+        if let Some(membership) = &self.membership {
+            membership.close().await;
+        }
     }
 }
 
@@ -267,15 +289,27 @@ fn topic_settings(settings: &BrokerSettings, logs: u16) -> TopicSettings {
     }
 }
 
+/// What others can copy of the metadata, if they may.
+fn journal<R: Runtime>(shard: &Shard<R>) -> Option<Journal> {
+    let (role, most) = (shard.settings.role, shard.settings.sizes.journal_bytes_max);
+    let begin = || ahash::RandomState::new().hash_one(shard.runtime.now_ms());
+    role.is_copied().then(|| Journal::new(begin(), most))
+}
+
+/// Logs that a store gets when it is made.
+pub fn logs_of_new_store<R: Runtime>(shard: &Shard<R>) -> u16 {
+    match shard.settings.config.logs {
+        0 => shard.router.shards() as u16,
+        logs => logs,
+    }
+}
+
 async fn open_store<R: Runtime>(
     shard: &Rc<Shard<R>>,
 ) -> Result<(Manifest, MetaLog<R>, Vec<Vec<u8>>), String> {
     let root = &shard.settings.store_path;
-    let wanted = match shard.settings.config.logs {
-        0 => shard.router.shards() as u16,
-        logs => logs,
-    };
-    let manifest = ringmq_store::open_manifest(&shard.runtime, root, wanted).await;
+    let manifest =
+        ringmq_store::open_manifest(&shard.runtime, root, logs_of_new_store(shard)).await;
     let manifest = manifest.map_err(|error| error.to_string())?;
     let (directory, grow) = (root.join(META_DIRECTORY), shard.settings.sizes.meta_grow_bytes);
     let opened = MetaLog::open_growing(shard.runtime.clone(), &directory, grow).await;

@@ -199,7 +199,6 @@ pub struct Start {
     pub logs: u16,
     pub store_id: u128,
     /// Who it is among its copies, unless it has none.
-    #[expect(dead_code)]
     pub identity: Option<Arc<Identity>>,
     pub changes: Vec<Change>,
     /// Consumer offsets of the queues that this shard owns.

@@ -1,1 +1,10 @@
 //! A broker that has copies, or is one: the streams between masters and slaves.
+
+mod facts;
+mod follow;
+mod identity;
+mod master;
+mod metadata;
+mod serve;
+
+pub use self::{follow::follow, identity::prepare, serve::serve};

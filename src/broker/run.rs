@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use futures_lite::future::zip;
+use futures_lite::future::{self, zip};
 use ringmq_base::{LogId, ShardId};
 use ringmq_io::{Accepted, Runtime, Shares, listen_when_free, mailbox::Receiver};
 use ringmq_net::accept::accept_all;
@@ -31,7 +31,7 @@ use crate::{
         transaction_check,
     },
     messages::{Message, Start},
-    metrics,
+    metrics, replication,
     requests::{Requests, consume::pull, reader},
     shard::{
         Arrivals, CONTROL, Shard,
@@ -89,7 +89,8 @@ async fn run_or_fail<R: Runtime>(
     tried: &mpsc::Sender<()>,
 ) -> Result<(), String> {
     let (control, start) = if shard.id == CONTROL {
-        let (control, start) = Control::open(shard).await?;
+        let membership = replication::prepare(shard).await?;
+        let (control, start) = Control::open(shard, membership).await?;
         (Some(control), start)
     } else {
         match requests_lane.recv().await {
@@ -130,6 +131,9 @@ async fn run_or_fail<R: Runtime>(
     inbox::spawn_reply_lane(&requests, reply_lane);
     if let Some(control) = &control {
         control.start_services();
+        if shard.settings.role.is_slave() {
+            replication::follow(control);
+        }
         if let Err(error) = listen(&requests).await {
             shut_down_peers(shard);
             return Err(error);
@@ -147,7 +151,7 @@ async fn run_or_fail<R: Runtime>(
     // The others still call this shard, to persist what they have.
     let serve = inbox::serve_to_the_end(&requests, &mut requests_lane);
     let shut_down = shut_down(shard, control.as_deref(), &cursors);
-    futures_lite::future::or(shut_down, serve).await;
+    future::or(shut_down, serve).await;
     metrics.iter().for_each(|metrics| metrics.close());
     Ok(())
 }
@@ -288,8 +292,9 @@ const OFFSETS_AGAIN: Duration = Duration::from_secs(1);
 async fn persist_offsets<R: Runtime>(shard: Rc<Shard<R>>) {
     let interval = shard.settings.offset_flush_interval;
     while !shard.stopping.get() {
-        let failing = shard.offset_writes.is_failing();
-        shard.runtime.sleep(if failing { interval.min(OFFSETS_AGAIN) } else { interval }).await;
+        let (writes, failing) = (&shard.offset_writes, shard.offset_writes.is_failing());
+        let pause = if failing { interval.min(OFFSETS_AGAIN) } else { writes.interval(interval) };
+        future::or(shard.runtime.sleep(pause), writes.followed_changed()).await;
         shard.persist_offsets().await;
     }
 }

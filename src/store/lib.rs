@@ -44,7 +44,7 @@ pub use api::{
 };
 pub use check::{Damage, FileReport, StoreReport, verify_store};
 pub use files::leadership::Leadership;
-pub use files::replica::{Replica, ReplicaFile};
+pub use files::replica::{FILE_NAME as REPLICA_NAME, Replica, ReplicaFile};
 pub use files::{
     completeness::complete_store,
     directory::{META_DIRECTORY, log_directory},

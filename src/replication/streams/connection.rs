@@ -43,7 +43,17 @@ pub struct FrameReader<'a, C> {
 
 impl<'a, C: Stream> FrameReader<'a, C> {
     pub fn new(stream: &'a C) -> Self {
-        FrameReader { stream, buffer: BytesMut::new() }
+        FrameReader::with(stream, BytesMut::new())
+    }
+
+    /// Of a stream that was read before, with what has arrived and was not taken.
+    pub fn with(stream: &'a C, buffer: BytesMut) -> Self {
+        FrameReader { stream, buffer }
+    }
+
+    /// What has arrived and was not taken, for whoever reads the stream from now on.
+    pub fn into_buffer(self) -> BytesMut {
+        self.buffer
     }
 
     /// What a connection begins with, before any frame.

@@ -1,0 +1,162 @@
+//! The slave's side of a control connection: it dials its master for as long as it runs.
+
+use std::{convert::Infallible, rc::Rc, time::Duration};
+
+use futures_lite::future;
+use ringmq_io::{Runtime, Shares, Stream};
+use ringmq_replication::{
+    frames::{Frame, Heartbeat},
+    streams::{FrameReader, StreamError, Talk, connect, control::Facts, dial_control, talk},
+};
+
+use super::{
+    facts::OwnFacts,
+    master,
+    metadata::take::{Has, Taking},
+};
+use crate::control::{Control, membership::Connected};
+
+/// First and longest pause before the master is dialled again.
+const AGAIN: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
+/// After that a reason that has not changed is said again.
+const SAY_AGAIN: Duration = Duration::from_secs(60);
+
+/// Pauses between dials, each twice as long as the one before.
+#[derive(Default)]
+pub struct Pauses(Duration);
+
+impl Pauses {
+    pub fn next(&mut self) -> Duration {
+        self.0 = (self.0 * 2).clamp(AGAIN.0, AGAIN.1);
+        self.0
+    }
+
+    fn begin_again(&mut self) {
+        self.0 = Duration::ZERO;
+    }
+}
+
+/// What is said of dials that fail: each reason once, and each minute.
+#[derive(Default)]
+pub struct Complaints(Option<(String, Duration)>);
+
+impl Complaints {
+    pub fn say<R: Runtime>(&mut self, runtime: &R, what: &str, why: &str) {
+        let now = runtime.monotonic();
+        let is_known = self
+            .0
+            .as_ref()
+            .is_some_and(|(said, at)| said == why && now.saturating_sub(*at) < SAY_AGAIN);
+        if !is_known {
+            tracing::warn!("{what}: {why}");
+            self.0 = Some((why.to_owned(), now));
+        }
+    }
+
+    fn forget(&mut self) {
+        self.0 = None;
+    }
+}
+
+/// Begins to follow the master's metadata.
+pub fn follow<R: Runtime>(control: &Rc<Control<R>>) {
+    let control = control.clone();
+    let runtime = control.shard.runtime.clone();
+    runtime.spawn(Shares::Foreground, "control connection to the master", async move {
+        let (mut pauses, mut complaints) = (Pauses::default(), Complaints::default());
+        let (has, runtime) = (Has::default(), control.shard.runtime.clone());
+        let what = "the master is not followed";
+        while !control.shard.stopping.get() {
+            match master::address(&control) {
+                Some(address) => {
+                    let mut met = || {
+                        pauses.begin_again();
+                        complaints.forget();
+                    };
+                    let Err(error) = follow_once(&control, &has, &address, &mut met).await;
+                    complaints.say(&runtime, what, &format!("{address}: {error}"));
+                }
+                None => complaints.say(&runtime, what, "no name server knows of it yet"),
+            }
+            future::or(runtime.sleep(pauses.next()), master::changed(&control)).await;
+        }
+    });
+}
+
+async fn follow_once<R: Runtime>(
+    control: &Rc<Control<R>>,
+    has: &Has,
+    address: &str,
+    met: &mut impl FnMut(),
+) -> Result<Infallible, StreamError> {
+    let (shard, runtime) = (&control.shard, &control.shard.runtime);
+    let membership = control.membership.as_ref().ok_or(StreamError::Closed)?;
+    let address = master::resolve(runtime, address).await?;
+    let stream = connect(runtime, address).await?;
+    let mut reader = FrameReader::new(&stream);
+    let party = membership.party(master::secret(&shard.settings));
+    let master = dial_control(runtime, &party, (&stream, &mut reader)).await?;
+    let logs = shard.queues.log_count();
+    if master.logs != logs {
+        return Err(StreamError::NotTaken(format!(
+            "its store has {} logs and this one {logs}: empty this broker's directory, and it \
+             begins as a copy",
+            master.logs
+        )));
+    }
+    let joined = membership.join(master.epoch, master.replica).await;
+    joined.map_err(|error| StreamError::NotTaken(error.to_string()))?;
+    met();
+    let now = runtime.monotonic();
+    let connected = membership.peers.connect(master.replica, (stream.peer(), 0, 0), now);
+    let connected = connected.map_err(StreamError::NotTaken)?;
+    tracing::info!(replica = %master.replica, %address, "the master is connected");
+    let taking = Taking::new(control, has);
+    let following = Following { control, connected, taking, facts: OwnFacts::default() };
+    let ended = future::or(
+        future::or(
+            talk(runtime, master.epoch, &following, (&stream, &mut reader)),
+            following.taking.apply(),
+        ),
+        future::or(following.facts.refresh(shard), stopped(control)),
+    );
+    ended.await
+}
+
+async fn stopped<R: Runtime>(control: &Control<R>) -> Result<Infallible, StreamError> {
+    while !control.shard.stopping.get() {
+        control.shard.runtime.sleep(ringmq_replication::streams::control::HEARTBEAT).await;
+    }
+    Err(StreamError::Closed)
+}
+
+struct Following<'a, R: Runtime> {
+    control: &'a Rc<Control<R>>,
+    connected: Connected<'a>,
+    taking: Taking<'a, R>,
+    facts: OwnFacts,
+}
+
+impl<R: Runtime> Talk for Following<'_, R> {
+    fn facts(&self) -> Facts {
+        self.facts.with(self.taking.has())
+    }
+
+    fn next(&self) -> Result<Option<Frame>, StreamError> {
+        Ok(self.taking.next())
+    }
+
+    fn changed(&self) -> impl Future<Output = ()> {
+        self.taking.changed()
+    }
+
+    async fn take(&self, frame: Frame) -> Result<(), StreamError> {
+        self.taking.take(frame).await
+    }
+
+    fn heard(&self, heartbeat: Heartbeat) -> Result<(), StreamError> {
+        self.taking.compare((heartbeat.metadata, heartbeat.metadata_hash))?;
+        self.connected.heard(heartbeat, self.control.shard.runtime.monotonic());
+        Ok(())
+    }
+}
