@@ -3,8 +3,9 @@
 mod facts;
 mod follow;
 mod identity;
+mod listener;
 mod master;
 mod metadata;
 mod serve;
 
-pub use self::{follow::follow, identity::prepare, serve::serve};
+pub use self::{follow::follow, identity::prepare, listener::listen};

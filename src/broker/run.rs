@@ -134,7 +134,11 @@ async fn run_or_fail<R: Runtime>(
         if shard.settings.role.is_slave() {
             replication::follow(control);
         }
-        if let Err(error) = listen(&requests).await {
+        let listening = async {
+            listen(&requests).await?;
+            replication::listen(control).await
+        };
+        if let Err(error) = listening.await {
             shut_down_peers(shard);
             return Err(error);
         }

@@ -5,6 +5,7 @@ mod clients;
 pub mod cluster;
 pub mod complaints;
 mod consumer_calls;
+mod copied_metadata;
 mod damaged_keys;
 mod delays;
 mod deletions;
@@ -21,7 +22,10 @@ mod order;
 mod slow_readers;
 mod transactions;
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use ringmq_base::config::BrokerConfig;
 use ringmq_io::{
@@ -82,7 +86,12 @@ pub struct Client {
 impl Client {
     /// Connects as soon as the broker listens.
     pub async fn connect(runtime: &SimRuntime) -> Client {
-        let address = SocketAddr::from(([127, 0, 0, 1], PORT));
+        Client::connect_to(runtime, [127, 0, 0, 1].into()).await
+    }
+
+    /// The same, to the broker of a node.
+    pub async fn connect_to(runtime: &SimRuntime, ip: IpAddr) -> Client {
+        let address = SocketAddr::from((ip, PORT));
         for _ in 0..CONNECT_TRIES {
             match runtime.net().connect(address).await {
                 Ok(stream) => return Client { stream, opaque: 0 },

@@ -79,6 +79,17 @@ impl<R: Runtime> ControlPlane for Control<R> {
     fn look_at_storage(&self) {
         self.storage.look();
     }
+
+    #[cfg(test)]
+    fn metadata(self: Rc<Self>) -> Vec<String> {
+        let mut snapshot = super::metadata::snapshot::Snapshot::for_copy(self);
+        let mut all = Vec::new();
+        while !snapshot.is_at_end() {
+            let records = snapshot.next().into_iter();
+            all.extend(records.map(|record| String::from_utf8(record).expect("JSON")));
+        }
+        all
+    }
 }
 
 impl<R: Runtime> Control<R> {

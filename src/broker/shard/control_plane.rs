@@ -94,6 +94,10 @@ pub trait ControlPlane {
 
     /// A log has no space: has retention look at the disk soon.
     fn look_at_storage(&self);
+
+    /// All metadata but keys of the configuration, as a copy gets it.
+    #[cfg(test)]
+    fn metadata(self: Rc<Self>) -> Vec<String>;
 }
 
 impl<R: Runtime> Shard<R> {

@@ -201,7 +201,7 @@ async fn control(runtime: &SimRuntime, config: BrokerConfig) -> Rc<Control<SimRu
     let BrokerParts { lanes, .. } = BrokerParts::new(&settings, 1);
     let router = Router::new(ShardId(0), lanes, &settings.sizes);
     let shard = Shard::new(runtime.clone(), settings, router, Published::default());
-    Control::open(&shard).await.expect("an empty store").0
+    Control::open(&shard, None).await.expect("an empty store").0
 }
 
 const LOCAL: (&str, &str) = ("namesrvAddr", "127.0.0.1:9876");

@@ -1,0 +1,89 @@
+//! Who dials `haListenPort`: what a connection begins with says what it is about.
+
+use std::{cell::Cell, net::SocketAddr, rc::Rc};
+
+use ringmq_io::{Accepted, Net, Runtime, Shares, listen_when_free};
+use ringmq_net::accept::accept_all;
+use ringmq_replication::{
+    frames::Channel,
+    streams::{FrameReader, StreamError, hello},
+};
+
+use super::serve::serve;
+use crate::control::Control;
+
+/// Connections that have not said yet who they are; of more, the newest go.
+const UNKNOWN_MAX: usize = 64;
+
+/// Listens for slaves, if there may be any.
+///
+/// # Errors
+/// If the port cannot be had: a sentence for the operator.
+pub async fn listen<R: Runtime>(control: &Rc<Control<R>>) -> Result<(), String> {
+    let (shard, settings) = (&control.shard, &control.shard.settings);
+    if !settings.role.is_copied() {
+        return Ok(());
+    }
+    let address = SocketAddr::new(settings.bind_address, settings.config.ha_listen_port);
+    let buffers = settings.socket_buffers;
+    let listener = listen_when_free(&shard.runtime, address, buffers).await.map_err(|error| {
+        format!(
+            "the broker cannot listen on {address} for slaves (haListenPort): {error}; stop what \
+             uses the port or set another haListenPort"
+        )
+    })?;
+    let (control, unknown) = (control.clone(), Rc::new(Cell::new(0)));
+    shard.runtime.spawn(Shares::Foreground, "accept slaves", async move {
+        let runtime = control.shard.runtime.clone();
+        accept_all(&runtime, &listener, |accepted| take(&control, &unknown, accepted)).await;
+    });
+    Ok(())
+}
+
+/// Reads in a task of its own what a connection begins with. False: the broker is stopping.
+fn take<R: Runtime>(
+    control: &Rc<Control<R>>,
+    unknown: &Rc<Cell<usize>>,
+    accepted: Accepted,
+) -> bool {
+    let shard = &control.shard;
+    if shard.stopping.get() {
+        return false;
+    }
+    let peer = accepted.peer;
+    if unknown.get() >= UNKNOWN_MAX {
+        tracing::warn!(
+            %peer,
+            "{UNKNOWN_MAX} connections to haListenPort have not said who they are: one more is \
+             closed"
+        );
+        return true;
+    }
+    unknown.set(unknown.get() + 1);
+    let (control, unknown) = (control.clone(), unknown.clone());
+    shard.runtime.spawn(Shares::Foreground, "a slave dials", async move {
+        let handed = hand_on(&control, accepted).await;
+        unknown.set(unknown.get() - 1);
+        if let Err(error) = handed {
+            tracing::warn!(%peer, "a connection to haListenPort was closed: {error}");
+        }
+    });
+    true
+}
+
+async fn hand_on<R: Runtime>(
+    control: &Rc<Control<R>>,
+    accepted: Accepted,
+) -> Result<(), StreamError> {
+    let runtime = &control.shard.runtime;
+    let stream = runtime.net().adopt(accepted)?;
+    let mut reader = FrameReader::new(&stream);
+    let (channel, hello) = hello(runtime, &mut reader).await?;
+    let read = reader.into_buffer();
+    match channel {
+        Channel::Control => serve(control, stream, read, hello),
+        // Logs are not served yet.
+        Channel::Log(_) => return Err(StreamError::Closed),
+    }
+    Ok(())
+}
