@@ -1,6 +1,7 @@
 //! TCP: `send`, `recv` and `accept` on the spot; [`Readiness`] says when to try again.
 
 use std::{
+    cell::Cell,
     fmt,
     future::poll_fn,
     io,
@@ -202,6 +203,8 @@ pub struct RingStream {
     socket: Watched,
     peer: SocketAddr,
     local: SocketAddr,
+    /// Another executor has it.
+    released: Cell<bool>,
 }
 
 impl RingStream {
@@ -209,7 +212,7 @@ impl RingStream {
         let about = SockRef::from(&socket);
         about.set_tcp_nodelay(true)?;
         let local = internet_address(about.local_addr()?)?;
-        Ok(RingStream { socket, peer, local })
+        Ok(RingStream { socket, peer, local, released: Cell::default() })
     }
 }
 
@@ -258,6 +261,13 @@ impl Stream for RingStream {
         let _ = SockRef::from(&self.socket).shutdown(Shutdown::Both);
     }
 
+    fn release(self) -> io::Result<Accepted> {
+        // The poll holds on to the other descriptor for a moment.
+        let descriptor = self.socket.as_fd().try_clone_to_owned()?;
+        self.released.set(true);
+        Ok(Accepted { descriptor, peer: self.peer })
+    }
+
     fn ready_kernel_tls(&self) -> io::Result<()> {
         kernel_tls::ready(&self.socket)
     }
@@ -299,6 +309,8 @@ impl Drop for RingStream {
     /// The poll may keep the socket open for a moment after the descriptor is closed; the peer
     /// should see the end now.
     fn drop(&mut self) {
-        self.shutdown();
+        if !self.released.get() {
+            self.shutdown();
+        }
     }
 }
