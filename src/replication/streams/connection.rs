@@ -14,6 +14,12 @@ use crate::{
 
 /// After that a peer that does not answer is tried anew.
 const CONNECT_WITHIN: Duration = Duration::from_secs(1);
+/// Whoever has nothing to say on the stream of a log says so that often: a connection whose other
+/// end has lost its power looks like a quiet one.
+pub(super) const BEAT: Duration = Duration::from_secs(1);
+/// After that a connection is over on which nothing comes. Longer than machines stand still that
+/// go on.
+pub(super) const SILENCE_MAX: Duration = Duration::from_secs(10);
 /// Bytes read at a time: what a frame takes grows with what has arrived of it.
 const READ_BYTES: usize = 64 << 10;
 /// Payloads up to here are copied behind their head: one write instead of two.
@@ -81,6 +87,22 @@ impl<'a, C: Stream> FrameReader<'a, C> {
         Ok((header, Frame::decode(&header, &body)?))
     }
 
+    /// The same; nothing comes for at most so long.
+    ///
+    /// # Errors
+    /// As [`FrameReader::next`], and if it took longer.
+    pub(super) async fn next_within<R: Runtime>(
+        &mut self,
+        runtime: &R,
+        within: Duration,
+    ) -> Result<(Header, Frame), StreamError> {
+        let late = async {
+            runtime.sleep(within).await;
+            Err(StreamError::Silent { within })
+        };
+        future::or(self.next(), late).await
+    }
+
     /// Reads until there are so many bytes.
     async fn fill(&mut self, bytes: usize) -> Result<(), StreamError> {
         while self.buffer.len() < bytes {
@@ -138,4 +160,21 @@ pub(super) async fn write_all<C: Stream>(stream: &C, mut bytes: &[u8]) -> Result
         bytes = bytes.get(written..).unwrap_or_default();
     }
     Ok(())
+}
+
+/// Whether something happens in this time.
+pub(super) async fn happens_within<R: Runtime>(
+    runtime: &R,
+    within: Duration,
+    happens: impl Future<Output = ()>,
+) -> bool {
+    let happens = async {
+        happens.await;
+        true
+    };
+    let late = async {
+        runtime.sleep(within).await;
+        false
+    };
+    future::or(happens, late).await
 }

@@ -46,6 +46,19 @@ pub enum StreamError {
     /// What is said about metadata of the master has no place in the own store.
     #[error("metadata of the master is not taken: {0}")]
     NotTaken(String),
+    #[error(
+        "{followers} members follow the log already, and more may not; take one of them away, or \
+         look whether two have the same configuration and different ids"
+    )]
+    Crowded { followers: usize },
+    #[error("log {log} of a store with {logs} logs; look at the peer's store")]
+    NoLog { log: u16, logs: u16 },
+    /// Of a follower that was away for too long.
+    #[error(
+        "its log ends at {end} and this one begins at {first}: what is between was given up; its \
+         own log says what to do"
+    )]
+    Removed { end: LogPosition, first: u64 },
     #[error("the peer said nothing for {} ms; look at its log", within.as_millis())]
     Silent { within: Duration },
     /// Of the peer.
