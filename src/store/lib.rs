@@ -50,6 +50,7 @@ pub use files::{
     directory::{META_DIRECTORY, log_directory},
     epochs::{EpochStart, Epochs},
     manifest::{FILE_NAME as MANIFEST_NAME, Manifest, create_copy, find_manifest, open_manifest},
+    mark::greatest_epoch,
 };
 pub use log::{
     Log,
@@ -57,6 +58,6 @@ pub use log::{
 };
 pub use meta::{META_GROW_BYTES, MetaLog};
 pub use read::key_query::{KeyAnswer, KeyMatch, KeyQuery};
-pub use recovery::{LogCut, Recovery, cut_log};
+pub use recovery::{LogCut, Recovery, begin_anew, cut_log};
 pub use retire::Retired;
 pub use ringmq_base::{ReadLimits, SegmentInfo, WriteLatency, record::NewRecord};
