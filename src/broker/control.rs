@@ -4,6 +4,7 @@
 pub mod client_events;
 pub mod departures;
 pub mod ensure;
+pub mod leadership;
 pub mod live_keys;
 pub mod log_usage;
 pub mod membership;
@@ -144,9 +145,10 @@ impl<R: Runtime> Control<R> {
         if !shard.settings.role.is_slave() {
             control.add_system_topics(now).await?;
         }
-        let start = control.start_of(&manifest, shard.id);
+        let epoch = leadership::begin(shard, &manifest, control.membership.as_ref()).await?;
+        let start = control.start_of(&manifest, epoch, shard.id);
         for peer in shard.router.peers() {
-            let start = Box::new(control.start_of(&manifest, peer));
+            let start = Box::new(control.start_of(&manifest, epoch, peer));
             shard.router.post(peer, Message::Start(start));
         }
         shard.router.flush();
@@ -163,7 +165,7 @@ impl<R: Runtime> Control<R> {
         self.metadata.write(&changes).await.map_err(|not_written| not_written.refusal.remark)
     }
 
-    fn start_of(&self, manifest: &Manifest, to: ShardId) -> Start {
+    fn start_of(&self, manifest: &Manifest, epoch: u32, to: ShardId) -> Start {
         let tables = self.tables.borrow();
         let topics =
             tables.topics.iter().map(|topic| Change::Topic(self.metadata.topic_view(topic)));
@@ -181,6 +183,7 @@ impl<R: Runtime> Control<R> {
         Start {
             logs: manifest.logs,
             store_id: manifest.store_id,
+            epoch,
             identity: self.membership.as_ref().map(|own| own.identity.clone()),
             changes,
             offsets: self.metadata.offsets_of(|topic, queue| owner(topic, queue) == to),

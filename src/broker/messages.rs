@@ -198,6 +198,8 @@ impl<S> Message<S> {
 pub struct Start {
     pub logs: u16,
     pub store_id: u128,
+    /// The leadership that begins with this start; 0 without one.
+    pub epoch: u32,
     /// Who it is among its copies, unless it has none.
     pub identity: Option<Arc<Identity>>,
     pub changes: Vec<Change>,
@@ -205,4 +207,19 @@ pub struct Start {
     pub offsets: Vec<MetaChange>,
     /// Topics that were deleted, and where their queues would begin again.
     pub deleted: Vec<(Arc<str>, Deleted)>,
+}
+
+impl Start {
+    pub fn store(&self) -> StoreFacts {
+        StoreFacts { logs: self.logs, store_id: self.store_id, epoch: self.epoch }
+    }
+}
+
+/// What the logs of a store are opened with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoreFacts {
+    pub logs: u16,
+    pub store_id: u128,
+    /// As in [`Start`].
+    pub epoch: u32,
 }

@@ -4,8 +4,9 @@ mod facts;
 mod follow;
 mod identity;
 mod listener;
+mod logs;
 mod master;
 mod metadata;
 mod serve;
 
-pub use self::{follow::follow, identity::prepare, listener::listen};
+pub use self::{follow::follow, identity::prepare, listener::listen, logs::begin};

@@ -8,7 +8,6 @@ mod tests;
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
-    path::Path,
     rc::Rc,
     sync::{Arc, mpsc},
     time::Duration,
@@ -19,7 +18,7 @@ use ringmq_base::{LogId, ShardId};
 use ringmq_io::{Accepted, Runtime, Shares, listen_when_free, mailbox::Receiver};
 use ringmq_net::accept::accept_all;
 use ringmq_rules::{meta::MetaChange, transaction::Sweeps};
-use ringmq_store::{FlushMode, Log, LogOptions, complete_store, log_directory};
+use ringmq_store::{Log, complete_store};
 
 use crate::{
     control::Control,
@@ -30,7 +29,7 @@ use crate::{
         timer::{self, TimerCursors},
         transaction_check,
     },
-    messages::{Message, Start},
+    messages::{Message, Start, StoreFacts},
     metrics, replication,
     requests::{Requests, consume::pull, reader},
     shard::{
@@ -103,7 +102,7 @@ async fn run_or_fail<R: Runtime>(
         Some(control) => metrics::start(control).await.inspect_err(|_| shut_down_peers(shard))?,
         None => None,
     };
-    let opened = open_logs(shard, &start).await;
+    let opened = open_and_lead(shard, &start).await;
     if shard.id != CONTROL {
         let result = opened.clone();
         shard.router.post(CONTROL, Message::Ready { result });
@@ -115,7 +114,10 @@ async fn run_or_fail<R: Runtime>(
     }
     let store_id = start.store_id;
     let cursors = take_start(shard, start);
-    transaction_check::repair(shard).await;
+    let is_slave = shard.settings.role.is_slave();
+    if !is_slave {
+        transaction_check::repair(shard).await;
+    }
     let requests = Requests::new(shard.clone(), control.clone());
     if shard.id == CONTROL {
         wait_for_peers(&requests, &mut requests_lane).await?;
@@ -125,13 +127,15 @@ async fn run_or_fail<R: Runtime>(
         }
     }
     spawn_services(shard);
-    delay::start(shard, &cursors.delays);
-    timer::start(shard, &cursors.timers);
-    transaction_check::start(shard);
+    if !is_slave {
+        delay::start(shard, &cursors.delays);
+        timer::start(shard, &cursors.timers);
+        transaction_check::start(shard);
+    }
     inbox::spawn_reply_lane(&requests, reply_lane);
     if let Some(control) = &control {
         control.start_services();
-        if shard.settings.role.is_slave() {
+        if is_slave {
             replication::follow(control);
         }
         let listening = async {
@@ -160,27 +164,21 @@ async fn run_or_fail<R: Runtime>(
     Ok(())
 }
 
-async fn open_logs<R: Runtime>(shard: &Rc<Shard<R>>, start: &Start) -> Result<(), String> {
+/// Opens the logs of the shard and readies them for copies, or for being some.
+async fn open_and_lead<R: Runtime>(shard: &Rc<Shard<R>>, start: &Start) -> Result<(), String> {
+    open_logs(shard, start.store()).await?;
+    replication::begin(shard, start).await
+}
+
+async fn open_logs<R: Runtime>(shard: &Rc<Shard<R>>, store: StoreFacts) -> Result<(), String> {
     let mut logs = Vec::new();
-    let ids = (0..start.logs).filter_map(LogId::new);
-    let own = ids.filter(|id| shard.queues.log_owner(*id) == shard.id).count();
-    for number in 0..start.logs {
+    for number in 0..store.logs {
         let id = LogId::new(number).ok_or("the store has too many logs")?;
         if shard.queues.log_owner(id) != shard.id {
             logs.push(None);
             continue;
         }
-        let options = LogOptions {
-            // The budget is a shard's.
-            block_cache_bytes: shard.settings.block_cache_bytes / own.max(1),
-            // All logs together.
-            scrub_bytes_per_second: shard
-                .settings
-                .scrub_bytes_per_second
-                .div_ceil(start.logs.into()),
-            scrub_interval: shard.settings.scrub_interval,
-            ..log_options(&shard.settings, id, start.store_id)
-        };
+        let options = shard.log_options(id, store);
         let sink = LogSink::new(shard, id);
         let opened = Log::open(shard.runtime.clone(), options, sink).await;
         let (log, _) = opened.map_err(|error| error.to_string())?;
@@ -188,24 +186,6 @@ async fn open_logs<R: Runtime>(shard: &Rc<Shard<R>>, start: &Start) -> Result<()
     }
     shard.queues.set_logs(logs);
     Ok(())
-}
-
-pub fn log_options(settings: &BrokerSettings, id: LogId, store_id: u128) -> LogOptions {
-    let root: &Path = &settings.store_path;
-    let flush = if settings.flush_sync { FlushMode::Sync } else { FlushMode::Async };
-    LogOptions {
-        flush,
-        segment_bytes: settings.segment_bytes,
-        zero_ahead_bytes: settings.zero_ahead_bytes,
-        directory: log_directory(root, id),
-        log: id,
-        store_id,
-        spare_segments_max: settings.config.spare_segments_max as usize,
-        hot_tail_bytes: settings.hot_tail_bytes,
-        backlog_bytes_max: settings.backlog_bytes_max,
-        message_index: settings.config.message_index_enable,
-        ..settings.sizes.log.clone()
-    }
 }
 
 /// How far the deliveries of a shard are.

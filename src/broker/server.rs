@@ -29,8 +29,8 @@ use crate::{
     budgets::{self, Budgets, Counts, Values},
     messages::Message,
     parts::BrokerParts,
-    run::{log_options, run},
-    shard::{Shard, role::Role, router::Lanes, settings::BrokerSettings},
+    run::run,
+    shard::{Shard, log_options::log_options, role::Role, router::Lanes, settings::BrokerSettings},
     sizes::Sizes,
 };
 

@@ -11,10 +11,12 @@ pub mod calls;
 pub mod client_calls;
 pub mod consumer_offsets;
 pub mod control_plane;
+pub mod copies;
 pub mod ended;
 pub mod frames;
 pub mod held_messages;
 pub mod held_pulls;
+pub mod log_options;
 pub mod lookups;
 pub mod offset_resets;
 pub mod offset_writes;
@@ -61,6 +63,7 @@ use self::{
     calls::Calls,
     client_calls::ClientCalls,
     control_plane::ControlPlane,
+    copies::Copies,
     ended::Ended,
     held_messages::HeldMessages,
     held_pulls::HeldPulls,
@@ -104,6 +107,7 @@ pub struct Shard<R: Runtime> {
     pub answer_room: AnswerRoom,
     pub body_room: BodyRoom,
     pub waiting_sends: WaitingSends,
+    pub log_copies: Copies,
     pub logs_behind: LogsBehind,
     pub offsets: RefCell<OffsetTable>,
     pub offset_resets: RefCell<OffsetResets>,
@@ -181,6 +185,7 @@ impl<R: Runtime> Shard<R> {
             answer_room,
             body_room,
             waiting_sends: WaitingSends::default(),
+            log_copies: Copies::default(),
             logs_behind: LogsBehind::default(),
             offsets,
             offset_resets,

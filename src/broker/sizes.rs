@@ -9,6 +9,12 @@ use ringmq_store::{LogOptions, META_GROW_BYTES};
 /// What a pull that waits takes in memory, in bytes, besides a filter of its own.
 pub const WAITING_PULL_BYTES: usize = 512;
 
+/// Bytes of records that go to a slave at a time, unless a single one is larger: it appends them
+/// without a pause.
+pub const COPIED_FRAME_BYTES: usize = 256 << 10;
+/// Members that may follow a log at the same time.
+pub const FOLLOWERS_MAX: usize = 4;
+
 /// The defaults are the product's.
 #[derive(Clone, Debug)]
 pub struct Sizes {

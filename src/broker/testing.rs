@@ -19,6 +19,7 @@ mod long_polls;
 pub mod metadata;
 mod offsets;
 mod order;
+mod replication;
 mod slow_readers;
 mod transactions;
 
@@ -114,13 +115,25 @@ impl Client {
         fields: &[(&str, Value<'_>)],
         body: &[u8],
     ) -> Answer {
+        self.try_call_values(code, fields, body).await.expect("the broker answers")
+    }
+
+    /// The same; `None` if the connection ends before.
+    pub async fn try_call_values(
+        &mut self,
+        code: i32,
+        fields: &[(&str, Value<'_>)],
+        body: &[u8],
+    ) -> Option<Answer> {
         self.opaque += 1;
         let mut out = Vec::new();
         let json = Serialization::Json;
         encode::request_values(&mut out, json, code, self.opaque, false, fields, body)
             .expect("fits");
-        self.write(&out).await;
-        self.receive().await
+        if !self.write_open(&out).await {
+            return None;
+        }
+        self.try_receive().await
     }
 
     /// Sends bytes as they are.
@@ -142,11 +155,16 @@ impl Client {
 
     /// The next frame of the broker.
     pub async fn receive(&self) -> Answer {
-        let mut frame = self.exactly(4).await;
+        self.try_receive().await.expect("the broker answers")
+    }
+
+    /// The same; `None` if the connection ends before.
+    pub async fn try_receive(&self) -> Option<Answer> {
+        let mut frame = self.exactly(4).await?;
         let length = u32::from_be_bytes(*frame.first_chunk().expect("four bytes")) as usize;
-        let behind = self.exactly(length).await;
+        let behind = self.exactly(length).await?;
         frame.extend(behind);
-        Answer::decode(&frame).expect("a frame")
+        Some(Answer::decode(&frame).expect("a frame"))
     }
 
     /// Whether the broker has not closed the connection; nothing else is under way.
@@ -179,15 +197,16 @@ impl Client {
         }
     }
 
-    async fn exactly(&self, count: usize) -> Vec<u8> {
+    async fn exactly(&self, count: usize) -> Option<Vec<u8>> {
         let mut bytes = vec![0; count];
         let mut filled = 0;
         while filled < count {
-            let read = self.stream.read(&mut bytes[filled..]).await.expect("the broker answers");
-            assert!(read > 0, "the broker closed the connection");
-            filled += read;
+            match self.stream.read(&mut bytes[filled..]).await {
+                Ok(read) if read > 0 => filled += read,
+                _ => return None,
+            }
         }
-        bytes
+        Some(bytes)
     }
 
     /// To queue 0 of `Topic`.

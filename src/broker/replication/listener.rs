@@ -1,8 +1,10 @@
-//! Who dials `haListenPort`: what a connection begins with says what it is about.
+//! Who dials `haListenPort`: what a connection begins with is read on the control shard, which
+//! hands it on to the shard that owns the log.
 
 use std::{cell::Cell, net::SocketAddr, rc::Rc};
 
-use ringmq_io::{Accepted, Net, Runtime, Shares, listen_when_free};
+use ringmq_base::LogId;
+use ringmq_io::{Accepted, Net, Runtime, Shares, Stream, listen_when_free};
 use ringmq_net::accept::accept_all;
 use ringmq_replication::{
     frames::Channel,
@@ -10,7 +12,10 @@ use ringmq_replication::{
 };
 
 use super::serve::serve;
-use crate::control::Control;
+use crate::{
+    control::Control,
+    shard::{Shard, copies::Dialled},
+};
 
 /// Connections that have not said yet who they are; of more, the newest go.
 const UNKNOWN_MAX: usize = 64;
@@ -60,10 +65,9 @@ fn take<R: Runtime>(
         return true;
     }
     unknown.set(unknown.get() + 1);
-    let (control, unknown) = (control.clone(), unknown.clone());
+    let (control, counted) = (control.clone(), Counted(unknown.clone()));
     shard.runtime.spawn(Shares::Foreground, "a slave dials", async move {
-        let handed = hand_on(&control, accepted).await;
-        unknown.set(unknown.get() - 1);
+        let handed = hand_on(&control, accepted, counted).await;
         if let Err(error) = handed {
             tracing::warn!(%peer, "a connection to haListenPort was closed: {error}");
         }
@@ -71,19 +75,42 @@ fn take<R: Runtime>(
     true
 }
 
+struct Counted(Rc<Cell<usize>>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
+
 async fn hand_on<R: Runtime>(
     control: &Rc<Control<R>>,
     accepted: Accepted,
+    counted: Counted,
 ) -> Result<(), StreamError> {
-    let runtime = &control.shard.runtime;
+    let (shard, runtime) = (&control.shard, &control.shard.runtime);
     let stream = runtime.net().adopt(accepted)?;
     let mut reader = FrameReader::new(&stream);
     let (channel, hello) = hello(runtime, &mut reader).await?;
     let read = reader.into_buffer();
-    match channel {
-        Channel::Control => serve(control, stream, read, hello),
-        // Logs are not served yet.
-        Channel::Log(_) => return Err(StreamError::Closed),
-    }
+    drop(counted);
+    let number = match channel {
+        Channel::Log(number) => number,
+        Channel::Control => {
+            serve(control, stream, read, hello);
+            return Ok(());
+        }
+    };
+    let logs = shard.queues.log_count();
+    let log = LogId::new(number).filter(|log| log.get() < logs);
+    let log = log.ok_or(StreamError::NoLog { log: number, logs })?;
+    let accepted = stream.release()?;
+    let dialled = Dialled { log, accepted, read, hello };
+    let take = async move |shard: Rc<Shard<R>>| {
+        if let Some(streams) = shard.log_copies.streams.get() {
+            streams.take(dialled);
+        }
+    };
+    shard.call(shard.queues.log_owner(log), take).await;
     Ok(())
 }

@@ -33,7 +33,10 @@ const WALLS: &[Walls] = &[
                     "injected_bugs",
                 ],
             ),
-            ("replication", &["control", "engines", "shard", "net", "messages", "injected_bugs"]),
+            (
+                "replication",
+                &["control", "engines", "shard", "net", "messages", "sizes", "injected_bugs"],
+            ),
             ("requests", &["control", "shard", "net", "messages", "injected_bugs"]),
             ("metrics", &["control", "shard", "messages"]),
             ("control", &["shard", "messages", "injected_bugs"]),
