@@ -157,6 +157,11 @@ pub enum ConfigError {
          without a port: clients are told it as it is written"
     )]
     NoHost { origin: Origin, key: &'static str, value: String },
+    #[error(
+        "{origin}: {key} = {value:?} is not host:port, which a slave connects to: write the \
+         master's brokerIP2 and haListenPort"
+    )]
+    NoAddress { origin: Origin, key: &'static str, value: String },
     #[error("{first_key} = {first} does not go with {second_key} = {second}: {remedy}")]
     Conflict {
         first_key: &'static str,

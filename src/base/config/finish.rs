@@ -41,9 +41,8 @@ pub(super) fn broker(
         let remedy = "the second port would be listenPort - 2; choose a higher port";
         return Err(conflict(config, "listenPort", "vipPortEnable", remedy));
     }
-    if config.listen_port != 0 && config.ha_listen_port == config.listen_port {
-        return Err(conflict(config, "listenPort", "haListenPort", "choose two ports"));
-    }
+    check_replication(&mut loaded)?;
+    let config = &loaded.config;
     let cores = u16::try_from(config.cores.0.len()).unwrap_or(u16::MAX);
     if cores != 0 && config.shards > cores {
         return Err(conflict(config, "shards", "cores", "each shard needs a core of its own"));
@@ -78,6 +77,48 @@ impl BrokerConfig {
              alone"
         ))
     }
+}
+
+/// Keys of masters and slaves that have to fit together.
+fn check_replication(loaded: &mut Loaded<BrokerConfig>) -> Result<(), ConfigError> {
+    let config = &loaded.config;
+    let (listen, ha) = (config.listen_port, config.ha_listen_port);
+    if listen != 0 && ha == listen {
+        return Err(conflict(config, "listenPort", "haListenPort", "choose two ports"));
+    }
+    if config.vip_port_enable && ha != 0 && listen.checked_sub(2) == Some(ha) {
+        let remedy = "listenPort - 2 is a port for clients; choose another haListenPort, or \
+                      vipPortEnable=false";
+        return Err(conflict(config, "listenPort", "haListenPort", remedy));
+    }
+    let is_copied = match config.broker_role {
+        BrokerRole::SyncMaster => true,
+        BrokerRole::AsyncMaster => loaded.is_written("brokerRole"),
+        BrokerRole::Slave => false,
+    };
+    if is_copied && listen == 0 && ha == 0 {
+        let remedy = "slaves are told a port that is known before the start: give haListenPort one";
+        return Err(conflict(config, "listenPort", "haListenPort", remedy));
+    }
+    let value = config.ha_master_address.clone();
+    let is_address = |(host, port): (&str, &str)| {
+        !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port != 0)
+    };
+    if !value.is_empty() && !value.rsplit_once(':').is_some_and(is_address) {
+        let key = "haMasterAddress";
+        let origin = loaded.origins.get(key).cloned().unwrap_or(Origin::Default);
+        return Err(ConfigError::NoAddress { origin, key, value });
+    }
+    let has_name_servers =
+        !config.namesrv_addr.0.is_empty() || config.fetch_namesrv_addr_by_address_server;
+    if config.broker_role == BrokerRole::Slave && value.is_empty() && !has_name_servers {
+        loaded.warnings.push(
+            "brokerRole = SLAVE without haMasterAddress and without name servers: this slave \
+             copies nobody until it is told one of them"
+                .to_owned(),
+        );
+    }
+    Ok(())
 }
 
 /// What clients and slaves are told is an address or a name.

@@ -96,6 +96,21 @@ fn no_number_of_a_key_of_rocketmq_but_a_port_stops_the_start() {
 }
 
 #[test]
+fn a_slave_that_can_find_no_master_is_told_so() {
+    let told = |more: &[(&str, &str)]| {
+        let slave = [("brokerRole", "SLAVE"), ("brokerId", "1")];
+        let set: Vec<_> =
+            slave.iter().chain(more).map(|(key, to)| ((*key).into(), (*to).into())).collect();
+        let warnings = BrokerConfig::load(None, &set).expect("sound").warnings;
+        warnings.iter().any(|warning| warning.contains("this slave copies nobody"))
+    };
+    assert!(told(&[]));
+    assert!(!told(&[("haMasterAddress", "[::1]:10912")]));
+    assert!(!told(&[("namesrvAddr", "127.0.0.1:9876")]));
+    assert!(!told(&[("fetchNamesrvAddrByAddressServer", "true")]));
+}
+
+#[test]
 fn unknown_and_repeated_keys_are_only_warnings() {
     let loaded = load("brokerNam = a\nlistenPort=1000\nlistenPort=2000\nbrokerName=x # y\n");
     let loaded = loaded.expect("valid");
@@ -134,6 +149,14 @@ fn the_command_line_beats_the_preset_and_keys_must_fit_together() {
     };
     assert!(bad(&[pair("brokerRole", "SLAVE")]).contains("an id above 0"));
     assert!(bad(&[pair("haListenPort", "10911")]).contains("two ports"));
+    assert!(bad(&[pair("haListenPort", "10909")]).contains("listenPort - 2 is a port for clients"));
+    for role in ["ASYNC_MASTER", "SYNC_MASTER"] {
+        let keys = [pair("brokerRole", role), pair("listenPort", "0")];
+        assert!(bad(&keys).contains("give haListenPort one"), "{role}");
+    }
+    for address in ["10.0.0.1", "10.0.0.1:0", ":10912", "10.0.0.1:port", "10.0.0.1:99999"] {
+        assert!(bad(&[pair("haMasterAddress", address)]).contains("is not host:port"), "{address}");
+    }
     assert!(bad(&[pair("cores", "0"), pair("shards", "2")]).contains("core of its own"));
     let master = BrokerConfig::load(None, &[pair("brokerId", "3")]).expect("Java forces 0");
     assert_eq!((master.config.broker_id, master.warnings.len()), (0, 1));
