@@ -14,6 +14,7 @@ pub mod queue_locks;
 pub mod registration;
 pub mod retention;
 pub mod series;
+pub mod slave;
 pub mod statistics;
 pub mod stats;
 
@@ -218,7 +219,10 @@ impl<R: Runtime> Control<R> {
             }
         });
         self.registrar.start(self);
-        retention::start(self);
+        // What a slave's master has retired goes as it says.
+        if !self.shard.settings.role.is_slave() {
+            retention::start(self);
+        }
     }
 
     /// Ends the connections whose clients are not heard of any more.

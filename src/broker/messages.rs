@@ -8,6 +8,7 @@ pub mod live_settings;
 pub mod new_message;
 pub mod pull_request;
 pub mod shard_batch;
+pub mod slave_view;
 
 use std::{
     any::Any,
@@ -32,6 +33,7 @@ pub use self::{
     new_message::{NewMessage, StoredAt},
     pull_request::{PullRequest, Wait},
     shard_batch::{FramePart, SendItem, ShardBatch, SpareBatches},
+    slave_view::SlaveView,
 };
 
 /// Who asked, and how to answer: travels with a request wherever it is handled.

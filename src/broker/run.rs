@@ -127,10 +127,13 @@ async fn run_or_fail<R: Runtime>(
         }
     }
     spawn_services(shard);
+    // What a slave delivered would be in no other log.
     if !is_slave {
         delay::start(shard, &cursors.delays);
         timer::start(shard, &cursors.timers);
         transaction_check::start(shard);
+        let offsets = persist_offsets(shard.clone());
+        shard.runtime.spawn(Shares::Admin, "consumer offsets", offsets);
     }
     inbox::spawn_reply_lane(&requests, reply_lane);
     if let Some(control) = &control {
@@ -263,7 +266,6 @@ fn spawn_services<R: Runtime>(shard: &Rc<Shard<R>>) {
     runtime.spawn(Shares::Foreground, "pulls without room", resume);
     runtime.spawn(Shares::Foreground, "answers taken", answers::tell(shard.clone()));
     runtime.spawn(Shares::Foreground, "clients that take nothing", answers::watch(shard.clone()));
-    runtime.spawn(Shares::Admin, "consumer offsets", persist_offsets(shard.clone()));
     runtime.spawn(Shares::Admin, "idle connections", close_idle(shard.clone()));
     runtime.spawn(Shares::Foreground, "forwarding", flush_collected(shard.clone()));
     runtime.spawn(Shares::Foreground, "full lanes", retry_lanes(shard.clone()));
@@ -337,10 +339,13 @@ async fn shut_down<R: Runtime>(
             tracing::error!(%error, "log not closed cleanly; the next start recovers it");
         }
     }
-    // Offsets are refused since this shard is stopping: these are the last.
-    let DeliveryCursors { delays, timers } = cursors;
-    let delivered = zip(delays.persist_at_last(shard), timers.persist_at_last(shard));
-    zip(shard.persist_offsets_at_last(), delivered).await;
+    // Offsets are refused since this shard is stopping: these are the last. A slave has none that
+    // its master does not have.
+    if !shard.settings.role.is_slave() {
+        let DeliveryCursors { delays, timers } = cursors;
+        let delivered = zip(delays.persist_at_last(shard), timers.persist_at_last(shard));
+        zip(shard.persist_offsets_at_last(), delivered).await;
+    }
     match control {
         Some(control) => control.finish().await,
         None => {

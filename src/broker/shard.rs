@@ -154,7 +154,8 @@ impl<R: Runtime> Shard<R> {
         published: Published,
     ) -> Rc<Self> {
         let id = router.id;
-        let view = View::new(settings.live.clone());
+        let slave = settings.role.is_slave().then(|| Arc::new(settings.slave_view()));
+        let view = View::new(settings.live.clone(), slave);
         let waiting_pulls = WaitingPulls::new(settings.sizes.waiting_pulls_max);
         let output_most = settings.connection_output_bytes_max;
         let tell_at = (away_most(output_most, router.shards()) / 4).min(TELL_BYTES_MAX);
@@ -234,7 +235,7 @@ impl<R: Runtime> Shard<R> {
             broker_ip: &config.broker_ip1,
             transactions: &live.transactions,
             body_bytes_max: config.max_message_size as usize,
-            auto_create_group: config.auto_create_subscription_group,
+            auto_create_group: view.makes_groups(),
             own_properties: live.own_properties.of(version),
             delay_levels: &self.settings.delay_levels,
             timers: live.timers,

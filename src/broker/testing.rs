@@ -20,6 +20,7 @@ pub mod metadata;
 mod offsets;
 mod order;
 mod replication;
+mod slaves;
 mod slow_readers;
 mod transactions;
 

@@ -53,6 +53,9 @@ impl<R: Runtime> ControlPlane for Control<R> {
             if self.shard.view.borrow().groups.contains_key(&*name) {
                 return Ok(true);
             }
+            if self.shard.settings.role.is_slave() {
+                return Ok(false);
+            }
             let now = self.shard.runtime.now_ms();
             let mut known = false;
             let plan = |tables: &Tables| {
@@ -151,6 +154,10 @@ impl<R: Runtime> Control<R> {
     ) -> Result<Arc<TopicView>, Refusal> {
         if let Some(topic) = self.shard.topic(name) {
             return Ok(topic);
+        }
+        // Its master makes topics.
+        if let Some(slave) = &self.shard.view.borrow().slave {
+            return Err(slave.sends.clone());
         }
         let plan = |tables: &Tables| match tables.topics.get(name) {
             Some(_) => Ok(None),

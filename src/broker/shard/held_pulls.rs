@@ -58,7 +58,8 @@ impl<R: Runtime> Shard<R> {
                 Change::Subscriptions(..)
                 | Change::Live(_)
                 | Change::DiskFull(_)
-                | Change::Access(_) => return,
+                | Change::Access(_)
+                | Change::Slave(_) => return,
             };
         }
         // Others are under way, and have their turn.
@@ -116,7 +117,7 @@ impl<R: Runtime> Shard<R> {
         // One that was made again under the same name is another one.
         let same = view.topics.get(topic).filter(|now| now.id == pull.topic.id);
         still_allowed(
-            view.live.config.auto_create_subscription_group,
+            view.makes_groups(),
             (&pull.group, view.groups.get(&pull.group).map(|group| &**group)),
             (topic, same.map(|topic| &topic.topic)),
             view.subscriptions.get(&pull.group).map(|all| &**all),

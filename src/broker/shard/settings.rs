@@ -14,9 +14,9 @@ use ringmq_base::config::{
 use ringmq_io::SocketBuffers;
 use ringmq_net::addresses::Limits;
 
-use super::role::Role;
+use super::role::{Replicated, Role};
 use crate::{
-    messages::{AccessControl, LiveSettings},
+    messages::{AccessControl, LiveSettings, SlaveView},
     sizes::Sizes,
 };
 use ringmq_rules::delay::DelayLevels;
@@ -78,6 +78,7 @@ pub struct BrokerSettings {
     pub boot_timestamp: i64,
     pub sizes: Sizes,
     pub role: Role,
+    pub replicated: Replicated,
     /// With `metricsExporterType=PROM`.
     pub metrics: Option<MetricsSettings>,
     /// With `aclEnable`.
@@ -97,9 +98,10 @@ impl BrokerSettings {
         config.unserved()?;
         let delay_levels = DelayLevels::parse(&config.message_delay_level)
             .map_err(|error| format!("messageDelayLevel: {error}"))?;
+        let replicated = Replicated::new(&config)?;
         Ok(BrokerSettings {
             advertised: host_and_port(&config.broker_ip1, config.listen_port),
-            ha_address: host_and_port(&config.broker_ip2, ha_port(&config)),
+            ha_address: host_and_port(&config.broker_ip2, replicated.ha_port),
             store_host: SocketAddr::new(store_ip(&config.broker_ip1), config.listen_port),
             bind_address: config.bind_address,
             listen_port: config.listen_port,
@@ -135,6 +137,7 @@ impl BrokerSettings {
             boot_timestamp,
             sizes: Sizes::default(),
             role: Role::of(&config, false),
+            replicated,
             metrics: metrics_settings(&config)?,
             access: None,
             tls: Acceptor::default(),
@@ -151,6 +154,12 @@ impl BrokerSettings {
             reserved: self.config.connections_reserved as usize,
             exempt_loopback: self.config.connections_per_address_exempt_loopback,
         }
+    }
+
+    /// What a slave knows of its master at the start: nothing.
+    pub fn slave_view(&self) -> SlaveView {
+        let BrokerConfig { broker_name, broker_id, .. } = &self.config;
+        SlaveView::new(SlaveView::own_place(broker_name, *broker_id), None, false)
     }
 
     /// The port for clients with the VIP channel on, and for Java slaves.
@@ -213,14 +222,6 @@ fn own_ip(host: &str) -> Option<IpAddr> {
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     let found = || (host, 0).to_socket_addrs().ok()?.next().map(|found| found.ip());
     bare.parse().ok().or_else(found)
-}
-
-/// The port for slaves.
-fn ha_port(config: &BrokerConfig) -> u16 {
-    match config.ha_listen_port {
-        0 => config.listen_port.saturating_add(1),
-        port => port,
-    }
 }
 
 /// An IPv6 address stands in brackets, or nobody could tell its port from it.

@@ -10,6 +10,7 @@ use ringmq_store::{PageNeeded, QueueHandle, ReadPlan, ReadStatus};
 
 use super::{
     pull_answer::{answer_reset, answer_with_messages, answer_without_messages, begin, get_status},
+    pull_elsewhere::{BEYOND_TIME_MAX, answer_beyond, is_beyond, suggested_broker},
     pull_filtered::answer_filtered,
 };
 use crate::{
@@ -24,7 +25,8 @@ const LARGE_BYTES: usize = 4 * PIECE_BYTES;
 /// Answers a pull now, or keeps it until there is something to answer. The queue is one of
 /// this shard's.
 pub fn run<R: Runtime>(shard: &Rc<Shard<R>>, mut request: PullRequest) {
-    if let Some(offset) = request.commit.take() {
+    // The offsets of a slave are those of its master, which the client tells them, too.
+    if let Some(offset) = request.commit.take().filter(|_| !shard.settings.role.is_slave()) {
         let (topic, group) = (&request.topic.topic.name, &request.group);
         if let Err(refusal) = shard.commit_offset(topic, group, request.queue_id, offset) {
             tracing::debug!(%refusal, "consumer offset of a pull not stored");
@@ -57,7 +59,8 @@ pub fn run<R: Runtime>(shard: &Rc<Shard<R>>, mut request: PullRequest) {
     }
     shard.set_room(&mut request.reply_to, 0);
     let code = get_status(plan.status).response_code(request.offset);
-    let nothing_new = code == response::PULL_NOT_FOUND;
+    let beyond = is_beyond(shard, &request, plan.status);
+    let nothing_new = beyond || code == response::PULL_NOT_FOUND;
     // A kept pull whose filter lets nothing new through goes on waiting behind it.
     let passed_over = plan.status == ReadStatus::NoMatched
         && matches!(request.wait, Wait::Until(_))
@@ -65,7 +68,10 @@ pub fn run<R: Runtime>(shard: &Rc<Shard<R>>, mut request: PullRequest) {
     if nothing_new || passed_over {
         let deadline = match request.wait {
             Wait::No | Wait::Over => None,
-            Wait::For(time) => Some(shard.runtime.monotonic() + time),
+            Wait::For(time) => {
+                let time = if beyond { time.min(BEYOND_TIME_MAX) } else { time };
+                Some(shard.runtime.monotonic() + time)
+            }
             Wait::Until(deadline) => Some(deadline),
         };
         if let Some(deadline) = deadline {
@@ -87,7 +93,10 @@ pub fn run<R: Runtime>(shard: &Rc<Shard<R>>, mut request: PullRequest) {
             }
         }
     }
-    answer_without_messages(shard, &request, &plan);
+    match beyond {
+        true => answer_beyond(shard, &request, &plan),
+        false => answer_without_messages(shard, &request, &plan),
+    }
 }
 
 /// Has a pull wait. It comes back if it has no place.
@@ -170,9 +179,11 @@ fn answer_found<R: Runtime>(
     if plan.in_memory {
         let began = shard.probe.pulls.takes().then(|| shard.runtime.monotonic());
         let mut resident = true;
+        let suggested = suggested_broker(shard, &request.group, &plan);
         shard.write_reply(&request.reply_to, |out| {
             let before = out.len();
-            let start = begin(out, &request.reply_to, response::SUCCESS, Some("FOUND"), &plan)?;
+            let told = (response::SUCCESS, "FOUND", suggested);
+            let start = begin(out, &request.reply_to, told, &plan)?;
             resident = log.copy_resident(&plan, out);
             if resident {
                 return start.finish(out);

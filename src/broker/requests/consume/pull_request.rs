@@ -82,7 +82,7 @@ fn checked<R: Runtime>(
     let context = pull_check::PullContext {
         broker_permission: config.broker_permission,
         broker_ip: &config.broker_ip1,
-        auto_create_group: config.auto_create_subscription_group,
+        auto_create_group: view.makes_groups(),
         property_filter: config.enable_property_filter,
         consumer: peer.address,
     };
