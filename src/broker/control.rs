@@ -2,6 +2,7 @@
 //! what must survive, and the stream of changes to all shards.
 
 pub mod client_events;
+pub mod copies;
 pub mod departures;
 pub mod ensure;
 pub mod leadership;
@@ -76,6 +77,7 @@ pub struct Control<R: Runtime> {
     /// Of a broker that has copies, or is one.
     pub membership: Option<Membership<R>>,
     pub registrar: Registrar,
+    copies_before: RefCell<copies::Before>,
     /// What the configuration says, as it was read last.
     configured: RefCell<BrokerConfig>,
     pub storage: Storage,
@@ -121,6 +123,7 @@ impl<R: Runtime> Control<R> {
             metadata: Metadata::new(shard.runtime.clone(), meta, journal(shard)),
             membership,
             registrar: Registrar::new(&shard.settings),
+            copies_before: RefCell::default(),
             configured: RefCell::new(config.clone()),
             storage: Storage::default(),
             rates: RefCell::new(Rates::new(now)),
@@ -216,6 +219,7 @@ impl<R: Runtime> Control<R> {
                 control.recent_writes.borrow_mut().sample(now, &all.write_latency);
                 control.update_stats().await;
                 control.sweep_stats().await;
+                control.sample_copies().await;
             }
         });
         self.registrar.start(self);

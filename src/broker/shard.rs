@@ -265,6 +265,9 @@ impl<R: Runtime> Shard<R> {
             Change::GroupRemoved(_) | Change::TopicRemoved(..) => true,
             _ => false,
         };
+        if let Change::Slave(slave) = &change {
+            self.log_copies.master.set(slave.ha.clone());
+        }
         let recheck = rechecked.then(|| change.clone());
         let replaced = self.view.borrow_mut().apply(change);
         if let Some(old) = replaced.filter(|old| old.topics.len() > FEW_SUBSCRIPTIONS) {

@@ -21,16 +21,15 @@ impl<R: Runtime> Control<R> {
             ha = known(&ha),
             "the master of this slave is known"
         );
-        self.publish_slave(|slave| slave.with(client, slave.is_heard));
+        self.publish_slave(|slave| slave.with((ha, client), slave.is_heard));
     }
 
     /// Whether this slave has a connection to its master; in the view of all shards when it
     /// returns, in that of others before whatever they are sent next.
-    #[allow(dead_code, reason = "the connection to the master says so")]
     pub fn master_is_heard(&self, is_heard: bool) {
         let now = self.shard.view.borrow().slave.as_ref().map(|slave| slave.is_heard);
         if now.is_some_and(|now| now != is_heard) {
-            self.publish_slave(|slave| slave.with(slave.master().cloned(), is_heard));
+            self.publish_slave(|slave| slave.with(slave.addresses(), is_heard));
         }
     }
 

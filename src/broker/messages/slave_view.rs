@@ -4,12 +4,17 @@ use std::sync::Arc;
 
 use ringmq_rules::refusal::{Refusal, code};
 
+/// Of the master: for its slaves, and for clients.
+pub type Addresses = (Option<Arc<str>>, Option<Arc<str>>);
+
 /// As of one moment; another one takes its place when something of it changes.
 #[derive(Clone, Debug)]
 pub struct SlaveView {
     /// Its own place: `broker 1 of broker-a`.
     own: Arc<str>,
-    /// Where clients find the master, as name servers tell it.
+    /// Where the master is for its slaves.
+    pub ha: Option<Arc<str>>,
+    /// Where clients find it, as name servers tell it.
     master: Option<Arc<str>>,
     /// There is a connection to it: what it has changed comes, and what it has not was taken back.
     pub is_heard: bool,
@@ -18,14 +23,14 @@ pub struct SlaveView {
 }
 
 impl SlaveView {
-    pub fn new(own: Arc<str>, master: Option<Arc<str>>, is_heard: bool) -> SlaveView {
+    pub fn new(own: Arc<str>, (ha, master): Addresses, is_heard: bool) -> SlaveView {
         let at = at(master.as_deref());
         let remark = format!(
             "service not available now. messages are put to the slave, {own}: send to its \
              master{at}"
         );
         let sends = Refusal::new(code::SERVICE_NOT_AVAILABLE, remark);
-        SlaveView { own, master, is_heard, sends }
+        SlaveView { own, ha, master, is_heard, sends }
     }
 
     /// Its place among the brokers of its name.
@@ -34,12 +39,12 @@ impl SlaveView {
     }
 
     /// The same with something else known of the master.
-    pub fn with(&self, master: Option<Arc<str>>, is_heard: bool) -> SlaveView {
-        SlaveView::new(self.own.clone(), master, is_heard)
+    pub fn with(&self, addresses: Addresses, is_heard: bool) -> SlaveView {
+        SlaveView::new(self.own.clone(), addresses, is_heard)
     }
 
-    pub fn master(&self) -> Option<&Arc<str>> {
-        self.master.as_ref()
+    pub fn addresses(&self) -> Addresses {
+        (self.ha.clone(), self.master.clone())
     }
 
     /// The answer to a change of topics, groups, offsets or locks.
@@ -95,13 +100,13 @@ mod tests {
 
     #[test]
     fn refusals_name_the_master_where_it_is_known() {
-        let slave = SlaveView::new(SlaveView::own_place("broker-a", 1), None, false);
+        let slave = SlaveView::new(SlaveView::own_place("broker-a", 1), (None, None), false);
         assert_eq!(
             slave.sends.remark,
             "service not available now. messages are put to the slave, broker 1 of broker-a: send \
              to its master"
         );
-        let slave = slave.with(Some("10.0.0.1:10911".into()), true);
+        let slave = slave.with((None, Some("10.0.0.1:10911".into())), true);
         assert_eq!(slave.sends.code, code::SERVICE_NOT_AVAILABLE);
         let all = [
             slave.sends.clone(),

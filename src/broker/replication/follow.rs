@@ -110,6 +110,7 @@ async fn follow_once<R: Runtime>(
     let now = runtime.monotonic();
     let connected = membership.peers.connect(master.replica, (stream.peer(), 0, 0), now);
     let connected = connected.map_err(StreamError::NotTaken)?;
+    let _heard = Heard::new(control);
     tracing::info!(replica = %master.replica, %address, "the master is connected");
     let taking = Taking::new(control, has);
     let following = Following { control, connected, taking, facts: OwnFacts::default() };
@@ -121,6 +122,22 @@ async fn follow_once<R: Runtime>(
         future::or(following.facts.refresh(shard), stopped(control)),
     );
     ended.await
+}
+
+/// As long as it is there, the view of all shards says that the master is heard.
+struct Heard<'a, R: Runtime>(&'a Control<R>);
+
+impl<'a, R: Runtime> Heard<'a, R> {
+    fn new(control: &'a Control<R>) -> Self {
+        control.master_is_heard(true);
+        Heard(control)
+    }
+}
+
+impl<R: Runtime> Drop for Heard<'_, R> {
+    fn drop(&mut self) {
+        self.0.master_is_heard(false);
+    }
 }
 
 async fn stopped<R: Runtime>(control: &Control<R>) -> Result<Infallible, StreamError> {

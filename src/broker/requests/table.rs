@@ -259,6 +259,8 @@ requests! {
         => group::topics_of_group;
     GET_BROKER_RUNTIME_INFO Control Inspect Nothing Ask Answers 64 * KIB Small
         => runtime_info::runtime_info;
+    GET_BROKER_HA_STATUS Control Inspect Nothing Ask Answers 64 * KIB Small
+        => runtime_info::ha_status;
     STORAGE_PLAN Control Inspect Nothing Ask Answers 64 * KIB Small => storage::plan;
     DELETE_EXPIRED_COMMITLOG Control Admin Nothing Administer Changes 64 * KIB Small
         => storage::delete_expired;

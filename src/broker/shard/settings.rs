@@ -156,10 +156,11 @@ impl BrokerSettings {
         }
     }
 
-    /// What a slave knows of its master at the start: nothing.
+    /// What a slave knows of its master at the start.
     pub fn slave_view(&self) -> SlaveView {
         let BrokerConfig { broker_name, broker_id, .. } = &self.config;
-        SlaveView::new(SlaveView::own_place(broker_name, *broker_id), None, false)
+        let addresses = (self.replicated.master.clone(), None);
+        SlaveView::new(SlaveView::own_place(broker_name, *broker_id), addresses, false)
     }
 
     /// The port for clients with the VIP channel on, and for Java slaves.

@@ -7,8 +7,10 @@ use ringmq_io::{
     sim::{Sim, SimRuntime},
 };
 use ringmq_remoting::{
+    body::HaRuntimeInfo,
     codes::{property::DELAY_TIME_LEVEL, pull_flag, request, response},
     encode::Value,
+    fastjson,
 };
 use ringmq_test_client::Pull;
 
@@ -58,8 +60,8 @@ fn slave(runtime: &SimRuntime, shards: usize, keys: &[(&str, &str)]) -> Broker {
 fn hears(broker: &Broker, is_heard: bool) {
     for shard in &*broker.shards.borrow() {
         let now = shard.view.borrow().slave.clone().expect("a slave");
-        let master = Some("10.0.0.1:10911".into());
-        shard.apply(Change::Slave(Arc::new(now.with(master, is_heard))));
+        let addresses = (None, Some("10.0.0.1:10911".into()));
+        shard.apply(Change::Slave(Arc::new(now.with(addresses, is_heard))));
     }
 }
 
@@ -220,4 +222,23 @@ fn who_reads_what_is_long_past_is_sent_to_a_slave_where_slaves_serve_reads() {
             }
         });
     }
+}
+
+#[test]
+fn a_slave_tells_tools_what_it_is() {
+    on_all(1, |shards, seed| {
+        after_a_kill(&store(seed, shards), async |runtime| {
+            slave(&runtime, shards, &[("haMasterAddress", "master:10912")]);
+            let mut client = Client::connect(&runtime).await;
+            let told = client.call(request::GET_BROKER_HA_STATUS, &[], b"").await;
+            let told: HaRuntimeInfo = fastjson::from_slice(&told.body).expect("a status");
+            assert!(!told.master && told.ha_client_runtime_info.max_offset > 0, "{told:?}");
+            let master = told.ha_client_runtime_info.master_addr;
+            assert_eq!(master.as_deref(), Some("master:10912"));
+            let rows = [("brokerId", "1"), ("masterConnected", "false"), ("masterAheadBytes", "0")];
+            for (row, value) in rows {
+                assert_eq!(client.runtime_value(row).await.as_deref(), Some(value), "{row}");
+            }
+        });
+    });
 }

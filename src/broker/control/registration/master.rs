@@ -1,11 +1,23 @@
 //! Where the master of a slave is: what the configuration says, or what name servers answer to the
 //! slave's registrations.
 
-use std::{cell::RefCell, sync::Arc, time::Duration};
+use std::{cell::RefCell, net::SocketAddr, sync::Arc, time::Duration};
 
-use ringmq_io::signal::Notify;
+use ringmq_io::{Net, Runtime, signal::Notify};
+use ringmq_remoting::{
+    body::{DataVersion, register::RegisterBodyWriter},
+    codes::request,
+};
 
-use crate::shard::settings::BrokerSettings;
+use super::{
+    identity,
+    name_servers::names_now,
+    parts::{BODY_BYTES_MAX, Part, form},
+    registration_fields,
+    server::Server,
+    session::{RegisterError, Session},
+};
+use crate::shard::{Shard, settings::BrokerSettings};
 
 /// How often a slave that knows of no master registers again, to hear of one: a master that starts
 /// behind it is to be found soon.
@@ -47,7 +59,6 @@ impl Master {
     }
 
     /// Resolves when the address is another than at the time of the call.
-    #[allow(dead_code, reason = "whoever connects to the master waits")]
     pub fn changed(&self) -> impl Future<Output = ()> {
         self.changed.wait()
     }
@@ -80,4 +91,49 @@ impl Master {
         self.changed.notify();
         true
     }
+}
+
+/// Asks name servers where the master listens for its slaves, for a slave that has no store and so
+/// is not registered: each by a registration without topics, and with its end. `None`: none of them
+/// knows.
+pub async fn ask<R: Runtime>(shard: &Shard<R>) -> Option<Arc<str>> {
+    let runtime = &shard.runtime;
+    for name in names_now(runtime, &shard.settings.config).await {
+        let found = match name.parse::<SocketAddr>() {
+            Ok(address) => vec![address],
+            Err(_) => runtime.net().look_up(&name).await.unwrap_or_default(),
+        };
+        for address in found {
+            match ask_one(shard, &Server::new(&name, address)).await {
+                Ok(Some(master)) => return Some(master),
+                Ok(None) => {}
+                Err(error) => tracing::debug!(namesrv = name, %error, "does not tell the master"),
+            }
+        }
+    }
+    None
+}
+
+async fn ask_one<R: Runtime>(
+    shard: &Shard<R>,
+    server: &Server,
+) -> Result<Option<Arc<str>>, RegisterError> {
+    let settings = &shard.settings;
+    let timeout = Duration::from_millis(settings.config.register_broker_timeout_ms);
+    let tls = settings.tls_client.as_ref();
+    let mut session = Session::connect(&shard.runtime, server, tls, timeout).await?;
+    let version = DataVersion { timestamp: shard.runtime.now_ms(), ..DataVersion::default() };
+    let form = form(settings, BODY_BYTES_MAX);
+    let mut finishing = RegisterBodyWriter::new(form).finish(&version);
+    let body = loop {
+        if let Some(body) = finishing.step() {
+            break body;
+        }
+    };
+    let part = Part { body, version, last: true, ..Part::default() };
+    let fields = registration_fields(settings, &part, form.compressed, false);
+    let answered = session.call(request::REGISTER_BROKER, &fields, &part.body).await?;
+    session.call(request::UNREGISTER_BROKER, &identity(settings), &[]).await?;
+    let told = answered.master.ha.filter(|address| !address.is_empty());
+    Ok(told.filter(|address| **address != *settings.ha_address))
 }

@@ -203,11 +203,16 @@ async fn delete(client: &mut Client, topic: &str) {
 
 /// The control object of a broker whose only shard does not serve.
 async fn control(runtime: &SimRuntime, config: BrokerConfig) -> Rc<Control<SimRuntime>> {
-    let settings = Arc::new(BrokerSettings::new(config, 1, 0).expect("sound settings"));
+    let shard = shard_of(runtime, BrokerSettings::new(config, 1, 0).expect("sound settings"));
+    Control::open(&shard, None).await.expect("an empty store").0
+}
+
+/// A shard that does not serve.
+fn shard_of(runtime: &SimRuntime, settings: BrokerSettings) -> Rc<Shard<SimRuntime>> {
+    let settings = Arc::new(settings);
     let BrokerParts { lanes, .. } = BrokerParts::new(&settings, 1);
     let router = Router::new(ShardId(0), lanes, &settings.sizes);
-    let shard = Shard::new(runtime.clone(), settings, router, Published::default());
-    Control::open(&shard, None).await.expect("an empty store").0
+    Shard::new(runtime.clone(), settings, router, Published::default())
 }
 
 const LOCAL: (&str, &str) = ("namesrvAddr", "127.0.0.1:9876");

@@ -5,7 +5,7 @@ use std::{cell::RefCell, rc::Rc, time::Duration};
 use ringmq_io::{Shares, Spawn as _, sim::Sim};
 
 use super::{super::master::*, *};
-use crate::shard::role::Role;
+use crate::{shard::role::Role, testing::cluster::after_a_kill};
 
 type Shards = Rc<RefCell<Vec<Rc<Shard<SimRuntime>>>>>;
 
@@ -21,7 +21,9 @@ fn slave(runtime: &SimRuntime, keys: &[(&str, &str)]) -> Shards {
 fn known(shards: &Shards) -> Option<Option<String>> {
     let of = |shard: &Rc<Shard<SimRuntime>>| {
         let view = shard.view.borrow();
-        view.slave.as_ref().expect("a slave").master().map(|master| master.to_string())
+        let (ha, client) = view.slave.as_ref().expect("a slave").addresses();
+        assert_eq!(shard.log_copies.master.get(), ha, "the streams dial it");
+        client.map(|master| master.to_string())
     };
     let all: Vec<_> = shards.borrow().iter().map(of).collect();
     let first = all.first()?.clone();
@@ -30,10 +32,16 @@ fn known(shards: &Shards) -> Option<Option<String>> {
 
 #[test]
 fn a_slave_hears_of_a_master_that_comes_later_and_of_one_that_moves() {
-    Sim::new(1).run(async |runtime| {
+    let sim = Sim::new(1);
+    sim.run(async |runtime| {
+        Broker::start(&runtime, 2, &[]);
+        create(&mut Client::connect(&runtime).await, "T").await;
+    });
+    after_a_kill(&sim, async |runtime| {
         let server = NameServer::start(&runtime, address(1));
         let shards = slave(&runtime, &[LOCAL]);
         until(&runtime, "it registers", || server.count() > 0).await;
+        assert!(server.registrations.borrow()[0].topics.contains("T"));
         let said = server.registrations.borrow()[0].fields.clone();
         assert_eq!((&*said["brokerId"], &*said["haServerAddr"]), ("1", "127.0.0.1:10912"));
         runtime.sleep(Duration::from_secs(5)).await;
@@ -54,6 +62,26 @@ fn a_slave_hears_of_a_master_that_comes_later_and_of_one_that_moves() {
         let is_next = || known(&shards) == Some(Some("10.0.0.9:10911".to_owned()));
         until(&runtime, "the next master is known", is_next).await;
         assert_eq!(server.farewells.get(), 0, "a slave stays registered");
+    });
+}
+
+/// Who has no store is nobody yet, and leaves when it has asked.
+#[test]
+fn an_empty_slave_asks_for_its_master_without_being_registered() {
+    Sim::new(3).run(async |runtime| {
+        let server = NameServer::start(&runtime, address(1));
+        slave(&runtime, &[LOCAL]);
+        until(&runtime, "it asks", || server.farewells.get() > 1).await;
+        for one in &*server.registrations.borrow() {
+            assert!(one.topics.is_empty() && one.fields["brokerId"] == "1", "{:?}", one.fields);
+        }
+        let settings = BrokerSettings::new(config(&[LOCAL]), 1, 0).expect("sound");
+        let shard = shard_of(&runtime, settings);
+        assert_eq!(ask(&shard).await, None);
+        *server.master.borrow_mut() = Some(("127.0.0.1:10912", "127.0.0.1:10911"));
+        assert_eq!(ask(&shard).await, None, "that is itself");
+        *server.master.borrow_mut() = Some(("10.0.0.1:10912", "10.0.0.1:10911"));
+        assert_eq!(ask(&shard).await.as_deref(), Some("10.0.0.1:10912"));
     });
 }
 
