@@ -2,6 +2,7 @@
 //! what must survive, and the stream of changes to all shards.
 
 pub mod client_events;
+pub mod complaints;
 pub mod copies;
 pub mod departures;
 pub mod ensure;

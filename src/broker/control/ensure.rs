@@ -84,6 +84,13 @@ impl<R: Runtime> ControlPlane for Control<R> {
     }
 
     #[cfg(test)]
+    fn peers(&self) -> Vec<(u32, Vec<(u64, u64)>)> {
+        let peers = self.membership.as_ref().map(|own| own.peers.all()).unwrap_or_default();
+        let heard = peers.into_iter().map(|(replica, peer)| (replica, peer.heartbeat));
+        heard.map(|(replica, said)| (replica.0, said.unwrap_or_default().logs)).collect()
+    }
+
+    #[cfg(test)]
     fn metadata(self: Rc<Self>) -> Vec<String> {
         let mut snapshot = super::metadata::snapshot::Snapshot::for_copy(self);
         let mut all = Vec::new();

@@ -16,6 +16,8 @@ use ringmq_replication::{
 };
 use ringmq_store::{OpenError, Replica, ReplicaFile};
 
+use super::complaints::Complaints;
+
 /// Of a broker that has copies, or is one.
 pub struct Membership<R: Runtime> {
     pub identity: Arc<Identity>,
@@ -24,6 +26,8 @@ pub struct Membership<R: Runtime> {
     nonces: ahash::RandomState,
     drawn: Cell<u64>,
     pub peers: Peers,
+    /// Of connections that others have made.
+    pub complaints: RefCell<Complaints>,
 }
 
 impl<R: Runtime> Membership<R> {
@@ -34,6 +38,7 @@ impl<R: Runtime> Membership<R> {
             nonces: ahash::RandomState::new(),
             drawn: Cell::new(0),
             peers: Peers::default(),
+            complaints: RefCell::default(),
         }
     }
 
@@ -85,8 +90,7 @@ pub struct Peer {
     pub address: SocketAddr,
     pub instance: u128,
     pub directory: u128,
-    /// Of the monotonic clock.
-    pub since: Duration,
+    /// When something was last heard of it, by the monotonic clock.
     pub heard: Duration,
     /// What it has said last of its logs, its metadata and its health.
     pub heartbeat: Option<Heartbeat>,
@@ -111,6 +115,7 @@ pub struct Connected<'a> {
 }
 
 impl Peers {
+    #[cfg_attr(not(test), expect(dead_code, reason = "tools are to be told"))]
     pub fn all(&self) -> Vec<(ReplicaId, Peer)> {
         self.known.borrow().iter().map(|(replica, peer)| (*replica, peer.clone())).collect()
     }
@@ -145,15 +150,7 @@ impl Peers {
         }
         let connection = self.connections.get() + 1;
         self.connections.set(connection);
-        let peer = Peer {
-            address,
-            instance,
-            directory,
-            since: now,
-            heard: now,
-            heartbeat: None,
-            connection,
-        };
+        let peer = Peer { address, instance, directory, heard: now, heartbeat: None, connection };
         let before = known.insert(replica, peer).filter(|before| before.instance != instance);
         if let Some(before) = before {
             tracing::warn!(

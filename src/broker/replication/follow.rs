@@ -14,12 +14,12 @@ use super::{
     master,
     metadata::take::{Has, Taking},
 };
-use crate::control::{Control, membership::Connected};
+use crate::control::{Control, complaints::Complaints, membership::Connected};
 
 /// First and longest pause before the master is dialled again.
 const AGAIN: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
-/// After that a reason that has not changed is said again.
-const SAY_AGAIN: Duration = Duration::from_secs(60);
+/// A connection that was there for as long was one.
+const LASTED: Duration = Duration::from_secs(10);
 
 /// Pauses between dials, each twice as long as the one before.
 #[derive(Default)]
@@ -36,28 +36,6 @@ impl Pauses {
     }
 }
 
-/// What is said of dials that fail: each reason once, and each minute.
-#[derive(Default)]
-pub struct Complaints(Option<(String, Duration)>);
-
-impl Complaints {
-    pub fn say<R: Runtime>(&mut self, runtime: &R, what: &str, why: &str) {
-        let now = runtime.monotonic();
-        let is_known = self
-            .0
-            .as_ref()
-            .is_some_and(|(said, at)| said == why && now.saturating_sub(*at) < SAY_AGAIN);
-        if !is_known {
-            tracing::warn!("{what}: {why}");
-            self.0 = Some((why.to_owned(), now));
-        }
-    }
-
-    fn forget(&mut self) {
-        self.0 = None;
-    }
-}
-
 /// Begins to follow the master's metadata.
 pub fn follow<R: Runtime>(control: &Rc<Control<R>>) {
     let control = control.clone();
@@ -67,16 +45,22 @@ pub fn follow<R: Runtime>(control: &Rc<Control<R>>) {
         let (has, runtime) = (Has::default(), control.shard.runtime.clone());
         let what = "the master is not followed";
         while !control.shard.stopping.get() {
-            match master::address(&control) {
+            let (began, had) = (runtime.monotonic(), has.0.get());
+            let why = match master::address(&control) {
                 Some(address) => {
-                    let mut met = || {
-                        pauses.begin_again();
-                        complaints.forget();
-                    };
-                    let Err(error) = follow_once(&control, &has, &address, &mut met).await;
-                    complaints.say(&runtime, what, &format!("{address}: {error}"));
+                    let Err(error) = follow_once(&control, &has, &address).await;
+                    format!("{address}: {error}")
                 }
-                None => complaints.say(&runtime, what, "no name server knows of it yet"),
+                None => StreamError::Unknown.to_string(),
+            };
+            // Whoever lets it in and then sends what cannot be taken is no master to hurry to.
+            let has_taken = has.0.get() != had && has.0.get() != (0, 0);
+            if has_taken || runtime.monotonic().saturating_sub(began) > LASTED {
+                pauses.begin_again();
+                complaints.forget();
+            }
+            if !control.shard.stopping.get() {
+                complaints.say(runtime.monotonic(), what, &why);
             }
             future::or(runtime.sleep(pauses.next()), master::changed(&control)).await;
         }
@@ -87,7 +71,6 @@ async fn follow_once<R: Runtime>(
     control: &Rc<Control<R>>,
     has: &Has,
     address: &str,
-    met: &mut impl FnMut(),
 ) -> Result<Infallible, StreamError> {
     let (shard, runtime) = (&control.shard, &control.shard.runtime);
     let membership = control.membership.as_ref().ok_or(StreamError::Closed)?;
@@ -106,7 +89,6 @@ async fn follow_once<R: Runtime>(
     }
     let joined = membership.join(master.epoch, master.replica).await;
     joined.map_err(|error| StreamError::NotTaken(error.to_string()))?;
-    met();
     let now = runtime.monotonic();
     let connected = membership.peers.connect(master.replica, (stream.peer(), 0, 0), now);
     let connected = connected.map_err(StreamError::NotTaken)?;

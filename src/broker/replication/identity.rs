@@ -12,12 +12,9 @@ use ringmq_store::{
     Manifest, OpenError, Replica, ReplicaFile, create_copy, find_manifest, open_manifest,
 };
 
-use super::{
-    follow::{Complaints, Pauses},
-    master,
-};
+use super::{follow::Pauses, master};
 use crate::{
-    control::{logs_of_new_store, membership::Membership},
+    control::{complaints::Complaints, logs_of_new_store, membership::Membership},
     shard::{Shard, settings::BrokerSettings},
 };
 
@@ -164,12 +161,14 @@ async fn adopt<R: Runtime>(
     drawn: &Drawn,
 ) -> Result<Manifest, String> {
     let (mut pauses, mut complaints) = (Pauses::default(), Complaints::default());
+    let mut waits = |why: &str| {
+        let what = "this slave has no store yet and waits for its master";
+        complaints.say(shard.runtime.monotonic(), what, why);
+    };
     loop {
         let met = match master::before_the_store(shard).await {
             Some(address) => ask(shard, identity, drawn.next(), &address).await,
-            None => Err(StreamError::NotTaken(
-                "no name server knows of it; set haMasterAddress or start it".into(),
-            )),
+            None => Err(StreamError::Unknown),
         };
         match met {
             Ok(Met { lineage, logs, replica, .. }) if lineage != 0 && logs != 0 => {
@@ -179,14 +178,8 @@ async fn adopt<R: Runtime>(
                 tracing::info!(%replica, lineage, logs, "the store begins as a copy of the master's");
                 return Ok(made);
             }
-            Ok(_) => {
-                let what = "the master has no store itself";
-                complaints.say(&shard.runtime, "the store waits for the master", what);
-            }
-            Err(error) => {
-                let what = error.to_string();
-                complaints.say(&shard.runtime, "the store waits for the master", &what);
-            }
+            Ok(_) => waits("the master has no store itself"),
+            Err(error) => waits(&error.to_string()),
         }
         shard.runtime.sleep(pauses.next()).await;
     }

@@ -1,13 +1,14 @@
 //! The master's side of a control connection: the slave hears of metadata, and what it says of
 //! itself is kept.
 
-use std::{convert::Infallible, rc::Rc};
+use std::{convert::Infallible, net::SocketAddr, rc::Rc};
 
 use bytes::BytesMut;
 use futures_lite::future;
 use ringmq_io::{Runtime, Shares, Stream};
 use ringmq_replication::{
     frames::{Frame, Heartbeat, Hello},
+    ids::ReplicaId,
     streams::{FrameReader, StreamError, Talk, control::Facts, greet_control, talk},
 };
 
@@ -38,9 +39,18 @@ pub fn serve<R: Runtime, C: Stream>(
             error if control.shard.stopping.get() => {
                 tracing::debug!(%replica, %peer, %error, "a slave's control connection has ended");
             }
-            error => tracing::warn!(%replica, %peer, "the slave is not connected: {error}"),
+            error => {
+                let (now, what) = (control.shard.runtime.monotonic(), named(replica, peer));
+                let complaints = control.membership.iter().map(|own| &own.complaints);
+                complaints.for_each(|all| all.borrow_mut().say(now, &what, &error.to_string()));
+            }
         }
     });
+}
+
+/// A port is another one with each try.
+fn named(replica: ReplicaId, peer: SocketAddr) -> String {
+    format!("replica {replica} at {} is not connected", peer.ip())
 }
 
 async fn serve_to_the_end<R: Runtime, C: Stream>(

@@ -88,7 +88,7 @@ pub struct Health {
 const LOGS_MAX: usize = 32_767;
 
 /// Each 100 ms, both ways.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Heartbeat {
     /// Of the sender's monotonic clock, in microseconds.
     pub sent: u64,

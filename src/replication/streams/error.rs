@@ -41,6 +41,11 @@ pub enum StreamError {
     Epochs { why: NoTable },
     #[error("the log was closed")]
     LogClosed,
+    #[error(
+        "no name server knows where the master is: start it, or write haMasterAddress into the \
+         configuration"
+    )]
+    Unknown,
     #[error("metadata that the master has sent: {0}; it is all sent anew")]
     Metadata(String),
     /// What is said about metadata of the master has no place in the own store.

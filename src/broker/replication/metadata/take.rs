@@ -262,10 +262,11 @@ impl<'a, R: Runtime> Taking<'a, R> {
             self.control.shard.runtime.yield_if_needed().await;
         }
         changes.retain(|change| !matches!(change, MetaChange::Keys { .. }));
-        let before = self.has.0.replace((0, 0));
+        // If the connection ends in between, the same entries come again.
         let taken = self.control.take_copied(&changes).await;
         if let Err(error) = taken {
-            tracing::debug!(entry = before.0, "entries behind this one were not taken");
+            // Some may be written and in no table.
+            self.has.0.set((0, 0));
             return Err(StreamError::NotTaken(error.refusal.remark));
         }
         self.waiting_bytes.set(self.waiting_bytes.get() - bytes);
