@@ -9,4 +9,9 @@ mod master;
 mod metadata;
 mod serve;
 
-pub use self::{follow::follow, identity::prepare, listener::listen, logs::begin};
+pub use self::{
+    follow::follow,
+    identity::prepare,
+    listener::listen,
+    logs::{begin, tell_master},
+};

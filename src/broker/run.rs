@@ -140,6 +140,7 @@ async fn run_or_fail<R: Runtime>(
         control.start_services();
         if is_slave {
             replication::follow(control);
+            replication::tell_master(control);
         }
         let listening = async {
             listen(&requests).await?;

@@ -12,6 +12,7 @@ use std::rc::Rc;
 use ringmq_io::Runtime;
 
 use self::own::Own;
+pub use self::slaves::tell_master;
 use crate::{
     messages::Start,
     shard::{Shard, role::Role},

@@ -3,6 +3,7 @@
 
 mod chaos;
 mod statuses;
+mod stories;
 
 use std::{
     cell::RefCell,
@@ -67,7 +68,8 @@ impl Machine {
             // Messages of the tests are longer than any of these.
             settings.sizes.log.batch_bytes_max = 16 << 10;
             settings.hot_tail_bytes = 64 << 10;
-            settings.segment_bytes = 256 << 10;
+            // A slave begins with its own, and goes on with its master's.
+            settings.segment_bytes = if role.is_slave() { 512 << 10 } else { 256 << 10 };
             settings.zero_ahead_bytes = 128 << 10;
         });
         self.broker.replace(Some(Rc::new(broker)));
@@ -171,6 +173,15 @@ impl Pair {
                 );
             }
         }
+    }
+
+    async fn until_topic_is_known(&self, host: &SimRuntime) {
+        let is_known = || {
+            let slave = self.slave.broker();
+            let shards = slave.shards.borrow();
+            shards.iter().all(|shard| shard.topic(TOPIC).is_some())
+        };
+        self.until(host, "known", is_known).await;
     }
 
     async fn until_in_sync(&self, host: &SimRuntime) {

@@ -23,7 +23,9 @@ use super::{
     reopening::{Remedy, reopen},
 };
 use crate::{
+    control::Control,
     messages::StoreFacts,
+    replication::master,
     shard::{
         BrokerLog, Shard,
         copies::{Dialled, FollowedFacts, FollowerFacts, Streams},
@@ -89,10 +91,6 @@ impl<E: Into<StreamError>> From<E> for Ended {
 
 /// Has the logs of this shard follow.
 pub fn begin<R: Runtime>(shard: &Rc<Shard<R>>, own: &Rc<Own>, store: StoreFacts) {
-    let configured = &*shard.settings.config.ha_master_address;
-    if !configured.is_empty() {
-        shard.log_copies.master.set(Some(configured.into()));
-    }
     let said = Rc::default();
     let ids: Vec<_> = shard.queues.own_logs().map(|log| log.id()).collect();
     let followed = ids.into_iter().map(|id| {
@@ -119,6 +117,22 @@ pub fn begin<R: Runtime>(shard: &Rc<Shard<R>>, own: &Rc<Own>, store: StoreFacts)
     }
     let slaves = Slaves { logs: logs.iter().map(Rc::downgrade).collect() };
     assert!(shard.log_copies.streams.set(Rc::new(slaves)).is_ok(), "logs follow once");
+}
+
+/// On the control shard of a slave: has the logs of all shards dial its master wherever that is.
+pub fn tell_master<R: Runtime>(control: &Rc<Control<R>>) {
+    let control = control.clone();
+    let runtime = control.shard.runtime.clone();
+    runtime.spawn(Shares::Admin, "where the master is", async move {
+        let shard = &control.shard;
+        while !shard.stopping.get() {
+            let changed = master::changed(&control);
+            let address: Option<Arc<str>> = master::address(&control).map(Arc::from);
+            let tell = async move |own: Rc<Shard<R>>| own.log_copies.master.set(address);
+            shard.call_all(tell).await;
+            changed.await;
+        }
+    });
 }
 
 impl<R: Runtime> Streams for Slaves<R> {

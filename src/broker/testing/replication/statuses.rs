@@ -52,10 +52,24 @@ fn a_slave_that_takes_nothing_holds_a_send_up_for_slave_timeout_and_no_other() {
         pair.slave.start(&host).await;
         pair.until_in_sync(&host).await;
         assert_eq!(send(&host, &mut client, 1).await.0, response::SUCCESS);
+        pair.until_topic_is_known(&host).await;
+        let mut reader = Client::connect_to(&host, pair.slave.node.ip()).await;
         // Nothing that it says arrives any more.
         pair.sim.links().cut(&pair.slave.node, &pair.master.node);
-        let (code, took) = send(&host, &mut client, 2).await;
+        let began = host.monotonic();
+        let (sending, looking) = (send(&host, &mut client, 2), async {
+            host.sleep(Duration::from_secs(2)).await;
+            let on_disk = numbers_on(&pair.slave.node.disk().power_cut(1));
+            assert!(on_disk.contains(&2), "the slave has it");
+            assert_eq!(reader.end_of(TOPIC, 2).await, 0, "and does not show it");
+        });
+        let ((code, took), ()) = future::zip(sending, looking).await;
         assert_eq!(code, response::FLUSH_SLAVE_TIMEOUT);
+        // It is committed by the master alone now, and the slave hears that.
+        while reader.end_of(TOPIC, 2).await == 0 {
+            assert!(host.monotonic() - began < PATIENCE);
+            host.sleep(Duration::from_millis(5)).await;
+        }
         let limits = Duration::from_millis(2_990)..Duration::from_millis(3_600);
         assert!(limits.contains(&took), "{took:?}");
         let (code, took) = send(&host, &mut client, 2 + QUEUES as u64).await;
