@@ -254,18 +254,13 @@ fn numbers_on(disk: &SimDisk) -> std::collections::BTreeSet<u64> {
     let mut found = std::collections::BTreeSet::new();
     for path in disk.files().iter().filter(|path| path.to_string_lossy().ends_with(".seg")) {
         let bytes = disk.read_file(path).unwrap_or_default();
-        let mut rest = bytes.as_slice();
-        while let Some(at) = memchr_find(rest, b"<message-") {
-            rest = &rest[at + 9..];
-            let digits = rest.get(..8).and_then(|digits| std::str::from_utf8(digits).ok());
+        for behind in bytes.split(|byte| *byte == b'<') {
+            let digits = behind.strip_prefix(b"message-").and_then(|rest| rest.get(..8));
+            let digits = digits.and_then(|digits| std::str::from_utf8(digits).ok());
             found.extend(digits.and_then(|digits| digits.parse::<u64>().ok()));
         }
     }
     found
-}
-
-fn memchr_find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
-    bytes.windows(wanted.len()).position(|part| part == wanted)
 }
 
 /// Numbers of messages and the codes of their answers.

@@ -71,6 +71,17 @@ struct Said {
     at: Duration,
 }
 
+impl Said {
+    /// Whether it was not said lately. It is then.
+    fn is_news(&mut self, sentence: &str, now: Duration) -> bool {
+        let is_news = self.sentence != sentence || now.saturating_sub(self.at) >= AGAIN_LATER;
+        if is_news {
+            *self = Said { sentence: sentence.to_owned(), at: now };
+        }
+        is_news
+    }
+}
+
 /// Why a log is on no connection any more.
 enum Ended {
     Stream(StreamError),
@@ -291,10 +302,8 @@ impl<R: Runtime> Followed<R> {
     /// Notes what went wrong; says so if nobody has lately.
     fn complain(&self, sentence: String) {
         let now = self.shard.runtime.monotonic();
-        let mut said = self.said.borrow_mut();
-        if said.sentence != sentence || now.saturating_sub(said.at) >= AGAIN_LATER {
+        if self.said.borrow_mut().is_news(&sentence, now) {
             tracing::warn!(log = %self.id, "{sentence}");
-            *said = Said { sentence: sentence.clone(), at: now };
         }
         self.note(None, Some(sentence.into()));
     }
@@ -322,5 +331,19 @@ impl<R: Runtime> Followed<R> {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_all_logs_complain_of_is_said_once_and_each_minute() {
+        let mut said = Said::default();
+        let mut is_news = |sentence, second| said.is_news(sentence, Duration::from_secs(second));
+        let heard: Vec<_> = [0, 1, 59, 60, 61, 120].map(|second| is_news("away", second)).into();
+        assert_eq!(heard, [true, false, false, true, false, true]);
+        assert!(is_news("another", 121) && is_news("away", 122));
     }
 }
