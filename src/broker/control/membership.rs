@@ -90,7 +90,9 @@ pub struct Peer {
     pub address: SocketAddr,
     pub instance: u128,
     pub directory: u128,
-    /// When something was last heard of it, by the monotonic clock.
+    /// When it connected, by the monotonic clock.
+    pub since: Duration,
+    /// When something was last heard of it.
     pub heard: Duration,
     /// What it has said last of its logs, its metadata and its health.
     pub heartbeat: Option<Heartbeat>,
@@ -115,7 +117,6 @@ pub struct Connected<'a> {
 }
 
 impl Peers {
-    #[cfg_attr(not(test), expect(dead_code, reason = "tools are to be told"))]
     pub fn all(&self) -> Vec<(ReplicaId, Peer)> {
         self.known.borrow().iter().map(|(replica, peer)| (*replica, peer.clone())).collect()
     }
@@ -150,7 +151,15 @@ impl Peers {
         }
         let connection = self.connections.get() + 1;
         self.connections.set(connection);
-        let peer = Peer { address, instance, directory, heard: now, heartbeat: None, connection };
+        let peer = Peer {
+            address,
+            instance,
+            directory,
+            since: now,
+            heard: now,
+            heartbeat: None,
+            connection,
+        };
         let before = known.insert(replica, peer).filter(|before| before.instance != instance);
         if let Some(before) = before {
             tracing::warn!(
