@@ -430,3 +430,25 @@ fn locks_follow_and_what_is_free_again_is_free_on_the_slave() {
         });
     }
 }
+
+/// What there is of its store then is nothing, or goes on as a copy.
+#[test]
+fn a_slave_that_dies_while_its_store_begins_goes_on() {
+    for (seed, shards) in (0..30).zip(SHARDS.iter().cycle()) {
+        println!("seed {seed}, shards {shards:?}");
+        let pair = Pair::new(seed, roles(seed), *shards, |_| {});
+        pair.sim.run(async |host| {
+            let mut random = host.random();
+            pair.slave.boot();
+            pair.master.boot();
+            let mut client = pair.client(&host).await;
+            make_topic(&mut client, "topic", 4).await;
+            for _ in 0..3 {
+                host.sleep(Duration::from_micros(random.below(60_000))).await;
+                pair.slave.die(random.chance(1, 2));
+                pair.slave.boot();
+            }
+            pair.until_equal(&host).await;
+        });
+    }
+}
