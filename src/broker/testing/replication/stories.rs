@@ -53,6 +53,37 @@ fn a_slave_that_has_more_than_its_restarted_master_is_cut_and_goes_on() {
     assert!(cuts > 3, "logs were cut {cuts} times: too few to tell anything");
 }
 
+/// Whoever writes without a pause has always committed more by itself than a slave has had time to
+/// acknowledge.
+#[test]
+fn a_slave_of_a_busy_master_is_in_sync_soon() {
+    for (seed, flush) in [(400, "ASYNC_FLUSH"), (401, "SYNC_FLUSH"), (402, "ASYNC_FLUSH")] {
+        let pair = Pair::with_flush(seed, Role::SyncMaster, (1, 1), 1, flush);
+        let answers = Answers::default();
+        pair.sim.run(async |host| {
+            pair.begin(&host).await;
+            let (one, other) = (&pair.master.node, &pair.slave.node);
+            // As long as some writes take.
+            pair.sim.links().delay(one, other, Duration::from_millis(2), Duration::ZERO);
+            pair.sim.links().delay(other, one, Duration::from_millis(2), Duration::ZERO);
+            let numbers = |one: u64| one * 100_000..one * 100_000 + 4_000;
+            let ip = one.ip();
+            let producers: Vec<_> =
+                (0..12).map(|one| produce(&host, ip, numbers(one), 200, &answers)).collect();
+            host.sleep(Duration::from_millis(200)).await;
+            pair.slave.start(&host).await;
+            let is_in_sync = || pair.master.followers().iter().any(|one| one.is_in_sync);
+            let began = host.monotonic();
+            pair.until(&host, "in sync", is_in_sync).await;
+            let took = host.monotonic() - began;
+            assert!(took < Duration::from_secs(6), "seed {seed}: {took:?}");
+            let is_busy = producers.iter().any(|ended| !ended.get());
+            assert!(is_busy, "seed {seed}: it is no longer busy after {took:?}");
+            println!("seed {seed}, {flush}: in sync after {took:?}");
+        });
+    }
+}
+
 /// Fills the log with some segments.
 async fn fill(client: &mut Client) {
     for number in 0..40 {
