@@ -41,7 +41,7 @@ pub(super) fn broker(
         let remedy = "the second port would be listenPort - 2; choose a higher port";
         return Err(conflict(config, "listenPort", "vipPortEnable", remedy));
     }
-    check_replication(&mut loaded)?;
+    check_replication(&loaded)?;
     let config = &loaded.config;
     let cores = u16::try_from(config.cores.0.len()).unwrap_or(u16::MAX);
     if cores != 0 && config.shards > cores {
@@ -80,7 +80,7 @@ impl BrokerConfig {
 }
 
 /// Keys of masters and slaves that have to fit together.
-fn check_replication(loaded: &mut Loaded<BrokerConfig>) -> Result<(), ConfigError> {
+fn check_replication(loaded: &Loaded<BrokerConfig>) -> Result<(), ConfigError> {
     let config = &loaded.config;
     let (listen, ha) = (config.listen_port, config.ha_listen_port);
     if listen != 0 && ha == listen {
@@ -108,15 +108,6 @@ fn check_replication(loaded: &mut Loaded<BrokerConfig>) -> Result<(), ConfigErro
         let key = "haMasterAddress";
         let origin = loaded.origins.get(key).cloned().unwrap_or(Origin::Default);
         return Err(ConfigError::NoAddress { origin, key, value });
-    }
-    let has_name_servers =
-        !config.namesrv_addr.0.is_empty() || config.fetch_namesrv_addr_by_address_server;
-    if config.broker_role == BrokerRole::Slave && value.is_empty() && !has_name_servers {
-        loaded.warnings.push(
-            "brokerRole = SLAVE without haMasterAddress and without name servers: this slave \
-             copies nobody until it is told one of them"
-                .to_owned(),
-        );
     }
     Ok(())
 }

@@ -96,21 +96,6 @@ fn no_number_of_a_key_of_rocketmq_but_a_port_stops_the_start() {
 }
 
 #[test]
-fn a_slave_that_can_find_no_master_is_told_so() {
-    let told = |more: &[(&str, &str)]| {
-        let slave = [("brokerRole", "SLAVE"), ("brokerId", "1")];
-        let set: Vec<_> =
-            slave.iter().chain(more).map(|(key, to)| ((*key).into(), (*to).into())).collect();
-        let warnings = BrokerConfig::load(None, &set).expect("sound").warnings;
-        warnings.iter().any(|warning| warning.contains("this slave copies nobody"))
-    };
-    assert!(told(&[]));
-    assert!(!told(&[("haMasterAddress", "[::1]:10912")]));
-    assert!(!told(&[("namesrvAddr", "127.0.0.1:9876")]));
-    assert!(!told(&[("fetchNamesrvAddrByAddressServer", "true")]));
-}
-
-#[test]
 fn unknown_and_repeated_keys_are_only_warnings() {
     let loaded = load("brokerNam = a\nlistenPort=1000\nlistenPort=2000\nbrokerName=x # y\n");
     let loaded = loaded.expect("valid");
