@@ -91,9 +91,10 @@ async fn put_role<R: Runtime, T>(control: &Control<R>, put: &mut impl FnMut(&str
     let behind = (own.master_flush_offset - own.max_offset).max(0);
     put("masterAheadBytes", behind.to_string());
     let masters = control.membership.iter().flat_map(|own| own.peers.all());
-    let since = masters.map(|(_, master)| master.since).min();
-    let heard_for = since.map(|since| shard.runtime.monotonic().saturating_sub(since));
-    put("masterHeardMillis", heard_for.unwrap_or_default().as_millis().to_string());
+    if let Some(heard) = masters.map(|(_, master)| master.heard).max() {
+        let ago = shard.runtime.monotonic().saturating_sub(heard);
+        put("masterHeardMillisAgo", ago.as_millis().to_string());
+    }
 }
 
 pub async fn ha_status<R: Runtime>(control: &Rc<Control<R>>, _: &Request<'_>) -> Handled {
