@@ -100,7 +100,7 @@ fn replica_of(settings: &BrokerSettings) -> Result<ReplicaId, String> {
     let id = settings.config.broker_id;
     let replica = u32::try_from(id).ok().and_then(|id| id.checked_add(1));
     replica.map(ReplicaId).ok_or_else(|| {
-        format!("brokerId = {id} is above {}, the greatest that a copy can have", u32::MAX - 1)
+        format!("brokerId = {id} is none of a copy: the range is 0 to {}", u32::MAX - 1)
     })
 }
 

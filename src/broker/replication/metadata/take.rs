@@ -220,6 +220,9 @@ impl<'a, R: Runtime> Taking<'a, R> {
         };
         let last = (collected.index, hash);
         self.came.set(Some(last));
+        // What has come before is in it.
+        self.waiting.borrow_mut().clear();
+        self.waiting_bytes.set(0);
         let everything = Came::Everything { last, others: collected.others };
         self.waiting.borrow_mut().push_back(everything);
         self.progress.notify();
@@ -247,8 +250,8 @@ impl<'a, R: Runtime> Taking<'a, R> {
 
     /// All entries that have come, by one write.
     async fn apply_entries(&self, mut last: (u64, u64), first: Bytes) -> Result<(), StreamError> {
-        let (mut changes, mut bytes) = (Vec::new(), first.len());
-        changes.push(self.read(first).await?);
+        self.popped(&first);
+        let mut changes = vec![self.read(first).await?];
         loop {
             let next = {
                 let mut waiting = self.waiting.borrow_mut();
@@ -256,7 +259,7 @@ impl<'a, R: Runtime> Taking<'a, R> {
                 if is_entry { waiting.pop_front() } else { None }
             };
             let Some(Came::Entry { last: next, change }) = next else { break };
-            bytes += change.len();
+            self.popped(&change);
             changes.push(self.read(change).await?);
             last = next;
             self.control.shard.runtime.yield_if_needed().await;
@@ -269,9 +272,12 @@ impl<'a, R: Runtime> Taking<'a, R> {
             self.has.0.set((0, 0));
             return Err(StreamError::NotTaken(error.refusal.remark));
         }
-        self.waiting_bytes.set(self.waiting_bytes.get() - bytes);
         self.done(last);
         Ok(())
+    }
+
+    fn popped(&self, change: &Bytes) {
+        self.waiting_bytes.set(self.waiting_bytes.get() - change.len());
     }
 
     fn done(&self, last: (u64, u64)) {
