@@ -39,6 +39,7 @@ mod offsets;
 mod operations;
 mod order;
 mod output;
+mod ports;
 mod process;
 mod produce;
 mod query;

@@ -305,9 +305,6 @@ fn a_topic_is_ordered_when_the_name_server_says_so(shards: u32) {
     drop(server);
     server = Server::start(directory.path(), &settings);
     client = server.client();
-    // Its connection has ended here once, which is not explained yet.
-    let asked = client.call(request::GET_TOPIC_CONFIG, &[("topic", TOPIC)], b"");
-    assert!(asked.is_ok(), "{asked:?}; the broker: {}", server.process.output());
     assert!(topic_config(&mut client, TOPIC).order);
     let keys = b"brokerPermission=4";
     call(&mut client, request::UPDATE_BROKER_CONFIG, &[], keys).expect(response::SUCCESS);

@@ -1,13 +1,14 @@
 //! A broker without a name server, on a port of its own.
 
 use std::fmt::Write;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use ringmq_remoting::codes::{request, response};
 
 use crate::client::Client;
+pub use crate::ports::free_port;
 use crate::process::Process;
 
 /// Longest wait for the first answer; a debug build on a busy machine recovers slowly.
@@ -57,32 +58,18 @@ pub struct Server {
     pub address: SocketAddr,
 }
 
-/// A port that was free a moment ago, below the range that the kernel gives to clients.
-pub fn free_port() -> u16 {
-    use std::sync::atomic::{AtomicU16, Ordering};
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let start = u16::try_from(std::process::id() % 500).expect("below 500") * 20;
-    loop {
-        // a Java broker takes the port two below and one above as well
-        let port = 12_000 + (start + NEXT.fetch_add(5, Ordering::Relaxed)) % 18_000;
-        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
-            return port;
-        }
-    }
-}
-
 /// Writes a configuration file into `directory` and returns its path.
 pub fn configure(directory: &Path, port: u16, settings: &Settings) -> String {
     let flush = if settings.sync_flush { "SYNC_FLUSH" } else { "ASYNC_FLUSH" };
     let mut text = format!(
-        "brokerClusterName=DefaultCluster\nbrokerId=0\n\
-         brokerIP1=127.0.0.1\nlistenPort={port}\nflushDiskType={flush}\nshards={}\n\
-         storePathRootDir={}\n",
+        "brokerClusterName=DefaultCluster\nbrokerIP1=127.0.0.1\nlistenPort={port}\n\
+         flushDiskType={flush}\nshards={}\n",
         settings.shards,
-        directory.join("store").display(),
     );
     let is_own = |key| settings.extra.iter().any(|(own, _)| *own == key);
-    let defaults = DISK_LEVELS.iter().chain([&ZERO_AHEAD, &NAME]);
+    let store = directory.join("store").display().to_string();
+    let own_place = [("brokerId", "0"), ("storePathRootDir", store.as_str())];
+    let defaults = DISK_LEVELS.iter().chain([&ZERO_AHEAD, &NAME]).chain(&own_place);
     for (key, value) in defaults.filter(|(key, _)| !is_own(*key)) {
         writeln!(text, "{key}={value}").expect("a string takes all");
     }
