@@ -30,6 +30,7 @@ final class Scenarios {
         all.put("lite_assign_seek", LiteScenarios::assignAndSeek);
         all.put("broadcast", PushScenarios::broadcast);
         all.put("tags", PushScenarios::tags);
+        all.put("sql92", FilterScenarios::sql92);
         all.put("push_many", PushScenarios::many);
         all.put("push_latency", PushScenarios::latency);
         all.put("push_big", PushScenarios::big);
