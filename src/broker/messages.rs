@@ -63,6 +63,8 @@ pub struct Asked {
 pub struct Room {
     /// Number of the shard that counts it.
     pub by: u16,
+    /// For an answer that may be as long as a frame: few of them are made at a time.
+    pub long: bool,
     /// 0: none.
     pub bytes: u32,
 }
@@ -73,8 +75,8 @@ impl Room {
         match (self.bytes, other.bytes) {
             (0, _) => Some(other),
             (_, 0) => Some(self),
-            _ if self.by != other.by => None,
-            (bytes, others) => Some(Room { by: self.by, bytes: bytes.checked_add(others)? }),
+            _ if self.by != other.by || self.long || other.long => None,
+            (bytes, others) => Some(Room { bytes: bytes.checked_add(others)?, ..self }),
         }
     }
 }

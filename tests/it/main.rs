@@ -29,6 +29,7 @@ mod limits;
 mod live_keys;
 mod log_lines;
 mod long_bodies;
+mod long_lists;
 mod metrics;
 mod name_server;
 mod name_server_bounds;

@@ -154,7 +154,7 @@ impl<R: Runtime> Connections<R> {
         room: Counted,
         write: impl FnOnce(&ShardConnection<R>) -> (usize, bool),
     ) {
-        let Counted { by, bytes } = room;
+        let Counted { by, long, bytes } = room;
         let of_another = (by != self.shard.0 && bytes > 0).then_some(by);
         let open = self.open.borrow();
         let found = open.get(id.slot as usize).filter(|found| found.id == id);
@@ -162,11 +162,17 @@ impl<R: Runtime> Connections<R> {
             if let Some(by) = of_another {
                 self.output.take(Taken { connection: id, by, bytes });
             }
+            if long {
+                self.output.end_long();
+            }
             return;
         };
         let (length, clean) = write(connection);
         if length > 0 {
             connection.end_requests(answers);
+            if long {
+                self.output.end_long();
+            }
             match of_another {
                 Some(by) => connection.count_by(length, by, bytes),
                 None if bytes > 0 => connection.unreserve(bytes),

@@ -7,6 +7,7 @@ use std::{
     collections::VecDeque,
 };
 
+use ringmq_base::limits::FRAME_BYTES_MAX;
 use ringmq_io::signal::{Event, Notify};
 use ringmq_rules::ConnectionId;
 
@@ -14,6 +15,8 @@ use ringmq_rules::ConnectionId;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counted {
     pub by: u16,
+    /// It is one of the few that may be as long as a frame, see [`OutputBudget::begin_long`].
+    pub long: bool,
     /// 0: nothing is counted.
     pub bytes: usize,
 }
@@ -35,10 +38,15 @@ pub enum Rank {
     Proven,
     /// Those that have nothing to take: anybody, by a new connection.
     First,
+    /// Whoever asks for an answer that may be as long as a frame.
+    Long,
     More,
 }
 
-const RANKS: [Rank; 3] = [Rank::Proven, Rank::First, Rank::More];
+/// Of the budget, for answers as long as a frame that are being made.
+const LONG_PART: usize = 4;
+
+const RANKS: [Rank; 4] = [Rank::Proven, Rank::First, Rank::Long, Rank::More];
 
 /// All in bytes.
 #[derive(Default)]
@@ -50,6 +58,10 @@ pub struct OutputBudget {
     of_others: Cell<usize>,
     /// Set aside for answers to connections of this shard.
     reserved: Cell<usize>,
+    /// Answers that may be as long as a frame and are being made, and how many may be.
+    long: Cell<usize>,
+    long_most: usize,
+    long_wanted: Cell<bool>,
     /// Counted here for connections of other shards.
     away: Cell<usize>,
     /// What clients have taken and other shards are to be told.
@@ -73,7 +85,8 @@ impl OutputBudget {
     /// `most`: bytes of the shard. `tell_at`: how much of what others count is taken before they
     /// are told at once.
     pub fn new(most: usize, tell_at: usize) -> OutputBudget {
-        OutputBudget { most, tell_at, ..OutputBudget::default() }
+        let long_most = (most / LONG_PART / FRAME_BYTES_MAX).max(1);
+        OutputBudget { most, long_most, tell_at, ..OutputBudget::default() }
     }
 
     pub fn most(&self) -> usize {
@@ -109,6 +122,7 @@ impl OutputBudget {
         match rank {
             Rank::Proven => self.most,
             Rank::First => self.most / 16 * 15,
+            Rank::Long => self.most / 8 * 7,
             Rank::More => self.three_quarters(),
         }
     }
@@ -131,9 +145,11 @@ impl OutputBudget {
         wanted.set(Some(wanted.get().map_or(bytes, |least| least.min(bytes))));
     }
 
-    /// Whether somebody waits for room of the shard who has nothing to take.
+    /// Whether somebody waits for room of the shard who has nothing to take, or for a long answer.
     pub fn is_wanted(&self) -> bool {
-        [Rank::Proven, Rank::First].iter().any(|rank| self.wanted[*rank as usize].get().is_some())
+        [Rank::Proven, Rank::First, Rank::Long]
+            .iter()
+            .any(|rank| self.wanted[*rank as usize].get().is_some())
     }
 
     pub(super) fn write(&self, bytes: usize, of_others: usize) {
@@ -154,6 +170,31 @@ impl OutputBudget {
     pub(super) fn unreserve(&self, bytes: usize) {
         self.reserved.set(self.reserved.get() - bytes);
         self.tell_of_room();
+    }
+
+    /// Whether an answer that may be as long as a frame may be begun. A quarter of all would be
+    /// enough for those that are made at a time: the rest is for what is small, as are the
+    /// processors.
+    pub fn may_begin_long(&self) -> bool {
+        self.long.get() < self.long_most
+    }
+
+    /// It is begun.
+    pub fn begin_long(&self) {
+        self.long.set(self.long.get() + 1);
+    }
+
+    /// It is made, or its connection is gone.
+    pub(super) fn end_long(&self) {
+        self.long.set(self.long.get() - 1);
+        if self.long_wanted.take() {
+            self.some_room.set();
+        }
+    }
+
+    /// A reader waits until [`OutputBudget::may_begin_long`], and hears when it may be so.
+    pub fn want_long(&self) {
+        self.long_wanted.set(true);
     }
 
     /// Counts an answer for a connection of another shard.
@@ -219,6 +260,7 @@ mod tests {
         assert!(budget.fits(1000, Rank::More), "one answer goes, however large");
         budget.reserve(115);
         assert!(budget.fits(5, Rank::More) && !budget.fits(6, Rank::More));
+        assert!(budget.fits(25, Rank::Long) && !budget.fits(26, Rank::Long));
         assert!(budget.fits(35, Rank::First) && !budget.fits(36, Rank::First));
         assert!(budget.fits(45, Rank::Proven) && !budget.fits(46, Rank::Proven));
         assert!(!budget.is_scarce());
@@ -253,6 +295,22 @@ mod tests {
         assert_eq!((budget.bytes(), budget.written()), (30, 50));
         budget.unwrite(50, 20);
         assert_eq!(budget.bytes(), 0);
+    }
+
+    #[test]
+    fn a_quarter_is_for_long_answers_that_are_being_made_or_one_of_them() {
+        assert!(OutputBudget::new(160, 10).may_begin_long(), "one goes, however small all is");
+        let budget = OutputBudget::new(8 * FRAME_BYTES_MAX, 10);
+        for _ in 0..2 {
+            assert!(budget.may_begin_long());
+            budget.begin_long();
+        }
+        assert!(!budget.may_begin_long());
+        budget.end_long();
+        assert!(budget.may_begin_long() && !budget.some_room.is_set(), "nobody waits");
+        budget.want_long();
+        budget.end_long();
+        assert!(budget.some_room.is_set());
     }
 
     #[test]

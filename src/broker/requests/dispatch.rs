@@ -173,8 +173,8 @@ impl<R: Runtime> Requests<R> {
                 }
                 let largest = self.shard.live().config.max_message_size as usize;
                 let largest = largest + MESSAGE_OVERHEAD_BYTES_MAX;
-                let needed = row.answer.bytes(largest);
-                if needed > 0 && !self.shard.try_room(&mut reply_to, needed) {
+                let needed = row.answer.needed(largest);
+                if needed.bytes > 0 && !self.shard.try_room(&mut reply_to, needed) {
                     return Next::Wait(reply_to, Wait::Answer(needed));
                 }
                 self.hand_over(target, peer, reply_to, bytes);

@@ -7,7 +7,10 @@ use ringmq_remoting::frame::Serialization;
 use ringmq_rules::ConnectionId;
 
 use super::{prerequisite::Prerequisite, produce::long_batch::LongBatch};
-use crate::messages::{Asked, ReplyTo, Room};
+use crate::{
+    messages::{Asked, ReplyTo, Room},
+    shard::answer_room::Needed,
+};
 
 /// The connection that a frame came from.
 #[derive(Clone, Copy)]
@@ -47,8 +50,8 @@ pub enum Next {
 pub enum Wait {
     /// Something has to be created first.
     Prerequisite(Prerequisite),
-    /// Until there is room for the answer, of so many bytes.
-    Answer(usize),
+    /// Until there is room for the answer.
+    Answer(Needed),
     /// Whether the account that sent it may is found out beside the shard.
     Access,
     /// Until an earlier request of the connection is handled.

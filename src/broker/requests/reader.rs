@@ -276,8 +276,8 @@ async fn wait_for<R: Runtime>(
             Box::pin(check_aside(shard, peer_of(connection, read_at), frame)).await
         }
         Wait::CaughtUp(log) => shard.log_caught_up(log, read_at).await,
-        Wait::Answer(bytes) => {
-            shard.room_for(connection.id, bytes).await;
+        Wait::Answer(needed) => {
+            shard.room_for(connection.id, needed).await;
             Ok(())
         }
         Wait::LongBatch(batch) => {

@@ -19,6 +19,7 @@ use super::{
     produce::*,
     response::{Handled, Request},
 };
+use crate::shard::answer_room::Needed;
 
 /// Where a request is handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,14 +62,15 @@ pub enum Size {
 }
 
 impl Size {
-    /// In bytes; `message`: of the largest message.
-    pub fn bytes(self, message: usize) -> usize {
-        match self {
-            Size::Small => 0,
-            Size::Message => message,
-            Size::Frame => FRAME_BYTES_MAX,
-            Size::Joined => 2 * FRAME_BYTES_MAX,
-        }
+    /// `message`: bytes of the largest message.
+    pub fn needed(self, message: usize) -> Needed {
+        let (bytes, long) = match self {
+            Size::Small => (0, false),
+            Size::Message => (message, false),
+            Size::Frame => (FRAME_BYTES_MAX, true),
+            Size::Joined => (2 * FRAME_BYTES_MAX, true),
+        };
+        Needed { bytes, long }
     }
 }
 

@@ -9,9 +9,8 @@ use super::{ShardMessage, drain};
 use crate::{
     injected_bugs::{ANSWER_DROPPED, CHANGE_LATE, is_planted},
     messages::{Change, FramePart, LongReply, Message, ShardBatch},
-    net::output_budget::Counted,
     requests::{Requests, consume::pull, produce::forwarded, reader},
-    shard::Shard,
+    shard::{Shard, replies::counted},
 };
 
 /// Pulls that are run without a pause: some 30 us, 500 us with the longest answers that are copied
@@ -90,8 +89,7 @@ pub async fn take<R: Runtime>(requests: &Rc<Requests<R>>, message: ShardMessage<
         }
         Message::Replies(batch) => write_replies(shard, batch),
         Message::LongReply(LongReply { connection, room, head, body }) => {
-            let counted = Counted { by: room.by, bytes: room.bytes as usize };
-            shard.connections.write_long(connection, counted, &head, body);
+            shard.connections.write_long(connection, counted(room), &head, body);
         }
         Message::Pulls(pulls) => {
             let all = pulls.len();
@@ -192,8 +190,7 @@ fn write_replies<R: Runtime>(shard: &Shard<R>, batch: ShardBatch) {
             continue;
         }
         let write = |out: &mut Vec<u8>| out.extend_from_slice(part);
-        let counted = Counted { by: room.by, bytes: room.bytes as usize };
-        shard.connections.write(*connection, *answers, counted, write);
+        shard.connections.write(*connection, *answers, counted(*room), write);
         start = *end;
     }
     assert!(start == batch.bytes.len(), "the parts of a batch name all of its bytes");

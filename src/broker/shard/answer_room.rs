@@ -46,6 +46,16 @@ enum NoRoom {
     Connection,
     /// All clients together have not.
     Shard(Rank),
+    /// Enough long answers are being made.
+    Long,
+}
+
+/// What an answer needs before its request is handled.
+#[derive(Clone, Copy, Debug)]
+pub struct Needed {
+    pub bytes: usize,
+    /// It may be as long as a frame.
+    pub long: bool,
 }
 
 pub struct AnswerRoom {
@@ -245,7 +255,7 @@ impl<R: Runtime> Shard<R> {
     fn wait_again(&self, connection: ConnectionId, why: NoRoom) {
         match why {
             NoRoom::Shard(rank) => self.answer_room.queue(connection, rank),
-            NoRoom::Connection => {}
+            NoRoom::Connection | NoRoom::Long => {}
         }
         // Also who waits for room of the shard: it has more when it has nothing to take.
         let _ = self.connections.with(connection, |connection| connection.wait_for_room());
@@ -310,25 +320,47 @@ impl<R: Runtime> Shard<R> {
                 return;
             }
         }
-        reply_to.room = Room { by: self.id.0, bytes: wanted };
+        reply_to.room = Room { by: self.id.0, long: false, bytes: wanted };
     }
 
     /// Sets room aside for the answer to a request of a connection of this shard, at most half of
     /// all. False: there is none, see [`Shard::room_for`].
-    pub fn try_room(&self, reply_to: &mut ReplyTo, bytes: usize) -> bool {
-        let bytes = bytes.min(self.answer_room.budget.most() / 2);
-        let has_room = self.no_room(reply_to.connection, bytes, false).is_none();
+    pub fn try_room(&self, reply_to: &mut ReplyTo, needed: Needed) -> bool {
+        let budget = &self.answer_room.budget;
+        let has_room = self.no_room_of(reply_to.connection, needed).is_none();
         if has_room {
-            self.set_room(reply_to, bytes);
+            self.set_room(reply_to, needed.bytes.min(budget.most() / 2));
+            if needed.long && reply_to.room.bytes > 0 {
+                reply_to.room.long = true;
+                budget.begin_long();
+            }
         }
         has_room
     }
 
+    /// Of long answers few are made at a time. They take long, and else those who ask for them on
+    /// many connections would have all the room there is.
+    fn no_room_of(&self, connection: ConnectionId, needed: Needed) -> Option<NoRoom> {
+        // One that is gone needs none: what it has comes free when its reader has ended.
+        self.held_of(connection)?;
+        let budget = &self.answer_room.budget;
+        if needed.long && !budget.may_begin_long() {
+            return Some(NoRoom::Long);
+        }
+        let bytes = needed.bytes.min(budget.most() / 2);
+        let no_room = self.no_room(connection, bytes, false);
+        no_room.or_else(|| {
+            let is_short = needed.long && !budget.fits(bytes, Rank::Long);
+            is_short.then_some(NoRoom::Shard(Rank::Long))
+        })
+    }
+
     /// Resolves when there is room for an answer to a connection of this shard, or that is closed.
-    pub async fn room_for(&self, connection: ConnectionId, bytes: usize) {
-        let bytes = bytes.min(self.answer_room.budget.most() / 2);
-        while let Some(why) = self.no_room(connection, bytes, false) {
+    pub async fn room_for(&self, connection: ConnectionId, needed: Needed) {
+        let bytes = needed.bytes.min(self.answer_room.budget.most() / 2);
+        while let Some(why) = self.no_room_of(connection, needed) {
             match why {
+                NoRoom::Long => self.answer_room.budget.want_long(),
                 NoRoom::Shard(rank) => self.answer_room.budget.want(bytes, rank),
                 NoRoom::Connection => self.wait_again(connection, why),
             }

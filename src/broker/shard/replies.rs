@@ -14,6 +14,12 @@ use crate::{
     net::output_budget::Counted,
 };
 
+/// The room of an answer, for the connection that it is written to.
+pub fn counted(room: Room) -> Counted {
+    let Room { by, long, bytes } = room;
+    Counted { by, long, bytes: bytes as usize }
+}
+
 impl<R: Runtime> Shard<R> {
     /// Appends a reply to the connection it is for, here or by way of the router. Leaves with the
     /// next [`Shard::flush`].
@@ -50,8 +56,7 @@ impl<R: Runtime> Shard<R> {
         body.shrink_to_fit();
         let ReplyTo { connection, room, .. } = *reply_to;
         if connection.shard == self.id.0 {
-            let counted = Counted { by: room.by, bytes: room.bytes as usize };
-            self.connections.write_long(connection, counted, &begun, body);
+            self.connections.write_long(connection, counted(room), &begun, body);
         } else {
             self.router.reply_long(LongReply { connection, room, head: begun, body });
         }
@@ -92,8 +97,7 @@ impl<R: Runtime> Shard<R> {
         let mut outcome = Ok(());
         let write = |out: &mut Vec<u8>| outcome = write(out);
         if connection.shard == self.id.0 {
-            let counted = Counted { by: room.by, bytes: room.bytes as usize };
-            self.connections.write(connection, answers, counted, write);
+            self.connections.write(connection, answers, counted(room), write);
         } else {
             self.router.reply_with(connection, answers, room, write);
         }

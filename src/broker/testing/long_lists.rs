@@ -1,10 +1,24 @@
-//! Lists that no frame carries: they end where that is known.
+//! Lists that no frame carries: they end where that is known. Those that one might carry are made
+//! a few at a time.
 
-use ringmq_io::sim::{Sim, SimRuntime};
-use ringmq_remoting::codes::{request, response};
-use ringmq_test_client::topic_fields;
+use std::time::Duration;
 
-use super::{Answer, Client, cluster::Broker};
+use ringmq_io::{
+    Clock as _,
+    sim::{Fault, FaultRule, OperationKind, Sim, SimRuntime},
+};
+use ringmq_remoting::{
+    codes::{request, response},
+    encode,
+    frame::Serialization,
+};
+use ringmq_test_client::{Pull, topic_fields};
+
+use super::{
+    Answer, Client,
+    cluster::{Broker, TOPIC, on_all},
+};
+use crate::shard::settings::BrokerSettings;
 
 const GROUP: &str = "readers";
 /// As many queues as a topic may have.
@@ -63,4 +77,68 @@ fn consume_stats_end_with_the_topic_whose_list_is_too_long() {
             }
         });
     }
+}
+
+/// Before, what was asked behind waited for the room that the first answer had, which came free
+/// when nobody waited on that connection: never, and nobody else had a long answer any more.
+#[test]
+fn who_goes_while_a_long_answer_is_made_and_another_waits_holds_nobody_up() {
+    const SLOW: Duration = Duration::from_secs(2);
+    on_all(2, |shards, seed| {
+        let sim = Sim::new(seed);
+        sim.run(async |runtime| {
+            // Room for one, and for little beside it.
+            let small = |settings: &mut BrokerSettings| settings.output_bytes_max = 1 << 20;
+            let broker = Broker::start_with(&runtime, shards, &[], small);
+            let mut tool = Client::connect(&runtime).await;
+            assert_eq!(tool.make_topic(TOPIC).await.code, response::SUCCESS);
+            let group = format!("{{\"groupName\":\"{GROUP}\"}}");
+            let code = request::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP;
+            let made = tool.call(code, &[], group.as_bytes()).await;
+            assert_eq!(made.code, response::SUCCESS, "{}", made.remark);
+            let stall = FaultRule::every(Some(OperationKind::Write), Fault::Stall(SLOW));
+            sim.disk().add_fault(stall.where_path_contains("meta"));
+            let mut hasty = Client::connect(&runtime).await;
+            // The broker notices that it has gone when it has something to write.
+            let pull = poll(SLOW / 2);
+            hasty.write(&[pull, resets(3)].concat()).await;
+            runtime.sleep(SLOW / 4).await;
+            let counted = || -> usize {
+                let shards = broker.shards.borrow();
+                shards.iter().map(|shard| shard.answer_room.budget.bytes()).sum()
+            };
+            assert!(counted() > 0, "one is being made");
+            drop(hasty);
+            runtime.sleep(SLOW * 8).await;
+            assert_eq!(counted(), 0);
+            let stats = tool.call(request::GET_TOPIC_STATS_INFO, &[("topic", TOPIC)], b"").await;
+            assert_eq!(stats.code, response::SUCCESS, "{}", stats.remark);
+        });
+    });
+}
+
+/// A pull that waits so long and finds nothing.
+fn poll(wait: Duration) -> Vec<u8> {
+    let pull = Pull { group: GROUP, topic: TOPIC, queue: 1, offset: 0, messages_max: 1, wait };
+    let (mut out, json, code) = (Vec::new(), Serialization::Json, request::PULL_MESSAGE);
+    encode::request_values(&mut out, json, code, 7, false, &pull.fields(), b"").expect("fits");
+    out
+}
+
+/// Resets of a queue, which are durable before they are answered.
+fn resets(count: i32) -> Vec<u8> {
+    let fields = [
+        ("topic", TOPIC),
+        ("group", GROUP),
+        ("timestamp", "-1"),
+        ("isForce", "true"),
+        ("queueId", "0"),
+        ("offset", "0"),
+    ];
+    let mut out = Vec::new();
+    for opaque in 0..count {
+        let (json, code) = (Serialization::Json, request::INVOKE_BROKER_TO_RESET_OFFSET);
+        encode::request(&mut out, json, code, opaque, false, &fields, b"").expect("fits");
+    }
+    out
 }

@@ -1,11 +1,11 @@
 //! What administrators do with consumer offsets besides resetting them: QUERY_CONSUME_TIME_SPAN
 //! (303), QUERY_CORRECTION_OFFSET (308), CLONE_GROUP_OFFSET (314). Handled by the control shard.
 
-use std::{collections::BTreeMap, rc::Rc, sync::Arc};
+use std::{collections::BTreeMap, ops::Bound, rc::Rc, sync::Arc};
 
 use ringmq_io::Runtime;
 use ringmq_remoting::{
-    body::{QueryConsumeTimeSpanBody, QueryCorrectionOffsetBody, QueueTimeSpan},
+    body::{QueryCorrectionOffsetBody, QueueTimeSpan},
     codes::response,
     fastjson,
     headers::admin::{
@@ -15,7 +15,7 @@ use ringmq_remoting::{
 use ringmq_rules::{names::Name, offsets::OffsetTable, refusal::Refusal};
 
 use super::{
-    body::{long_body, message_queue},
+    body::{PartedBody, message_queue},
     consume_stats::may_consume,
 };
 use crate::{
@@ -28,6 +28,9 @@ use crate::{
 /// Groups whose offsets are looked at without a pause.
 const SLICE_GROUPS: usize = 128;
 
+/// Offsets that are copied without a pause.
+const SLICE_OFFSETS: usize = 1024;
+
 /// From when the messages of each queue are, and how long the group has let the next one wait.
 pub async fn time_span<R: Runtime>(control: &Rc<Control<R>>, request: &Request<'_>) -> Handled {
     let shard = &control.shard;
@@ -37,14 +40,18 @@ pub async fn time_span<R: Runtime>(control: &Rc<Control<R>>, request: &Request<'
     let now = shard.runtime.now_ms();
     let own = async move |shard: Rc<Shard<R>>| own_spans(&shard, &topic, &offsets, now).await;
     let mut spans = shard.call_all(own).await.concat();
-    spans.sort_unstable_by_key(|(queue_id, _)| *queue_id);
-    let mut body = QueryConsumeTimeSpanBody::default();
+    spans.sort_by_key(|(queue_id, _)| *queue_id);
+    let mut body = PartedBody::new(b"{\"consumeTimeSpanSet\":[".to_vec());
     for (queue_id, mut span) in spans {
         span.message_queue = message_queue(&shard.settings.config, &header.topic, queue_id);
-        body.consume_time_span_set.push(span);
+        body.item(|part| fastjson::append(part, &span));
+        if !body.fits() {
+            break;
+        }
         shard.runtime.yield_if_needed().await;
     }
-    long_body(&body, "ask for a topic with fewer queues")
+    body.text("]}");
+    body.answer("ask for a topic with fewer queues")
 }
 
 /// Those of the queues of this shard. Queues without messages cost nothing.
@@ -98,7 +105,21 @@ async fn offsets_in<R: Runtime>(
 ) -> BTreeMap<i32, i64> {
     let (topic, group): (Arc<str>, Arc<str>) = (Arc::from(topic), Arc::from(group));
     let own = async move |shard: Rc<Shard<R>>| {
-        shard.offsets.borrow().queues(&topic, &group).cloned().unwrap_or_default()
+        let mut all: Vec<(i32, i64)> = Vec::new();
+        loop {
+            let behind = all.last().map_or(Bound::Unbounded, |(last, _)| Bound::Excluded(*last));
+            let before = all.len();
+            {
+                let offsets = shard.offsets.borrow();
+                let queues = offsets.queues(&topic, &group).into_iter();
+                let rest = queues.flat_map(|queues| queues.range((behind, Bound::Unbounded)));
+                all.extend(rest.take(SLICE_OFFSETS).map(|(queue, offset)| (*queue, *offset)));
+            }
+            if all.len() == before {
+                return all;
+            }
+            shard.runtime.yield_if_needed().await;
+        }
     };
     shard.call_all(own).await.into_iter().flatten().collect()
 }

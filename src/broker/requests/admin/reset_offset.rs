@@ -5,7 +5,7 @@ use std::{borrow::Cow, collections::BTreeMap, rc::Rc, sync::Arc};
 
 use ringmq_io::Runtime;
 use ringmq_remoting::{
-    body::{MessageQueueForC, QueueOffsets, ResetOffsetBody, ResetOffsetBodyForC},
+    body::{MessageQueue, MessageQueueForC},
     codes::{request as code, response},
     fastjson,
     headers::client::ResetOffsetRequestHeader,
@@ -13,7 +13,10 @@ use ringmq_remoting::{
 };
 use ringmq_rules::{ConnectionId, names::Name, refusal::Refusal};
 
-use super::body::{long_body, message_queue};
+use super::{
+    body::{PartedBody, message_queue},
+    queue_table::QueueTable,
+};
 use crate::{
     control::Control,
     messages::TopicView,
@@ -65,24 +68,34 @@ pub async fn reset<R: Runtime>(control: &Rc<Control<R>>, request: &Request<'_>) 
         return Err(not_online(&header));
     }
     shard.reset_offsets(&topic, &group, offsets.clone()).await?;
-    let config = &shard.settings.config;
-    let key = |queue_id: i32| message_queue(config, &header.topic, queue_id);
-    let table = offsets.iter().map(|(queue_id, offset)| (key(*queue_id), *offset));
-    let body = ResetOffsetBody { offset_table: QueueOffsets(table.collect()) };
-    let for_cpp = for_cpp(&header.topic, &config.broker_name, &offsets);
-    let bodies = [fastjson::to_vec(&body).into(), fastjson::to_vec(&for_cpp).into()];
+    let [java, cpp] = bodies(control, &header.topic, &offsets).await;
+    let (answer, cpp) = (java?, cpp?.body);
+    let bodies = [answer.body.as_slice().into(), cpp.into()];
     tell(control, &header, members, &bodies).await;
-    long_body(&body, "reset one queue after the other")
+    Ok(answer)
 }
 
-fn for_cpp(topic: &str, broker: &str, offsets: &BTreeMap<i32, i64>) -> ResetOffsetBodyForC {
-    let queues = offsets.iter().map(|(queue_id, offset)| MessageQueueForC {
-        topic: topic.to_owned(),
-        broker_name: broker.to_owned(),
-        queue_id: *queue_id,
-        offset: *offset,
-    });
-    ResetOffsetBodyForC { offset_table: queues.collect() }
+/// A `ResetOffsetBody`, which is the answer as well, and a `ResetOffsetBodyForC`; written with
+/// pauses, as topics may have very many queues.
+async fn bodies<R: Runtime>(
+    control: &Control<R>,
+    topic: &str,
+    offsets: &BTreeMap<i32, i64>,
+) -> [Handled; 2] {
+    let shard = &control.shard;
+    let mut java = QueueTable::new();
+    let mut cpp = PartedBody::new(b"{\"offsetTable\":[".to_vec());
+    for (queue_id, offset) in offsets {
+        let key = message_queue(&shard.settings.config, topic, *queue_id);
+        java.add(&key, offset);
+        let MessageQueue { topic, broker_name, queue_id } = key;
+        let queue = MessageQueueForC { topic, broker_name, queue_id, offset: *offset };
+        cpp.item(|part| fastjson::append(part, &queue));
+        shard.runtime.yield_if_needed().await;
+    }
+    cpp.text("]}");
+    let remedy = "reset one queue after the other";
+    [java.answer("", remedy), cpp.answer(remedy)]
 }
 
 /// The members of the group now.

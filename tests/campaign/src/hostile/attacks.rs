@@ -5,6 +5,7 @@ mod admin;
 mod filters;
 mod frames;
 mod heartbeats;
+mod lists;
 mod names;
 mod pulls;
 mod readers;
@@ -51,6 +52,7 @@ attacks! {
     "false-ends" => transactions::false_ends;
     "false-signatures" => signatures::false_signatures;
     "many-offsets" => admin::many_offsets;
+    "long-lists" => lists::long_lists;
     "escapes" => admin::escapes;
 }
 
