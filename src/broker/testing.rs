@@ -26,10 +26,12 @@ mod transactions;
 
 use std::{
     net::{IpAddr, SocketAddr},
+    rc::Rc,
+    sync::Arc,
     time::Duration,
 };
 
-use ringmq_base::config::BrokerConfig;
+use ringmq_base::{ShardId, config::BrokerConfig};
 use ringmq_io::{
     Clock as _, Net, Runtime as _, Stream,
     sim::{SimDisk, SimRuntime, SimStream},
@@ -43,7 +45,9 @@ pub use ringmq_test_client::Answer;
 use ringmq_test_client::Send;
 
 use crate::{
-    shard::settings::BrokerSettings,
+    control::Control,
+    parts::BrokerParts,
+    shard::{Shard, router::Router, settings::BrokerSettings, view_version::Published},
     simulation::{self, Simulated},
 };
 
@@ -78,6 +82,20 @@ pub fn start(runtime: &SimRuntime, config: BrokerConfig) -> Simulated<SimRuntime
 /// What a broker of so many shards is started with.
 pub fn settings(runtime: &SimRuntime, config: BrokerConfig, shards: usize) -> BrokerSettings {
     BrokerSettings::new(config, shards, runtime.now_ms()).expect("sound settings")
+}
+
+/// The control object of a broker whose only shard does not serve.
+pub async fn control(runtime: &SimRuntime, config: BrokerConfig) -> Rc<Control<SimRuntime>> {
+    let shard = shard_of(runtime, BrokerSettings::new(config, 1, 0).expect("sound settings"));
+    Control::open(&shard, None).await.expect("an empty store").0
+}
+
+/// A shard that does not serve.
+pub fn shard_of(runtime: &SimRuntime, settings: BrokerSettings) -> Rc<Shard<SimRuntime>> {
+    let settings = Arc::new(settings);
+    let BrokerParts { lanes, .. } = BrokerParts::new(&settings, 1);
+    let router = Router::new(ShardId(0), lanes, &settings.sizes);
+    Shard::new(runtime.clone(), settings, router, Published::default())
 }
 
 pub struct Client {

@@ -2,6 +2,7 @@
 
 use std::{
     cell::{Cell, RefCell},
+    collections::HashSet,
     future::{Future, poll_fn},
     pin::Pin,
     rc::Rc,
@@ -88,26 +89,41 @@ impl Notify {
     }
 }
 
-/// The tasks to wake, each once.
+/// The tasks to wake, each once, in the order in which they came.
 #[derive(Default)]
-struct Wakers(RefCell<Vec<Waker>>);
+struct Wakers(RefCell<Waiting>);
+
+#[derive(Default)]
+struct Waiting {
+    wakers: Vec<Waker>,
+    /// By which those behind the first few are found: there may be very many.
+    known: HashSet<(usize, usize)>,
+}
+
+/// So many wakers are looked through one after the other.
+const FEW_WAKERS: usize = 16;
 
 impl Wakers {
     fn add(&self, waker: &Waker) {
-        let mut wakers = self.0.borrow_mut();
-        if !wakers.iter().any(|known| known.will_wake(waker)) {
+        let Waiting { wakers, known } = &mut *self.0.borrow_mut();
+        let few = &wakers[..wakers.len().min(FEW_WAKERS)];
+        if few.iter().any(|one| one.will_wake(waker)) {
+            return;
+        }
+        let name = (waker.data().addr(), std::ptr::from_ref(waker.vtable()).addr());
+        if few.len() < FEW_WAKERS || known.insert(name) {
             wakers.push(waker.clone());
         }
     }
 
     #[inline]
     fn wake(&self) {
-        if self.0.borrow().is_empty() {
+        if self.0.borrow().wakers.is_empty() {
             return;
         }
         // Taken out first: a waker may run code that comes back here.
-        let wakers = self.0.take();
-        wakers.into_iter().for_each(Waker::wake);
+        let waiting = self.0.take();
+        waiting.wakers.into_iter().for_each(Waker::wake);
     }
 }
 
@@ -165,6 +181,12 @@ impl<T> Future for OneshotReceiver<T> {
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        pin::pin,
+        sync::{Arc, Mutex},
+        task::Wake,
+    };
+
     use futures_lite::future::{block_on, poll_once, zip};
 
     use super::*;
@@ -202,6 +224,36 @@ mod tests {
             changed.notify();
             begun.await;
         });
+    }
+
+    #[test]
+    fn of_very_many_tasks_each_waits_once_and_in_the_order_of_coming() {
+        let (changed, tasks) = (Notify::default(), Arc::new(Mutex::new(Vec::new())));
+        let wakers: Vec<Waker> = (0..1000).map(|number| Task::waker(number, &tasks)).collect();
+        for _ in 0..3 {
+            for waker in &wakers {
+                let mut wait = pin!(changed.wait());
+                assert!(wait.as_mut().poll(&mut Context::from_waker(waker)).is_pending());
+            }
+        }
+        changed.notify();
+        assert!(tasks.lock().expect("no panic").iter().copied().eq(0..1000));
+        changed.notify();
+        assert_eq!(tasks.lock().expect("no panic").len(), 1000, "nobody waits");
+    }
+
+    struct Task(u32, Arc<Mutex<Vec<u32>>>);
+
+    impl Task {
+        fn waker(number: u32, woken: &Arc<Mutex<Vec<u32>>>) -> Waker {
+            Arc::new(Task(number, woken.clone())).into()
+        }
+    }
+
+    impl Wake for Task {
+        fn wake(self: Arc<Self>) {
+            self.1.lock().expect("no panic").push(self.0);
+        }
     }
 
     #[test]

@@ -45,6 +45,12 @@ impl Turn {
         Taken { turn: self }
     }
 
+    /// The same for whoever keeps the lock as well.
+    pub async fn take_whole(self: &Rc<Self>) -> Whole {
+        std::mem::forget(self.take().await);
+        Whole { turn: self.clone() }
+    }
+
     /// Somebody has it.
     pub fn is_taken(&self) -> bool {
         self.taken.get()
@@ -79,6 +85,24 @@ impl Drop for Leaving<'_> {
         if self.own.granted.get() {
             self.turn.pass_on();
         }
+    }
+}
+
+/// See [`Turn::take_whole`].
+pub struct Whole {
+    turn: Rc<Turn>,
+}
+
+impl Whole {
+    /// Others hold the lock as well: they wait, or know it.
+    pub fn holders(&self) -> usize {
+        Rc::strong_count(&self.turn) - 1
+    }
+}
+
+impl Drop for Whole {
+    fn drop(&mut self) {
+        self.turn.pass_on();
     }
 }
 

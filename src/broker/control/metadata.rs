@@ -9,6 +9,9 @@ mod pieces;
 pub mod snapshot;
 mod topic_places;
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     cell::{Cell, RefCell},
     collections::BTreeMap,
@@ -16,8 +19,9 @@ use std::{
     sync::Arc,
 };
 
-use ahash::AHashSet;
+use ahash::{AHashMap, AHashSet};
 use ringmq_io::{Runtime, signal::Notify};
+use ringmq_net::turn;
 use ringmq_rules::{
     meta::MetaChange,
     offsets::{ENTRIES_AT_ONCE_MAX, ListedTo, OffsetTable},
@@ -66,12 +70,15 @@ pub struct Metadata<R: Runtime> {
     timer_frontiers: RefCell<BTreeMap<i32, Frontier>>,
     /// Changes that are in the tables and not yet durable.
     pending: RefCell<AHashSet<Subject>>,
+    /// Who changes a subject, and who waits for that: there may be very many.
+    lines: RefCell<AHashMap<Subject, Rc<turn::Turn>>>,
     /// Calls of [`Control::persist`] under way.
     persisting: Cell<usize>,
     /// A pending change is durable and told to all, or was taken back; or a persist has ended.
     settled: Notify,
     /// New changes and persists wait until the log is rewritten.
     rewriting: Cell<bool>,
+    rewritten: Notify,
     snapshot_bytes: Cell<u64>,
     /// Of a broker that others may copy.
     pub journal: Option<Journal>,
@@ -89,8 +96,10 @@ impl<R: Runtime> Metadata<R> {
             timer_frontiers: RefCell::default(),
             pending: RefCell::default(),
             persisting: Cell::new(0),
+            lines: RefCell::default(),
             settled: Notify::default(),
             rewriting: Cell::new(false),
+            rewritten: Notify::default(),
             snapshot_bytes: Cell::new(0),
             journal,
         }
@@ -185,6 +194,12 @@ impl<R: Runtime> Metadata<R> {
         self.pending.borrow().is_empty()
     }
 
+    async fn not_rewriting(&self) {
+        while self.rewriting.get() {
+            self.rewritten.wait().await;
+        }
+    }
+
     /// Whether the tables say what a crash leaves.
     ///
     /// # Errors
@@ -231,11 +246,16 @@ impl<R: Runtime> Drop for Persisting<'_, R> {
 pub struct Turn<'a, R: Runtime> {
     metadata: &'a Metadata<R>,
     subject: Subject,
+    in_line: turn::Whole,
 }
 
 impl<R: Runtime> Drop for Turn<'_, R> {
     fn drop(&mut self) {
         self.metadata.pending.borrow_mut().remove(&self.subject);
+        if self.in_line.holders() == 1 {
+            // The table only.
+            self.metadata.lines.borrow_mut().remove(&self.subject);
+        }
         self.metadata.settled.notify();
     }
 }
@@ -279,15 +299,16 @@ impl<R: Runtime> Control<R> {
         }
     }
 
-    /// Waits until no other change of a subject is under way. Its changes wait for this one until
-    /// the turn is dropped.
+    /// Waits until no other change of a subject is under way, in the order of coming. Its changes
+    /// wait for this one until the turn is dropped.
     pub async fn begin(&self, subject: Subject) -> Turn<'_, R> {
         let metadata = &self.metadata;
-        while metadata.rewriting.get() || metadata.pending.borrow().contains(&subject) {
-            metadata.settled.wait().await;
-        }
+        let line = metadata.lines.borrow_mut().entry(subject.clone()).or_default().clone();
+        let in_line = line.take_whole().await;
+        drop(line);
+        metadata.not_rewriting().await;
         metadata.pending.borrow_mut().insert(subject.clone());
-        Turn { metadata, subject }
+        Turn { metadata, subject, in_line }
     }
 
     /// Makes a change durable and tells all shards. Whoever plans next has to see it, so it is in
@@ -394,9 +415,7 @@ impl<R: Runtime> Control<R> {
     pub async fn persist(self: &Rc<Self>, changes: Vec<MetaChange>) -> Result<(), NotWritten> {
         let metadata = &self.metadata;
         // What a rewrite begins with has to know of all that it replaces.
-        while metadata.rewriting.get() {
-            metadata.settled.wait().await;
-        }
+        metadata.not_rewriting().await;
         metadata.persisting.set(metadata.persisting.get() + 1);
         let _until_noted = Persisting(metadata);
         self.metadata.write(&changes).await?;
@@ -414,7 +433,7 @@ impl<R: Runtime> Control<R> {
             runtime.spawn(ringmq_io::Shares::Admin, "metadata rewrite", async move {
                 control.rewrite().await;
                 control.metadata.rewriting.set(false);
-                control.metadata.settled.notify();
+                control.metadata.rewritten.notify();
             });
         }
     }

@@ -18,9 +18,7 @@ impl<R: Runtime> Control<R> {
     /// has to be compared with the master again.
     pub async fn take_copied(self: &Rc<Self>, changes: &[MetaChange]) -> Result<(), NotWritten> {
         let metadata = &self.metadata;
-        while metadata.rewriting.get() {
-            metadata.settled.wait().await;
-        }
+        metadata.not_rewriting().await;
         metadata.persisting.set(metadata.persisting.get() + 1);
         let until_applied = Persisting(metadata);
         metadata.write(changes).await?;

@@ -9,7 +9,6 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     rc::Rc,
-    sync::Arc,
     time::Duration,
 };
 
@@ -28,11 +27,8 @@ use ringmq_remoting::{
 use super::{parts::*, registration_fields};
 use crate::{
     control::Control,
-    parts::BrokerParts,
-    shard::{Shard, router::Router, settings::BrokerSettings, view_version::Published},
-    testing::{Client, cluster::Broker, config, metadata::fill_metadata, start},
+    testing::{Client, cluster::Broker, config, control, metadata::fill_metadata, start},
 };
-use ringmq_base::{ShardId, config::BrokerConfig};
 use ringmq_rules::{
     limits::{GROUPS_MAX, TOPICS_MAX},
     meta::MetaChange,
@@ -199,20 +195,6 @@ async fn create(client: &mut Client, topic: &str) {
 async fn delete(client: &mut Client, topic: &str) {
     let answer = client.call(request::DELETE_TOPIC_IN_BROKER, &[("topic", topic)], b"").await;
     assert_eq!(answer.code, 0, "{}", answer.remark);
-}
-
-/// The control object of a broker whose only shard does not serve.
-async fn control(runtime: &SimRuntime, config: BrokerConfig) -> Rc<Control<SimRuntime>> {
-    let shard = shard_of(runtime, BrokerSettings::new(config, 1, 0).expect("sound settings"));
-    Control::open(&shard, None).await.expect("an empty store").0
-}
-
-/// A shard that does not serve.
-fn shard_of(runtime: &SimRuntime, settings: BrokerSettings) -> Rc<Shard<SimRuntime>> {
-    let settings = Arc::new(settings);
-    let BrokerParts { lanes, .. } = BrokerParts::new(&settings, 1);
-    let router = Router::new(ShardId(0), lanes, &settings.sizes);
-    Shard::new(runtime.clone(), settings, router, Published::default())
 }
 
 const LOCAL: (&str, &str) = ("namesrvAddr", "127.0.0.1:9876");

@@ -5,7 +5,10 @@ use std::{cell::RefCell, rc::Rc, time::Duration};
 use ringmq_io::{Shares, Spawn as _, sim::Sim};
 
 use super::{super::master::*, *};
-use crate::{shard::role::Role, testing::cluster::after_a_kill};
+use crate::{
+    shard::{Shard, role::Role, settings::BrokerSettings},
+    testing::{cluster::after_a_kill, shard_of},
+};
 
 type Shards = Rc<RefCell<Vec<Rc<Shard<SimRuntime>>>>>;
 
