@@ -250,7 +250,7 @@ requests! {
         => consumer_calls::consume_directly;
     CLONE_GROUP_OFFSET Control Manage Nothing Administer Changes 64 * KIB Small
         => consumer_offsets::clone_offsets;
-    QUERY_CORRECTION_OFFSET Control Inspect Nothing Ask Answers 64 * KIB Small
+    QUERY_CORRECTION_OFFSET Control Inspect Nothing Ask Answers 64 * KIB Frame
         => consumer_offsets::correction;
     QUERY_CONSUME_TIME_SPAN Control Inspect Nothing Ask Answers 64 * KIB Frame
         => consumer_offsets::time_span;

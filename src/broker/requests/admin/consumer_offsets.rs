@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, ops::Bound, rc::Rc, sync::Arc};
 
 use ringmq_io::Runtime;
 use ringmq_remoting::{
-    body::{QueryCorrectionOffsetBody, QueueTimeSpan},
+    body::QueueTimeSpan,
     codes::response,
     fastjson,
     headers::admin::{
@@ -25,10 +25,10 @@ use crate::{
     shard::{Shard, lookups::store_timestamp},
 };
 
-/// Groups whose offsets are looked at without a pause.
+/// Groups whose names are copied without a pause.
 const SLICE_GROUPS: usize = 128;
 
-/// Offsets that are copied without a pause.
+/// Offsets that are copied or looked at without a pause.
 const SLICE_OFFSETS: usize = 1024;
 
 /// From when the messages of each queue are, and how long the group has let the next one wait.
@@ -139,8 +139,17 @@ pub async fn correction<R: Runtime>(control: &Rc<Control<R>>, request: &Request<
             *least = i64::MAX;
         }
     }
-    let body = QueryCorrectionOffsetBody { correction_offsets: least };
-    Ok(Response::with_body(fastjson::to_vec(&body)))
+    let mut body = PartedBody::new(b"{\"correctionOffsets\":{".to_vec());
+    for (queue_id, offset) in least {
+        body.item(|part| {
+            fastjson::append(part, &queue_id);
+            part.push(b':');
+            fastjson::append(part, &offset);
+        });
+        shard.runtime.yield_if_needed().await;
+    }
+    body.text("}}");
+    body.answer("ask for a topic with fewer queues")
 }
 
 async fn least_offsets<R: Runtime>(
@@ -158,18 +167,36 @@ async fn least_offsets<R: Runtime>(
         let Some(last) = groups.last() else { return least };
         after = last.clone();
         for group in groups.iter().filter(|group| !left_out.contains(&&***group)) {
-            let offsets: &OffsetTable = &shard.offsets.borrow();
-            for (queue_id, offset) in offsets.queues(topic, group).into_iter().flatten() {
-                let queue = shard.existing_queue(topic, *queue_id);
-                let min = queue.map_or(0, |(log, queue)| log.bounds(queue).0);
-                if *offset >= min {
-                    let least = least.entry(*queue_id).or_insert(*offset);
-                    *least = (*least).min(*offset);
-                }
+            let mut behind = Bound::Unbounded;
+            while let Some(last) = note_least(shard, (topic, group), behind, &mut least) {
+                behind = Bound::Excluded(last);
+                shard.runtime.yield_if_needed().await;
             }
         }
         shard.runtime.yield_if_needed().await;
     }
+}
+
+/// Looks at a slice of the offsets of a group; the last queue of it, `None` if none is left.
+fn note_least<R: Runtime>(
+    shard: &Shard<R>,
+    (topic, group): (&str, &str),
+    behind: Bound<i32>,
+    least: &mut BTreeMap<i32, i64>,
+) -> Option<i32> {
+    let offsets: &OffsetTable = &shard.offsets.borrow();
+    let rest = offsets.queues(topic, group)?.range((behind, Bound::Unbounded));
+    let mut last = None;
+    for (queue_id, offset) in rest.take(SLICE_OFFSETS) {
+        last = Some(*queue_id);
+        let queue = shard.existing_queue(topic, *queue_id);
+        let min = queue.map_or(0, |(log, queue)| log.bounds(queue).0);
+        if *offset >= min {
+            let least = least.entry(*queue_id).or_insert(*offset);
+            *least = (*least).min(*offset);
+        }
+    }
+    last
 }
 
 /// Gives a group the offsets of another in one topic, or in all.
