@@ -1,7 +1,7 @@
 //! Consumer offsets that an administrator resets: where the queues of a topic go on, and how that
 //! holds although clients commit old offsets at the same moment (`rules/offset_resets`).
 
-use std::{collections::BTreeMap, rc::Rc, sync::Arc};
+use std::{rc::Rc, sync::Arc};
 
 use ringmq_io::Runtime;
 use ringmq_rules::{
@@ -26,6 +26,9 @@ pub enum ResetTo {
     Time(i64, Boundary),
     Offset(i64),
 }
+
+/// Where each queue goes on, by its id.
+pub type Targets = Arc<[(i32, i64)]>;
 
 /// What is to be reset.
 #[derive(Clone, Debug)]
@@ -62,17 +65,19 @@ impl<R: Runtime> Shard<R> {
         resets.pulled(&pull.topic.topic.name, &pull.group, pull.queue_id, pull.offset, now)
     }
 
-    /// Where each queue would go on, by its id. Nothing is changed.
+    /// Where each queue would go on. Nothing is changed.
     ///
     /// # Errors
     /// The answer to the request, with Java's texts.
-    pub async fn plan_reset(self: &Rc<Self>, reset: Reset) -> Result<BTreeMap<i32, i64>, Refusal> {
+    pub async fn plan_reset(self: &Rc<Self>, reset: Reset) -> Result<Targets, Refusal> {
         let own = async move |shard: Rc<Self>| shard.plan_own_reset(&reset).await;
-        let mut all = BTreeMap::new();
+        let mut all = Vec::new();
         for planned in self.call_all(own).await {
             all.extend(planned?);
         }
-        Ok(all)
+        // What shards tell is in order already, which a stable sort makes use of.
+        all.sort_by_key(|(queue_id, _)| *queue_id);
+        Ok(all.into())
     }
 
     async fn plan_own_reset(&self, reset: &Reset) -> Result<Vec<(i32, i64)>, Refusal> {
@@ -113,7 +118,7 @@ impl<R: Runtime> Shard<R> {
         Ok(if reset.force { to } else { to.min(stored) })
     }
 
-    /// Has a group go on at these offsets, by queue. Durable when resolved.
+    /// Has a group go on at these offsets. Durable when resolved.
     ///
     /// # Errors
     /// If the table of offsets is full, or the change cannot be written; some of the queues may be
@@ -122,20 +127,19 @@ impl<R: Runtime> Shard<R> {
         self: &Rc<Self>,
         topic: &Arc<TopicView>,
         group: &Arc<str>,
-        offsets: BTreeMap<i32, i64>,
+        offsets: &Targets,
     ) -> Result<(), Refusal> {
-        let offsets: Arc<[(i32, i64)]> = offsets.into_iter().collect();
         let (own, of_topic, of_group) = (offsets.clone(), topic.clone(), group.clone());
-        let reset = async move |shard: Rc<Self>| shard.reset_own(&of_topic, &of_group, &own);
+        let reset = async move |shard: Rc<Self>| shard.reset_own(&of_topic, &of_group, &own).await;
         self.call_all(reset).await.into_iter().collect::<Result<(), Refusal>>()?;
         if is_planted(RESET_LOST) {
             return Ok(());
         }
         // What a shard persists from now on has them as well.
-        self.persist_now(&topic.topic.name, group, &offsets).await
+        self.persist_now(&topic.topic.name, group, offsets).await
     }
 
-    fn reset_own(
+    async fn reset_own(
         &self,
         topic: &TopicView,
         group: &str,
@@ -146,6 +150,7 @@ impl<R: Runtime> Shard<R> {
             self.store_offset(name, group, *queue_id, *offset)?;
             self.usage.forget_next_pull(topic, group, *queue_id);
             self.offset_resets.borrow_mut().put(name, group, *queue_id, *offset, now);
+            self.runtime.yield_if_needed().await;
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! INVOKE_BROKER_TO_RESET_OFFSET (222): a group goes on elsewhere in a topic. Its members are told
 //! (220), and what they commit from before does not count any more. Handled by the control shard.
 
-use std::{borrow::Cow, collections::BTreeMap, rc::Rc, sync::Arc};
+use std::{borrow::Cow, rc::Rc, sync::Arc};
 
 use ringmq_io::Runtime;
 use ringmq_remoting::{
@@ -67,11 +67,13 @@ pub async fn reset<R: Runtime>(control: &Rc<Control<R>>, request: &Request<'_>) 
         shard.forget_resets(&header.topic, &group).await;
         return Err(not_online(&header));
     }
-    shard.reset_offsets(&topic, &group, offsets.clone()).await?;
+    shard.reset_offsets(&topic, &group, &offsets).await?;
     let [java, cpp] = bodies(control, &header.topic, &offsets).await;
     let (answer, cpp) = (java?, cpp?.body);
-    let bodies = [answer.body.as_slice().into(), cpp.into()];
-    tell(control, &header, members, &bodies).await;
+    if !members.is_empty() {
+        let bodies = [answer.body.as_slice().into(), cpp.into()];
+        tell(control, &header, members, &bodies).await;
+    }
     Ok(answer)
 }
 
@@ -80,7 +82,7 @@ pub async fn reset<R: Runtime>(control: &Rc<Control<R>>, request: &Request<'_>) 
 async fn bodies<R: Runtime>(
     control: &Control<R>,
     topic: &str,
-    offsets: &BTreeMap<i32, i64>,
+    offsets: &[(i32, i64)],
 ) -> [Handled; 2] {
     let shard = &control.shard;
     let mut java = QueueTable::new();
