@@ -35,6 +35,12 @@ impl Calls {
         (id, receiver)
     }
 
+    /// How many were made.
+    #[cfg(test)]
+    pub fn made(&self) -> u64 {
+        self.next.get()
+    }
+
     /// Nobody is going to return it.
     fn forget(&self, id: u64) {
         self.open.borrow_mut().remove(&id);

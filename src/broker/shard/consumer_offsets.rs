@@ -5,7 +5,7 @@ use std::{rc::Rc, sync::Arc, time::Duration};
 use ringmq_io::Runtime;
 use ringmq_rules::{
     meta::MetaChange,
-    offsets::{Commit, ENTRIES_AT_ONCE_MAX, ListedTo, OFFSETS_OF_CHANGE_MAX, OffsetTable},
+    offsets::{Commit, ENTRIES_AT_ONCE_MAX, OFFSETS_OF_CHANGE_MAX, OffsetTable},
     refusal::Refusal,
 };
 
@@ -124,25 +124,6 @@ impl<R: Runtime> Shard<R> {
             "the broker ends with consumer offsets that are not durable: these groups get \
              some messages again"
         );
-    }
-
-    /// The consumer offsets of a group, of all shards: topic and offsets by queue, a topic as often
-    /// as it takes.
-    pub async fn offsets_of_group(self: &Rc<Self>, group: &str) -> Vec<MetaChange> {
-        let group: Arc<str> = Arc::from(group);
-        let own = async move |shard: Rc<Self>| {
-            let (mut listed, mut to) = (Vec::new(), ListedTo::default());
-            loop {
-                let some =
-                    shard.offsets.borrow().list(Some(&group), &mut to, OFFSETS_OF_CHANGE_MAX);
-                if some.is_empty() {
-                    return listed;
-                }
-                listed.extend(some);
-                shard.runtime.yield_if_needed().await;
-            }
-        };
-        self.call_all(own).await.concat()
     }
 
     /// The next groups with offsets in a topic, on any shard, sorted: those behind a name. None are

@@ -1,6 +1,6 @@
 //! What queues and records of any shard hold.
 
-use std::{cell::Cell, rc::Rc, sync::Arc};
+use std::{cell::Cell, ops::Range, rc::Rc, sync::Arc};
 
 use futures_util::future::join_all;
 use ringmq_base::{LogPosition, PhysicalOffset, record::Record};
@@ -41,6 +41,16 @@ pub struct QueueBounds {
 /// Queues whose messages are read at a time, each of which may have 4 MiB.
 const READS_AT_ONCE: usize = 8;
 
+/// Queues of a topic that are asked for with one call of each shard.
+const QUEUES_AT_ONCE: i32 = 4096;
+
+/// The first `queues` queues of a topic in slices: one call of each shard is for one of them, so
+/// that little is held, and whoever needs no more does not look at the others.
+pub fn slices(queues: i32) -> impl Iterator<Item = Range<i32>> {
+    let firsts = (0..queues).step_by(QUEUES_AT_ONCE as usize);
+    firsts.map(move |first| first..first.saturating_add(QUEUES_AT_ONCE).min(queues))
+}
+
 impl<R: Runtime> Shard<R> {
     /// A queue of this shard that its topic has, or had before it was given fewer.
     pub fn existing_queue(
@@ -78,38 +88,22 @@ impl<R: Runtime> Shard<R> {
         self.call(owner, read).await
     }
 
-    /// When the message at an offset of any queue was stored, in milliseconds; 0 without one.
-    pub async fn stored_at(
+    /// What queues of a topic hold, in their order.
+    pub async fn bounds(
         self: &Rc<Self>,
         topic: &Arc<TopicView>,
-        queue_id: i32,
-        offset: i64,
-    ) -> i64 {
-        if offset < 0 {
-            return 0;
-        }
-        let owner = self.queues.owner(topic, queue_id);
+        queues: Range<i32>,
+    ) -> Vec<QueueBounds> {
         let topic = topic.clone();
-        let read = async move |shard: Rc<Self>| {
-            let (log, queue) = shard.queues.get(&topic, queue_id);
-            store_timestamp(log, queue, offset).await.ok().flatten()
-        };
-        self.call(owner, read).await.unwrap_or(0)
-    }
-
-    /// What all queues of a topic hold, in their order.
-    pub async fn bounds(self: &Rc<Self>, topic: &Arc<TopicView>) -> Vec<QueueBounds> {
-        let topic = topic.clone();
-        let bounds =
-            self.call_all(async move |shard: Rc<Self>| shard.own_bounds(&topic).await).await;
-        let mut all = bounds.concat();
+        let own = async move |shard: Rc<Self>| shard.own_bounds(&topic, queues).await;
+        let mut all = self.call_all(own).await.concat();
         // What shards tell is in order already, which a stable sort makes use of.
         all.sort_by_key(|bounds| bounds.queue_id);
         all
     }
 
-    async fn own_bounds(&self, topic: &TopicView) -> Vec<QueueBounds> {
-        self.of_own_queues(topic, topic.topic.queues(), async |queue_id| {
+    async fn own_bounds(&self, topic: &TopicView, queues: Range<i32>) -> Vec<QueueBounds> {
+        self.of_own_queues(topic, queues, async |queue_id| {
             let (log, queue) = self.queues.get(topic, queue_id);
             let (min, max) = log.bounds(queue);
             let last =
@@ -120,15 +114,15 @@ impl<R: Runtime> Shard<R> {
         .await
     }
 
-    /// What is read of each of the first `queues` queues of a topic that are this shard's, in their
-    /// order; some at a time.
+    /// What is read of each of these queues of a topic that is this shard's, in their order; some at
+    /// a time.
     pub async fn of_own_queues<T>(
         &self,
         topic: &TopicView,
-        queues: i32,
+        queues: Range<i32>,
         read: impl AsyncFn(i32) -> T,
     ) -> Vec<T> {
-        let own: Vec<i32> = (0..queues).filter(|queue| self.queues.owns(topic, *queue)).collect();
+        let own: Vec<i32> = queues.filter(|queue| self.queues.owns(topic, *queue)).collect();
         let mut all = Vec::with_capacity(own.len());
         for some in own.chunks(READS_AT_ONCE) {
             all.extend(join_all(some.iter().map(|queue_id| read(*queue_id))).await);
@@ -174,5 +168,18 @@ pub async fn position_of<R: Runtime>(
         // It cannot be read, which must not keep everything for ever: its page is known to begin
         // there. What is in the way is counted and logged by the store.
         Err(_) => log.position_floor(queue, offset).or_else(|| log.first_position(queue)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slices_have_each_queue_once() {
+        for queues in [0, 1, QUEUES_AT_ONCE, QUEUES_AT_ONCE + 1, 65_536] {
+            assert!(slices(queues).flatten().eq(0..queues));
+            assert!(slices(queues).all(|slice| slice.len() <= QUEUES_AT_ONCE as usize));
+        }
     }
 }

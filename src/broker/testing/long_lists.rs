@@ -79,6 +79,38 @@ fn consume_stats_end_with_the_topic_whose_list_is_too_long() {
     }
 }
 
+/// Before, each queue of another shard was a call of its own.
+#[test]
+fn a_list_of_very_many_queues_takes_few_calls_of_other_shards() {
+    const CALLS_MAX: u64 = 200;
+    const HUGE: &str = "huge";
+    Sim::new(1).run(async |runtime| {
+        let broker = Broker::start(&runtime, 2, &[]);
+        let mut client = Client::connect(&runtime).await;
+        let fields = topic_fields(HUGE, QUEUES);
+        let made = client.call_values(request::UPDATE_AND_CREATE_TOPIC, &fields, b"").await;
+        assert_eq!(made.code, response::SUCCESS, "{}", made.remark);
+        let committed = client.commit(HUGE, GROUP, 1, 1).await;
+        assert_eq!(committed.code, response::SUCCESS, "{}", committed.remark);
+        let calls =
+            || -> u64 { broker.shards.borrow().iter().map(|shard| shard.calls.made()).sum() };
+        let questions: [(i32, &[(&str, &str)]); 5] = [
+            (request::GET_TOPIC_STATS_INFO, &[("topic", HUGE)]),
+            (request::GET_CONSUME_STATS, &[("consumerGroup", GROUP), ("topic", HUGE)]),
+            (request::GET_BROKER_CONSUME_STATS, &[("isOrder", "false")]),
+            (request::QUERY_CONSUME_TIME_SPAN, &[("topic", HUGE), ("group", GROUP)]),
+            (request::QUERY_CORRECTION_OFFSET, &[("topic", HUGE), ("compareGroup", GROUP)]),
+        ];
+        for (code, fields) in questions {
+            let before = calls();
+            let answer = client.call(code, fields, b"").await;
+            assert_eq!(answer.code, response::SUCCESS, "{}", answer.remark);
+            let made = calls() - before;
+            assert!((1..=CALLS_MAX).contains(&made), "request {code}: {made} calls");
+        }
+    });
+}
+
 /// Before, what was asked behind waited for the room that the first answer had, which came free
 /// when nobody waited on that connection: never, and nobody else had a long answer any more.
 #[test]

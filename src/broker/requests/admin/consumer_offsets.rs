@@ -1,7 +1,12 @@
 //! What administrators do with consumer offsets besides resetting them: QUERY_CONSUME_TIME_SPAN
 //! (303), QUERY_CORRECTION_OFFSET (308), CLONE_GROUP_OFFSET (314). Handled by the control shard.
 
-use std::{collections::BTreeMap, ops::Bound, rc::Rc, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    ops::{Bound, Range},
+    rc::Rc,
+    sync::Arc,
+};
 
 use ringmq_io::Runtime;
 use ringmq_remoting::{
@@ -22,7 +27,10 @@ use crate::{
     control::Control,
     messages::TopicView,
     requests::{Handled, Request, Response},
-    shard::{Shard, lookups::store_timestamp},
+    shard::{
+        Shard,
+        lookups::{slices, store_timestamp},
+    },
 };
 
 /// Groups whose names are copied without a pause.
@@ -36,36 +44,44 @@ pub async fn time_span<R: Runtime>(control: &Rc<Control<R>>, request: &Request<'
     let shard = &control.shard;
     let header = GroupTopicRequestHeader::decode(&request.header.fields)?;
     let topic = shard.topic(&header.topic).ok_or_else(|| no_topic(&header.topic))?;
-    let offsets = Arc::new(offsets_in(shard, &header.topic, &header.group).await);
+    let group: Arc<str> = Arc::from(&*header.group);
     let now = shard.runtime.now_ms();
-    let own = async move |shard: Rc<Shard<R>>| own_spans(&shard, &topic, &offsets, now).await;
-    let mut spans = shard.call_all(own).await.concat();
-    spans.sort_by_key(|(queue_id, _)| *queue_id);
+    let mut key = message_queue(&shard.settings.config, &header.topic, 0);
     let mut body = PartedBody::new(b"{\"consumeTimeSpanSet\":[".to_vec());
-    for (queue_id, mut span) in spans {
-        span.message_queue = message_queue(&shard.settings.config, &header.topic, queue_id);
-        body.item(|part| fastjson::append(part, &span));
+    for slice in slices(topic.topic.write_queues) {
+        for (queue_id, mut span) in spans(shard, (&topic, &group), slice, now).await {
+            key.queue_id = queue_id;
+            span.message_queue = key.clone();
+            body.item(|part| fastjson::append(part, &span));
+            shard.runtime.yield_if_needed().await;
+        }
         if !body.fits() {
             break;
         }
-        shard.runtime.yield_if_needed().await;
     }
     body.text("]}");
     body.answer("ask for a topic with fewer queues")
 }
 
-/// Those of the queues of this shard. Queues without messages cost nothing.
-async fn own_spans<R: Runtime>(
-    shard: &Shard<R>,
-    topic: &TopicView,
-    offsets: &BTreeMap<i32, i64>,
+/// Those of some queues, in their order.
+async fn spans<R: Runtime>(
+    shard: &Rc<Shard<R>>,
+    (topic, group): (&Arc<TopicView>, &Arc<str>),
+    queues: Range<i32>,
     now: i64,
 ) -> Vec<(i32, QueueTimeSpan)> {
-    let read = async |queue_id: i32| {
-        let offset = offsets.get(&queue_id).copied().filter(|offset| *offset >= 0);
-        (queue_id, span(shard, topic, queue_id, offset, now).await)
+    let (topic, group) = (topic.clone(), group.clone());
+    let own = async move |shard: Rc<Shard<R>>| {
+        // Queues without messages cost nothing.
+        let read = async |queue_id: i32| {
+            let offset = shard.offsets.borrow().query(&topic.topic.name, &group, queue_id);
+            (queue_id, span(&shard, &topic, queue_id, offset, now).await)
+        };
+        shard.of_own_queues(&topic, queues, read).await
     };
-    shard.of_own_queues(topic, topic.topic.write_queues, read).await
+    let mut all = shard.call_all(own).await.concat();
+    all.sort_by_key(|(queue_id, _)| *queue_id);
+    all
 }
 
 async fn span<R: Runtime>(
@@ -97,12 +113,8 @@ async fn span<R: Runtime>(
     }
 }
 
-/// The offsets of a group in a topic, of all shards.
-async fn offsets_in<R: Runtime>(
-    shard: &Rc<Shard<R>>,
-    topic: &str,
-    group: &str,
-) -> BTreeMap<i32, i64> {
+/// The offsets of a group in a topic, of all shards, by queue.
+async fn offsets_in<R: Runtime>(shard: &Rc<Shard<R>>, topic: &str, group: &str) -> Vec<(i32, i64)> {
     let (topic, group): (Arc<str>, Arc<str>) = (Arc::from(topic), Arc::from(group));
     let own = async move |shard: Rc<Shard<R>>| {
         let mut all: Vec<(i32, i64)> = Vec::new();
@@ -121,7 +133,9 @@ async fn offsets_in<R: Runtime>(
             shard.runtime.yield_if_needed().await;
         }
     };
-    shard.call_all(own).await.into_iter().flatten().collect()
+    let mut all = shard.call_all(own).await.concat();
+    all.sort_by_key(|(queue_id, _)| *queue_id);
+    all
 }
 
 /// For each queue the least offset of all groups of a topic, or of those that are not left out;
@@ -133,11 +147,16 @@ pub async fn correction<R: Runtime>(control: &Rc<Control<R>>, request: &Request<
     let left_out = header.filter_groups.as_deref().unwrap_or_default().to_owned();
     let topic: Arc<str> = Arc::from(&*header.topic);
     let own = async move |shard: Rc<Shard<R>>| least_offsets(&shard, &topic, &left_out).await;
-    let mut least: BTreeMap<i32, i64> = shard.call_all(own).await.into_iter().flatten().collect();
+    let mut least = BTreeMap::new();
+    for (queue_id, offset) in shard.call_all(own).await.into_iter().flatten() {
+        least.insert(queue_id, offset);
+        shard.runtime.yield_if_needed().await;
+    }
     for (queue_id, offset) in compared {
         if let Some(least) = least.get_mut(&queue_id).filter(|least| **least > offset) {
             *least = i64::MAX;
         }
+        shard.runtime.yield_if_needed().await;
     }
     let mut body = PartedBody::new(b"{\"correctionOffsets\":{".to_vec());
     for (queue_id, offset) in least {
@@ -228,19 +247,19 @@ async fn clone_in<R: Runtime>(
     to: &str,
 ) -> Result<(), Refusal> {
     let shard = &control.shard;
-    let offsets: Vec<_> = offsets_in(shard, topic, from).await.into_iter().collect();
+    let offsets: Arc<[(i32, i64)]> = offsets_in(shard, topic, from).await.into();
     if offsets.is_empty() {
         return Ok(());
     }
     // As in Java, it has no others there any more.
     control.forget_offsets(Some(topic.to_string()), Some(to.to_owned())).await?;
     let to: Arc<str> = Arc::from(to);
-    let (own_topic, own_group, own): (_, _, Arc<[_]>) =
-        (topic.clone(), to.clone(), offsets.as_slice().into());
+    let (own_topic, own_group, own) = (topic.clone(), to.clone(), offsets.clone());
     let store = async move |shard: Rc<Shard<R>>| {
         let Some(topic) = shard.topic(&own_topic) else { return Ok(()) };
         for (queue_id, offset) in own.iter().filter(|(id, _)| shard.queues.owns(&topic, *id)) {
             shard.store_offset(&own_topic, &own_group, *queue_id, *offset)?;
+            shard.runtime.yield_if_needed().await;
         }
         Ok(())
     };
@@ -248,7 +267,8 @@ async fn clone_in<R: Runtime>(
     shard.persist_now(topic, &to, &offsets).await
 }
 
-async fn topics_of<R: Runtime>(shard: &Rc<Shard<R>>, group: &str) -> Vec<Arc<str>> {
+/// The topics in which a group has offsets.
+pub async fn topics_of<R: Runtime>(shard: &Rc<Shard<R>>, group: &str) -> Vec<Arc<str>> {
     let (mut topics, mut after) = (Vec::new(), Arc::from(""));
     loop {
         let some: Vec<Arc<str>> = shard.topics_with_offsets(group, &after).await;

@@ -107,7 +107,7 @@ async fn put_delays<R: Runtime, T>(control: &Control<R>, put: &mut impl FnMut(&s
     let Some(topic) = shard.topic(SCHEDULE_TOPIC) else {
         return;
     };
-    let bounds = shard.bounds(&topic).await;
+    let bounds = shard.bounds(&topic, 0..topic.topic.queues()).await;
     for (level, delivered) in control.metadata.delay_offsets() {
         let queue = schedule_queue(level);
         let end = bounds.iter().find(|bounds| bounds.queue_id == queue);

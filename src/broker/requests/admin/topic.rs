@@ -19,6 +19,7 @@ use super::{
 use crate::{
     control::{Control, metadata::Subject},
     requests::{Handled, Request, Response},
+    shard::lookups::slices,
 };
 use ringmq_rules::{
     refusal::Refusal,
@@ -131,15 +132,21 @@ pub async fn stats<R: Runtime>(control: &Rc<Control<R>>, request: &Request<'_>) 
     let header = TopicRequestHeader::decode(&request.header.fields)?;
     let topic = shard.topic(&header.topic).ok_or_else(|| unknown_topic(&header.topic))?;
     let mut table = QueueTable::new();
-    for queue in shard.bounds(&topic).await {
-        let key = message_queue(&shard.settings.config, &header.topic, queue.queue_id);
-        let offset = TopicOffset {
-            min_offset: queue.min,
-            max_offset: queue.max,
-            last_update_timestamp: queue.last_timestamp,
-        };
-        table.add(&key, &offset);
-        shard.runtime.yield_if_needed().await;
+    let mut key = message_queue(&shard.settings.config, &header.topic, 0);
+    for slice in slices(topic.topic.queues()) {
+        for queue in shard.bounds(&topic, slice).await {
+            key.queue_id = queue.queue_id;
+            let offset = TopicOffset {
+                min_offset: queue.min,
+                max_offset: queue.max,
+                last_update_timestamp: queue.last_timestamp,
+            };
+            table.add(&key, &offset);
+            shard.runtime.yield_if_needed().await;
+        }
+        if !table.fits() {
+            break;
+        }
     }
     table.answer("", "ask for less")
 }

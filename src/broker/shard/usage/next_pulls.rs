@@ -1,7 +1,7 @@
 //! Where the next pull of each group begins in the queues of a shard: what lies between that and
 //! what the group has confirmed is in flight. In memory only, as in Java: after a start nothing is.
 
-use std::{collections::BTreeMap, ops::Bound, rc::Rc, sync::Arc};
+use std::{collections::BTreeMap, ops::Bound, sync::Arc};
 
 use ringmq_io::Runtime;
 use smallvec::SmallVec;
@@ -186,16 +186,6 @@ impl Usage {
         })
     }
 
-    /// The same of all queues of this shard.
-    fn next_pulls_of(&self, topic: &TopicView, group: &Arc<str>) -> NextPulls {
-        let pair = (group.clone(), topic.topic.name.clone());
-        let mut all = self.next_pulls.borrow().get(&pair).cloned().unwrap_or_default();
-        self.change_untaken(topic, group, |untaken| {
-            untaken.iter().for_each(|(queue, next)| all.insert(queue, next));
-        });
-        all
-    }
-
     /// Topics with something that waits to be taken.
     fn untaken_topics(&self) -> Vec<u32> {
         self.used.borrow().clone()
@@ -233,19 +223,6 @@ impl<R: Runtime> Shard<R> {
         if next_offset != pull.offset {
             self.usage.put_next_pull(&pull.topic, &pull.group, pull.queue_id, next_offset);
         }
-    }
-
-    /// Where the next pulls of a group begin in a topic, by queue, as far as it has pulled since
-    /// the start.
-    pub async fn next_pulls(
-        self: &Rc<Self>,
-        topic: &Arc<TopicView>,
-        group: &str,
-    ) -> BTreeMap<i32, i64> {
-        let (topic, group): (_, Arc<str>) = (topic.clone(), Arc::from(group));
-        let own = async move |shard: Rc<Self>| shard.usage.next_pulls_of(&topic, &group);
-        let of_shards = self.call_all(own).await;
-        of_shards.iter().flat_map(NextPulls::iter).collect()
     }
 
     /// Forgets where the next pulls of a topic, of a group, or of both together begin, on this
@@ -368,8 +345,7 @@ mod tests {
         assert_eq!([next(0), next(1), next(2)], [Some(10), Some(11), Some(12)]);
         // what is newer counts, and what was forgotten is not known
         usage.count_pull((&view, &group), &counts, (0, 20));
-        let all: Vec<_> = usage.next_pulls_of(&view, &group).iter().collect();
-        assert_eq!(all, [(0, 20), (1, 11), (2, 12)]);
+        assert_eq!([next(0), next(1), next(2)], [Some(20), Some(11), Some(12)]);
         usage.forget_next_pull(&view, "g", 0);
         assert_eq!((next(0), usage.untaken.get()), (None, 0));
         usage.count_pull((&view, &group), &counts, (3, 30));
