@@ -91,9 +91,10 @@ async fn put_role<R: Runtime, T>(control: &Control<R>, put: &mut impl FnMut(&str
     let behind = (own.master_flush_offset - own.max_offset).max(0);
     put("masterAheadBytes", behind.to_string());
     let masters = control.membership.iter().flat_map(|own| own.peers.all());
-    if let Some(heard) = masters.map(|(_, master)| master.heard).max() {
-        let ago = shard.runtime.monotonic().saturating_sub(heard);
-        put("masterHeardMillisAgo", ago.as_millis().to_string());
+    if let Some((_, master)) = masters.max_by_key(|(_, master)| master.heard) {
+        let ago = |time| shard.runtime.monotonic().saturating_sub(time).as_millis().to_string();
+        put("masterConnectedMillisAgo", ago(master.since));
+        put("masterHeardMillisAgo", ago(master.heard));
     }
 }
 
