@@ -127,35 +127,15 @@ async fn run_or_fail<R: Runtime>(
         }
     }
     spawn_services(shard);
-    // What a slave delivered would be in no other log.
     if !is_slave {
-        delay::start(shard, &cursors.delays);
-        timer::start(shard, &cursors.timers);
-        transaction_check::start(shard);
-        let offsets = persist_offsets(shard.clone());
-        shard.runtime.spawn(Shares::Admin, "consumer offsets", offsets);
+        start_deliveries(shard, &cursors);
     }
     inbox::spawn_reply_lane(&requests, reply_lane);
-    if let Some(control) = &control {
-        control.start_services();
-        if is_slave {
-            replication::follow(control);
-            replication::tell_master(control);
-        }
-        let listening = async {
-            listen(&requests).await?;
-            replication::listen(control).await
-        };
-        if let Err(error) = listening.await {
-            shut_down_peers(shard);
-            return Err(error);
-        }
-        let (control, tried) = (control.clone(), tried.clone());
-        shard.runtime.spawn(Shares::Admin, "first registration", async move {
-            control.registrar.tried().await;
-            // Whoever started the broker may not wait for it.
-            let _ = tried.send(());
-        });
+    if let Some(control) = &control
+        && let Err(error) = start_control(&requests, control, tried).await
+    {
+        shut_down_peers(shard);
+        return Err(error);
     }
     metrics.iter().for_each(|metrics| metrics.set_ready());
     let _ = report.send(Ok(shard.id));
@@ -165,6 +145,38 @@ async fn run_or_fail<R: Runtime>(
     let shut_down = shut_down(shard, control.as_deref(), &cursors);
     future::or(shut_down, serve).await;
     metrics.iter().for_each(|metrics| metrics.close());
+    Ok(())
+}
+
+/// What a slave delivered would be in no other log, and its offsets are those of its master.
+fn start_deliveries<R: Runtime>(shard: &Rc<Shard<R>>, cursors: &DeliveryCursors) {
+    delay::start(shard, &cursors.delays);
+    timer::start(shard, &cursors.timers);
+    transaction_check::start(shard);
+    let offsets = persist_offsets(shard.clone());
+    shard.runtime.spawn(Shares::Admin, "consumer offsets", offsets);
+}
+
+/// What only the control shard does. The error is a sentence for the operator.
+async fn start_control<R: Runtime>(
+    requests: &Rc<Requests<R>>,
+    control: &Rc<Control<R>>,
+    tried: &mpsc::Sender<()>,
+) -> Result<(), String> {
+    let shard = &requests.shard;
+    control.start_services();
+    if shard.settings.role.is_slave() {
+        replication::follow(control);
+        replication::tell_master(control);
+    }
+    listen(requests).await?;
+    replication::listen(control).await?;
+    let (control, tried) = (control.clone(), tried.clone());
+    shard.runtime.spawn(Shares::Admin, "first registration", async move {
+        control.registrar.tried().await;
+        // Whoever started the broker may not wait for it.
+        let _ = tried.send(());
+    });
     Ok(())
 }
 

@@ -163,7 +163,8 @@ config_table! {
                 "flushConsumerOffsetInterval", "ms", Limits::Clamp(10, 600_000), fixed,
                 "Time between two writes of consumer offsets.";
             slave_read_enable: bool = false,
-                "slaveReadEnable", "", ANY, live, "Send consumers that read from disk to a slave, and take them there.";
+                "slaveReadEnable", "", ANY, live,
+                "Send consumers that read from disk to a slave, and keep them there meanwhile.";
             disable_consume_if_consumer_read_slowly: bool = false,
                 "disableConsumeIfConsumerReadSlowly", "", ANY, live,
                 "Stop groups that fall behind by consumerFallbehindThreshold.";
@@ -332,7 +333,7 @@ config_table! {
                 "Let producers call back messages that wait for their time of delivery.";
             offset_check_in_slave: bool = false,
                 "offsetCheckInSlave", "", ANY, live,
-                "A slave corrects offsets beyond its end as a master does, though it may be behind.";
+                "A slave corrects offsets beyond its end as a master does, even if it is behind.";
             ha_max_gap_not_in_sync_bytes: u64 = 256 * MIB,
                 "haMaxGapNotInSync", "bytes", COUNT, live,
                 "How far a slave may be behind and still count as in sync.";
