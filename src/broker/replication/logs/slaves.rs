@@ -138,7 +138,7 @@ pub fn tell_master<R: Runtime>(control: &Rc<Control<R>>) {
         let shard = &control.shard;
         while !shard.stopping.get() {
             let changed = master::changed(&control);
-            let address: Option<Arc<str>> = master::address(&control).map(Arc::from);
+            let address = master::address(&control);
             let tell = async move |own: Rc<Shard<R>>| own.log_copies.master.set(address);
             shard.call_all(tell).await;
             changed.await;
