@@ -54,6 +54,7 @@ mod security;
 mod server;
 mod service;
 mod shards;
+mod slaves;
 mod slow_readers;
 mod small_memory;
 mod start_stop;
