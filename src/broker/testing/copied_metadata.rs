@@ -327,7 +327,8 @@ fn offsets_are_on_the_slave_soon_and_a_change_that_fails_is_on_neither() {
     use ringmq_io::sim::{Fault, FaultRule, OperationKind};
     for (seed, shards) in (0..5).zip(SHARDS) {
         println!("seed {seed}, shards {shards:?}");
-        let pair = Pair::new(seed, Role::SyncMaster, shards, |_| {});
+        let small: Change = |settings| settings.sizes.meta_grow_bytes = 4096;
+        let pair = Pair::new(seed, Role::SyncMaster, shards, small);
         pair.sim.run(async |host| {
             pair.master.boot();
             pair.slave.boot();
@@ -350,7 +351,7 @@ fn offsets_are_on_the_slave_soon_and_a_change_that_fails_is_on_neither() {
                 refused += usize::from(made.code != response::SUCCESS);
             }
             disk.clear_faults();
-            println!("{refused} refused");
+            assert!(refused > 300, "{refused} refused");
             pair.until_equal(&host).await;
         });
     }
@@ -403,6 +404,14 @@ fn locks_follow_and_what_is_free_again_is_free_on_the_slave() {
         let all = machine.control().map(|control| control.metadata()).unwrap_or_default();
         all.into_iter().filter(|record| record.starts_with("{\"locks\"")).collect()
     };
+    let until_same = async |pair: &Pair, host: &SimRuntime| {
+        let began = host.monotonic();
+        while locks(&pair.slave) != locks(&pair.master) {
+            host.sleep(Duration::from_millis(20)).await;
+            // Less than masters keep locks that nobody renews.
+            assert!(host.monotonic() - began < Duration::from_secs(30), "seed {}", pair.seed);
+        }
+    };
     for (seed, shards) in (0..5).zip(SHARDS) {
         println!("seed {seed}, shards {shards:?}");
         let pair = Pair::new(seed, Role::AsyncMaster, shards, |_| {});
@@ -413,19 +422,16 @@ fn locks_follow_and_what_is_free_again_is_free_on_the_slave() {
             make_topic(&mut client, "topic", 4).await;
             pair.until_equal(&host).await;
             client.call(request::LOCK_BATCH_MQ, &[], &ask(0..3)).await;
-            host.sleep(Duration::from_millis(500)).await;
-            assert_eq!(locks(&pair.slave), locks(&pair.master), "seed {seed}");
+            until_same(&pair, &host).await;
             assert!(locks(&pair.slave)[0].contains("[0,1,2]"));
             client.call(request::UNLOCK_BATCH_MQ, &[], &ask(0..2)).await;
-            host.sleep(Duration::from_millis(500)).await;
-            assert_eq!(locks(&pair.slave), locks(&pair.master), "seed {seed}");
+            until_same(&pair, &host).await;
             // What was freed while the slave was away, too.
             pair.slave.die(false);
             client.call(request::UNLOCK_BATCH_MQ, &[], &ask(2..3)).await;
             client.call(request::LOCK_BATCH_MQ, &[], &ask(0..1)).await;
             pair.slave.boot();
-            pair.until_equal(&host).await;
-            assert_eq!(locks(&pair.slave), locks(&pair.master), "seed {seed}");
+            until_same(&pair, &host).await;
             assert!(locks(&pair.slave)[0].contains("[0]"));
         });
     }
