@@ -43,14 +43,14 @@ fn a_file_is_checked_line_by_line() {
     ] {
         assert!(said.contains(part), "{part:?} is missing in:\n{said}");
     }
-    fs::write(&path, format!("{good}lisenPort=1\nbrokerRole=SLAVE\nbrokerId=1\n"))
+    fs::write(&path, format!("{good}lisenPort=1\nbrokerRole=SLAVE\nbrokerId=0\n"))
         .expect("written");
     let checked = run(&["config", "check", file], &[]);
     let said = text(&checked.stdout);
     assert_eq!(checked.status.code(), Some(1), "{said}");
     assert!(said.contains("line 4    lisenPort = 1\n            WRONG: unknown key"), "{said}");
     assert!(said.contains("did you mean listenPort?"), "{said}");
-    assert!(said.contains("the broker would not start: brokerRole = SLAVE"), "{said}");
+    assert!(said.contains("brokerRole = SLAVE does not go with brokerId = 0"), "{said}");
     let names = directory.path().join("namesrv.conf");
     fs::write(&names, "kvConfigPath=/tmp/kv\n").expect("written");
     let checked = run(&["config", "check", names.to_str().expect("UTF-8")], &[]);

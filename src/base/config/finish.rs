@@ -57,28 +57,6 @@ pub(super) fn broker(
     Ok(loaded)
 }
 
-impl BrokerConfig {
-    /// Refuses a part that this version cannot play, rather than pretend to play it.
-    ///
-    /// # Errors
-    /// A sentence for the operator.
-    pub fn unserved(&self) -> Result<(), String> {
-        let role = self.broker_role;
-        if role == BrokerRole::AsyncMaster && self.broker_id == 0 {
-            return Ok(());
-        }
-        let (key, value) = match role {
-            BrokerRole::AsyncMaster => ("brokerId", self.broker_id.to_string()),
-            _ => ("brokerRole", role.print()),
-        };
-        Err(format!(
-            "{key} = {value}: RingMQ has no replication yet, so there are no slaves, and no \
-             masters that wait for one; take the key out of the configuration to run this broker \
-             alone"
-        ))
-    }
-}
-
 /// Keys of masters and slaves that have to fit together.
 fn check_replication(loaded: &Loaded<BrokerConfig>) -> Result<(), ConfigError> {
     let config = &loaded.config;

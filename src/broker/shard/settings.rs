@@ -95,7 +95,6 @@ impl BrokerSettings {
         shards: usize,
         boot_timestamp: i64,
     ) -> Result<BrokerSettings, String> {
-        config.unserved()?;
         let delay_levels = DelayLevels::parse(&config.message_delay_level)
             .map_err(|error| format!("messageDelayLevel: {error}"))?;
         let replicated = Replicated::new(&config)?;
