@@ -195,7 +195,9 @@ fn start(directory: &Path, role: Role, names: &NameServer, shards: u32) -> Serve
         ("namesrvAddr", names.address.to_string()),
         ("storePathRootDir", store(directory, role).display().to_string()),
         ("slaveReadEnable", "true".to_owned()),
+        // Small segments, of which there are few.
         ("mappedFileSizeCommitLog", (8 << 20).to_string()),
+        ("retentionBytes", (1 << 30).to_string()),
     ];
     let settings = Settings { shards, extra, ..Settings::default() };
     let server = Server::start(directory, &settings);
