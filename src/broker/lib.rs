@@ -30,6 +30,7 @@ mod shard;
 #[cfg(test)]
 mod testing;
 
+pub use replication::waits_for_master;
 pub use requests::table::codes as request_codes;
 pub use server::{Broker, Heartbeat, StartError, start};
 pub use shard::settings;

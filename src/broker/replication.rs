@@ -11,7 +11,7 @@ mod serve;
 
 pub use self::{
     follow::follow,
-    identity::prepare,
+    identity::{prepare, waits_for_master},
     listener::listen,
     logs::{begin, tell_master},
 };

@@ -3,8 +3,7 @@
 use std::{net::IpAddr, path::Path};
 
 use super::{
-    BrokerConfig, BrokerRole, ConfigError, Loaded, NamesrvConfig, Origin, Table, TlsMode, Value,
-    accepted,
+    BrokerConfig, BrokerRole, ConfigError, Loaded, NamesrvConfig, Origin, Table, TlsMode, accepted,
     address::{host_name, local_address},
     tls,
 };

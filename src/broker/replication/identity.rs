@@ -1,7 +1,11 @@
 //! Who this broker is among the copies of its store: the file `replica`, made when it is first
 //! started as a master or slave, and what an empty slave asks its master before it has a store.
 
-use std::{path::Path, rc::Rc};
+use std::{
+    path::Path,
+    rc::Rc,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use ringmq_io::{Disk as _, Runtime};
 use ringmq_replication::{
@@ -152,6 +156,14 @@ impl Drawn {
     }
 }
 
+static WAITS: AtomicBool = AtomicBool::new(false);
+
+/// Whether a slave without a store waits for its master in this process: it has nothing to lose
+/// then, and may end at once.
+pub fn waits_for_master() -> bool {
+    WAITS.load(Ordering::Acquire)
+}
+
 /// Asks the master what its store is, until it answers, and begins a copy of that. A start that
 /// finds the manifest and no file `replica` goes on as if it were one of a master once: both have
 /// the lineage.
@@ -172,6 +184,7 @@ async fn adopt<R: Runtime>(
         };
         match met {
             Ok(Met { lineage, logs, replica, .. }) if lineage != 0 && logs != 0 => {
+                WAITS.store(false, Ordering::Release);
                 let root = &shard.settings.store_path;
                 let made = create_copy(&shard.runtime, root, lineage, logs).await.map_err(said)?;
                 let lineage = format!("{lineage:032x}");
@@ -181,6 +194,7 @@ async fn adopt<R: Runtime>(
             Ok(_) => waits("the master has no store itself"),
             Err(error) => waits(&error.to_string()),
         }
+        WAITS.store(true, Ordering::Release);
         shard.runtime.sleep(pauses.next()).await;
     }
 }

@@ -116,9 +116,12 @@ impl<R: Runtime> Shard<R> {
         let topic = &*pull.topic.topic.name;
         // One that was made again under the same name is another one.
         let same = view.topics.get(topic).filter(|now| now.id == pull.topic.id);
+        let known = view.groups.get(&pull.group);
+        let assumed = known.is_none().then(|| view.assumed_group(&pull.group)).flatten();
+        let group = known.or(assumed.as_ref()).map(|group| &**group);
         still_allowed(
             view.makes_groups(),
-            (&pull.group, view.groups.get(&pull.group).map(|group| &**group)),
+            (&pull.group, group),
             (topic, same.map(|topic| &topic.topic)),
             view.subscriptions.get(&pull.group).map(|all| &**all),
             pull.own_subscription,

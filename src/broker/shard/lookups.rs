@@ -114,8 +114,8 @@ impl<R: Runtime> Shard<R> {
         .await
     }
 
-    /// What is read of each of these queues of a topic that is this shard's, in their order; some at
-    /// a time.
+    /// What is read of each of these queues of a topic that is this shard's, in their order; some
+    /// at a time.
     pub async fn of_own_queues<T>(
         &self,
         topic: &TopicView,

@@ -51,6 +51,13 @@ impl View {
         self.live.config.auto_create_subscription_group && self.slave.is_none()
     }
 
+    /// On a slave, a group that would be made by its first use at the master: nobody must wait for
+    /// that to read.
+    pub fn assumed_group(&self, name: &str) -> Option<Arc<Group>> {
+        let is_assumed = self.slave.is_some() && self.live.config.auto_create_subscription_group;
+        is_assumed.then(|| Arc::new(Group::new(name)))
+    }
+
     /// Gives what a group subscribed to before: it may take long to drop.
     pub fn apply(&mut self, change: Change) -> Option<Arc<GroupSubscriptions>> {
         match change {

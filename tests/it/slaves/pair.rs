@@ -24,12 +24,13 @@ pub enum Role {
 }
 
 pub struct Pair {
-    directory: tempfile::TempDir,
+    pub master: Server,
+    slave: Option<Server>,
     names: NameServer,
     role: Role,
     shards: u32,
-    pub master: Server,
-    slave: Option<Server>,
+    /// Dropped last: the processes write there.
+    directory: tempfile::TempDir,
 }
 
 impl Pair {
@@ -156,7 +157,7 @@ impl Pair {
     /// Both are stopped: what one has and the other does not are zeros at the end of files.
     pub fn compare_logs(&self) {
         let [own, copied] =
-            [self.role, Role::Slave].map(|role| segments(&store(&self.directory.path(), role)));
+            [self.role, Role::Slave].map(|role| segments(&store(self.directory.path(), role)));
         assert_eq!(own.keys().collect::<Vec<_>>(), copied.keys().collect::<Vec<_>>(), "segments");
         for (name, bytes) in &own {
             let other = &copied[name];
@@ -202,7 +203,7 @@ fn start(directory: &Path, role: Role, names: &NameServer, shards: u32) -> Serve
     let settings = Settings { shards, extra, ..Settings::default() };
     let server = Server::start(directory, &settings);
     // Peers that come and go, and that nobody proves who they are.
-    for line in ["replication", "slave", "master"] {
+    for line in ["replication", "slave", "master", "more shards than CPUs"] {
         server.process.allows(line);
     }
     server

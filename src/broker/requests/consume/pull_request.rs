@@ -86,7 +86,9 @@ fn checked<R: Runtime>(
         property_filter: config.enable_property_filter,
         consumer: peer.address,
     };
-    let group = view.groups.get(header.consumer_group);
+    let known = view.groups.get(header.consumer_group);
+    let assumed = known.is_none().then(|| view.assumed_group(header.consumer_group)).flatten();
+    let group = known.or(assumed.as_ref());
     let topic = view.topics.get(header.topic);
     let subscriptions = view.subscriptions.get(header.consumer_group);
     let filter = match pull_check::check(
