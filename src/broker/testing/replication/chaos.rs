@@ -75,8 +75,7 @@ fn play(seed: u64, role: Role, shards: (usize, usize), logs: usize) -> Vec<i32> 
         check_disks(&pair, &answers, &mut random, true);
     });
     pair.compare();
-    let codes = answers.borrow().iter().map(|(_, code)| *code).collect();
-    codes
+    answers.borrow().iter().map(|(_, code)| *code).collect()
 }
 
 const SHARDS: [((usize, usize), usize); 5] =
