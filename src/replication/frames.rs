@@ -56,8 +56,9 @@
 //! 21 FORWARDED     M   lane u64, request u64; payload: frame
 //! ```
 //!
-//! A META_SNAPSHOT but the last says 2^64 - 1 for the total. The bytes of all of them together are a
-//! u64, the hash that the entry behind them follows on, and records, each its length u32 and JSON.
+//! A META_SNAPSHOT but the last says 2^64 - 1 for the total. The bytes of all of them together are
+//! a u64, the hash that the entry behind them follows on, and records, its length u32 and JSON
+//! each.
 //!
 //! A *text* is its length u16 and UTF-8. What a proof is over is all that was said before it, and
 //! its own frame with zeros in its place ([`secret`]). How long each kind may be says [`Kind`];

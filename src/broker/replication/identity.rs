@@ -188,7 +188,7 @@ async fn adopt<R: Runtime>(
                 let root = &shard.settings.store_path;
                 let made = create_copy(&shard.runtime, root, lineage, logs).await.map_err(said)?;
                 let lineage = format!("{lineage:032x}");
-                tracing::info!(%replica, lineage, logs, "the store begins as a copy of the master's");
+                tracing::info!(%replica, lineage, logs, "the store begins as a copy");
                 return Ok(made);
             }
             Ok(_) => waits("the master has no store itself"),

@@ -88,7 +88,7 @@ impl<R: Runtime> Sending<R> {
         self.control.metadata.journal.as_ref().expect("a broker that is copied keeps one")
     }
 
-    /// The last entry that was sent, with its hash; zeros while the copy has not even the beginning.
+    /// The last entry that was sent, with its hash; zeros while it has no beginning.
     pub fn sent(&self) -> (u64, u64) {
         match *self.phase.borrow() {
             Phase::Entries => self.sent.get(),

@@ -214,8 +214,8 @@ impl<'a, R: Runtime> Taking<'a, R> {
         let (missing, end) = (collected.rest.len(), collected.offset);
         let Some(hash) = collected.hash.filter(|_| missing == 0 && end == total) else {
             return Err(wrong(format!(
-                "a snapshot of {total} bytes ends at byte {end} in the midst of a record, {missing} \
-                 bytes behind its beginning"
+                "a snapshot of {total} bytes ends at byte {end} in the midst of a record, \
+                 {missing} bytes behind its beginning"
             )));
         };
         let last = (collected.index, hash);
