@@ -304,6 +304,8 @@ fn a_slave_that_was_away_for_more_than_the_journal_gets_everything() {
             client.send_to("deleted", 0, false, "", b"message").await;
             pair.until_equal(&host).await;
             pair.sim.links().cut_both(&pair.master.node, &pair.slave.node);
+            // Until nothing is on its way any more that would come in the end.
+            host.sleep(Duration::from_secs(5)).await;
             client.delete_topic("deleted").await;
             client.delete_topic("never-used").await;
             let fields = [("groupName", "left"), ("cleanOffset", "true")];
@@ -349,6 +351,11 @@ fn offsets_are_on_the_slave_soon_and_a_change_that_fails_is_on_neither() {
                 let fields = topic_fields(&name, 1);
                 let made = client.call_values(request::UPDATE_AND_CREATE_TOPIC, &fields, b"").await;
                 refused += usize::from(made.code != response::SUCCESS);
+                if number % 10 == 0 {
+                    // So that it gets everything while changes are taken back.
+                    pair.slave.die(false);
+                    pair.slave.boot();
+                }
             }
             disk.clear_faults();
             assert!(refused > 300, "{refused} refused");
