@@ -84,14 +84,7 @@ pub fn start(
     let (tls, tls_client) = open_tls(&config).map_err(StartError::Refused)?;
     let settings = BrokerSettings::new(config, shards, now_ms()).map_err(StartError::Refused)?;
     let connections_max = connections_max(&settings, &log_path, (shards, logs));
-    if role.is_copied() && settings.replicated.secret.is_none() {
-        tracing::warn!(
-            "slaves prove nothing: whoever reaches haListenPort = {} and knows the names of \
-             cluster, broker and store can copy all messages; set replicationSecret on master and \
-             slaves, or keep strangers away from the port",
-            settings.replicated.ha_port
-        );
-    }
+    warn_without_secret(role, &settings);
     let settings = Arc::new(BrokerSettings {
         log_path,
         connections_max,
@@ -137,6 +130,17 @@ pub fn start(
         return Err(StartError::Refused(sentence));
     }
     Ok(broker)
+}
+
+fn warn_without_secret(role: Role, settings: &BrokerSettings) {
+    if role.is_copied() && settings.replicated.secret.is_none() {
+        tracing::warn!(
+            "slaves prove nothing: whoever reaches haListenPort = {} and knows the names of \
+             cluster, broker and store can copy all messages; set replicationSecret on master and \
+             slaves, or keep strangers away from the port",
+            settings.replicated.ha_port
+        );
+    }
 }
 
 impl Broker {

@@ -16,7 +16,8 @@ const _: () = assert!(BATCH_MESSAGES_LIMIT <= BATCH_MESSAGES_MAX as i64);
 /// What a producer is told about a stored message.
 #[derive(Clone, Copy, Debug)]
 pub struct SendOk<'a> {
-    /// [`SUCCESS`](crate::codes::response::SUCCESS), or why it is less safe than was asked for: the message is stored.
+    /// [`SUCCESS`](crate::codes::response::SUCCESS), or why it is less safe than was asked for: the
+    /// message is stored.
     pub code: i32,
     /// Hexadecimal digits; for a batch the ids of its messages with `,` between them.
     pub message_id: &'a [u8],

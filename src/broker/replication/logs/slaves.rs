@@ -320,8 +320,8 @@ impl<R: Runtime> Followed<R> {
                 }
                 match log.retire(before, spares as usize).await {
                     Ok(retired) if retired.segments > 0 => {
-                        let (segments, bytes) = (retired.segments, retired.bytes);
-                        tracing::info!(log = %self.id, segments, bytes, %before, "segments retired");
+                        let (id, segments, bytes) = (self.id, retired.segments, retired.bytes);
+                        tracing::info!(log = %id, segments, bytes, %before, "segments retired");
                     }
                     Ok(_) | Err(LogError::ShuttingDown) => shard.runtime.sleep(RETIRE_AGAIN).await,
                     Err(error) => {

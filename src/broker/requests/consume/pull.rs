@@ -66,15 +66,7 @@ pub fn run<R: Runtime>(shard: &Rc<Shard<R>>, mut request: PullRequest) {
         && matches!(request.wait, Wait::Until(_))
         && plan.next_offset == plan.max;
     if nothing_new || passed_over {
-        let deadline = match request.wait {
-            Wait::No | Wait::Over => None,
-            Wait::For(time) => {
-                let time = if beyond { time.min(BEYOND_TIME_MAX) } else { time };
-                Some(shard.runtime.monotonic() + time)
-            }
-            Wait::Until(deadline) => Some(deadline),
-        };
-        if let Some(deadline) = deadline {
+        if let Some(deadline) = deadline(shard, request.wait, beyond) {
             if passed_over {
                 shard.note_next_pull(&request, plan.next_offset);
                 request.offset = plan.next_offset;
@@ -96,6 +88,18 @@ pub fn run<R: Runtime>(shard: &Rc<Shard<R>>, mut request: PullRequest) {
     match beyond {
         true => answer_beyond(shard, &request, &plan),
         false => answer_without_messages(shard, &request, &plan),
+    }
+}
+
+/// Until when a pull that finds nothing is kept, if it is.
+fn deadline<R: Runtime>(shard: &Shard<R>, wait: Wait, beyond: bool) -> Option<Duration> {
+    match wait {
+        Wait::No | Wait::Over => None,
+        Wait::For(time) => {
+            let time = if beyond { time.min(BEYOND_TIME_MAX) } else { time };
+            Some(shard.runtime.monotonic() + time)
+        }
+        Wait::Until(deadline) => Some(deadline),
     }
 }
 
