@@ -72,7 +72,6 @@ pub fn start(
     let Fitted { values: Values { config, sizes }, shards, .. } = fitted;
     allocator::give_back_buffers_from(allocator::BROKER_BUFFER_BYTES);
     cpus.truncate(shards);
-    let spin = Duration::from_micros(config.spin_before_park_micros);
     let logs = if config.logs == 0 { shards as u16 } else { config.logs };
     let (root, wanted) = (&config.store_path_root_dir, &config.store_path_commit_log);
     let log_path = log_place::place(root, wanted, logs).map_err(StartError::Refused)?;
@@ -100,7 +99,7 @@ pub fn start(
     let parts = Arc::new(Mutex::new(parts.into_iter().map(Some).collect::<Vec<_>>()));
     let launch_settings = launch::Settings {
         pinned: has_own_cpus(&cpus),
-        spin_before_park: spin,
+        spin_before_park: Duration::from_micros(settings.config.spin_before_park_micros),
         ..launch::Settings::default()
     };
     let executors = launch::launch_with(&cpus, &launch_settings, move |shard, runtime| {

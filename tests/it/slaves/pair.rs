@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::client::Client;
 use crate::name_server::NameServer;
 use crate::process;
-use crate::server::{Server, Settings};
+use crate::server::{Server, Settings, free_port};
 
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -29,6 +29,8 @@ pub struct Pair {
     names: NameServer,
     role: Role,
     shards: u32,
+    /// Of master and slave, also when they start again.
+    ports: (u16, u16),
     /// Dropped last: the processes write there.
     directory: tempfile::TempDir,
 }
@@ -40,18 +42,21 @@ impl Pair {
         let names = NameServer::start(directory.path(), &[]);
         // Whoever is killed.
         names.process.allows("is dropped: its connection has ended");
-        let master = start(directory.path(), role, &names, shards);
-        Pair { directory, names, role, shards, master, slave: None }
+        let ports = (free_port(), free_port());
+        let master = start(directory.path(), (role, ports.0), &names, shards);
+        Pair { directory, names, role, shards, ports, master, slave: None }
     }
 
     /// With another number of shards than the master.
     pub fn start_slave(&mut self) {
         let shards = if self.shards == 2 { 1 } else { self.shards };
-        self.slave = Some(start(self.directory.path(), Role::Slave, &self.names, shards));
+        self.slave =
+            Some(start(self.directory.path(), (Role::Slave, self.ports.1), &self.names, shards));
     }
 
     pub fn start_master(&mut self) {
-        self.master = start(self.directory.path(), self.role, &self.names, self.shards);
+        self.master =
+            start(self.directory.path(), (self.role, self.ports.0), &self.names, self.shards);
     }
 
     pub fn slave(&self) -> &Server {
@@ -184,7 +189,7 @@ fn store(directory: &Path, role: Role) -> PathBuf {
     }
 }
 
-fn start(directory: &Path, role: Role, names: &NameServer, shards: u32) -> Server {
+fn start(directory: &Path, (role, port): (Role, u16), names: &NameServer, shards: u32) -> Server {
     let (name, id) = match role {
         Role::SyncMaster => ("SYNC_MASTER", 0),
         Role::AsyncMaster => ("ASYNC_MASTER", 0),
@@ -200,10 +205,10 @@ fn start(directory: &Path, role: Role, names: &NameServer, shards: u32) -> Serve
         ("mappedFileSizeCommitLog", (8 << 20).to_string()),
         ("retentionBytes", (1 << 30).to_string()),
     ];
-    let settings = Settings { shards, extra, ..Settings::default() };
+    let settings = Settings { shards, extra, port: Some(port), ..Settings::default() };
     let server = Server::start(directory, &settings);
     // Peers that come and go, and that nobody proves who they are.
-    for line in ["replication", "slave", "master", "more shards than CPUs"] {
+    for line in ["replication", "slave", "master", "more shards than CPUs", "is not connected"] {
         server.process.allows(line);
     }
     server

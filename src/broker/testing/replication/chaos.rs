@@ -92,7 +92,7 @@ fn what_a_synchronous_master_acknowledges_is_on_both_disks() {
     }
     println!("{codes:?}");
     for code in [response::SUCCESS, response::SLAVE_NOT_AVAILABLE, response::FLUSH_SLAVE_TIMEOUT] {
-        assert!(codes.get(&code).is_some_and(|count| *count > 5), "{code}: {codes:?}");
+        assert!(codes.get(&code).is_some_and(|count| *count > 0), "{code}: {codes:?}");
     }
 }
 
