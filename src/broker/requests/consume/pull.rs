@@ -65,24 +65,24 @@ pub fn run<R: Runtime>(shard: &Rc<Shard<R>>, mut request: PullRequest) {
     let passed_over = plan.status == ReadStatus::NoMatched
         && matches!(request.wait, Wait::Until(_))
         && plan.next_offset == plan.max;
-    if nothing_new || passed_over {
-        if let Some(deadline) = deadline(shard, request.wait, beyond) {
-            if passed_over {
-                shard.note_next_pull(&request, plan.next_offset);
-                request.offset = plan.next_offset;
-            }
-            if let Err(refusal) = shard.may_hold(&request) {
-                return shard.refuse(&request.reply_to, &refusal);
-            }
-            // Behind an await it may be gone, and what it had waiting with it.
-            if shard.ended.has(request.reply_to.connection) {
-                return;
-            }
-            request.wait = Wait::Until(deadline);
-            match hold(shard, (log, queue), deadline, request) {
-                None => return,
-                Some(back) => request = back,
-            }
+    if (nothing_new || passed_over)
+        && let Some(deadline) = deadline(shard, request.wait, beyond)
+    {
+        if passed_over {
+            shard.note_next_pull(&request, plan.next_offset);
+            request.offset = plan.next_offset;
+        }
+        if let Err(refusal) = shard.may_hold(&request) {
+            return shard.refuse(&request.reply_to, &refusal);
+        }
+        // Behind an await it may be gone, and what it had waiting with it.
+        if shard.ended.has(request.reply_to.connection) {
+            return;
+        }
+        request.wait = Wait::Until(deadline);
+        match hold(shard, (log, queue), deadline, request) {
+            None => return,
+            Some(back) => request = back,
         }
     }
     match beyond {
