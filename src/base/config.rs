@@ -101,15 +101,6 @@ pub struct Loaded<C> {
     pub origins: BTreeMap<&'static str, Origin>,
 }
 
-impl<C> Loaded<C> {
-    /// Whether somebody has given the key a value: it is neither the default nor derived from
-    /// other keys.
-    pub fn is_written(&self, key: &str) -> bool {
-        let origin = self.origins.get(key);
-        origin.is_some_and(|origin| !matches!(origin, Origin::Default | Origin::Derived))
-    }
-}
-
 /// Why there is no configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -157,11 +148,6 @@ pub enum ConfigError {
          without a port: clients are told it as it is written"
     )]
     NoHost { origin: Origin, key: &'static str, value: String },
-    #[error(
-        "{origin}: {key} = {value:?} is not host:port, which a slave connects to: write the \
-         master's brokerIP2 and haListenPort"
-    )]
-    NoAddress { origin: Origin, key: &'static str, value: String },
     #[error("{first_key} = {first} does not go with {second_key} = {second}: {remedy}")]
     Conflict {
         first_key: &'static str,

@@ -9,11 +9,11 @@ use std::collections::BTreeMap;
 pub use ringmq_base::budgets::Budgets;
 use ringmq_base::{
     budgets::{Row, Table},
-    config::{BrokerConfig, BrokerRole, MetricsExporterType, Origin, TlsMode},
+    config::{BrokerConfig, MetricsExporterType, Origin, TlsMode},
 };
 use ringmq_rules::acl::RULES_BYTES_MAX;
 
-use crate::sizes::{COPIED_FRAME_BYTES, FOLLOWERS_MAX, Sizes, WAITING_PULL_BYTES};
+use crate::sizes::{Sizes, WAITING_PULL_BYTES};
 
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
@@ -28,9 +28,6 @@ const FRAME_MORE_BYTES: u64 = MIB;
 
 /// Parts of answers that are made, and requests, of those who ask for metrics.
 const METRICS_ANSWER_BYTES: u64 = 2 * MIB;
-
-/// Of a connection that records go over, besides them.
-const COPY_MORE_BYTES: u64 = 160 * KIB;
 
 /// What budgets are counted by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,11 +118,6 @@ const ROWS: &[Row<Values, Counts>] = &[
     row!("consumer offsets", sizes.tables.offsets_bytes: usize, |_, _| MIB, 4 * KIB,
         |_, counts, value| 2 * counts.shards * value),
     row!("locks", sizes.tables.locks_bytes: usize, |_, _| MIB, 4 * KIB, |_, _, value| value),
-    row!("changes for slaves", sizes.journal_bytes_max: usize, |_, _| 256 * KIB, 4 * KIB,
-    |values, _, value| if is_slave(values) { 0 } else { value }),
-    // In tables of its own, until it was compared.
-    row!("metadata of the master", sizes.snapshot_bytes_max: usize, |_, _| 4 * MIB, 4 * KIB,
-    |values, _, value| if is_slave(values) { 3 * value } else { 0 }),
     row!("offset resets", sizes.tables.resets: usize, |_, _| 4_096, 1,
         |_, counts, value| counts.shards * value * 96),
     row!("next pulls", sizes.tables.next_pulls_bytes: usize, |_, _| 256 * KIB, 4 * KIB,
@@ -155,10 +147,6 @@ const ROWS: &[Row<Values, Counts>] = &[
     }),
 ];
 
-fn is_slave(values: &Values) -> bool {
-    values.config.broker_role == BrokerRole::Slave
-}
-
 /// Of what other shards may hold for each shard; nothing if there is one only.
 fn between(counts: Counts, bytes: u64) -> u64 {
     if counts.shards > 1 { counts.shards * bytes } else { 0 }
@@ -178,22 +166,6 @@ fn record_bytes(values: &Values) -> u64 {
     u64::from(values.config.max_message_size) + overhead
 }
 
-/// What is on its way to the slaves of a master, or from the master of a slave: a frame of records
-/// for each log, or one long record, and what was read of the other side.
-fn copies_bytes(values: &Values, origins: &BTreeMap<&'static str, Origin>, counts: Counts) -> u64 {
-    let frame = record_bytes(values).max(COPIED_FRAME_BYTES as u64);
-    let is_default = |origin: &Origin| matches!(origin, Origin::Default | Origin::Derived);
-    match values.config.broker_role {
-        // Nobody has asked for slaves.
-        BrokerRole::AsyncMaster if origins.get("brokerRole").is_none_or(is_default) => 0,
-        BrokerRole::AsyncMaster | BrokerRole::SyncMaster => {
-            counts.logs * FOLLOWERS_MAX as u64 * (frame + COPY_MORE_BYTES)
-        }
-        // Memory for a frame grows to twice as much while it comes.
-        BrokerRole::Slave => counts.logs * (2 * frame + COPY_MORE_BYTES),
-    }
-}
-
 /// Cuts what the operator did not set until all fits into `memory` bytes, and lists what came of
 /// it. `whence`: what says that there is no more. `beside`: what else the process stays under, a
 /// name server's budgets.
@@ -209,8 +181,6 @@ pub fn fit(
 ) -> Result<Budgets, String> {
     let mut fixed = vec![("process", PROCESS_BYTES + SHARD_BYTES * counts.shards)];
     fixed.extend((beside > 0).then_some(("name server", beside)));
-    let copies = copies_bytes(values, origins, counts);
-    fixed.extend((copies > 0).then_some(("copies", copies)));
     fixed.extend(values.config.acl_enable.then_some(("access rules", RULES_BYTES_MAX)));
     let table = Table {
         server: "broker",

@@ -2,21 +2,16 @@
 //! what must survive, and the stream of changes to all shards.
 
 pub mod client_events;
-pub mod complaints;
-pub mod copies;
 pub mod departures;
 pub mod ensure;
-pub mod leadership;
 pub mod live_keys;
 pub mod log_usage;
-pub mod membership;
 pub mod metadata;
 pub mod questions;
 pub mod queue_locks;
 pub mod registration;
 pub mod retention;
 pub mod series;
-pub mod slave;
 pub mod statistics;
 pub mod stats;
 
@@ -43,14 +38,8 @@ use ringmq_rules::{
 use ringmq_store::{META_DIRECTORY, Manifest, MetaLog};
 
 use self::{
-    client_events::Notifications,
-    departures::Departures,
-    membership::Membership,
-    metadata::{Metadata, journal::Journal},
-    questions::Questions,
-    registration::Registrar,
-    retention::Storage,
-    series::Series,
+    client_events::Notifications, departures::Departures, metadata::Metadata, questions::Questions,
+    registration::Registrar, retention::Storage, series::Series,
 };
 use crate::{
     messages::{AccessChange, AccessJob, Change, Message, Start, log_of_queue},
@@ -75,10 +64,7 @@ pub struct Control<R: Runtime> {
     pub notifications: Notifications,
     pub questions: Questions,
     pub metadata: Metadata<R>,
-    /// Of a broker that has copies, or is one.
-    pub membership: Option<Membership<R>>,
     pub registrar: Registrar,
-    copies_before: RefCell<copies::Before>,
     /// What the configuration says, as it was read last.
     configured: RefCell<BrokerConfig>,
     pub storage: Storage,
@@ -98,10 +84,7 @@ pub struct Control<R: Runtime> {
 impl<R: Runtime> Control<R> {
     /// Opens the store's metadata and tells the other shards what to start from. The error is a
     /// sentence for the operator.
-    pub async fn open(
-        shard: &Rc<Shard<R>>,
-        membership: Option<Membership<R>>,
-    ) -> Result<(Rc<Self>, Start), String> {
+    pub async fn open(shard: &Rc<Shard<R>>) -> Result<(Rc<Self>, Start), String> {
         let (manifest, meta, records) = open_store(shard).await?;
         let now = shard.runtime.now_ms();
         let config = &shard.settings.config;
@@ -121,10 +104,8 @@ impl<R: Runtime> Control<R> {
             departures: Departures::default(),
             notifications: Notifications::default(),
             questions: Questions::default(),
-            metadata: Metadata::new(shard.runtime.clone(), meta, journal(shard)),
-            membership,
+            metadata: Metadata::new(shard.runtime.clone(), meta),
             registrar: Registrar::new(&shard.settings),
-            copies_before: RefCell::default(),
             configured: RefCell::new(config.clone()),
             storage: Storage::default(),
             rates: RefCell::new(Rates::new(now)),
@@ -146,14 +127,10 @@ impl<R: Runtime> Control<R> {
             control.apply(&change);
         }
         control.take_stored_keys().await?;
-        // A copy has no topics but those of its master.
-        if !shard.settings.role.is_slave() {
-            control.add_system_topics(now).await?;
-        }
-        let epoch = leadership::begin(shard, &manifest, control.membership.as_ref()).await?;
-        let start = control.start_of(&manifest, epoch, shard.id);
+        control.add_system_topics(now).await?;
+        let start = control.start_of(&manifest, shard.id);
         for peer in shard.router.peers() {
-            let start = Box::new(control.start_of(&manifest, epoch, peer));
+            let start = Box::new(control.start_of(&manifest, peer));
             shard.router.post(peer, Message::Start(start));
         }
         shard.router.flush();
@@ -170,7 +147,7 @@ impl<R: Runtime> Control<R> {
         self.metadata.write(&changes).await.map_err(|not_written| not_written.refusal.remark)
     }
 
-    fn start_of(&self, manifest: &Manifest, epoch: u32, to: ShardId) -> Start {
+    fn start_of(&self, manifest: &Manifest, to: ShardId) -> Start {
         let tables = self.tables.borrow();
         let topics =
             tables.topics.iter().map(|topic| Change::Topic(self.metadata.topic_view(topic)));
@@ -188,8 +165,6 @@ impl<R: Runtime> Control<R> {
         Start {
             logs: manifest.logs,
             store_id: manifest.store_id,
-            epoch,
-            identity: self.membership.as_ref().map(|own| own.identity.clone()),
             changes,
             offsets: self.metadata.offsets_of(|topic, queue| owner(topic, queue) == to),
             deleted: deleted.map(|(name, deleted)| (name.clone(), deleted.clone())).collect(),
@@ -203,10 +178,7 @@ impl<R: Runtime> Control<R> {
             loop {
                 control.shard.runtime.sleep(Duration::from_secs(10)).await;
                 control.expire_clients().await;
-                // A copy has them for when it is started as a master.
-                if !control.shard.settings.role.is_slave() {
-                    control.sweep_locks().await;
-                }
+                control.sweep_locks().await;
                 control.shard.flush();
             }
         });
@@ -220,14 +192,10 @@ impl<R: Runtime> Control<R> {
                 control.recent_writes.borrow_mut().sample(now, &all.write_latency);
                 control.update_stats().await;
                 control.sweep_stats().await;
-                control.sample_copies().await;
             }
         });
         self.registrar.start(self);
-        // What a slave's master has retired goes as it says.
-        if !self.shard.settings.role.is_slave() {
-            retention::start(self);
-        }
+        retention::start(self);
     }
 
     /// Ends the connections whose clients are not heard of any more.
@@ -277,9 +245,6 @@ impl<R: Runtime> Control<R> {
         };
         futures_lite::future::or(all, limit).await;
         self.metadata.close().await;
-        if let Some(membership) = &self.membership {
-            membership.close().await;
-        }
     }
 }
 
@@ -301,27 +266,15 @@ fn topic_settings(settings: &BrokerSettings, logs: u16) -> TopicSettings {
     }
 }
 
-/// What others can copy of the metadata, if they may.
-fn journal<R: Runtime>(shard: &Shard<R>) -> Option<Journal> {
-    let (role, most) = (shard.settings.role, shard.settings.sizes.journal_bytes_max);
-    let begin = || ahash::RandomState::new().hash_one(shard.runtime.now_ms());
-    role.is_copied().then(|| Journal::new(begin(), most))
-}
-
-/// Logs that a store gets when it is made.
-pub fn logs_of_new_store<R: Runtime>(shard: &Shard<R>) -> u16 {
-    match shard.settings.config.logs {
-        0 => shard.router.shards() as u16,
-        logs => logs,
-    }
-}
-
 async fn open_store<R: Runtime>(
     shard: &Rc<Shard<R>>,
 ) -> Result<(Manifest, MetaLog<R>, Vec<Vec<u8>>), String> {
     let root = &shard.settings.store_path;
-    let manifest =
-        ringmq_store::open_manifest(&shard.runtime, root, logs_of_new_store(shard)).await;
+    let wanted = match shard.settings.config.logs {
+        0 => shard.router.shards() as u16,
+        logs => logs,
+    };
+    let manifest = ringmq_store::open_manifest(&shard.runtime, root, wanted).await;
     let manifest = manifest.map_err(|error| error.to_string())?;
     let (directory, grow) = (root.join(META_DIRECTORY), shard.settings.sizes.meta_grow_bytes);
     let opened = MetaLog::open_growing(shard.runtime.clone(), &directory, grow).await;

@@ -23,14 +23,12 @@ mod messages;
 mod metrics;
 mod net;
 mod parts;
-mod replication;
 mod requests;
 mod run;
 mod shard;
 #[cfg(test)]
 mod testing;
 
-pub use replication::waits_for_master;
 pub use requests::table::codes as request_codes;
 pub use server::{Broker, Heartbeat, StartError, start};
 pub use shard::settings;

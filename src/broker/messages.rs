@@ -8,7 +8,6 @@ pub mod live_settings;
 pub mod new_message;
 pub mod pull_request;
 pub mod shard_batch;
-pub mod slave_view;
 
 use std::{
     any::Any,
@@ -22,7 +21,6 @@ use futures_util::future::LocalBoxFuture;
 use ringmq_base::{LogId, ShardId};
 use ringmq_io::Accepted;
 use ringmq_remoting::frame::Serialization;
-use ringmq_replication::streams::Identity;
 use ringmq_rules::{ConnectionId, acl::AccessRules, meta::MetaChange, topics::Deleted};
 
 pub use self::{
@@ -33,7 +31,6 @@ pub use self::{
     new_message::{NewMessage, StoredAt},
     pull_request::{PullRequest, Wait},
     shard_batch::{FramePart, SendItem, ShardBatch, SpareBatches},
-    slave_view::SlaveView,
 };
 
 /// Who asked, and how to answer: travels with a request wherever it is handled.
@@ -202,28 +199,9 @@ impl<S> Message<S> {
 pub struct Start {
     pub logs: u16,
     pub store_id: u128,
-    /// The leadership that begins with this start; 0 without one.
-    pub epoch: u32,
-    /// Who it is among its copies, unless it has none.
-    pub identity: Option<Arc<Identity>>,
     pub changes: Vec<Change>,
     /// Consumer offsets of the queues that this shard owns.
     pub offsets: Vec<MetaChange>,
     /// Topics that were deleted, and where their queues would begin again.
     pub deleted: Vec<(Arc<str>, Deleted)>,
-}
-
-impl Start {
-    pub fn store(&self) -> StoreFacts {
-        StoreFacts { logs: self.logs, store_id: self.store_id, epoch: self.epoch }
-    }
-}
-
-/// What the logs of a store are opened with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StoreFacts {
-    pub logs: u16,
-    pub store_id: u128,
-    /// As in [`Start`].
-    pub epoch: u32,
 }

@@ -10,7 +10,6 @@ pub mod consume;
 pub mod dispatch;
 pub mod next;
 mod not_served;
-mod on_slave;
 pub mod prerequisite;
 pub mod produce;
 pub mod reader;

@@ -8,17 +8,18 @@ mod tests;
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
+    path::Path,
     rc::Rc,
     sync::{Arc, mpsc},
     time::Duration,
 };
 
-use futures_lite::future::{self, zip};
+use futures_lite::future::zip;
 use ringmq_base::{LogId, ShardId};
 use ringmq_io::{Accepted, Runtime, Shares, listen_when_free, mailbox::Receiver};
 use ringmq_net::accept::accept_all;
 use ringmq_rules::{meta::MetaChange, transaction::Sweeps};
-use ringmq_store::{Log, complete_store};
+use ringmq_store::{FlushMode, Log, LogOptions, complete_store, log_directory};
 
 use crate::{
     control::Control,
@@ -29,8 +30,8 @@ use crate::{
         timer::{self, TimerCursors},
         transaction_check,
     },
-    messages::{Message, Start, StoreFacts},
-    metrics, replication,
+    messages::{Message, Start},
+    metrics,
     requests::{Requests, consume::pull, reader},
     shard::{
         Arrivals, CONTROL, Shard,
@@ -88,8 +89,7 @@ async fn run_or_fail<R: Runtime>(
     tried: &mpsc::Sender<()>,
 ) -> Result<(), String> {
     let (control, start) = if shard.id == CONTROL {
-        let membership = replication::prepare(shard).await?;
-        let (control, start) = Control::open(shard, membership).await?;
+        let (control, start) = Control::open(shard).await?;
         (Some(control), start)
     } else {
         match requests_lane.recv().await {
@@ -102,7 +102,7 @@ async fn run_or_fail<R: Runtime>(
         Some(control) => metrics::start(control).await.inspect_err(|_| shut_down_peers(shard))?,
         None => None,
     };
-    let opened = open_and_lead(shard, &start).await;
+    let opened = open_logs(shard, &start).await;
     if shard.id != CONTROL {
         let result = opened.clone();
         shard.router.post(CONTROL, Message::Ready { result });
@@ -114,10 +114,7 @@ async fn run_or_fail<R: Runtime>(
     }
     let store_id = start.store_id;
     let cursors = take_start(shard, start);
-    let is_slave = shard.settings.role.is_slave();
-    if !is_slave {
-        transaction_check::repair(shard).await;
-    }
+    transaction_check::repair(shard).await;
     let requests = Requests::new(shard.clone(), control.clone());
     if shard.id == CONTROL {
         wait_for_peers(&requests, &mut requests_lane).await?;
@@ -127,15 +124,22 @@ async fn run_or_fail<R: Runtime>(
         }
     }
     spawn_services(shard);
-    if !is_slave {
-        start_deliveries(shard, &cursors);
-    }
+    delay::start(shard, &cursors.delays);
+    timer::start(shard, &cursors.timers);
+    transaction_check::start(shard);
     inbox::spawn_reply_lane(&requests, reply_lane);
-    if let Some(control) = &control
-        && let Err(error) = start_control(&requests, control, tried).await
-    {
-        shut_down_peers(shard);
-        return Err(error);
+    if let Some(control) = &control {
+        control.start_services();
+        if let Err(error) = listen(&requests).await {
+            shut_down_peers(shard);
+            return Err(error);
+        }
+        let (control, tried) = (control.clone(), tried.clone());
+        shard.runtime.spawn(Shares::Admin, "first registration", async move {
+            control.registrar.tried().await;
+            // Whoever started the broker may not wait for it.
+            let _ = tried.send(());
+        });
     }
     metrics.iter().for_each(|metrics| metrics.set_ready());
     let _ = report.send(Ok(shard.id));
@@ -143,58 +147,32 @@ async fn run_or_fail<R: Runtime>(
     // The others still call this shard, to persist what they have.
     let serve = inbox::serve_to_the_end(&requests, &mut requests_lane);
     let shut_down = shut_down(shard, control.as_deref(), &cursors);
-    future::or(shut_down, serve).await;
+    futures_lite::future::or(shut_down, serve).await;
     metrics.iter().for_each(|metrics| metrics.close());
     Ok(())
 }
 
-/// What a slave delivered would be in no other log, and its offsets are those of its master.
-fn start_deliveries<R: Runtime>(shard: &Rc<Shard<R>>, cursors: &DeliveryCursors) {
-    delay::start(shard, &cursors.delays);
-    timer::start(shard, &cursors.timers);
-    transaction_check::start(shard);
-    let offsets = persist_offsets(shard.clone());
-    shard.runtime.spawn(Shares::Admin, "consumer offsets", offsets);
-}
-
-/// What only the control shard does. The error is a sentence for the operator.
-async fn start_control<R: Runtime>(
-    requests: &Rc<Requests<R>>,
-    control: &Rc<Control<R>>,
-    tried: &mpsc::Sender<()>,
-) -> Result<(), String> {
-    let shard = &requests.shard;
-    control.start_services();
-    if shard.settings.role.is_slave() {
-        replication::follow(control);
-        replication::tell_master(control);
-    }
-    listen(requests).await?;
-    replication::listen(control).await?;
-    let (control, tried) = (control.clone(), tried.clone());
-    shard.runtime.spawn(Shares::Admin, "first registration", async move {
-        control.registrar.tried().await;
-        // Whoever started the broker may not wait for it.
-        let _ = tried.send(());
-    });
-    Ok(())
-}
-
-/// Opens the logs of the shard and readies them for copies, or for being some.
-async fn open_and_lead<R: Runtime>(shard: &Rc<Shard<R>>, start: &Start) -> Result<(), String> {
-    open_logs(shard, start.store()).await?;
-    replication::begin(shard, start).await
-}
-
-async fn open_logs<R: Runtime>(shard: &Rc<Shard<R>>, store: StoreFacts) -> Result<(), String> {
+async fn open_logs<R: Runtime>(shard: &Rc<Shard<R>>, start: &Start) -> Result<(), String> {
     let mut logs = Vec::new();
-    for number in 0..store.logs {
+    let ids = (0..start.logs).filter_map(LogId::new);
+    let own = ids.filter(|id| shard.queues.log_owner(*id) == shard.id).count();
+    for number in 0..start.logs {
         let id = LogId::new(number).ok_or("the store has too many logs")?;
         if shard.queues.log_owner(id) != shard.id {
             logs.push(None);
             continue;
         }
-        let options = shard.log_options(id, store);
+        let options = LogOptions {
+            // The budget is a shard's.
+            block_cache_bytes: shard.settings.block_cache_bytes / own.max(1),
+            // All logs together.
+            scrub_bytes_per_second: shard
+                .settings
+                .scrub_bytes_per_second
+                .div_ceil(start.logs.into()),
+            scrub_interval: shard.settings.scrub_interval,
+            ..log_options(&shard.settings, id, start.store_id)
+        };
         let sink = LogSink::new(shard, id);
         let opened = Log::open(shard.runtime.clone(), options, sink).await;
         let (log, _) = opened.map_err(|error| error.to_string())?;
@@ -202,6 +180,24 @@ async fn open_logs<R: Runtime>(shard: &Rc<Shard<R>>, store: StoreFacts) -> Resul
     }
     shard.queues.set_logs(logs);
     Ok(())
+}
+
+pub fn log_options(settings: &BrokerSettings, id: LogId, store_id: u128) -> LogOptions {
+    let root: &Path = &settings.store_path;
+    let flush = if settings.flush_sync { FlushMode::Sync } else { FlushMode::Async };
+    LogOptions {
+        flush,
+        segment_bytes: settings.segment_bytes,
+        zero_ahead_bytes: settings.zero_ahead_bytes,
+        directory: log_directory(root, id),
+        log: id,
+        store_id,
+        spare_segments_max: settings.config.spare_segments_max as usize,
+        hot_tail_bytes: settings.hot_tail_bytes,
+        backlog_bytes_max: settings.backlog_bytes_max,
+        message_index: settings.config.message_index_enable,
+        ..settings.sizes.log.clone()
+    }
 }
 
 /// How far the deliveries of a shard are.
@@ -279,6 +275,7 @@ fn spawn_services<R: Runtime>(shard: &Rc<Shard<R>>) {
     runtime.spawn(Shares::Foreground, "pulls without room", resume);
     runtime.spawn(Shares::Foreground, "answers taken", answers::tell(shard.clone()));
     runtime.spawn(Shares::Foreground, "clients that take nothing", answers::watch(shard.clone()));
+    runtime.spawn(Shares::Admin, "consumer offsets", persist_offsets(shard.clone()));
     runtime.spawn(Shares::Admin, "idle connections", close_idle(shard.clone()));
     runtime.spawn(Shares::Foreground, "forwarding", flush_collected(shard.clone()));
     runtime.spawn(Shares::Foreground, "full lanes", retry_lanes(shard.clone()));
@@ -291,9 +288,8 @@ const OFFSETS_AGAIN: Duration = Duration::from_secs(1);
 async fn persist_offsets<R: Runtime>(shard: Rc<Shard<R>>) {
     let interval = shard.settings.offset_flush_interval;
     while !shard.stopping.get() {
-        let (writes, failing) = (&shard.offset_writes, shard.offset_writes.is_failing());
-        let pause = if failing { interval.min(OFFSETS_AGAIN) } else { writes.interval(interval) };
-        future::or(shard.runtime.sleep(pause), writes.followed_changed()).await;
+        let failing = shard.offset_writes.is_failing();
+        shard.runtime.sleep(if failing { interval.min(OFFSETS_AGAIN) } else { interval }).await;
         shard.persist_offsets().await;
     }
 }
@@ -352,13 +348,10 @@ async fn shut_down<R: Runtime>(
             tracing::error!(%error, "log not closed cleanly; the next start recovers it");
         }
     }
-    // Offsets are refused since this shard is stopping: these are the last. A slave has none that
-    // its master does not have.
-    if !shard.settings.role.is_slave() {
-        let DeliveryCursors { delays, timers } = cursors;
-        let delivered = zip(delays.persist_at_last(shard), timers.persist_at_last(shard));
-        zip(shard.persist_offsets_at_last(), delivered).await;
-    }
+    // Offsets are refused since this shard is stopping: these are the last.
+    let DeliveryCursors { delays, timers } = cursors;
+    let delivered = zip(delays.persist_at_last(shard), timers.persist_at_last(shard));
+    zip(shard.persist_offsets_at_last(), delivered).await;
     match control {
         Some(control) => control.finish().await,
         None => {

@@ -29,8 +29,8 @@ use crate::{
     budgets::{self, Budgets, Counts, Values},
     messages::Message,
     parts::BrokerParts,
-    run::run,
-    shard::{Shard, log_options::log_options, role::Role, router::Lanes, settings::BrokerSettings},
+    run::{log_options, run},
+    shard::{Shard, router::Lanes, settings::BrokerSettings},
     sizes::Sizes,
 };
 
@@ -67,11 +67,11 @@ pub fn start(
     beside: u64,
 ) -> Result<Broker, StartError> {
     let mut cpus = shard_cpus(&loaded.config, cpus);
-    let role = Role::of(&loaded.config, loaded.is_written("brokerRole"));
     let fitted = fit_and_say(loaded, cpus.len(), memory, beside).map_err(StartError::Refused)?;
     let Fitted { values: Values { config, sizes }, shards, .. } = fitted;
     allocator::give_back_buffers_from(allocator::BROKER_BUFFER_BYTES);
     cpus.truncate(shards);
+    let spin = Duration::from_micros(config.spin_before_park_micros);
     let logs = if config.logs == 0 { shards as u16 } else { config.logs };
     let (root, wanted) = (&config.store_path_root_dir, &config.store_path_commit_log);
     let log_path = log_place::place(root, wanted, logs).map_err(StartError::Refused)?;
@@ -83,12 +83,10 @@ pub fn start(
     let (tls, tls_client) = open_tls(&config).map_err(StartError::Refused)?;
     let settings = BrokerSettings::new(config, shards, now_ms()).map_err(StartError::Refused)?;
     let connections_max = connections_max(&settings, &log_path, (shards, logs));
-    warn_without_secret(role, &settings);
     let settings = Arc::new(BrokerSettings {
         log_path,
         connections_max,
         sizes,
-        role,
         young_bytes: memory.bytes / 10 * 4,
         access: access_control,
         tls,
@@ -99,7 +97,7 @@ pub fn start(
     let parts = Arc::new(Mutex::new(parts.into_iter().map(Some).collect::<Vec<_>>()));
     let launch_settings = launch::Settings {
         pinned: has_own_cpus(&cpus),
-        spin_before_park: Duration::from_micros(settings.config.spin_before_park_micros),
+        spin_before_park: spin,
         ..launch::Settings::default()
     };
     let executors = launch::launch_with(&cpus, &launch_settings, move |shard, runtime| {
@@ -129,17 +127,6 @@ pub fn start(
         return Err(StartError::Refused(sentence));
     }
     Ok(broker)
-}
-
-fn warn_without_secret(role: Role, settings: &BrokerSettings) {
-    if role.is_copied() && settings.replicated.secret.is_none() {
-        tracing::warn!(
-            "slaves prove nothing: whoever reaches haListenPort = {} and knows the names of \
-             cluster, broker and store can copy all messages; set replicationSecret on master and \
-             slaves, or keep strangers away from the port",
-            settings.replicated.ha_port
-        );
-    }
 }
 
 impl Broker {

@@ -11,12 +11,10 @@ pub mod calls;
 pub mod client_calls;
 pub mod consumer_offsets;
 pub mod control_plane;
-pub mod copies;
 pub mod ended;
 pub mod frames;
 pub mod held_messages;
 pub mod held_pulls;
-pub mod log_options;
 pub mod lookups;
 pub mod offset_resets;
 pub mod offset_writes;
@@ -25,7 +23,6 @@ pub mod queue_starts;
 pub mod queue_watchers;
 pub mod queues;
 pub mod replies;
-pub mod role;
 pub mod room_queue;
 pub mod router;
 pub mod settings;
@@ -63,7 +60,6 @@ use self::{
     calls::Calls,
     client_calls::ClientCalls,
     control_plane::ControlPlane,
-    copies::Copies,
     ended::Ended,
     held_messages::HeldMessages,
     held_pulls::HeldPulls,
@@ -107,7 +103,6 @@ pub struct Shard<R: Runtime> {
     pub answer_room: AnswerRoom,
     pub body_room: BodyRoom,
     pub waiting_sends: WaitingSends,
-    pub log_copies: Copies,
     pub logs_behind: LogsBehind,
     pub offsets: RefCell<OffsetTable>,
     pub offset_resets: RefCell<OffsetResets>,
@@ -154,8 +149,7 @@ impl<R: Runtime> Shard<R> {
         published: Published,
     ) -> Rc<Self> {
         let id = router.id;
-        let slave = settings.role.is_slave().then(|| Arc::new(settings.slave_view()));
-        let view = View::new(settings.live.clone(), slave);
+        let view = View::new(settings.live.clone());
         let waiting_pulls = WaitingPulls::new(settings.sizes.waiting_pulls_max);
         let output_most = settings.connection_output_bytes_max;
         let tell_at = (away_most(output_most, router.shards()) / 4).min(TELL_BYTES_MAX);
@@ -186,7 +180,6 @@ impl<R: Runtime> Shard<R> {
             answer_room,
             body_room,
             waiting_sends: WaitingSends::default(),
-            log_copies: Copies::default(),
             logs_behind: LogsBehind::default(),
             offsets,
             offset_resets,
@@ -235,7 +228,7 @@ impl<R: Runtime> Shard<R> {
             broker_ip: &config.broker_ip1,
             transactions: &live.transactions,
             body_bytes_max: config.max_message_size as usize,
-            auto_create_group: view.makes_groups(),
+            auto_create_group: config.auto_create_subscription_group,
             own_properties: live.own_properties.of(version),
             delay_levels: &self.settings.delay_levels,
             timers: live.timers,
@@ -265,9 +258,6 @@ impl<R: Runtime> Shard<R> {
             Change::GroupRemoved(_) | Change::TopicRemoved(..) => true,
             _ => false,
         };
-        if let Change::Slave(slave) = &change {
-            self.log_copies.master.set(slave.ha.clone());
-        }
         let recheck = rechecked.then(|| change.clone());
         let replaced = self.view.borrow_mut().apply(change);
         if let Some(old) = replaced.filter(|old| old.topics.len() > FEW_SUBSCRIPTIONS) {

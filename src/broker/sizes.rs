@@ -9,12 +9,6 @@ use ringmq_store::{LogOptions, META_GROW_BYTES};
 /// What a pull that waits takes in memory, in bytes, besides a filter of its own.
 pub const WAITING_PULL_BYTES: usize = 512;
 
-/// Bytes of records that go to a slave at a time, unless a single one is larger: it appends them
-/// without a pause.
-pub const COPIED_FRAME_BYTES: usize = 256 << 10;
-/// Members that may follow a log at the same time.
-pub const FOLLOWERS_MAX: usize = 4;
-
 /// The defaults are the product's.
 #[derive(Clone, Debug)]
 pub struct Sizes {
@@ -37,10 +31,6 @@ pub struct Sizes {
     pub tables: TableLimits,
     /// How much space the metadata log takes at a time, in bytes.
     pub meta_grow_bytes: u64,
-    /// Changes of metadata that a master keeps for those that copy it, in bytes.
-    pub journal_bytes_max: usize,
-    /// All metadata of a master as a copy takes it, in bytes as it comes.
-    pub snapshot_bytes_max: usize,
     /// What logs are opened with, but for what the configuration and the store say.
     pub log: LogOptions,
 }
@@ -57,8 +47,6 @@ impl Default for Sizes {
             bodies_memory_max: BODIES_MEMORY_MAX,
             tables: TableLimits::default(),
             meta_grow_bytes: META_GROW_BYTES,
-            journal_bytes_max: 8 * 1024 * 1024,
-            snapshot_bytes_max: 128 * 1024 * 1024,
             log: LogOptions::new(PathBuf::new(), LogId::new(0).expect("0 is in range"), 0),
         }
     }

@@ -5,7 +5,6 @@ mod clients;
 pub mod cluster;
 pub mod complaints;
 mod consumer_calls;
-mod copied_metadata;
 mod damaged_keys;
 mod delays;
 mod deletions;
@@ -19,17 +18,10 @@ mod long_polls;
 pub mod metadata;
 mod offsets;
 mod order;
-mod replication;
-mod slaves;
 mod slow_readers;
 mod transactions;
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    rc::Rc,
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
 
 use ringmq_base::{ShardId, config::BrokerConfig};
 use ringmq_io::{
@@ -86,16 +78,11 @@ pub fn settings(runtime: &SimRuntime, config: BrokerConfig, shards: usize) -> Br
 
 /// The control object of a broker whose only shard does not serve.
 pub async fn control(runtime: &SimRuntime, config: BrokerConfig) -> Rc<Control<SimRuntime>> {
-    let shard = shard_of(runtime, BrokerSettings::new(config, 1, 0).expect("sound settings"));
-    Control::open(&shard, None).await.expect("an empty store").0
-}
-
-/// A shard that does not serve.
-pub fn shard_of(runtime: &SimRuntime, settings: BrokerSettings) -> Rc<Shard<SimRuntime>> {
-    let settings = Arc::new(settings);
+    let settings = Arc::new(BrokerSettings::new(config, 1, 0).expect("sound settings"));
     let BrokerParts { lanes, .. } = BrokerParts::new(&settings, 1);
     let router = Router::new(ShardId(0), lanes, &settings.sizes);
-    Shard::new(runtime.clone(), settings, router, Published::default())
+    let shard = Shard::new(runtime.clone(), settings, router, Published::default());
+    Control::open(&shard).await.expect("an empty store").0
 }
 
 pub struct Client {
@@ -106,12 +93,7 @@ pub struct Client {
 impl Client {
     /// Connects as soon as the broker listens.
     pub async fn connect(runtime: &SimRuntime) -> Client {
-        Client::connect_to(runtime, [127, 0, 0, 1].into()).await
-    }
-
-    /// The same, to the broker of a node.
-    pub async fn connect_to(runtime: &SimRuntime, ip: IpAddr) -> Client {
-        let address = SocketAddr::from((ip, PORT));
+        let address = SocketAddr::from(([127, 0, 0, 1], PORT));
         for _ in 0..CONNECT_TRIES {
             match runtime.net().connect(address).await {
                 Ok(stream) => return Client { stream, opaque: 0 },
@@ -134,25 +116,13 @@ impl Client {
         fields: &[(&str, Value<'_>)],
         body: &[u8],
     ) -> Answer {
-        self.try_call_values(code, fields, body).await.expect("the broker answers")
-    }
-
-    /// The same; `None` if the connection ends before.
-    pub async fn try_call_values(
-        &mut self,
-        code: i32,
-        fields: &[(&str, Value<'_>)],
-        body: &[u8],
-    ) -> Option<Answer> {
         self.opaque += 1;
         let mut out = Vec::new();
         let json = Serialization::Json;
         encode::request_values(&mut out, json, code, self.opaque, false, fields, body)
             .expect("fits");
-        if !self.write_open(&out).await {
-            return None;
-        }
-        self.try_receive().await
+        self.write(&out).await;
+        self.receive().await
     }
 
     /// Sends bytes as they are.
@@ -174,16 +144,11 @@ impl Client {
 
     /// The next frame of the broker.
     pub async fn receive(&self) -> Answer {
-        self.try_receive().await.expect("the broker answers")
-    }
-
-    /// The same; `None` if the connection ends before.
-    pub async fn try_receive(&self) -> Option<Answer> {
-        let mut frame = self.exactly(4).await?;
+        let mut frame = self.exactly(4).await;
         let length = u32::from_be_bytes(*frame.first_chunk().expect("four bytes")) as usize;
-        let behind = self.exactly(length).await?;
+        let behind = self.exactly(length).await;
         frame.extend(behind);
-        Some(Answer::decode(&frame).expect("a frame"))
+        Answer::decode(&frame).expect("a frame")
     }
 
     /// Whether the broker has not closed the connection; nothing else is under way.
@@ -216,16 +181,15 @@ impl Client {
         }
     }
 
-    async fn exactly(&self, count: usize) -> Option<Vec<u8>> {
+    async fn exactly(&self, count: usize) -> Vec<u8> {
         let mut bytes = vec![0; count];
         let mut filled = 0;
         while filled < count {
-            match self.stream.read(&mut bytes[filled..]).await {
-                Ok(read) if read > 0 => filled += read,
-                _ => return None,
-            }
+            let read = self.stream.read(&mut bytes[filled..]).await.expect("the broker answers");
+            assert!(read > 0, "the broker closed the connection");
+            filled += read;
         }
-        Some(bytes)
+        bytes
     }
 
     /// To queue 0 of `Topic`.

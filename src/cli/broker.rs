@@ -181,6 +181,7 @@ pub fn start(
     memory: &MemoryLimit,
     beside: u64,
 ) -> anyhow::Result<Started> {
+    loaded.config.unserved().map_err(|sentence| anyhow!("{sentence}"))?;
     advertised::say(&advertised::notes(&loaded));
     let config = &loaded.config;
     let cpus = launch::allowed_cpus()?;

@@ -88,8 +88,12 @@ pub fn server_of(file: &Path) -> Result<Server, ConfigError> {
 fn check_broker(path: &Path, set: &[(String, String)]) -> Result<(String, bool), ConfigError> {
     let findings = BrokerConfig::review(path)?;
     let loaded = BrokerConfig::load(Some(path), set);
-    let (mut text, sound) = check("broker", path, &findings, loaded.as_ref().err());
+    let (mut text, mut sound) = check("broker", path, &findings, loaded.as_ref().err());
     if let Ok(loaded) = loaded {
+        if let Err(sentence) = loaded.config.unserved() {
+            text.push_str(&format!("the broker would not start: {sentence}\n"));
+            sound = false;
+        }
         for note in advertised::notes(&loaded) {
             text.push_str(&format!("{note}\n"));
         }

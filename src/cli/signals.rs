@@ -45,11 +45,6 @@ impl Signals {
                     logging::await_written(LAST_LINE);
                     process::exit(STOPPED_TWICE);
                 }
-                if told == Wish::Stop && ringmq_broker::waits_for_master() {
-                    tracing::info!("told to stop while the master is waited for: ending now");
-                    logging::await_written(LAST_LINE);
-                    process::exit(0);
-                }
                 // A server that has ended hears nothing.
                 let _ = wish.send(told);
             }

@@ -11,8 +11,8 @@ use crate::{
 const PORT_PATIENCE: Duration = Duration::from_secs(1);
 const PORT_LOOK: Duration = Duration::from_millis(5);
 
-/// A connection that belongs to no executor, since it was just accepted or
-/// [released](Stream::release): it owns its descriptor and may cross threads.
+/// A connection that was accepted and belongs to no executor yet: it owns its descriptor and may
+/// cross threads.
 #[derive(Debug)]
 pub struct Accepted {
     pub descriptor: OwnedFd,
@@ -114,18 +114,6 @@ pub trait Stream: 'static {
 
     /// Ends both directions: a waiting read sees the end, the peer sees FIN.
     fn shutdown(&self);
-
-    /// Gives the connection back for another executor to [adopt](Net::adopt). Nobody may be reading
-    /// or writing. What was read before is the caller's to hand on.
-    ///
-    /// # Errors
-    /// If no descriptor is free, or there is no such thing; the connection has ended then.
-    fn release(self) -> io::Result<Accepted>
-    where
-        Self: Sized,
-    {
-        Err(io::ErrorKind::Unsupported.into())
-    }
 
     /// Readies the connection for TLS in the kernel. Nothing changes until it has keys.
     ///

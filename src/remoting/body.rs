@@ -5,7 +5,6 @@
 mod client;
 mod consume;
 mod group;
-mod ha;
 pub mod register;
 mod route;
 mod storage;
@@ -20,7 +19,6 @@ use serde::{Deserialize, Serialize, Serializer};
 pub use self::client::*;
 pub use self::consume::*;
 pub use self::group::*;
-pub use self::ha::*;
 pub use self::register::RegisterBrokerBody;
 pub use self::route::*;
 pub use self::storage::*;

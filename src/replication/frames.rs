@@ -56,10 +56,6 @@
 //! 21 FORWARDED     M   lane u64, request u64; payload: frame
 //! ```
 //!
-//! A META_SNAPSHOT but the last says 2^64 - 1 for the total. The bytes of all of them together are
-//! a u64, the hash that the entry behind them follows on, and records, its length u32 and JSON
-//! each.
-//!
 //! A *text* is its length u16 and UTF-8. What a proof is over is all that was said before it, and
 //! its own frame with zeros in its place ([`secret`]). How long each kind may be says [`Kind`];
 //! nothing is made room for before a length was compared with that.
@@ -77,9 +73,7 @@ use ringmq_base::checksum::crc32c_append;
 
 pub use self::{
     fields::POSITION_MAX,
-    group::{
-        Floor, Floors, Forward, Forwarded, MORE_FOLLOW, Meta, MetaAck, MetaSnapshot, Ready, Seed,
-    },
+    group::{Floor, Floors, Forward, Forwarded, Meta, MetaAck, MetaSnapshot, Ready, Seed},
     handshake::{Answer, Challenge, Hello, Proof, Refused, Welcome},
     header::{Channel, DATA_BYTES, HEADER_BYTES, Header, Kind, PREAMBLE},
     refusal::Refusal,

@@ -120,13 +120,6 @@ impl Progress {
         self.logs.get(log).and_then(|log| log.held.get(&member)).copied().unwrap_or(0)
     }
 
-    /// How far any other member is known to hold a log.
-    pub fn held_by_others(&self, log: usize) -> u64 {
-        let held = self.logs.get(log).into_iter().flat_map(|log| &log.held);
-        let others = held.filter(|(member, _)| **member != self.own);
-        others.map(|(_, held)| *held).max().unwrap_or(0)
-    }
-
     /// The newest connection of a member.
     pub fn connection(&self, member: ReplicaId) -> Option<ConnectionNumber> {
         self.links.get(&member).map(|link| link.number)

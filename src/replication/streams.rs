@@ -2,12 +2,8 @@
 //! are held back to it. One connection a log and follower, served on both sides by the shard that
 //! owns the log there. Nothing here waits for a timer: what gathers while a write is under way goes
 //! out with the next.
-//!
-//! What is about no log, heartbeats and metadata, has a connection of its own for each pair of
-//! members ([`control`]).
 
 pub mod connection;
-pub mod control;
 pub mod error;
 pub mod handshake;
 pub mod lead;
@@ -16,7 +12,6 @@ pub mod sender;
 
 pub use self::{
     connection::{FrameReader, connect, write_frame},
-    control::{Met, Talk, chained, dial_control, greet_control, talk},
     error::StreamError,
     handshake::{GoOn, Greeted, Identity, LogFacts, Party, dial, greet, hello},
     lead::{Lead, Member},

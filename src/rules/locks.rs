@@ -155,11 +155,6 @@ impl<Q: Lockable> QueueLocks<Q> {
         granted
     }
 
-    /// The client that a queue is locked by, expired or not.
-    pub fn owner(&self, group: &str, queue: &Q) -> Option<&str> {
-        Some(&*self.groups.get(group)?.get(queue)?.client_id)
-    }
-
     /// Why queues that were free were not granted since the last call, if there were any.
     pub fn not_granted(&mut self) -> Option<String> {
         std::mem::take(&mut self.is_full).then(|| {

@@ -355,11 +355,6 @@ impl TopicTable {
         self.deleted.iter()
     }
 
-    /// What is left of a topic that had messages when it was deleted.
-    pub fn deleted_topic(&self, topic: &str) -> Option<&Deleted> {
-        self.deleted.get(topic)
-    }
-
     /// Carries out a change of a topic; other changes are none of this table's business.
     pub fn apply(&mut self, change: &MetaChange) {
         match change {

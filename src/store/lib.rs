@@ -44,13 +44,12 @@ pub use api::{
 };
 pub use check::{Damage, FileReport, StoreReport, verify_store};
 pub use files::leadership::Leadership;
-pub use files::replica::{FILE_NAME as REPLICA_NAME, Replica, ReplicaFile};
+pub use files::replica::{Replica, ReplicaFile};
 pub use files::{
     completeness::complete_store,
     directory::{META_DIRECTORY, log_directory},
     epochs::{EpochStart, Epochs},
-    manifest::{FILE_NAME as MANIFEST_NAME, Manifest, create_copy, find_manifest, open_manifest},
-    mark::greatest_epoch,
+    manifest::{FILE_NAME as MANIFEST_NAME, Manifest, open_manifest},
 };
 pub use log::{
     Log,
@@ -58,6 +57,6 @@ pub use log::{
 };
 pub use meta::{META_GROW_BYTES, MetaLog};
 pub use read::key_query::{KeyAnswer, KeyMatch, KeyQuery};
-pub use recovery::{LogCut, Recovery, begin_anew, cut_log};
+pub use recovery::{LogCut, Recovery, cut_log};
 pub use retire::Retired;
 pub use ringmq_base::{ReadLimits, SegmentInfo, WriteLatency, record::NewRecord};

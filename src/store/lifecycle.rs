@@ -10,7 +10,7 @@ use crate::{
         errors::{LogError, OpenError},
         options::{LogOptions, Opening, Sink},
     },
-    cache::{BlockKey, Cache, pacing::Pacing},
+    cache::{Cache, pacing::Pacing},
     files::{
         block::{block_ceiling, block_floor},
         segment::{HEADER_BYTES, record_bytes_max},
@@ -104,19 +104,6 @@ impl<R: Runtime, S: Sink> Log<R, S> {
             shared.fence(&error);
             shared.fenced().expect("the log was just fenced")
         })
-    }
-}
-
-impl<R: Runtime, S: Sink> Log<R, S> {
-    /// Gives back most of the memory of a log that was closed in order, and that readers may still
-    /// have: they find in its files what they look for, as long as those are there.
-    pub fn give_up_memory(&self) {
-        let shared = &self.shared;
-        let mut state = shared.state.borrow_mut();
-        assert!(matches!(state.phase, Phase::Closing) && state.written == state.position);
-        let end = state.position;
-        state.tail.clear(end);
-        shared.cache.remove_range(BlockKey::Log(0)..BlockKey::Log(u64::MAX));
     }
 }
 

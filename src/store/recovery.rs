@@ -8,7 +8,6 @@
 //! leader has no epoch of its own to tell what is appended from what a crash has left behind the
 //! end: that is removed.
 
-mod anew;
 mod cut;
 mod scan;
 mod stabilize;
@@ -39,7 +38,6 @@ use crate::{
     keys::{self, KeyBuffer, KeyFiles},
     log::space::Space,
 };
-pub use anew::begin_anew;
 pub use cut::{LogCut, cut_log};
 use scan::{End, Limits, scan};
 use stabilize::make_stable;

@@ -43,14 +43,14 @@ fn a_file_is_checked_line_by_line() {
     ] {
         assert!(said.contains(part), "{part:?} is missing in:\n{said}");
     }
-    fs::write(&path, format!("{good}lisenPort=1\nbrokerRole=SLAVE\nbrokerId=0\n"))
+    fs::write(&path, format!("{good}lisenPort=1\nbrokerRole=SLAVE\nbrokerId=1\n"))
         .expect("written");
     let checked = run(&["config", "check", file], &[]);
     let said = text(&checked.stdout);
     assert_eq!(checked.status.code(), Some(1), "{said}");
     assert!(said.contains("line 4    lisenPort = 1\n            WRONG: unknown key"), "{said}");
     assert!(said.contains("did you mean listenPort?"), "{said}");
-    assert!(said.contains("brokerRole = SLAVE does not go with brokerId = 0"), "{said}");
+    assert!(said.contains("the broker would not start: brokerRole = SLAVE"), "{said}");
     let names = directory.path().join("namesrv.conf");
     fs::write(&names, "kvConfigPath=/tmp/kv\n").expect("written");
     let checked = run(&["config", "check", names.to_str().expect("UTF-8")], &[]);
@@ -119,10 +119,13 @@ fn a_broker_says_what_clients_are_told_and_tries_it() {
 
 // Single: nothing is served.
 #[test]
-fn a_member_of_a_group_that_elects_does_not_start() {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("conf/dledger/broker-n0.conf");
-    let started = run(&["broker", "-c", file.to_str().expect("UTF-8")], &[]);
-    assert_eq!(started.status.code(), Some(1));
-    let said = text(&started.stderr);
-    assert!(said.contains("replication"), "{said}");
+fn a_slave_and_a_member_of_a_group_that_elects_do_not_start() {
+    let conf = Path::new(env!("CARGO_MANIFEST_DIR")).join("conf");
+    for template in ["2m-2s-async/broker-a-s.properties", "dledger/broker-n0.conf"] {
+        let file = conf.join(template);
+        let started = run(&["broker", "-c", file.to_str().expect("UTF-8")], &[]);
+        assert_eq!(started.status.code(), Some(1), "{template}");
+        let said = text(&started.stderr);
+        assert!(said.contains("replication"), "{template}: {said}");
+    }
 }

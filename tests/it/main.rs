@@ -54,7 +54,6 @@ mod security;
 mod server;
 mod service;
 mod shards;
-mod slaves;
 mod slow_readers;
 mod small_memory;
 mod start_stop;

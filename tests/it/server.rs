@@ -38,8 +38,6 @@ pub struct Settings {
     pub cgroup: Option<PathBuf>,
     /// Where standard error goes, if not to the log.
     pub errors_to: Option<PathBuf>,
-    /// Where it listens; by default wherever it is free.
-    pub port: Option<u16>,
 }
 
 impl Default for Settings {
@@ -51,7 +49,6 @@ impl Default for Settings {
             open_files: None,
             cgroup: None,
             errors_to: None,
-            port: None,
         }
     }
 }
@@ -94,7 +91,7 @@ impl Server {
 
     /// Starts it and returns at once.
     pub fn spawn(directory: &Path, settings: &Settings) -> Server {
-        let port = settings.port.unwrap_or_else(free_port);
+        let port = free_port();
         let file = configure(directory, port, settings);
         let log = directory.join(format!("broker-{port}.log"));
         let arguments = ["broker", "-c", &file];

@@ -64,7 +64,6 @@ const LAYERS: &[(&str, &[&str])] = &[
             "ringmq-io",
             "ringmq-net",
             "ringmq-remoting",
-            "ringmq-replication",
             "ringmq-rules",
             "ringmq-store",
             "ringmq-tls",

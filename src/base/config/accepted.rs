@@ -49,12 +49,10 @@ pub(super) const WITHOUT_EFFECT: &[(&str, &str)] = &[
     ),
     ("filterSupportRetry", "retry topics are not filtered"),
     (
-        "haHousekeepingInterval haSendHeartbeatInterval haTransferBatchSize",
-        "the streams between masters and slaves have times and sizes of their own",
-    ),
-    (
-        "inSyncReplicas",
-        "a SYNC_MASTER waits until one slave has a message, and an ASYNC_MASTER for none",
+        "haHousekeepingInterval haListenPort haMasterAddress haMaxGapNotInSync \
+         haSendHeartbeatInterval haTransferBatchSize inSyncReplicas offsetCheckInSlave \
+         slaveReadEnable slaveTimeout",
+        "replication is not there yet",
     ),
     (
         "maxTransferBytesOnMessageInDisk maxTransferBytesOnMessageInMemory \

@@ -83,8 +83,7 @@ config_table! {
                 "haListenPort", "", PORT, fixed, "Port for slaves; 0 stands for listenPort + 1.";
             ha_master_address: String = String::new(),
                 "haMasterAddress", "", Limits::Length(0, 255), fixed,
-                "host:port of the master of a slave, its haListenPort. Default: the name servers \
-                 tell it.";
+                "host:port of the master of a slave. Default: the name server tells it.";
             broker_permission: i32 = 6,
                 "brokerPermission", "", ANY, live, "2 write, 4 read, 6 both.";
             register_name_server_period_ms: u64 = 30_000,
@@ -163,8 +162,7 @@ config_table! {
                 "flushConsumerOffsetInterval", "ms", Limits::Clamp(10, 600_000), fixed,
                 "Time between two writes of consumer offsets.";
             slave_read_enable: bool = false,
-                "slaveReadEnable", "", ANY, live,
-                "Send consumers that read from disk to a slave, and keep them there meanwhile.";
+                "slaveReadEnable", "", ANY, live, "Send consumers that are far behind to a slave.";
             disable_consume_if_consumer_read_slowly: bool = false,
                 "disableConsumeIfConsumerReadSlowly", "", ANY, live,
                 "Stop groups that fall behind by consumerFallbehindThreshold.";
@@ -332,8 +330,7 @@ config_table! {
                 "recallMessageEnable", "", ANY, fixed,
                 "Let producers call back messages that wait for their time of delivery.";
             offset_check_in_slave: bool = false,
-                "offsetCheckInSlave", "", ANY, live,
-                "A slave corrects offsets beyond its end as a master does, even if it is behind.";
+                "offsetCheckInSlave", "", ANY, live, "Correct illegal pull offsets on a slave.";
             ha_max_gap_not_in_sync_bytes: u64 = 256 * MIB,
                 "haMaxGapNotInSync", "bytes", COUNT, live,
                 "How far a slave may be behind and still count as in sync.";
@@ -351,10 +348,6 @@ config_table! {
                 "Replicas, this one included, that hold a message before SYNC_MASTER acknowledges.";
         }
         "RingMQ" {
-            replication_secret: PathBuf = PathBuf::new(),
-                "replicationSecret", "", ANY, fixed,
-                "File with a secret, 16 to 4096 bytes, by which masters and slaves prove that they \
-                 belong together; only its owner may read it. Default: nobody proves anything.";
             cores: CoreList = CoreList::default(),
                 "cores", "", ANY, fixed, "CPUs to use, such as 0,1. Default: all allowed ones.";
             shards: u16 = 0,

@@ -3,7 +3,8 @@
 use std::{net::IpAddr, path::Path};
 
 use super::{
-    BrokerConfig, BrokerRole, ConfigError, Loaded, NamesrvConfig, Origin, Table, TlsMode, accepted,
+    BrokerConfig, BrokerRole, ConfigError, Loaded, NamesrvConfig, Origin, Table, TlsMode, Value,
+    accepted,
     address::{host_name, local_address},
     tls,
 };
@@ -40,8 +41,9 @@ pub(super) fn broker(
         let remedy = "the second port would be listenPort - 2; choose a higher port";
         return Err(conflict(config, "listenPort", "vipPortEnable", remedy));
     }
-    check_replication(&loaded)?;
-    let config = &loaded.config;
+    if config.listen_port != 0 && config.ha_listen_port == config.listen_port {
+        return Err(conflict(config, "listenPort", "haListenPort", "choose two ports"));
+    }
     let cores = u16::try_from(config.cores.0.len()).unwrap_or(u16::MAX);
     if cores != 0 && config.shards > cores {
         return Err(conflict(config, "shards", "cores", "each shard needs a core of its own"));
@@ -56,37 +58,26 @@ pub(super) fn broker(
     Ok(loaded)
 }
 
-/// Keys of masters and slaves that have to fit together.
-fn check_replication(loaded: &Loaded<BrokerConfig>) -> Result<(), ConfigError> {
-    let config = &loaded.config;
-    let (listen, ha) = (config.listen_port, config.ha_listen_port);
-    if listen != 0 && ha == listen {
-        return Err(conflict(config, "listenPort", "haListenPort", "choose two ports"));
+impl BrokerConfig {
+    /// Refuses a part that this version cannot play, rather than pretend to play it.
+    ///
+    /// # Errors
+    /// A sentence for the operator.
+    pub fn unserved(&self) -> Result<(), String> {
+        let role = self.broker_role;
+        if role == BrokerRole::AsyncMaster && self.broker_id == 0 {
+            return Ok(());
+        }
+        let (key, value) = match role {
+            BrokerRole::AsyncMaster => ("brokerId", self.broker_id.to_string()),
+            _ => ("brokerRole", role.print()),
+        };
+        Err(format!(
+            "{key} = {value}: RingMQ has no replication yet, so there are no slaves, and no \
+             masters that wait for one; take the key out of the configuration to run this broker \
+             alone"
+        ))
     }
-    if config.vip_port_enable && ha != 0 && listen.checked_sub(2) == Some(ha) {
-        let remedy = "listenPort - 2 is a port for clients; choose another haListenPort, or \
-                      vipPortEnable=false";
-        return Err(conflict(config, "listenPort", "haListenPort", remedy));
-    }
-    let is_copied = match config.broker_role {
-        BrokerRole::SyncMaster => true,
-        BrokerRole::AsyncMaster => loaded.is_written("brokerRole"),
-        BrokerRole::Slave => false,
-    };
-    if is_copied && listen == 0 && ha == 0 {
-        let remedy = "slaves are told a port that is known before the start: give haListenPort one";
-        return Err(conflict(config, "listenPort", "haListenPort", remedy));
-    }
-    let value = config.ha_master_address.clone();
-    let is_address = |(host, port): (&str, &str)| {
-        !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port != 0)
-    };
-    if !value.is_empty() && !value.rsplit_once(':').is_some_and(is_address) {
-        let key = "haMasterAddress";
-        let origin = loaded.origins.get(key).cloned().unwrap_or(Origin::Default);
-        return Err(ConfigError::NoAddress { origin, key, value });
-    }
-    Ok(())
 }
 
 /// What clients and slaves are told is an address or a name.

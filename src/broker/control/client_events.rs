@@ -38,16 +38,12 @@ struct Told {
 pub struct Notifications(RefCell<BTreeMap<Arc<str>, Told>>);
 
 impl<R: Runtime> Control<R> {
-    /// Makes the retry topic of a group that is there, unless it has one. A slave's comes from its
-    /// master.
+    /// Makes the retry topic of a group that is there, unless it has one.
     pub async fn make_retry_topic(
         self: &Rc<Self>,
         group: &str,
         unit_mode: bool,
     ) -> Result<(), Refusal> {
-        if self.shard.settings.role.is_slave() {
-            return Ok(());
-        }
         let queues = {
             let tables = self.tables.borrow();
             tables.groups.get(group).map_or(1, |group| group.retry_queues)

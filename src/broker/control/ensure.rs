@@ -53,9 +53,6 @@ impl<R: Runtime> ControlPlane for Control<R> {
             if self.shard.view.borrow().groups.contains_key(&*name) {
                 return Ok(true);
             }
-            if self.shard.settings.role.is_slave() {
-                return Ok(false);
-            }
             let now = self.shard.runtime.now_ms();
             let mut known = false;
             let plan = |tables: &Tables| {
@@ -81,24 +78,6 @@ impl<R: Runtime> ControlPlane for Control<R> {
 
     fn look_at_storage(&self) {
         self.storage.look();
-    }
-
-    #[cfg(test)]
-    fn peers(&self) -> Vec<(u32, Vec<(u64, u64)>)> {
-        let peers = self.membership.as_ref().map(|own| own.peers.all()).unwrap_or_default();
-        let heard = peers.into_iter().map(|(replica, peer)| (replica, peer.heartbeat));
-        heard.map(|(replica, said)| (replica.0, said.unwrap_or_default().logs)).collect()
-    }
-
-    #[cfg(test)]
-    fn metadata(self: Rc<Self>) -> Vec<String> {
-        let mut snapshot = super::metadata::snapshot::Snapshot::for_copy(self);
-        let mut all = Vec::new();
-        while !snapshot.is_at_end() {
-            let records = snapshot.next().into_iter();
-            all.extend(records.map(|record| String::from_utf8(record).expect("JSON")));
-        }
-        all
     }
 }
 
@@ -161,10 +140,6 @@ impl<R: Runtime> Control<R> {
     ) -> Result<Arc<TopicView>, Refusal> {
         if let Some(topic) = self.shard.topic(name) {
             return Ok(topic);
-        }
-        // Its master makes topics.
-        if let Some(slave) = &self.shard.view.borrow().slave {
-            return Err(slave.sends.clone());
         }
         let plan = |tables: &Tables| match tables.topics.get(name) {
             Some(_) => Ok(None),

@@ -159,11 +159,8 @@ impl<R: Runtime> Control<R> {
         if !superseded.is_empty() {
             let change = MetaChange::Keys { keys: superseded };
             self.apply(&change);
-            // A slave stores nothing but what its master has.
-            if !self.shard.settings.role.is_slave() {
-                let written = self.metadata.write(&[change]).await;
-                written.map_err(|not_written| not_written.refusal.remark)?;
-            }
+            let written = self.metadata.write(&[change]).await;
+            written.map_err(|not_written| not_written.refusal.remark)?;
         }
         let live = self.live_settings();
         self.use_live(&live);

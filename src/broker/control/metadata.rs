@@ -2,11 +2,8 @@
 //! shards only when the metadata log has it on stable storage; what cannot be written is taken
 //! back.
 
-pub mod copied;
-pub mod differences;
-pub mod journal;
 mod pieces;
-pub mod snapshot;
+mod snapshot;
 mod topic_places;
 
 #[cfg(test)]
@@ -31,7 +28,7 @@ use ringmq_rules::{
 };
 use ringmq_store::MetaLog;
 
-use self::{journal::Journal, snapshot::Snapshot, topic_places::TopicPlaces};
+use self::{snapshot::Snapshot, topic_places::TopicPlaces};
 use super::{Control, Tables};
 use crate::{
     messages::{Change, Message, TopicView},
@@ -80,12 +77,10 @@ pub struct Metadata<R: Runtime> {
     rewriting: Cell<bool>,
     rewritten: Notify,
     snapshot_bytes: Cell<u64>,
-    /// Of a broker that others may copy.
-    pub journal: Option<Journal>,
 }
 
 impl<R: Runtime> Metadata<R> {
-    pub fn new(runtime: R, log: MetaLog<R>, journal: Option<Journal>) -> Metadata<R> {
+    pub fn new(runtime: R, log: MetaLog<R>) -> Metadata<R> {
         Metadata {
             runtime,
             log,
@@ -101,7 +96,6 @@ impl<R: Runtime> Metadata<R> {
             rewriting: Cell::new(false),
             rewritten: Notify::default(),
             snapshot_bytes: Cell::new(0),
-            journal,
         }
     }
 
@@ -155,9 +149,8 @@ impl<R: Runtime> Metadata<R> {
             let records: Vec<&[u8]> = records.iter().map(Vec::as_slice).collect();
             match self.log.append(&records).await {
                 Ok(()) => {
-                    for (change, record) in changes.iter().zip(&records) {
+                    for change in changes {
                         self.note_written(change).await;
-                        self.journal.iter().for_each(|journal| journal.push(change, record));
                     }
                 }
                 Err(error) => {
@@ -182,16 +175,6 @@ impl<R: Runtime> Metadata<R> {
             return;
         }
         self.note_offsets(change);
-    }
-
-    /// What was in the tables is not durable, and is there no more: a copy must not keep it.
-    pub fn note_taken_back(&self) {
-        self.journal.iter().for_each(Journal::note_taken_back);
-    }
-
-    /// Whether nothing is in the tables that may still be taken back.
-    pub fn is_settled(&self) -> bool {
-        self.pending.borrow().is_empty()
     }
 
     async fn not_rewriting(&self) {
@@ -330,22 +313,16 @@ impl<R: Runtime> Control<R> {
         );
         let written = self.metadata.write(std::slice::from_ref(change)).await;
         match &written {
-            Ok(()) => self.tell(change).await,
-            Err(_) => {
-                undo(&mut self.tables.borrow_mut());
-                self.metadata.note_taken_back();
+            Ok(()) => {
+                self.record_long_deletion(change).await;
+                if let Some(shared) = self.shared(change) {
+                    self.publish(shared);
+                }
+                self.registrar.changed(change);
             }
+            Err(_) => undo(&mut self.tables.borrow_mut()),
         }
         written
-    }
-
-    /// Tells all shards of a change that is durable and in the tables, and name servers.
-    async fn tell(&self, change: &MetaChange) {
-        self.record_long_deletion(change).await;
-        if let Some(shared) = self.shared(change) {
-            self.publish(shared);
-        }
-        self.registrar.changed(change);
     }
 
     /// Takes what a deleted topic of very many queues had away before all shards forget the topic.
@@ -419,12 +396,6 @@ impl<R: Runtime> Control<R> {
         metadata.persisting.set(metadata.persisting.get() + 1);
         let _until_noted = Persisting(metadata);
         self.metadata.write(&changes).await?;
-        self.rewrite_if_grown();
-        Ok(())
-    }
-
-    /// Has the metadata log written anew if it says much more than what holds.
-    fn rewrite_if_grown(self: &Rc<Self>) {
         let snapshot_bytes = self.metadata.snapshot_bytes.get();
         let limit = REWRITE_BYTES_MIN.max(snapshot_bytes * REWRITE_FACTOR);
         if self.metadata.log.bytes() > limit && !self.metadata.rewriting.replace(true) {
@@ -436,6 +407,7 @@ impl<R: Runtime> Control<R> {
                 control.metadata.rewritten.notify();
             });
         }
+        Ok(())
     }
 
     /// Starts the metadata log anew with what holds now.

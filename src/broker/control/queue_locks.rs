@@ -56,9 +56,6 @@ impl<R: Runtime> Control<R> {
             }
             self.shard.runtime.yield_if_needed().await;
         }
-        if written.is_err() {
-            self.metadata.note_taken_back();
-        }
         written.map_err(|not_written| not_written.refusal)
     }
 
@@ -75,7 +72,6 @@ impl<R: Runtime> Control<R> {
             self.shard.runtime.yield_if_needed().await;
         }
         if let Err(not_written) = self.metadata.write(&changes).await {
-            self.metadata.note_taken_back();
             tracing::debug!(why = %not_written.refusal, "queues are unlocked until the next start");
         }
     }

@@ -8,7 +8,6 @@
 
 mod address_server;
 mod changes;
-pub mod master;
 mod name_servers;
 mod parts;
 mod server;
@@ -40,7 +39,6 @@ use crate::{
     shard::settings::BrokerSettings,
 };
 use changes::Changes;
-use master::{ASK_AGAIN, Master};
 use name_servers::{NameServers, follow_sources};
 use parts::{BODY_BYTES_MAX, BODY_BYTES_MIN, Part, Pending, form, next_part};
 use server::Server;
@@ -60,7 +58,6 @@ const HALVINGS_MAX: usize = 64;
 pub struct Registrar {
     name_servers: NameServers,
     changes: RefCell<Changes>,
-    pub master: Master,
     /// Counts versions: no two registrations of different content have the same.
     versions: Cell<i64>,
     progress: Notify,
@@ -71,7 +68,6 @@ impl Registrar {
     pub fn new(settings: &BrokerSettings) -> Self {
         Registrar {
             name_servers: NameServers::new(&settings.config),
-            master: Master::new(settings),
             changes: RefCell::default(),
             versions: Cell::new(0),
             progress: Notify::default(),
@@ -237,8 +233,7 @@ async fn registered<R: Runtime>(
         let pending = pending(control, server, full);
         // On a new connection all is said: the name server may still count on the one before.
         let mut known = false;
-        let may_ask = may_ask(&shard.settings, server, target) && !registrar.master.is_sought();
-        if succeeded && full && may_ask {
+        if succeeded && full && may_ask(&shard.settings, server, target) {
             known =
                 knows(control, server, &mut session).await.map_err(|error| (error, succeeded))?;
         }
@@ -255,8 +250,6 @@ async fn registered<R: Runtime>(
             full = false;
             continue;
         }
-        let sought = registrar.master.is_sought();
-        let period = if sought { period.min(ASK_AGAIN) } else { period };
         let idle = session.idle(period, &server.wanted).await;
         full = idle.map_err(|error| (error, succeeded))?;
     }
@@ -341,7 +334,6 @@ async fn register<R: Runtime>(
                 // What changes from now on waits for it, though there may be more to say at first.
                 server.connected.set(true);
                 server.told.set(Some(part.version));
-                control.note_master(&answered.master);
                 note_order_topics(control, &answered.body).await;
             }
             Err(RegisterError::Refused { .. })
@@ -379,12 +371,8 @@ async fn register<R: Runtime>(
     }
 }
 
-/// The name server answers with the topics of ORDER_TOPIC_CONFIG: those are ordered. A slave has
-/// that from its master.
+/// The name server answers with the topics of ORDER_TOPIC_CONFIG: those are ordered.
 async fn note_order_topics<R: Runtime>(control: &Control<R>, body: &[u8]) {
-    if control.shard.settings.role.is_slave() {
-        return;
-    }
     let Ok(order) = fastjson::from_slice::<KVTable>(body) else {
         return;
     };

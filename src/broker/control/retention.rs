@@ -105,9 +105,7 @@ async fn round<R: Runtime>(control: &Control<R>) -> Option<bool> {
     storage.retention.set(retention);
     publish_disk_state(control, &policy, &input, &actions);
     let pause = Duration::from_millis(live.config.delete_commit_log_files_interval_ms);
-    // A slave gives up what its master has given up, and nothing else.
-    let own = if shard.settings.role.is_slave() { &[][..] } else { &actions.deletions };
-    for deletion in own {
+    for deletion in &actions.deletions {
         if shard.stopping.get() {
             return None;
         }

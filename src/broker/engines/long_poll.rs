@@ -4,7 +4,7 @@
 use std::{rc::Rc, time::Duration};
 
 use ringmq_base::LogId;
-use ringmq_io::{Runtime, Shares};
+use ringmq_io::Runtime;
 use ringmq_store::QueueHandle;
 
 use crate::{
@@ -44,33 +44,6 @@ impl<R: Runtime> Arrivals<R> for LongPoll<R> {
                 shard.waiting_pulls.crowd(place);
             }
         }
-    }
-
-    fn reopened(&self, shard: &Rc<Shard<R>>, log: LogId) {
-        let (run, shard) = (self.run, shard.clone());
-        let runtime = shard.runtime.clone();
-        runtime.spawn(Shares::Foreground, "pulls of a log", async move {
-            release_log(&shard, log, run).await;
-        });
-    }
-}
-
-/// Answers the pulls that wait for queues of a log, some at a time: their clients ask again.
-async fn release_log<R: Runtime>(shard: &Rc<Shard<R>>, log: LogId, run: RunPull<R>) {
-    let end = shard.waiting_pulls.next_number();
-    let logs = shard.queues.log_count();
-    let mut from = Some(0);
-    while let Some(first) = from {
-        let of_log = |pull: &PullRequest| pull.topic.log(pull.queue_id, logs) == log;
-        let (pulls, next) = shard.waiting_pulls.take_concerned((first, end), of_log);
-        shard.probe.set_now(shard.runtime.monotonic());
-        for mut request in pulls {
-            request.wait = Wait::Over;
-            run(shard, request);
-        }
-        shard.flush();
-        shard.runtime.yield_if_needed().await;
-        from = next;
     }
 }
 

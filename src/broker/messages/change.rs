@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{LiveSettings, SlaveView};
+use super::LiveSettings;
 use ringmq_base::LogId;
 use ringmq_rules::{
     acl::AccessRules, clients::GroupSubscriptions, groups::Group, refusal::Refusal, topics::Topic,
@@ -58,6 +58,4 @@ pub enum Change {
     DiskFull(Option<Arc<Refusal>>),
     /// By which requests are checked.
     Access(Arc<AccessRules>),
-    /// Of a slave: its master is another, or is heard, or not any more.
-    Slave(Arc<SlaveView>),
 }

@@ -27,7 +27,7 @@ use super::{
     authorize::Access as Authorized,
     consume::pull_request,
     next::{Next, Peer, Wait},
-    not_served, on_slave,
+    not_served,
     produce::send,
     response::reply,
     table::{self, Access, Plane, Row},
@@ -158,11 +158,6 @@ impl<R: Runtime> Requests<R> {
                 refusal
             }
             Some(row) => {
-                if let Some(refusal) = self.refused_by_slave(row) {
-                    administration::note(row, peer.address, header, frame.body, Some(&refusal));
-                    self.shard.refuse(&reply_to, &refusal);
-                    return Next::Continue;
-                }
                 let target = match row.plane {
                     Plane::Here => self.shard.id,
                     Plane::Control => CONTROL,
@@ -266,10 +261,6 @@ impl<R: Runtime> Requests<R> {
             Some(topic) => shard.queues.owner(&topic, queue_id),
             None => shard.queues.log_owner(log_of_queue(0, queue_id, shard.queues.log_count())),
         }
-    }
-
-    fn refused_by_slave(&self, row: &Row) -> Option<Refusal> {
-        on_slave::refusal(row, self.shard.view.borrow().slave.as_deref())
     }
 
     fn may_administer(&self, peer: SocketAddr) -> bool {

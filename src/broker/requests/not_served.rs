@@ -13,9 +13,8 @@ const REASONS: &[(i32, i32, &str)] = &[
         REMOVE_BROKER,
         "there is no container of brokers; start or stop a broker by its own process",
     ),
-    (NOTIFY_MIN_BROKER_ID_CHANGE, EXCHANGE_BROKER_HA_INFO, JAVA_SLAVES),
-    (RESET_MASTER_FLUSH_OFFSET, RESET_MASTER_FLUSH_OFFSET, JAVA_SLAVES),
-    (CONTROLLER_ALTER_SYNC_STATE_SET, CONTROLLER_APPLY_BROKER_ID, FAILOVER),
+    (NOTIFY_MIN_BROKER_ID_CHANGE, RESET_MASTER_FLUSH_OFFSET, REPLICATION),
+    (CONTROLLER_ALTER_SYNC_STATE_SET, CONTROLLER_APPLY_BROKER_ID, REPLICATION),
     (
         UPDATE_COLD_DATA_FLOW_CTR_CONFIG,
         SET_COMMITLOG_READ_MODE,
@@ -30,9 +29,7 @@ const REASONS: &[(i32, i32, &str)] = &[
     (POP_MESSAGE, BATCH_ACK_MESSAGE, POP),
 ];
 const POP: &str = "consuming by POP is not there yet";
-const FAILOVER: &str = "a group that elects its master is not there yet";
-const JAVA_SLAVES: &str =
-    "masters and slaves of RingMQ say such things on connections of their own (haListenPort)";
+const REPLICATION: &str = "replication is not there yet";
 
 /// The answer to a code that is not in the table.
 pub fn refusal(code: i32) -> Refusal {

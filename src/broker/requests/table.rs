@@ -15,7 +15,6 @@ use super::{
     clients::*,
     consume::*,
     not_served,
-    on_slave::OnSlave,
     produce::*,
     response::{Handled, Request},
 };
@@ -82,7 +81,6 @@ pub struct Row {
     pub access: Access,
     /// What the account that asks has to be allowed, with `aclEnable`.
     pub needs: Needs,
-    pub on_slave: OnSlave,
     /// Largest body in bytes.
     pub body_bytes_max: usize,
     pub answer: Size,
@@ -125,7 +123,7 @@ macro_rules! subject {
 
 macro_rules! requests {
     ($(
-        $code:ident $plane:ident $access:ident $resource:ident $action:ident $on_slave:ident
+        $code:ident $plane:ident $access:ident $resource:ident $action:ident
             $bytes:tt * $unit:ident $answer:ident
             => $handler:path;
     )*) => {
@@ -135,7 +133,6 @@ macro_rules! requests {
             plane: Plane::$plane,
             access: Access::$access,
             needs: Needs { resource: Resource::$resource, action: Action::$action },
-            on_slave: OnSlave::$on_slave,
             body_bytes_max: $bytes * $unit,
             answer: Size::$answer,
         },)*];
@@ -182,104 +179,91 @@ pub fn codes() -> impl Iterator<Item = i32> {
 }
 
 requests! {
-    QUERY_CONSUMER_OFFSET Queue Data Nothing Ask Answers 64 * KIB Small => offset::query;
-    UPDATE_CONSUMER_OFFSET Queue Data TopicAndConsumerGroup Subscribe TakesAlone 64 * KIB Small
+    QUERY_CONSUMER_OFFSET Queue Data Nothing Ask 64 * KIB Small => offset::query;
+    UPDATE_CONSUMER_OFFSET Queue Data TopicAndConsumerGroup Subscribe 64 * KIB Small
         => offset::update;
-    SEARCH_OFFSET_BY_TIMESTAMP Queue Data Nothing Ask Answers 64 * KIB Small
-        => queue::search_by_time;
-    GET_MAX_OFFSET Queue Data Nothing Ask Answers 64 * KIB Small => queue::max_offset;
-    GET_MIN_OFFSET Queue Data Nothing Ask Answers 64 * KIB Small => queue::min_offset;
-    GET_EARLIEST_MSG_STORETIME Queue Data Nothing Ask Answers 64 * KIB Small
-        => queue::earliest_store_time;
-    QUERY_MESSAGE Here Data Topic Subscribe Answers 64 * KIB Joined => query::by_key;
-    VIEW_MESSAGE_BY_ID Here Data Nothing Ask Answers 64 * KIB Message => message::view_by_id;
-    END_TRANSACTION Here Data Nothing Ask NotThere 64 * KIB Small => end_transaction::end;
-    RESUME_CHECK_HALF_MESSAGE Here Manage Nothing Administer Changes 64 * KIB Message
+    SEARCH_OFFSET_BY_TIMESTAMP Queue Data Nothing Ask 64 * KIB Small => queue::search_by_time;
+    GET_MAX_OFFSET Queue Data Nothing Ask 64 * KIB Small => queue::max_offset;
+    GET_MIN_OFFSET Queue Data Nothing Ask 64 * KIB Small => queue::min_offset;
+    GET_EARLIEST_MSG_STORETIME Queue Data Nothing Ask 64 * KIB Small => queue::earliest_store_time;
+    QUERY_MESSAGE Here Data Topic Subscribe 64 * KIB Joined => query::by_key;
+    VIEW_MESSAGE_BY_ID Here Data Nothing Ask 64 * KIB Message => message::view_by_id;
+    END_TRANSACTION Here Data Nothing Ask 64 * KIB Small => end_transaction::end;
+    RESUME_CHECK_HALF_MESSAGE Here Manage Nothing Administer 64 * KIB Message
         => resume_check::resume;
-    CONSUMER_SEND_MSG_BACK Here Data Group Subscribe Stores 64 * KIB Small => send_back::send_back;
-    RECALL_MESSAGE Here Data Topic Publish NotThere 64 * KIB Small => recall::recall;
-    SEND_REPLY_MESSAGE Control Data Nothing Ask Stores 16 * MIB Small => reply::send_reply;
-    SEND_REPLY_MESSAGE_V2 Control Data Nothing Ask Stores 16 * MIB Small => reply::send_reply;
-    HEART_BEAT Control Data Subscriptions Subscribe Answers 1 * MIB Small => client::heartbeat;
-    UNREGISTER_CLIENT Control Data ConsumerGroup Subscribe Answers 64 * KIB Small
-        => client::unregister;
-    CHECK_CLIENT_CONFIG Here Data Nothing Ask Answers 1 * MIB Small => client::check_config;
-    GET_CONSUMER_LIST_BY_GROUP Control Data ConsumerGroup Subscribe Answers 64 * KIB Small
+    CONSUMER_SEND_MSG_BACK Here Data Group Subscribe 64 * KIB Small => send_back::send_back;
+    RECALL_MESSAGE Here Data Topic Publish 64 * KIB Small => recall::recall;
+    SEND_REPLY_MESSAGE Control Data Nothing Ask 16 * MIB Small => reply::send_reply;
+    SEND_REPLY_MESSAGE_V2 Control Data Nothing Ask 16 * MIB Small => reply::send_reply;
+    HEART_BEAT Control Data Subscriptions Subscribe 1 * MIB Small => client::heartbeat;
+    UNREGISTER_CLIENT Control Data ConsumerGroup Subscribe 64 * KIB Small => client::unregister;
+    CHECK_CLIENT_CONFIG Here Data Nothing Ask 1 * MIB Small => client::check_config;
+    GET_CONSUMER_LIST_BY_GROUP Control Data ConsumerGroup Subscribe 64 * KIB Small
         => client::consumer_list;
-    LOCK_BATCH_MQ Control Data LockGroup Subscribe Changes 1 * MIB Small => lock::lock_batch;
-    UNLOCK_BATCH_MQ Control Data LockGroup Subscribe Changes 1 * MIB Small => lock::unlock_batch;
-    UPDATE_AND_CREATE_TOPIC Control Manage Nothing Administer Changes 64 * KIB Small
-        => topic::update;
-    UPDATE_AND_CREATE_TOPIC_LIST Control Manage Nothing Administer Changes 1 * MIB Small
+    LOCK_BATCH_MQ Control Data LockGroup Subscribe 1 * MIB Small => lock::lock_batch;
+    UNLOCK_BATCH_MQ Control Data LockGroup Subscribe 1 * MIB Small => lock::unlock_batch;
+    UPDATE_AND_CREATE_TOPIC Control Manage Nothing Administer 64 * KIB Small => topic::update;
+    UPDATE_AND_CREATE_TOPIC_LIST Control Manage Nothing Administer 1 * MIB Small
         => topic::update_list;
-    DELETE_TOPIC_IN_BROKER Control Manage Nothing Administer Changes 64 * KIB Small
-        => topic::delete;
-    GET_ALL_TOPIC_CONFIG Control Inspect Nothing Ask Answers 64 * KIB Frame => topic::all;
-    GET_TOPIC_CONFIG Control Inspect Nothing Ask Answers 64 * KIB Small => topic::one;
-    GET_TOPIC_STATS_INFO Control Inspect Nothing Ask Answers 64 * KIB Frame => topic::stats;
-    GET_SYSTEM_TOPIC_LIST_FROM_BROKER Control Inspect Nothing Ask Answers 64 * KIB Small
+    DELETE_TOPIC_IN_BROKER Control Manage Nothing Administer 64 * KIB Small => topic::delete;
+    GET_ALL_TOPIC_CONFIG Control Inspect Nothing Ask 64 * KIB Frame => topic::all;
+    GET_TOPIC_CONFIG Control Inspect Nothing Ask 64 * KIB Small => topic::one;
+    GET_TOPIC_STATS_INFO Control Inspect Nothing Ask 64 * KIB Frame => topic::stats;
+    GET_SYSTEM_TOPIC_LIST_FROM_BROKER Control Inspect Nothing Ask 64 * KIB Small
         => topic::system_list;
-    UPDATE_AND_CREATE_SUBSCRIPTIONGROUP Control Manage Nothing Administer Changes 1 * MIB Small
+    UPDATE_AND_CREATE_SUBSCRIPTIONGROUP Control Manage Nothing Administer 1 * MIB Small
         => group::update;
-    UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST Control Manage Nothing Administer Changes 1 * MIB Small
+    UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST Control Manage Nothing Administer 1 * MIB Small
         => group::update_list;
-    GET_SUBSCRIPTIONGROUP_CONFIG Control Inspect Nothing Ask Answers 64 * KIB Small => group::one;
-    QUERY_SUBSCRIPTION_BY_CONSUMER Control Inspect Nothing Ask Answers 64 * KIB Small
+    GET_SUBSCRIPTIONGROUP_CONFIG Control Inspect Nothing Ask 64 * KIB Small => group::one;
+    QUERY_SUBSCRIPTION_BY_CONSUMER Control Inspect Nothing Ask 64 * KIB Small
         => connections::subscription_of;
-    DELETE_SUBSCRIPTIONGROUP Control Manage Nothing Administer Changes 64 * KIB Small
-        => group::delete;
-    GET_ALL_SUBSCRIPTIONGROUP_CONFIG Control Inspect Nothing Ask Answers 64 * KIB Frame
-        => group::all;
-    GET_CONSUMER_CONNECTION_LIST Control Inspect Nothing Ask Answers 64 * KIB Frame
+    DELETE_SUBSCRIPTIONGROUP Control Manage Nothing Administer 64 * KIB Small => group::delete;
+    GET_ALL_SUBSCRIPTIONGROUP_CONFIG Control Inspect Nothing Ask 64 * KIB Frame => group::all;
+    GET_CONSUMER_CONNECTION_LIST Control Inspect Nothing Ask 64 * KIB Frame
         => connections::consumers;
-    GET_PRODUCER_CONNECTION_LIST Control Inspect Nothing Ask Answers 64 * KIB Frame
+    GET_PRODUCER_CONNECTION_LIST Control Inspect Nothing Ask 64 * KIB Frame
         => connections::producers;
-    GET_CONSUME_STATS Control Inspect Nothing Ask Answers 64 * KIB Frame => consume_stats::of_group;
-    GET_BROKER_CONSUME_STATS Control Inspect Nothing Ask Answers 64 * KIB Frame
-        => consume_stats::of_all;
-    VIEW_BROKER_STATS_DATA Control Inspect Nothing Ask Answers 64 * KIB Small => broker_stats::view;
-    GET_ALL_PRODUCER_INFO Control Inspect Nothing Ask Answers 64 * KIB Frame
+    GET_CONSUME_STATS Control Inspect Nothing Ask 64 * KIB Frame => consume_stats::of_group;
+    GET_BROKER_CONSUME_STATS Control Inspect Nothing Ask 64 * KIB Frame => consume_stats::of_all;
+    VIEW_BROKER_STATS_DATA Control Inspect Nothing Ask 64 * KIB Small => broker_stats::view;
+    GET_ALL_PRODUCER_INFO Control Inspect Nothing Ask 64 * KIB Frame
         => connections::all_producers;
-    INVOKE_BROKER_TO_RESET_OFFSET Control Manage Nothing Administer Changes 64 * KIB Frame
+    INVOKE_BROKER_TO_RESET_OFFSET Control Manage Nothing Administer 64 * KIB Frame
         => reset_offset::reset;
-    INVOKE_BROKER_TO_GET_CONSUMER_STATUS Control Inspect Nothing Ask Answers 64 * KIB Small
+    INVOKE_BROKER_TO_GET_CONSUMER_STATUS Control Inspect Nothing Ask 64 * KIB Small
         => consumer_calls::status;
-    GET_CONSUMER_RUNNING_INFO Control Inspect Nothing Ask Answers 64 * KIB Small
+    GET_CONSUMER_RUNNING_INFO Control Inspect Nothing Ask 64 * KIB Small
         => consumer_calls::running_info;
-    CONSUME_MESSAGE_DIRECTLY Control Manage Nothing Administer Answers 64 * KIB Small
+    CONSUME_MESSAGE_DIRECTLY Control Manage Nothing Administer 64 * KIB Small
         => consumer_calls::consume_directly;
-    CLONE_GROUP_OFFSET Control Manage Nothing Administer Changes 64 * KIB Small
+    CLONE_GROUP_OFFSET Control Manage Nothing Administer 64 * KIB Small
         => consumer_offsets::clone_offsets;
-    QUERY_CORRECTION_OFFSET Control Inspect Nothing Ask Answers 64 * KIB Frame
+    QUERY_CORRECTION_OFFSET Control Inspect Nothing Ask 64 * KIB Frame
         => consumer_offsets::correction;
-    QUERY_CONSUME_TIME_SPAN Control Inspect Nothing Ask Answers 64 * KIB Frame
+    QUERY_CONSUME_TIME_SPAN Control Inspect Nothing Ask 64 * KIB Frame
         => consumer_offsets::time_span;
-    QUERY_CONSUME_QUEUE Queue Inspect Nothing Ask Answers 64 * KIB Frame => consume_queue::entries;
-    QUERY_TOPIC_CONSUME_BY_WHO Control Inspect Nothing Ask Answers 64 * KIB Frame
+    QUERY_CONSUME_QUEUE Queue Inspect Nothing Ask 64 * KIB Frame => consume_queue::entries;
+    QUERY_TOPIC_CONSUME_BY_WHO Control Inspect Nothing Ask 64 * KIB Frame
         => group::consumers_of_topic;
-    QUERY_TOPICS_BY_CONSUMER Control Inspect Nothing Ask Answers 64 * KIB Frame
-        => group::topics_of_group;
-    GET_BROKER_RUNTIME_INFO Control Inspect Nothing Ask Answers 64 * KIB Small
+    QUERY_TOPICS_BY_CONSUMER Control Inspect Nothing Ask 64 * KIB Frame => group::topics_of_group;
+    GET_BROKER_RUNTIME_INFO Control Inspect Nothing Ask 64 * KIB Small
         => runtime_info::runtime_info;
-    GET_BROKER_HA_STATUS Control Inspect Nothing Ask Answers 64 * KIB Small
-        => runtime_info::ha_status;
-    STORAGE_PLAN Control Inspect Nothing Ask Answers 64 * KIB Small => storage::plan;
-    DELETE_EXPIRED_COMMITLOG Control Admin Nothing Administer Changes 64 * KIB Small
+    STORAGE_PLAN Control Inspect Nothing Ask 64 * KIB Small => storage::plan;
+    DELETE_EXPIRED_COMMITLOG Control Admin Nothing Administer 64 * KIB Small
         => storage::delete_expired;
-    CLEAN_EXPIRED_CONSUMEQUEUE Control Manage Nothing Administer Answers 64 * KIB Small
+    CLEAN_EXPIRED_CONSUMEQUEUE Control Manage Nothing Administer 64 * KIB Small
         => storage::clean_queues;
-    CLEAN_UNUSED_TOPIC Control Manage Nothing Administer Answers 64 * KIB Small
-        => storage::clean_queues;
-    UPDATE_AND_CREATE_ACL_CONFIG Control Admin Nothing Administer Answers 64 * KIB Small
+    CLEAN_UNUSED_TOPIC Control Manage Nothing Administer 64 * KIB Small => storage::clean_queues;
+    UPDATE_AND_CREATE_ACL_CONFIG Control Admin Nothing Administer 64 * KIB Small
         => access::update;
-    DELETE_ACL_CONFIG Control Admin Nothing Administer Answers 64 * KIB Small => access::delete;
-    UPDATE_GLOBAL_WHITE_ADDRS_CONFIG Control Admin Nothing Administer Answers 64 * KIB Small
+    DELETE_ACL_CONFIG Control Admin Nothing Administer 64 * KIB Small => access::delete;
+    UPDATE_GLOBAL_WHITE_ADDRS_CONFIG Control Admin Nothing Administer 64 * KIB Small
         => access::update_white_addresses;
-    GET_BROKER_CLUSTER_ACL_INFO Control Inspect Nothing Ask Answers 64 * KIB Small
-        => access::versions;
-    UPDATE_BROKER_CONFIG Control Admin Nothing Administer Keys 64 * KIB Small
+    GET_BROKER_CLUSTER_ACL_INFO Control Inspect Nothing Ask 64 * KIB Small => access::versions;
+    UPDATE_BROKER_CONFIG Control Admin Nothing Administer 64 * KIB Small
         => runtime_info::update_config;
-    GET_BROKER_CONFIG Control Inspect Nothing Ask Answers 64 * KIB Small => runtime_info::config;
+    GET_BROKER_CONFIG Control Inspect Nothing Ask 64 * KIB Small => runtime_info::config;
 }
 
 #[cfg(test)]
@@ -296,25 +280,6 @@ mod tests {
         // Java's list, as far as it is served: `Permission.ADMIN_CODE`.
         for code in [17, 200, 207, 215] {
             assert_eq!(needs(code).action, Action::Administer, "{code}");
-        }
-    }
-
-    /// What a master stores or decides a slave has from it, and nothing else.
-    #[test]
-    fn a_slave_answers_what_only_reads() {
-        for row in ROWS {
-            let reads = row.access == Access::Inspect;
-            assert!(!reads || row.on_slave == OnSlave::Answers, "{}", row.name);
-        }
-        let of = |code| row(code).map(|row| row.on_slave);
-        // Java's `validateSlave`, and the processors of messages.
-        for code in [17, 200, 207, 215] {
-            assert_eq!(of(code), Some(OnSlave::Changes), "{code}");
-        }
-        assert_eq!(of(request::END_TRANSACTION), Some(OnSlave::NotThere));
-        assert_eq!(of(request::CONSUMER_SEND_MSG_BACK), Some(OnSlave::Stores));
-        for code in [request::HEART_BEAT, request::QUERY_CONSUMER_OFFSET, request::QUERY_MESSAGE] {
-            assert_eq!(of(code), Some(OnSlave::Answers), "{code}");
         }
     }
 

@@ -14,7 +14,7 @@ use ringmq_remoting::{
 };
 use ringmq_store::FlushMode;
 
-use crate::shard::log_options::log_options;
+use super::log_options;
 use crate::{
     shard::settings::BrokerSettings,
     simulation::{self, Simulated},

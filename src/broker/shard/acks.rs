@@ -1,5 +1,5 @@
 //! What the store reports: messages are durable, a log has failed, something new can be read. The
-//! only place that answers SEND_OK, or that a message is stored and no slave has it.
+//! only place that answers SEND_OK.
 
 use std::rc::{Rc, Weak};
 
@@ -13,16 +13,13 @@ use ringmq_remoting::{
 use ringmq_rules::refusal::Refusal;
 use ringmq_store::{LogError, QueueHandle, Sink};
 
-use super::{Shard, copies::SyncCopies, probe::Stage, settings::BrokerSettings};
+use super::{Shard, probe::Stage, settings::BrokerSettings};
 use crate::messages::{ReplyTo, StoredAt};
 
 /// Who hears of new messages in queues of a shard.
 pub trait Arrivals<R: Runtime> {
     /// Something new can be read from some queues of a log.
     fn arrived(&self, shard: &Rc<Shard<R>>, log: LogId, queues: &[QueueHandle]);
-
-    /// A log was opened again: pulls that wait for queues of it may wait for others now.
-    fn reopened(&self, shard: &Rc<Shard<R>>, log: LogId);
 }
 
 /// What waits for a message to become durable.
@@ -58,12 +55,11 @@ pub enum More {
 pub struct LogSink<R: Runtime> {
     shard: Weak<Shard<R>>,
     pub log: LogId,
-    pub copies: SyncCopies,
 }
 
 impl<R: Runtime> LogSink<R> {
     pub fn new(shard: &Rc<Shard<R>>, log: LogId) -> Self {
-        LogSink { shard: Rc::downgrade(shard), log, copies: SyncCopies::default() }
+        LogSink { shard: Rc::downgrade(shard), log }
     }
 }
 
@@ -79,10 +75,7 @@ impl<R: Runtime> Sink for LogSink<R> {
         shard.probe.set_now(began);
         for ticket in tickets.drain(..) {
             match ticket {
-                Ticket::Client(ticket) => {
-                    let code = self.copies.answer(ticket.physical.position());
-                    send_stored(&shard, &ticket, code);
-                }
+                Ticket::Client(ticket) => send_ok(&shard, &ticket),
                 Ticket::Internal(waiter, stored) => waiter.send(Ok(stored)),
             }
         }
@@ -116,8 +109,8 @@ impl<R: Runtime> Sink for LogSink<R> {
     }
 }
 
-/// Answers a send whose messages are durable: `code` is how durable.
-pub fn send_stored<R: Runtime>(shard: &Shard<R>, ticket: &ClientTicket, code: i32) {
+/// Answers a send whose messages are durable.
+pub fn send_ok<R: Runtime>(shard: &Shard<R>, ticket: &ClientTicket) {
     let settings = &shard.settings;
     let last = message_id(settings.store_host, ticket.physical.get());
     let (joined, ids, recall_handle);
@@ -131,7 +124,6 @@ pub fn send_stored<R: Runtime>(shard: &Shard<R>, ticket: &ClientTicket, code: i3
         Some(More::RecallHandle(handle)) => (last.as_bytes(), Some(handle.as_str())),
     };
     let ok = SendOk {
-        code,
         message_id: ids,
         queue_id: ticket.queue_id,
         queue_offset: ticket.queue_offset,
@@ -141,7 +133,7 @@ pub fn send_stored<R: Runtime>(shard: &Shard<R>, ticket: &ClientTicket, code: i3
         trace_on: shard.view.borrow().live.config.trace_on,
     };
     let ReplyTo { serialization, opaque, .. } = ticket.reply_to;
-    shard.count_answer(&ticket.reply_to, code, false);
+    shard.count_answer(&ticket.reply_to, response::SUCCESS, false);
     shard.write_reply(&ticket.reply_to, |out| encode::send_ok(out, serialization, opaque, &ok));
 }
 

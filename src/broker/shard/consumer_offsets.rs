@@ -10,7 +10,6 @@ use ringmq_rules::{
 };
 
 use super::Shard;
-use crate::messages::log_of_queue;
 
 /// How long the last write of a shard is tried; the control shard waits longer for its end.
 const LAST_WRITE_PATIENCE: Duration = Duration::from_secs(5);
@@ -153,24 +152,6 @@ impl<R: Runtime> Shard<R> {
     ) -> Vec<Arc<str>> {
         let own = async move |shard: Rc<Self>| list(&shard.offsets.borrow());
         next_names(self.call_all(own).await)
-    }
-
-    /// Takes over what is durable: of these offsets those of queues of this shard.
-    pub async fn take_offsets(&self, changes: &[MetaChange]) {
-        for change in changes {
-            let MetaChange::Offsets { topic, group, offsets } = change else { continue };
-            let view = self.topic(topic);
-            let first = view.map_or(0, |view| view.topic.first_log);
-            let logs = self.queues.log_count();
-            let owner = |queue| self.queues.log_owner(log_of_queue(first, queue, logs));
-            let own = offsets.iter().copied().filter(|(queue, _)| owner(*queue) == self.id);
-            let offsets: Vec<_> = own.collect();
-            if !offsets.is_empty() {
-                let (topic, group) = (topic.clone(), group.clone());
-                self.offsets.borrow_mut().apply(&MetaChange::Offsets { topic, group, offsets });
-            }
-            self.runtime.yield_if_needed().await;
-        }
     }
 
     /// Forgets the consumer offsets of a topic, of a group, or of both together on all shards, in

@@ -94,15 +94,6 @@ pub trait ControlPlane {
 
     /// A log has no space: has retention look at the disk soon.
     fn look_at_storage(&self);
-
-    /// All metadata but keys of the configuration, as a copy gets it.
-    #[cfg(test)]
-    fn metadata(self: Rc<Self>) -> Vec<String>;
-
-    /// By replica, what the other members have said last: by log its end and how far it is
-    /// committed.
-    #[cfg(test)]
-    fn peers(&self) -> Vec<(u32, Vec<(u64, u64)>)>;
 }
 
 impl<R: Runtime> Shard<R> {

@@ -58,8 +58,7 @@ impl<R: Runtime> Shard<R> {
                 Change::Subscriptions(..)
                 | Change::Live(_)
                 | Change::DiskFull(_)
-                | Change::Access(_)
-                | Change::Slave(_) => return,
+                | Change::Access(_) => return,
             };
         }
         // Others are under way, and have their turn.
@@ -116,12 +115,9 @@ impl<R: Runtime> Shard<R> {
         let topic = &*pull.topic.topic.name;
         // One that was made again under the same name is another one.
         let same = view.topics.get(topic).filter(|now| now.id == pull.topic.id);
-        let known = view.groups.get(&pull.group);
-        let assumed = known.is_none().then(|| view.assumed_group(&pull.group)).flatten();
-        let group = known.or(assumed.as_ref()).map(|group| &**group);
         still_allowed(
-            view.makes_groups(),
-            (&pull.group, group),
+            view.live.config.auto_create_subscription_group,
+            (&pull.group, view.groups.get(&pull.group).map(|group| &**group)),
             (topic, same.map(|topic| &topic.topic)),
             view.subscriptions.get(&pull.group).map(|all| &**all),
             pull.own_subscription,

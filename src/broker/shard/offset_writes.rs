@@ -1,12 +1,8 @@
 //! How offsets of a shard become durable: one write at a time, again what could not be written, and
 //! what is said about a failure that lasts.
 
-use std::{
-    cell::{Cell, RefCell},
-    time::Duration,
-};
+use std::{cell::RefCell, time::Duration};
 
-use ringmq_io::signal::Notify;
 use ringmq_net::turn::{Taken, Turn};
 use ringmq_rules::refusal::Refusal;
 
@@ -30,35 +26,9 @@ struct Failure {
 pub struct OffsetWrites {
     turn: Turn,
     failure: RefCell<Option<Failure>>,
-    /// A slave is connected, and has what is written here.
-    is_followed: Cell<bool>,
-    followed_changed: Notify,
 }
 
-/// Offsets are written at least as often while a slave is there to have them.
-const FOLLOWED_INTERVAL: Duration = Duration::from_millis(200);
-
 impl OffsetWrites {
-    /// Whether a slave has what is written from now on.
-    pub fn set_followed(&self, is_followed: bool) {
-        if self.is_followed.replace(is_followed) != is_followed {
-            self.followed_changed.notify();
-        }
-    }
-
-    /// How long to wait for the next write, if nothing fails.
-    pub fn interval(&self, configured: Duration) -> Duration {
-        match self.is_followed.get() {
-            true => configured.min(FOLLOWED_INTERVAL),
-            false => configured,
-        }
-    }
-
-    /// Resolves when a slave comes or the last one goes after this call.
-    pub fn followed_changed(&self) -> impl Future<Output = ()> {
-        self.followed_changed.wait()
-    }
-
     /// Waits until no write is under way; others wait until the turn is dropped.
     pub async fn turn(&self) -> Taken<'_> {
         self.turn.take().await

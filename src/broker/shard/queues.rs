@@ -5,7 +5,6 @@ use std::{
     cmp::Ordering,
 };
 
-use elsa::FrozenVec;
 use ringmq_base::{LogId, ShardId};
 use ringmq_io::Runtime;
 use ringmq_store::{Log, QueueHandle};
@@ -43,9 +42,8 @@ pub struct Queues<R: Runtime> {
     shard: ShardId,
     shards: u16,
     log_count: Cell<u16>,
-    /// By log id, of those that this shard owns: how often it was opened. The last one counts; who
-    /// has one of before goes on with that.
-    logs: OnceCell<Vec<FrozenVec<Box<BrokerLog<R>>>>>,
+    /// By log id: the logs that this shard owns.
+    logs: OnceCell<Vec<Option<BrokerLog<R>>>>,
     /// By the topic's slot: handles that were looked up before.
     topics: RefCell<Vec<TopicQueues>>,
 }
@@ -65,20 +63,7 @@ impl<R: Runtime> Queues<R> {
     /// Takes the opened logs over; by log id, `None` for those of other shards.
     pub fn set_logs(&self, logs: Vec<Option<BrokerLog<R>>>) {
         self.log_count.set(logs.len() as u16);
-        let openings = |log: Option<_>| log.into_iter().map(Box::new).collect();
-        let logs = logs.into_iter().map(openings).collect();
-        assert!(self.logs.set(logs).is_ok(), "logs are opened together once");
-    }
-
-    /// A log of this shard was closed and opened again, and may have lost queues meanwhile. Handles
-    /// of them are looked up again, those of other logs too: some 20 ns a topic.
-    pub fn set_again(&self, log: LogId, opened: BrokerLog<R>) {
-        let openings = self.logs.get().and_then(|logs| logs.get(log.index()));
-        let openings = openings.filter(|openings| !openings.is_empty());
-        openings.expect("a log of this shard").push(Box::new(opened));
-        for known in self.topics.borrow_mut().iter_mut() {
-            known.handles = Handles::new();
-        }
+        assert!(self.logs.set(logs).is_ok(), "logs are opened once");
     }
 
     /// The store's number of logs.
@@ -103,11 +88,11 @@ impl<R: Runtime> Queues<R> {
 
     /// A log of this shard.
     pub fn log(&self, log: LogId) -> Option<&BrokerLog<R>> {
-        self.logs.get()?.get(log.index())?.last()
+        self.logs.get()?.get(log.index())?.as_ref()
     }
 
     pub fn own_logs(&self) -> impl Iterator<Item = &BrokerLog<R>> {
-        self.logs.get().into_iter().flatten().filter_map(FrozenVec::last)
+        self.logs.get().into_iter().flatten().flatten()
     }
 
     /// The log and the handle of a queue that this shard owns. The queue id is within the topic.

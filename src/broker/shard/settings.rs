@@ -14,9 +14,8 @@ use ringmq_base::config::{
 use ringmq_io::SocketBuffers;
 use ringmq_net::addresses::Limits;
 
-use super::role::{Replicated, Role};
 use crate::{
-    messages::{AccessControl, LiveSettings, SlaveView},
+    messages::{AccessControl, LiveSettings},
     sizes::Sizes,
 };
 use ringmq_rules::delay::DelayLevels;
@@ -77,8 +76,6 @@ pub struct BrokerSettings {
     /// Milliseconds since 1970.
     pub boot_timestamp: i64,
     pub sizes: Sizes,
-    pub role: Role,
-    pub replicated: Replicated,
     /// With `metricsExporterType=PROM`.
     pub metrics: Option<MetricsSettings>,
     /// With `aclEnable`.
@@ -95,12 +92,12 @@ impl BrokerSettings {
         shards: usize,
         boot_timestamp: i64,
     ) -> Result<BrokerSettings, String> {
+        config.unserved()?;
         let delay_levels = DelayLevels::parse(&config.message_delay_level)
             .map_err(|error| format!("messageDelayLevel: {error}"))?;
-        let replicated = Replicated::new(&config)?;
         Ok(BrokerSettings {
             advertised: host_and_port(&config.broker_ip1, config.listen_port),
-            ha_address: host_and_port(&config.broker_ip2, replicated.ha_port),
+            ha_address: host_and_port(&config.broker_ip2, ha_port(&config)),
             store_host: SocketAddr::new(store_ip(&config.broker_ip1), config.listen_port),
             bind_address: config.bind_address,
             listen_port: config.listen_port,
@@ -135,8 +132,6 @@ impl BrokerSettings {
             live: Arc::new(LiveSettings::new(config.clone())?),
             boot_timestamp,
             sizes: Sizes::default(),
-            role: Role::of(&config, false),
-            replicated,
             metrics: metrics_settings(&config)?,
             access: None,
             tls: Acceptor::default(),
@@ -153,13 +148,6 @@ impl BrokerSettings {
             reserved: self.config.connections_reserved as usize,
             exempt_loopback: self.config.connections_per_address_exempt_loopback,
         }
-    }
-
-    /// What a slave knows of its master at the start.
-    pub fn slave_view(&self) -> SlaveView {
-        let BrokerConfig { broker_name, broker_id, .. } = &self.config;
-        let addresses = (self.replicated.master.clone(), None);
-        SlaveView::new(SlaveView::own_place(broker_name, *broker_id), addresses, false)
     }
 
     /// The port for clients with the VIP channel on, and for Java slaves.
@@ -222,6 +210,14 @@ fn own_ip(host: &str) -> Option<IpAddr> {
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     let found = || (host, 0).to_socket_addrs().ok()?.next().map(|found| found.ip());
     bare.parse().ok().or_else(found)
+}
+
+/// The port for slaves.
+fn ha_port(config: &BrokerConfig) -> u16 {
+    match config.ha_listen_port {
+        0 => config.listen_port.saturating_add(1),
+        port => port,
+    }
 }
 
 /// An IPv6 address stands in brackets, or nobody could tell its port from it.

@@ -8,7 +8,7 @@ use ringmq_rules::{
     acl::AccessRules, clients::GroupSubscriptions, groups::Group, refusal::Refusal,
 };
 
-use crate::messages::{Change, LiveSettings, SlaveView, TopicView};
+use crate::messages::{Change, LiveSettings, TopicView};
 
 pub struct View {
     pub topics: AHashMap<Arc<str>, Arc<TopicView>>,
@@ -20,12 +20,10 @@ pub struct View {
     pub draining: Option<Arc<Refusal>>,
     /// With `aclEnable`.
     pub access: Option<Arc<AccessRules>>,
-    /// Of a slave.
-    pub slave: Option<Arc<SlaveView>>,
 }
 
 impl View {
-    pub fn new(live: Arc<LiveSettings>, slave: Option<Arc<SlaveView>>) -> View {
+    pub fn new(live: Arc<LiveSettings>) -> View {
         View {
             topics: AHashMap::default(),
             groups: AHashMap::default(),
@@ -34,28 +32,13 @@ impl View {
             disk_full: None,
             draining: None,
             access: None,
-            slave,
         }
     }
 
     /// Why no send is taken now.
     #[inline]
     pub fn refuses_sends(&self) -> Option<&Refusal> {
-        let refusal = self.draining.as_deref().or(self.disk_full.as_deref());
-        refusal.or_else(|| self.slave.as_ref().map(|slave| &slave.sends))
-    }
-
-    /// Whether groups are made on their first use: never by a slave.
-    #[inline]
-    pub fn makes_groups(&self) -> bool {
-        self.live.config.auto_create_subscription_group && self.slave.is_none()
-    }
-
-    /// On a slave, a group that would be made by its first use at the master: nobody must wait for
-    /// that to read.
-    pub fn assumed_group(&self, name: &str) -> Option<Arc<Group>> {
-        let is_assumed = self.slave.is_some() && self.live.config.auto_create_subscription_group;
-        is_assumed.then(|| Arc::new(Group::new(name)))
+        self.draining.as_deref().or(self.disk_full.as_deref())
     }
 
     /// Gives what a group subscribed to before: it may take long to drop.
@@ -80,7 +63,6 @@ impl View {
             Change::Live(live) => self.live = live,
             Change::DiskFull(refusal) => self.disk_full = refusal,
             Change::Access(rules) => self.access = Some(rules),
-            Change::Slave(slave) => self.slave = Some(slave),
         }
         None
     }

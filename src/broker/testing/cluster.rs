@@ -143,12 +143,6 @@ impl Client {
         self.call_values(code, &send.fields(), body).await
     }
 
-    /// A message to a broker that may die; `None` if it did before it answered.
-    pub async fn try_send_to(&mut self, topic: &str, queue: i32, body: &[u8]) -> Option<Answer> {
-        let send = Send { topic, queue, queues: 4, properties: "", batch: false };
-        self.try_call_values(request::SEND_MESSAGE_V2, &send.fields(), body).await
-    }
-
     /// The message that an id of an answer names: its queue, its offset there, its body.
     pub async fn message(&mut self, id: &str) -> (i32, i64, Vec<u8>) {
         let (_, position) = MessageId::parse(id).expect("an id");

@@ -54,6 +54,7 @@ fn broker(loaded: Result<Loaded<BrokerConfig>, ConfigError>) -> Examined {
         rows.push(refused(error.to_string()));
         Loaded { config: BrokerConfig::default(), warnings: Vec::new(), origins: [].into() }
     });
+    rows.extend(loaded.config.unserved().err().map(refused));
     let config = &loaded.config;
     let allowed = launch::allowed_cpus().unwrap_or_default();
     let cpus = ringmq_broker::server::shard_cpus(config, &allowed);
@@ -214,8 +215,8 @@ mod tests {
         assert_eq!(rows[0].severity, Severity::Error);
         assert!(rows[0].remedy.contains("listenPort = \"none\""), "{:?}", rows[0]);
         assert!(rows.len() > 15, "the rest is looked at as well: {rows:?}");
-        let slave = broker(load(&[("brokerRole", "SLAVE"), ("brokerId", "0")])).conditions;
-        assert!(slave[0].remedy.contains("give a slave an id above 0"), "{:?}", slave[0]);
+        let slave = broker(load(&[("brokerRole", "SLAVE"), ("brokerId", "1")])).conditions;
+        assert!(slave[0].remedy.contains("no replication yet"), "{:?}", slave[0]);
     }
 
     #[test]

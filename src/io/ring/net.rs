@@ -1,7 +1,6 @@
 //! TCP: `send`, `recv` and `accept` on the spot; [`Readiness`] says when to try again.
 
 use std::{
-    cell::Cell,
     fmt,
     future::poll_fn,
     io,
@@ -203,8 +202,6 @@ pub struct RingStream {
     socket: Watched,
     peer: SocketAddr,
     local: SocketAddr,
-    /// Another executor has it.
-    released: Cell<bool>,
 }
 
 impl RingStream {
@@ -212,7 +209,7 @@ impl RingStream {
         let about = SockRef::from(&socket);
         about.set_tcp_nodelay(true)?;
         let local = internet_address(about.local_addr()?)?;
-        Ok(RingStream { socket, peer, local, released: Cell::default() })
+        Ok(RingStream { socket, peer, local })
     }
 }
 
@@ -261,13 +258,6 @@ impl Stream for RingStream {
         let _ = SockRef::from(&self.socket).shutdown(Shutdown::Both);
     }
 
-    fn release(self) -> io::Result<Accepted> {
-        // The poll holds on to the other descriptor for a moment.
-        let descriptor = self.socket.as_fd().try_clone_to_owned()?;
-        self.released.set(true);
-        Ok(Accepted { descriptor, peer: self.peer })
-    }
-
     fn ready_kernel_tls(&self) -> io::Result<()> {
         kernel_tls::ready(&self.socket)
     }
@@ -309,8 +299,6 @@ impl Drop for RingStream {
     /// The poll may keep the socket open for a moment after the descriptor is closed; the peer
     /// should see the end now.
     fn drop(&mut self) {
-        if !self.released.get() {
-            self.shutdown();
-        }
+        self.shutdown();
     }
 }

@@ -295,28 +295,6 @@ fn a_connection_ends_for_the_peer_however_it_ends() {
 }
 
 #[test]
-fn a_connection_that_was_read_is_handed_on_and_ends_when_it_is_dropped() {
-    Sim::new(1).run(async |runtime| {
-        let (net, listener) = (runtime.net(), runtime.net().listen(address()).expect("free"));
-        let client = net.connect(address()).await.expect("a listener");
-        let server = net.adopt(listener.accept().await.expect("one")).expect("its own");
-        write_all(&client, b"ab").await;
-        let mut byte = [0];
-        assert_eq!(server.read(&mut byte).await.expect("is there"), 1);
-        let released = server.release().expect("a descriptor");
-        write_all(&client, b"c").await;
-        let server = net.adopt(released).expect("its own");
-        for expected in *b"bc" {
-            assert_eq!(server.read(&mut byte).await.expect("is there"), 1);
-            assert_eq!(byte[0], expected);
-        }
-        write_all(&server, b"answer").await;
-        drop(server.release().expect("a descriptor"));
-        assert_eq!(read_to_end(&client).await, b"answer");
-    });
-}
-
-#[test]
 fn a_writer_waits_for_room_and_try_write_does_not() {
     Sim::new(1).run(async |runtime| {
         let listener = runtime.net().listen(address()).expect("a free port");

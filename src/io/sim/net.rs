@@ -188,20 +188,15 @@ impl Listener for SimListener {
             Poll::Pending
         })
         .await;
-        belonging_to_nobody(&self.core, stream)
+        // A real descriptor stands for the connection: `Accepted` may cross threads and be dropped.
+        let (descriptor, other_end) = UnixStream::pair()?;
+        other_end.set_nonblocking(true)?;
+        let descriptor = OwnedFd::from(descriptor);
+        let (key, peer) = (descriptor.as_raw_fd(), stream.peer_address());
+        let stale = self.core.network.accepted.borrow_mut().insert(key, (other_end, stream));
+        drop(stale);
+        Ok(Accepted { descriptor, peer })
     }
-}
-
-/// Keeps a connection until a runtime takes it over.
-pub(super) fn belonging_to_nobody(core: &Core, stream: SimStream) -> io::Result<Accepted> {
-    // A real descriptor stands for the connection: `Accepted` may cross threads and be dropped.
-    let (descriptor, other_end) = UnixStream::pair()?;
-    other_end.set_nonblocking(true)?;
-    let descriptor = OwnedFd::from(descriptor);
-    let (key, peer) = (descriptor.as_raw_fd(), stream.peer_address());
-    let stale = core.network.accepted.borrow_mut().insert(key, (other_end, stream));
-    drop(stale);
-    Ok(Accepted { descriptor, peer })
 }
 
 impl Drop for SimListener {

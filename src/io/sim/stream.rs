@@ -13,12 +13,11 @@ use std::{
 
 use super::{
     core::{Alarm, Core},
-    net::belonging_to_nobody,
     network::{NEVER, delay},
     nodes::Place,
     random::Random,
 };
-use crate::{Accepted, Stream};
+use crate::Stream;
 
 /// One direction of a connection.
 #[derive(Default)]
@@ -358,11 +357,6 @@ impl Stream for SimStream {
 
     fn shutdown(&self) {
         self.connection.close(&self.core, self.side);
-    }
-
-    fn release(self) -> io::Result<Accepted> {
-        let core = self.core.clone();
-        belonging_to_nobody(&core, self)
     }
 }
 

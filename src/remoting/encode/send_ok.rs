@@ -3,7 +3,7 @@
 use ringmq_base::limits::BATCH_MESSAGES_LIMIT;
 
 use super::{EncodeError, Head, HeaderLimit, Start, binary, json};
-use crate::codes::field;
+use crate::codes::{field, response};
 use crate::command::FLAG_RESPONSE;
 use crate::frame::{HEADER_BYTES_MAX, Serialization};
 use crate::message_id::DIGITS_MAX as ID_DIGITS_MAX;
@@ -16,9 +16,6 @@ const _: () = assert!(BATCH_MESSAGES_LIMIT <= BATCH_MESSAGES_MAX as i64);
 /// What a producer is told about a stored message.
 #[derive(Clone, Copy, Debug)]
 pub struct SendOk<'a> {
-    /// [`SUCCESS`](crate::codes::response::SUCCESS), or why it is less safe than was asked for: the
-    /// message is stored.
-    pub code: i32,
     /// Hexadecimal digits; for a batch the ids of its messages with `,` between them.
     pub message_id: &'a [u8],
     pub queue_id: i32,
@@ -56,9 +53,7 @@ pub fn send_ok(
 }
 
 fn json_header(out: &mut Vec<u8>, opaque: i32, ok: &SendOk<'_>) {
-    out.extend_from_slice(b"{\"code\":");
-    json::integer(out, ok.code);
-    out.extend_from_slice(b",\"extFields\":{\"queueId\":\"");
+    out.extend_from_slice(b"{\"code\":0,\"extFields\":{\"queueId\":\"");
     json::integer(out, ok.queue_id);
     out.extend_from_slice(b"\",\"TRACE_ON\":\"");
     out.extend_from_slice(truth(ok.trace_on));
@@ -87,7 +82,7 @@ fn binary_header(
     opaque: i32,
     ok: &SendOk<'_>,
 ) -> Result<(), EncodeError> {
-    let head = Head { code: ok.code, opaque, flag: FLAG_RESPONSE, remark: None };
+    let head = Head { code: response::SUCCESS, opaque, flag: FLAG_RESPONSE, remark: None };
     binary::start(out, &head);
     let fields_at = out.len();
     out.extend_from_slice(&[0; 4]);
@@ -114,7 +109,6 @@ fn truth(value: bool) -> &'static [u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::codes::response;
     use crate::command::Header;
     use crate::encode::VERSION;
     use crate::frame::Frame;
@@ -123,7 +117,6 @@ mod tests {
     fn ids_that_do_not_fit_are_refused_and_leave_nothing_behind() {
         let ids = vec![b'A'; 17 << 20];
         let ok = SendOk {
-            code: response::SUCCESS,
             message_id: &ids,
             queue_id: 0,
             queue_offset: 0,
@@ -145,7 +138,6 @@ mod tests {
         let id = crate::message_id::message_id("[::1]:1".parse().expect("address"), -1);
         let ids = vec![id.as_str(); BATCH_MESSAGES_MAX].join(",");
         let ok = SendOk {
-            code: response::SUCCESS,
             message_id: ids.as_bytes(),
             queue_id: i32::MIN,
             queue_offset: i64::MIN,
@@ -162,10 +154,8 @@ mod tests {
 
     #[test]
     fn both_serializations_tell_the_same() {
-        let codes = [response::SUCCESS, response::FLUSH_SLAVE_TIMEOUT];
-        for (code, transaction_id) in codes.into_iter().zip([None, Some("T\"1")]) {
+        for transaction_id in [None, Some("T\"1")] {
             let ok = SendOk {
-                code,
                 message_id: b"0A00,0B00",
                 queue_id: 3,
                 queue_offset: i64::MAX,
@@ -179,7 +169,7 @@ mod tests {
                 send_ok(&mut out, serialization, -8, &ok).expect("fits");
                 let frame = Frame::parse(&out).expect("a frame");
                 let header = Header::decode(&frame).expect("a header");
-                assert_eq!((header.code, header.opaque, header.flag), (code, -8, 1));
+                assert_eq!((header.code, header.opaque, header.flag), (0, -8, 1));
                 assert_eq!(header.version, VERSION);
                 assert_eq!(header.fields.get("msgId"), Some("0A00,0B00"));
                 assert_eq!(header.fields.get("queueId"), Some("3"));

@@ -239,7 +239,6 @@ fn nanoseconds_per_header() {
     measure("send_ok", 1_000_000, || {
         out.clear();
         let ok = encode::SendOk {
-            code: 0,
             message_id: id.as_bytes(),
             queue_id: 3,
             queue_offset: 123_456,

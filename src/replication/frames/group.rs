@@ -102,9 +102,6 @@ impl Meta {
     }
 }
 
-/// Instead of the bytes of a whole that is not known yet.
-pub const MORE_FOLLOW: u64 = u64::MAX;
-
 fixed! {
     /// Entries of metadata that the follower has.
     MetaAck {
@@ -113,8 +110,7 @@ fixed! {
     }
 }
 
-/// A piece of the whole metadata. Together with the entries behind `index` it makes the metadata of
-/// the last of them: it is put together while changes go on.
+/// A piece of the whole metadata, as it was at an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MetaSnapshot {
     pub index: u64,
@@ -122,7 +118,7 @@ pub struct MetaSnapshot {
     pub written_in: Epoch,
     /// Of the piece in the whole.
     pub offset: u64,
-    /// Bytes of the whole, with its last piece; [`MORE_FOLLOW`] before.
+    /// Bytes of the whole.
     pub total: u64,
     pub piece: Bytes,
 }

@@ -88,15 +88,15 @@ pub struct Health {
 const LOGS_MAX: usize = 32_767;
 
 /// Each 100 ms, both ways.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Heartbeat {
     /// Of the sender's monotonic clock, in microseconds.
     pub sent: u64,
     /// The newest `sent` that has come from the other side: its lease counts from then.
     pub echo: u64,
-    /// Up to which entry the sender has said (the master), or has (a follower), the metadata.
+    /// Up to which entry the metadata is committed and applied.
     pub metadata: u64,
-    /// Of all entries up to that one, and of what they began with.
+    /// Of the state at that entry.
     pub metadata_hash: u64,
     pub health: Health,
     /// By log: its end, and how far it is committed.

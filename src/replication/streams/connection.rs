@@ -14,12 +14,6 @@ use crate::{
 
 /// After that a peer that does not answer is tried anew.
 const CONNECT_WITHIN: Duration = Duration::from_secs(1);
-/// Whoever has nothing to say on the stream of a log says so that often: a connection whose other
-/// end has lost its power looks like a quiet one.
-pub(super) const BEAT: Duration = Duration::from_secs(1);
-/// After that a connection is over on which nothing comes. Longer than machines stand still that
-/// go on.
-pub(super) const SILENCE_MAX: Duration = Duration::from_secs(10);
 /// Bytes read at a time: what a frame takes grows with what has arrived of it.
 const READ_BYTES: usize = 64 << 10;
 /// Payloads up to here are copied behind their head: one write instead of two.
@@ -49,17 +43,7 @@ pub struct FrameReader<'a, C> {
 
 impl<'a, C: Stream> FrameReader<'a, C> {
     pub fn new(stream: &'a C) -> Self {
-        FrameReader::with(stream, BytesMut::new())
-    }
-
-    /// Of a stream that was read before, with what has arrived and was not taken.
-    pub fn with(stream: &'a C, buffer: BytesMut) -> Self {
-        FrameReader { stream, buffer }
-    }
-
-    /// What has arrived and was not taken, for whoever reads the stream from now on.
-    pub fn into_buffer(self) -> BytesMut {
-        self.buffer
+        FrameReader { stream, buffer: BytesMut::new() }
     }
 
     /// What a connection begins with, before any frame.
@@ -85,22 +69,6 @@ impl<'a, C: Stream> FrameReader<'a, C> {
         let _ = self.buffer.split_to(HEADER_BYTES);
         let body = self.buffer.split_to(header.length).freeze();
         Ok((header, Frame::decode(&header, &body)?))
-    }
-
-    /// The same; nothing comes for at most so long.
-    ///
-    /// # Errors
-    /// As [`FrameReader::next`], and if it took longer.
-    pub(super) async fn next_within<R: Runtime>(
-        &mut self,
-        runtime: &R,
-        within: Duration,
-    ) -> Result<(Header, Frame), StreamError> {
-        let late = async {
-            runtime.sleep(within).await;
-            Err(StreamError::Silent { within })
-        };
-        future::or(self.next(), late).await
     }
 
     /// Reads until there are so many bytes.
@@ -160,21 +128,4 @@ pub(super) async fn write_all<C: Stream>(stream: &C, mut bytes: &[u8]) -> Result
         bytes = bytes.get(written..).unwrap_or_default();
     }
     Ok(())
-}
-
-/// Whether something happens in this time.
-pub(super) async fn happens_within<R: Runtime>(
-    runtime: &R,
-    within: Duration,
-    happens: impl Future<Output = ()>,
-) -> bool {
-    let happens = async {
-        happens.await;
-        true
-    };
-    let late = async {
-        runtime.sleep(within).await;
-        false
-    };
-    future::or(happens, late).await
 }

@@ -41,29 +41,6 @@ pub enum StreamError {
     Epochs { why: NoTable },
     #[error("the log was closed")]
     LogClosed,
-    #[error(
-        "no name server knows where the master is: start it, or write haMasterAddress into the \
-         configuration"
-    )]
-    Unknown,
-    #[error("metadata that the master has sent: {0}; it is all sent anew")]
-    Metadata(String),
-    /// What is said about metadata of the master has no place in the own store.
-    #[error("metadata of the master is not taken: {0}")]
-    NotTaken(String),
-    #[error(
-        "{followers} members follow the log already, and more may not; take one of them away, or \
-         look whether two have the same configuration and different ids"
-    )]
-    Crowded { followers: usize },
-    #[error("log {log} of a store with {logs} logs; look at the peer's store")]
-    NoLog { log: u16, logs: u16 },
-    /// Of a follower that was away for too long.
-    #[error(
-        "its log ends at {end} and this one begins at {first}: what is between was given up; its \
-         own log says what to do"
-    )]
-    Removed { end: LogPosition, first: u64 },
     #[error("the peer said nothing for {} ms; look at its log", within.as_millis())]
     Silent { within: Duration },
     /// Of the peer.
@@ -86,11 +63,6 @@ pub enum StreamError {
     Name { what: &'static str, own: String, said: String },
     #[error("the peer has the id {replica} of this member; give each member its own brokerId")]
     OwnId { replica: ReplicaId },
-    #[error(
-        "the peer's directory is a copy of this member's ({directory:032x}), its file `replica` \
-         among the rest; remove that file there, or empty the directory"
-    )]
-    OwnDirectory { directory: u128 },
     #[error(
         "the peer's store is {said:032x} and this one's {own:032x}; a member begins with an \
          empty store or with one of its group"
@@ -119,7 +91,6 @@ impl StreamError {
             E::Version { .. }
                 | E::Name { .. }
                 | E::OwnId { .. }
-                | E::OwnDirectory { .. }
                 | E::Lineage { .. }
                 | E::Secret
                 | E::Over { .. }

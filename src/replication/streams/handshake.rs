@@ -1,19 +1,25 @@
 //! What is said before the first record: who both are, that they belong together, and where the
 //! follower's log goes on.
 
-pub(super) mod exchange;
+use std::time::Duration;
 
+use futures_lite::future;
 use ringmq_base::LogPosition;
 use ringmq_io::{Runtime, Stream};
 use ringmq_store::{Log, Sink};
 
-use self::exchange::{Told, ask, meet, within};
-use super::{FrameReader, StreamError};
+use super::{FrameReader, StreamError, write_frame};
 use crate::{
     epochs::EpochTable,
-    frames::{Answer, Channel, Frame, Hello, PREAMBLE, Proof, Welcome, secret::Secret},
+    frames::{
+        Answer, Challenge, Channel, Frame, Hello, PREAMBLE, Proof, Refused, VERSION, Welcome,
+        secret::{NO_PROOF, Secret, Side},
+    },
     ids::{Epoch, ReplicaId},
 };
+
+/// All of it has to be over in this time.
+const HANDSHAKE_WITHIN: Duration = Duration::from_secs(2);
 
 /// A member, and what it has in common with the others of its broker name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,11 +125,48 @@ pub async fn dial<R: Runtime, S: Sink, C: Stream>(
     log: &Log<R, S>,
     facts: &LogFacts,
     party: &Party<'_>,
-    with: (&C, &mut FrameReader<'_, C>),
+    (stream, reader): (&C, &mut FrameReader<'_, C>),
 ) -> Result<(Epoch, GoOn, Welcome), StreamError> {
-    let channel = Channel::Log(log.id().get());
-    let asked = ask(runtime, channel, facts, party, with).await?;
-    let (epoch, welcome) = (asked.epoch, asked.welcome);
+    let said = async {
+        let channel = Channel::Log(log.id().get());
+        let hello = Frame::Hello(Hello {
+            version: VERSION,
+            replica: party.identity.replica,
+            lineage: party.identity.lineage,
+            directory: party.identity.directory,
+            instance: party.identity.instance,
+            nonce: party.nonce,
+            cluster: party.identity.cluster.clone(),
+            group: party.identity.group.clone(),
+        });
+        super::connection::write_all(stream, &PREAMBLE).await?;
+        write_frame(stream, &hello, channel, party.epoch).await?;
+        let (header, answer) = answer(reader).await?;
+        let Frame::Challenge(challenge) = answer else {
+            return Err(StreamError::Unexpected { kind: header.kind });
+        };
+        check_lineage(party.identity.lineage, challenge.lineage)?;
+        let mut proof = Proof {
+            proof: NO_PROOF,
+            joined: party.epoch,
+            first: facts.first,
+            end: facts.end,
+            committed: facts.committed,
+            last_crc: facts.crc_before_end,
+            is_in_doubt: facts.is_in_doubt,
+            epochs: facts.epochs.clone(),
+        };
+        let mut said = Said::default();
+        said.add(&hello, channel, party.epoch)?;
+        said.add(&Frame::Challenge(challenge), header.channel, header.epoch)?;
+        said.add(&Frame::Proof(proof.clone()), channel, party.epoch)?;
+        if let Some(secret) = party.secret {
+            proof.proof = secret.proof(Side::Follower, &said.pieces());
+        }
+        write_frame(stream, &Frame::Proof(proof), channel, party.epoch).await?;
+        welcomed(reader, party, &mut said, header.epoch).await
+    };
+    let (epoch, welcome) = within(runtime, said).await?;
     let at = LogPosition(welcome.position);
     let go_on = match welcome.answer {
         Answer::GoOn => GoOn::AtEnd,
@@ -138,6 +181,28 @@ pub async fn dial<R: Runtime, S: Sink, C: Stream>(
     Ok((epoch, go_on, welcome))
 }
 
+async fn welcomed<C: Stream>(
+    reader: &mut FrameReader<'_, C>,
+    party: &Party<'_>,
+    said: &mut Said,
+    epoch: Epoch,
+) -> Result<(Epoch, Welcome), StreamError> {
+    let (header, answer) = answer(reader).await?;
+    let Frame::Welcome(welcome) = answer else {
+        return Err(StreamError::Unexpected { kind: header.kind });
+    };
+    if header.epoch != epoch {
+        return Err(StreamError::Epoch { said: header.epoch, epoch });
+    }
+    let unproven = Frame::Welcome(Welcome { proof: NO_PROOF, ..welcome });
+    said.add(&unproven, header.channel, header.epoch)?;
+    let proven = |secret: &Secret| secret.is_proven(Side::Master, &said.pieces(), &welcome.proof);
+    match party.secret.is_none_or(proven) {
+        true => Ok((epoch, welcome)),
+        false => Err(StreamError::Secret),
+    }
+}
+
 /// The master's side, behind HELLO: resolves when the follower has been told where to go on.
 ///
 /// # Errors
@@ -149,25 +214,48 @@ pub async fn greet<R: Runtime, S: Sink, C: Stream>(
     party: &Party<'_>,
     (hello, stream, reader): (&Hello, &C, &mut FrameReader<'_, C>),
 ) -> Result<Greeted, StreamError> {
-    let about = (Channel::Log(log.id().get()), 1);
-    let mut greeted = None;
-    let decided = async |proof: &Proof| {
-        let (go_on, position) = decide(facts, proof);
-        let end = LogPosition(proof.end);
-        greeted = Some(Greeted { replica: hello.replica, go_on, end });
-        told(log, facts, go_on, LogPosition(position)).await
-    };
-    meet(runtime, about, party, (hello, stream, reader), decided).await?;
-    Ok(greeted.expect("the follower was told"))
+    let greeted = within(runtime, greeting(log, facts, party, (hello, stream, reader))).await;
+    if let Err(error) = &greeted
+        && error.is_for_the_peer()
+    {
+        refuse(stream, error, Channel::Log(log.id().get()), party.epoch).await?;
+    }
+    greeted
 }
 
-/// What the follower is told: where its log goes on, and what this one has before that.
-async fn told<R: Runtime, S: Sink>(
+async fn greeting<R: Runtime, S: Sink, C: Stream>(
     log: &Log<R, S>,
     facts: &LogFacts,
-    go_on: GoOn,
-    position: LogPosition,
-) -> Result<Told, StreamError> {
+    party: &Party<'_>,
+    (hello, stream, reader): (&Hello, &C, &mut FrameReader<'_, C>),
+) -> Result<Greeted, StreamError> {
+    let (identity, epoch) = (party.identity, party.epoch);
+    let channel = Channel::Log(log.id().get());
+    check_hello(identity, hello)?;
+    let challenge = Frame::Challenge(Challenge {
+        nonce: party.nonce,
+        replica: identity.replica,
+        lineage: identity.lineage,
+        logs: 1,
+    });
+    write_frame(stream, &challenge, channel, epoch).await?;
+    let (header, answer) = answer(reader).await?;
+    let Frame::Proof(proof) = answer else {
+        return Err(StreamError::Unexpected { kind: header.kind });
+    };
+    let mut said = Said::default();
+    said.add(&Frame::Hello(hello.clone()), header.channel, header.epoch)?;
+    said.add(&challenge, channel, epoch)?;
+    let unproven = Frame::Proof(Proof { proof: NO_PROOF, ..proof.clone() });
+    said.add(&unproven, header.channel, header.epoch)?;
+    let proven = |secret: &Secret| secret.is_proven(Side::Follower, &said.pieces(), &proof.proof);
+    if !party.secret.is_none_or(proven) {
+        return Err(StreamError::Secret);
+    }
+    if proof.joined > epoch {
+        return Err(StreamError::Over { joined: proof.joined, epoch });
+    }
+    let (go_on, position) = decide(facts, &proof);
     let answer = match go_on {
         GoOn::AtEnd => Answer::GoOn,
         GoOn::Truncate { .. } => Answer::Truncate,
@@ -175,15 +263,23 @@ async fn told<R: Runtime, S: Sink>(
     };
     let crc_before = match go_on {
         GoOn::Seed => 0,
-        _ => log.crc_before(position).await?,
+        _ => log.crc_before(LogPosition(position)).await?,
     };
-    Ok(Told {
+    let mut welcome = Welcome {
+        proof: NO_PROOF,
         answer,
-        position: position.0,
+        position,
         crc_before,
         first: facts.first,
-        segment_bytes: log.segment_facts(position).first().map_or(0, |one| one.bytes),
-    })
+        segment_bytes: log.segment_facts(LogPosition(position)).first().map_or(0, |one| one.bytes),
+        replica: identity.replica,
+    };
+    said.add(&Frame::Welcome(welcome), channel, epoch)?;
+    if let Some(secret) = party.secret {
+        welcome.proof = secret.proof(Side::Master, &said.pieces());
+    }
+    write_frame(stream, &Frame::Welcome(welcome), channel, epoch).await?;
+    Ok(Greeted { replica: hello.replica, go_on, end: LogPosition(proof.end) })
 }
 
 /// What a connection begins with; of the shard that accepts it, which hands it on by its channel.
@@ -205,4 +301,75 @@ pub async fn hello<R: Runtime, C: Stream>(
         }
     })
     .await
+}
+
+fn check_hello(own: &Identity, hello: &Hello) -> Result<(), StreamError> {
+    if hello.version != VERSION {
+        return Err(StreamError::Version { said: hello.version });
+    }
+    let names =
+        [("cluster", &own.cluster, &hello.cluster), ("broker name", &own.group, &hello.group)];
+    if let Some((what, own, said)) = names.into_iter().find(|(_, own, said)| own != said) {
+        return Err(StreamError::Name { what, own: own.clone(), said: said.clone() });
+    }
+    if hello.replica == own.replica {
+        return Err(StreamError::OwnId { replica: own.replica });
+    }
+    check_lineage(own.lineage, hello.lineage)
+}
+
+/// 0 has no store yet and takes any.
+fn check_lineage(own: u128, said: u128) -> Result<(), StreamError> {
+    match own == said || own == 0 || said == 0 {
+        true => Ok(()),
+        false => Err(StreamError::Lineage { own, said }),
+    }
+}
+
+async fn answer<C: Stream>(
+    reader: &mut FrameReader<'_, C>,
+) -> Result<(crate::frames::Header, Frame), StreamError> {
+    match reader.next().await? {
+        (_, Frame::Refused(Refused { sentence, .. })) => Err(StreamError::Refused { sentence }),
+        other => Ok(other),
+    }
+}
+
+async fn refuse<C: Stream>(
+    stream: &C,
+    error: &StreamError,
+    channel: Channel,
+    epoch: Epoch,
+) -> Result<(), StreamError> {
+    let mut sentence = error.to_string();
+    let most = crate::frames::handshake::SENTENCE_BYTES_MAX;
+    let end = (0..=most).rev().find(|end| sentence.is_char_boundary(*end));
+    sentence.truncate(end.unwrap_or(0));
+    write_frame(stream, &Frame::Refused(Refused { code: 1, sentence }), channel, epoch).await
+}
+
+async fn within<R: Runtime, T>(
+    runtime: &R,
+    said: impl Future<Output = Result<T, StreamError>>,
+) -> Result<T, StreamError> {
+    let late = async {
+        runtime.sleep(HANDSHAKE_WITHIN).await;
+        Err(StreamError::Silent { within: HANDSHAKE_WITHIN })
+    };
+    future::or(said, late).await
+}
+
+/// All that was said before a proof, byte by byte.
+#[derive(Default)]
+struct Said(Vec<Vec<u8>>);
+
+impl Said {
+    fn add(&mut self, frame: &Frame, channel: Channel, epoch: Epoch) -> Result<(), StreamError> {
+        self.0.push(frame.encode(channel, epoch)?.head);
+        Ok(())
+    }
+
+    fn pieces(&self) -> Vec<&[u8]> {
+        self.0.iter().map(Vec::as_slice).collect()
+    }
 }

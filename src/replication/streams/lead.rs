@@ -4,7 +4,6 @@
 use std::{
     cell::{Cell, RefCell},
     collections::BTreeMap,
-    rc::Rc,
 };
 
 use ringmq_base::LogPosition;
@@ -33,14 +32,10 @@ pub struct Lead<R: Runtime, S: Sink> {
     log: Log<R, S>,
     own: ReplicaId,
     epoch: Epoch,
-    /// The log commits by itself: copies of it count for nothing.
-    is_alone: bool,
     progress: RefCell<Progress>,
     /// Stable on a member up to there, as it said on any connection of this epoch.
     stable: RefCell<BTreeMap<ReplicaId, u64>>,
     connections: Cell<u64>,
-    holds_back: Cell<bool>,
-    held_elsewhere: Rc<Cell<u64>>,
     /// More is committed, or somebody holds more.
     pub(super) progressed: Notify,
 }
@@ -53,31 +48,8 @@ impl<R: Runtime, S: Sink> Lead<R, S> {
     pub fn new(log: Log<R, S>, epoch: Epoch, own: ReplicaId, set: InSyncSet, begun: u64) -> Self {
         let begun = Begun { committed: log.ends().committed.0, begun };
         let progress = Progress::new(epoch, own, set, &[begun]).into();
-        Lead {
-            log,
-            own,
-            epoch,
-            is_alone: false,
-            progress,
-            stable: RefCell::default(),
-            connections: Cell::default(),
-            holds_back: Cell::default(),
-            held_elsewhere: Rc::default(),
-            progressed: Notify::default(),
-        }
-    }
-
-    /// Of a log that was opened alone, in the epoch of that: others may follow, and it waits for
-    /// nobody.
-    pub fn alone(log: Log<R, S>, own: ReplicaId) -> Self {
-        let (epoch, begun) = (Epoch(log.epoch()), log.ends().committed.0);
-        let lead = Lead::new(log, epoch, own, InSyncSet::all_of([own]), begun);
-        Lead { is_alone: true, ..lead }
-    }
-
-    /// How far another member is known to hold the log. Says so before anything is committed by it.
-    pub fn held_elsewhere(&self) -> &Rc<Cell<u64>> {
-        &self.held_elsewhere
+        let (stable, connections) = (RefCell::default(), Cell::default());
+        Lead { log, own, epoch, progress, stable, connections, progressed: Notify::default() }
     }
 
     pub fn log(&self) -> &Log<R, S> {
@@ -90,26 +62,6 @@ impl<R: Runtime, S: Sink> Lead<R, S> {
 
     pub fn committed(&self) -> LogPosition {
         LogPosition(self.progress.borrow().committed(THIS))
-    }
-
-    /// The recorded set.
-    pub fn set(&self) -> InSyncSet {
-        self.progress.borrow().set().clone()
-    }
-
-    /// Resolves when more is committed, or somebody holds more. Safe to cancel.
-    pub async fn progressed(&self) {
-        self.progressed.wait().await;
-    }
-
-    /// Has whoever sends look at the log again: it begins later now.
-    pub fn wake(&self) {
-        self.progressed.notify();
-    }
-
-    /// How far the log is stable on a member, as it has said.
-    pub fn stable_on(&self, replica: ReplicaId) -> LogPosition {
-        LogPosition(self.stable.borrow().get(&replica).copied().unwrap_or(0))
     }
 
     /// How far a member is known to hold the log.
@@ -125,18 +77,8 @@ impl<R: Runtime, S: Sink> Lead<R, S> {
         }
     }
 
-    /// While it holds back, what this member writes from now on does not count, so that others
-    /// catch up with what is committed.
-    pub fn hold_back(&self, holds: bool) {
-        self.holds_back.set(holds);
-        self.note_own();
-    }
-
     /// Counts what this member has written by now.
     pub fn note_own(&self) {
-        if self.holds_back.get() {
-            return;
-        }
         let written = self.log.ends().written.0;
         self.progress.borrow_mut().hold(THIS, written);
         self.settle();
@@ -197,7 +139,6 @@ impl<R: Runtime, S: Sink> Lead<R, S> {
     fn settle(&self) {
         let (committed, everywhere) = {
             let progress = self.progress.borrow();
-            self.held_elsewhere.set(progress.held_by_others(THIS));
             let stable = self.stable.borrow();
             let own = self.log.ends().stable.0;
             let of = |replica: ReplicaId| match replica == self.own {
@@ -210,10 +151,8 @@ impl<R: Runtime, S: Sink> Lead<R, S> {
             let everywhere = members.map(of).min().unwrap_or(0).min(own);
             (progress.committed(THIS), everywhere)
         };
-        if !self.is_alone {
-            self.log.note_stable_everywhere(LogPosition(everywhere));
-            self.log.allow(LogPosition(committed));
-        }
+        self.log.note_stable_everywhere(LogPosition(everywhere));
+        self.log.allow(LogPosition(committed));
         self.progressed.notify();
     }
 }

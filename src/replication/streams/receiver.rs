@@ -8,37 +8,31 @@ use ringmq_base::LogPosition;
 use ringmq_io::{Runtime, Stream};
 use ringmq_store::{AppendError, Log, LogEnds, RawError, SegmentFacts, Sink};
 
-use super::{
-    FrameReader, StreamError,
-    connection::{BEAT, SILENCE_MAX, happens_within},
-    write_frame,
-};
+use super::{FrameReader, StreamError, write_frame};
 use crate::{
     frames::{Ack, Channel, Data, Frame},
     ids::Epoch,
 };
 
-/// Takes the records of the leader of `epoch` into a log that follows; `retire` is told where the
-/// leader's log begins. Ends only with an error; the connection is of no use then.
+/// Takes the records of the leader of `epoch` into a log that follows. Ends only with an error; the
+/// connection is of no use then.
 pub async fn receive<R: Runtime, S: Sink, C: Stream>(
     runtime: &R,
     log: &Log<R, S>,
     epoch: Epoch,
-    retire: impl Fn(LogPosition),
     (stream, reader): (&C, &mut FrameReader<'_, C>),
 ) -> Result<Infallible, StreamError> {
-    let acknowledge = acknowledge(runtime, log, epoch, stream);
-    future::or(acknowledge, take(runtime, log, epoch, (retire, reader))).await
+    future::or(acknowledge(log, epoch, stream), take(runtime, log, epoch, reader)).await
 }
 
 async fn take<R: Runtime, S: Sink, C: Stream>(
     runtime: &R,
     log: &Log<R, S>,
     epoch: Epoch,
-    (retire, reader): (impl Fn(LogPosition), &mut FrameReader<'_, C>),
+    reader: &mut FrameReader<'_, C>,
 ) -> Result<Infallible, StreamError> {
     loop {
-        let (header, frame) = reader.next_within(runtime, SILENCE_MAX).await?;
+        let (header, frame) = reader.next().await?;
         if header.epoch != epoch {
             return Err(StreamError::Epoch { said: header.epoch, epoch });
         }
@@ -49,7 +43,6 @@ async fn take<R: Runtime, S: Sink, C: Stream>(
                 epoch: named.made_in.0,
             })?,
             Frame::Data(data) => append(log, &data).await?,
-            Frame::Retire(retired) => retire(LogPosition(retired.first)),
             _ => return Err(StreamError::Unexpected { kind: header.kind }),
         }
         runtime.yield_if_needed().await;
@@ -81,7 +74,6 @@ async fn append<R: Runtime, S: Sink>(log: &Log<R, S>, data: &Data) -> Result<(),
 }
 
 async fn acknowledge<R: Runtime, S: Sink, C: Stream>(
-    runtime: &R,
     log: &Log<R, S>,
     epoch: Epoch,
     stream: &C,
@@ -96,7 +88,8 @@ async fn acknowledge<R: Runtime, S: Sink, C: Stream>(
         }
         let progressed = log.progressed();
         let LogEnds { written, stable, .. } = log.ends();
-        if said == Some((written, stable)) && happens_within(runtime, BEAT, progressed).await {
+        if said == Some((written, stable)) {
+            progressed.await;
             continue;
         }
         said = Some((written, stable));

@@ -9,12 +9,8 @@ use ringmq_base::LogPosition;
 use ringmq_io::{Runtime, Stream};
 use ringmq_store::{CopiedRange, Sink};
 
-use super::{
-    FrameReader, Lead, Member, StreamError,
-    connection::{BEAT, SILENCE_MAX, happens_within},
-    write_frame,
-};
-use crate::frames::{Channel, DATA_BYTES, Data, Frame, Retire, Segment};
+use super::{FrameReader, Lead, Member, StreamError, write_frame};
+use crate::frames::{Channel, DATA_BYTES, Data, Frame, Segment};
 
 #[derive(Clone, Copy, Debug)]
 pub struct SendOptions {
@@ -54,7 +50,6 @@ pub async fn send<R: Runtime, S: Sink, C: Stream>(
         acknowledged: Cell::new(from.0),
         told: Cell::new(0),
         named: Cell::new(0),
-        retired: Cell::new(0),
     };
     future::or(sending.acknowledgements(reader), sending.records()).await
 }
@@ -71,8 +66,6 @@ struct Sending<'a, R: Runtime, S: Sink, C> {
     told: Cell<u64>,
     /// Segments that begin before this were named.
     named: Cell<u64>,
-    /// Where the log begins, as the follower has heard.
-    retired: Cell<u64>,
 }
 
 impl<R: Runtime, S: Sink, C: Stream> Sending<'_, R, S, C> {
@@ -89,7 +82,6 @@ impl<R: Runtime, S: Sink, C: Stream> Sending<'_, R, S, C> {
                 return Err(StreamError::Replaced);
             }
             self.name_segments().await?;
-            self.tell_first().await?;
             let from = self.sent.get();
             let on_the_way = from.saturating_sub(self.acknowledged.get());
             let (bytes, next) = match on_the_way < self.options.window_bytes {
@@ -101,34 +93,16 @@ impl<R: Runtime, S: Sink, C: Stream> Sending<'_, R, S, C> {
             let committed = self.lead.committed().0;
             let nothing = bytes.is_empty();
             if nothing && committed <= self.told.get() && self.segment_to_name().is_none() {
-                let happened = future::or(appended, progressed);
-                if !happens_within(self.runtime, BEAT, happened).await {
-                    self.tell(from, Vec::new()).await?;
-                }
+                future::or(appended, progressed).await;
                 continue;
             }
             self.lead.note_sent(self.member, next);
             self.sent.set(next.0);
-            self.tell(from, bytes).await?;
+            self.told.set(committed);
+            let data = Data { position: from, committed, records: Bytes::from(bytes) };
+            self.write(&Frame::Data(data)).await?;
             self.runtime.yield_if_needed().await;
         }
-    }
-
-    async fn tell(&self, from: u64, records: Vec<u8>) -> Result<(), StreamError> {
-        let committed = self.lead.committed().0;
-        self.told.set(committed);
-        let data = Data { position: from, committed, records: Bytes::from(records) };
-        self.write(&Frame::Data(data)).await
-    }
-
-    /// Says where the log begins, if that is not what the follower has heard.
-    async fn tell_first(&self) -> Result<(), StreamError> {
-        let first = self.lead.log().position_range().0.position().0;
-        if first <= self.retired.get() {
-            return Ok(());
-        }
-        self.retired.set(first);
-        self.write(&Frame::Retire(Retire { first })).await
     }
 
     /// Whole records from there on, none if all were sent, and where those behind them begin.
@@ -173,7 +147,7 @@ impl<R: Runtime, S: Sink, C: Stream> Sending<'_, R, S, C> {
         reader: &mut FrameReader<'_, C>,
     ) -> Result<Infallible, StreamError> {
         loop {
-            let (header, frame) = reader.next_within(self.runtime, SILENCE_MAX).await?;
+            let (header, frame) = reader.next().await?;
             let Frame::Ack(ack) = frame else {
                 return Err(StreamError::Unexpected { kind: header.kind });
             };

@@ -281,7 +281,7 @@ impl Machine {
         let with = (stream, &mut reader);
         let (epoch, go_on, _) = dial(runtime, log, &facts, &party, with).await?;
         match go_on {
-            GoOn::AtEnd => Ok(receive(runtime, log, epoch, |_| {}, (stream, &mut reader)).await?),
+            GoOn::AtEnd => Ok(receive(runtime, log, epoch, (stream, &mut reader)).await?),
             GoOn::Truncate { to } => Err(Ended::Cut(to, epoch)),
             GoOn::Seed => panic!("{:?} has nothing of its master: {facts:?}", self.replica),
         }

@@ -61,25 +61,6 @@ impl QueueLocks<MessageQueue> {
         }
     }
 
-    /// What of a change of locks is not so in another table: `None` if all is. With `free` the
-    /// queues that nobody has there, which become free.
-    pub fn missing(change: &MetaChange, other: &Self, free: bool) -> Option<MetaChange> {
-        let MetaChange::Locks { group, client, topic, broker, .. } = change else { return None };
-        let differs = |queue: &MessageQueue| match free {
-            true => other.owner(group, queue).is_none(),
-            false => other.owner(group, queue) != client.as_deref(),
-        };
-        let queues: Vec<i32> =
-            queues_of(change).filter(differs).map(|queue| queue.queue_id).collect();
-        (!queues.is_empty()).then(|| MetaChange::Locks {
-            group: group.clone(),
-            client: client.clone().filter(|_| !free),
-            topic: topic.clone(),
-            broker: broker.clone(),
-            queues,
-        })
-    }
-
     /// The next `most` locks, as the changes that bring them into an empty table; none at the end.
     pub fn list(&self, to: &mut SweptTo<MessageQueue>, most: usize) -> Vec<MetaChange> {
         let (mut listed, mut left, from) = (Vec::new(), most, to.0.take());

@@ -41,24 +41,6 @@ pub async fn open_manifest<R: Runtime>(
     root: &Path,
     logs_if_new: u16,
 ) -> Result<Manifest, OpenError> {
-    if let Some(manifest) = find_manifest(runtime, root).await? {
-        return Ok(manifest);
-    }
-    let created_ms = runtime.now_ms();
-    let draw = || ahash::RandomState::new().hash_one(created_ms);
-    let store_id = u128::from(draw()) << 64 | u128::from(draw());
-    create(runtime, root, store_id, logs_if_new).await
-}
-
-/// The manifest of the store at `root`, which is checked as [`open_manifest`] does it; `None` if
-/// there is none yet. The directory is there when it resolves.
-///
-/// # Errors
-/// If it cannot be read, or belongs to something else.
-pub async fn find_manifest<R: Runtime>(
-    runtime: &R,
-    root: &Path,
-) -> Result<Option<Manifest>, OpenError> {
     let disk = runtime.disk();
     disk.create_directory(root).await?;
     let path = root.join(FILE_NAME);
@@ -69,28 +51,18 @@ pub async fn find_manifest<R: Runtime>(
             file.close().await?;
             let manifest = manifest?;
             refuse_missing(disk, root, manifest.logs).await?;
-            Ok(Some(manifest))
+            Ok(manifest)
         }
         Err(error) if error.source.kind() == ErrorKind::NotFound => {
             refuse_foreign(disk, root).await?;
-            Ok(None)
+            if logs_if_new == 0 || logs_if_new > LogId::MAX.get() {
+                let value = u64::from(logs_if_new);
+                return Err(OpenError::Option { option: "logs", value, must: "1 to 32,767" });
+            }
+            create(runtime, root, logs_if_new).await
         }
         Err(error) => Err(error.into()),
     }
-}
-
-/// Makes the manifest of a directory that has none, to become a copy of the store `store_id` with
-/// as many logs. On stable storage when it resolves.
-///
-/// # Errors
-/// If the number of logs is none, or the disk fails.
-pub async fn create_copy<R: Runtime>(
-    runtime: &R,
-    root: &Path,
-    store_id: u128,
-    logs: u16,
-) -> Result<Manifest, OpenError> {
-    create(runtime, root, store_id, logs).await
 }
 
 impl Manifest {
@@ -137,17 +109,11 @@ async fn refuse_foreign<D: Disk>(disk: &D, root: &Path) -> Result<(), OpenError>
     }
 }
 
-async fn create<R: Runtime>(
-    runtime: &R,
-    root: &Path,
-    store_id: u128,
-    logs: u16,
-) -> Result<Manifest, OpenError> {
-    if logs == 0 || logs > LogId::MAX.get() {
-        let value = u64::from(logs);
-        return Err(OpenError::Option { option: "logs", value, must: "1 to 32,767" });
-    }
+async fn create<R: Runtime>(runtime: &R, root: &Path, logs: u16) -> Result<Manifest, OpenError> {
+    let disk = runtime.disk();
     let created_ms = runtime.now_ms();
+    let draw = || ahash::RandomState::new().hash_one(created_ms);
+    let store_id = u128::from(draw()) << 64 | u128::from(draw());
     let manifest = Manifest { format: FORMAT, logs, store_id, created_ms };
     let mut block = vec![0; BLOCK_BYTES];
     BlockWriter::new(&mut block, MAGIC, FORMAT)
@@ -156,6 +122,6 @@ async fn create<R: Runtime>(
         .u64(created_ms.cast_unsigned())
         .seal();
     let (new, path) = (root.join(NEW_NAME), root.join(FILE_NAME));
-    create_durably(runtime.disk(), &new, &path, &block, BLOCK_BYTES as u64).await?;
+    create_durably(disk, &new, &path, &block, BLOCK_BYTES as u64).await?;
     Ok(manifest)
 }

@@ -6,17 +6,12 @@ use std::{
     path::Path,
 };
 
-use ringmq_base::LogId;
 use ringmq_io::{Disk, Runtime, signal::Notify};
 
-use crate::{
-    api::{cases::Case, errors::OpenError},
-    files::{
-        block::{BlockError, BlockReader, BlockWriter},
-        directory::log_directory,
-        epochs::{EPOCHS_MAX, EpochStart, Epochs},
-        pair::{self, Pair, Side},
-    },
+use crate::files::{
+    block::{BlockError, BlockReader, BlockWriter},
+    epochs::{EPOCHS_MAX, EpochStart, Epochs},
+    pair::{self, Pair, Side},
 };
 
 pub const MAGIC: &[u8; 8] = b"RMQMARK\0";
@@ -159,31 +154,6 @@ pub async fn load<D: Disk>(
     directory: &Path,
 ) -> DiskResult<Option<Result<Mark, BlockError>>> {
     pair::load(disk, &directory.join(FILE_NAME)).await
-}
-
-/// The greatest epoch that a log of the store at `root` has seen, as their marks tell; 0 if there
-/// are none. Logs need not be open, nor be there.
-///
-/// # Errors
-/// If a mark is damaged in both of its blocks, newer than this program, or the disk fails.
-pub async fn greatest_epoch<D: Disk>(disk: &D, root: &Path, logs: u16) -> Result<u32, OpenError> {
-    let mut greatest = 0;
-    for log in (0..logs).filter_map(LogId::new) {
-        let directory = log_directory(root, log);
-        match load(disk, &directory).await? {
-            None => {}
-            Some(Ok(mark)) => greatest = greatest.max(mark.seen),
-            Some(Err(error)) => {
-                let case = match error {
-                    BlockError::Newer(_) => Case::NewerFormat,
-                    _ => Case::DamagedMark,
-                };
-                let (path, found) = (directory.join(FILE_NAME), error.to_string());
-                return Err(OpenError::Refused { case, path, from: 0, to: 0, found });
-            }
-        }
-    }
-    Ok(greatest)
 }
 
 /// Creates the file with both blocks saying `mark`; durable when resolved.

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 
 use ringmq_base::limits::BLOCK_BYTES;
 
-use crate::files::block::{block_ceiling, block_floor};
+use crate::files::block::block_floor;
 
 const SPARE_CHUNKS_MAX: usize = 4;
 
@@ -185,14 +185,6 @@ impl Tail {
     /// Records at this position or behind it are in memory and need no check.
     pub fn readable_from(&self) -> u64 {
         self.resident_from().max(self.checked_from)
-    }
-
-    /// Gives all memory back, of a log that ends at `end` and has written everything: there is
-    /// nothing to append or write any more, and readers find it in the files.
-    pub fn clear(&mut self, end: u64) {
-        let (start, messages) = (block_ceiling(end), self.messages);
-        self.chunks = VecDeque::from([Chunk { start, used: 0, messages, bytes: Box::default() }]);
-        (self.spare, self.resident_bytes) = (Vec::new(), 0);
     }
 
     /// Gives memory back, but nothing that a write after `written` may touch.

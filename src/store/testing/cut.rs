@@ -183,59 +183,6 @@ fn a_log_that_was_cut_goes_on_there() {
     }
 }
 
-/// A copy of a log begins with the segment that its master's has, whatever it began with itself.
-#[test]
-fn only_a_log_without_records_begins_anew() {
-    let begin_anew = |disk: &SimDisk| {
-        let sim = Sim::with_disk(9, disk);
-        let begun = sim.run(async |runtime| {
-            crate::begin_anew(&runtime, &copy(Opening::Follows))
-                .await
-                .map_err(|error| error.to_string())
-        });
-        sim.crash();
-        begun
-    };
-    let disk = SimDisk::new(1);
-    find(&disk, Opening::Follows).expect("opens");
-    assert_eq!(segment_files(&disk).len(), 1);
-    assert_eq!(begin_anew(&disk), Ok(()));
-    assert_eq!(segment_files(&disk).len(), 0);
-    let facts = crate::SegmentFacts { start: LogPosition(0), bytes: 128 << 10, epoch: 7 };
-    let sim = Sim::with_disk(8, &disk);
-    sim.run(async |runtime| {
-        let options = LogOptions { first_segment: Some(facts), ..copy(Opening::Follows) };
-        let (log, _) = open(&runtime, options, &SharedOracle::default()).await.expect("opens");
-        assert_eq!(log.segment_facts(LogPosition(0)), [facts]);
-    });
-    sim.crash();
-    append_some(&disk, Opening::Alone, 1, 200);
-    let before = content(&disk.kill(1));
-    let refused = begin_anew(&disk).expect_err("there is a record");
-    assert!(refused.contains("there are records up to"), "{refused}");
-    assert!(content(&disk.kill(1)) == before, "a refusal changed the disk");
-}
-
-#[test]
-fn the_greatest_epoch_of_a_store_is_that_of_any_log() {
-    let disk = SimDisk::new(1);
-    let greatest = |disk: &SimDisk| {
-        let sim = Sim::with_disk(9, disk);
-        sim.run(async |runtime| {
-            let root = std::path::Path::new("store");
-            crate::greatest_epoch(ringmq_io::Runtime::disk(&runtime), root, 3).await
-        })
-    };
-    assert_eq!(greatest(&disk).expect("reads"), 0);
-    append_some(&disk, Opening::Leads { epoch: 5 }, 3, 200);
-    assert_eq!(greatest(&disk).expect("reads"), 5);
-    for block in [0, 1] {
-        disk.flip_bit(MARK, (block * BLOCK_BYTES as u64 + 20) * 8);
-    }
-    let refused = greatest(&disk).expect_err("damaged").to_string();
-    assert!(refused.contains("mark"), "{refused}");
-}
-
 #[test]
 fn a_log_may_be_cut_before_the_end_of_a_segment() {
     let disk = SimDisk::new(1);

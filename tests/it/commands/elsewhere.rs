@@ -33,6 +33,7 @@ fn what_is_not_served_says_why(shards: u32) {
         ("setCommitLogReadAheadMode -b {a} -m 0", OLD_MESSAGES),
         ("addBroker -c {a} -b broker.conf", CONTAINER),
         ("removeBroker -c {a} -b DefaultCluster:broker-x:0", CONTAINER),
+        ("haStatus -b {a}", "not supported: replication is not there yet"),
         ("exportPopRecord -b {a}", "not supported: consuming by POP is not there yet"),
         ("rocksDBConfigToJson -b {a} -t topics", ROCKS_DB),
         ("checkRocksdbCqWriteProgress -c DefaultCluster -cf 0", ROCKS_DB),

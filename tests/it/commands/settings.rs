@@ -58,6 +58,6 @@ fn settings_are_shown_and_changed(shards: u32) {
     }
     let refused = "CODE: 3 DESC: request type 401 not supported: consuming by POP is not there yet";
     cluster.fails("setConsumeMode -b {a} -t Orders -g payers -m pull", 1, refused);
-    let refused = "CODE: 3 DESC: request type 908 not supported: masters and slaves of RingMQ say";
+    let refused = "CODE: 3 DESC: request type 908 not supported: replication is not there yet";
     cluster.fails("resetMasterFlushOffset -b {a} -o 0", 1, refused);
 }

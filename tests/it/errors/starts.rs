@@ -61,11 +61,8 @@ const ROWS: &[Row<()>] = &[
     row("asks for several brokers in one process, which RingMQ does not have", |()| {
         with(&[("brokerConfigPaths", "/etc/a.conf:/etc/b.conf")])
     }),
-    row("is not host:port, which a slave connects to", |()| {
-        with(&[("haMasterAddress", "10.0.0.1")])
-    }),
-    row("replicationSecret = ...: the file ...", |()| {
-        with(&[("replicationSecret", "/no/such/secret")])
+    row("RingMQ has no replication yet, so there are no slaves", |()| {
+        with(&[("brokerRole", "SLAVE"), ("brokerId", "1")])
     }),
     row("... does not go with ...", |()| with(&[("listenPort", "2")])),
     row("is in use by another process", |()| {

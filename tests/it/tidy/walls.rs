@@ -24,7 +24,6 @@ const WALLS: &[Walls] = &[
                 &[
                     "requests",
                     "metrics",
-                    "replication",
                     "control",
                     "engines",
                     "shard",
@@ -32,10 +31,6 @@ const WALLS: &[Walls] = &[
                     "messages",
                     "injected_bugs",
                 ],
-            ),
-            (
-                "replication",
-                &["control", "engines", "shard", "net", "messages", "sizes", "injected_bugs"],
             ),
             ("requests", &["control", "shard", "net", "messages", "injected_bugs"]),
             ("metrics", &["control", "shard", "messages"]),
@@ -89,7 +84,7 @@ const WALLS: &[Walls] = &[
         "src/replication",
         &[
             ("testing", ALL),
-            ("streams", &["frames", "election", "epochs", "progress", "in_sync_set", "ids"]),
+            ("streams", &["frames", "epochs", "progress", "in_sync_set", "ids"]),
             ("frames", &["epochs", "ids"]),
             ("election", &["takeover", "group", "in_sync_set", "ids"]),
             ("group", &["in_sync_set", "ids"]),

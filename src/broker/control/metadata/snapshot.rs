@@ -32,28 +32,15 @@ enum At {
     End,
 }
 
-/// If nobody changes the tables before the last record was given, it is what they are. Otherwise it
-/// becomes that when the changes since its beginning are applied to it.
+/// Nobody may change the tables before the last record was given.
 pub struct Snapshot<R: Runtime> {
     control: Rc<Control<R>>,
     at: At,
-    /// For a broker that copies this one.
-    is_copy: bool,
 }
 
 impl<R: Runtime> Snapshot<R> {
     pub fn new(control: Rc<Control<R>>) -> Snapshot<R> {
-        Snapshot { control, at: At::DeletedTopics(None), is_copy: false }
-    }
-
-    /// Without keys of the configuration, which are each broker's own.
-    pub fn for_copy(control: Rc<Control<R>>) -> Snapshot<R> {
-        Snapshot { is_copy: true, ..Snapshot::new(control) }
-    }
-
-    /// Whether the last record was given.
-    pub fn is_at_end(&self) -> bool {
-        matches!(self.at, At::End)
+        Snapshot { control, at: At::DeletedTopics(None) }
     }
 
     /// The next records; none at the end.
@@ -93,10 +80,10 @@ impl<R: Runtime> Snapshot<R> {
                 let (records, more) = slice(tables.groups.puts_from(behind(&last)), after);
                 (records, unless(more, At::Keys))
             }
-            At::Keys => {
-                let keys = tables.keys.put().filter(|_| !self.is_copy);
-                (keys.iter().map(encode).collect(), Some(At::Offsets(ListedTo::default())))
-            }
+            At::Keys => (
+                tables.keys.put().iter().map(encode).collect(),
+                Some(At::Offsets(ListedTo::default())),
+            ),
             At::Offsets(to) => {
                 let changes = metadata.offsets.borrow().list(None, to, OFFSETS_OF_CHANGE_MAX);
                 let more = !changes.is_empty();

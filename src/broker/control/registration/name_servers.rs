@@ -46,15 +46,6 @@ impl Sources {
     }
 }
 
-/// What the configuration or its address server names, for whom nothing else runs yet.
-pub async fn names_now<R: Runtime>(runtime: &R, config: &BrokerConfig) -> Vec<String> {
-    let sources = Sources::new(config);
-    match &sources.address_server {
-        None => sources.names,
-        Some(server) => server.ask(runtime).await.unwrap_or_default(),
-    }
-}
-
 /// A name, or an address, with what it stands for.
 struct Name {
     text: String,

@@ -1,6 +1,6 @@
 //! A connection to a name server, with one request under way at a time.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{future::Future, time::Duration};
 
 use ringmq_io::{Net, Runtime, signal::Event};
 use ringmq_remoting::{
@@ -11,7 +11,7 @@ use ringmq_remoting::{
 };
 use ringmq_tls::{Connector, TlsStream};
 
-use super::{master::MasterAddress, server::Server};
+use super::server::Server;
 
 /// Why a name server does not know what it should.
 #[derive(Debug, thiserror::Error)]
@@ -35,8 +35,6 @@ pub enum RegisterError {
 pub struct Answered {
     /// Of QUERY_DATA_VERSION.
     pub changed: Option<bool>,
-    /// Of REGISTER_BROKER, to a slave.
-    pub master: MasterAddress,
     pub body: Vec<u8>,
 }
 
@@ -171,9 +169,6 @@ fn answer(
         let remark = header.remark.as_deref().unwrap_or_default().to_owned();
         return Some(Err(RegisterError::Refused { code: header.code, remark }));
     }
-    let field = |name| header.fields.get(name);
-    let changed = field("changed").map(|text| text.eq_ignore_ascii_case("true"));
-    let address = |name| field(name).map(Arc::from);
-    let master = MasterAddress { ha: address("haServerAddr"), client: address("masterAddr") };
-    Some(Ok(Answered { changed, master, body: body.to_vec() }))
+    let changed = header.fields.get("changed").map(|text| text.eq_ignore_ascii_case("true"));
+    Some(Ok(Answered { changed, body: body.to_vec() }))
 }

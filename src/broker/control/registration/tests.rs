@@ -1,7 +1,6 @@
 //! A broker and name servers on the simulated machine. These take registrations as RocketMQ 4.9.8
 //! does, strictly: what comes with the version that they have is ignored.
 
-mod masters;
 mod names;
 
 use std::{
@@ -62,8 +61,6 @@ struct NameServer {
     hated: RefCell<Option<String>>,
     /// What registrations are answered with: the order topics.
     order: RefCell<String>,
-    /// Where it knows the master of whoever registers: for slaves, and for clients.
-    master: RefCell<Option<(&'static str, &'static str)>>,
     /// How long it thinks about a request.
     pause: Cell<Duration>,
 }
@@ -133,10 +130,7 @@ impl NameServer {
             _ => {}
         }
         let (json, opaque) = (Serialization::Json, header.opaque);
-        let mut fields = vec![("changed", changed.into())];
-        if let Some((ha, client)) = *self.master.borrow() {
-            fields.extend([("haServerAddr", ha.into()), ("masterAddr", client.into())]);
-        }
+        let fields = [("changed", changed.into())];
         encode::response(out, json, opaque, code, Some("no"), &fields, &body).expect("fits");
     }
 

@@ -1,10 +1,10 @@
-//! What the broker says of itself: GET_BROKER_RUNTIME_INFO (28), GET_BROKER_HA_STATUS (907),
-//! GET_BROKER_CONFIG (26), and UPDATE_BROKER_CONFIG (25).
+//! What the broker says of itself: GET_BROKER_RUNTIME_INFO (28), GET_BROKER_CONFIG (26), and
+//! UPDATE_BROKER_CONFIG (25).
 
 use std::{collections::BTreeMap, rc::Rc, time::Duration};
 
 use ringmq_base::{
-    config::{Table, Value, properties},
+    config::{Table, properties},
     units::human_bytes,
 };
 use ringmq_io::{Disk, Runtime};
@@ -50,7 +50,6 @@ pub async fn runtime_info<R: Runtime>(control: &Rc<Control<R>>, _: &Request<'_>)
     put_totals(&mut put, &control.rates.borrow(), &all.totals, now);
     put_timers(&mut put, &control.rates.borrow(), &all, now);
     put_writes(&mut put, &control.recent_writes.borrow(), &all);
-    put_role(control, &mut put).await;
     put("consumerOffsetsNotDurableMillis", all.offsets_failing.as_millis().to_string());
     let (min, max) = all.range.unwrap_or_default();
     put("commitLogMinOffset", min.to_string());
@@ -67,39 +66,6 @@ pub async fn runtime_info<R: Runtime>(control: &Rc<Control<R>>, _: &Request<'_>)
         put("commitLogDirCapacity", text);
     }
     Ok(Response::with_body(fastjson::to_vec(&KVTable { table })))
-}
-
-/// The broker's part among those of its name, and how far its copies are, or itself.
-async fn put_role<R: Runtime, T>(control: &Control<R>, put: &mut impl FnMut(&str, String) -> T) {
-    let shard = &control.shard;
-    let config = &shard.settings.config;
-    put("brokerRole", config.broker_role.print());
-    put("brokerId", config.broker_id.to_string());
-    let status = control.ha_status().await;
-    if status.master {
-        let slaves = &status.ha_connection_info;
-        put("slaveNums", slaves.len().to_string());
-        put("inSyncSlaveNums", status.in_sync_slave_nums.to_string());
-        let most = slaves.iter().map(|slave| slave.diff).max();
-        put("slaveBehindBytesMax", most.unwrap_or(0).to_string());
-        return;
-    }
-    let (own, address) = (status.ha_client_runtime_info, control.registrar.master.address());
-    put("masterAddr", address.client.as_deref().unwrap_or_default().to_owned());
-    put("masterHaAddr", own.master_addr.unwrap_or_default());
-    put("masterConnected", own.activated.to_string());
-    let behind = (own.master_flush_offset - own.max_offset).max(0);
-    put("masterAheadBytes", behind.to_string());
-    let masters = control.membership.iter().flat_map(|own| own.peers.all());
-    if let Some((_, master)) = masters.max_by_key(|(_, master)| master.heard) {
-        let ago = |time| shard.runtime.monotonic().saturating_sub(time).as_millis().to_string();
-        put("masterConnectedMillisAgo", ago(master.since));
-        put("masterHeardMillisAgo", ago(master.heard));
-    }
-}
-
-pub async fn ha_status<R: Runtime>(control: &Rc<Control<R>>, _: &Request<'_>) -> Handled {
-    Ok(Response::with_body(fastjson::to_vec(&control.ha_status().await)))
 }
 
 /// "current,end" of each delay level that has delivered something.

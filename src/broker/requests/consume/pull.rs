@@ -10,7 +10,6 @@ use ringmq_store::{PageNeeded, QueueHandle, ReadPlan, ReadStatus};
 
 use super::{
     pull_answer::{answer_reset, answer_with_messages, answer_without_messages, begin, get_status},
-    pull_elsewhere::{BEYOND_TIME_MAX, answer_beyond, is_beyond, suggested_broker},
     pull_filtered::answer_filtered,
 };
 use crate::{
@@ -25,8 +24,7 @@ const LARGE_BYTES: usize = 4 * PIECE_BYTES;
 /// Answers a pull now, or keeps it until there is something to answer. The queue is one of
 /// this shard's.
 pub fn run<R: Runtime>(shard: &Rc<Shard<R>>, mut request: PullRequest) {
-    // The offsets of a slave are those of its master, which the client tells them, too.
-    if let Some(offset) = request.commit.take().filter(|_| !shard.settings.role.is_slave()) {
+    if let Some(offset) = request.commit.take() {
         let (topic, group) = (&request.topic.topic.name, &request.group);
         if let Err(refusal) = shard.commit_offset(topic, group, request.queue_id, offset) {
             tracing::debug!(%refusal, "consumer offset of a pull not stored");
@@ -59,48 +57,37 @@ pub fn run<R: Runtime>(shard: &Rc<Shard<R>>, mut request: PullRequest) {
     }
     shard.set_room(&mut request.reply_to, 0);
     let code = get_status(plan.status).response_code(request.offset);
-    let beyond = is_beyond(shard, &request, plan.status);
-    let nothing_new = beyond || code == response::PULL_NOT_FOUND;
+    let nothing_new = code == response::PULL_NOT_FOUND;
     // A kept pull whose filter lets nothing new through goes on waiting behind it.
     let passed_over = plan.status == ReadStatus::NoMatched
         && matches!(request.wait, Wait::Until(_))
         && plan.next_offset == plan.max;
-    if (nothing_new || passed_over)
-        && let Some(deadline) = deadline(shard, request.wait, beyond)
-    {
-        if passed_over {
-            shard.note_next_pull(&request, plan.next_offset);
-            request.offset = plan.next_offset;
-        }
-        if let Err(refusal) = shard.may_hold(&request) {
-            return shard.refuse(&request.reply_to, &refusal);
-        }
-        // Behind an await it may be gone, and what it had waiting with it.
-        if shard.ended.has(request.reply_to.connection) {
-            return;
-        }
-        request.wait = Wait::Until(deadline);
-        match hold(shard, (log, queue), deadline, request) {
-            None => return,
-            Some(back) => request = back,
+    if nothing_new || passed_over {
+        let deadline = match request.wait {
+            Wait::No | Wait::Over => None,
+            Wait::For(time) => Some(shard.runtime.monotonic() + time),
+            Wait::Until(deadline) => Some(deadline),
+        };
+        if let Some(deadline) = deadline {
+            if passed_over {
+                shard.note_next_pull(&request, plan.next_offset);
+                request.offset = plan.next_offset;
+            }
+            if let Err(refusal) = shard.may_hold(&request) {
+                return shard.refuse(&request.reply_to, &refusal);
+            }
+            // Behind an await it may be gone, and what it had waiting with it.
+            if shard.ended.has(request.reply_to.connection) {
+                return;
+            }
+            request.wait = Wait::Until(deadline);
+            match hold(shard, (log, queue), deadline, request) {
+                None => return,
+                Some(back) => request = back,
+            }
         }
     }
-    match beyond {
-        true => answer_beyond(shard, &request, &plan),
-        false => answer_without_messages(shard, &request, &plan),
-    }
-}
-
-/// Until when a pull that finds nothing is kept, if it is.
-fn deadline<R: Runtime>(shard: &Shard<R>, wait: Wait, beyond: bool) -> Option<Duration> {
-    match wait {
-        Wait::No | Wait::Over => None,
-        Wait::For(time) => {
-            let time = if beyond { time.min(BEYOND_TIME_MAX) } else { time };
-            Some(shard.runtime.monotonic() + time)
-        }
-        Wait::Until(deadline) => Some(deadline),
-    }
+    answer_without_messages(shard, &request, &plan);
 }
 
 /// Has a pull wait. It comes back if it has no place.
@@ -183,11 +170,9 @@ fn answer_found<R: Runtime>(
     if plan.in_memory {
         let began = shard.probe.pulls.takes().then(|| shard.runtime.monotonic());
         let mut resident = true;
-        let suggested = suggested_broker(shard, &request.group, &plan);
         shard.write_reply(&request.reply_to, |out| {
             let before = out.len();
-            let told = (response::SUCCESS, "FOUND", suggested);
-            let start = begin(out, &request.reply_to, told, &plan)?;
+            let start = begin(out, &request.reply_to, response::SUCCESS, Some("FOUND"), &plan)?;
             resident = log.copy_resident(&plan, out);
             if resident {
                 return start.finish(out);

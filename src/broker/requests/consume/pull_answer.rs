@@ -8,7 +8,6 @@ use ringmq_remoting::{
 };
 use ringmq_store::{ReadPlan, ReadStatus};
 
-use super::pull_elsewhere::{MASTER_ID, suggested_broker};
 use crate::{
     messages::{PullRequest, ReplyTo},
     shard::Shard,
@@ -25,9 +24,8 @@ pub fn answer_without_messages<R: Runtime>(
     shard.pull_counts.count(0);
     shard.note_next_pull(request, plan.next_offset);
     shard.count_answer(&request.reply_to, code, request.wait.is_long());
-    let told = (code, status.name(), suggested_broker(shard, &request.group, plan));
     shard.write_reply(&request.reply_to, |out| {
-        begin(out, &request.reply_to, told, plan)?.finish(out)
+        begin(out, &request.reply_to, code, Some(status.name()), plan)?.finish(out)
     });
 }
 
@@ -40,8 +38,7 @@ pub fn answer_with_messages<R: Runtime>(
 ) {
     let reply_to = &request.reply_to;
     shard.count_late_answer(reply_to, response::SUCCESS, request.wait.is_long());
-    let told = (response::SUCCESS, "FOUND", suggested_broker(shard, &request.group, plan));
-    let begin = |out: &mut Vec<u8>| begin(out, reply_to, told, plan);
+    let begin = |out: &mut Vec<u8>| begin(out, reply_to, response::SUCCESS, Some("FOUND"), plan);
     if body.len() <= PIECE_BYTES {
         return shard.write_reply(reply_to, |out| begin(out)?.finish_with(out, &body));
     }
@@ -67,9 +64,9 @@ pub fn answer_reset<R: Runtime>(
         bytes: 0,
         in_memory: true,
     };
-    let told = (response::PULL_OFFSET_MOVED, "OFFSET_RESET", MASTER_ID);
     shard.write_reply(&request.reply_to, |out| {
-        begin(out, &request.reply_to, told, &plan)?.finish(out)
+        let code = response::PULL_OFFSET_MOVED;
+        begin(out, &request.reply_to, code, Some("OFFSET_RESET"), &plan)?.finish(out)
     });
 }
 
@@ -85,20 +82,19 @@ pub fn get_status(status: ReadStatus) -> GetStatus {
     }
 }
 
-/// Begins the answer to a pull; its body follows. Told: its code, its remark, and the broker of the
-/// name that the next pull is to go to.
+/// Begins the answer to a pull; its body follows.
 pub fn begin(
     out: &mut Vec<u8>,
     reply_to: &ReplyTo,
-    (code, remark, broker_id): (i32, &str, i64),
+    code: i32,
+    remark: Option<&str>,
     plan: &ReadPlan,
 ) -> Result<encode::Start, EncodeError> {
     let fields = [
-        ("suggestWhichBrokerId", Value::Int(broker_id)),
+        ("suggestWhichBrokerId", Value::Int(0)),
         ("nextBeginOffset", Value::Int(plan.next_offset)),
         ("minOffset", Value::Int(plan.min)),
         ("maxOffset", Value::Int(plan.max)),
     ];
-    let (form, opaque) = (reply_to.serialization, reply_to.opaque);
-    encode::begin_response(out, form, opaque, code, Some(remark), &fields)
+    encode::begin_response(out, reply_to.serialization, reply_to.opaque, code, remark, &fields)
 }

@@ -82,13 +82,11 @@ fn checked<R: Runtime>(
     let context = pull_check::PullContext {
         broker_permission: config.broker_permission,
         broker_ip: &config.broker_ip1,
-        auto_create_group: view.makes_groups(),
+        auto_create_group: config.auto_create_subscription_group,
         property_filter: config.enable_property_filter,
         consumer: peer.address,
     };
-    let known = view.groups.get(header.consumer_group);
-    let assumed = known.is_none().then(|| view.assumed_group(header.consumer_group)).flatten();
-    let group = known.or(assumed.as_ref());
+    let group = view.groups.get(header.consumer_group);
     let topic = view.topics.get(header.topic);
     let subscriptions = view.subscriptions.get(header.consumer_group);
     let filter = match pull_check::check(

@@ -5,7 +5,7 @@
 use std::{rc::Rc, sync::Arc};
 
 use ringmq_io::{Runtime, Shares};
-use ringmq_remoting::codes::{property::UNIQ_KEY, response};
+use ringmq_remoting::codes::property::UNIQ_KEY;
 use ringmq_rules::{
     message_properties::{REAL_TOPIC, text},
     refusal::Refusal,
@@ -21,7 +21,7 @@ use crate::{
     requests::next::Next,
     shard::{
         BrokerLog, Shard,
-        acks::{ClientTicket, More, send_stored},
+        acks::{ClientTicket, More, send_ok},
         view::View,
     },
 };
@@ -113,7 +113,7 @@ pub fn store_deletion<R: Runtime>(
     let (own, item) = (shard.clone(), item.clone());
     shard.runtime.spawn(Shares::Foreground, "deletion of a timer", async move {
         match delete_everywhere(&own, message).await {
-            Ok(stored) => send_stored(
+            Ok(stored) => send_ok(
                 &own,
                 &ClientTicket {
                     reply_to: item.reply_to,
@@ -122,7 +122,6 @@ pub fn store_deletion<R: Runtime>(
                     physical: stored.physical,
                     more: None,
                 },
-                response::SUCCESS,
             ),
             Err(refusal) => own.refuse(&item.reply_to, &refusal),
         }

@@ -303,61 +303,6 @@ fn an_accepted_connection_crosses_threads() {
     });
 }
 
-/// One executor reads what a connection begins with, another one the rest: bytes that came at any
-/// time in between are there.
-#[test]
-fn a_connection_that_was_read_goes_to_another_executor() {
-    const CLIENTS: usize = 20;
-    let (sender, receiver) = mailbox::<Accepted>(CLIENTS);
-    let receiver: Arc<Mutex<Option<Receiver<Accepted>>>> = Arc::new(Mutex::new(Some(receiver)));
-    on_executors(2, move |shard, runtime| {
-        let (sender, receiver) = (sender.clone(), receiver.clone());
-        async move {
-            if shard.index() == 1 {
-                let mut inbox = receiver.lock().expect("no panic").take().expect("one takes it");
-                for _ in 0..CLIENTS {
-                    let stream = runtime.net().adopt(inbox.recv().await).expect("adopt");
-                    let mut byte = [0];
-                    assert_eq!(stream.read(&mut byte).await.expect("read"), 1);
-                    write_all(&stream, &[byte[0] + 1]).await;
-                    assert_eq!(stream.read(&mut byte).await.expect("read"), 1);
-                    write_all(&stream, &[byte[0] + 2]).await;
-                }
-                return;
-            }
-            let listener = runtime.net().listen(anywhere()).expect("listen");
-            let (address, net) = (listener.local(), runtime.net().clone());
-            runtime.spawn(Shares::Foreground, "accept", async move {
-                loop {
-                    let accepted = listener.accept().await.expect("accept");
-                    let peer = accepted.peer;
-                    let stream = net.adopt(accepted).expect("adopt");
-                    let mut first = [0];
-                    assert_eq!(stream.read(&mut first).await.expect("read"), 1);
-                    let released = stream.release().expect("a descriptor");
-                    assert_eq!(released.peer, peer);
-                    sender.try_send(released).expect("room");
-                }
-            });
-            for number in 0..CLIENTS as u8 {
-                let client = runtime.net().connect(address).await.expect("connect");
-                // The second byte is there before, or comes in between.
-                let at_once = number.is_multiple_of(2);
-                write_all(&client, &[77, number][..1 + usize::from(at_once)]).await;
-                if !at_once {
-                    write_all(&client, &[number]).await;
-                }
-                let mut byte = [0];
-                assert_eq!(client.read(&mut byte).await.expect("read"), 1);
-                assert_eq!(byte[0], number + 1);
-                write_all(&client, &[number]).await;
-                assert_eq!(client.read(&mut byte).await.expect("read"), 1);
-                assert_eq!(byte[0], number + 2);
-            }
-        }
-    });
-}
-
 /// Buffers of their size leave a stuck client less of the kernel's memory than it would take.
 #[test]
 fn accepted_connections_have_the_buffers_of_their_listener() {

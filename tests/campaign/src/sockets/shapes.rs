@@ -285,7 +285,6 @@ pub const SHAPES: &[Shape] = &[
     to_broker(code::QUERY_TOPIC_CONSUME_BY_WHO, TOPIC, Body::None),
     to_broker(code::QUERY_TOPICS_BY_CONSUMER, &[("group", Group)], Body::None),
     to_broker(code::GET_BROKER_RUNTIME_INFO, &[], Body::None),
-    to_broker(code::GET_BROKER_HA_STATUS, &[], Body::None),
     to_broker(code::STORAGE_PLAN, &[], Body::None),
     to_broker(code::DELETE_EXPIRED_COMMITLOG, &[], Body::None),
     to_broker(code::UPDATE_AND_CREATE_ACL_CONFIG, ACCOUNT, Body::None),
